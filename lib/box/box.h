@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A box: the directory of one virtual server, its paths and its settings
+ * (etc/vpost.conf, in the syntax of exim.conf's main section; vpost.conf(5)).
+ */
+#ifndef VPOST_BOX_BOX_H
+#define VPOST_BOX_BOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+#include "net/addr.h"
+
+/*
+ * The schema: BOX_SETTING(name, type, default as written, what it is for).  Types:
+ * STR, BOOL, INT, SIZE (bytes), TIME (seconds), LISTEN (list of ADDR:PORT, ';' or blank between), LIST (colon list as text).
+ * Parser, `vpost check`, -bP and the man page come from this table.
+ */
+#define BOX_SETTINGS(X)									\
+	X(hostname, STR, "", "name in banners and Received lines; empty: the host's")	\
+	X(user, STR, "vpost", "uid of the daemons when started as root")		\
+	X(system_users, BOOL, "no", "accounts of passwd and PAM are users of the box")	\
+	X(smtp_listen, LISTEN, "0.0.0.0:25", "SMTP")					\
+	X(submission_listen, LISTEN, "0.0.0.0:587", "submission, AUTH required")	\
+	X(smtps_listen, LISTEN, "0.0.0.0:465", "submission, TLS from the start")	\
+	X(pop3_listen, LISTEN, "0.0.0.0:110", "POP3")					\
+	X(pop3s_listen, LISTEN, "0.0.0.0:995", "POP3, TLS from the start")		\
+	X(imap_listen, LISTEN, "0.0.0.0:143", "IMAP")					\
+	X(imaps_listen, LISTEN, "0.0.0.0:993", "IMAP, TLS from the start")		\
+	X(services, LIST, "smtp:queue:local:store:pop3:imap:auth", "what vpost run starts") \
+	X(smtp_workers, INT, "2", "worker processes of vsmtpd")				\
+	X(imap_workers, INT, "1", "session processes of vimapd")			\
+	X(pop3_workers, INT, "1", "session processes of vpop3d")			\
+	X(max_sessions, INT, "20000", "connections of one service")			\
+	X(max_sessions_per_host, INT, "200", "connections of one client address and service") \
+	X(login_timeout, TIME, "1m", "time until a POP3 or IMAP client must have logged in") \
+	X(imap_idle_timeout, TIME, "30m", "inactivity that ends an IMAP session")	\
+	X(pop3_idle_timeout, TIME, "10m", "inactivity that ends a POP3 session")	\
+	X(plaintext_auth, BOOL, "no", "passwords without TLS from elsewhere than loopback") \
+	X(cram_md5, BOOL, "no", "offer CRAM-MD5 (needs passwords stored in clear)")	\
+	X(auth_delay, TIME, "1s", "pause after a wrong password, doubled each time up to 15s") \
+	X(auth_ban_failures, INT, "20", "wrong passwords of one address within auth_ban_time that ban it; 0: never") \
+	X(auth_ban_time, TIME, "10m", "how long a ban lasts")				\
+	X(pop_before_smtp, BOOL, "yes", "a POP3 or IMAP login opens the relay for its address") \
+	X(journal_segment, SIZE, "64M", "size of an intake segment")			\
+	X(journal_max, SIZE, "2G", "intake not yet delivered at which mail is deferred with 452") \
+	X(spool_reserve_percent, INT, "5", "free part of the disk that intake leaves")	\
+	X(spool_reserve_min, SIZE, "256M", "and at least this much")			\
+	X(store_map_size, SIZE, "64G", "address space of the index")			\
+	X(folder_separator, STR, ".", "between the names of folders")			\
+	X(dns_servers, LIST, "", "resolvers; empty: those of resolv.conf")		\
+	X(dns_zone_file, STR, "", "zone data answered before any resolver is asked, for tests") \
+	X(tls_dir, STR, "etc/tls", "certificates: NAME.pem by domain, default.pem")	\
+	X(remote_concurrency, INT, "20", "connections to one destination")		\
+	X(remote_port, INT, "25", "SMTP port of other hosts, for tests")		\
+	X(delay_warning, TIME, "4h", "age at which a sender is told that mail still waits; 0: never") \
+	X(log_level, STR, "info", "debug, info, warn or error")
+
+struct box_listen {
+	struct net_addr	 addr;
+	char		 text[64];
+};
+
+enum box_type { BOX_STR, BOX_BOOL, BOX_INT, BOX_SIZE, BOX_TIME, BOX_LISTEN, BOX_LIST };
+
+/* What a setting of each type is stored as. */
+typedef VEC(struct box_listen) box_listens;
+#define BOX_CTYPE_STR		char *
+#define BOX_CTYPE_BOOL		bool
+#define BOX_CTYPE_INT		int64_t
+#define BOX_CTYPE_SIZE		int64_t
+#define BOX_CTYPE_TIME		int64_t
+#define BOX_CTYPE_LISTEN	box_listens
+#define BOX_CTYPE_LIST		char *
+
+struct box {
+	char	*root;		/* absolute path without a slash at its end */
+	struct arena *arena;	/* everything below lives here */
+#define X(name, type, dflt, doc)	BOX_CTYPE_##type name;
+	BOX_SETTINGS(X)
+#undef X
+};
+
+struct box_setting {
+	const char	*name;
+	enum box_type	 type;
+	const char	*dflt;
+	const char	*doc;
+	size_t		 offset;	/* in struct box */
+};
+extern const struct box_setting box_settings[];
+extern const size_t box_nsettings;
+
+/*
+ * Read <root>/etc/vpost.conf (a missing file: defaults).  <report> (may be NULL) is called for
+ * each mistake, all of them; returns -1 when there was one, with the first in *<err>.
+ */
+int	 box_open(struct box **bp, const char *root, void (*report)(void *arg, const struct err *e), void *arg,
+	     struct err *err);
+void	 box_free(struct box **bp);
+
+/* <root>/<rel>, in the box's arena. */
+const char *box_path(const struct box *b, const char *rel);
+
+/*
+ * Which box is meant: <opt> (of -d), else $VPOST_BOX, else the caller's home directory
+ * (getpwuid, not $HOME) where it holds an etc directory.  -1 and a text that names the three ways.
+ */
+int	 box_find(const char *opt, char **root, struct err *err);
+
+/* Places below the root. */
+#define BOX_ETC		"etc"
+#define BOX_EXIM_CONF	"etc/exim.conf"
+#define BOX_VUSERS	"etc/vusers"
+#define BOX_DOMAINS	"etc/domains"
+#define BOX_ALIASES	"etc/aliases"
+#define BOX_SPAMMERS_DB	"etc/spammers.db"
+#define BOX_RELAYERS_DB	"etc/relayers.db"
+#define BOX_INTAKE	"var/spool/intake"
+#define BOX_QUEUE	"var/spool/queue"
+#define BOX_MAIL	"var/mail"
+#define BOX_LOG		"var/log"
+#define BOX_RUN		"var/run"
+/* Sockets in var/run. */
+#define BOX_SOCK_AUTH	"var/run/auth.sock"	/* vauthd */
+#define BOX_SOCK_QUEUE	"var/run/queue.sock"	/* vqueued */
+#define BOX_SOCK_LOCAL	"var/run/local.sock"	/* vlocald */
+#define BOX_SOCK_STORE	"var/run/store.sock"	/* vstored */
+
+#endif

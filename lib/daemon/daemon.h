@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The skeleton of every daemon: options, box, log, listening sockets, worker
+ * processes, privileges, signals.  A daemon is a table and one call:
+ *
+ *	int main(int argc, char **argv) { return (daemon_main(&def, argc, argv)); }
+ *
+ * Options of all: -b BOX (or as box_find says), -n (check the configuration and
+ * exit), -v (log to stderr too).  A daemon stays in the foreground; `vpost run`
+ * supervises.  It writes var/run/NAME.pid, keeps an exclusive lock on it, and
+ * refuses to start twice.
+ *
+ * The parent opens the sockets, forks the workers of each role, and starts a worker
+ * anew that died (at most five times in ten seconds, then every two seconds).  It
+ * runs no session itself.  HUP: the parent reads the configuration anew; if it is
+ * good, starts new workers and tells the old ones to take no new sessions and to end
+ * with their last one.  TERM: workers stop taking sessions, finish what they do within
+ * ten seconds, and end.  USR1: logs are opened again.
+ */
+#ifndef VPOST_DAEMON_DAEMON_H
+#define VPOST_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "box/box.h"
+
+struct daemon;
+
+struct daemon_listener {
+	int		 fd;
+	const char	*service;	/* name of the setting without _listen: "smtp", "imaps" */
+	const char	*text;		/* "127.0.0.1:2525" */
+};
+
+struct daemon_role {
+	const char	*name;		/* in process titles and logs: "worker", "login" */
+	/* How many processes; NULL: one. */
+	int		(*count)(const struct box *b);
+	/*
+	 * In the worker, after fork, privilege drop and fiber_init(): set everything up (spawn fibers).
+	 * Then the skeleton runs the loop.  -1: the worker ends with the error logged.
+	 */
+	int		(*start)(struct daemon *d, struct err *err);
+	/* No new sessions from now on; end by daemon_worker_done() when the last is over.  NULL: the loop is stopped at once. */
+	void		(*drain)(struct daemon *d);
+	/* Optional sandbox promise applied after start (os/sandbox.h); NULL: none. */
+	int		(*sandbox)(struct daemon *d, struct err *err);
+};
+
+struct daemon_def {
+	const char	*name;			/* "vsmtpd" */
+	const char *const *listens;		/* settings whose sockets are opened: "smtp", ...; NULL ends */
+	const struct daemon_role *const *roles;	/* NULL ends */
+	/* Read the daemon's own configuration (exim.conf ...) in the parent; called at start and at HUP.  The value is daemon_conf(). */
+	int		(*load)(const struct box *b, void **conf, void (*report)(void *arg, const struct err *e), void *arg,
+			    struct err *err);
+	void		(*unload)(void *conf);
+	/* Keeps root (vauthd for PAM, vlocald as spawner): the role drops by itself. */
+	bool		 keep_root;
+	/*
+	 * A UNIX socketpair between each worker of role [0] and each of role [1], made before fork,
+	 * when both roles are present and this is set (login to session).
+	 */
+	bool		 pair_roles;
+};
+
+int	 daemon_main(const struct daemon_def *def, int argc, char **argv);
+
+const struct box *daemon_box(const struct daemon *d);
+void	*daemon_conf(const struct daemon *d);
+/* The listeners of this daemon; at their end fd is -1. */
+const struct daemon_listener *daemon_listeners(const struct daemon *d);
+/* Index of this worker within its role, and the generation (1, then +1 at each HUP). */
+int	 daemon_worker(const struct daemon *d);
+int	 daemon_generation(const struct daemon *d);
+/* With pair_roles: our end of the pair to worker <i> of the other role, or -1. */
+int	 daemon_pair(const struct daemon *d, int i);
+bool	 daemon_draining(const struct daemon *d);
+void	 daemon_worker_done(struct daemon *d);
+/* A data pointer of the worker. */
+void	 daemon_set_data(struct daemon *d, void *data);
+void	*daemon_data(const struct daemon *d);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Logging of daemons and tools: one line per event, context as key=value, then a
+ * sentence.  Libraries of layers 0 to 4 do not call it; they fill struct err.
+ * Lines are collected and written at the end of a turn of the loop (log_flush) or
+ * when 32 KiB wait; warnings and errors are written at once.
+ */
+#ifndef VPOST_LOG_LOG_H
+#define VPOST_LOG_LOG_H
+
+#include "base/err.h"
+
+enum log_level { LOG_L_DEBUG, LOG_L_INFO, LOG_L_WARN, LOG_L_ERROR };
+
+/* <path> NULL: stderr.  The file is opened for append, mode 0640, and again after log_reopen(). */
+int	 log_open(const char *program, const char *path, enum log_level min, struct err *err);
+void	 log_reopen(void);
+void	 log_flush(void);
+
+/* Context of a session: "sid=... peer=...", put in front of each line.  NULL context is allowed everywhere. */
+struct log_ctx {
+	char	 text[256];
+};
+void	 log_ctx_set(struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+void	 log_debug(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 log_info(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 log_warn(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 log_error(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "<what>: <err->text>" at a level by class: TEMP warn, PERM info, CONFIG error. */
+void	 log_err(const struct log_ctx *c, const char *what, const struct err *err);
+
+/* Exim's three logs in <dir>: mainlog, rejectlog, paniclog; the time stamp is put in front. */
+enum eximlog { EXIMLOG_MAIN = 1, EXIMLOG_REJECT = 2, EXIMLOG_PANIC = 4 };
+int	 eximlog_open(const char *dir, struct err *err);
+void	 eximlog_write(unsigned which, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 eximlog_flush(void);
+void	 eximlog_reopen(void);
+
+#endif

@@ -1,0 +1,2 @@
+# Second names of programs in build/bin, as NAME:TARGET.
+LINKS := mailq:sendmail newaliases:sendmail exim:sendmail

@@ -1,0 +1,63 @@
+# The targets besides `all`.
+
+.PHONY: help deps demo install check check-quick check-long asan fuzz cov lint bench format-check unit replay functional clean testbins
+
+help:
+	@echo 'all deps demo install check check-quick check-long asan fuzz T=name SECS=n cov lint bench format-check clean'
+
+deps:
+	@sh mk/deps.sh
+
+testbins: $(UNIT) $(REPLAY) $(TESTLIB) $(BENCHBIN)
+
+unit: $(UNIT)
+	@tests/lib/run-units.sh $(BUILD) $(UNIT)
+
+replay: $(REPLAY)
+	@tests/lib/run-replay.sh $(BUILD) $(FUZZ)
+
+functional: all $(TESTLIB)
+	@BUILD=$(BUILD) tests/lib/run-functional.sh tests/functional
+
+lint:
+	@sh tests/lint/run.sh
+
+format-check:
+	@sh tests/lint/format.sh
+
+check-quick: all testbins
+	@BUILD=$(BUILD) tests/lib/check.sh quick
+
+check: deps
+	@$(MAKE) --no-print-directory -j2 all testbins
+	@BUILD=$(BUILD) tests/lib/check.sh all
+
+check-long: all testbins
+	@BUILD=$(BUILD) tests/lib/check.sh long
+
+asan:
+	@$(MAKE) --no-print-directory -j2 SAN=1 all testbins
+	@BUILD=$(BUILD)/san VPOST_SAN=1 tests/lib/check.sh asan
+
+demo: deps
+	@$(MAKE) --no-print-directory -j2 all
+	@BUILD=$(BUILD) sh tests/lib/demo.sh
+
+bench: all $(BENCHBIN)
+	@BUILD=$(BUILD) tests/bench/run.sh
+
+# make fuzz T=mail_address SECS=600
+SECS ?= 60
+FUZZDIR = $(BUILD)/fuzz
+fuzz:
+	@BUILD=$(BUILD) CLANG=$(CLANG) CFLAGS='$(STD)' tests/lib/fuzz.sh '$(T)' $(SECS)
+
+cov:
+	@$(MAKE) --no-print-directory -j2 COV=1 all testbins
+	@BUILD=$(BUILD)/cov tests/lib/cov.sh
+
+install: all
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BUILD='$(BUILD)' sh mk/install.sh
+
+clean:
+	rm -rf $(BUILD)
