@@ -30,7 +30,7 @@ DEPS_daemon  := base os log fiber net io ipc box
 # Libraries of the system that each module needs.
 LIBS_fiber   := -levent_core -lpthread
 LIBS_io      := -lssl -lcrypto
-LIBS_dns     := -lunbound
+LIBS_dns     := -lunbound -lidn2
 LIBS_map     := -ldb-5.3 -lcdb
 LIBS_mail    := -lidn2
 LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -lcrypt

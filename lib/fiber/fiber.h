@@ -63,6 +63,22 @@ void	*fiber_local(void);
 
 /* Wait until <fd> is ready for <what> (FIBER_READ or FIBER_WRITE), or until <deadline> (of fiber_now()). */
 enum fiber_wait fiber_wait_fd(int fd, int what, int64_t deadline);
+/*
+ * A descriptor that is waited for again and again (sessions, listeners): it stays registered, so that
+ * most waits cost no system call.  Level-triggered like fiber_wait_fd, which registers anew each time.
+ * At most one fiber waits for each direction.  fiber_io_close() comes before close(2) of the descriptor
+ * and closes it not; it accepts NULL, and clears the pointer.
+ */
+struct fiber_io;
+struct fiber_io *fiber_io_new(int fd);
+enum fiber_wait fiber_io_wait(struct fiber_io *io, int what, int64_t deadline);
+void	 fiber_io_close(struct fiber_io **iop);
+/*
+ * The same for a listening socket that several processes accept from: only one of them is woken
+ * (EPOLLEXCLUSIVE) where the system can.  Accept until EAGAIN is not needed.
+ */
+struct fiber_io *fiber_io_new_shared(int lfd);
+
 enum fiber_wait fiber_sleep(int64_t ms);
 /* Let other ready fibers and events run first. */
 void	 fiber_yield(void);
@@ -78,6 +94,13 @@ bool	 fiber_cancelled(void);
  * owns what <arg> points to; a cancel does not interrupt it.
  */
 void	 fiber_offload(void (*fn)(void *arg), void *arg);
+
+/*
+ * Call <fn>(<arg>) on the loop at the end of each turn, when every ready fiber has run and before the loop
+ * waits again: the place to write what was gathered.  It must not park.  Stays until fiber_fini or
+ * fiber_reinit; registering the same pair again does nothing.
+ */
+void	 fiber_on_turn_end(void (*fn)(void *arg), void *arg);
 
 /* Call <fn>(<arg>, <sig>) on the loop for each <sig>. */
 int	 fiber_signal(int sig, void (*fn)(void *arg, int sig), void *arg, struct err *err);

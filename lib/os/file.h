@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Files: whole reads and atomic writes, directories, locks, free space, the barrier. */
+#ifndef VPOST_OS_FILE_H
+#define VPOST_OS_FILE_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/sb.h"
+#include "base/sv.h"
+
+/*
+ * Replace <path> by <bytes>: temporary file beside it, fsync, rename, fsync of the directory.
+ * Afterwards the file is on disk; on failure the old one stands and nothing is left behind.
+ */
+int	 os_write_atomic(const char *path, struct sv bytes, mode_t mode, struct err *err);
+/* The same without the two fsyncs, for files that a crash may lose (pid files, caches). */
+int	 os_write_replace(const char *path, struct sv bytes, mode_t mode, struct err *err);
+/* Append all of <path> to <out>; more than <limit> bytes is an error (PERM).  errno is that of open(2) on failure. */
+int	 os_read_file(const char *path, size_t limit, struct sb *out, struct err *err);
+/* Make <path> and what leads to it; new directories get <mode> (the umask does not count). */
+int	 os_mkdir_p(const char *path, mode_t mode, struct err *err);
+int	 os_fsync_dir(const char *path, struct err *err);
+/* fsync the directory that holds <path>. */
+int	 os_fsync_parent(const char *path, struct err *err);
+
+/* All <n> bytes, over EINTR and short counts; -1 with errno.  A read that meets the end gives what was there. */
+ssize_t	 os_read_full(int fd, void *p, size_t n);
+ssize_t	 os_pread_full(int fd, void *p, size_t n, off_t off);
+ssize_t	 os_write_full(int fd, const void *p, size_t n);
+ssize_t	 os_pwrite_full(int fd, const void *p, size_t n, off_t off);
+/* Copy <n> bytes inside the kernel where it can; -1 with errno (EIO when <in> ended early). */
+int	 os_copy_range(int in, off_t inoff, int out, off_t outoff, size_t n);
+/* Reserve disk blocks for [0, size) and make the file that long, reading as zeroes; -1 with errno. */
+int	 os_preallocate(int fd, off_t size);
+
+/*
+ * The barrier: everything written to the file system of <dir> before os_barrier() began is on
+ * disk when it returned 0.  Open it before the first write, so that no write error is missed;
+ * an error is reported once (by the next os_barrier) and means that anything since the last
+ * good barrier may be lost.  Blocks: call it from fiber_offload.
+ */
+struct os_barrier;
+struct os_barrier *os_barrier_open(const char *dir, struct err *err);
+int	 os_barrier(struct os_barrier *b, struct err *err);
+void	 os_barrier_close(struct os_barrier **bp);
+
+/* Bytes that this process may still write to the file system of <path>; *<total> (may be NULL) its size; -1 with errno. */
+int64_t	 os_free_space(const char *path, int64_t *total);
+
+enum os_lock { OS_LOCK_SHARED, OS_LOCK_EXCLUSIVE, OS_LOCK_NONE };
+/*
+ * flock(2) on <fd>, trying for <timeout_ms> (0: once).  Return 0, or -1 with TEMP and errno
+ * EWOULDBLOCK when somebody else holds it.  Sleeps the thread: not on the loop unless 0.
+ */
+int	 os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Giving privileges up. */
+#ifndef VPOST_OS_PRIV_H
+#define VPOST_OS_PRIV_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+bool	 os_is_root(void);			/* effective uid 0 */
+/* Become <user> for good: supplementary groups, gid, uid; checks that there is no way back. */
+int	 os_drop_to(const char *user, struct err *err);
+int	 os_drop_to_ids(const char *user, uid_t uid, gid_t gid, struct err *err);
+/* No setuid program regains anything from now on; cannot fail where the system lacks it. */
+void	 os_no_new_privs(void);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The process itself: title, limits, its parent's death, the host's name. */
+#ifndef VPOST_OS_PROC_H
+#define VPOST_OS_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* First thing in main, before setproctitle: moves the environment away so that the title has room. */
+void	 os_title_init(int argc, char **argv);
+void	 os_title(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* This process gets <sig> when its parent dies; no-op where the system cannot (keep a pipe as well). */
+void	 os_die_with_parent(int sig);
+/* RLIMIT_NOFILE to its hard limit; returns it. */
+long	 os_raise_nofile(void);
+/* Core dumps: none when <on> is false, else up to the hard limit. */
+void	 os_core_dumps(bool on);
+/* The fully qualified host name as far as the host itself knows it (never asks the network). */
+void	 os_hostname(char *buf, size_t size);
+/* Absolute path of the running program; false if unknown. */
+bool	 os_self_path(char *buf, size_t size);
+
+#endif
