@@ -54,6 +54,8 @@ void		 stream_skip(struct stream *s, size_t n);
 enum stream_result stream_read_full(struct stream *s, size_t n, struct sb *out);
 /* Bytes are in the buffer that were not read yet (never waits). */
 bool		 stream_has_input(const struct stream *s);
+/* The same, but asks the socket once (never waits): has the peer spoken before its turn? */
+bool		 stream_input_ready(struct stream *s);
 /* Wait until input can be read, without reading it: for IDLE and between commands.  Gives the read buffer back. */
 enum stream_result stream_wait_input(struct stream *s, int64_t deadline);
 

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What stream.c and stream_tls.c share. */
+#ifndef VPOST_IO_STREAM_INT_H
+#define VPOST_IO_STREAM_INT_H
+
+#include <openssl/ssl.h>
+
+#include "fiber/fiber.h"
+#include "io/stream.h"
+
+#define STREAM_READ_SIZE	16384		/* one read(2); also the least capacity of the input buffer */
+#define STREAM_WRITE_MAX	65536		/* output waits up to here */
+
+/* TLS on a stream; absent while it is plain. */
+struct stream_tls {
+	SSL	*ssl;
+	char	 cipher[96];
+	char	*sni;
+};
+
+struct stream {
+	int		 fd;
+	bool		 drained;	/* the last read was short: the socket is empty until the loop says otherwise */
+	bool		 dead;		/* an error: nothing more is written */
+	bool		 eof;
+	char		*in;		/* NULL while nothing is buffered */
+	size_t		 in_cap;
+	size_t		 in_off;	/* bytes before it were handed out */
+	size_t		 in_len;
+	char		*out;
+	size_t		 out_cap;
+	size_t		 out_off;	/* bytes before it were written */
+	size_t		 out_len;
+	int64_t		 read_ms;
+	int64_t		 write_ms;
+	uint64_t	 bytes_in;
+	uint64_t	 bytes_out;
+	struct stream_tls *tls;
+	char		*error;		/* heap, NULL if none */
+	void		(*trace)(void *arg, bool out, struct sv bytes);
+	void		*trace_arg;
+};
+
+/* What one attempt on the descriptor or on the TLS engine led to. */
+enum stream_try {
+	TRY_DONE,		/* *<n> bytes went */
+	TRY_WANT_READ,
+	TRY_WANT_WRITE,
+	TRY_EOF,
+	TRY_ERROR		/* s->error is set */
+};
+
+/* One recv(2) or send(2), never waiting. */
+enum stream_try	 stream_raw_read(struct stream *s, void *p, size_t size, size_t *n);
+enum stream_try	 stream_raw_write(struct stream *s, const void *p, size_t size, size_t *n);
+/* The same through TLS. */
+enum stream_try	 stream_tls_read(struct stream *s, void *p, size_t size, size_t *n);
+enum stream_try	 stream_tls_write(struct stream *s, const void *p, size_t size, size_t *n);
+bool		 stream_tls_pending(const struct stream *s);
+/* Close notify (one attempt), then free. */
+void		 stream_tls_end(struct stream *s);
+
+/* Park until the attempt can be repeated; STREAM_OK then. */
+enum stream_result stream_await(struct stream *s, enum stream_try want, int64_t deadline);
+enum stream_result stream_fail(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* tls.c: the SSL object of a new connection, NULL on failure. */
+SSL		*tls_server_ssl(struct tls_server *t);
+SSL		*tls_client_ssl(struct tls_client *t, const char *host);
+/* The newest text of OpenSSL's error queue, which is emptied; <dflt> if there is none. */
+void		 tls_error_text(char *buf, size_t size, const char *dflt);
+
+#endif

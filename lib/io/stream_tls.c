@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TLS on a stream: OpenSSL over a BIO of our own on the stream's descriptor, so that
+ * the stream's knowledge of an empty socket saves reads here as well and a peer that
+ * is gone raises no signal.  The engine reads ahead (one read(2) brings what is there)
+ * and gives its buffers back when they are empty.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "base/arena.h"
+#include "io/stream_int.h"
+
+/* ---- the BIO ---- */
+
+static int
+bio_result(BIO *b, struct stream *s, enum stream_try t, size_t n)
+{
+	BIO_clear_retry_flags(b);
+	switch (t) {
+	case TRY_DONE:
+		return ((int)n);
+	case TRY_WANT_READ:
+		BIO_set_retry_read(b);
+		return (-1);
+	case TRY_WANT_WRITE:
+		BIO_set_retry_write(b);
+		return (-1);
+	case TRY_EOF:
+		BIO_set_flags(b, BIO_FLAGS_IN_EOF);
+		return (0);
+	default:
+		return (-1);
+	}
+}
+
+static int
+bio_read(BIO *b, char *p, int size)
+{
+	struct stream *s = BIO_get_data(b);
+	size_t n;
+
+	return (bio_result(b, s, stream_raw_read(s, p, (size_t)size, &n), n));
+}
+
+static int
+bio_write(BIO *b, const char *p, int size)
+{
+	struct stream *s = BIO_get_data(b);
+	size_t n;
+
+	return (bio_result(b, s, stream_raw_write(s, p, (size_t)size, &n), n));
+}
+
+static long
+bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	if (cmd == BIO_CTRL_EOF)
+		return (BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0);
+	return (cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_PUSH || cmd == BIO_CTRL_POP);
+}
+
+static int
+bio_create(BIO *b)
+{
+	BIO_set_init(b, 1);
+	return (1);
+}
+
+static BIO *
+bio_new(struct stream *s)
+{
+	static BIO_METHOD *method;
+	BIO *b;
+
+	if (method == NULL) {
+		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+		assert(method != NULL);
+		BIO_meth_set_read(method, bio_read);
+		BIO_meth_set_write(method, bio_write);
+		BIO_meth_set_ctrl(method, bio_ctrl);
+		BIO_meth_set_create(method, bio_create);
+	}
+	b = BIO_new(method);
+	assert(b != NULL);
+	BIO_set_data(b, s);
+	return (b);
+}
+
+/* ---- the engine ---- */
+
+static enum stream_try
+engine_result(struct stream *s, int rc, const char *what)
+{
+	char text[200];
+
+	switch (SSL_get_error(s->tls->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		return (TRY_WANT_READ);
+	case SSL_ERROR_WANT_WRITE:
+		return (TRY_WANT_WRITE);
+	case SSL_ERROR_ZERO_RETURN:
+		return (TRY_EOF);
+	case SSL_ERROR_SYSCALL:
+		if (s->error == NULL && ERR_peek_error() == 0)
+			return (TRY_EOF);
+		break;
+	default:
+		break;
+	}
+	tls_error_text(text, sizeof(text), "the connection broke");
+	(void)stream_fail(s, "TLS %s: %s", what, text);
+	return (TRY_ERROR);
+}
+
+enum stream_try
+stream_tls_read(struct stream *s, void *p, size_t size, size_t *n)
+{
+	int rc;
+
+	*n = 0;
+	ERR_clear_error();
+	rc = SSL_read_ex(s->tls->ssl, p, size, n);
+	if (rc == 1)
+		return (TRY_DONE);
+	return (engine_result(s, rc, "read"));
+}
+
+enum stream_try
+stream_tls_write(struct stream *s, const void *p, size_t size, size_t *n)
+{
+	int rc;
+
+	*n = 0;
+	ERR_clear_error();
+	rc = SSL_write_ex(s->tls->ssl, p, size, n);
+	if (rc == 1)
+		return (TRY_DONE);
+	return (engine_result(s, rc, "write"));
+}
+
+bool
+stream_tls_pending(const struct stream *s)
+{
+	return (s->tls != NULL && SSL_has_pending(s->tls->ssl) == 1);
+}
+
+void
+stream_tls_end(struct stream *s)
+{
+	if (s->tls == NULL)
+		return;
+	if (!s->dead && SSL_is_init_finished(s->tls->ssl)) {
+		ERR_clear_error();
+		(void)SSL_shutdown(s->tls->ssl);
+	}
+	SSL_free(s->tls->ssl);
+	free(s->tls->sni);
+	free(s->tls);
+	s->tls = NULL;
+	ERR_clear_error();
+}
+
+/* ---- the handshake ---- */
+
+static void
+describe(struct stream_tls *t)
+{
+	const char *sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+	const char *version = SSL_get_version(t->ssl);
+
+	/* Exim writes TLS1.3 for OpenSSL's TLSv1.3. */
+	(void)snprintf(t->cipher, sizeof(t->cipher), "TLS%s:%s:%d", strncmp(version, "TLSv", 4) == 0 ? version + 4 :
+	    version, SSL_get_cipher_name(t->ssl), SSL_get_cipher_bits(t->ssl, NULL));
+	if (sni != NULL)
+		t->sni = xstrdup(sni);
+}
+
+static enum stream_result
+handshake(struct stream *s, SSL *ssl, bool server, int64_t deadline_ms)
+{
+	int64_t deadline = FIBER_NOW_PLUS(deadline_ms);
+	enum stream_result r = STREAM_OK;
+	enum stream_try t;
+	int rc;
+
+	if (ssl == NULL) {
+		char text[200];
+
+		tls_error_text(text, sizeof(text), "out of memory");
+		return (stream_fail(s, "TLS: %s", text));
+	}
+	s->tls = xcalloc(1, sizeof(*s->tls));
+	s->tls->ssl = ssl;
+	BIO *b = bio_new(s);
+	SSL_set_bio(ssl, b, b);
+	for (;;) {
+		ERR_clear_error();
+		rc = server ? SSL_accept(ssl) : SSL_connect(ssl);
+		if (rc == 1)
+			break;
+		t = engine_result(s, rc, "handshake");
+		if (t == TRY_ERROR)
+			return (STREAM_ERROR);
+		if (t == TRY_EOF) {
+			s->dead = true;
+			return (STREAM_EOF);
+		}
+		if ((r = stream_await(s, t, deadline)) != STREAM_OK) {
+			s->dead = true;
+			return (r);
+		}
+	}
+	describe(s->tls);
+	return (STREAM_OK);
+}
+
+static enum stream_result
+prepare(struct stream *s)
+{
+	enum stream_result r;
+
+	assert(s->tls == NULL);
+	/* RFC 3207 section 4.2: what came in the clear may not count as protected. */
+	if (stream_has_input(s))
+		return (stream_fail(s, "input was sent in the clear before TLS started"));
+	if ((r = stream_flush(s)) != STREAM_OK)
+		return (r);
+	free(s->in);
+	s->in = NULL;
+	s->in_cap = s->in_off = s->in_len = 0;
+	return (STREAM_OK);
+}
+
+enum stream_result
+stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
+{
+	enum stream_result r = prepare(s);
+
+	return (r != STREAM_OK ? r : handshake(s, tls_server_ssl(ctx), true, deadline_ms));
+}
+
+enum stream_result
+stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms)
+{
+	enum stream_result r = prepare(s);
+
+	return (r != STREAM_OK ? r : handshake(s, tls_client_ssl(ctx, host), false, deadline_ms));
+}
+
+bool
+stream_is_tls(const struct stream *s)
+{
+	return (s->tls != NULL);
+}
+
+const char *
+stream_tls_cipher(const struct stream *s)
+{
+	return (s->tls == NULL ? "" : s->tls->cipher);
+}
+
+const char *
+stream_tls_sni(const struct stream *s)
+{
+	return (s->tls == NULL || s->tls->sni == NULL ? "" : s->tls->sni);
+}
+
+bool
+stream_tls_resumed(const struct stream *s)
+{
+	return (s->tls != NULL && SSL_session_reused(s->tls->ssl) == 1);
+}
