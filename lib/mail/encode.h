@@ -18,7 +18,6 @@ struct mail_decoder {
 	enum mime_encoding encoding;
 	uint32_t	 bits;		/* base64: not yet complete bytes */
 	unsigned	 nbits;
-	bool		 done;		/* base64: padding was seen */
 	unsigned	 held;		/* quoted-printable: bytes of <hold> */
 	char		 hold[80];	/* "=", "=A", blanks before a possible line end */
 	bool		 bad;		/* something had to be skipped or kept undecoded */
