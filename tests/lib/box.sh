@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# Sourced by functional tests: a box of its own in a temporary folder, on free loopback ports, stopped and
+# removed at the end.  Variables afterwards: BOX, BASE, SMTP SUBMISSION SMTPS POP3 POP3S IMAP IMAPS (ports).
+set -eu
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=$(realpath "${BUILD:-$TOP/build}")
+PATH=$BUILD/bin:$BUILD/sbin:$PATH
+T=$(mktemp -d "${TMPDIR:-/tmp}/vpost-test.XXXXXX")
+PIDS=
+mt() { python3 "$TOP/tests/lib/mailtool.py" "$@"; }
+
+die() { echo "FAILED: $*" >&2; exit 1; }
+skip() { echo "$*"; exit 77; }
+need() { local c; for c in "$@"; do command -v "$c" >/dev/null || skip "$c is not installed"; done; }
+# eq GOT WANT WHAT
+eq() { [ "$1" = "$2" ] || die "${3:-value}: got '$1', want '$2'"; }
+has() { case $1 in *"$2"*) ;; *) die "${3:-text} lacks '$2': $1" ;; esac; }
+hasnot() { case $1 in *"$2"*) die "${3:-text} has '$2': $1" ;; esac; }
+
+port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+free_base() {
+	local b i
+	for i in $(seq 50); do
+		b=$((20000 + (RANDOM % 40) * 1000))
+		if port_free $((b + 25)) && port_free $((b + 143)) && port_free $((b + 587)) && port_free $((b + 26)); then echo $b; return; fi
+	done
+	die "no free ports"
+}
+
+# box_make [NAME]: init a box and set the variables.
+box_make() {
+	BOX=$T/${1:-box}
+	BASE=$(free_base)
+	vpost init "$BOX" --ports "$BASE" --hostname "${HOSTNAME_OF_BOX:-mail.local.test}" >"$T/init.log" 2>&1 || { cat "$T/init.log"; die "vpost init"; }
+	SMTP=$((BASE + 25)) SUBMISSION=$((BASE + 587)) SMTPS=$((BASE + 465))
+	POP3=$((BASE + 110)) POP3S=$((BASE + 995)) IMAP=$((BASE + 143)) IMAPS=$((BASE + 993))
+	echo local.test >"$BOX/etc/domains"
+	export VPOST_BOX=$BOX
+}
+
+conf() { echo "$*" >>"$BOX/etc/vpost.conf"; }
+
+# adduser NAME...: accounts with the password "pw-NAME".
+box_users() { local u; for u in "$@"; do echo "pw-$u" | vpost adduser "$u" >/dev/null || die "vpost adduser $u"; done; }
+
+wait_port() { local i; for i in $(seq 150); do port_free "$1" || return 0; sleep 0.1; done; die "port $1 never opened; $(tail -n 5 "$BOX"/var/log/* 2>/dev/null)"; }
+wait_for() { # SECONDS COMMAND...
+	local end=$(($(date +%s) + $1)); shift
+	until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt "$end" ] || die "not within time: $*"; sleep 0.1; done
+}
+
+box_start() {
+	vpost run "$BOX" >>"$T/run.log" 2>&1 &
+	RUN=$!
+	PIDS="$PIDS $RUN"
+	wait_port "$SMTP"; wait_port "$IMAP"; wait_port "$POP3"; wait_port "$SUBMISSION"
+}
+box_stop() {
+	kill -TERM "$RUN" 2>/dev/null || true
+	wait "$RUN" 2>/dev/null || true
+	PIDS=${PIDS/ $RUN/}
+}
+daemon_pid() { cat "$BOX/var/run/$1.pid"; }
+
+at_end() { :; }
+cleanup() {
+	local rc=$? p
+	at_end || true
+	for p in $PIDS; do kill -TERM "$p" 2>/dev/null || true; done
+	for p in $PIDS; do
+		for _ in $(seq 100); do kill -0 "$p" 2>/dev/null || break; sleep 0.1; done
+		kill -KILL "$p" 2>/dev/null || true
+	done
+	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
+		echo "--- logs of $T"
+		tail -n 15 "$T"/run.log "$T"/*/var/log/* 2>/dev/null || true
+		# A sanitizer's report is what matters most.
+		grep -h -A 25 -E 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log 2>/dev/null | head -60 || true
+	fi
+	if [ -n "${VPOST_SAN-}" ] && grep -qE 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log 2>/dev/null; then
+		grep -h -A 25 -E 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log | head -60
+		rc=1
+	fi
+	[ -n "${VPOST_KEEP-}" ] || rm -rf "$T"
+	exit $rc
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
