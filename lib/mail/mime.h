@@ -3,6 +3,7 @@
  * The MIME tree of a message (RFC 2045, 2046, 2183, 2231) with exact byte
  * offsets.  Any bytes give a tree: what is broken is a leaf, an unterminated
  * multipart ends where its parent ends, limits end the descent, never the parse.
+ * Sizes and lines are those of the bytes at hand.
  */
 #ifndef VPOST_MAIL_MIME_H
 #define VPOST_MAIL_MIME_H
@@ -21,8 +22,10 @@
 #define MIME_PARAMS_MAX	100
 
 struct mime_param {
-	struct sv	 name;		/* lower case */
+	struct sv	 name;		/* lower case, without the "*" marks of RFC 2231 */
 	struct sv	 value;		/* unquoted; continuations joined; RFC 2231 charset decoded to UTF-8 */
+	struct sv	 raw_name;	/* as IMAP tells it: continuations joined, "*" behind it if the value is extended */
+	struct sv	 raw_value;	/* charset'language'percent-encoded where extended, else as <value> */
 };
 
 struct mime_params {
@@ -50,10 +53,7 @@ struct mime_part {
 	size_t		 body_start;
 	size_t		 body_end;	/* without the line end that belongs to the next boundary line */
 	uint32_t	 header_lines;
-	uint32_t	 body_lines;	/* LFs in the body, and 1 for a last line without one */
-	/* As they would be with CRLF line ends throughout: bytes to add for each bare LF. */
-	size_t		 header_bare_lf;
-	size_t		 body_bare_lf;
+	uint32_t	 body_lines;	/* LFs in the body */
 	bool		 has_nul;
 	bool		 has_8bit;	/* body: bytes above 127 */
 	bool		 closed;	/* multipart: its end boundary was seen */
@@ -92,7 +92,7 @@ size_t	 mime_count(const struct mime_part *root);
 const struct mime_part *mime_find(const struct mime_part *root, const uint32_t *path, size_t n);
 
 /*
- * The offsets alone, for a cache: kinds, offsets, lines, bare LFs and encoding; no header.  mime_offsets_read
+ * The offsets alone, for a cache: kinds, offsets, lines and encoding; no header.  mime_offsets_read
  * gives a tree in <a> with these filled and everything else empty, or NULL where the record is damaged.
  */
 void	 mime_offsets_put(struct sb *out, const struct mime_part *root);
