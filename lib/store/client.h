@@ -17,6 +17,15 @@
 
 struct store_client;
 
+/* Enhanced status codes of refusals, for IMAP's response codes. */
+#define STORE_E_NOPERM		"5.7.1"		/* NOPERM */
+#define STORE_E_NONE		"5.1.1"		/* NONEXISTENT, TRYCREATE: no such mailbox */
+#define STORE_E_EXISTS		"5.2.5"		/* ALREADYEXISTS */
+#define STORE_E_BADNAME		"5.1.3"		/* CANNOT: no valid name */
+#define STORE_E_LIMIT		"5.2.3"		/* LIMIT: too many folders, keywords, too large */
+#define STORE_E_FULL		"4.3.1"		/* the disk's reserve is touched */
+#define STORE_E_BODY		"4.2.0"		/* UNAVAILABLE: a body is missing or damaged; also: locked */
+
 /* <path> is BOX/var/run/store.sock.  Connects at the first call. */
 struct store_client *store_client_new(const char *path);
 void	 store_client_free(struct store_client **cp);

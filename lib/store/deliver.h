@@ -32,7 +32,7 @@ enum {
 	STORE_IPC_DELIVER = 0x0401,	/* request: batch; reply of the same type */
 	STORE_IPC_BARRIER = 0x0402,	/* notice */
 	STORE_IPC_FORGET = 0x0403,	/* request; empty reply */
-	STORE_IPC_HELLO = 0x0404	/* request at connection: answered by a BARRIER notice and an empty reply */
+	STORE_IPC_HELLO = 0x0404	/* notice: send me BARRIER notices from now on, and the present one at once */
 };
 
 enum store_action {
@@ -110,8 +110,8 @@ int	 store_deliver_call(struct ipc_client *c, const struct sb *frame, size_t n, 
 /* A notice that barrier <commit> is done: all deliveries whose answer said commit <= this are on disk. */
 bool	 store_barrier_read(const struct ipc_msg *m, uint64_t *commit, uint64_t *instance);
 void	 store_barrier_put(struct sb *frame, uint64_t commit, uint64_t instance);
-/* After each connection (ipc_client_on_connect): ask for barrier notices on it.  The present one is announced at once. */
-int	 store_barrier_subscribe(struct ipc_client *c, struct err *err);
+/* In ipc_client_on_connect: ask for barrier notices on this connection.  Does not park; the present one comes at once. */
+void	 store_barrier_subscribe(struct ipc_client *c);
 
 /*
  * Drop delivery ids.  Segment <origin> is gone: all of its ids but those of the messages <keep>, which live on in

@@ -137,7 +137,7 @@ struct store_cached {
 	uint32_t	 header_len;	/* bytes of the header with the empty line */
 	struct sv	 envelope;	/* IMAP ENVELOPE, RFC 3501 7.4.2: "(...)" */
 	struct sv	 bodystructure;	/* IMAP BODYSTRUCTURE, with extension data */
-	struct sv	 body;		/* IMAP BODY, without; empty: make it from the message */
+	struct sv	 offsets;	/* mime_offsets_read() gives the tree of offsets back */
 	struct sb	 mem;
 };
 /*
