@@ -21,9 +21,14 @@ def tls():
     return c
 
 
+def from_address(ip):
+    """All connections come from <ip> from now on."""
+    connect = socket.create_connection
+    socket.create_connection = lambda address, timeout=60, source_address=None, **k: connect(address, timeout or 60, (ip, 0))
+
+
 def send(a):
-    src = (a.source, 0) if a.source else None
-    s = smtplib.SMTP(a.host, a.port, local_hostname=a.helo, timeout=60, source_address=src)
+    s = smtplib.SMTP(a.host, a.port, local_hostname=a.helo, timeout=60)
     s.ehlo()
     if a.tls:
         s.starttls(context=tls())
@@ -43,8 +48,7 @@ def send(a):
 
 
 def rcpt(a):
-    src = (a.source, 0) if a.source else None
-    s = smtplib.SMTP(a.host, a.port, local_hostname=a.helo, timeout=60, source_address=src)
+    s = smtplib.SMTP(a.host, a.port, local_hostname=a.helo, timeout=60)
     s.ehlo()
     code, text = s.docmd('MAIL FROM:<%s>' % a.sender)
     if code != 250:
@@ -158,6 +162,8 @@ def main():
         p.add_argument('rest', nargs='*')
         p.set_defaults(fn=fn)
     a = ap.parse_args()
+    if a.source:
+        from_address(a.source)
     try:
         a.fn(a)
     except (smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto, OSError) as e:
