@@ -73,11 +73,6 @@ struct fiber_io;
 struct fiber_io *fiber_io_new(int fd);
 enum fiber_wait fiber_io_wait(struct fiber_io *io, int what, int64_t deadline);
 void	 fiber_io_close(struct fiber_io **iop);
-/*
- * The same for a listening socket that several processes accept from: only one of them is woken
- * (EPOLLEXCLUSIVE) where the system can.  Accept until EAGAIN is not needed.
- */
-struct fiber_io *fiber_io_new_shared(int lfd);
 
 enum fiber_wait fiber_sleep(int64_t ms);
 /* Let other ready fibers and events run first. */
