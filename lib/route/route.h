@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Routing: one recipient address goes through the routers of the configuration and
+ * comes out as deliveries (a transport, hosts, a user) or failures; aliases make several of
+ * it.  The same for verification (verify = recipient, VRFY, EXPN) and for -bt.  It sees the
+ * world through struct exim_env and struct route_ops, and may park where those do.
+ *
+ * Nothing is kept between calls but what the caller holds.  All results live in the arena of
+ * the request.
+ */
+#ifndef VPOST_ROUTE_ROUTE_H
+#define VPOST_ROUTE_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/sb.h"
+#include "base/sv.h"
+#include "exim/conf.h"
+#include "exim/env.h"
+#include "net/addr.h"
+
+#define ROUTE_DEPTH_MAX		100	/* parents of an address */
+#define ROUTE_ADDRS_MAX		50000	/* addresses that one recipient may become */
+#define ROUTE_DATA_MAX		(4 * 1024 * 1024)	/* bytes of redirect data, :include: files each */
+#define ROUTE_HOSTS_MAX		100	/* hosts of one delivery */
+
+enum route_mode {
+	ROUTE_DELIVER,
+	ROUTE_VERIFY_RECIPIENT,
+	ROUTE_VERIFY_SENDER,
+	ROUTE_EXPN,
+	ROUTE_TEST			/* -bt: as deliver, but address_test counts */
+};
+
+struct route_host {
+	const char	*name;
+	struct net_addr	 addr;		/* port 0: the transport's */
+	int		 mx;		/* preference; -1: not by MX */
+	bool		 dnssec;	/* name and address were validated */
+	bool		 mx_dnssec;
+	bool		 unknown;	/* could not be found; <why> */
+	const char	*why;
+};
+
+/* The outside beyond struct exim_world.  NULL members: DNS defers. */
+struct route_mx {
+	const char	*host;		/* "" for the null MX */
+	unsigned	 pref;
+};
+struct route_srv {
+	const char	*host;
+	unsigned	 pref, weight, port;
+};
+enum route_dns { ROUTE_DNS_FOUND, ROUTE_DNS_NODATA, ROUTE_DNS_NXDOMAIN, ROUTE_DNS_TEMPFAIL, ROUTE_DNS_BOGUS };
+struct route_ops {
+	void		*arg;
+	/* Sorted by preference. */
+	enum route_dns	(*mx)(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size_t *n, bool *secure);
+	/* <families>: DNS_V4 | DNS_V6 of dns/dns.h. */
+	enum route_dns	(*addrs)(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n,
+			    bool *secure);
+	enum route_dns	(*srv)(void *arg, const char *name, struct arena *a, struct route_srv **srv, size_t *n, bool *secure);
+	/* Is <a> one of our own addresses (local_interfaces, extra_local_interfaces, hosts_treat_as_local aside)? */
+	bool		(*is_local)(void *arg, const struct net_addr *a);
+	/* Tell what -bt -d or a trace wants to know; NULL: nothing. */
+	void		(*trace)(void *arg, const char *text);
+	uint32_t	(*random)(void *arg);
+};
+/* Ops over lib/dns; <ops->is_local> looks at the host's interfaces.  Needs dns_init. */
+void	 route_ops_dns(struct route_ops *ops);
+
+enum route_kind {
+	ROUTE_TO_TRANSPORT,		/* <transport> with or without hosts */
+	ROUTE_PIPE,			/* redirect: "|command"; <transport> is pipe_transport */
+	ROUTE_FILE,			/* redirect: /file */
+	ROUTE_DIRECTORY,		/* redirect: /dir/ */
+	ROUTE_DISCARD,			/* :blackhole: */
+	ROUTE_FILTER			/* redirect: the data is a filter, for lib/filter; <text> holds it */
+};
+
+/* One address on its way: what child addresses come from. */
+struct route_addr {
+	struct sv	 address;	/* as it is delivered to: local_part@domain with affixes */
+	struct sv	 unique;	/* for duplicates: address, or address and pipe or file */
+	const struct route_addr *parent; /* NULL: the recipient itself */
+	const struct exim_router *router; /* of the parent that made it; NULL for the recipient */
+};
+
+struct route_delivery {
+	const struct route_addr *addr;
+	enum route_kind	 kind;
+	const struct exim_router *router;
+	const struct exim_transport *transport;
+	struct sv	 local_part;	/* without affixes, case as the router is told to keep it */
+	struct sv	 domain;
+	struct sv	 prefix, suffix;
+	struct sv	 prefix_v, suffix_v;
+	struct sv	 local_part_data, domain_data;	/* untainted values of the router's matches */
+	struct sv	 address_data;
+	struct sv	 text;		/* pipe's command, file or directory name, filter's text */
+	struct sv	 self_hostname;
+	const struct route_host *hosts;
+	size_t		 nhosts;
+	const struct route_host *fallback;
+	size_t		 nfallback;
+	bool		 randomize;	/* hosts of equal preference are already in random order */
+	bool		 errors_to_set;
+	struct sv	 errors_to;	/* new return path, if set; "" is <> */
+	const struct sv	*headers_add;	/* "Name: body\n" each, expanded */
+	size_t		 nheaders_add;
+	const struct sv	*headers_remove;	/* names */
+	size_t		 nheaders_remove;
+	bool		 user_set, group_set;
+	int64_t		 uid, gid;
+	bool		 initgroups;
+	const char	*user;		/* name of check_local_user or user; may be NULL */
+	const char	*home;		/* may be NULL */
+	const char	*current_dir;
+	struct hash	*vars;		/* $r_...: to struct sv *; may be NULL */
+	bool		 dnssec_request, dnssec_require;
+	bool		 one_time;
+	bool		 unseen_copy;
+};
+
+/* Why an address goes nowhere (now). */
+enum route_fate { ROUTE_FAIL, ROUTE_DEFER, ROUTE_FREEZE };
+struct route_failure {
+	const struct route_addr *addr;
+	enum route_fate	 fate;
+	const struct exim_router *router;	/* NULL: none took it */
+	struct err	 err;		/* class PERM or TEMP, enhanced status; text for the log */
+	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
+	int		 code;		/* of ":fail: 551 text"; 0: none */
+	bool		 hide_child;
+	enum exim_retry_error retry_error;	/* EXIM_RE_LOOKUP, _TIMEOUT_DNS ... */
+	bool		 errors_to_set;
+	struct sv	 errors_to;
+};
+
+struct route_request {
+	const struct exim_conf *conf;
+	struct exim_env	*env;		/* session, message; <addr> is set and restored by routing */
+	struct arena	*arena;		/* of results */
+	const struct route_ops *ops;
+	enum route_mode	 mode;
+	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
+	struct sv	 sender;	/* of the message */
+	/* DELIVER: has this address or delivery been done before (restart after deferral)?  NULL: none was. */
+	bool		(*done)(void *arg, struct sv unique);
+	void		*done_arg;
+};
+
+struct route_result {
+	enum exim_result verdict;	/* OK: something was accepted and nothing failed; FAIL; DEFER (some failed so) */
+	struct route_delivery *delivery;
+	size_t		 ndeliveries;
+	struct route_failure *failure;
+	size_t		 nfailures;
+	struct route_addr *generated;	/* every address that came up, in order: for -bt, EXPN, logs */
+	size_t		 ngenerated;
+	struct sv	 address_data;	/* of the last accepting router: $address_data after verify */
+	struct sv	 local_part_data, domain_data;
+	bool		 redirected;	/* a redirect router took the recipient */
+};
+
+/*
+ * Route.  Always fills *<res>.  For verification only the recipient itself counts where it was redirected to several
+ * addresses, as Exim does; with one child that child is verified too.
+ */
+void	 route_address(const struct route_request *rq, struct route_result *res);
+
+/* Exim's -bt text of a result, for sendmail -bt and -bv; returns the exit code (0, 1 deferred, 2 failed). */
+int	 route_print(const struct route_request *rq, const struct route_result *res, struct sb *out);
+
+#endif
