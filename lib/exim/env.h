@@ -24,6 +24,7 @@
 #include "net/addr.h"
 
 struct exim_conf;		/* exim/conf.h */
+struct exim_acl_run;		/* exim/acl.h */
 struct exim_names;		/* exim/match.h: named lists */
 struct exim_caches;		/* exim/expand.h: open maps, compiled regexes, run-time strings */
 struct mail_headers;		/* mail/header.h */
@@ -385,6 +386,7 @@ struct exim_env {
 	struct exim_vars	*acl_m;
 	unsigned		 forbid;	/* EXIM_NO_... */
 	unsigned		 depth;		/* of recursion, the evaluator's own; 0 outside */
+	struct exim_acl_run	*acl_run;	/* exim/acl.h: of the ACL under way, NULL outside */
 	unsigned		 acl_depth;	/* of nested ACLs, their interpreter's own */
 	bool			 queue_running;
 	bool			 message_loaded;	/* -bem, delivery: $h_ and $message_body mean something */
