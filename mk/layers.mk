@@ -2,7 +2,7 @@
 # include.  The order of LAYERS is the link order (reversed); tests/lint/layers.sh checks
 # every #include against this table.
 
-LAYERS := base os log fiber net io ipc dns map mail smtp pop3 imap exim box spool store auth route deliver session daemon
+LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim box spool store auth route deliver session daemon
 
 DEPS_base    :=
 DEPS_os      := base
@@ -13,6 +13,7 @@ DEPS_io      := base os fiber
 DEPS_ipc     := base os fiber
 DEPS_dns     := base os fiber net
 DEPS_map     := base os
+DEPS_hints   := base os
 DEPS_mail    := base
 DEPS_smtp    := base mail
 DEPS_pop3    := base
@@ -24,7 +25,7 @@ DEPS_store   := base os fiber ipc mail imap
 DEPS_auth    := base os fiber net ipc map
 DEPS_route   := base os fiber net dns map mail exim
 DEPS_deliver := base os fiber net io dns mail smtp exim spool
-DEPS_session := base os fiber net io ipc dns map mail smtp exim spool auth route
+DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route
 DEPS_daemon  := base os log fiber net io ipc box
 
 # Libraries of the system that each module needs.
@@ -32,6 +33,7 @@ LIBS_fiber   := -levent_core -lpthread
 LIBS_io      := -lssl -lcrypto
 LIBS_dns     := -lunbound -lidn2
 LIBS_map     := -ldb-5.3 -lcdb
+LIBS_hints   := -llmdb
 LIBS_mail    := -lidn2 -lunistring
 LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -lcrypt
 LIBS_store   := -llmdb
