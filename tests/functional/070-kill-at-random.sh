@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# Nothing accepted is lost while the daemons are killed at random (S2-5): 3,000 messages over 20 connections, 30 kills.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+box_users u0 u1 u2 u3 u4 u5 u6 u7 u8 u9
+box_start
+python3 "$TOP/tests/lib/killtest.py" "$BOX" "$SMTP" "$IMAP" "$POP3" --messages 3000 --connections 20 --rounds 30
+eq "$(mailq | grep -c '<' || true)" 0 "messages left on the queue"
