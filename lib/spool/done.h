@@ -28,11 +28,19 @@ enum spool_state {
 
 #define SPOOL_ALL	UINT32_MAX	/* every recipient */
 
+/*
+ * A recipient that routers turned into several (an alias, a list) settles piece by piece: each
+ * final delivery is named by a hash of its address and transport; 0 is the recipient as a whole.
+ */
 struct spool_done_entry {
 	uint64_t	 record;	/* offset of the message's record */
+	uint64_t	 child;
 	uint32_t	 rcpt;		/* index, or SPOOL_ALL */
 	enum spool_state state;
 };
+
+/* The hash of a final address (domain in any case) behind <what> (the transport); never 0, the same for all time. */
+uint64_t spool_child(const char *what, struct sv addr);
 
 struct spool_done;
 
@@ -41,7 +49,7 @@ int	 spool_done_open(struct spool_done **dp, const char *path,
 	     void (*fn)(void *arg, const struct spool_done_entry *e), void *arg, struct err *err);
 void	 spool_done_close(struct spool_done **dp);
 /* Collect an entry; spool_done_write() writes all that were collected with one write(2). */
-void	 spool_done_add(struct spool_done *d, uint64_t record, uint32_t rcpt, enum spool_state st);
+void	 spool_done_add(struct spool_done *d, uint64_t record, uint32_t rcpt, uint64_t child, enum spool_state st);
 int	 spool_done_write(struct spool_done *d, struct err *err);
 bool	 spool_done_pending(const struct spool_done *d);
 /* On a fiber: returns when all that was written before the call is on disk; callers share one fdatasync. */

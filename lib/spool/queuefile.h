@@ -9,6 +9,7 @@
 #ifndef VPOST_SPOOL_QUEUEFILE_H
 #define VPOST_SPOOL_QUEUEFILE_H
 
+#include "base/vec.h"
 #include "spool/done.h"
 #include "spool/envelope.h"
 #include "spool/writer.h"
@@ -19,38 +20,53 @@ struct spool_qrcpt {
 	int64_t		 last_try;
 	int64_t		 next_try;
 	struct sv	 text;		/* the last failure, for mailq and reports */
-	struct sv	 redirect;	/* where it was sent on to (the address that failed), or empty */
+};
+
+/* A final delivery of recipient <rcpt> that is settled while others of that recipient are not. */
+struct spool_qchild {
+	uint64_t	 child;		/* spool_child() */
+	uint32_t	 rcpt;
+	enum spool_state state;
 };
 
 struct spool_qfile {
 	struct arena	*arena;
 	struct spool_envelope env;
 	struct spool_qrcpt *rcpts;	/* env.nrcpts of them */
+	VEC(struct spool_qchild) children;
+	uint64_t	 origin;	/* id of the segment that it came in by: part of its delivery ids */
 	uint64_t	 content_off;
 	uint64_t	 content_len;
+	uint64_t	 log_end;	/* where the next entry of the log goes */
 	bool		 frozen;
 	int64_t		 frozen_at;	/* seconds since 1970 */
 	int64_t		 warned_at;	/* last delay warning */
 	unsigned	 warnings;	/* delay warnings sent */
-	uint64_t	 log_end;	/* where the log's next entry goes */
 };
 
 /*
- * Make queue/<env->id>.  <c> is the content.  States of earlier attempts in <rcpts> (env->nrcpts of
- * them, or NULL).  0: durable.  -1 TEMP otherwise, and no file is left.  EEXIST counts as success:
- * it is the same message.
+ * Make queue/<q->env.id> of the envelope and states in *<q>; <c> is the content.  0: durable.
+ * -1 TEMP otherwise, and no file is left.  A file that is there already is replaced.
+ * Sets content_off, content_len and log_end of *<q>.
  */
-int	 spool_qfile_create(const char *dir, const struct spool_envelope *env, const struct spool_content *c,
-	     const struct spool_qrcpt *rcpts, bool frozen, struct err *err);
+int	 spool_qfile_create(const char *dir, struct spool_qfile *q, const struct spool_content *c, struct err *err);
+/* An empty one with its arena. */
+struct spool_qfile *spool_qfile_new(void);
 /* Read all but the content. */
 int	 spool_qfile_load(struct spool_qfile **qp, const char *dir, const char *id, struct err *err);
 void	 spool_qfile_free(struct spool_qfile **qp);
 
-/* Append to the log (one write(2)); <sync>: fdatasync it, parked. */
-int	 spool_qfile_set_rcpt(struct spool_qfile *q, const char *dir, uint32_t rcpt, const struct spool_qrcpt *st,
-	     bool sync, struct err *err);
-int	 spool_qfile_set_frozen(struct spool_qfile *q, const char *dir, bool frozen, int64_t now, bool sync, struct err *err);
-int	 spool_qfile_set_warned(struct spool_qfile *q, const char *dir, int64_t now, struct err *err);
+/*
+ * The log: changes are built in an sb by spool_qlog_*, then appended with one write(2).
+ * spool_qfile_append with <sync> also waits for fdatasync, parked.
+ */
+void	 spool_qlog_rcpt(struct sb *log, uint32_t rcpt, const struct spool_qrcpt *st);
+void	 spool_qlog_child(struct sb *log, const struct spool_qchild *c);
+void	 spool_qlog_frozen(struct sb *log, bool frozen, int64_t now);
+void	 spool_qlog_warned(struct sb *log, unsigned warnings, int64_t now);
+int	 spool_qfile_append(const char *dir, struct spool_qfile *q, struct sv log, bool sync, struct err *err);
+/* Apply the log <v> to *<q> up to its first torn entry; returns the bytes that were good.  Pure (fuzzed). */
+size_t	 spool_qlog_apply(struct spool_qfile *q, struct sv v);
 /* Unlink; <sync>: then fsync the directory, parked. */
 int	 spool_qfile_remove(const char *dir, const char *id, bool sync, struct err *err);
 /* Sync the directory, parked. */
