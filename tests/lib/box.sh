@@ -1,7 +1,25 @@
 # shellcheck shell=bash
 # Sourced by functional tests: a box of its own in a temporary folder, on free loopback ports, stopped and
 # removed at the end.  Variables afterwards: BOX, BASE, SMTP SUBMISSION SMTPS POP3 POP3S IMAP IMAPS (ports).
+#
+# Set before sourcing: NEED_NET=1 runs the test in a network namespace of its own, with 192.0.2.1, 192.0.2.2 and 2001:db8::1
+# as further addresses (clients that are not loopback); NEED_ROOT=1 keeps root.  Otherwise a test started by root goes on as nobody.
 set -eu
+if [ -n "${NEED_NET-}" ] && [ -z "${IN_NET-}" ]; then
+	[ "$(id -u)" = 0 ] || { echo "a network namespace needs root"; exit 77; }
+	export IN_NET=1
+	exec unshare -n bash "$0" "$@"
+fi
+if [ -n "${IN_NET-}" ] && [ "$(id -u)" = 0 ]; then
+	ip link set lo up
+	for a in 192.0.2.1/32 192.0.2.2/32 2001:db8::1/128; do ip addr add $a dev lo 2>/dev/null || true; done
+fi
+if [ -n "${NEED_ROOT-}" ]; then
+	[ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+elif [ "$(id -u)" = 0 ]; then
+	export HOME=/tmp USER=nobody LOGNAME=nobody
+	exec setpriv --reuid 65534 --regid 65534 --clear-groups bash "$0" "$@"
+fi
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=$(realpath "${BUILD:-$TOP/build}")
 PATH=$BUILD/bin:$BUILD/sbin:$PATH
@@ -48,6 +66,9 @@ wait_for() { # SECONDS COMMAND...
 	local end=$(($(date +%s) + $1)); shift
 	until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt "$end" ] || die "not within time: $*"; sleep 0.1; done
 }
+
+# Send to hosts of 127.0.0.0/8 too, as no shipped box does: the world of a test is on this machine.
+world_is_local() { sed -i 's/ignore_target_hosts = .*/ignore_target_hosts = <; 0.0.0.0/' "$BOX/etc/exim.conf"; }
 
 box_start() {
 	vpost run "$BOX" >>"$T/run.log" 2>&1 &

@@ -56,7 +56,7 @@ def sender(k):
         ident = next_id()
         if ident is None:
             break
-        user = 'u%d' % (hash(ident) % a.users)
+        user = 'u%d' % (int(ident[1:]) % a.users)
         try:
             if s is None:
                 s = smtplib.SMTP('127.0.0.1', a.smtp, local_hostname='c%d.test' % k, timeout=30)

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Install programs, pages and the files a new box is made of; called by `make install` with DESTDIR, PREFIX, BUILD set.
+set -eu
+d=$DESTDIR$PREFIX
+mkdir -p "$d/bin" "$d/sbin" "$d/share/vpost/etc" "$d/share/vpost/skel" "$d/share/doc/vpost"
+for p in "$BUILD"/sbin/*; do install -m 755 "$p" "$d/sbin/"; done
+for p in "$BUILD"/bin/*; do
+	if [ -L "$p" ]; then ln -sf "$(readlink "$p")" "$d/bin/$(basename "$p")"; else install -m 755 "$p" "$d/bin/"; fi
+done
+for p in daemons/*/*.[1-9] tools/*/*.[1-9] man/*.[1-9]; do
+	[ -e "$p" ] || continue
+	s=${p##*.}
+	mkdir -p "$d/share/man/man$s"
+	install -m 644 "$p" "$d/share/man/man$s/"
+done
+cp -R etc/. "$d/share/vpost/etc/"
+cp -R skel/. "$d/share/vpost/skel/"
+install -m 644 README.md ARCHITECTURE.md CHANGES LICENSE "$d/share/doc/vpost/"

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Retry by the configuration's rules, a delay warning, and giving up.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+box_users joe
+conf "dns_zone_file = etc/test.zone"
+conf "remote_port = $((BASE + 999))"
+conf "delay_warning = 2s"
+printf 'away.test MX 10 mx.away.test\nmx.away.test A 127.0.0.1\n' >"$BOX/etc/test.zone"
+world_is_local
+# After four seconds of failing every second the sender is told that it failed.
+sed -i 's/^\*   \*   F,.*/* * F,5s,1s/' "$BOX/etc/exim.conf"
+box_start
+mt send "$SMTP" joe@local.test ann@away.test --subject waits
+wait_for 30 sh -c "python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count | grep -q 2"
+mt imap "$IMAP" joe pw-joe fetch 1 >"$T/one"
+mt imap "$IMAP" joe pw-joe fetch 2 >"$T/two"
+has "$(cat "$T/one")" "Action: delayed" "the first report"
+has "$(cat "$T/two")" "Action: failed" "the second report"
+grep -q 'retry timeout exceeded' "$BOX/var/log/mainlog" || die "the log does not say that retrying ended"
+[ "$(grep -c ' == ann@away.test ' "$BOX/var/log/mainlog")" -ge 2 ] || die "it was not tried again"
+eq "$(mailq | grep -c ann@ || true)" 0 "queue at the end"
