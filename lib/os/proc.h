@@ -15,6 +15,8 @@ void	 os_die_with_parent(int sig);
 long	 os_raise_nofile(void);
 /* Core dumps: none when <on> is false, else up to the hard limit. */
 void	 os_core_dumps(bool on);
+/* Keep malloc's arenas few, for processes with threads. */
+void	 os_malloc_tune(void);
 /* The fully qualified host name as far as the host itself knows it (never asks the network). */
 void	 os_hostname(char *buf, size_t size);
 /* Absolute path of the running program; false if unknown. */

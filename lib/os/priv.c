@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Giving privileges up: see priv.h. */
+#include <errno.h>
+#include <grp.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "os/priv.h"
+#include "os/user.h"
+
+bool
+os_is_root(void)
+{
+	return (geteuid() == 0);
+}
+
+int
+os_drop_to_ids(const char *user, uid_t uid, gid_t gid, struct err *err)
+{
+	if (user != NULL ? initgroups(user, gid) == -1 : setgroups(1, &gid) == -1)
+		return (err_sys(err, "set groups of uid %lu", (unsigned long)uid));
+	if (setresgid(gid, gid, gid) == -1)
+		return (err_sys(err, "set gid %lu", (unsigned long)gid));
+	if (setresuid(uid, uid, uid) == -1)
+		return (err_sys(err, "set uid %lu", (unsigned long)uid));
+	if (uid != 0 && (setuid(0) != -1 || seteuid(0) != -1 || geteuid() != uid || getegid() != gid))
+		return (err_set(err, ERR_TEMP, NULL, "uid %lu can become root again", (unsigned long)uid));
+	return (0);
+}
+
+int
+os_drop_to(const char *user, struct err *err)
+{
+	struct os_user u;
+
+	switch (os_user_by_name(user, &u, err)) {
+	case 1:
+		return (os_drop_to_ids(user, u.uid, u.gid, err));
+	case 0:
+		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\": make it, or set `user` in vpost.conf",
+		    user));
+	default:
+		return (-1);
+	}
+}
+
+void
+os_no_new_privs(void)
+{
+#ifdef __linux__
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+#endif
+}

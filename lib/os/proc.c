@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The process itself: see proc.h. */
+#include <sys/resource.h>
+
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <malloc.h>
+#endif
+
+#include "base/arena.h"
+#include "os/proc.h"
+
+#ifdef __linux__
+
+static char *title_area;
+static size_t title_size;
+extern char **environ;
+
+void
+os_title_init(int argc, char **argv)
+{
+	char *end = argv[0] + strlen(argv[0]) + 1;
+	size_t n = 0;
+	char **env;
+
+	if (argc == 0 || title_area != NULL)
+		return;
+	for (int i = 1; i < argc; i++)
+		if (argv[i] == end)
+			end = argv[i] + strlen(argv[i]) + 1;
+	for (n = 0; environ[n] != NULL; n++)
+		if (environ[n] == end)
+			end = environ[n] + strlen(environ[n]) + 1;
+	env = xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		env[i] = xstrdup(environ[i]);
+	/* The arguments stay readable for the caller as copies; they and the environment live as long as the process. */
+	for (int i = 1; i < argc; i++)
+		argv[i] = xstrdup(argv[i]);
+	environ = env;
+	title_area = argv[0];
+	title_size = (size_t)(end - argv[0]);
+}
+
+void
+os_title(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+	int n;
+
+	if (title_area == NULL)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	memset(title_area, 0, title_size);
+	(void)snprintf(title_area, title_size, "%s", text);
+}
+
+void
+os_die_with_parent(int sig)
+{
+	(void)prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0);
+}
+
+#else
+
+void
+os_title_init(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+}
+
+void
+os_title(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	setproctitle("-%s", text);
+}
+
+void
+os_die_with_parent(int sig)
+{
+	(void)sig;
+}
+
+#endif
+
+void
+os_malloc_tune(void)
+{
+#ifdef M_ARENA_MAX
+	/* Threads of offloaded jobs share arenas instead of keeping one each. */
+	(void)mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
+long
+os_raise_nofile(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return (-1);
+	if (rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	return (rl.rlim_cur == RLIM_INFINITY ? 1048576 : (long)rl.rlim_cur);
+}
+
+void
+os_core_dumps(bool on)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_CORE, &rl) == -1)
+		return;
+	rl.rlim_cur = on ? rl.rlim_max : 0;
+	(void)setrlimit(RLIMIT_CORE, &rl);
+}
+
+/* The first name with a dot that /etc/hosts gives for <name>; resolvers are not asked. */
+static bool
+hosts_fqdn(const char *name, char *buf, size_t size)
+{
+	FILE *f = fopen("/etc/hosts", "re");
+	char line[1024];
+	bool found = false;
+
+	while (!found && f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		char *save = NULL, *w, *fqdn = NULL;
+		bool mine = false;
+
+		line[strcspn(line, "#\r\n")] = '\0';
+		w = strtok_r(line, " \t", &save);
+		while (w != NULL && (w = strtok_r(NULL, " \t", &save)) != NULL) {
+			if (strcmp(w, name) == 0)
+				mine = true;
+			if (fqdn == NULL && strchr(w, '.') != NULL)
+				fqdn = w;
+		}
+		if (mine && fqdn != NULL) {
+			(void)snprintf(buf, size, "%s", fqdn);
+			found = true;
+		}
+	}
+	if (f != NULL)
+		(void)fclose(f);
+	return (found);
+}
+
+void
+os_hostname(char *buf, size_t size)
+{
+	char name[256];
+
+	if (gethostname(name, sizeof(name)) == -1 || name[0] == '\0')
+		(void)snprintf(name, sizeof(name), "localhost");
+	name[sizeof(name) - 1] = '\0';
+	if (strchr(name, '.') != NULL || !hosts_fqdn(name, buf, size))
+		(void)snprintf(buf, size, "%s", name);
+}
+
+bool
+os_self_path(char *buf, size_t size)
+{
+#ifdef __linux__
+	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
+#else
+	ssize_t n = readlink("/proc/curproc/file", buf, size - 1);
+#endif
+	if (n <= 0)
+		return (false);
+	buf[n] = '\0';
+	return (true);
+}
