@@ -10,8 +10,14 @@
 
 /*
  * Append the parenthesised structure of <root>, without the word BODY or BODYSTRUCTURE;
- * <extended>: with the extension data of BODYSTRUCTURE.  Sizes are of the message with CRLF line ends.
+ * <extended>: with the extension data of BODYSTRUCTURE.  Sizes are those of the bytes that were parsed.
  */
 void	 imap_bodystructure(struct sb *out, const struct mime_part *root, bool extended);
+
+/*
+ * Append BODY made of the BODYSTRUCTURE <in> (as above, extended) by leaving the extension data
+ * out.  False if <in> is not such a text: then <out> is as before.
+ */
+bool	 imap_body_from_structure(struct sb *out, struct sv in);
 
 #endif
