@@ -184,8 +184,9 @@ journal_settle(struct spool_writer *w, struct journal *j)
 
 	if (!j->sealed || j->told || j->syncing || j->writing > 0 || j->head != NULL)
 		return;
-	if (!j->failed && j->durable < j->seg.size)
-		(void)ftruncate(j->seg.fd, (off_t)j->durable);
+	/* Gives the rest of the disk space back; where that fails, the zeros stay and are read as the end. */
+	if (!j->failed && j->durable < j->seg.size && ftruncate(j->seg.fd, (off_t)j->durable) == -1)
+		j->seg.size = j->durable;
 	if (w->o.sealed != NULL)
 		w->o.sealed(w->o.arg, j->seg.name, j->durable);
 	j->told = true;
