@@ -5,7 +5,10 @@
  * flock and looked up in memory, so that a foreign makemap that rewrites the file in
  * place disturbs nobody: until it has finished, the old content answers.  Berkeley DB
  * and cdb files are parsed by our own code, which checks every offset: a broken file
- * gives an error, never a crash.  Nothing here blocks for longer than a read of the file.
+ * gives an error, never a crash (libdb 5.3 crashes on some).  sendmail's makemap takes no
+ * lock and begins by writing an empty map, so a file that was changed in place (same inode)
+ * counts only when it was left alone for MAP_SETTLE_MS; one that was renamed into place
+ * counts at once.  Nothing here blocks for longer than a read of the file.
  */
 #ifndef VPOST_MAP_MAP_H
 #define VPOST_MAP_MAP_H
@@ -32,6 +35,7 @@ enum map_result {
 
 /* Flags of map_open. */
 #define MAP_OPTIONAL	0x01	/* a file that does not exist is an empty map, not an error */
+#define MAP_WAIT	0x02	/* tools: wait up to ten seconds for a foreign writer, where a daemon goes on with the old content */
 /* Flags of map_get. */
 #define MAP_FRESH	0x10	/* compare the file's stamp now, not only when a second has passed */
 #define MAP_NUL		0x20	/* only a key that is stored with a trailing NUL (Exim's dbm) */
@@ -39,6 +43,8 @@ enum map_result {
 
 /* Files larger than this are refused: they are held in memory. */
 #define MAP_FILE_MAX	(512L * 1024 * 1024)
+
+#define MAP_SETTLE_MS	250
 
 struct map;
 
