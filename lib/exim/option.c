@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Options from their texts: each type has one function that checks a text and
+ * stores it; what is expanded is compiled here, at load.
+ */
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "exim/conf.h"
+#include "exim/expand.h"
+#include "exim/match.h"
+#include "exim/option.h"
+#include "exim/rewrite_int.h"
+
+#define NUMS_MAX	256	/* elements of a time, uid or gid list */
+
+/* One setting on its way into its value. */
+struct setting {
+	const struct exim_opt_ctx *ctx;
+	const struct exim_option *opt;
+	struct exim_value *v;
+	struct sv	 text;		/* quotes resolved */
+	const char	*file;
+	unsigned	 line;
+};
+
+#define WRONG(s, ...)	exim_report_error((s)->ctx->rep, (s)->file, (s)->line, __VA_ARGS__)
+
+static bool
+expands(struct sv text)
+{
+	return (sv_chr(text, '$') >= 0);
+}
+
+/* Compile <text>; a mistake is told as a warning, since Exim finds it only when it expands the string. */
+static const struct exim_str *
+compile(const struct setting *s, struct sv text)
+{
+	struct err err = ERR_INIT;
+	struct exim_str *str = NULL;
+
+	if (exim_str_compile(s->ctx->arena, text, s->file, s->line, &str, &err) == -1)
+		exim_report_warn(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+	return (str);
+}
+
+static int
+number(const struct setting *s, bool ok)
+{
+	if (ok)
+		return (0);
+	return (WRONG(s, "%s\"" SV_FMT "\" is not a valid %s for \"%s\"", s->ctx->where, SV_ARG(s->text),
+	    exim_opt_type_name(s->opt->type), s->opt->name));
+}
+
+/* ---- users and groups ---- */
+
+static bool
+user_id(struct sv name, int64_t *id)
+{
+	char buf[4096], cname[256];
+	struct passwd pw, *res;
+
+	if (num_parse(name, 0, UINT32_MAX - 1, id))
+		return (true);
+	if (name.len == 0 || name.len >= sizeof(cname))
+		return (false);
+	memcpy(cname, name.p, name.len);
+	cname[name.len] = '\0';
+	if (getpwnam_r(cname, &pw, buf, sizeof(buf), &res) != 0 || res == NULL)
+		return (false);
+	*id = pw.pw_uid;
+	return (true);
+}
+
+static bool
+group_id(struct sv name, int64_t *id)
+{
+	char buf[16384], cname[256];
+	struct group gr, *res;
+
+	if (num_parse(name, 0, UINT32_MAX - 1, id))
+		return (true);
+	if (name.len == 0 || name.len >= sizeof(cname))
+		return (false);
+	memcpy(cname, name.p, name.len);
+	cname[name.len] = '\0';
+	if (getgrnam_r(cname, &gr, buf, sizeof(buf), &res) != 0 || res == NULL)
+		return (false);
+	*id = gr.gr_gid;
+	return (true);
+}
+
+/*
+ * A user or group that this host does not have: a configuration of another host still loads (it is checked where it
+ * is used), so this is a warning, and the value stays unset with its text.
+ */
+static int
+set_id(struct setting *s, bool group)
+{
+	int64_t id;
+
+	if (group ? group_id(s->text, &id) : user_id(s->text, &id)) {
+		s->v->num = id;
+		return (0);
+	}
+	s->v->num = -1;
+	exim_report_warn(s->ctx->rep, s->file, s->line, "%s%s \"" SV_FMT "\" of option %s was not found", s->ctx->where,
+	    group ? "group" : "user", SV_ARG(s->text), s->opt->name);
+	return (0);
+}
+
+static int
+set_eid(struct setting *s, bool group)
+{
+	s->v->num = -1;
+	s->v->str = compile(s, s->text);
+	if (expands(s->text))
+		return (0);
+	return (set_id(s, group));
+}
+
+static int
+set_ids(struct setting *s, bool group)
+{
+	int64_t *nums, id;
+	struct sv rest = s->text, item;
+	size_t n = 0;
+	int sep = 0;
+
+	s->v->str = compile(s, s->text);
+	if (expands(s->text))
+		return (0);
+	nums = arena_alloc(s->ctx->arena, NUMS_MAX * sizeof(*nums));
+	while (exim_list_next(&rest, &sep, s->ctx->arena, &item) && n < NUMS_MAX) {
+		if (group ? group_id(item, &id) : user_id(item, &id))
+			nums[n++] = id;
+		else
+			exim_report_warn(s->ctx->rep, s->file, s->line, "%s%s \"" SV_FMT "\" of option %s was not found",
+			    s->ctx->where, group ? "group" : "user", SV_ARG(item), s->opt->name);
+	}
+	s->v->nums = nums;
+	s->v->n = n;
+	return (0);
+}
+
+/* ---- other lists ---- */
+
+static int
+set_times(struct setting *s)
+{
+	int64_t *nums = arena_alloc(s->ctx->arena, NUMS_MAX * sizeof(*nums));
+	struct sv rest = s->text, item;
+	size_t n = 0;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, s->ctx->arena, &item)) {
+		if (n == NUMS_MAX)
+			return (WRONG(s, "%soption \"%s\" has more than %d times", s->ctx->where, s->opt->name, NUMS_MAX));
+		if (!exim_parse_time(item, &nums[n]) || (n > 0 && nums[n] <= nums[n - 1]))
+			return (number(s, false));
+		n++;
+	}
+	s->v->nums = nums;
+	s->v->n = n;
+	return (0);
+}
+
+static int
+set_list(struct setting *s)
+{
+	static const enum exim_list_kind kind[] = {
+		[EXIM_OPT_DOMAINS] = EXIM_LIST_DOMAIN, [EXIM_OPT_HOSTS] = EXIM_LIST_HOST,
+		[EXIM_OPT_ADDRESSES] = EXIM_LIST_ADDRESS, [EXIM_OPT_LOCALPARTS] = EXIM_LIST_LOCAL,
+	};
+	struct err err = ERR_INIT;
+	struct exim_list *l = NULL;
+
+	if (exim_list_compile(s->ctx->arena, kind[s->opt->type], s->text, s->file, s->line, &l, &err) == -1)
+		exim_report_warn(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+	s->v->list = l;
+	return (0);
+}
+
+/* ---- options that add up ---- */
+
+static void
+append_ptr(const struct setting *s, const void *elem, size_t size)
+{
+	char *p = arena_alloc(s->ctx->arena, (s->v->n + 1) * size);
+
+	if (s->v->n > 0)
+		memcpy(p, s->v->strs, s->v->n * size);
+	memcpy(p + s->v->n * size, elem, size);
+	s->v->strs = (const struct exim_str *const *)(void *)p;
+	s->v->n++;
+}
+
+/* headers_add joins by newlines, headers_remove by colons, condition holds when all do. */
+static int
+set_multi(struct setting *s, struct sv before)
+{
+	const struct exim_str *str = compile(s, s->text);
+
+	append_ptr(s, &str, sizeof(str));
+	if (before.p != NULL) {
+		const char *sep = strcmp(s->opt->name, "headers_add") == 0 ? "\n" :
+		    strcmp(s->opt->name, "headers_remove") == 0 ? " : " : "\n";
+
+		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT "%s" SV_FMT, SV_ARG(before), sep, SV_ARG(s->text)));
+	}
+	s->v->str = s->v->n == 1 ? str : compile(s, s->v->text);
+	return (0);
+}
+
+static int
+set_var(struct setting *s, struct sv before)
+{
+	struct exim_opt_var var;
+	ptrdiff_t eq = sv_chr(s->text, '=');
+	struct sv name = eq < 0 ? s->text : sv_trim(sv_sub(s->text, 0, (size_t)eq));
+
+	if (eq < 0)
+		return (WRONG(s, "%sset needs \"r_NAME = value\", not \"" SV_FMT "\"", s->ctx->where, SV_ARG(s->text)));
+	if (!sv_starts(name, "r_") || name.len == 2)
+		return (WRONG(s, "%sthe variable that is set must begin with \"r_\", not \"" SV_FMT "\"", s->ctx->where,
+		    SV_ARG(name)));
+	var.name = arena_cstr(s->ctx->arena, sv_sub(name, 2, name.len));
+	var.str = compile(s, sv_trim(sv_sub(s->text, (size_t)eq + 1, s->text.len)));
+	append_ptr(s, &var, sizeof(var));
+	if (before.p != NULL)
+		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT " : " SV_FMT, SV_ARG(before), SV_ARG(s->text)));
+	return (0);
+}
+
+static int
+set_rewrites(struct setting *s)
+{
+	struct exim_rewrites rw = { NULL, 0, 0 };
+
+	if (exim_rewrites_parse_list(s->ctx->arena, s->text, s->file, s->line, s->ctx->rep, &rw) == -1)
+		return (-1);
+	s->v->rules = rw.rule;
+	s->v->n = rw.n;
+	return (0);
+}
+
+/* ---- all types ---- */
+
+static int
+set_typed(struct setting *s, struct sv before)
+{
+	int64_t n = 0;
+	bool ok;
+
+	switch (s->opt->type) {
+	case EXIM_OPT_INT:
+	case EXIM_OPT_MKINT:
+		ok = exim_parse_int(s->text, &n) && n >= INT32_MIN && (s->opt->type == EXIM_OPT_MKINT || n <= INT32_MAX);
+		s->v->num = n;
+		return (number(s, ok));
+	case EXIM_OPT_KINT:
+		ok = exim_parse_int(s->text, &n);
+		s->v->num = n / 1024;
+		return (number(s, ok));
+	case EXIM_OPT_OCTAL:
+		return (number(s, exim_parse_octal(s->text, &s->v->num)));
+	case EXIM_OPT_FIXED:
+		return (number(s, exim_parse_fixed(s->text, &s->v->num)));
+	case EXIM_OPT_TIME:
+		return (number(s, exim_parse_time(s->text, &s->v->num)));
+	case EXIM_OPT_TIMELIST:
+		return (set_times(s));
+	case EXIM_OPT_STRING:
+	case EXIM_OPT_SLIST:
+		return (0);
+	case EXIM_OPT_ESTRING:
+	case EXIM_OPT_ESLIST:
+	case EXIM_OPT_ETIME:
+	case EXIM_OPT_EINT:
+		s->v->str = compile(s, s->text);
+		/* Fixed texts give a number at once. */
+		if (s->opt->type == EXIM_OPT_ETIME && !expands(s->text))
+			return (number(s, exim_parse_time(s->text, &s->v->num)));
+		if (s->opt->type == EXIM_OPT_EINT && !expands(s->text))
+			return (number(s, exim_parse_int(s->text, &s->v->num)));
+		return (0);
+	case EXIM_OPT_MULTI:
+	case EXIM_OPT_COND:
+		return (set_multi(s, before));
+	case EXIM_OPT_SETVAR:
+		return (set_var(s, before));
+	case EXIM_OPT_DOMAINS:
+	case EXIM_OPT_HOSTS:
+	case EXIM_OPT_ADDRESSES:
+	case EXIM_OPT_LOCALPARTS:
+		return (set_list(s));
+	case EXIM_OPT_UID:
+	case EXIM_OPT_GID:
+		return (set_id(s, s->opt->type == EXIM_OPT_GID));
+	case EXIM_OPT_EUID:
+	case EXIM_OPT_EGID:
+		return (set_eid(s, s->opt->type == EXIM_OPT_EGID));
+	case EXIM_OPT_UIDLIST:
+	case EXIM_OPT_GIDLIST:
+		return (set_ids(s, s->opt->type == EXIM_OPT_GIDLIST));
+	case EXIM_OPT_REWRITE:
+		return (set_rewrites(s));
+	default:
+		return (0);
+	}
+}
+
+static int
+set_bool(struct setting *s, const struct exim_assign *as)
+{
+	bool b = true;
+
+	if (as->value.p != NULL && as->value.len > 0) {
+		if (as->negated)
+			return (WRONG(s, "%snegated option \"" SV_FMT "\" takes no value", s->ctx->where, SV_ARG(as->full_name)));
+		if (!exim_parse_bool(s->text, &b)) {
+			if (s->opt->type == EXIM_OPT_EBOOL && expands(s->text)) {
+				s->v->str = compile(s, s->text);
+				return (0);
+			}
+			return (WRONG(s, "%s\"" SV_FMT "\" is not a valid value for the \"%s\" option (true, false, yes or no)",
+			    s->ctx->where, SV_ARG(s->text), s->opt->name));
+		}
+	} else if (as->value.p != NULL)
+		return (WRONG(s, "%soption \"%s\" has no value behind its \"=\"", s->ctx->where, s->opt->name));
+	s->v->num = b != as->negated;
+	s->v->text = s->v->num != 0 ? SV_LIT("true") : SV_LIT("false");
+	return (0);
+}
+
+static bool
+is_bool(enum exim_opt_type t)
+{
+	return (t == EXIM_OPT_BOOL || t == EXIM_OPT_BOOL_SET || t == EXIM_OPT_BOOL_VERIFY || t == EXIM_OPT_EBOOL);
+}
+
+static bool
+adds_up(enum exim_opt_type t)
+{
+	return (t == EXIM_OPT_MULTI || t == EXIM_OPT_COND || t == EXIM_OPT_SETVAR);
+}
+
+/* verify and fail_verify stand for the pair of their _sender and _recipient. */
+static void
+set_verify_pair(const struct exim_opt_table *t, const struct setting *s, struct exim_value *values)
+{
+	static const char *const suffix[] = { "_sender", "_recipient" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char name[64];
+		int k;
+
+		(void)snprintf(name, sizeof(name), "%s%s", s->opt->name, suffix[i]);
+		k = exim_opt_find(t, sv_cstr(name));
+		values[k].num = s->v->num;
+		values[k].set = true;
+		values[k].text = s->v->text;
+		values[k].file = s->file;
+		values[k].line = s->line;
+	}
+}
+
+int
+exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int i, const struct exim_line *line,
+    const struct exim_assign *as, struct exim_value *values)
+{
+	struct setting s = { .ctx = ctx, .opt = &t->opts[i], .v = &values[i], .text = as->value };
+	struct sv before = SV_NULL;
+	struct err err = ERR_INIT;
+	int rc;
+
+	exim_line_where(line, as->value_off, &s.file, &s.line);
+	if (s.v->set && !adds_up(s.opt->type))
+		return (WRONG(&s, "%s\"%s\" option set for the second time (first in %s:%u)", ctx->where, s.opt->name,
+		    s.v->file, s.v->line));
+	if (as->negated && !is_bool(s.opt->type))
+		return (WRONG(&s, "%s\"" SV_FMT "\": option \"%s\" is not boolean", ctx->where, SV_ARG(as->full_name),
+		    s.opt->name));
+	if (!is_bool(s.opt->type) && as->value.p == NULL)
+		return (WRONG(&s, "%soption \"%s\" needs \"= value\" (%s)", ctx->where, s.opt->name,
+		    exim_opt_type_name(s.opt->type)));
+	if (as->value.p != NULL && exim_string_parse(as->value, ctx->arena, &s.text, &err) == -1)
+		return (WRONG(&s, "%soption \"%s\": %s", ctx->where, s.opt->name, err.text));
+	if (s.opt->flags & EXIM_OPTF_KNOWN || t->flags & EXIM_OPTF_KNOWN)
+		exim_report_warn(ctx->rep, s.file, s.line, "%soption \"%s\" is known but has no effect here", ctx->where,
+		    s.opt->name);
+	if (adds_up(s.opt->type) && s.v->set)
+		before = s.v->text;
+	if (!is_bool(s.opt->type))
+		s.v->text = s.text;
+	else
+		s.v->text = s.text.p == NULL ? SV_LIT("true") : s.text;
+	rc = is_bool(s.opt->type) ? set_bool(&s, as) : set_typed(&s, before);
+	s.v->set = true;
+	s.v->hide = s.v->hide || as->hide;
+	s.v->file = s.file;
+	s.v->line = s.line;
+	if (s.opt->type == EXIM_OPT_BOOL_VERIFY && rc == 0)
+		set_verify_pair(t, &s, values);
+	return (rc);
+}
+
+void
+exim_opt_defaults(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, struct exim_value *values)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct setting s = { .ctx = ctx, .opt = &t->opts[i], .v = &values[i] };
+		struct err err = ERR_INIT;
+		bool b;
+
+		if (values[i].set)
+			continue;
+		if (s.opt->type == EXIM_OPT_UID || s.opt->type == EXIM_OPT_GID || s.opt->type == EXIM_OPT_EUID ||
+		    s.opt->type == EXIM_OPT_EGID || s.opt->type == EXIM_OPT_FIXED)
+			values[i].num = -1;
+		if (s.opt->dflt == NULL)
+			continue;
+		(void)exim_string_parse(sv_cstr(s.opt->dflt), ctx->arena, &s.text, &err);
+		s.v->text = s.text;
+		if (is_bool(s.opt->type))
+			s.v->num = exim_parse_bool(s.text, &b) && b;
+		else
+			(void)set_typed(&s, SV_NULL);
+	}
+}

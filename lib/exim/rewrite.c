@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Address rewriting (chapter 31 of Exim's manual): reading the rules and applying
+ * them to envelope addresses and header fields.
+ */
+#include "base/vec.h"
+#include "exim/conf.h"
+#include "exim/rewrite_int.h"
+#include "mail/address.h"
+
+#define REPEAT_MAX	10		/* of a rule with R */
+#define RULES_MAX	10000
+
+/* ---- reading ---- */
+
+bool
+exim_rule_word(struct sv *v, struct arena *a, struct sv *out, struct err *err)
+{
+	size_t i = 0;
+
+	*v = sv_trim(*v);
+	if (v->len == 0)
+		return (false);
+	if (v->p[0] == '"') {
+		for (i = 1; i < v->len && v->p[i] != '"'; i++)
+			if (v->p[i] == '\\' && i + 1 < v->len)
+				i++;
+		if (i < v->len)
+			i++;
+	} else
+		while (i < v->len && !sv_isspace(v->p[i]))
+			i++;
+	(void)exim_string_parse(sv_sub(*v, 0, i), a, out, err);
+	*v = sv_trim(sv_sub(*v, i, v->len));
+	return (true);
+}
+
+const struct exim_list *
+exim_single_list(struct arena *a, enum exim_list_kind kind, struct sv pattern, const char *file, unsigned line,
+    struct exim_report *rep)
+{
+	struct err err = ERR_INIT;
+	struct exim_list *l = NULL;
+	/* A newline cannot stand in a rule, so as separator it makes one item of anything. */
+	struct sv text = sv_cstr(arena_fmt(a, "<\n " SV_FMT, SV_ARG(pattern)));
+
+	if (exim_list_compile(a, kind, text, file, line, &l, &err) == -1)
+		exim_report_warn(rep, NULL, 0, "%s", err.text);
+	return (l);
+}
+
+static unsigned
+flag_of(char c)
+{
+	switch (c) {
+	case 'E': return (EXIM_RW_ENVELOPE);
+	case 'F': return (EXIM_RW_F);
+	case 'T': return (EXIM_RW_T);
+	case 'b': return (EXIM_RW_b);
+	case 'c': return (EXIM_RW_c);
+	case 'f': return (EXIM_RW_f);
+	case 'h': return (EXIM_RW_HEADERS);
+	case 'r': return (EXIM_RW_r);
+	case 's': return (EXIM_RW_s);
+	case 't': return (EXIM_RW_t);
+	case 'S': return (EXIM_RW_S);
+	case 'w': return (EXIM_RW_w);
+	case 'q': return (EXIM_RW_q);
+	case 'Q': return (EXIM_RW_Q);
+	case 'R': return (EXIM_RW_R);
+	case 'X': return (EXIM_RW_X);
+	default: return (0);
+	}
+}
+
+int
+exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *file, unsigned line, struct exim_report *rep,
+    struct exim_rewrite_rule *out)
+{
+	struct err err = ERR_INIT;
+	struct exim_str *s = NULL;
+	struct sv repl;
+
+	*out = (struct exim_rewrite_rule){ .file = file, .line = line };
+	if (!exim_rule_word(&text, a, &out->pattern, &err) || !exim_rule_word(&text, a, &repl, &err))
+		return (exim_report_error(rep, file, line, "a rewrite rule needs a pattern and a replacement"));
+	if (err.cls != ERR_NONE)
+		return (exim_report_error(rep, file, line, "rewrite rule: %s", err.text));
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned f = flag_of(text.p[i]);
+
+		if (sv_isspace(text.p[i]))
+			continue;
+		if (f == 0)
+			return (exim_report_error(rep, file, line, "unknown rewrite flag character '%c' (could be missing quotes "
+			    "round the replacement item)", text.p[i]));
+		if (transport && (f & (EXIM_RW_ENVELOPE | EXIM_RW_S)) != 0)
+			return (exim_report_error(rep, file, line, "rewrite flag '%c' is not permitted in headers_rewrite",
+			    text.p[i]));
+		out->flags |= f;
+	}
+	if ((out->flags & (EXIM_RW_ENVELOPE | EXIM_RW_HEADERS | EXIM_RW_S)) == 0)
+		out->flags |= transport ? EXIM_RW_HEADERS : EXIM_RW_HEADERS | EXIM_RW_ENVELOPE;
+	if ((out->flags & EXIM_RW_S) != 0 && !sv_starts(out->pattern, "^") && !sv_starts(out->pattern, "\\N^"))
+		return (exim_report_error(rep, file, line, "rewrite rule has the S flag but is not a regular expression"));
+	out->list = exim_single_list(a, out->flags & EXIM_RW_S ? EXIM_LIST_STRING : EXIM_LIST_ADDRESS, out->pattern, file, line,
+	    rep);
+	if (sv_eqs(repl, "*"))
+		return (0);
+	if (exim_str_compile(a, repl, file, line, &s, &err) == -1)
+		exim_report_warn(rep, NULL, 0, "%s (rewrite rule)", err.text);
+	out->repl = s;
+	return (0);
+}
+
+int
+exim_rewrites_parse_list(struct arena *a, struct sv text, const char *file, unsigned line, struct exim_report *rep,
+    struct exim_rewrites *out)
+{
+	VEC(struct exim_rewrite_rule) v = VEC_INIT;
+	struct exim_rewrite_rule r;
+	struct sv item;
+	int sep = 0, rc = 0;
+
+	out->flags = 0;
+	while (exim_list_next(&text, &sep, a, &item) && v.len < RULES_MAX) {
+		if (exim_rewrite_parse(a, item, true, file, line, rep, &r) == -1) {
+			rc = -1;
+			continue;
+		}
+		vec_push(&v, r);
+		out->flags |= r.flags;
+	}
+	out->rule = arena_dup(a, v.p, v.len * sizeof(*v.p));
+	out->n = v.len;
+	vec_free(&v);
+	return (rc);
+}
+
+/* ---- applying ---- */
+
+static void
+split(struct sv addr, struct sv *local, struct sv *domain)
+{
+	ptrdiff_t at = sv_rchr(addr, '@');
+
+	*local = at < 0 ? addr : sv_sub(addr, 0, (size_t)at);
+	*domain = at < 0 ? SV_NULL : sv_sub(addr, (size_t)at + 1, addr.len);
+}
+
+/* $local_part and $domain are those of the address under the rule; <save> is for leave(). */
+static void
+enter(struct exim_env *env, struct exim_address *scratch, struct exim_address **save, struct sv addr)
+{
+	*save = env->addr;
+	if (env->addr != NULL)
+		*scratch = *env->addr;
+	else
+		memset(scratch, 0, sizeof(*scratch));
+	split(addr, &scratch->local_part, &scratch->domain);
+	env->addr = scratch;
+}
+
+/* What the working part of a replacement is; <unqual> when it has no domain. */
+static int
+extract(struct exim_env *env, struct sv text, struct sv *addr, bool *unqual, struct err *err)
+{
+	struct mail_address m;
+	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
+
+	if (mail_address_parse(text, MAIL_ADDR_BARE | MAIL_ADDR_EMPTY | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT,
+	    env->arena, &m, err) == -1)
+		return (-1);
+	mail_address_put(&sb, &m);
+	*addr = arena_sv(env->arena, sb_sv(&sb));
+	addr->tainted = text.tainted;
+	*unqual = m.domain.len == 0 && m.local.len > 0;
+	sb_free(&sb);
+	return (0);
+}
+
+enum step { STEP_NEXT, STEP_DONE, STEP_CHANGED, STEP_ERROR };
+
+/* One rule on *<addr>. */
+static enum step
+apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header, struct sv *addr, struct sv *whole,
+    enum exim_result *res, struct err *err)
+{
+	struct exim_address scratch, *save;
+	struct sv text, new;
+	bool yes = false, unqual = false;
+
+	*res = exim_match_address(r->list, env, *addr, true, &yes, NULL, err);
+	if (*res == EXIM_DEFER || *res == EXIM_FAIL)
+		return (STEP_ERROR);
+	if (*res != EXIM_OK || !yes)
+		return (STEP_NEXT);
+	if (r->repl == NULL)
+		return (STEP_DONE);
+	enter(env, &scratch, &save, *addr);
+	*res = exim_expand(r->repl, env, &text, err);
+	env->addr = save;
+	if (*res == EXIM_FORCED)
+		return (r->flags & EXIM_RW_q ? STEP_DONE : STEP_NEXT);
+	if (*res != EXIM_OK) {
+		err_prefix(err, "Expansion of %.*s failed while rewriting", SV_ARG(exim_str_text(r->repl)));
+		return (STEP_ERROR);
+	}
+	if (extract(env, text, &new, &unqual, err) == -1) {
+		err_prefix(err, "Rewrite of " SV_FMT " yielded unparseable address \"" SV_FMT "\"", SV_ARG(*addr), SV_ARG(text));
+		*res = EXIM_FAIL;
+		return (STEP_ERROR);
+	}
+	if (unqual && (r->flags & EXIM_RW_Q) == 0) {
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unqualified address \"" SV_FMT "\"",
+		    SV_ARG(*addr), SV_ARG(new));
+		*res = EXIM_FAIL;
+		return (STEP_ERROR);
+	}
+	if (unqual && env->g != NULL)
+		new = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(new), SV_ARG(env->g->qualify_recipient)));
+	if (header && (r->flags & EXIM_RW_w) != 0 && whole != NULL)
+		*whole = arena_sv(env->arena, text);
+	*addr = new;
+	return (STEP_CHANGED);
+}
+
+enum exim_result
+exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv address, struct sv *out,
+    struct sv *whole, struct err *err)
+{
+	const struct exim_nums *nums = env->nums;
+	bool header = (where & EXIM_RW_HEADERS) != 0;
+	enum exim_result res = EXIM_OK;
+	struct sv cur = address;
+
+	*out = address;
+	if (whole != NULL)
+		*whole = SV_NULL;
+	if ((rw->flags & where) == 0)
+		return (EXIM_OK);
+	for (size_t i = 0; i < rw->n; i++) {
+		const struct exim_rewrite_rule *r = &rw->rule[i];
+		enum step st;
+		int count = 0;
+
+		if ((r->flags & where) == 0 || (r->flags & EXIM_RW_S) != 0)
+			continue;
+		do
+			st = apply_rule(r, env, header, &cur, whole, &res, err);
+		while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);
+		if (st == STEP_ERROR) {
+			env->nums = nums;
+			return (res);
+		}
+		if (st == STEP_DONE || ((st == STEP_CHANGED || count > 0) && (r->flags & EXIM_RW_q) != 0))
+			break;
+	}
+	env->nums = nums;
+	*out = cur;
+	return (EXIM_OK);
+}
+
+enum exim_result
+exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct sv text, struct sv *out, struct err *err)
+{
+	const struct exim_nums *nums = env->nums;
+	enum exim_result res = EXIM_OK;
+
+	*out = text;
+	if ((rw->flags & EXIM_RW_S) == 0)
+		return (EXIM_OK);
+	for (size_t i = 0; i < rw->n && res == EXIM_OK; i++) {
+		const struct exim_rewrite_rule *r = &rw->rule[i];
+		bool yes = false;
+		int count = 0;
+		struct sv new;
+
+		if ((r->flags & EXIM_RW_S) == 0)
+			continue;
+		while (res == EXIM_OK && count < ((r->flags & EXIM_RW_R) != 0 ? REPEAT_MAX : 1)) {
+			res = exim_match_string(r->list, env, *out, false, &yes, err);
+			if (res != EXIM_OK || !yes || r->repl == NULL)
+				break;
+			res = exim_expand(r->repl, env, &new, err);
+			if (res == EXIM_OK)
+				*out = arena_sv(env->arena, new);
+			count++;
+		}
+		if (res == EXIM_FORCED)
+			res = EXIM_OK;
+		if (yes && (r->repl == NULL || (r->flags & EXIM_RW_q) != 0))
+			break;
+	}
+	env->nums = nums;
+	return (res);
+}
+
+enum exim_result
+exim_rewrite_header(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv body, struct sv *out,
+    bool *changed, struct err *err)
+{
+	struct mail_addrlist list;
+	struct sb sb = SB_INIT(1024 * 1024), one = SB_INIT(MAIL_ADDRESS_MAX);
+	const char *done = body.p;
+	enum exim_result res = EXIM_OK;
+
+	*out = body;
+	*changed = false;
+	if ((rw->flags & where) == 0)
+		return (EXIM_OK);
+	mail_addrlist_read(body, env->arena, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct mail_address *m = &list.v[i];
+		struct sv addr, new, whole, raw = m->raw;
+		ptrdiff_t at;
+
+		if (m->item != MAIL_ITEM_ADDRESS || m->domain.len == 0)
+			continue;
+		sb_clear(&one);
+		mail_address_put(&one, m);
+		addr = arena_sv(env->arena, sb_sv(&one));
+		addr.tainted = body.tainted;
+		res = exim_rewrite_address(rw, env, where, addr, &new, &whole, err);
+		if (res != EXIM_OK)
+			break;
+		if (whole.p == NULL && sv_eq(addr, new))
+			continue;
+		*changed = true;
+		sb_addn(&sb, done, (size_t)(raw.p - done));
+		done = raw.p + raw.len;
+		/* The working part as it was written is replaced; phrase and comments stay. */
+		at = sv_find(raw, addr);
+		if (whole.p != NULL)
+			sb_add(&sb, sv_trim(whole));
+		else if (at >= 0) {
+			sb_add(&sb, sv_sub(raw, 0, (size_t)at));
+			sb_add(&sb, new);
+			sb_add(&sb, sv_sub(raw, (size_t)at + addr.len, raw.len));
+		} else if (m->name.len > 0)
+			sb_addf(&sb, SV_FMT " <" SV_FMT ">", SV_ARG(m->name), SV_ARG(new));
+		else
+			sb_add(&sb, new);
+	}
+	if (res == EXIM_OK && *changed && !sb.overflow) {
+		sb_addn(&sb, done, (size_t)(body.p + body.len - done));
+		*out = arena_sv(env->arena, sb_sv(&sb));
+		out->tainted = body.tainted;
+	}
+	sb_free(&sb);
+	sb_free(&one);
+	return (res);
+}
