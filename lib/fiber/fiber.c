@@ -519,7 +519,8 @@ fiber_run(void)
 			break;
 		sweep();
 		fiber_timer_arm(l->parked != NULL || l->pool_fresh ? l->swept_at + 1000 : FIBER_FOREVER);
-		(void)event_base_loop(l->base, l->ready != NULL ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+		/* ONCE in both cases: NONBLOCK alone goes on for as long as a level-triggered event stays. */
+		(void)event_base_loop(l->base, EVLOOP_ONCE | (l->ready != NULL ? EVLOOP_NONBLOCK : 0));
 		l->now = os_mono_ms();
 		fiber_timer_expire();
 	}
