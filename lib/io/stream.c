@@ -65,6 +65,7 @@ stream_close(struct stream **sp)
 		(void)stream_flush(s);
 	}
 	stream_tls_end(s);
+	fiber_io_close(&s->io);
 	(void)close(s->fd);
 	stream_free(sp);
 }
@@ -76,6 +77,7 @@ stream_detach(struct stream **sp)
 	int fd = s->fd;
 
 	assert(s->tls == NULL && s->in_len == s->in_off && s->out_len == s->out_off);
+	fiber_io_close(&s->io);
 	stream_free(sp);
 	return (fd);
 }
@@ -189,7 +191,9 @@ stream_await(struct stream *s, enum stream_try want, int64_t deadline)
 {
 	int what = want == TRY_WANT_WRITE ? FIBER_WRITE : FIBER_READ;
 
-	switch (fiber_wait_fd(s->fd, what, deadline)) {
+	if (s->io == NULL)
+		s->io = fiber_io_new(s->fd);
+	switch (fiber_io_wait(s->io, what, deadline)) {
 	case FIBER_READY:
 		if (what == FIBER_READ)
 			s->drained = false;

@@ -36,6 +36,7 @@ struct stream {
 	uint64_t	 bytes_in;
 	uint64_t	 bytes_out;
 	struct stream_tls *tls;
+	struct fiber_io	*io;		/* made at the first wait */
 	char		*error;		/* heap, NULL if none */
 	void		(*trace)(void *arg, bool out, struct sv bytes);
 	void		*trace_arg;

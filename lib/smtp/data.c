@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * DATA as a state machine over pieces of any length.  Lines are looked through by
+ * memchr; single bytes count only at line ends and for the counters.
+ */
+#include <string.h>
+
+#include "base/sb.h"
+#include "smtp/data.h"
+
+struct feed {
+	struct smtp_data *d;
+	void		(*sink)(void *arg, struct sv piece);
+	void		*arg;
+};
+
+void
+smtp_data_init(struct smtp_data *d, unsigned flags)
+{
+	memset(d, 0, sizeof(*d));
+	d->flags = flags;
+	d->state = SMTP_DATA_LINE_START;
+}
+
+bool
+smtp_data_done(const struct smtp_data *d)
+{
+	return (d->state == SMTP_DATA_DONE);
+}
+
+static void
+put(struct feed *f, const char *p, size_t n)
+{
+	if (n == 0)
+		return;
+	f->d->size += n;
+	f->sink(f->arg, sv_taint(sv_from(p, n)));
+}
+
+static void
+line_ended(struct smtp_data *d)
+{
+	if (d->line > d->longest)
+		d->longest = d->line;
+	d->line = 0;
+	d->lines++;
+}
+
+/* NULs, bytes above 127 and bare CRs of a run without LF. */
+static void
+count_run(struct smtp_data *d, const char *p, size_t n)
+{
+	unsigned char high = 0;
+
+	d->line += n;
+	for (size_t i = 0; i < n; i++)
+		high |= (unsigned char)p[i];
+	if ((high & 0x80) != 0)
+		d->high++;
+	for (const char *q = p; (q = memchr(q, '\0', n - (size_t)(q - p))) != NULL; q++)
+		d->nuls++;
+}
+
+/* A run of a line's bytes without CR and LF, then bare CRs within: all but line ends. */
+static void
+put_text(struct feed *f, const char *p, size_t n)
+{
+	struct smtp_data *d = f->d;
+	const char *cr;
+
+	count_run(d, p, n);
+	while (n > 0 && (cr = memchr(p, '\r', n)) != NULL) {
+		size_t k = (size_t)(cr - p);
+
+		d->bare_cr++;
+		put(f, p, k);
+		put(f, (d->flags & SMTP_DATA_FIX_CR) != 0 ? " " : "\r", 1);
+		p += k + 1;
+		n -= k + 1;
+	}
+	put(f, p, n);
+}
+
+/* A CR was held back from the piece before, and what follows is no LF. */
+static void
+lone_cr(struct feed *f)
+{
+	f->d->bare_cr++;
+	f->d->line++;
+	put(f, (f->d->flags & SMTP_DATA_FIX_CR) != 0 ? " " : "\r", 1);
+}
+
+/* The LF of a line that has no CR before it. */
+static void
+bare_lf(struct feed *f)
+{
+	struct smtp_data *d = f->d;
+
+	if ((d->flags & SMTP_DATA_LF_LINES) == 0)
+		d->bare_lf++;
+	line_ended(d);
+	if ((d->flags & (SMTP_DATA_FIX_LF | SMTP_DATA_LF_LINES)) != 0)
+		put(f, "\r\n", 2);
+	else
+		put(f, "\n", 1);
+	/* Only a true line end makes a dot behind it special. */
+	d->state = (d->flags & SMTP_DATA_LF_LINES) != 0 ? SMTP_DATA_LINE_START : SMTP_DATA_LINE;
+}
+
+/* In the middle of a line: take up to its LF, or all.  Returns the number of bytes taken. */
+static size_t
+feed_line(struct feed *f, const char *p, size_t n)
+{
+	struct smtp_data *d = f->d;
+	const char *lf = memchr(p, '\n', n);
+	size_t k = lf == NULL ? n : (size_t)(lf - p);
+
+	if (lf == NULL) {
+		/* A CR at the very end may belong to an LF that is yet to come. */
+		if (p[n - 1] == '\r') {
+			put_text(f, p, n - 1);
+			d->state = SMTP_DATA_CR;
+		} else {
+			put_text(f, p, n);
+			d->state = SMTP_DATA_LINE;
+		}
+		return (n);
+	}
+	if (k > 0 && p[k - 1] == '\r') {
+		if (memchr(p, '\r', k - 1) == NULL) {
+			count_run(d, p, k - 1);
+			put(f, p, k + 1);
+		} else {
+			put_text(f, p, k - 1);
+			put(f, "\r\n", 2);
+		}
+		line_ended(d);
+		d->state = SMTP_DATA_LINE_START;
+	} else {
+		put_text(f, p, k);
+		bare_lf(f);
+	}
+	return (k + 1);
+}
+
+/* The first byte of a line, where dots count. */
+static size_t
+feed_start(struct feed *f, const char *p, size_t n)
+{
+	if (*p == '.' && (f->d->flags & SMTP_DATA_NO_DOTS) == 0) {
+		f->d->state = SMTP_DATA_DOT;
+		return (1);
+	}
+	return (feed_line(f, p, n));
+}
+
+/* Behind a dot that began a line: it is dropped, unless CR LF follows. */
+static size_t
+feed_dot(struct feed *f, const char *p, size_t n)
+{
+	struct smtp_data *d = f->d;
+
+	if (*p == '\r') {
+		d->state = SMTP_DATA_DOT_CR;
+		return (1);
+	}
+	if (*p == '\n' && (d->flags & SMTP_DATA_LF_LINES) != 0) {
+		d->state = SMTP_DATA_DONE;
+		return (1);
+	}
+	return (feed_line(f, p, n));
+}
+
+static size_t
+feed_one(struct feed *f, const char *p, size_t n)
+{
+	struct smtp_data *d = f->d;
+
+	switch (d->state) {
+	case SMTP_DATA_LINE_START:
+		return (feed_start(f, p, n));
+	case SMTP_DATA_DOT:
+		return (feed_dot(f, p, n));
+	case SMTP_DATA_DOT_CR:
+		if (*p == '\n') {
+			d->state = SMTP_DATA_DONE;
+			return (1);
+		}
+		lone_cr(f);
+		d->state = SMTP_DATA_LINE;
+		return (0);
+	case SMTP_DATA_CR:
+		if (*p == '\n') {
+			put(f, "\r\n", 2);
+			line_ended(d);
+			d->state = SMTP_DATA_LINE_START;
+			return (1);
+		}
+		lone_cr(f);
+		d->state = SMTP_DATA_LINE;
+		return (0);
+	default:
+		return (feed_line(f, p, n));
+	}
+}
+
+size_t
+smtp_data_feed(struct smtp_data *d, struct sv in, void (*sink)(void *arg, struct sv piece), void *arg)
+{
+	struct feed f = { d, sink, arg };
+	size_t at = 0;
+
+	while (at < in.len && d->state != SMTP_DATA_DONE)
+		at += feed_one(&f, in.p + at, in.len - at);
+	return (at);
+}
+
+void
+smtp_data_finish(struct smtp_data *d, void (*sink)(void *arg, struct sv piece), void *arg)
+{
+	struct feed f = { d, sink, arg };
+
+	if (d->state == SMTP_DATA_CR)
+		lone_cr(&f);
+	if (d->line > d->longest)
+		d->longest = d->line;
+	d->state = SMTP_DATA_DONE;
+}
+
+/* ---- sending ---- */
+
+void
+smtp_data_stuff(struct sb *out, struct sv in, enum smtp_data_state *state)
+{
+	size_t i = 0;
+
+	while (i < in.len) {
+		size_t k = i;
+
+		if (*state == SMTP_DATA_CR) {
+			/* Whatever followed the CR, the line is over now. */
+			sb_addn(out, "\r\n", 2);
+			*state = SMTP_DATA_LINE_START;
+			if (in.p[i] == '\n') {
+				i++;
+				continue;
+			}
+		}
+		if (*state == SMTP_DATA_LINE_START && in.p[i] == '.')
+			sb_addc(out, '.');
+		while (k < in.len && in.p[k] != '\r' && in.p[k] != '\n')
+			k++;
+		sb_addn(out, in.p + i, k - i);
+		i = k;
+		if (k == in.len) {
+			*state = SMTP_DATA_LINE;
+		} else if (in.p[k] == '\r') {
+			*state = SMTP_DATA_CR;
+			i++;
+		} else {
+			sb_addn(out, "\r\n", 2);
+			*state = SMTP_DATA_LINE_START;
+			i++;
+		}
+	}
+}
+
+void
+smtp_data_stuff_end(struct sb *out, enum smtp_data_state *state)
+{
+	if (*state != SMTP_DATA_LINE_START)
+		sb_addn(out, "\r\n", 2);
+	sb_addn(out, ".\r\n", 3);
+	*state = SMTP_DATA_LINE_START;
+}
