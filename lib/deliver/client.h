@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The SMTP and LMTP client (RFC 5321, 2033): one connection to one host, over which any
+ * number of messages go, each to any number of recipients.  For fibers: every call parks
+ * until the peer answered or a time of RFC 5321 4.5.3.2 has passed.  It decides nothing
+ * about retrying: it says what happened, to whom, and whose fault it was.
+ */
+#ifndef VPOST_DELIVER_CLIENT_H
+#define VPOST_DELIVER_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/sv.h"
+#include "exim/conf.h"
+#include "io/tls.h"
+#include "net/addr.h"
+
+struct deliver_conn;
+
+/* What happened, with what retry rules want to know (exim/conf.h). */
+struct deliver_error {
+	struct err	 err;
+	enum exim_retry_error what;
+	int		 code;		/* SMTP reply code; 0: none */
+	/* The host or the connection failed, not the message: another host may do better. */
+	bool		 host;
+};
+#define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .host = false }
+
+/* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
+struct deliver_auth {
+	const char	*mechanism;	/* "PLAIN", "LOGIN" */
+	const struct sv	*strings;	/* the first goes with AUTH, each further answers a 334 */
+	size_t		 nstrings;
+	const char	*name;		/* the authenticator's, for A= in logs */
+};
+
+/* How to speak to a host; all pointers must live as long as the connection. */
+struct deliver_opts {
+	bool		 lmtp;
+	const char	*helo;
+	const struct net_addr *from;		/* local address; NULL: the system's choice */
+	bool		 esmtp;			/* false: HELO (hosts_avoid_esmtp) */
+	bool		 pipelining;
+	bool		 chunking;
+	bool		 tls_on_connect;	/* protocol = smtps */
+	bool		 tls_try;
+	bool		 tls_require;
+	bool		 tls_clear_after_fail;	/* a failed STARTTLS negotiation may be followed by a plain connection */
+	bool		 tls_verified;		/* <tls> refuses certificates that do not verify (CV=yes) */
+	struct tls_client *tls;			/* NULL: no TLS */
+	const char	*sni;			/* NULL: the host's name */
+	const struct deliver_auth *auths;
+	size_t		 nauths;
+	bool		 auth_require;
+	int64_t		 connect_ms, command_ms, data_ms, final_ms;
+};
+
+/* Where to: <name> is for TLS and logs. */
+struct deliver_host {
+	const char	*name;
+	struct net_addr	 addr;		/* with its port */
+};
+
+/* Connect, greet, STARTTLS, AUTH.  -1 and *<e> (always .host). */
+int	 deliver_open(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o,
+	     struct deliver_error *e);
+/* QUIT if the connection is in order (its answer is not waited for), close. */
+void	 deliver_close(struct deliver_conn **cp);
+
+/* For log lines: "TLS1.3:TLS_AES_256_GCM_SHA384:256" or "", the authenticator's name or NULL. */
+const char *deliver_cipher(const struct deliver_conn *c);
+const char *deliver_auth_name(const struct deliver_conn *c);
+const struct deliver_host *deliver_conn_host(const struct deliver_conn *c);
+unsigned deliver_extensions(const struct deliver_conn *c);	/* SMTP_EXT_* */
+int64_t	 deliver_size_limit(const struct deliver_conn *c);	/* 0: none told */
+unsigned deliver_messages(const struct deliver_conn *c);	/* sent so far */
+/* Another message may be sent over it. */
+bool	 deliver_usable(const struct deliver_conn *c);
+
+enum deliver_status { DELIVER_OPEN, DELIVER_OK, DELIVER_TEMP, DELIVER_PERM };
+
+struct deliver_rcpt {
+	struct sv	 addr;
+	struct sv	 orcpt;
+	unsigned	 notify;	/* enum spool_notify bits */
+	/* The result. */
+	enum deliver_status status;
+	bool		 dsn_passed;	/* the peer speaks DSN: it makes the success report, not we */
+	struct deliver_error error;	/* TEMP, PERM */
+};
+
+struct deliver_message {
+	struct sv	 sender;
+	uint64_t	 size;		/* of what is sent: header and range */
+	bool		 eightbit;	/* BODY=8BITMIME was given */
+	bool		 smtputf8;
+	bool		 header_8bit;	/* the header holds bytes above 127 */
+	bool		 ret_set, ret_hdrs;
+	struct sv	 envid;
+	struct sv	 auth_sender;	/* p NULL: no AUTH= */
+	struct sv	 header;	/* sent before the range; empty: the range is all */
+	int		 fd;
+	uint64_t	 off, len;
+	struct deliver_rcpt *rcpts;
+	size_t		 nrcpts;
+	/* Called just before the bytes that end the message may leave; -1: do not send them.  May be NULL. */
+	int		(*intent)(void *arg, struct err *err);
+	void		*arg;
+	/* The peer's answer to the content: "250 OK id=..." (LMTP: of the last recipient). */
+	char		 confirmation[256];
+};
+
+/*
+ * Send <m>.  0: every recipient has a status.  -1: *<e> says why; recipients that are still
+ * OPEN were not decided, the others were.  When e->host is set, the connection is over.  <e->err.cls> PERM
+ * with all recipients decided never happens: refusals of the whole message are told to each.
+ */
+int	 deliver_send(struct deliver_conn *c, struct deliver_message *m, struct deliver_error *e);
+
+#endif

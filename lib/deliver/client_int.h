@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What connect.c and send.c share. */
+#ifndef VPOST_DELIVER_CLIENT_INT_H
+#define VPOST_DELIVER_CLIENT_INT_H
+
+#include "base/sb.h"
+#include "deliver/client.h"
+#include "io/stream.h"
+#include "smtp/reply.h"
+
+struct deliver_conn {
+	struct stream	*s;
+	struct deliver_host host;
+	char		*host_name;
+	const struct deliver_opts *o;
+	struct smtp_ehlo ehlo;
+	struct smtp_reply reply;	/* the last one read */
+	const char	*auth_name;
+	char		*cipher;
+	unsigned	 messages;
+	bool		 dead;		/* nothing more may be sent */
+	bool		 need_rset;
+	struct sb	 buf;		/* content on its way */
+};
+
+/* The connection failed: <what> were we doing.  Fills *<e>, marks the connection dead, returns -1. */
+int	 deliver_lost(struct deliver_conn *c, enum stream_result r, const char *what, struct deliver_error *e);
+/* Read one whole reply within <ms> into c->reply.  A 421 is an error of the host. */
+int	 deliver_read_reply(struct deliver_conn *c, int64_t ms, const char *what, struct deliver_error *e);
+/* Write a command and flush. */
+int	 deliver_command(struct deliver_conn *c, const char *what, struct deliver_error *e, const char *fmt, ...)
+	     __attribute__((format(printf, 4, 5)));
+/* *<e> from the last reply: "SMTP error from remote mail server after <what>: TEXT". */
+void	 deliver_reply_error(struct deliver_conn *c, const char *what, struct deliver_error *e);
+
+#endif

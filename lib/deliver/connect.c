@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Opening a connection to a mail server: greeting, EHLO, STARTTLS, AUTH; and ending it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/codec.h"
+#include "deliver/client_int.h"
+#include "fiber/fiber.h"
+#include "net/sock.h"
+
+#define CONTENT_BUF	(64 * 1024 * 3)
+
+/* ---- one command, one reply ---- */
+
+int
+deliver_lost(struct deliver_conn *c, enum stream_result r, const char *what, struct deliver_error *e)
+{
+	const char *name = c->host.name;
+	char ip[NET_ADDR_TEXT_MAX];
+
+	(void)net_addr_text(&c->host.addr, ip);
+	c->dead = true;
+	e->host = true;
+	e->code = 0;
+	e->what = EXIM_RE_LOST_CONNECTION;
+	switch (r) {
+	case STREAM_TIMEOUT:
+		e->what = EXIM_RE_TIMEOUT;
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: timeout after %s", name, ip, what));
+	case STREAM_EOF:
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: remote host closed connection in response to %s", name,
+		    ip, what));
+	case STREAM_TOO_LONG:
+		return (err_set(&e->err, ERR_TEMP, "4.5.0", "%s [%s]: a line of the answer to %s is too long", name, ip,
+		    what));
+	case STREAM_CANCELLED:
+		return (err_set(&e->err, ERR_TEMP, "4.3.2", "%s [%s]: interrupted after %s", name, ip, what));
+	default:
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: %s after %s", name, ip, stream_error(c->s), what));
+	}
+}
+
+void
+deliver_reply_error(struct deliver_conn *c, const char *what, struct deliver_error *e)
+{
+	(void)smtp_reply_err(&c->reply, &e->err);
+	err_prefix(&e->err, "SMTP error from remote mail server after %s", what);
+	e->code = (int)c->reply.code;
+	e->host = false;
+}
+
+int
+deliver_read_reply(struct deliver_conn *c, int64_t ms, const char *what, struct deliver_error *e)
+{
+	enum smtp_reply_state st = SMTP_REPLY_MORE;
+
+	smtp_reply_reset(&c->reply);
+	stream_set_timeout(c->s, ms, ms);
+	while (st == SMTP_REPLY_MORE) {
+		struct sv line;
+		enum stream_result r = stream_read_line(c->s, SMTP_REPLY_LINE_MAX, &line);
+
+		if (r != STREAM_OK && r != STREAM_TOO_LONG)
+			return (deliver_lost(c, r, what, e));
+		st = smtp_reply_line(&c->reply, line, &e->err);
+	}
+	if (st == SMTP_REPLY_BAD) {
+		c->dead = true;
+		e->host = true;
+		err_prefix(&e->err, "%s, after %s", c->host.name, what);
+		return (-1);
+	}
+	/* 421: the host goes away, whatever was asked (RFC 5321 section 3.8). */
+	if (c->reply.code == 421) {
+		deliver_reply_error(c, what, e);
+		c->dead = true;
+		e->host = true;
+		return (-1);
+	}
+	return (0);
+}
+
+int
+deliver_command(struct deliver_conn *c, const char *what, struct deliver_error *e, const char *fmt, ...)
+{
+	struct sb line = SB_INIT(16 * 1024);
+	enum stream_result r;
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_addv(&line, fmt, ap);
+	va_end(ap);
+	sb_adds(&line, "\r\n");
+	r = line.overflow ? STREAM_TOO_LONG : stream_write(c->s, sb_sv(&line));
+	if (r == STREAM_OK)
+		r = stream_flush(c->s);
+	sb_free(&line);
+	return (r == STREAM_OK ? 0 : deliver_lost(c, r, what, e));
+}
+
+/* ---- greeting ---- */
+
+/* EHLO, LHLO or HELO; 1: the peer does not know EHLO. */
+static int
+say_hello(struct deliver_conn *c, bool extended, struct deliver_error *e)
+{
+	const char *verb = c->o->lmtp ? "LHLO" : extended ? "EHLO" : "HELO";
+	char what[300];
+
+	(void)snprintf(what, sizeof(what), "%s %s", verb, c->o->helo);
+	if (deliver_command(c, what, e, "%s", what) == -1 || deliver_read_reply(c, c->o->command_ms, what, e) == -1)
+		return (-1);
+	if (c->reply.code / 100 != 2) {
+		if (extended && !c->o->lmtp && c->reply.code / 100 == 5)
+			return (1);
+		deliver_reply_error(c, what, e);
+		e->host = true;
+		return (-1);
+	}
+	memset(&c->ehlo, 0, sizeof(c->ehlo));
+	if (extended || c->o->lmtp)
+		smtp_ehlo_parse(&c->ehlo, &c->reply);
+	return (0);
+}
+
+static int
+hello(struct deliver_conn *c, struct deliver_error *e)
+{
+	int rc = say_hello(c, c->o->esmtp, e);
+
+	return (rc == 1 ? say_hello(c, false, e) : rc);
+}
+
+static void
+keep_cipher(struct deliver_conn *c)
+{
+	free(c->cipher);
+	c->cipher = xstrdup(stream_tls_cipher(c->s));
+}
+
+static int
+tls_failed(struct deliver_conn *c, const char *why, struct deliver_error *e)
+{
+	c->dead = true;
+	e->host = true;
+	e->what = EXIM_RE_TLS_REQUIRED;
+	return (err_set(&e->err, ERR_TEMP, "4.7.0", "%s: a TLS session is required, but %s", c->host.name, why));
+}
+
+/* 0 done or not wanted; 1: the negotiation failed, a plain connection may be tried; -1. */
+static int
+starttls(struct deliver_conn *c, struct deliver_error *e)
+{
+	const struct deliver_opts *o = c->o;
+	enum stream_result r;
+
+	if (o->tls_on_connect || o->tls == NULL || (!o->tls_try && !o->tls_require))
+		return (0);
+	if ((c->ehlo.ext & SMTP_EXT_STARTTLS) == 0)
+		return (o->tls_require ? tls_failed(c, "the server did not offer TLS support", e) : 0);
+	if (deliver_command(c, "STARTTLS", e, "STARTTLS") == -1 ||
+	    deliver_read_reply(c, o->command_ms, "STARTTLS", e) == -1)
+		return (-1);
+	if (c->reply.code != 220)
+		return (o->tls_require ? tls_failed(c, "the server refused STARTTLS", e) : 0);
+	r = stream_connecttls(c->s, o->tls, o->sni != NULL ? o->sni : c->host.name, o->command_ms);
+	if (r != STREAM_OK) {
+		char why[300];
+
+		(void)snprintf(why, sizeof(why), "the negotiation failed: %s", stream_error(c->s));
+		(void)tls_failed(c, why, e);
+		return (o->tls_require || !o->tls_clear_after_fail ? -1 : 1);
+	}
+	keep_cipher(c);
+	/* RFC 3207 section 4.2: what was learnt before is forgotten. */
+	return (hello(c, e));
+}
+
+/* ---- AUTH (RFC 4954) ---- */
+
+static bool
+offers(const struct smtp_ehlo *ehlo, const char *mechanism)
+{
+	struct sv list = sv_cstr(ehlo->auth), word;
+
+	while (sv_word(&list, &word))
+		if (sv_caseeqs(word, mechanism))
+			return (true);
+	return (false);
+}
+
+/* 0 logged in, 1 refused, -1. */
+static int
+authenticate(struct deliver_conn *c, const struct deliver_auth *a, struct deliver_error *e)
+{
+	struct sb b64 = SB_INIT(12 * 1024);
+	int rc;
+
+	if (a->nstrings > 0)
+		base64_encode(&b64, a->strings[0]);
+	rc = deliver_command(c, "AUTH", e, "AUTH %s%s%s", a->mechanism, a->nstrings > 0 ? " " : "",
+	    a->nstrings == 0 ? "" : b64.len == 0 ? "=" : sb_cstr(&b64));
+	for (size_t i = 1; rc == 0; i++) {
+		rc = deliver_read_reply(c, c->o->command_ms, "AUTH", e);
+		if (rc == -1 || c->reply.code != 334)
+			break;
+		sb_clear(&b64);
+		if (i < a->nstrings)
+			base64_encode(&b64, a->strings[i]);
+		/* More is asked than we have: "*" ends the exchange. */
+		rc = deliver_command(c, "AUTH", e, "%s", i < a->nstrings ? sb_cstr(&b64) : "*");
+	}
+	sb_free(&b64);
+	if (rc == -1)
+		return (-1);
+	if (c->reply.code / 100 != 2)
+		return (1);
+	c->auth_name = a->name;
+	return (0);
+}
+
+static int
+login(struct deliver_conn *c, struct deliver_error *e)
+{
+	const struct deliver_opts *o = c->o;
+	int rc = 1;
+
+	for (size_t i = 0; i < o->nauths && rc == 1; i++) {
+		if (!offers(&c->ehlo, o->auths[i].mechanism))
+			continue;
+		rc = authenticate(c, &o->auths[i], e);
+		if (rc == 1 && o->auth_require) {
+			deliver_reply_error(c, "AUTH", e);
+			e->err.cls = ERR_TEMP;	/* a wrong password is put right by the admin, not by the sender */
+			e->host = true;
+			e->what = EXIM_RE_AUTH_FAILED;
+		}
+	}
+	if (rc == -1)
+		return (-1);
+	if (rc == 1 && o->auth_require) {
+		c->dead = true;
+		if (e->err.cls == ERR_NONE)
+			(void)err_set(&e->err, ERR_TEMP, "4.7.0", "%s: authentication is required, but no mechanism is common",
+			    c->host.name);
+		e->host = true;
+		e->what = EXIM_RE_AUTH_FAILED;
+		return (-1);
+	}
+	return (0);
+}
+
+/* ---- open, close ---- */
+
+static int
+greet(struct deliver_conn *c, struct deliver_error *e)
+{
+	int rc;
+
+	if (c->o->tls_on_connect) {
+		if (stream_connecttls(c->s, c->o->tls, c->o->sni != NULL ? c->o->sni : c->host.name,
+		    c->o->command_ms) != STREAM_OK)
+			return (tls_failed(c, stream_error(c->s), e));
+		keep_cipher(c);
+	}
+	if (deliver_read_reply(c, c->o->command_ms, "initial connection", e) == -1)
+		return (-1);
+	if (c->reply.code != 220) {
+		deliver_reply_error(c, "initial connection", e);
+		/* RFC 5321 section 3.1: 554 says that no mail is taken here; other hosts may take it. */
+		e->host = true;
+		return (-1);
+	}
+	if (hello(c, e) == -1)
+		return (-1);
+	rc = starttls(c, e);
+	return (rc != 0 ? rc : login(c, e));
+}
+
+static void
+conn_free(struct deliver_conn **cp)
+{
+	struct deliver_conn *c = *cp;
+
+	stream_close(&c->s);
+	smtp_reply_free(&c->reply);
+	sb_free(&c->buf);
+	free(c->host_name);
+	free(c->cipher);
+	free(c);
+	*cp = NULL;
+}
+
+/* As deliver_open; 1: TLS failed, try without. */
+static int
+open_once(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o, struct deliver_error *e)
+{
+	int64_t deadline = FIBER_NOW_PLUS(o->connect_ms);
+	struct deliver_conn *c;
+	int fd, rc;
+
+	fd = net_connect(&host->addr, o->from, deadline, &e->err);
+	if (fd == -1) {
+		char ip[NET_ADDR_TEXT_MAX];
+
+		err_prefix(&e->err, "%s [%s]", host->name, net_addr_text(&host->addr, ip));
+		e->host = true;
+		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : EXIM_RE_REFUSED;
+		return (-1);
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->host_name = xstrdup(host->name);
+	c->host = *host;
+	c->host.name = c->host_name;
+	c->o = o;
+	c->s = stream_new(fd);
+	smtp_reply_init(&c->reply);
+	sb_init(&c->buf, CONTENT_BUF);
+	rc = greet(c, e);
+	if (rc != 0) {
+		if (!c->dead)
+			(void)stream_write(c->s, SV_LIT("QUIT\r\n"));
+		conn_free(&c);
+	}
+	*cp = c;
+	return (rc);
+}
+
+int
+deliver_open(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o,
+    struct deliver_error *e)
+{
+	int rc = open_once(cp, host, o, e);
+
+	if (rc == 1) {
+		struct deliver_opts plain = *o;
+
+		plain.tls = NULL;
+		*e = (struct deliver_error)DELIVER_ERROR_INIT;
+		rc = open_once(cp, host, &plain, e);
+		if (rc == 0)
+			(*cp)->o = o;
+	}
+	return (rc == 0 ? 0 : -1);
+}
+
+void
+deliver_close(struct deliver_conn **cp)
+{
+	struct deliver_conn *c = *cp;
+
+	if (c == NULL)
+		return;
+	if (!c->dead) {
+		stream_set_timeout(c->s, 2000, 2000);
+		if (stream_write(c->s, SV_LIT("QUIT\r\n")) == STREAM_OK)
+			(void)stream_flush(c->s);
+	}
+	conn_free(cp);
+}
+
+const char *
+deliver_cipher(const struct deliver_conn *c)
+{
+	return (c->cipher == NULL ? "" : c->cipher);
+}
+
+const char *
+deliver_auth_name(const struct deliver_conn *c)
+{
+	return (c->auth_name);
+}
+
+const struct deliver_host *
+deliver_conn_host(const struct deliver_conn *c)
+{
+	return (&c->host);
+}
+
+unsigned
+deliver_extensions(const struct deliver_conn *c)
+{
+	return (c->ehlo.ext);
+}
+
+int64_t
+deliver_size_limit(const struct deliver_conn *c)
+{
+	return (c->ehlo.size);
+}
+
+unsigned
+deliver_messages(const struct deliver_conn *c)
+{
+	return (c->messages);
+}
+
+bool
+deliver_usable(const struct deliver_conn *c)
+{
+	return (!c->dead);
+}

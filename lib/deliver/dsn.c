@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writes reports: header, a part for people, a part for programs, the original. */
+#include "deliver/dsn.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "mail/date.h"
+#include "os/file.h"
+
+#define WIDTH	76
+
+static const char *const action_names[] = { "failed", "delayed", "delivered", "relayed", "expanded" };
+
+/* Text of others in a line: control bytes become blanks. */
+static void
+add_clean(struct sb *out, struct sv v)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		sb_addc(out, c < ' ' || c == 127 ? ' ' : (char)c);
+	}
+}
+
+/* A header field whose long text is folded at blanks. */
+static void
+add_folded(struct sb *out, const char *name, struct sv v)
+{
+	struct sv word;
+	size_t col = strlen(name);
+
+	sb_adds(out, name);
+	while (sv_word(&v, &word)) {
+		if (col + 1 + word.len > WIDTH && col > strlen(name)) {
+			sb_adds(out, "\r\n  ");
+			col = 2;
+		} else {
+			sb_addc(out, ' ');
+			col++;
+		}
+		add_clean(out, word);
+		col += word.len;
+	}
+	sb_adds(out, "\r\n");
+}
+
+/* A text for people, indented by four, one line for each of its lines. */
+static void
+add_indented(struct sb *out, struct sv v)
+{
+	struct sv l;
+
+	while (sv_next(&v, '\n', &l)) {
+		sb_adds(out, "    ");
+		add_clean(out, sv_trim(l));
+		sb_adds(out, "\r\n");
+	}
+}
+
+static void
+add_date(struct sb *out, const char *name, int64_t when)
+{
+	char text[MAIL_DATE_MAX];
+
+	sb_addf(out, "%s%s\r\n", name, mail_date_format_local(text, when));
+}
+
+static enum dsn_action
+kind_of(const struct dsn *d)
+{
+	return (d->nrcpts > 0 ? d->rcpts[0].action : DSN_FAILED);
+}
+
+static void
+add_header(struct sb *out, const struct dsn *d, const char *boundary)
+{
+	static const char *const subjects[] = {
+		"Mail delivery failed: returning message to sender", "Warning: delivery of your message is delayed", "Delivery Status Notification",
+		"Delivery Status Notification", "Delivery Status Notification"
+	};
+
+	add_date(out, "Date: ", d->now);
+	sb_adds(out, "From: Mail Delivery System <Mailer-Daemon@");
+	sb_add(out, d->domain);
+	sb_adds(out, ">\r\nTo: ");
+	add_clean(out, d->to);
+	sb_adds(out, "\r\n");
+	if (d->subject.len > 0)
+		add_folded(out, "Subject:", d->subject);
+	else
+		sb_addf(out, "Subject: %s\r\n", subjects[kind_of(d)]);
+	sb_addf(out, "Message-Id: <E%s@" SV_FMT ">\r\n", d->id, SV_ARG(d->hostname));
+	sb_adds(out, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
+	if (d->utf8)
+		sb_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
+	sb_addf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n", boundary);
+}
+
+static void
+add_people(struct sb *out, const struct dsn *d)
+{
+	static const char *const openings[] = {
+		"This message was created automatically by mail delivery software.\r\n\r\n"
+		"A message that you sent could not be delivered to one or more of its\r\n"
+		"recipients. This is a permanent error. The following address(es) failed:\r\n",
+		"This message was created automatically by mail delivery software.\r\n\r\n"
+		"A message that you sent has not yet been delivered to one or more of its\r\n"
+		"recipients. No action is required on your part: delivery attempts go on.\r\n"
+		"The address(es) to which it has not yet been delivered:\r\n",
+		"This message was created automatically by mail delivery software.\r\n\r\n"
+		"Your message was delivered to these recipients, as you asked to be told:\r\n",
+	};
+	enum dsn_action k = kind_of(d);
+
+	sb_adds(out, openings[k > DSN_DELIVERED ? DSN_DELIVERED : k]);
+	for (size_t i = 0; i < d->nrcpts; i++) {
+		const struct dsn_rcpt *r = &d->rcpts[i];
+
+		sb_adds(out, "\r\n  ");
+		add_clean(out, r->addr);
+		if (r->action == DSN_RELAYED)
+			sb_adds(out, " (passed on to a host that sends no such reports)");
+		sb_adds(out, "\r\n");
+		if (r->final.len > 0 && !sv_eq(r->final, r->addr)) {
+			sb_adds(out, "    (generated address: ");
+			add_clean(out, r->final);
+			sb_adds(out, ")\r\n");
+		}
+		add_indented(out, r->text);
+	}
+	sb_adds(out, "\r\n");
+}
+
+static void
+add_status(struct sb *out, const struct dsn *d)
+{
+	sb_adds(out, "Reporting-MTA: dns; ");
+	sb_add(out, d->hostname);
+	sb_adds(out, "\r\n");
+	if (d->envid.len > 0) {
+		sb_adds(out, "Original-Envelope-ID: ");
+		add_clean(out, d->envid);
+		sb_adds(out, "\r\n");
+	}
+	if (d->arrival > 0)
+		add_date(out, "Arrival-Date: ", d->arrival);
+	for (size_t i = 0; i < d->nrcpts; i++) {
+		const struct dsn_rcpt *r = &d->rcpts[i];
+		struct sv final = r->final.len > 0 ? r->final : r->addr;
+
+		sb_adds(out, "\r\n");
+		if (r->orcpt.len > 0) {
+			sb_adds(out, "Original-Recipient: ");
+			add_clean(out, r->orcpt);
+			sb_adds(out, "\r\n");
+		}
+		sb_addf(out, "Final-Recipient: %s; ", d->utf8 ? "utf-8" : "rfc822");
+		add_clean(out, final);
+		sb_addf(out, "\r\nAction: %s\r\nStatus: %s\r\n", action_names[r->action],
+		    r->status[0] != '\0' ? r->status : r->action == DSN_FAILED ? "5.0.0" : r->action == DSN_DELAYED ? "4.0.0" : "2.0.0");
+		if (r->remote_mta.len > 0) {
+			sb_adds(out, "Remote-MTA: dns; ");
+			add_clean(out, r->remote_mta);
+			sb_adds(out, "\r\n");
+		}
+		if (r->diagnostic.len > 0) {
+			sb_adds(out, "Diagnostic-Code: smtp; ");
+			add_clean(out, r->diagnostic);
+			sb_adds(out, "\r\n");
+		}
+		if (r->last_attempt > 0)
+			add_date(out, "Last-Attempt-Date: ", r->last_attempt);
+		if (r->retry_until > 0)
+			add_date(out, "Will-Retry-Until: ", r->retry_until);
+	}
+	sb_adds(out, "\r\n");
+}
+
+static int
+add_original(struct sb *out, const struct dsn *d, struct err *err)
+{
+	bool full = d->full && (d->limit == 0 || d->len <= d->limit);
+	uint64_t n = full ? d->len : d->header_len;
+	char *room;
+
+	/* A huge header is not worth returning whole either. */
+	if (!full && d->limit > 0 && n > d->limit)
+		n = d->limit;
+	sb_addf(out, "Content-Type: %s\r\n\r\n", full ? (d->utf8 ? "message/global" : "message/rfc822") :
+	    d->utf8 ? "message/global-headers" : "text/rfc822-headers");
+	room = sb_room(out, (size_t)n);
+	if (room == NULL)
+		return (err_set(err, ERR_PERM, "5.3.4", "the report is too large"));
+	if (os_pread_full(d->fd, room, (size_t)n, (off_t)d->off) != (ssize_t)n)
+		return (err_sys(err, "read the message that the report is about"));
+	sb_took(out, (size_t)n);
+	sb_adds(out, "\r\n");
+	return (0);
+}
+
+int
+dsn_build(struct sb *out, const struct dsn *d, uint64_t *header_len, struct err *err)
+{
+	size_t start = out->len;
+	char boundary[64];
+
+	/* The id is nowhere else as a boundary: "=_" cannot stand in quoted-printable or base64 text. */
+	(void)snprintf(boundary, sizeof(boundary), "=_%s", d->id);
+	add_header(out, d, boundary);
+	if (header_len != NULL)
+		*header_len = out->len - start;
+	sb_addf(out, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n", boundary);
+	add_people(out, d);
+	sb_addf(out, "--%s\r\nContent-Type: %s\r\n\r\n", boundary,
+	    d->utf8 ? "message/global-delivery-status" : "message/delivery-status");
+	add_status(out, d);
+	sb_addf(out, "--%s\r\n", boundary);
+	if (add_original(out, d, err) == -1)
+		return (-1);
+	sb_addf(out, "--%s--\r\n", boundary);
+	if (out->overflow)
+		return (err_set(err, ERR_PERM, "5.3.4", "the report is too large"));
+	return (0);
+}
