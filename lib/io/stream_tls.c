@@ -18,7 +18,7 @@
 /* ---- the BIO ---- */
 
 static int
-bio_result(BIO *b, struct stream *s, enum stream_try t, size_t n)
+bio_result(BIO *b, enum stream_try t, size_t n)
 {
 	BIO_clear_retry_flags(b);
 	switch (t) {
@@ -41,19 +41,19 @@ bio_result(BIO *b, struct stream *s, enum stream_try t, size_t n)
 static int
 bio_read(BIO *b, char *p, int size)
 {
-	struct stream *s = BIO_get_data(b);
 	size_t n;
+	enum stream_try t = stream_raw_read(BIO_get_data(b), p, (size_t)size, &n);
 
-	return (bio_result(b, s, stream_raw_read(s, p, (size_t)size, &n), n));
+	return (bio_result(b, t, n));
 }
 
 static int
 bio_write(BIO *b, const char *p, int size)
 {
-	struct stream *s = BIO_get_data(b);
 	size_t n;
+	enum stream_try t = stream_raw_write(BIO_get_data(b), p, (size_t)size, &n);
 
-	return (bio_result(b, s, stream_raw_write(s, p, (size_t)size, &n), n));
+	return (bio_result(b, t, n));
 }
 
 static long
