@@ -81,8 +81,9 @@ mail_path_parse(struct sv text, unsigned flags, struct arena *a, struct mail_add
 	finish_raw(&r, out, start);
 	if (rest != NULL)
 		*rest = sv_sub(text, r.i, text.len);
-	else if (sv_trim(sv_sub(text, r.i, text.len)).len > 0)
-		return (addr_trailing(&r, start));
+	for (; rest == NULL && !addr_at_end(&r); r.i++)
+		if (addr_peek(&r) != ' ' && addr_peek(&r) != '\t')
+			return (addr_trailing(&r, start));
 	return (0);
 }
 

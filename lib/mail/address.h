@@ -17,6 +17,7 @@
 
 #define MAIL_LOCAL_MAX		64	/* RFC 5321 4.5.3.1.1: in strict mode; Exim accepts longer ones */
 #define MAIL_DOMAIN_MAX		255	/* RFC 5321 4.5.3.1.2 */
+#define MAIL_PATH_MAX		256	/* RFC 5321 4.5.3.1.3, with the angle brackets: in strict mode */
 #define MAIL_ADDRESS_MAX	1024	/* local part, @, domain: in any mode */
 #define MAIL_ADDRLIST_MAX	10000	/* addresses of one list */
 
@@ -77,7 +78,7 @@ void	 mail_address_put(struct sb *out, const struct mail_address *m);
 void	 mail_local_put(struct sb *out, struct sv plain);
 /* True for the RFC 5321 Domain syntax (LDH labels of 1 to 63 bytes, a trailing dot refused), or U-labels with <utf8>. */
 bool	 mail_domain_ok(struct sv domain, bool utf8);
-/* True for "[1.2.3.4]", "[IPv6:...]" and "[tag:...]" of RFC 5321 4.1.3. */
+/* True for "[1.2.3.4]" and "[IPv6:...]" of RFC 5321 4.1.3. */
 bool	 mail_domain_literal_ok(struct sv domain);
 
 #endif

@@ -12,6 +12,7 @@ struct addr_reader {
 	bool		 cfws;		/* comments and folding white space may stand between the pieces */
 	bool		 lax;		/* mail_addrlist_read: any atom is a domain label */
 	struct arena	*a;
+	bool		 unclosed;	/* a comment reached to the end of the text */
 	struct sv	 comment;	/* text of the last comment; p NULL: none */
 	struct err	*err;
 };

@@ -78,6 +78,8 @@ skip_comment(struct addr_reader *r)
 	}
 	if (r->i < r->v.len)
 		r->i++;
+	else
+		r->unclosed = true;
 	r->comment = arena_sv(r->a, sv_trim(sv_from(text, n)));
 	r->comment.tainted = r->v.tainted;
 }
@@ -245,10 +247,10 @@ addr_local(struct addr_reader *r, struct mail_address *m)
 
 	if (rc == 0 && plain.overflow)
 		rc = addr_bad(r, "local part is too long (limit %d bytes)", MAIL_ADDRESS_MAX);
-	if (rc == 0 && (r->flags & MAIL_ADDR_STRICT) != 0 && plain.len > MAIL_LOCAL_MAX)
-		rc = addr_bad(r, "local part is too long (limit %d bytes, RFC 5321)", MAIL_LOCAL_MAX);
 	if (rc == 0)
 		keep_local(r, m, sb_sv(&plain), any_quoted);
+	if (rc == 0 && (r->flags & MAIL_ADDR_STRICT) != 0 && m->local.len > MAIL_LOCAL_MAX)
+		rc = addr_bad(r, "local part is too long (limit %d bytes, RFC 5321)", MAIL_LOCAL_MAX);
 	sb_free(&plain);
 	return (rc);
 }
@@ -303,7 +305,8 @@ ipv6_ok(struct sv v)
 			v = sv_sub(v, 1, v.len);
 		}
 	}
-	return (gap ? groups <= 7 : groups == 8);
+	/* RFC 5321 4.1.3: "::" stands for at least two groups. */
+	return (gap ? groups <= 6 : groups == 8);
 }
 
 static bool
@@ -324,8 +327,6 @@ ipv4_ok(struct sv v)
 bool
 mail_domain_literal_ok(struct sv d)
 {
-	ptrdiff_t colon;
-
 	if (d.len < 3 || d.p[0] != '[' || d.p[d.len - 1] != ']')
 		return (false);
 	d = sv_sub(d, 1, d.len - 1);
@@ -333,16 +334,8 @@ mail_domain_literal_ok(struct sv d)
 		return (true);
 	if (sv_casestarts(d, "IPv6:"))
 		return (ipv6_ok(sv_sub(d, 5, d.len)));
-	/* General-address-literal: Standardized-tag ":" 1*dcontent. */
-	colon = sv_chr(d, ':');
-	if (colon <= 0 || (size_t)colon + 1 == d.len || !(sv_isalnum(d.p[colon - 1])))
-		return (false);
-	for (size_t i = 0; i < d.len; i++) {
-		if (i < (size_t)colon ? !(sv_isalnum(d.p[i]) || d.p[i] == '-') :
-		    (d.p[i] < 33 || d.p[i] > 126 || strchr("[]\\", d.p[i]) != NULL))
-			return (false);
-	}
-	return (true);
+	/* General-address-literal: no other tag was ever registered. */
+	return (false);
 }
 
 static bool
@@ -372,13 +365,15 @@ static int
 literal(struct addr_reader *r, struct sb *out)
 {
 	const bool strict = (r->flags & MAIL_ADDR_STRICT) != 0;
+	bool escaped;
 
 	if ((r->flags & MAIL_ADDR_LITERAL) == 0)
 		return (addr_bad(r, "domain literals not allowed"));
 	do {
 		char c = addr_peek(r);
 
-		if (c == '\\' && r->cfws && r->i + 1 < r->v.len)
+		escaped = c == '\\' && r->cfws && r->i + 1 < r->v.len;
+		if (escaped)
 			c = r->v.p[++r->i];
 		else if (addr_at_end(r) || (c == '[' && out->len > 0))
 			return (addr_bad(r, "domain missing or malformed"));
@@ -388,7 +383,7 @@ literal(struct addr_reader *r, struct sb *out)
 		if ((unsigned char)c <= ' ' && !r->lax)
 			return (addr_bad(r, "domain missing or malformed"));
 		sb_addc(out, c);
-	} while (r->v.p[r->i - 1] != ']');
+	} while (escaped || r->v.p[r->i - 1] != ']');
 	if (strict && !mail_domain_literal_ok(sb_sv(out)))
 		return (addr_bad(r, "domain missing or malformed"));
 	return (0);
@@ -501,7 +496,7 @@ int
 addr_spec(struct addr_reader *r, struct mail_address *m)
 {
 	const bool obs = r->cfws;
-	size_t start = r->i;
+	size_t start = r->i, limit;
 
 	if (addr_local(r, m) == -1)
 		return (-1);
@@ -520,7 +515,8 @@ addr_spec(struct addr_reader *r, struct mail_address *m)
 		if ((r->flags & MAIL_ADDR_BARE) == 0)
 			return (addr_bad(r, "unqualified address not allowed"));
 	}
-	if (m->local.len + m->domain.len + 1 > MAIL_ADDRESS_MAX)
-		return (addr_bad(r, "address is too long (limit %d bytes)", MAIL_ADDRESS_MAX));
+	limit = (r->flags & MAIL_ADDR_STRICT) != 0 ? MAIL_PATH_MAX - 2 : MAIL_ADDRESS_MAX;
+	if (m->local.len + m->domain.len + 1 > limit)
+		return (addr_bad(r, "address is too long (limit %zu bytes)", limit));
 	return (0);
 }

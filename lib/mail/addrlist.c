@@ -97,6 +97,23 @@ angle(struct addr_reader *r, struct mail_address *m, size_t start)
 	return (0);
 }
 
+/* "joe@example.com <joe@example.com>": an unquoted address as name, which many mailers write. */
+static int
+named_by_address(struct addr_reader *r, struct mail_address *m, size_t start)
+{
+	struct sv name = sv_trim(sv_sub(r->v, start, r->i));
+	size_t back = r->i;
+
+	addr_skip(r);
+	if (addr_peek(r) != '<') {
+		r->i = back;
+		return (0);
+	}
+	memset(m, 0, sizeof(*m));
+	m->name = name;
+	return (angle(r, m, start));
+}
+
 /*
  * One mailbox, or the start of a group, at the cursor.  *<name> is scratch.  The run of words
  * is read twice where it turns out to be a local part.
@@ -138,6 +155,8 @@ item(struct addr_reader *r, struct mail_address *m, struct sb *name)
 		r->comment = SV_NULL;
 		addr_skip(r);
 		if (addr_spec(r, m) == -1)
+			return (-1);
+		if (r->lax && named_by_address(r, m, start) == -1)
 			return (-1);
 		break;
 	}
@@ -198,9 +217,12 @@ separator(struct addr_reader *r, addresses *list, bool *in_group, size_t start)
 		r->i += !addr_at_end(r);
 		return (0);
 	}
-	if (r->lax && list->len > 0)
-		return (0);
-	return (addr_trailing(r, start));
+	if (!r->lax)
+		return (addr_trailing(r, start));
+	/* Words behind an address: skipped with what belongs to them. */
+	skip_broken(r, r->i);
+	r->i += addr_peek(r) == ',' || (!*in_group && addr_peek(r) == ';');
+	return (0);
 }
 
 static int
@@ -246,6 +268,8 @@ read_list(struct addr_reader *r, addresses *list, size_t *bad)
 	}
 	if (in_group && rc == 0 && !r->lax)
 		rc = addr_bad(r, "\";\" missing at end of group");
+	if (rc == 0 && r->unclosed && !r->lax)
+		rc = addr_bad(r, "unmatched \"(\" in address");
 	if (in_group && (rc == 0 || r->lax))
 		push_group_end(list, &in_group);
 	sb_free(&name);

@@ -32,45 +32,26 @@ struct hit {
 
 /* ---- lines and boundaries ---- */
 
-/* True if <line>, which starts with "--", is the delimiter of <boundary>. */
-static bool
-is_delimiter(struct sv line, struct sv boundary, bool *close)
-{
-	struct sv rest;
-
-	if (line.len < boundary.len + 2 || memcmp(line.p + 2, boundary.p, boundary.len) != 0)
-		return (false);
-	rest = sv_sub(line, boundary.len + 2, line.len);
-	*close = sv_starts(rest, "--");
-	if (*close)
-		return (true);
-	/* Transport padding only, else the line belongs to a longer boundary. */
-	return (sv_trim(rest).len == 0);
-}
-
-/* Compare a line with the open boundaries, the innermost first. */
+/*
+ * Compare a line that starts with "--" with the open boundaries.  It is enough that
+ * the line begins with one (RFC 2046 5.1.1, note to implementors); of several the
+ * longest counts, and of equal ones the innermost.
+ */
 static bool
 find_delimiter(const struct parser *ps, struct sv line, struct hit *hit)
 {
-	struct hit best = { .level = SIZE_MAX };
-	bool close;
+	size_t longest = 0;
 
 	for (size_t i = ps->nopen; i > 0; i--) {
-		if (!is_delimiter(line, ps->open[i - 1], &close))
+		struct sv b = ps->open[i - 1];
+
+		if (b.len <= longest || line.len < b.len + 2 || memcmp(line.p + 2, b.p, b.len) != 0)
 			continue;
-		/* "--a--" closes "a", but "--a--b" may be the delimiter of "a--b": an exact one wins. */
-		if (best.level == SIZE_MAX || (best.close && !close)) {
-			best.level = i - 1;
-			best.close = close;
-		}
-		if (!close)
-			break;
+		longest = b.len;
+		hit->level = i - 1;
+		hit->close = line.len >= b.len + 4 && line.p[b.len + 2] == '-' && line.p[b.len + 3] == '-';
 	}
-	if (best.level == SIZE_MAX)
-		return (false);
-	hit->level = best.level;
-	hit->close = best.close;
-	return (true);
+	return (longest > 0);
 }
 
 static void
@@ -132,6 +113,17 @@ scan(struct parser *ps)
 	return (hit);
 }
 
+/* The offset where the line end in front of a boundary line starts: it belongs to the boundary. */
+static size_t
+before_line_end(const struct parser *ps, size_t off, size_t min)
+{
+	if (off > min && ps->msg.p[off - 1] == '\n')
+		off--;
+	if (off > min && ps->msg.p[off - 1] == '\r')
+		off--;
+	return (off);
+}
+
 /*
  * Index the header at <pos> and move behind its empty line.  True if a boundary line came
  * before that: then *<hit> tells it.
@@ -153,13 +145,15 @@ read_header(struct parser *ps, struct mime_part *p, struct hit *hit)
 			break;
 		if (len < 3 || line[0] != '-' || line[1] != '-' || !find_delimiter(ps, sv_from(line, len), hit))
 			continue;
-		hit->line = end = start;
+		/* The line end before the boundary is the boundary's (RFC 2046 5.1.1). */
+		hit->line = start;
+		end = before_line_end(ps, start, p->header_start);
 		stopped = true;
 		break;
 	}
 	mail_headers_parse(&p->headers, ps->a, sv_sub(ps->msg, p->header_start, end), 0);
 	p->body_start = end;
-	p->header_lines = (stopped ? hit->lines : ps->lines);
+	p->header_lines = stopped ? hit->lines - (end < hit->line) : ps->lines;
 	return (stopped);
 }
 
@@ -177,25 +171,19 @@ new_part(struct parser *ps, struct mime_part *parent)
 	return (p);
 }
 
-/* The offset where the line end in front of a boundary line starts: it belongs to the boundary. */
-static size_t
-before_line_end(const struct parser *ps, size_t off, size_t min)
-{
-	if (off > min && ps->msg.p[off - 1] == '\n')
-		off--;
-	if (off > min && ps->msg.p[off - 1] == '\r')
-		off--;
-	return (off);
-}
-
 static void
 end_part(const struct parser *ps, struct mime_part *p, const struct hit *hit, uint32_t lines_before)
 {
+	size_t min = p->body_start;
+
 	p->body_end = hit->line;
 	p->body_lines = hit->lines - lines_before;
 	if (hit->level == SIZE_MAX)
 		return;
-	p->body_end = before_line_end(ps, hit->line, p->body_start);
+	/* An empty line that ends the header of the last part within is that part's. */
+	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
+		min = c->body_end;
+	p->body_end = before_line_end(ps, hit->line, min);
 	if (p->body_end < hit->line && p->body_lines > 0)
 		p->body_lines--;
 }
