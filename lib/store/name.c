@@ -42,11 +42,11 @@ bad_name(struct err *err, struct sv name, const char *why)
 
 /* Add one component, with its dots as '^'. */
 static int
-add_component(struct sb *out, struct sv c, bool lower, struct sv whole, struct err *err)
+add_component(struct sb *out, struct sv c, bool lower, bool caret, struct sv whole, struct err *err)
 {
 	if (c.len == 0)
 		return (bad_name(err, whole, "a part of it is empty"));
-	if (sv_chr(c, '^') >= 0)
+	if (!caret && sv_chr(c, '^') >= 0)
 		return (bad_name(err, whole, "'^' cannot stand in a name"));
 	for (size_t i = 0; i < c.len; i++) {
 		char ch = c.p[i] == '.' ? '^' : c.p[i];
@@ -85,7 +85,7 @@ store_name_inbox(struct sv user, char buf[STORE_NAME_MAX + 1], struct err *err)
 	if (user.len > STORE_USER_MAX)
 		return (bad_name(err, user, "a user's name has at most 128 bytes"));
 	sb_adds(&sb, "user.");
-	if (add_component(&sb, user, true, user, err) == -1) {
+	if (add_component(&sb, user, true, false, user, err) == -1) {
 		sb_free(&sb);
 		return (-1);
 	}
@@ -126,12 +126,12 @@ store_name_from_client(struct sv name, char sep, struct sv user, char buf[STORE_
 	while (sv_next(&rest, sep, &c)) {
 		if (first && sv_caseeqs(c, "INBOX")) {
 			sb_adds(&sb, "user.");
-			if (add_component(&sb, user, true, name, err) == -1)
+			if (add_component(&sb, user, true, false, name, err) == -1)
 				goto bad;
 		} else {
 			if (!first)
 				sb_addc(&sb, '.');
-			if (add_component(&sb, c, false, name, err) == -1)
+			if (add_component(&sb, c, false, sep == '.', name, err) == -1)
 				goto bad;
 		}
 		first = false;
@@ -158,6 +158,7 @@ store_name_to_client(struct sv name, char sep, struct sv user, struct sb *out)
 	for (size_t i = 0; i < rest.len; i++) {
 		char c = rest.p[i];
 
-		sb_addc(out, c == '.' ? sep : c == '^' ? '.' : c);
+		/* With '.' between the parts, '^' has to stay what it is. */
+		sb_addc(out, c == '.' ? sep : c == '^' && sep != '.' ? '.' : c);
 	}
 }

@@ -116,8 +116,7 @@ size_t	 rec_did_prefix(uint8_t out[REC_DID_MAX], uint64_t origin, struct sv mess
 
 enum rec_source {
 	REC_FROM_RANGE = 1,	/* prefix, then a range of a file of the spool */
-	REC_FROM_BODY = 2,	/* a link to another body */
-	REC_FROM_NONE = 3	/* synced before the commit */
+	REC_FROM_BODY = 2	/* a link to another body */
 };
 
 struct rec_redo {

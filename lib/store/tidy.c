@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is done after a barrier: redo rows are dropped, files of expunged messages and
+ * deleted mailboxes removed, mailbox files written anew.  Each piece may be done twice.
+ */
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/writer_int.h"
+
+/* Unlink one body; its cache row goes with the last link. */
+static int
+unlink_body(struct store_writer *w, int dir, const char *name, uint64_t oid)
+{
+	struct stat st;
+
+	if (oid != 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
+		w_row_drop(w, oid);
+	return (unlinkat(dir, name, 0) == 0 || errno == ENOENT ? 0 : -1);
+}
+
+/* 1: the directory is gone, 0: <max> files were removed and more are there, -1 with errno. */
+static int
+remove_dir(struct store_writer *w, uint64_t mbox, unsigned max)
+{
+	char path[STORE_BODY_PATH_MAX];
+	struct dirent *e;
+	unsigned n = 0;
+	int fd, rc = 1;
+	DIR *d;
+
+	w_dir_forget(w, mbox);
+	(void)store_path_mailbox(mbox, path);
+	fd = openat(w->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return (errno == ENOENT ? 1 : -1);
+	if ((d = fdopendir(fd)) == NULL) {
+		(void)close(fd);
+		return (-1);
+	}
+	while (rc == 1 && (e = readdir(d)) != NULL) {
+		uint64_t oid = 0;
+		uint32_t uid;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (n++ == max)
+			rc = 0;
+		else {
+			(void)rec_body_name(sv_cstr(e->d_name), &uid, &oid);
+			rc = unlink_body(w, fd, e->d_name, oid) == 0 ? 1 : -1;
+		}
+	}
+	(void)closedir(d);
+	if (rc == 1 && unlinkat(w->dirfd, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
+		rc = -1;
+	return (rc);
+}
+
+/* 1: done, 0: more of it is left, -1: failed; it stays on the list. */
+static int
+do_work(struct store_writer *w, const struct rec_work *k, unsigned max)
+{
+	struct err e = ERR_INIT;
+	struct wbox *x;
+	char name[48];
+	int dir, rc = 1;
+
+	switch (k->what) {
+	case REC_TODO_UNLINK:
+		w_body_name(name, k->uid, k->oid);
+		dir = w_dir(w, k->mbox, &e);
+		if (dir == -1)
+			rc = errno == ENOENT ? 1 : -1;
+		else if (unlink_body(w, dir, name, k->oid) == -1)
+			rc = err_sys(&e, "unlink message %s", name);
+		break;
+	case REC_TODO_RMDIR:
+		if ((rc = remove_dir(w, k->mbox, max)) == -1)
+			(void)err_sys(&e, "remove a mailbox directory");
+		break;
+	case REC_TODO_WRITE:
+		x = w_box(w, k->mbox, &e);
+		if (x != NULL && w_write_boxfile(w, x, x->b.uidreserved, &e) == -1)
+			rc = -1;
+		break;
+	}
+	if (rc == -1)
+		w_report(w, true, "deferred work: %s", e.text);
+	return (rc);
+}
+
+/* True when rows are left for a later barrier. */
+static bool
+drop_redo(struct store_writer *w, uint64_t done)
+{
+	MDB_val k, d;
+	MDB_cursor *c;
+	bool left = false;
+	int rc;
+
+	if (w_cursor(w, w->ix.redo, &c, NULL) == -1)
+		return (true);
+	while ((rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) == 0) {
+		uint64_t n = k.mv_size == 8 ? rec_get64(k.mv_data) : 0;
+
+		if (n > done) {
+			left = n != UINT64_MAX;
+			break;
+		}
+		if ((rc = mdb_cursor_del(c, 0)) != 0)
+			break;
+	}
+	mdb_cursor_close(c);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		(void)w_broken(w, NULL, "tidy", rc);
+	return (left);
+}
+
+/* True when work is left; *<now>: some of it may be done at once. */
+static bool
+do_all(struct store_writer *w, uint64_t done, unsigned max, bool *now)
+{
+	MDB_val k, d;
+	MDB_cursor *c;
+	bool left = false;
+	int rc;
+
+	*now = false;
+	if (w_cursor(w, w->ix.work, &c, NULL) == -1)
+		return (true);
+	while ((rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) == 0) {
+		struct rec_work job;
+		int did;
+
+		left = true;
+		if (k.mv_size != 12 || rec_get64(k.mv_data) > done)
+			break;
+		if (max-- == 0) {
+			*now = true;
+			break;
+		}
+		did = rec_work_get(&job, index_sv(&d)) ? do_work(w, &job, 1000) : 1;
+		if (did != 1) {
+			*now = did == 0;
+			break;
+		}
+		left = false;
+		if ((rc = mdb_cursor_del(c, 0)) != 0)
+			break;
+	}
+	mdb_cursor_close(c);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		(void)w_broken(w, NULL, "tidy", rc);
+	return (left);
+}
+
+bool
+store_writer_tidy(struct store_writer *w, unsigned max)
+{
+	uint64_t done = atomic_load(&w->done);
+	bool now, left;
+
+	assert(w->txn != NULL);
+	if (!w->untidy)
+		return (false);
+	left = drop_redo(w, done);
+	left = do_all(w, done, max, &now) || left;
+	if (w->st.barrier != done && done <= w->st.commit) {
+		w->st.barrier = done;
+		w->state_dirty = true;
+	}
+	w->untidy = left;
+	return (now);
+}
