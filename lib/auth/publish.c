@@ -29,8 +29,9 @@ vusers_published(const char *vusers)
 		return (false);
 	if (stat(vusers, &from) == -1)
 		return (true);
-	return (to.st_mtim.tv_sec > from.st_mtim.tv_sec ||
-	    (to.st_mtim.tv_sec == from.st_mtim.tv_sec && to.st_mtim.tv_nsec >= from.st_mtim.tv_nsec));
+	/* The time of the rename: a map's mtime is set a little earlier on purpose (lib/map/write.c). */
+	return (to.st_ctim.tv_sec > from.st_mtim.tv_sec ||
+	    (to.st_ctim.tv_sec == from.st_mtim.tv_sec && to.st_ctim.tv_nsec >= from.st_mtim.tv_nsec));
 }
 
 static void
