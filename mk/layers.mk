@@ -28,14 +28,14 @@ DEPS_deliver := base os fiber net io dns mail smtp exim spool
 DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route
 DEPS_daemon  := base os log fiber net io ipc box
 
-# Libraries of the system that each module needs.
+# Libraries of the system that each module needs.  (libasan has a crypt_r of its own that needs the real one.)
 LIBS_fiber   := -levent_core -lpthread
 LIBS_io      := -lssl -lcrypto
 LIBS_dns     := -lunbound -lidn2
 LIBS_map     := -ldb-5.3 -lcdb
 LIBS_hints   := -llmdb
 LIBS_mail    := -lidn2 -lunistring
-LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -lcrypt
+LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state
 LIBS_store   := -llmdb
-LIBS_auth    := -lsasl2 -lpam -lcrypt -lcrypto
+LIBS_auth    := -lsasl2 -lpam -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state -lcrypto
 LIBS_log     :=
