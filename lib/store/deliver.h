@@ -87,7 +87,7 @@ struct store_answer {
 /* ---- building and reading frames (pure) ---- */
 
 void	 store_deliver_begin(struct sb *frame);
-/* Append one; false (frame unchanged) when the frame is full: send it first. */
+/* Append one; false (frame unchanged) when the frame is full: send it first.  On an empty frame: a string is too long. */
 bool	 store_deliver_add(struct sb *frame, const struct store_delivery *d);
 /* Walk a batch: *<pos> starts at 0.  1: *<d> was filled (points into the frame), 0: end, -1: malformed. */
 int	 store_deliver_next(const struct ipc_msg *m, size_t *pos, struct store_delivery *d);

@@ -82,6 +82,7 @@ struct store_view {
 	uint32_t	 uidnext;
 	uint32_t	 messages;
 	const uint32_t	*uids;		/* ascending; valid until the next store_view_* call on this view */
+	uint32_t	 nkeywords;	/* private: keywords at the last sync */
 	struct store_map *map;		/* private */
 	struct store_map *gone;		/* private: expunges not yet taken in */
 };
