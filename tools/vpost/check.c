@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vpost check: every mistake of a box's whole configuration, each with file:line and
+ * what to do, before a daemon meets it.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/publish.h"
+#include "auth/vusers.h"
+#include "base/sb.h"
+#include "exim/conf.h"
+#include "io/tls.h"
+#include "map/map.h"
+#include "os/file.h"
+#include "vpost_int.h"
+
+#define FILE_MAX	(64 * 1024 * 1024)
+#define CERT_DAYS	14
+
+struct tally {
+	unsigned	 mistakes;
+	unsigned	 warnings;
+};
+
+static void
+mistake(void *arg, const struct err *e)
+{
+	struct tally *t = arg;
+
+	t->mistakes++;
+	printf("error    %s\n", e->text);
+}
+
+static void
+warning(struct tally *t, const char *text)
+{
+	t->warnings++;
+	printf("warning  %s\n", text);
+}
+
+static void
+exim_report(void *arg, const struct err *e, bool is_warning)
+{
+	if (is_warning)
+		warning(arg, e->text);
+	else
+		mistake(arg, e);
+}
+
+static void
+check_exim(const struct box *b, struct tally *t)
+{
+	char box[PATH_MAX + 8];
+	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
+	struct exim_conf_source src = { .path = box_path(b, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
+		.ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct err err = ERR_INIT;
+	struct exim_conf *c = NULL;
+
+	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
+	rep.fn = exim_report;
+	rep.arg = t;
+	if (exim_conf_load(&c, &src, &rep, &err) == -1 && rep.errors == 0)
+		mistake(t, &err);
+	exim_conf_unref(&c);
+}
+
+static void
+check_vusers(const struct box *b, struct tally *t)
+{
+	const char *path = box_path(b, BOX_VUSERS);
+	struct err err = ERR_INIT;
+	struct vusers *v = NULL;
+	struct stat st;
+	char text[PATH_MAX + 200];
+
+	if (stat(path, &st) == -1) {
+		if (errno != ENOENT) {
+			err_sys(&err, "%s", path);
+			mistake(t, &err);
+		}
+		return;
+	}
+	if ((st.st_mode & 077) != 0) {
+		(void)snprintf(text, sizeof(text), "%s holds passwords and others can read it: chmod 600 %s", path, path);
+		warning(t, text);
+	}
+	if (vusers_read(&v, path, mistake, t, &err) == -1)
+		mistake(t, &err);
+	vusers_free(&v);
+	if (!vusers_published(path)) {
+		(void)snprintf(text, sizeof(text), "%s.db is older than %s; a running vauthd makes it anew within seconds", path, path);
+		warning(t, text);
+	}
+}
+
+static void
+check_domains(const struct box *b, struct tally *t)
+{
+	const char *path = box_path(b, BOX_DOMAINS);
+	struct sb text = SB_INIT(FILE_MAX);
+	struct err err = ERR_INIT;
+	struct sv rest, line;
+	unsigned no = 0, n = 0;
+
+	if (os_read_file(path, FILE_MAX, &text, &err) == -1) {
+		mistake(t, &err);
+		goto out;
+	}
+	rest = sb_sv(&text);
+	while (sv_next(&rest, '\n', &line)) {
+		no++;
+		line = sv_trim(line);
+		if (line.len == 0 || line.p[0] == '#')
+			continue;
+		n++;
+		for (size_t i = 0; i < line.len; i++) {
+			char c = line.p[i];
+
+			if (!sv_isalnum(c) && c != '.' && c != '-' && c != '_' && (unsigned char)c < 0x80) {
+				err_conf(&err, path, no, "\"" SV_FMT "\" is no domain; write one domain a line", SV_ARG(line));
+				mistake(t, &err);
+				break;
+			}
+		}
+	}
+	if (n == 0)
+		warning(t, "etc/domains names no domain: the box takes mail for nobody");
+out:
+	sb_free(&text);
+}
+
+static void
+check_map(const struct box *b, const char *rel, const char *remake, struct tally *t)
+{
+	struct map *m = map_open(box_path(b, rel), MAP_HASH, MAP_OPTIONAL | MAP_WAIT);
+	struct err err = ERR_INIT;
+
+	if (map_refresh(m, MAP_FRESH, &err) == MAP_ERROR) {
+		err_prefix(&err, "%s cannot be read; make it anew by %s", rel, remake);
+		mistake(t, &err);
+	}
+	map_close(&m);
+}
+
+static void
+check_certs(const struct box *b, struct tally *t)
+{
+	struct err err = ERR_INIT;
+	struct tls_server *tls = tls_server_new(box_path(b, b->tls_dir), &err);
+	struct tls_cert_info c;
+	char text[2048];
+
+	if (tls == NULL) {
+		mistake(t, &err);
+		return;
+	}
+	for (unsigned i = 0; tls_server_cert(tls, i, &c); i++) {
+		long days = (long)((c.not_after - time(NULL)) / 86400);
+
+		if (days >= CERT_DAYS)
+			continue;
+		(void)snprintf(text, sizeof(text), "%s: the certificate for %.500s %s; put a new one in its place", c.file, c.names,
+		    days < 0 ? "has expired" : "expires within two weeks");
+		warning(t, text);
+	}
+	tls_server_free(&tls);
+}
+
+static void
+print_settings(const struct box *b)
+{
+	for (size_t i = 0; i < box_nsettings; i++) {
+		const struct box_setting *s = &box_settings[i];
+		const void *p = (const char *)b + s->offset;
+
+		printf("%s = ", s->name);
+		switch (s->type) {
+		case BOX_STR:
+		case BOX_LIST:
+			printf("%s\n", *(char *const *)p);
+			break;
+		case BOX_BOOL:
+			printf("%s\n", *(const bool *)p ? "yes" : "no");
+			break;
+		case BOX_TIME:
+			printf("%llds\n", (long long)*(const int64_t *)p);
+			break;
+		case BOX_INT:
+		case BOX_SIZE:
+			printf("%lld\n", (long long)*(const int64_t *)p);
+			break;
+		case BOX_LISTEN:
+			for (size_t k = 0; k < ((const box_listens *)p)->len; k++)
+				printf("%s%s", k > 0 ? " " : "", ((const box_listens *)p)->p[k].text);
+			printf("\n");
+			break;
+		}
+	}
+}
+
+int
+cmd_check(int argc, char **argv)
+{
+	struct tally t = { 0, 0 };
+	struct err err = ERR_INIT;
+	const char *dir = NULL;
+	bool print = false;
+	struct box *b = NULL;
+	char *root = NULL;
+	int c;
+
+	while ((c = getopt(argc, argv, "b:p")) != -1) {
+		if (c == 'b')
+			dir = optarg;
+		else if (c == 'p')
+			print = true;
+		else
+			goto usage;
+	}
+	if (argc - optind == 1 && dir == NULL)
+		dir = argv[optind];
+	else if (argc != optind)
+		goto usage;
+	if (box_find(dir, &root, &err) == -1)
+		return (complain(&err));
+	if (box_open(&b, root, mistake, &t, &err) == -1) {
+		if (t.mistakes == 0)
+			mistake(&t, &err);
+		free(root);
+		printf("%u errors, %u warnings; the rest was not looked at\n", t.mistakes, t.warnings);
+		return (1);
+	}
+	free(root);
+	if (print) {
+		print_settings(b);
+		box_free(&b);
+		return (0);
+	}
+	check_exim(b, &t);
+	check_domains(b, &t);
+	check_vusers(b, &t);
+	check_map(b, BOX_SPAMMERS_DB, "vnewspammers", &t);
+	check_map(b, BOX_ALIASES ".db", "vnewaliases", &t);
+	check_map(b, BOX_RELAYERS_DB, "vsmtprelay, after removing it", &t);
+	check_map(b, BOX_VUSERS_DB, "vpost adduser, or a start of vauthd, after removing it", &t);
+	check_certs(b, &t);
+	printf("%s: %u errors, %u warnings\n", b->root, t.mistakes, t.warnings);
+	box_free(&b);
+	return (t.mistakes > 0 ? 1 : 0);
+usage:
+	(void)fprintf(stderr, "usage: vpost check [-p] [BOX]\n");
+	return (2);
+}

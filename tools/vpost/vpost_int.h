@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the subcommands of vpost share. */
+#ifndef VPOST_TOOLS_VPOST_INT_H
+#define VPOST_TOOLS_VPOST_INT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "box/box.h"
+
+/* Exit codes: 0 done, 1 not (a daemon is down, a mistake was found), 2 wrong usage. */
+int	 cmd_init(int argc, char **argv);
+int	 cmd_run(int argc, char **argv);
+int	 cmd_start(int argc, char **argv);
+int	 cmd_stop(int argc, char **argv);
+int	 cmd_status(int argc, char **argv);
+int	 cmd_reload(int argc, char **argv);
+int	 cmd_check(int argc, char **argv);
+int	 cmd_cert(int argc, char **argv);
+int	 cmd_adduser(int argc, char **argv);
+
+/* The box that is meant: <arg> (may be NULL), else as box_find says.  NULL, and the error on stderr, otherwise. */
+struct box *open_box(const char *arg);
+/* Options [-b BOX] and at most one operand, which names the box too; returns -1 after printing <usage>. */
+int	 box_arg(int argc, char **argv, const char *usage, const char **box);
+/* Print "vpost COMMAND: text" to stderr; returns 1. */
+int	 complain(const struct err *err);
+
+/* A service of the setting `services` and its daemon, in the order in which they start. */
+struct service {
+	const char	*name;
+	const char	*daemon;
+};
+extern const struct service services[];		/* name NULL ends */
+bool	 service_on(const struct box *b, const char *name);
+/* The process whose id stands in var/run/NAME.pid, if it lives; else 0. */
+pid_t	 running_pid(const struct box *b, const char *name);
+
+/* A self-made certificate for <host>, valid ten years, with its key: one PEM file, mode 0600. */
+int	 selfsign(const char *path, const char *host, struct err *err);
+
+/* Where the files of a new box and the daemons are found: beside this program. */
+int	 find_share(const char *what, char *buf, size_t size, struct err *err);
+int	 find_daemon(const char *name, char *buf, size_t size, struct err *err);
+
+#endif
