@@ -70,6 +70,7 @@ enum exim_acl_verdict {
 #define EXIM_LOG_MAIN		0x01
 #define EXIM_LOG_REJECT		0x02
 #define EXIM_LOG_PANIC		0x04
+#define EXIM_LOG_HOST		0x08	/* with the others: the caller puts "H=name [address]" in front */
 
 struct exim_acl_result {
 	enum exim_acl_verdict verdict;
@@ -79,7 +80,7 @@ struct exim_acl_result {
 	struct sv	 user_msg;	/* for the peer, without code and status; empty: the place's default text */
 	struct sv	 log_msg;	/* for the log; empty: none (then <user_msg> is logged) */
 	unsigned	 log_targets;	/* EXIM_LOG_* by log_reject_target; 0: no log of the rejection */
-	bool		 temp;		/* verdict DENY or DROP whose code is 4xx */
+	bool		 details;	/* DEFER: the peer is told <user_msg>, not only "temporary local problem" */
 };
 
 /* Where an added header goes (add_header = :at_start: ...). */
@@ -202,11 +203,21 @@ struct exim_acl_run {
 	void		*arg;
 	struct exim_acl_effects *fx;
 	bool		 host_checking;	/* -bh: no delays, no callouts; tell the log about skipped ones */
-	bool		 log_warn_skipped;	/* log_selector acl_warn_skipped */
-	/* The interpreter's own. */
-	unsigned	 depth;
-	bool		 recipient_verified, sender_verified;	/* endpass and verify of one command */
+	/*
+	 * RCPT: the local part as it was given; p NULL: env->addr is left alone.  The ACL sees it in lower case
+	 * until control = caseful_local_part.
+	 */
+	struct sv	 rcpt_local;
+	/* The interpreter's own; zero at first. */
+	bool		 log_warn_skipped;
+	unsigned	 log_targets;
+	struct hash	*warned;	/* lines logged by warn for this message; free with exim_acl_run_fini */
+	struct hash	*counted;	/* ratelimit keys that were counted for this message */
+	struct hash	*counted_conn;	/* and for this connection */
 };
+/* Between messages: what is remembered for one message. */
+void	 exim_acl_run_reset(struct exim_acl_run *run);
+void	 exim_acl_run_fini(struct exim_acl_run *run);
 
 /* ---- compiled lists ---- */
 struct exim_acl;
@@ -220,6 +231,8 @@ struct exim_acl *exim_acl_compile(struct arena *a, struct sv name, bool (*next)(
 /* Text in memory, statements by newline; <name> for messages. */
 struct exim_acl *exim_acl_compile_text(struct arena *a, struct sv name, struct sv text, struct exim_report *rep);
 struct sv exim_acl_name(const struct exim_acl *acl);
+/* Is <word> one of the seven verbs? */
+bool	 exim_acl_is_verb(struct sv word);
 
 /*
  * Run the ACL that the main option of run->where names (unset: the place's default).  Texts of *<res> live in

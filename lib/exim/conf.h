@@ -36,13 +36,13 @@ struct exim_driver {			/* what router, transport and authenticator share */
 struct exim_transport {
 	struct exim_driver d;
 	enum exim_transport_driver drv;
-	bool		 local;			/* appendfile, pipe, autoreply, lmtp by command, store: no hosts */
+	bool		 local;			/* appendfile, pipe, autoreply, lmtp, store: no hosts */
+	bool		 retry_local_part;	/* retry_use_local_part, by default <local> */
 };
 
 struct exim_affix {			/* one item of local_part_prefix or _suffix */
 	struct sv	 text;			/* without the star */
 	bool		 wild;			/* "*-" (prefix) or "-*" (suffix) */
-	bool		 any;			/* "^"-less star in front of a suffix of variable text */
 };
 
 struct exim_router {
@@ -52,11 +52,11 @@ struct exim_router {
 	const struct exim_transport *transport;	/* NULL: none, or by an expansion (see generic) */
 	const struct exim_router *pass_router;	/* NULL: the next */
 	const struct exim_router *redirect_router;
-	bool		 redirect_self;		/* redirect_router = "self" of old: never; kept for -bP */
 	const struct exim_affix *prefix, *suffix;
 	size_t		 nprefix, nsuffix;
 	bool		 verify_sender, verify_recipient, verify_only, address_test, expn;
 	bool		 fail_verify_sender, fail_verify_recipient;
+	bool		 retry_local_part;	/* retry_use_local_part, by default check_local_user */
 	bool		 caseful, prefix_optional, suffix_optional, check_local_user;
 	/* redirect's *_transport, where they are fixed names */
 	const struct exim_transport *pipe_transport, *file_transport, *directory_transport, *reply_transport;
@@ -186,9 +186,8 @@ struct exim_conf {
 	struct exim_rewrites rewrites;
 	struct hash	*acls;			/* name to struct exim_acl */
 	const struct exim_acl *where_acl[32];	/* by enum exim_acl_where: where the option is a fixed name */
-	struct exim_lexer *lexer;		/* for its macros, -bP macros */
+	struct exim_lexer *lexer;		/* for its macros, -bP macros; holds no file open */
 	uint64_t	 log_selector;		/* EXIM_LOGSEL_* bits, exim/logsel.h */
-	unsigned	 warnings;
 };
 
 struct exim_conf_source {

@@ -42,7 +42,7 @@ compile(const struct setting *s, struct sv text)
 	struct exim_str *str = NULL;
 
 	if (exim_str_compile(s->ctx->arena, text, s->file, s->line, &str, &err) == -1)
-		exim_report_warn(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
 	return (str);
 }
 
@@ -179,7 +179,7 @@ set_list(struct setting *s)
 	struct exim_list *l = NULL;
 
 	if (exim_list_compile(s->ctx->arena, kind[s->opt->type], s->text, s->file, s->line, &l, &err) == -1)
-		exim_report_warn(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
 	s->v->list = l;
 	return (0);
 }

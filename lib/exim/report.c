@@ -21,6 +21,17 @@ fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap
 		(void)err_conf(e, file, line, "%s", text);
 }
 
+static void
+deliver(struct exim_report *r, const struct err *e, bool warning)
+{
+	if (warning)
+		r->warnings++;
+	else if (r->errors++ == 0)
+		r->first = *e;
+	if (r->fn != NULL)
+		r->fn(r->arg, e, warning);
+}
+
 int
 exim_report_error(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)
 {
@@ -32,10 +43,7 @@ exim_report_error(struct exim_report *r, const char *file, unsigned line, const 
 	va_start(ap, fmt);
 	fill(&e, file, line, fmt, ap);
 	va_end(ap);
-	if (r->errors++ == 0)
-		r->first = e;
-	if (r->fn != NULL)
-		r->fn(r->arg, &e, false);
+	deliver(r, &e, false);
 	return (-1);
 }
 
@@ -47,11 +55,22 @@ exim_report_warn(struct exim_report *r, const char *file, unsigned line, const c
 
 	if (r == NULL)
 		return;
-	r->warnings++;
-	if (r->fn == NULL)
+	va_start(ap, fmt);
+	fill(&e, file, line, fmt, ap);
+	va_end(ap);
+	deliver(r, &e, true);
+}
+
+void
+exim_report_soft(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)
+{
+	struct err e = ERR_INIT;
+	va_list ap;
+
+	if (r == NULL)
 		return;
 	va_start(ap, fmt);
 	fill(&e, file, line, fmt, ap);
 	va_end(ap);
-	r->fn(r->arg, &e, true);
+	deliver(r, &e, !r->strict);
 }

@@ -163,7 +163,7 @@ exim_retry_parse(struct arena *a, struct sv text, const char *file, unsigned lin
 			return (exim_report_error(rep, file, line, "retry rule: list expected after \"senders=\""));
 		struct exim_list *l = NULL;
 		if (exim_list_compile(a, EXIM_LIST_ADDRESS, senders, file, line, &l, &err) == -1)
-			exim_report_warn(rep, NULL, 0, "%s", err.text);
+			exim_report_soft(rep, NULL, 0, "%s", err.text);
 		out->senders = l;
 	}
 	return (parse_steps(a, text, file, line, rep, out));

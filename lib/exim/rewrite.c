@@ -45,7 +45,7 @@ exim_single_list(struct arena *a, enum exim_list_kind kind, struct sv pattern, c
 	struct sv text = sv_cstr(arena_fmt(a, "<\n " SV_FMT, SV_ARG(pattern)));
 
 	if (exim_list_compile(a, kind, text, file, line, &l, &err) == -1)
-		exim_report_warn(rep, NULL, 0, "%s", err.text);
+		exim_report_soft(rep, NULL, 0, "%s", err.text);
 	return (l);
 }
 
@@ -108,7 +108,7 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 	if (sv_eqs(repl, "*"))
 		return (0);
 	if (exim_str_compile(a, repl, file, line, &s, &err) == -1)
-		exim_report_warn(rep, NULL, 0, "%s (rewrite rule)", err.text);
+		exim_report_soft(rep, NULL, 0, "%s (rewrite rule)", err.text);
 	out->repl = s;
 	return (0);
 }

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ACL interpreter: statements in order, the seven verbs, messages.  One statement
+ * costs what its conditions cost; nothing is parsed here but the text of ACLs that come
+ * from expansions.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "exim/acl_int.h"
+#include "exim/logsel.h"
+
+#define WRAP_AT		75		/* longer answers to the peer are folded */
+#define WRAP_MIN	35
+
+/* ---- helpers of all parts ---- */
+
+struct sv
+acl_fmt(struct acl_state *st, const char *fmt, ...)
+{
+	char buf[2048];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		n = 0;
+	if ((size_t)n >= sizeof(buf))
+		n = (int)sizeof(buf) - 1;
+	return (arena_sv(st->env->arena, sv_from(buf, (size_t)n)));
+}
+
+static enum acl_rc
+fail_text(struct acl_state *st, enum acl_rc rc, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
+static enum acl_rc
+fail_text(struct acl_state *st, enum acl_rc rc, const char *fmt, va_list ap)
+{
+	char buf[2048];
+
+	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	st->log_msg = arena_sv(st->env->arena, sv_cstr(buf));
+	return (rc);
+}
+
+enum acl_rc
+acl_wrong(struct acl_state *st, const char *fmt, ...)
+{
+	enum acl_rc rc;
+	va_list ap;
+
+	va_start(ap, fmt);
+	rc = fail_text(st, RC_ERROR, fmt, ap);
+	va_end(ap);
+	return (rc);
+}
+
+enum acl_rc
+acl_defer(struct acl_state *st, const char *fmt, ...)
+{
+	enum acl_rc rc;
+	va_list ap;
+
+	va_start(ap, fmt);
+	rc = fail_text(st, RC_DEFER, fmt, ap);
+	va_end(ap);
+	return (rc);
+}
+
+void
+acl_log(struct acl_state *st, unsigned logs, const char *fmt, ...)
+{
+	char buf[4096];
+	va_list ap;
+
+	if (st->run->ops == NULL || st->run->ops->log == NULL || (logs & ~EXIM_LOG_HOST) == 0)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	st->run->ops->log(st->run->arg, logs, sv_cstr(buf));
+}
+
+struct sv
+acl_keep(struct acl_state *st, struct sv v)
+{
+	struct arena *a = st->run->fx != NULL && st->run->fx->arena != NULL ? st->run->fx->arena : st->env->arena;
+
+	return (v.p == NULL ? v : arena_sv(a, v));
+}
+
+void
+exim_acl_effects_init(struct exim_acl_effects *fx, struct arena *a)
+{
+	memset(fx, 0, sizeof(*fx));
+	fx->arena = a;
+	fx->submission_domain = SV_NULL;
+}
+
+void
+exim_acl_effects_free(struct exim_acl_effects *fx)
+{
+	vec_free(&fx->headers);
+	vec_free(&fx->remove);
+}
+
+void
+exim_acl_run_reset(struct exim_acl_run *run)
+{
+	if (run->warned != NULL)
+		hash_free(&run->warned, NULL);
+	if (run->counted != NULL)
+		hash_free(&run->counted, NULL);
+}
+
+void
+exim_acl_run_fini(struct exim_acl_run *run)
+{
+	exim_acl_run_reset(run);
+	if (run->counted_conn != NULL)
+		hash_free(&run->counted_conn, NULL);
+}
+
+/* ---- conditions of one statement ---- */
+
+/* Which outcomes a verb's message and log_message are for, by enum acl_rc. */
+#define B(rc)	(1u << (rc))
+static const unsigned message_for[VERB_COUNT] = {
+	[VERB_ACCEPT] = B(RC_OK) | B(RC_FAIL) | B(RC_DROP),
+	[VERB_DEFER] = B(RC_OK),
+	[VERB_DENY] = B(RC_OK),
+	[VERB_DISCARD] = B(RC_OK) | B(RC_FAIL) | B(RC_DROP),
+	[VERB_DROP] = B(RC_OK),
+	[VERB_REQUIRE] = B(RC_FAIL) | B(RC_DROP),
+	[VERB_WARN] = B(RC_OK),
+};
+
+/* Expand a message modifier with $acl_verify_message = <before>; p NULL when it gives nothing. */
+static struct sv
+expand_message(struct acl_state *st, const struct acl_item *it, struct sv before)
+{
+	struct err err = ERR_INIT;
+	struct sv out;
+	enum exim_result res;
+
+	st->env->acl->verify_message = before;
+	if (it->fixed.p != NULL)
+		return (it->fixed.len == 0 ? SV_NULL : it->fixed);
+	res = exim_expand(it->str, st->env, &out, &err);
+	if (res == EXIM_FORCED)
+		return (SV_NULL);
+	if (res != EXIM_OK) {
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "failed to expand ACL message \"" SV_FMT "\": %s", SV_ARG(it->text),
+		    err.text);
+		return (SV_NULL);
+	}
+	return (out.len == 0 ? SV_NULL : out);
+}
+
+static void
+messages(struct acl_state *st, enum acl_verb verb, enum acl_rc rc, const struct acl_item *user, const struct acl_item *logm)
+{
+	struct sv old_user = st->user_msg, old_log = st->log_msg.p != NULL ? st->log_msg : old_user, text;
+
+	if (verb == VERB_WARN || (rc == RC_OK && (verb == VERB_ACCEPT || verb == VERB_DISCARD)))
+		st->user_msg = st->log_msg = SV_NULL;
+	if (user != NULL) {
+		text = expand_message(st, user, old_user);
+		if (text.p != NULL)
+			st->user_msg = text;
+	}
+	if (logm != NULL) {
+		text = expand_message(st, logm, old_log);
+		if (text.p != NULL && st->log_msg.p != NULL)
+			st->log_msg = acl_fmt(st, SV_FMT ": " SV_FMT, SV_ARG(text), SV_ARG(st->log_msg));
+		else if (text.p != NULL)
+			st->log_msg = text;
+	}
+	if (st->log_msg.p == NULL)
+		st->log_msg = st->user_msg;
+}
+
+/* One condition or modifier that acts. */
+static enum acl_rc
+one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
+{
+	const struct acl_cond_def *def = &acl_conds[it->id];
+	struct err err = ERR_INIT;
+	struct sv arg = it->fixed;
+	enum acl_rc rc;
+
+	if ((def->where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
+		return (acl_wrong(st, "cannot %s %s %s in %s ACL", def->modifier ? "use" : "test", def->name,
+		    def->modifier ? "modifier" : "condition", exim_acl_where_name(st->run->where)));
+	if ((def->how == ARG_EXPAND || def->how == ARG_SET) && arg.p == NULL) {
+		enum exim_result res = exim_expand(it->str, st->env, &arg, &err);
+
+		if (res == EXIM_FORCED)
+			return (RC_OK);
+		if (res != EXIM_OK) {
+			st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(it->text), err.text);
+			return (res == EXIM_DEFER ? RC_DEFER : RC_ERROR);
+		}
+	}
+	if (def->modifier)
+		return (acl_modifier(st, it, arg));
+	rc = acl_condition(st, it, verb, arg);
+	if (!it->negated)
+		return (rc);
+	if (rc == RC_OK)
+		return (RC_FAIL);
+	return (rc == RC_FAIL || rc == RC_DROP ? RC_OK : rc);
+}
+
+static enum acl_rc
+conditions(struct acl_state *st, const struct acl_stmt *s, bool *endpass)
+{
+	const struct acl_item *user = NULL, *logm = NULL;
+	enum acl_rc rc = RC_OK;
+
+	for (size_t i = 0; i < s->n && rc == RC_OK; i++) {
+		const struct acl_item *it = &s->item[i];
+
+		if (it->id == COND_message)
+			user = it;
+		else if (it->id == COND_log_message)
+			logm = it;
+		else if (it->id == COND_endpass)
+			*endpass = true;
+		else
+			rc = one(st, it, s->verb);
+	}
+	/* With endpass a message is for the refusal. */
+	if (*endpass && rc == RC_OK)
+		user = NULL;
+	/* An accept that only passes on has no use for its messages. */
+	if (rc != RC_OK && !*endpass && (s->verb == VERB_ACCEPT || s->verb == VERB_DISCARD))
+		user = logm = NULL;
+	if ((message_for[s->verb] & B(rc)) != 0)
+		messages(st, s->verb, rc, user, logm);
+	st->env->acl->verify_message = SV_NULL;
+	return (rc);
+}
+
+/* ---- warn ---- */
+
+static void
+warn(struct acl_state *st)
+{
+	struct sv line = st->log_msg;
+
+	if (line.p != NULL && line.p != st->user_msg.p) {
+		const char *nl = memchr(line.p, '\n', line.len);
+
+		if (st->run->warned == NULL)
+			st->run->warned = hash_new();
+		if (hash_set(st->run->warned, line, st->run) == NULL)
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: %.*s",
+			    nl == NULL ? (int)line.len : (int)(nl - line.p), line.p);
+	}
+	/* A message of warn is a header of old. */
+	if (st->user_msg.p != NULL && (W_MESSAGE & 1u << st->run->where) != 0)
+		acl_add_header(st, st->user_msg);
+}
+
+/* ---- statements ---- */
+
+/* What becomes of a statement: true, and *<rc>, when the ACL ends. */
+static bool
+outcome(struct acl_state *st, const struct acl_stmt *s, bool endpass, enum acl_rc *rc)
+{
+	switch (s->verb) {
+	case VERB_ACCEPT:
+		return (*rc == RC_OK || *rc == RC_DISCARD || endpass);
+	case VERB_DISCARD:
+		if (*rc == RC_OK)
+			*rc = RC_DISCARD;
+		return (*rc == RC_DISCARD || endpass);
+	case VERB_DEFER:
+		if (*rc != RC_OK)
+			return (false);
+		st->temp_details = true;
+		*rc = RC_DEFER;
+		return (true);
+	case VERB_DENY:
+		if (*rc != RC_OK)
+			return (false);
+		*rc = RC_FAIL;
+		return (true);
+	case VERB_DROP:
+		if (*rc != RC_OK)
+			return (false);
+		*rc = RC_DROP;
+		return (true);
+	case VERB_REQUIRE:
+		return (*rc != RC_OK);
+	case VERB_WARN:
+		if (*rc == RC_OK)
+			warn(st);
+		else if (*rc == RC_DEFER && st->run->log_warn_skipped)
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: ACL \"warn\" statement skipped: condition test deferred%s"
+			    SV_FMT, st->log_msg.p == NULL ? "" : ": ", SV_ARG(st->log_msg));
+		return (false);
+	default:
+		return (false);
+	}
+}
+
+enum acl_rc
+acl_run_list(const struct exim_acl *acl, struct acl_state *st)
+{
+	struct exim_env *env = st->env;
+	const enum exim_acl_where where = st->run->where;
+	enum acl_rc rc;
+
+	if (env->acl_depth >= ACL_DEPTH_MAX)
+		return (acl_wrong(st, "ACL nested too deep: possible loop"));
+	env->acl_depth++;
+	for (size_t i = 0; i < acl->n; i++) {
+		const struct acl_stmt *s = &acl->stmt[i];
+		bool endpass = false;
+
+		st->user_msg = st->log_msg = SV_NULL;
+		st->temp_details = false;
+		if ((where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT) && s->verb != VERB_ACCEPT && s->verb != VERB_WARN &&
+		    env->acl_depth == 1) {
+			rc = acl_wrong(st, "\"%s\" is not allowed in a QUIT or not-QUIT ACL", s->verb == VERB_DENY ? "deny" :
+			    s->verb == VERB_DEFER ? "defer" : s->verb == VERB_DROP ? "drop" : s->verb == VERB_REQUIRE ? "require" :
+			    "discard");
+			goto out;
+		}
+		rc = conditions(st, s, &endpass);
+		if (rc == RC_ERROR)
+			goto out;
+		if (rc == RC_DEFER && s->verb != VERB_WARN) {
+			const struct exim_value *m = env->conf == NULL ? NULL : env->conf->main;
+
+			st->temp_details = st->callout_defer ||
+			    (m != NULL && m[EXIM_MAIN_smtp_return_error_details].num != 0);
+			goto out;
+		}
+		if (outcome(st, s, endpass, &rc))
+			goto out;
+		st->user_msg = st->log_msg = SV_NULL;
+	}
+	rc = RC_FAIL;
+out:
+	env->acl_depth--;
+	return (rc);
+}
+
+/* ---- finding an ACL ---- */
+
+static const struct exim_acl *
+from_file(struct acl_state *st, struct sv path)
+{
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_env *env = st->env;
+	const struct exim_acl *acl;
+	struct sv text;
+
+	if (env->world->readfile == NULL ||
+	    env->world->readfile(env->world->arg, arena_cstr(env->arena, path), EXIM_FILE_MAX, env->arena, &text, NULL) == -1) {
+		(void)acl_wrong(st, "failed to open ACL file \"" SV_FMT "\": %s", SV_ARG(path), strerror(errno));
+		return (NULL);
+	}
+	acl = exim_acl_compile_text(env->arena, path, text, &rep);
+	if (rep.errors > 0) {
+		(void)acl_wrong(st, "%s", rep.first.text);
+		return (NULL);
+	}
+	return (acl);
+}
+
+enum acl_rc
+acl_run_what(struct sv what, struct acl_state *st)
+{
+	struct exim_report rep = EXIM_REPORT_INIT;
+	const struct exim_acl *acl = NULL;
+
+	what = sv_trim(what);
+	if (what.tainted)
+		return (acl_wrong(st, "attempt to use tainted string \"" SV_FMT "\" as ACL", SV_ARG(what)));
+	if (what.len > 0 && what.p[0] == '/') {
+		acl = from_file(st, what);
+		return (acl == NULL ? RC_ERROR : acl_run_list(acl, st));
+	}
+	if (st->env->conf != NULL && sv_chr(what, ' ') < 0)
+		acl = exim_conf_acl(st->env->conf, what);
+	if (acl == NULL) {
+		acl = exim_acl_compile_text(st->env->arena, SV_LIT("inline ACL"), what, &rep);
+		if (rep.errors > 0)
+			return (acl_wrong(st, "error in ACL: \"" SV_FMT "\" is no ACL's name, and %s", SV_ARG(what), rep.first.text));
+	}
+	return (acl_run_list(acl, st));
+}
+
+/* ---- from outside ---- */
+
+/* Fold the text for the peer as Exim does: lines of at most 75 bytes where there are blanks, better behind a colon. */
+static struct sv
+wrap(struct arena *a, struct sv msg)
+{
+	char *p;
+	size_t start = 0, i = 0;
+
+	if (msg.len <= WRAP_AT)
+		return (msg);
+	p = arena_dup(a, msg.p, msg.len);
+	while (start < msg.len) {
+		size_t at = 0;
+
+		for (i = start; i < msg.len && i - start < WRAP_AT && p[i] != '\n'; i++)
+			;
+		if (i >= msg.len)
+			break;
+		if (p[i] == '\n') {
+			start = i + 1;
+			continue;
+		}
+		for (size_t t = i; t > start + WRAP_MIN; t--) {
+			if (p[t] != ' ')
+				continue;
+			if (p[t - 1] == ':') {
+				at = t;
+				break;
+			}
+			if (at == 0)
+				at = t;
+		}
+		for (size_t t = i; at == 0 && t < msg.len; t++)
+			if (p[t] == ' ' || p[t] == '\n')
+				at = t;
+		if (at == 0)
+			break;
+		p[at] = '\n';
+		start = at + 1;
+	}
+	return ((struct sv){ p, msg.len, msg.tainted });
+}
+
+/* "550 5.7.1 text": code and status go where they belong when the first digit is the expected one. */
+static void
+split_code(struct acl_state *st, struct exim_acl_result *res, char digit)
+{
+	struct sv m = res->user_msg, rest;
+	size_t i = 4, dots = 0;
+
+	if (m.len < 4 || !sv_isdigit(m.p[0]) || !sv_isdigit(m.p[1]) || !sv_isdigit(m.p[2]) || m.p[3] != ' ')
+		return;
+	if (m.p[0] < '2' || m.p[0] > '5')
+		return;
+	rest = sv_sub(m, 4, m.len);
+	for (; i < m.len && (sv_isdigit(m.p[i]) || m.p[i] == '.'); i++)
+		dots += m.p[i] == '.';
+	if (dots == 2 && i < m.len && m.p[i] == ' ' && m.p[4] >= '2' && m.p[4] <= '5' && m.p[5] == '.') {
+		res->status = sv_sub(m, 4, i);
+		rest = sv_sub(m, i + 1, m.len);
+	}
+	if (m.p[0] != digit) {
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "configured error code starts with incorrect digit (expected %c) in \""
+		    SV_FMT "\"", digit, SV_ARG(m));
+		res->status = SV_LIT("");
+	} else
+		res->code = (m.p[0] - '0') * 100 + (m.p[1] - '0') * 10 + (m.p[2] - '0');
+	res->user_msg = rest;
+}
+
+static void
+finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
+{
+	static const enum exim_acl_verdict v[] = {
+		[RC_OK] = EXIM_ACL_ACCEPT, [RC_FAIL] = EXIM_ACL_DENY, [RC_DROP] = EXIM_ACL_DROP, [RC_DEFER] = EXIM_ACL_DEFER,
+		[RC_DISCARD] = EXIM_ACL_DISCARD, [RC_ERROR] = EXIM_ACL_ERROR,
+	};
+	const enum exim_acl_where where = st->run->where;
+	char digit = rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER ? '4' : '5';
+
+	if (rc == RC_DISCARD && (where == EXIM_WHERE_PREDATA || (W_MESSAGE & 1u << where) == 0))
+		rc = acl_wrong(st, "\"discard\" verb not allowed in %s ACL", exim_acl_where_name(where));
+	if (rc == RC_DROP && where == EXIM_WHERE_MAILAUTH)
+		rc = acl_wrong(st, "\"drop\" verb not allowed in %s ACL", exim_acl_where_name(where));
+	res->verdict = v[rc];
+	res->user_msg = rc == RC_ERROR || st->user_msg.p == NULL ? SV_LIT("") : st->user_msg;
+	res->log_msg = st->log_msg.p == NULL ? SV_LIT("") : st->log_msg;
+	res->details = st->temp_details;
+	res->log_targets = st->run->log_targets;
+	if (where != EXIM_WHERE_QUIT)
+		split_code(st, res, digit);
+	res->user_msg = wrap(st->env->arena, res->user_msg);
+}
+
+/* <acl> NULL: <what> is found first. */
+static enum exim_acl_verdict
+run(const struct exim_acl *acl, struct sv what, struct exim_env *env, struct exim_acl_run *r, struct exim_acl_result *res)
+{
+	struct acl_state st = { .env = env, .run = r };
+	struct exim_acl_run *outer = env->acl_run;
+	struct sv local = env->addr == NULL ? SV_NULL : env->addr->local_part;
+	unsigned depth = env->acl_depth;
+
+	memset(res, 0, sizeof(*res));
+	r->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
+	r->log_warn_skipped = env->conf == NULL || EXIM_LOGSEL_ON(env->conf->log_selector, acl_warn_skipped);
+	env->acl_run = r;
+	if (r->where == EXIM_WHERE_RCPT && r->rcpt_local.p != NULL && env->addr != NULL) {
+		char *low = arena_dup(env->arena, r->rcpt_local.p, r->rcpt_local.len);
+
+		for (size_t i = 0; i < r->rcpt_local.len; i++)
+			low[i] = sv_lower(low[i]);
+		env->addr->local_part = (struct sv){ low, r->rcpt_local.len, r->rcpt_local.tainted };
+	}
+	finish(&st, acl == NULL ? acl_run_what(what, &st) : acl_run_list(acl, &st), res);
+	if (env->addr != NULL)
+		env->addr->local_part = local;
+	env->acl_run = outer;
+	env->acl_depth = depth;
+	return (res->verdict);
+}
+
+enum exim_acl_verdict
+exim_acl_run(const struct exim_acl *acl, struct exim_env *env, struct exim_acl_run *r, struct exim_acl_result *res)
+{
+	return (run(acl, SV_NULL, env, r, res));
+}
+
+enum exim_acl_verdict
+exim_acl_run_text(struct sv what, struct exim_env *env, struct exim_acl_run *r, struct exim_acl_result *res)
+{
+	return (run(NULL, what, env, r, res));
+}
+
+static const int where_opt[EXIM_WHERE_COUNT] = {
+#define X(name, opt, log)	EXIM_MAIN_##opt,
+	EXIM_ACL_WHERES(X)
+#undef X
+	-1
+};
+
+enum exim_acl_verdict
+exim_acl_check(struct exim_env *env, struct exim_acl_run *r, struct exim_acl_result *res)
+{
+	const struct exim_conf *c = env->conf;
+	struct err err = ERR_INIT;
+	enum exim_result xr;
+	struct sv what;
+
+	memset(res, 0, sizeof(*res));
+	res->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
+	if (c->where_acl[r->where] != NULL)
+		return (exim_acl_run(c->where_acl[r->where], env, r, res));
+	if (where_opt[r->where] < 0 || c->main[where_opt[r->where]].str == NULL)
+		goto unset;
+	xr = exim_expand(c->main[where_opt[r->where]].str, env, &what, &err);
+	if (xr == EXIM_FORCED || (xr == EXIM_OK && what.len == 0))
+		goto unset;
+	if (xr != EXIM_OK) {
+		res->verdict = xr == EXIM_DEFER ? EXIM_ACL_DEFER : EXIM_ACL_ERROR;
+		res->log_msg = sv_cstr(arena_fmt(env->arena, "failed to expand ACL string \"" SV_FMT "\": %s",
+		    SV_ARG(c->main[where_opt[r->where]].text), err.text));
+		return (res->verdict);
+	}
+	return (exim_acl_run_text(what, env, r, res));
+unset:
+	res->unset = true;
+	res->verdict = r->where == EXIM_WHERE_RCPT || r->where == EXIM_WHERE_VRFY || r->where == EXIM_WHERE_EXPN ||
+	    r->where == EXIM_WHERE_ETRN || r->where == EXIM_WHERE_ATRN ? EXIM_ACL_DENY : EXIM_ACL_ACCEPT;
+	return (res->verdict);
+}
+
+enum exim_result
+exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out, struct err *err)
+{
+	struct exim_acl_run own = { .where = EXIM_WHERE_UNKNOWN };
+	struct exim_acl_state scratch, *acl = env->acl;
+	struct acl_state st = { .env = env, .run = env->acl_run != NULL ? env->acl_run : &own };
+	const struct sv *old_args;
+	size_t old_n;
+	enum acl_rc rc;
+
+	if (acl == NULL) {
+		memset(&scratch, 0, sizeof(scratch));
+		env->acl = &scratch;
+	}
+	old_args = env->acl->args;
+	old_n = env->acl->nargs;
+	env->acl->args = args;
+	env->acl->nargs = n > ACL_ARGS_MAX ? ACL_ARGS_MAX : n;
+	rc = acl_run_what(name, &st);
+	env->acl->args = old_args;
+	env->acl->nargs = old_n;
+	env->acl = acl;
+	exim_acl_run_fini(&own);
+	*out = st.user_msg.p == NULL ? SV_LIT("") : st.user_msg;
+	switch (rc) {
+	case RC_OK:
+		return (EXIM_OK);
+	case RC_FAIL:
+	case RC_DROP:
+		return (EXIM_FORCED);
+	case RC_DEFER:
+		(void)err_set(err, ERR_TEMP, NULL, SV_FMT, SV_ARG(st.log_msg));
+		return (EXIM_DEFER);
+	default:
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name), SV_ARG(st.log_msg));
+		return (EXIM_FAIL);
+	}
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The verify condition.  What the headers and the session tell is answered here;
+ * addresses are verified by struct exim_acl_ops.
+ */
+#include "exim/acl_int.h"
+#include "exim/option.h"
+#include "mail/address.h"
+#include "mail/header.h"
+
+static struct sv
+piece(struct sv *v)
+{
+	struct sv p = SV_LIT("");
+
+	if (!sv_next(v, '/', &p))
+		p = SV_LIT("");
+	return (sv_trim(p));
+}
+
+/* ---- without help ---- */
+
+static enum acl_rc
+fail(struct acl_state *st, const char *user, const char *log)
+{
+	if (user != NULL)
+		st->user_msg = sv_cstr(user);
+	st->log_msg = sv_cstr(log);
+	return (RC_FAIL);
+}
+
+static enum acl_rc
+verify_reverse(struct acl_state *st, struct sv opts)
+{
+	struct exim_session *s = st->env->session;
+	bool defer_ok = false;
+	struct sv o;
+
+	while (sv_next(&opts, '/', &o))
+		defer_ok = defer_ok || sv_eqs(sv_trim(o), "defer_ok");
+	if (s == NULL || s->addr.family == 0)
+		return (RC_OK);
+	exim_host_name(st->env);
+	switch (s->host_lookup) {
+	case EXIM_HOST_FOUND:
+		return (RC_OK);
+	case EXIM_HOST_DEFERRED:
+		if (defer_ok)
+			return (RC_OK);
+		return (acl_defer(st, "host lookup deferred for reverse lookup check"));
+	default:
+		st->log_msg = acl_fmt(st, "host lookup failed for reverse lookup check (failed to find host name for " SV_FMT ")",
+		    SV_ARG(s->host_address));
+		return (RC_FAIL);
+	}
+}
+
+/* HELO's name is the client's verified name, an alias, its literal, or resolves to its address. */
+static enum acl_rc
+verify_helo(struct acl_state *st)
+{
+	struct exim_session *s = st->env->session;
+	const struct exim_world *w = st->env->world;
+	struct net_addr lit, *addrs;
+	size_t n = 0;
+
+	if (s == NULL || s->addr.family == 0 || s->helo_verified)
+		return (RC_OK);
+	if (s->helo.len == 0)
+		return (fail(st, NULL, "no HELO/EHLO was received"));
+	if (s->helo.p[0] == '[') {
+		struct sv h = s->helo;
+
+		if (sv_casestarts(h, "[IPv6:"))
+			h = sv_cstr(arena_fmt(st->env->arena, "[" SV_FMT, SV_ARG(sv_sub(h, 6, h.len))));
+		s->helo_verified = net_addr_parse(h, &lit) && net_addr_eq(&lit, &s->addr);
+	} else {
+		exim_host_name(st->env);
+		s->helo_verified = s->host_name.len > 0 && sv_caseeq(s->host_name, s->helo);
+		for (size_t i = 0; i < s->nhost_aliases && !s->helo_verified; i++)
+			s->helo_verified = sv_caseeqs(s->helo, s->host_aliases[i]);
+	}
+	if (!s->helo_verified && s->helo.p[0] != '[' && w->addrs != NULL &&
+	    w->addrs(w->arg, arena_cstr(st->env->arena, s->helo), st->env->arena, &addrs, &n) == EXIM_FOUND)
+		for (size_t i = 0; i < n && !s->helo_verified; i++)
+			s->helo_verified = net_addr_eq(&addrs[i], &s->addr);
+	if (s->helo_verified)
+		return (RC_OK);
+	st->log_msg = SV_LIT("no matching host name or address was found for HELO/EHLO");
+	return (RC_FAIL);
+}
+
+static const char *const address_headers[] = { "From", "Sender", "Reply-To", "To", "Cc", "Bcc" };
+
+static enum acl_rc
+verify_header_syntax(struct acl_state *st)
+{
+	const struct mail_headers *h = st->env->msg == NULL ? NULL : st->env->msg->headers;
+	unsigned flags = MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT;
+
+	if (st->env->session == NULL || st->env->session->addr.family == 0)
+		flags |= MAIL_ADDR_BARE;
+	for (size_t k = 0; h != NULL && k < sizeof(address_headers) / sizeof(address_headers[0]); k++) {
+		ptrdiff_t i = -1;
+
+		while ((i = mail_headers_find(h, address_headers[k], (size_t)(i + 1))) >= 0) {
+			struct mail_addrlist list;
+			struct err err = ERR_INIT;
+
+			if (mail_addrlist_parse(h->v[i].body, flags, st->env->arena, &list, &err) == 0)
+				continue;
+			st->user_msg = acl_fmt(st, "\"%s:\" header: %s", address_headers[k], err.text);
+			st->log_msg = acl_fmt(st, "bad \"%s:\" header: %s", address_headers[k], err.text);
+			return (RC_FAIL);
+		}
+	}
+	return (RC_OK);
+}
+
+static enum acl_rc
+verify_header_names(struct acl_state *st)
+{
+	const struct mail_headers *h = st->env->msg == NULL ? NULL : st->env->msg->headers;
+
+	for (size_t i = 0; h != NULL && i < h->n; i++)
+		for (size_t k = 0; k < h->v[i].name.len; k++)
+			if (h->v[i].name.p[k] < 33 || h->v[i].name.p[k] > 126) {
+				st->user_msg = acl_fmt(st, "Invalid character in header \"" SV_FMT "\" found", SV_ARG(h->v[i].name));
+				st->log_msg = st->user_msg;
+				return (RC_FAIL);
+			}
+	return (RC_OK);
+}
+
+/* Does recipient <r> stand in a To or Cc field? */
+static bool
+is_named(struct acl_state *st, struct sv r, bool caseless)
+{
+	static const char *const names[] = { "To", "Cc", "Resent-To", "Resent-Cc" };
+	const struct mail_headers *h = st->env->msg->headers;
+
+	for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+		ptrdiff_t i = -1;
+
+		while ((i = mail_headers_find(h, names[k], (size_t)(i + 1))) >= 0) {
+			struct mail_addrlist list;
+			ptrdiff_t at = sv_rchr(r, '@');
+
+			mail_addrlist_read(h->v[i].body, st->env->arena, &list);
+			for (size_t j = 0; j < list.n; j++) {
+				const struct mail_address *m = &list.v[j];
+				struct sv local = at < 0 ? r : sv_sub(r, 0, (size_t)at);
+				struct sv domain = at < 0 ? SV_LIT("") : sv_sub(r, (size_t)at + 1, r.len);
+
+				if (m->item == MAIL_ITEM_ADDRESS && sv_caseeq(m->domain, domain) &&
+				    (caseless ? sv_caseeq(m->local, local) : sv_eq(m->local, local)))
+					return (true);
+			}
+		}
+	}
+	return (false);
+}
+
+static enum acl_rc
+verify_not_blind(struct acl_state *st, struct sv opts)
+{
+	const struct exim_message *m = st->env->msg;
+	bool caseless = sv_eqs(sv_trim(opts), "case_insensitive");
+
+	if (m == NULL || m->headers == NULL)
+		return (RC_OK);
+	for (size_t i = 0; i < m->nrecipients; i++)
+		if (!is_named(st, m->recipients[i], caseless)) {
+			st->log_msg = acl_fmt(st, "bcc recipient detected: " SV_FMT, SV_ARG(m->recipients[i]));
+			return (RC_FAIL);
+		}
+	return (RC_OK);
+}
+
+/* ---- addresses ---- */
+
+static bool
+callout_option(struct exim_verify *v, struct sv o)
+{
+	static const struct { const char *name; size_t off; } flag[] = {
+		{ "defer_ok", offsetof(struct exim_verify, callout_defer_ok) },
+		{ "no_cache", offsetof(struct exim_verify, callout_no_cache) },
+		{ "random", offsetof(struct exim_verify, callout_random) },
+		{ "use_sender", offsetof(struct exim_verify, callout_use_sender) },
+		{ "use_postmaster", offsetof(struct exim_verify, callout_use_postmaster) },
+		{ "postmaster", offsetof(struct exim_verify, callout_postmaster) },
+		{ "fullpostmaster", offsetof(struct exim_verify, callout_fullpostmaster) },
+		{ "hold", offsetof(struct exim_verify, callout_hold) },
+	};
+	ptrdiff_t eq = sv_chr(o, '=');
+	struct sv name = eq < 0 ? o : sv_trim(sv_sub(o, 0, (size_t)eq)), val = eq < 0 ? SV_NULL :
+	    sv_trim(sv_sub(o, (size_t)eq + 1, o.len));
+
+	if (eq < 0) {
+		for (size_t i = 0; i < sizeof(flag) / sizeof(flag[0]); i++)
+			if (sv_eqs(name, flag[i].name)) {
+				*(bool *)((char *)v + flag[i].off) = true;
+				return (true);
+			}
+		return (exim_parse_time(o, &v->callout_timeout));
+	}
+	if (sv_eqs(name, "connect"))
+		return (exim_parse_time(val, &v->callout_connect));
+	if (sv_eqs(name, "maxwait"))
+		return (exim_parse_time(val, &v->callout_maxwait));
+	if (sv_eqs(name, "mailfrom"))
+		v->callout_mailfrom = val;
+	else if (sv_eqs(name, "postmaster_mailfrom")) {
+		v->callout_postmaster = true;
+		v->callout_postmaster_mailfrom = val;
+	} else
+		return (false);
+	return (true);
+}
+
+/* One option behind a slash; false when it is unknown. */
+static bool
+address_option(struct exim_verify *v, struct sv o)
+{
+	struct sv c;
+
+	if (sv_eqs(o, "defer_ok"))
+		v->defer_ok = true;
+	else if (sv_eqs(o, "no_details"))
+		v->no_details = true;
+	else if (sv_eqs(o, "success_on_redirect"))
+		v->success_on_redirect = true;
+	else if (sv_eqs(o, "callout_defer_ok"))
+		v->callout = v->callout_defer_ok = true;
+	else if (sv_eqs(o, "check_postmaster"))
+		v->callout = v->callout_postmaster = true;
+	else if (sv_starts(o, "quota"))
+		v->quota = true;
+	else if (sv_starts(o, "callout")) {
+		v->callout = true;
+		o = sv_trim(sv_sub(o, 7, o.len));
+		if (o.len == 0)
+			return (true);
+		if (o.p[0] != '=')
+			return (false);
+		o = sv_sub(o, 1, o.len);
+		while (sv_next(&o, ',', &c))
+			if (sv_trim(c).len > 0 && !callout_option(v, sv_trim(c)))
+				return (false);
+	} else
+		return (false);
+	return (true);
+}
+
+static void
+keep_result(struct acl_state *st, const struct exim_verify *v, const struct exim_verify_result *r, enum exim_result res)
+{
+	struct exim_acl_state *a = st->env->acl;
+
+	if (v->what == EXIM_VERIFY_RECIPIENT) {
+		a->recipient_verify_failure = acl_keep(st, r->failure);
+		if (st->env->addr != NULL)
+			st->env->addr->address_data = r->address_data;
+	} else {
+		a->sender_verify_failure = acl_keep(st, r->failure);
+		if (st->env->msg != NULL && v->what == EXIM_VERIFY_SENDER)
+			st->env->msg->sender_address_data = r->address_data;
+	}
+	if (res == EXIM_OK)
+		return;
+	st->user_msg = r->user_msg.p != NULL ? r->user_msg : st->user_msg;
+	st->log_msg = r->log_msg.p != NULL ? r->log_msg : r->user_msg;
+}
+
+static enum acl_rc
+verify_address(struct acl_state *st, struct exim_verify *v)
+{
+	const struct exim_acl_ops *ops = st->run->ops;
+	struct exim_verify_result r;
+	enum exim_result res;
+
+	memset(&r, 0, sizeof(r));
+	if (ops == NULL || ops->verify == NULL)
+		return (acl_defer(st, "addresses cannot be verified here"));
+	if (st->run->host_checking)
+		v->callout = false;
+	res = ops->verify(st->run->arg, st->env, v, &r);
+	keep_result(st, v, &r, res);
+	switch (res) {
+	case EXIM_OK:
+	case EXIM_FORCED:
+		return (RC_OK);
+	case EXIM_FAIL:
+		return (RC_FAIL);
+	default:
+		if (v->defer_ok || (v->callout && v->callout_defer_ok)) {
+			st->user_msg = st->log_msg = SV_NULL;
+			return (RC_OK);
+		}
+		st->callout_defer = v->callout;
+		return (RC_DEFER);
+	}
+}
+
+static const struct { const char *name; unsigned where; } words[] = {
+	{ "reverse_host_lookup", W_ALL & ~W_NOTSMTP }, { "certificate", W_ALL & ~W_NOTSMTP }, { "helo", W_ALL & ~W_NOTSMTP },
+	{ "csa", W_ALL & ~W_NOTSMTP }, { "header_syntax", W_SCAN | W(DKIM) }, { "not_blind", W_SCAN },
+	{ "header_sender", W_SCAN }, { "sender", W_SENDER }, { "recipient", W_RCPT }, { "header_names_ascii", W_SCAN },
+	{ "arc", W(DATA) },
+};
+enum word { V_REVERSE, V_CERTIFICATE, V_HELO, V_CSA, V_SYNTAX, V_BLIND, V_HEADER_SENDER, V_SENDER, V_RECIPIENT, V_ASCII, V_ARC };
+
+static enum acl_rc
+verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, struct sv opts, struct sv whole)
+{
+	struct exim_verify v;
+	struct exim_message *m = st->env->msg;
+
+	memset(&v, 0, sizeof(v));
+	v.callout_mailfrom = v.callout_postmaster_mailfrom = SV_NULL;
+	while (opts.len > 0) {
+		struct sv o = piece(&opts);
+
+		if (o.len > 0 && !address_option(&v, o))
+			return (acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL verify condition \"" SV_FMT "\"", SV_ARG(o),
+			    SV_ARG(whole)));
+	}
+	switch (w) {
+	case V_SENDER:
+		v.what = EXIM_VERIFY_SENDER;
+		v.explicit_address = has_value;
+		v.address = has_value ? value : m == NULL ? SV_LIT("") : m->sender;
+		if (v.address.len == 0)
+			return (RC_OK);
+		break;
+	case V_HEADER_SENDER:
+		v.what = EXIM_VERIFY_HEADER_SENDER;
+		break;
+	default:
+		if (st->env->addr == NULL)
+			return (RC_FAIL);
+		v.what = EXIM_VERIFY_RECIPIENT;
+		v.address = acl_fmt(st, SV_FMT "@" SV_FMT,
+		    SV_ARG(st->run->rcpt_local.p != NULL ? st->run->rcpt_local : st->env->addr->local_part),
+		    SV_ARG(st->env->addr->domain));
+		v.address.tainted = true;
+		break;
+	}
+	return (verify_address(st, &v));
+}
+
+enum acl_rc
+acl_verify(struct acl_state *st, struct sv arg)
+{
+	const struct exim_session *s = st->env->session;
+	struct sv v = sv_trim(arg), word, value = SV_NULL;
+	struct exim_verify ve;
+	bool has_value = false;
+	size_t i = 0, w;
+
+	while (i < v.len && (sv_isalnum(v.p[i]) || v.p[i] == '_'))
+		i++;
+	word = sv_sub(v, 0, i);
+	for (w = 0; w < sizeof(words) / sizeof(words[0]); w++)
+		if (sv_caseeqs(word, words[w].name))
+			break;
+	if (w == sizeof(words) / sizeof(words[0]))
+		return (acl_wrong(st, "expected \"sender[=address]\", \"recipient\", \"helo\", \"header_syntax\", \"header_sender\", "
+		    "\"header_names_ascii\" or \"reverse_host_lookup\" at start of ACL condition \"verify " SV_FMT "\"", SV_ARG(arg)));
+	if ((words[w].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
+		return (acl_wrong(st, "cannot check %s in ACL for %s", words[w].name, exim_acl_where_name(st->run->where)));
+	v = sv_trim(sv_sub(v, i, v.len));
+	if (v.len > 0 && v.p[0] == '=' && w == V_SENDER) {
+		struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
+		size_t k = 1;
+
+		/* A doubled slash belongs to the address. */
+		for (; k < v.len && (v.p[k] != '/' || (k + 1 < v.len && v.p[k + 1] == '/')); k++) {
+			sb_addc(&sb, v.p[k]);
+			k += v.p[k] == '/';
+		}
+		value = arena_sv(st->env->arena, sv_trim(sb_sv(&sb)));
+		value.tainted = v.tainted;
+		sb_free(&sb);
+		has_value = true;
+		v = sv_sub(v, k, v.len);
+	}
+	if (v.len > 0 && v.p[0] != '/')
+		return (acl_wrong(st, "unexpected text in ACL verify condition \"" SV_FMT "\"", SV_ARG(arg)));
+	v = sv_sub(v, 1, v.len);
+	switch ((enum word)w) {
+	case V_REVERSE:		return (verify_reverse(st, v));
+	case V_CERTIFICATE:
+		if (s != NULL && s->tls_in.cipher.len > 0 && s->tls_in.verified)
+			return (RC_OK);
+		st->user_msg = SV_LIT("no verified certificate");
+		return (RC_FAIL);
+	case V_HELO:		return (verify_helo(st));
+	case V_SYNTAX:		return (verify_header_syntax(st));
+	case V_BLIND:		return (verify_not_blind(st, v));
+	case V_ASCII:		return (verify_header_names(st));
+	case V_CSA:
+	case V_ARC:
+		memset(&ve, 0, sizeof(ve));
+		ve.what = w == V_CSA ? EXIM_VERIFY_CSA : EXIM_VERIFY_ARC;
+		ve.arc_states = v;
+		return (verify_address(st, &ve));
+	default:
+		return (verify_what(st, (enum word)w, value, has_value, v, arg));
+	}
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of loading: names of transports, routers and ACLs become pointers; what
+ * contradicts itself, names nothing or can never be reached is told.
+ */
+#include <string.h>
+
+#include "exim/acl.h"
+#include "exim/conf_int.h"
+
+#define AFFIXES_MAX	64
+
+static struct exim_transport *
+transport(const struct loader *ld, struct sv name)
+{
+	for (size_t i = 0; i < ld->transports.len; i++)
+		if (sv_eqs(name, ld->transports.p[i]->d.name))
+			return (ld->transports.p[i]);
+	return (NULL);
+}
+
+static struct exim_router *
+router(const struct loader *ld, struct sv name)
+{
+	for (size_t i = 0; i < ld->routers.len; i++)
+		if (sv_eqs(name, ld->routers.p[i]->d.name))
+			return (ld->routers.p[i]);
+	return (NULL);
+}
+
+/* A transport option with a fixed name. */
+static const struct exim_transport *
+transport_opt(struct loader *ld, const struct exim_router *r, const struct exim_value *v)
+{
+	const struct exim_transport *t;
+	struct sv name;
+
+	if (v->str == NULL || !exim_str_literal(v->str, &name) || name.len == 0)
+		return (NULL);
+	t = transport(ld, name);
+	if (t == NULL)
+		exim_report_soft(ld->rep, v->file, v->line, "router %s: transport \"" SV_FMT "\" not found: write it behind "
+		    "\"begin transports\" or correct the name", r->d.name, SV_ARG(name));
+	return (t);
+}
+
+static const struct exim_affix *
+affixes(struct loader *ld, const struct exim_value *v, bool prefix, size_t *n)
+{
+	struct exim_affix *af = arena_zalloc(ld->a, AFFIXES_MAX * sizeof(*af));
+	struct sv rest = v->text, item;
+	int sep = 0;
+
+	*n = 0;
+	while (exim_list_next(&rest, &sep, ld->a, &item)) {
+		if (*n == AFFIXES_MAX) {
+			(void)exim_report_error(ld->rep, v->file, v->line, "more than %d affixes", AFFIXES_MAX);
+			break;
+		}
+		af[*n].wild = item.len > 0 && item.p[prefix ? 0 : item.len - 1] == '*';
+		if (af[*n].wild)
+			item = prefix ? sv_sub(item, 1, item.len) : sv_sub(item, 0, item.len - 1);
+		af[(*n)++].text = item;
+	}
+	return (af);
+}
+
+static const struct exim_router *
+router_opt(struct loader *ld, const struct exim_router *r, const struct exim_value *v, bool later)
+{
+	const struct exim_router *to;
+
+	if (v->text.p == NULL)
+		return (NULL);
+	to = router(ld, v->text);
+	if (to == NULL)
+		(void)exim_report_error(ld->rep, v->file, v->line, "router %s: new router \"" SV_FMT "\" not found", r->d.name,
+		    SV_ARG(v->text));
+	else if (later && to->index <= r->index)
+		(void)exim_report_error(ld->rep, v->file, v->line, "router %s: pass_router \"" SV_FMT "\" does not follow it",
+		    r->d.name, SV_ARG(v->text));
+	return (to);
+}
+
+static void
+router_driver(struct loader *ld, struct exim_router *r)
+{
+	const struct exim_value *o = r->d.own, *g = r->d.generic;
+	const char *wrong = NULL;
+
+	switch (r->drv) {
+	case EXIM_ROUTER_DRV_REDIRECT:
+		if (o[EXIM_REDIRECT_data].set && o[EXIM_REDIRECT_file].set)
+			wrong = "only one of \"file\" or \"data\" must be specified";
+		else if (!o[EXIM_REDIRECT_data].set && !o[EXIM_REDIRECT_file].set)
+			wrong = "one of \"file\" or \"data\" must be specified";
+		r->pipe_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_pipe_transport]);
+		r->file_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_file_transport]);
+		r->directory_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_directory_transport]);
+		r->reply_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_reply_transport]);
+		if (g[EXIM_ROUTER_transport].set)
+			wrong = "a transport may not be specified for this router";
+		break;
+	case EXIM_ROUTER_DRV_MANUALROUTE:
+		if (o[EXIM_MANUALROUTE_route_list].set == o[EXIM_MANUALROUTE_route_data].set)
+			wrong = "route_list or route_data (but not both) must be specified";
+		break;
+	case EXIM_ROUTER_DRV_QUERYPROGRAM:
+		if (!o[EXIM_QUERYPROGRAM_command].set)
+			wrong = "a command specification is required";
+		else if (!o[EXIM_QUERYPROGRAM_command_user].set)
+			wrong = "command_user must be specified";
+		break;
+	case EXIM_ROUTER_DRV_ACCEPT:
+	case EXIM_ROUTER_DRV_DNSLOOKUP:
+	case EXIM_ROUTER_DRV_IPLITERAL:
+		if (!g[EXIM_ROUTER_transport].set && !r->verify_only)
+			wrong = "a transport is required for this router";
+		break;
+	default:
+		break;
+	}
+	if (wrong != NULL)
+		(void)exim_report_error(ld->rep, r->d.file, r->d.line, "router %s: %s", r->d.name, wrong);
+}
+
+static void
+resolve_router(struct loader *ld, struct exim_router *r)
+{
+	static const char *const selfs[] = { "defer", "fail", "freeze", "pass", "send" };
+	const struct exim_value *g = r->d.generic;
+	struct sv self = g[EXIM_ROUTER_self].text;
+	bool known = sv_starts(self, "reroute:");
+
+	r->verify_sender = g[EXIM_ROUTER_verify_sender].num != 0;
+	r->verify_recipient = g[EXIM_ROUTER_verify_recipient].num != 0;
+	r->verify_only = g[EXIM_ROUTER_verify_only].num != 0;
+	r->address_test = g[EXIM_ROUTER_address_test].num != 0;
+	r->expn = g[EXIM_ROUTER_expn].num != 0;
+	r->fail_verify_sender = g[EXIM_ROUTER_fail_verify_sender].num != 0;
+	r->fail_verify_recipient = g[EXIM_ROUTER_fail_verify_recipient].num != 0;
+	r->caseful = g[EXIM_ROUTER_caseful_local_part].num != 0;
+	r->prefix_optional = g[EXIM_ROUTER_local_part_prefix_optional].num != 0;
+	r->suffix_optional = g[EXIM_ROUTER_local_part_suffix_optional].num != 0;
+	r->check_local_user = g[EXIM_ROUTER_check_local_user].num != 0;
+	r->retry_local_part = g[EXIM_ROUTER_retry_use_local_part].set ? g[EXIM_ROUTER_retry_use_local_part].num != 0 :
+	    r->check_local_user;
+	r->transport = transport_opt(ld, r, &g[EXIM_ROUTER_transport]);
+	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
+	r->redirect_router = router_opt(ld, r, &g[EXIM_ROUTER_redirect_router], false);
+	r->prefix = affixes(ld, &g[EXIM_ROUTER_local_part_prefix], true, &r->nprefix);
+	r->suffix = affixes(ld, &g[EXIM_ROUTER_local_part_suffix], false, &r->nsuffix);
+	for (size_t i = 0; i < sizeof(selfs) / sizeof(selfs[0]); i++)
+		known = known || sv_eqs(self, selfs[i]);
+	if (!known)
+		(void)exim_report_error(ld->rep, g[EXIM_ROUTER_self].file, g[EXIM_ROUTER_self].line, "router %s: " SV_FMT
+		    " is not valid for the self option (defer, fail, freeze, pass, reroute:, send)", r->d.name, SV_ARG(self));
+	router_driver(ld, r);
+}
+
+/* No address comes past this router. */
+static bool
+takes_all(const struct exim_router *r)
+{
+	static const enum exim_router_opt conds[] = {
+		EXIM_ROUTER_condition, EXIM_ROUTER_domains, EXIM_ROUTER_local_parts, EXIM_ROUTER_senders,
+		EXIM_ROUTER_require_files,
+	};
+	const struct exim_value *g = r->d.generic;
+	bool no_more = g[EXIM_ROUTER_more].str == NULL && g[EXIM_ROUTER_more].num == 0;
+
+	for (size_t i = 0; i < sizeof(conds) / sizeof(conds[0]); i++)
+		if (g[conds[i]].set)
+			return (false);
+	if ((r->nprefix > 0 && !r->prefix_optional) || (r->nsuffix > 0 && !r->suffix_optional) || r->check_local_user ||
+	    r->verify_only || !r->address_test || !r->verify_sender || !r->verify_recipient || !r->expn)
+		return (false);
+	if (g[EXIM_ROUTER_unseen].str != NULL || g[EXIM_ROUTER_unseen].num != 0)
+		return (false);
+	return (no_more || r->drv == EXIM_ROUTER_DRV_ACCEPT);
+}
+
+static void
+check_transport(struct loader *ld, struct exim_transport *t)
+{
+	const struct exim_value *o = t->d.own, *g = t->d.generic;
+
+	t->local = t->drv != EXIM_TRANSPORT_DRV_SMTP;
+	t->retry_local_part = g[EXIM_TRANSPORT_retry_use_local_part].set ? g[EXIM_TRANSPORT_retry_use_local_part].num != 0 :
+	    t->local;
+	if (t->drv == EXIM_TRANSPORT_DRV_APPENDFILE && o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
+		(void)exim_report_error(ld->rep, t->d.file, t->d.line,
+		    "transport %s: only one of \"file\" or \"directory\" can be specified", t->d.name);
+	if (t->drv == EXIM_TRANSPORT_DRV_LMTP && o[EXIM_LMTP_command].set == o[EXIM_LMTP_socket].set)
+		(void)exim_report_error(ld->rep, t->d.file, t->d.line,
+		    "transport %s: one (and only one) of \"command\" or \"socket\" must be set", t->d.name);
+	if (g[EXIM_TRANSPORT_shadow_transport].set && transport(ld, g[EXIM_TRANSPORT_shadow_transport].text) == NULL)
+		exim_report_soft(ld->rep, g[EXIM_TRANSPORT_shadow_transport].file, g[EXIM_TRANSPORT_shadow_transport].line,
+		    "transport %s: shadow transport \"" SV_FMT "\" not found", t->d.name,
+		    SV_ARG(g[EXIM_TRANSPORT_shadow_transport].text));
+}
+
+static void
+check_auth(struct loader *ld, struct exim_auth *au)
+{
+	const struct exim_opt_table *tab[2] = { au->d.generic_table, au->d.table };
+	const struct exim_value *vals[2] = { au->d.generic, au->d.own };
+	struct sv name = au->d.generic[EXIM_AUTH_public_name].text;
+	char *up;
+
+	if (name.p == NULL) {
+		au->public_name = "";
+		(void)exim_report_error(ld->rep, au->d.file, au->d.line, "authenticator %s: public_name is missing", au->d.name);
+		return;
+	}
+	up = arena_cstr(ld->a, name);
+	for (char *p = up; *p != '\0'; p++)
+		*p = sv_upper(*p);
+	au->public_name = up;
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < tab[k]->n; i++) {
+			struct sv opt = sv_cstr(tab[k]->opts[i].name);
+
+			if (!vals[k][i].set)
+				continue;
+			if (sv_starts(opt, "server_"))
+				au->server = true;
+			else if (sv_starts(opt, "client_"))
+				au->client = true;
+		}
+	if (au->drv == EXIM_AUTH_DRV_VAUTH || au->drv == EXIM_AUTH_DRV_CYRUS_SASL)
+		au->server = true;
+}
+
+/* acl_smtp_... that name a list outright. */
+static void
+resolve_acls(struct loader *ld)
+{
+	static const struct { enum exim_acl_where where; enum exim_main_opt opt; } at[] = {
+#define X(name, option, log)	{ EXIM_WHERE_##name, EXIM_MAIN_##option },
+		EXIM_ACL_WHERES(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		const struct exim_value *v = &ld->main[at[i].opt];
+		struct sv name;
+
+		if (v->str == NULL || !exim_str_literal(v->str, &name) || name.len == 0)
+			continue;
+		ld->c->where_acl[at[i].where] = hash_get(ld->c->acls, name);
+		if (ld->c->where_acl[at[i].where] != NULL || name.p[0] == '/')
+			continue;
+		if (sv_chr(name, ' ') >= 0 || exim_acl_is_verb(name))
+			ld->c->where_acl[at[i].where] = exim_acl_compile_text(ld->a,
+			    sv_cstr(exim_opt_tables[0].opts[at[i].opt].name), name, ld->rep);
+		else
+			exim_report_soft(ld->rep, v->file, v->line, "%s: there is no ACL \"" SV_FMT "\" behind \"begin acl\"",
+			    exim_opt_tables[0].opts[at[i].opt].name, SV_ARG(name));
+	}
+}
+
+/* "+name" items of lists that were never defined. */
+static void
+check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line)
+{
+	struct sv name;
+	size_t pos = 0;
+
+	while (l != NULL && exim_list_refers(l, &pos, &name)) {
+		enum exim_list_kind k = kind;
+
+		if (exim_names_get(ld->names, k, name) != NULL)
+			continue;
+		/* An address list may name domain and local part lists. */
+		if (kind == EXIM_LIST_ADDRESS && (exim_names_get(ld->names, EXIM_LIST_DOMAIN, name) != NULL ||
+		    exim_names_get(ld->names, EXIM_LIST_LOCAL, name) != NULL))
+			continue;
+		exim_report_soft(ld->rep, file, line, "unknown named list \"+" SV_FMT "\"", SV_ARG(name));
+	}
+}
+
+static void
+check_values(struct loader *ld, const struct exim_opt_table *t, const struct exim_value *v)
+{
+	for (size_t i = 0; t != NULL && i < t->n; i++) {
+		if (v[i].list == NULL || !v[i].set)
+			continue;
+		check_list(ld, v[i].list, t->opts[i].type == EXIM_OPT_DOMAINS ? EXIM_LIST_DOMAIN :
+		    t->opts[i].type == EXIM_OPT_HOSTS ? EXIM_LIST_HOST : t->opts[i].type == EXIM_OPT_ADDRESSES ?
+		    EXIM_LIST_ADDRESS : EXIM_LIST_LOCAL, v[i].file, v[i].line);
+	}
+}
+
+static void
+check_lists(struct loader *ld)
+{
+	const struct exim_named *n;
+
+	for (size_t i = 0; (n = exim_names_at(ld->names, i)) != NULL; i++)
+		check_list(ld, n->list, n->kind, n->file, n->line);
+	check_values(ld, &exim_opt_tables[0], ld->main);
+	for (size_t i = 0; i < ld->routers.len; i++) {
+		check_values(ld, ld->routers.p[i]->d.generic_table, ld->routers.p[i]->d.generic);
+		check_values(ld, ld->routers.p[i]->d.table, ld->routers.p[i]->d.own);
+	}
+	for (size_t i = 0; i < ld->transports.len; i++)
+		check_values(ld, ld->transports.p[i]->d.table, ld->transports.p[i]->d.own);
+}
+
+void
+conf_resolve(struct loader *ld)
+{
+	const struct exim_router *wall = NULL;
+
+	for (size_t i = 0; i < ld->routers.len; i++)
+		ld->routers.p[i]->index = i;
+	for (size_t i = 0; i < ld->transports.len; i++)
+		check_transport(ld, ld->transports.p[i]);
+	for (size_t i = 0; i < ld->routers.len; i++)
+		resolve_router(ld, ld->routers.p[i]);
+	for (size_t i = 0; i < ld->routers.len; i++) {
+		const struct exim_router *r = ld->routers.p[i];
+
+		if (wall != NULL) {
+			exim_report_warn(ld->rep, r->d.file, r->d.line, "router %s is never reached: router %s takes every address",
+			    r->d.name, wall->d.name);
+			break;
+		}
+		if (takes_all(r))
+			wall = r;
+	}
+	for (size_t i = 0; i < ld->auths.len; i++)
+		check_auth(ld, ld->auths.p[i]);
+	resolve_acls(ld);
+	check_lists(ld);
+}

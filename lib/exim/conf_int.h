@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The loader's parts. */
+#ifndef VPOST_EXIM_CONF_INT_H
+#define VPOST_EXIM_CONF_INT_H
+
+#include "base/vec.h"
+#include "exim/conf.h"
+#include "exim/lexer.h"
+
+struct loader {
+	struct exim_conf *c;
+	struct arena	*a;
+	struct exim_lexer *lx;
+	struct exim_report *rep;
+	struct exim_names *names;
+	struct exim_value *main;
+	VEC(struct exim_router *) routers;
+	VEC(struct exim_transport *) transports;
+	VEC(struct exim_auth *) auths;
+	VEC(struct exim_retry_rule) retry;
+	VEC(struct exim_rewrite_rule) rewrite;
+	unsigned	 seen;		/* sections so far, bit by index */
+};
+
+/* "name:" at the start of <line>: true, and the name. */
+bool	 conf_is_label(struct sv line, struct sv *name, struct sv *rest);
+/* Read instances of <kind> up to the next section. */
+void	 conf_drivers(struct loader *ld, enum exim_opt_kind kind);
+/* Names become pointers, and what does not fit together is told. */
+void	 conf_resolve(struct loader *ld);
+
+#endif
