@@ -6,13 +6,15 @@
  *	int main(int argc, char **argv) { return (daemon_main(&def, argc, argv)); }
  *
  * Options of all: -b BOX (or as box_find says), -n (check the configuration and
- * exit), -v (log to stderr too).  A daemon stays in the foreground; `vpost run`
+ * exit), -v (log to stderr too).  The log is var/log/vpost.log, Exim's logs are
+ * var/log/mainlog, rejectlog and paniclog; all are open when a role starts, and
+ * flushed at the end of each turn.  A daemon stays in the foreground; `vpost run`
  * supervises.  It writes var/run/NAME.pid, keeps an exclusive lock on it, and
  * refuses to start twice.
  *
  * The parent opens the sockets, forks the workers of each role, and starts a worker
  * anew that died (at most five times in ten seconds, then every two seconds).  It
- * runs no session itself.  HUP: the parent reads the configuration anew; if it is
+ * runs no session itself.  A worker whose parent died ends at once.  HUP: the parent reads the configuration anew; if it is
  * good, starts new workers and tells the old ones to take no new sessions and to end
  * with their last one.  TERM: workers stop taking sessions, finish what they do within
  * ten seconds, and end.  USR1: logs are opened again.
@@ -42,8 +44,13 @@ struct daemon_role {
 	 * Then the skeleton runs the loop.  -1: the worker ends with the error logged.
 	 */
 	int		(*start)(struct daemon *d, struct err *err);
-	/* No new sessions from now on; end by daemon_worker_done() when the last is over.  NULL: the loop is stopped at once. */
+	/* Called in a fiber.  No new sessions from now on; end by daemon_worker_done() when the last is over.  NULL: the loop is stopped at once. */
 	void		(*drain)(struct daemon *d);
+	/*
+	 * At most one process of this role at a time (the single writer of something): at HUP the old one
+	 * is told to end within ten seconds, and is gone before the new one starts.
+	 */
+	bool		 exclusive;
 	/* Optional sandbox promise applied after start (os/sandbox.h); NULL: none. */
 	int		(*sandbox)(struct daemon *d, struct err *err);
 };
@@ -77,6 +84,11 @@ int	 daemon_generation(const struct daemon *d);
 /* With pair_roles: our end of the pair to worker <i> of the other role, or -1. */
 int	 daemon_pair(const struct daemon *d, int i);
 bool	 daemon_draining(const struct daemon *d);
+/*
+ * First thing in a child that a worker forks for longer than an exec: lets go of the listeners and of
+ * the daemon's lock, and has the child killed when the worker dies.  Then fiber_reinit, if it uses fibers.
+ */
+void	 daemon_in_child(struct daemon *d);
 void	 daemon_worker_done(struct daemon *d);
 /* A data pointer of the worker. */
 void	 daemon_set_data(struct daemon *d, void *data);

@@ -8,6 +8,8 @@
 #ifndef VPOST_LOG_LOG_H
 #define VPOST_LOG_LOG_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 enum log_level { LOG_L_DEBUG, LOG_L_INFO, LOG_L_WARN, LOG_L_ERROR };
@@ -15,6 +17,13 @@ enum log_level { LOG_L_DEBUG, LOG_L_INFO, LOG_L_WARN, LOG_L_ERROR };
 /* <path> NULL: stderr.  The file is opened for append, mode 0640, and again after log_reopen(). */
 int	 log_open(const char *program, const char *path, enum log_level min, struct err *err);
 void	 log_reopen(void);
+/* Everything goes to stderr as well. */
+void	 log_to_stderr(bool on);
+void	 log_set_level(enum log_level min);
+/* "debug", "info", "warn", "error"; false if it is none of them. */
+bool	 log_level_parse(const char *s, enum log_level *level);
+/* Change what log_open was told without closing the file: each role names itself. */
+void	 log_set_program(const char *program);
 void	 log_flush(void);
 
 /* Context of a session: "sid=... peer=...", put in front of each line.  NULL context is allowed everywhere. */
@@ -33,6 +42,8 @@ void	 log_err(const struct log_ctx *c, const char *what, const struct err *err);
 /* Exim's three logs in <dir>: mainlog, rejectlog, paniclog; the time stamp is put in front. */
 enum eximlog { EXIMLOG_MAIN = 1, EXIMLOG_REJECT = 2, EXIMLOG_PANIC = 4 };
 int	 eximlog_open(const char *dir, struct err *err);
+/* Exim's time stamp of now, local time: "2026-11-21 01:02:03"; valid until the next call. */
+const char *eximlog_stamp(void);
 void	 eximlog_write(unsigned which, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 eximlog_flush(void);
 void	 eximlog_reopen(void);

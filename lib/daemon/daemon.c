@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The skeleton's start: options, box, configuration, log, lock, sockets, privileges;
+ * then the parent's loop.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "daemon/daemon_int.h"
+#include "log/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/priv.h"
+#include "os/proc.h"
+#include "os/signal.h"
+#include "os/user.h"
+
+#define LOCK_WAIT_MS	5000
+#define EX_USAGE	64
+#define EX_CONFIG	78
+
+static void
+report(void *arg, const struct err *e)
+{
+	(void)arg;
+	log_error(NULL, "%s", e->text);
+}
+
+int
+daemon_load(struct daemon *d, const char *root, struct box **box, void **conf)
+{
+	struct err err = ERR_INIT;
+
+	*conf = NULL;
+	if (box_open(box, root, report, NULL, &err) == -1)
+		return (-1);
+	if (d->def->load == NULL)
+		return (0);
+	if (d->def->load(*box, conf, report, NULL, &err) == 0)
+		return (0);
+	log_err(NULL, "configuration", &err);
+	box_free(box);
+	return (-1);
+}
+
+/* Files that root made must be writable for those that dropped. */
+static void
+give_away(const struct box *b, const struct os_user *u, const char *rel)
+{
+	(void)!lchown(box_path(b, rel), u->uid, u->gid);
+}
+
+static const char *const own_files[] = { BOX_RUN, BOX_LOG, BOX_LOG "/vpost.log", BOX_LOG "/mainlog",
+	BOX_LOG "/rejectlog", BOX_LOG "/paniclog" };
+
+static int
+open_logs(struct daemon *d, struct err *err)
+{
+	enum log_level level = LOG_L_INFO;
+	struct os_user u;
+
+	(void)log_level_parse(d->box->log_level, &level);
+	if (os_mkdir_p(box_path(d->box, BOX_RUN), 0755, err) == -1 ||
+	    os_mkdir_p(box_path(d->box, BOX_LOG), 0750, err) == -1 ||
+	    log_open(d->def->name, box_path(d->box, BOX_LOG "/vpost.log"), level, err) == -1 ||
+	    eximlog_open(box_path(d->box, BOX_LOG), err) == -1)
+		return (-1);
+	log_to_stderr(d->verbose);
+	if (!os_is_root())
+		return (0);
+	switch (os_user_by_name(d->box->user, &u, err)) {
+	case 1:
+		break;
+	case 0:
+		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\": make it, or set `user` in etc/vpost.conf",
+		    d->box->user));
+	default:
+		return (-1);
+	}
+	for (size_t i = 0; i < sizeof(own_files) / sizeof(own_files[0]); i++)
+		give_away(d->box, &u, own_files[i]);
+	return (0);
+}
+
+/* The pid that holds the lock, 0 if it cannot be told. */
+static pid_t
+lock_holder(int fd)
+{
+	char buf[32];
+	ssize_t n = pread(fd, buf, sizeof(buf), 0);
+	int64_t pid = 0;
+
+	if (n > 0)
+		(void)num_parse(sv_trim(sv_from(buf, (size_t)n)), 1, INT32_MAX, &pid);
+	return ((pid_t)pid);
+}
+
+/*
+ * One daemon of this name for the box.  The workers share the lock: after the parent was
+ * killed, the next one waits for them, which takes no longer than their death.
+ */
+static int
+take_lock(struct daemon *d, struct err *err)
+{
+	char rel[128], text[32];
+	const char *path;
+	pid_t holder;
+	int n;
+
+	(void)snprintf(rel, sizeof(rel), BOX_RUN "/%s.pid", d->def->name);
+	path = box_path(d->box, rel);
+	d->lockfd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (d->lockfd == -1)
+		return (err_sys(err, "open %s", path));
+	if (os_flock(d->lockfd, OS_LOCK_EXCLUSIVE, 0, err) == -1) {
+		holder = lock_holder(d->lockfd);
+		if (holder > 0 && (kill(holder, 0) == 0 || errno == EPERM))
+			return (err_set(err, ERR_TEMP, NULL, "%s runs already for this box, pid %ld", d->def->name,
+			    (long)holder));
+		err_clear(err);
+		if (os_flock(d->lockfd, OS_LOCK_EXCLUSIVE, LOCK_WAIT_MS, err) == -1) {
+			err_prefix(err, "%s", path);
+			return (-1);
+		}
+	}
+	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (ftruncate(d->lockfd, 0) == -1 || pwrite(d->lockfd, text, (size_t)n, 0) != n)
+		return (err_sys(err, "write %s", path));
+	return (0);
+}
+
+static int
+prepare(struct daemon *d, struct err *err)
+{
+	if (open_logs(d, err) == -1 || take_lock(d, err) == -1)
+		return (-1);
+	if (daemon_listen(d, d->box, err) == -1)
+		return (-1);
+	if (os_is_root() && !d->def->keep_root && os_drop_to(d->box->user, err) == -1)
+		return (-1);
+	if (os_pipe(d->life, false) == -1 || os_pipe(d->status, true) == -1)
+		return (err_sys(err, "pipe"));
+	return (0);
+}
+
+static int
+usage(const struct daemon_def *def)
+{
+	(void)fprintf(stderr, "usage: %s [-nv] [-b box]\n", def->name);
+	return (EX_USAGE);
+}
+
+int
+daemon_main(const struct daemon_def *def, int argc, char **argv)
+{
+	static struct daemon d;		/* lives as long as the process; workers inherit it */
+	struct err err = ERR_INIT;
+	const char *opt = NULL;
+	char *root;
+	bool check = false;
+	int c;
+
+	os_title_init(argc, argv);
+	d.def = def;
+	d.lockfd = -1;
+	d.generation = 1;
+	while ((c = getopt(argc, argv, "b:nv")) != -1) {
+		switch (c) {
+		case 'b':
+			opt = optarg;
+			break;
+		case 'n':
+			check = true;
+			break;
+		case 'v':
+			d.verbose = true;
+			break;
+		default:
+			return (usage(def));
+		}
+	}
+	if (optind != argc)
+		return (usage(def));
+	log_set_program(def->name);
+	if (box_find(opt, &root, &err) == -1) {
+		log_err(NULL, "box", &err);
+		return (EX_CONFIG);
+	}
+	if (daemon_load(&d, root, &d.box, &d.conf) == -1)
+		return (check ? 1 : EX_CONFIG);
+	if (check)
+		return (0);
+	(void)umask(027);
+	(void)os_raise_nofile();
+	os_malloc_tune();
+	os_signal_ignore_pipe();
+	d.supervised = getenv("VPOST_SUPERVISED") != NULL;
+	if (prepare(&d, &err) == -1) {
+		log_to_stderr(true);
+		log_error(NULL, "cannot start: %s", err.text);
+		log_flush();
+		return (1);
+	}
+	free(root);
+	return (daemon_parent(&d));
+}
+
+/* ---- what workers ask ---- */
+
+const struct box *
+daemon_box(const struct daemon *d)
+{
+	return (d->box);
+}
+
+void *
+daemon_conf(const struct daemon *d)
+{
+	return (d->conf);
+}
+
+const struct daemon_listener *
+daemon_listeners(const struct daemon *d)
+{
+	return (d->listeners.p);
+}
+
+int
+daemon_worker(const struct daemon *d)
+{
+	return (d->index);
+}
+
+int
+daemon_generation(const struct daemon *d)
+{
+	return (d->generation);
+}
+
+int
+daemon_pair(const struct daemon *d, int i)
+{
+	return (i >= 0 && (size_t)i < d->pairs.len ? d->pairs.p[i] : -1);
+}
+
+bool
+daemon_draining(const struct daemon *d)
+{
+	return (d->draining);
+}
+
+void
+daemon_set_data(struct daemon *d, void *data)
+{
+	d->data = data;
+}
+
+void *
+daemon_data(const struct daemon *d)
+{
+	return (d->data);
+}

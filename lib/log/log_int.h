@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A file of lines: gathered, written in one call, opened again for rotation. */
+#ifndef VPOST_LOG_LOG_INT_H
+#define VPOST_LOG_LOG_INT_H
+
+#include "base/err.h"
+#include "base/sb.h"
+
+#define LOG_LINE_MAX	8192
+#define LOG_GATHER	32768
+
+struct logfile {
+	int		 fd;
+	char		*path;
+	struct sb	 buf;
+	unsigned long	 lost;		/* bytes that could not be written since the last success */
+};
+
+#define LOGFILE_INIT	{ .fd = -1, .path = NULL, .buf = SB_INIT(LOG_GATHER + 65536), .lost = 0 }
+
+int	 logfile_open(struct logfile *f, const char *path, struct err *err);
+void	 logfile_close(struct logfile *f);
+void	 logfile_reopen(struct logfile *f);
+void	 logfile_add(struct logfile *f, const char *line, size_t len);
+void	 logfile_flush(struct logfile *f);
+
+/* "2026-11-21 01:02:03" of now. */
+const char *log_stamp(void);
+
+#endif

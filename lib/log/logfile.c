@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Files of lines, shared by the daemons' log and Exim's three. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "log/log_int.h"
+#include "os/file.h"
+#include "os/time.h"
+
+int
+logfile_open(struct logfile *f, const char *path, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+
+	if (fd == -1)
+		return (err_sys(err, "open log %s", path));
+	/* Local time is looked up now: a sandbox may hide the zone files later. */
+	tzset();
+	logfile_close(f);
+	f->fd = fd;
+	f->path = xstrdup(path);
+	return (0);
+}
+
+void
+logfile_close(struct logfile *f)
+{
+	logfile_flush(f);
+	if (f->fd != -1)
+		(void)close(f->fd);
+	free(f->path);
+	f->fd = -1;
+	f->path = NULL;
+	sb_free(&f->buf);
+}
+
+void
+logfile_reopen(struct logfile *f)
+{
+	int fd;
+
+	if (f->fd == -1)
+		return;
+	logfile_flush(f);
+	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	/* Better the rotated file than none. */
+	if (fd == -1)
+		return;
+	(void)close(f->fd);
+	f->fd = fd;
+}
+
+void
+logfile_add(struct logfile *f, const char *line, size_t len)
+{
+	if (f->fd == -1)
+		return;
+	if (f->buf.len + len > LOG_GATHER)
+		logfile_flush(f);
+	sb_addn(&f->buf, line, len);
+	f->buf.overflow = false;
+}
+
+void
+logfile_flush(struct logfile *f)
+{
+	if (f->fd == -1 || f->buf.len == 0)
+		return;
+	/* A full disk must not stop the mail: what cannot be logged is counted and dropped. */
+	if (os_write_full(f->fd, f->buf.p, f->buf.len) == -1)
+		f->lost += f->buf.len;
+	else
+		f->lost = 0;
+	sb_clear(&f->buf);
+}
+
+const char *
+log_stamp(void)
+{
+	static char text[32];
+	static time_t made;
+	time_t now = (time_t)(os_wall_us() / 1000000);
+	struct tm tm;
+
+	if (now != made || text[0] == '\0') {
+		made = now;
+		(void)localtime_r(&made, &tm);
+		(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	}
+	return (text);
+}
