@@ -94,7 +94,8 @@ w_del_prefix(struct store_writer *w, MDB_dbi dbi, const void *prefix, size_t n,
 
 	if (w_cursor(w, dbi, &c, err) == -1)
 		return (-1);
-	for (rc = mdb_cursor_get(c, &k, &d, MDB_SET_RANGE); rc == 0; rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) {
+	rc = mdb_cursor_get(c, &k, &d, n > 0 ? MDB_SET_RANGE : MDB_FIRST);
+	for (; rc == 0; rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) {
 		if (k.mv_size < n || memcmp(k.mv_data, prefix, n) != 0)
 			break;
 		if (keep != NULL && keep(arg, index_sv(&k)))

@@ -477,6 +477,9 @@ store_writer_expunge(struct store_writer *w, struct sv user, uint64_t mbox, cons
 
 /* ---- copy and move ---- */
 
+/* Both sets of a COPYUID go into one frame. */
+#define COPY_RANGES_MAX	32768
+
 typedef VEC(struct store_msg) msgs;
 
 static int
@@ -588,16 +591,20 @@ store_writer_copy(struct store_writer *w, struct sv user, uint64_t mbox, const s
 	if (!move && w_space(w, 0, err) == -1)
 		goto done;
 	out->uidvalidity = to->b.uidvalidity;
+	for (size_t i = 0; i < from.len; i++)
+		add_range(&out->from, from.p[i].uid);
+	if (out->from.len > COPY_RANGES_MAX) {
+		(void)err_set(err, ERR_PERM, STORE_E_LIMIT, "too many messages lie too far apart; copy fewer at a time");
+		goto done;
+	}
 	if (from.len > 0) {
 		uids = arena_alloc(w->a, from.len * sizeof(*uids));
 		if (link_all(w, x, to, &from, uids, err) == -1 ||
 		    copy_records(w, x, to, &from, uids, w_rights(to, user), err) == -1)
 			goto done;
 	}
-	for (size_t i = 0; i < from.len; i++) {
-		add_range(&out->from, from.p[i].uid);
+	for (size_t i = 0; i < from.len; i++)
 		add_range(&out->to, uids[i]);
-	}
 	rc = 0;
 	if (move && from.len > 0) {
 		rc = remove_set(w, x, out->from.p, out->from.len, false, &n, err);
