@@ -12,6 +12,8 @@
 #include "ipc/ipc.h"
 
 #define CALL_MS		60000
+#define RESTART_MS	5000	/* so long vauthd may be away, being started anew */
+#define RETRY_MS	150
 
 struct auth_client {
 	struct ipc_client *ipc;
@@ -111,9 +113,23 @@ take_answer(const struct ipc_msg *m, struct sb *challenge, struct auth_user *who
 	return ((enum auth_result)result);
 }
 
+/* A question that may be asked again is, while vauthd is being started anew. */
+static int
+ask(struct auth_client *c, const struct sb *req, bool again, struct ipc_msg *reply, struct err *err)
+{
+	int64_t give_up = FIBER_NOW_PLUS(RESTART_MS), deadline = FIBER_NOW_PLUS(CALL_MS);
+
+	while (ipc_call(c->ipc, req, -1, reply, NULL, deadline, err) == -1) {
+		if (!again || fiber_now() >= give_up || fiber_sleep(RETRY_MS) == FIBER_CANCELLED)
+			return (-1);
+		err_clear(err);
+	}
+	return (0);
+}
+
 /* Send, wait, free <req>. */
 static enum auth_result
-call(struct auth_client *c, struct sb *req, struct sb *challenge, struct auth_user *who, struct err *err)
+call(struct auth_client *c, struct sb *req, bool again, struct sb *challenge, struct auth_user *who, struct err *err)
 {
 	struct ipc_msg reply;
 	struct err why = ERR_INIT;
@@ -121,7 +137,7 @@ call(struct auth_client *c, struct sb *req, struct sb *challenge, struct auth_us
 
 	if (req->overflow)
 		r = temp(err, "the name, password or answer is too long");
-	else if (ipc_call(c->ipc, req, -1, &reply, NULL, FIBER_NOW_PLUS(CALL_MS), &why) == -1) {
+	else if (ask(c, req, again, &reply, &why) == -1) {
 		r = temp(err, "the password daemon does not answer");
 		err_prefix(err, "%s", why.text);
 	} else {
@@ -158,7 +174,7 @@ login(struct auth_client *c, uint16_t type, const struct auth_conn *conn, struct
 	ipc_put_bytes(&req, AUTH_F_PASSWORD, password);
 	if (banner != NULL)
 		ipc_put_bytes(&req, AUTH_F_BANNER, *banner);
-	return (call(c, &req, NULL, who, err));
+	return (call(c, &req, true, NULL, who, err));
 }
 
 enum auth_result
@@ -199,7 +215,7 @@ auth_start(struct auth_client *c, const struct auth_conn *conn, struct sv mech, 
 	ipc_put_u64(&req, AUTH_F_EXCHANGE, x->id);
 	if (initial != NULL)
 		ipc_put_bytes(&req, AUTH_F_DATA, *initial);
-	r = call(c, &req, challenge, who, err);
+	r = call(c, &req, true, challenge, who, err);
 	if (r != AUTH_CONTINUE)
 		finish(xp);
 	return (r);
@@ -215,7 +231,7 @@ auth_step(struct auth_exchange **xp, struct sv response, struct sb *challenge, s
 	ipc_begin(&req, AUTH_M_STEP);
 	ipc_put_u64(&req, AUTH_F_EXCHANGE, x->id);
 	ipc_put_bytes(&req, AUTH_F_DATA, response);
-	r = call(x->client, &req, challenge, who, err);
+	r = call(x->client, &req, false, challenge, who, err);
 	if (r != AUTH_CONTINUE)
 		finish(xp);
 	return (r);
@@ -247,5 +263,5 @@ auth_lookup(struct auth_client *c, struct sv user, struct auth_user *who, struct
 	}
 	ipc_begin(&req, AUTH_M_LOOKUP);
 	ipc_put_bytes(&req, AUTH_F_USER, user);
-	return (call(c, &req, NULL, who, err));
+	return (call(c, &req, true, NULL, who, err));
 }
