@@ -33,9 +33,10 @@ struct dns_conf {
 	const char	*servers;	/* forwarders "ADDR[@PORT]", colon or blank between (IPv6 in []); NULL or "": resolv.conf */
 	/*
 	 * Answers given before any server is asked, NULL or "": none.  Lines "NAME [TTL] [IN] TYPE DATA" in
-	 * master file syntax, ';' and '#' comments, $ORIGIN.  Names below a zone apex (the name of an SOA,
-	 * or "zone NAME") that are not listed are NXDOMAIN.
-	 * "fail NAME" makes a zone answer SERVFAIL.  "only" makes every other name TEMPFAIL without asking anybody.
+	 * master file syntax (one line each), ';' and '#' comments, $ORIGIN; without it all names are absolute.
+	 * "zone NAME", an SOA, or the first name outside of any zone so far begins a zone: names below it that
+	 * are not listed are NXDOMAIN.  "fail NAME": that name and all below are TEMPFAIL.  When <servers> is
+	 * empty, or with a line "only", nobody is asked for any other name: TEMPFAIL at once.
 	 */
 	const char	*zone_file;
 	const char	*trust_anchor;	/* file; NULL: the system's root.key if there, else no validation */
