@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * AUTH (RFC 4954): vauthd checks, or an authenticator of the configuration.  Mechanisms
+ * that show a password are offered over TLS and from loopback only, unless the box says otherwise.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/client.h"
+#include "base/codec.h"
+#include "session/session_int.h"
+
+#define AUTH_LINE_MAX	(12288 + 2)	/* RFC 4954 section 4.0 */
+
+static void
+fill_conn(const struct session *s, struct auth_conn *c)
+{
+	c->service = "smtp";
+	c->peer = s->conn->peer;
+	c->local = s->conn->local;
+	c->tls = stream_is_tls(s->io);
+}
+
+static void
+add_word(struct sb *out, const char *word)
+{
+	if (out->len > 0)
+		sb_addc(out, ' ');
+	sb_adds(out, word);
+}
+
+/* Authenticators of the configuration whose server_advertise_condition holds. */
+static void
+offer_configured(struct session *s, struct sb *out)
+{
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < s->conf->nauths; i++) {
+		const struct exim_auth *a = s->conf->auths[i];
+		const struct exim_value *cond = &a->d.generic[EXIM_AUTH_server_advertise_condition];
+		bool yes = true;
+
+		if (!a->server || a->public_name == NULL)
+			continue;
+		if (cond->str != NULL && exim_expand_bool(cond->str, &s->env, false, &yes, &err) != EXIM_OK)
+			yes = false;
+		if (yes)
+			add_word(out, a->public_name);
+	}
+}
+
+const char *
+session_auth_offer(struct session *s)
+{
+	struct sb out = SB_INIT(1000);
+	struct auth_conn c;
+	size_t n;
+
+	free(s->auth_list);
+	s->auth_list = NULL;
+	if (s->kind != SESSION_LOCAL && !s->authenticated && session_client_in(s, EXIM_MAIN_auth_advertise_hosts)) {
+		offer_configured(s, &out);
+		if (s->conf->nauths == 0 && s->sv->auth != NULL) {
+			fill_conn(s, &c);
+			sb_adds(&out, auth_mechanisms(&c, s->sv->plaintext_auth, s->sv->cram_md5));
+		}
+	}
+	s->auth_list = sb_steal(&out, &n);
+	return (s->auth_list);
+}
+
+static bool
+offered(const struct session *s, struct sv mech)
+{
+	struct sv list = sv_cstr(s->auth_list), word;
+
+	while (sv_word(&list, &word))
+		if (sv_caseeq(word, mech))
+			return (true);
+	return (false);
+}
+
+/* ---- the exchange ---- */
+
+enum session_auth_result
+session_auth_ask(struct session *s, struct sv challenge, struct sb *out)
+{
+	struct sb b64 = SB_INIT(2 * AUTH_DATA_MAX);
+	enum stream_result r;
+	struct sv line;
+
+	base64_encode(&b64, challenge);
+	session_reply(s, 334, NULL, sb_sv(&b64));
+	sb_free(&b64);
+	r = stream_read_line(s->io, AUTH_LINE_MAX, &line);
+	if (r == STREAM_TOO_LONG)
+		return (SAUTH_BAD64);
+	if (r != STREAM_OK) {
+		s->end = r == STREAM_TIMEOUT ? END_TIMEOUT : END_LOST;
+		return (SAUTH_LOST);
+	}
+	line = sv_trim(line);
+	if (sv_eqs(line, "*"))
+		return (SAUTH_CANCEL);
+	sb_clear(out);
+	return (base64_decode(out, line) ? SAUTH_OK : SAUTH_BAD64);
+}
+
+static enum session_auth_result
+from_auth(enum auth_result r)
+{
+	return (r == AUTH_OK ? SAUTH_OK : r == AUTH_TEMP ? SAUTH_TEMP : SAUTH_FAIL);
+}
+
+/* Through vauthd. */
+static enum session_auth_result
+exchange(struct session *s, const struct sv *initial, struct sv *id, struct err *err)
+{
+	struct sb challenge = SB_INIT(AUTH_DATA_MAX), answer = SB_INIT(AUTH_DATA_MAX);
+	enum session_auth_result r = SAUTH_OK;
+	struct auth_exchange *x = NULL;
+	enum auth_result a;
+	struct auth_user who;
+	struct auth_conn c;
+
+	memset(&who, 0, sizeof(who));
+	fill_conn(s, &c);
+	a = auth_start(s->sv->auth, &c, s->c.mechanism, initial, &x, &challenge, &who, err);
+	while (a == AUTH_CONTINUE) {
+		if ((r = session_auth_ask(s, sb_sv(&challenge), &answer)) != SAUTH_OK)
+			goto out;
+		sb_clear(&challenge);
+		a = auth_step(&x, sb_sv(&answer), &challenge, &who, err);
+	}
+	/* Data that goes with the success is sent as a last challenge. */
+	if (a == AUTH_OK && challenge.len > 0 && (r = session_auth_ask(s, sb_sv(&challenge), &answer)) != SAUTH_OK)
+		goto out;
+	r = from_auth(a);
+	if (a == AUTH_BANNED)
+		s->end = END_DROP;
+	if (who.name[0] != '\0')
+		*id = sv_cstr(arena_str(s->arena, who.name));
+out:
+	auth_abort(&x);
+	sb_free(&challenge);
+	sb_free(&answer);
+	return (r);
+}
+
+/* ---- the command ---- */
+
+static void
+succeeded(struct session *s, const char *name, struct sv id)
+{
+	char *low = arena_str(s->arena, name);
+
+	for (char *p = low; *p != '\0'; p++)
+		*p = sv_lower(*p);
+	s->authenticated = true;
+	s->x.auth_mechanism = sv_cstr(low);
+	s->x.authenticated_id = arena_sv(s->arena, id);
+	s->x.authentication_failed = false;
+	s->auth_offered = false;
+	session_reply(s, 235, "2.7.0", SV_LIT("Authentication succeeded"));
+}
+
+static void
+failed(struct session *s, const char *name, struct sv id, enum session_auth_result r, const struct err *err)
+{
+	struct sb host = SB_INIT(2000), tail = SB_INIT(400);
+	bool temp = r == SAUTH_TEMP;
+	char *low = arena_str(s->cmd, name);
+
+	for (char *p = low; *p != '\0'; p++)
+		*p = sv_lower(*p);
+	session_fullhost(s, &host);
+	if (id.len > 0)
+		sb_addf(&tail, " (set_id=" SV_FMT ")", SV_ARG(id));
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator %s %s: %s%s%s", low, temp ? "deferred for" : "failed for",
+	    sb_cstr(&host), temp ? "435 Unable to authenticate at present" : "535 Incorrect authentication data", temp &&
+	    err->text[0] != '\0' ? ": " : "", temp ? err->text : sb_cstr(&tail));
+	s->x.authentication_failed = !temp;
+	s->x.authenticated_fail_id = arena_sv(s->arena, id);
+	if (temp)
+		session_replyf(s, s->conn->exim_style ? 435 : 454, "4.7.0", "Unable to authenticate at present");
+	else if (s->conn->exim_style || err->text[0] == '\0')
+		session_reply(s, 535, "5.7.8", SV_LIT("Incorrect authentication data"));
+	else
+		session_replyf(s, 535, err->status[0] == '5' ? err->status : "5.7.8", "%s", err->text);
+	sb_free(&host);
+	sb_free(&tail);
+}
+
+static bool
+may_authenticate(struct session *s)
+{
+	if (!s->auth_offered && !s->auth_unadvertised_ok) {
+		if (s->authenticated)
+			session_mistake(s, 503, "5.5.1", "already authenticated");
+		else if (s->tls_offered && !s->conn->exim_style)
+			session_mistake(s, 503, "5.5.1", "AUTH is offered over TLS only: use STARTTLS first");
+		else
+			session_mistake(s, 503, "5.5.1", "AUTH command used when not advertised");
+		return (false);
+	}
+	if (s->authenticated) {
+		session_mistake(s, 503, "5.5.1", "already authenticated");
+		return (false);
+	}
+	if (s->txn != NULL) {
+		session_mistake(s, 503, "5.5.1", "not permitted in mail transaction");
+		return (false);
+	}
+	return (true);
+}
+
+void
+session_auth(struct session *s)
+{
+	struct sv mech = s->c.mechanism, id = SV_NULL, first = SV_NULL;
+	struct sb initial = SB_INIT(AUTH_DATA_MAX);
+	const struct exim_auth *own = NULL;
+	struct err err = ERR_INIT;
+	enum session_auth_result r;
+	const char *name;
+
+	if (!may_authenticate(s) || session_acl(s, EXIM_WHERE_AUTH, s->c.arg, NULL, NULL) != ACL_GO)
+		return;
+	own = session_exim_auth(s, mech);
+	if (s->auth_list == NULL || !offered(s, mech)) {
+		session_mistake(s, 504, "5.5.4", SV_FMT " authentication mechanism not supported", SV_ARG(mech));
+		return;
+	}
+	if (s->c.initial.p != NULL && !base64_decode(&initial, s->c.initial)) {
+		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
+		sb_free(&initial);
+		return;
+	}
+	if (s->c.initial.p != NULL)
+		first = initial.len > 0 ? sb_sv(&initial) : SV_LIT("");
+	name = own != NULL ? own->d.name : arena_cstr(s->cmd, mech);
+	if (own != NULL)
+		r = session_exim_auth_run(s, own, first, &id, &err);
+	else
+		r = exchange(s, first.p != NULL ? &first : NULL, &id, &err);
+	switch (r) {
+	case SAUTH_OK:
+		succeeded(s, name, id);
+		break;
+	case SAUTH_FAIL:
+	case SAUTH_TEMP:
+		failed(s, name, id, r, &err);
+		break;
+	case SAUTH_CANCEL:
+		session_reply(s, 501, "5.7.0", SV_LIT("Authentication cancelled"));
+		break;
+	case SAUTH_BAD64:
+		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
+		break;
+	case SAUTH_LOST:
+		break;
+	}
+	sb_free(&initial);
+}

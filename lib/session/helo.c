@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* HELO, EHLO, LHLO (RFC 5321 section 4.1.1.1, RFC 2033): who the client says it is, and what we offer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session_int.h"
+
+/* A host that calls itself by its address, or by a name that leads to it. */
+static bool
+helo_verified(struct session *s, struct sv name)
+{
+	const struct exim_world *w = s->env.world;
+	struct net_addr a, *addrs;
+	size_t n;
+
+	if (name.len > 2 && name.p[0] == '[') {
+		struct sv inner = sv_sub(name, 1, name.len - 1);
+
+		if (sv_casestarts(inner, "IPv6:"))
+			inner = sv_sub(inner, 5, inner.len);
+		return (net_addr_parse(inner, &a) && net_addr_eq(&a, &s->conn->peer));
+	}
+	exim_host_name(&s->env);
+	if (s->x.host_name.len > 0 && sv_caseeq(s->x.host_name, name))
+		return (true);
+	if (w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
+		return (false);
+	for (size_t i = 0; i < n; i++)
+		if (net_addr_eq(&addrs[i], &s->conn->peer))
+			return (true);
+	return (false);
+}
+
+static bool
+name_accepted(struct session *s)
+{
+	struct sv arg = s->c.arg;
+	const char *verb = smtp_verb_name(s->c.verb);
+	struct sb host = SB_INIT(2000);
+
+	if (!smtp_helo_ok(arg, s->conf->main[EXIM_MAIN_helo_allow_chars].text.p) &&
+	    (arg.len == 0 || !session_client_in(s, EXIM_MAIN_helo_accept_junk_hosts))) {
+		session_fullhost(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
+		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));
+		sb_free(&host);
+		session_mistake(s, 501, "5.5.4", "Syntactically invalid %s argument(s)", verb);
+		return (false);
+	}
+	s->x.helo = arena_sv(s->arena, sv_taint(arg));
+	s->x.helo_verified = false;
+	if (session_client_in(s, EXIM_MAIN_helo_verify_hosts)) {
+		s->x.helo_verified = helo_verified(s, arg);
+		if (!s->x.helo_verified) {
+			session_fullhost(s, &host);
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected \"%s " SV_FMT "\" from %s", verb, SV_ARG(arg),
+			    sb_cstr(&host));
+			sb_free(&host);
+			session_replyf(s, 550, "5.7.1", SV_FMT ": the name that %s gave does not belong to [%s]", SV_ARG(arg),
+			    verb, s->peer_text);
+			s->x.helo = SV_NULL;
+			return (false);
+		}
+	} else if (session_client_in(s, EXIM_MAIN_helo_try_verify_hosts)) {
+		s->x.helo_verified = helo_verified(s, arg);
+	}
+	return (true);
+}
+
+/* The keywords of EHLO: each only when it works. */
+static void
+put_keywords(struct session *s, struct sb *out)
+{
+	const char *auth;
+	bool ours = !s->conn->exim_style;
+
+	s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
+	if (s->size_limit > 0)
+		sb_addf(out, "\nSIZE %lld", (long long)s->size_limit);
+	else
+		sb_adds(out, "\nSIZE");
+	s->parse_flags |= SMTP_PARSE_SIZE | SMTP_PARSE_AUTH;
+	if (exim_main_bool(s->conf, EXIM_MAIN_accept_8bitmime)) {
+		sb_adds(out, "\n8BITMIME");
+		s->parse_flags |= SMTP_PARSE_8BIT;
+	}
+	if ((s->dsn = session_client_in(s, EXIM_MAIN_dsn_advertise_hosts))) {
+		sb_adds(out, "\nDSN");
+		s->parse_flags |= SMTP_PARSE_DSN;
+	}
+	if (session_acl_set(s, EXIM_WHERE_ETRN))
+		sb_adds(out, "\nETRN");
+	if (session_acl_set(s, EXIM_WHERE_VRFY))
+		sb_adds(out, "\nVRFY");
+	if (session_acl_set(s, EXIM_WHERE_EXPN))
+		sb_adds(out, "\nEXPN");
+	if ((s->pipelining = !s->no_pipelining && session_client_in(s, EXIM_MAIN_pipelining_advertise_hosts)))
+		sb_adds(out, "\nPIPELINING");
+	auth = session_auth_offer(s);
+	s->auth_offered = auth[0] != '\0';
+	if (s->auth_offered)
+		sb_addf(out, "\nAUTH %s", auth);
+	if ((s->chunking = session_client_in(s, EXIM_MAIN_chunking_advertise_hosts)))
+		sb_adds(out, "\nCHUNKING");
+	if ((s->tls_offered = !stream_is_tls(s->io) && session_tls_available(s)))
+		sb_adds(out, "\nSTARTTLS");
+	if (ours)
+		sb_adds(out, "\nENHANCEDSTATUSCODES");
+	if (ours && (s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
+		sb_adds(out, "\nSMTPUTF8");
+		s->parse_flags |= SMTP_PARSE_UTF8;
+	}
+	sb_adds(out, "\nHELP");
+}
+
+void
+session_helo(struct session *s)
+{
+	struct sb out = SB_INIT(16384);
+	unsigned code = 250;
+	struct sv text;
+
+	if (!name_accepted(s))
+		return;
+	s->esmtp = s->c.verb != SMTP_HELO;
+	s->x.esmtp = s->esmtp;
+	s->parse_flags = s->esmtp ? SMTP_PARSE_ESMTP : 0;
+	s->pipelining = s->chunking = s->dsn = s->utf8 = s->tls_offered = s->auth_offered = false;
+	/* RFC 5321 section 4.1.4: it clears what was under way. */
+	session_txn_end(s);
+	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
+		s->helo_seen = false;
+		s->x.helo = SV_NULL;
+		return;
+	}
+	s->helo_seen = true;
+	if (text.len > 0)
+		sb_add(&out, text);
+	else if (s->kind == SESSION_LOCAL)
+		sb_addf(&out, SV_FMT " Hello %s at " SV_FMT, SV_ARG(s->x.active_hostname), s->conn->user == NULL ? "" :
+		    s->conn->user, SV_ARG(s->x.helo));
+	else
+		sb_addf(&out, SV_FMT " Hello " SV_FMT " [%s]", SV_ARG(s->x.active_hostname), SV_ARG(s->x.helo), s->peer_text);
+	if (s->esmtp)
+		put_keywords(s, &out);
+	session_reply(s, code, NULL, sb_sv(&out));
+	sb_free(&out);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lines of Exim's main and reject logs (chapter 53 of its manual).  Programs that
+ * read such logs read ours.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "session/session_int.h"
+
+#define REJECT_HEADERS_MAX	32768
+
+bool
+session_logs(const struct session *s, enum exim_logsel sel)
+{
+	return ((s->conf->log_selector & EXIM_LOGSEL_BIT(sel)) != 0);
+}
+
+static void
+put_address(const struct session *s, struct sb *out)
+{
+	sb_addf(out, "[%s]", s->peer_text);
+	if (session_logs(s, EXIM_LOGSEL_incoming_port))
+		sb_addf(out, ":%u", (unsigned)s->x.host_port);
+}
+
+void
+session_fullhost(const struct session *s, struct sb *out)
+{
+	const struct exim_session *x = &s->x;
+
+	if (s->kind == SESSION_LOCAL) {
+		sb_addf(out, "local user %s", s->conn->user == NULL ? "?" : s->conn->user);
+		return;
+	}
+	if (x->host_name.len > 0)
+		sb_addf(out, SV_FMT " ", SV_ARG(x->host_name));
+	if (x->helo.len > 0 && !sv_caseeq(x->helo, x->host_name))
+		sb_addf(out, "(" SV_FMT ") ", SV_ARG(x->helo));
+	put_address(s, out);
+}
+
+void
+session_log_host(const struct session *s, struct sb *out)
+{
+	if (s->kind == SESSION_LOCAL) {
+		sb_addf(out, "U=%s", s->conn->user == NULL ? "?" : s->conn->user);
+		return;
+	}
+	sb_adds(out, "H=");
+	session_fullhost(s, out);
+	if (session_logs(s, EXIM_LOGSEL_incoming_interface))
+		sb_addf(out, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
+	if (s->x.ident.len > 0)
+		sb_addf(out, " U=" SV_FMT, SV_ARG(s->x.ident));
+}
+
+void
+session_log_tls(const struct session *s, struct sb *out)
+{
+	if (s->x.tls_in.cipher.len == 0)
+		return;
+	if (session_logs(s, EXIM_LOGSEL_tls_cipher)) {
+		sb_addf(out, " X=" SV_FMT, SV_ARG(s->x.tls_in.cipher));
+		if (session_logs(s, EXIM_LOGSEL_tls_resumption) && stream_tls_resumed(s->io))
+			sb_adds(out, "*");
+	}
+	if (session_logs(s, EXIM_LOGSEL_tls_certificate_verified))
+		sb_adds(out, s->x.tls_in.verified ? " CV=yes" : " CV=no");
+	if (session_logs(s, EXIM_LOGSEL_tls_sni) && s->x.tls_in.sni.len > 0)
+		sb_addf(out, " SNI=\"" SV_FMT "\"", SV_ARG(s->x.tls_in.sni));
+}
+
+void
+session_log_auth(const struct session *s, struct sb *out)
+{
+	if (s->x.auth_mechanism.len == 0)
+		return;
+	sb_addf(out, " A=" SV_FMT, SV_ARG(s->x.auth_mechanism));
+	if (s->x.authenticated_id.len > 0)
+		sb_addf(out, ":" SV_FMT, SV_ARG(s->x.authenticated_id));
+	if (session_logs(s, EXIM_LOGSEL_smtp_mailauth) && s->x.authenticated_sender.len > 0)
+		sb_addf(out, ":" SV_FMT, SV_ARG(s->x.authenticated_sender));
+}
+
+/* What a peer sent must not forge a line of the log. */
+static void
+clean(struct sb *sb)
+{
+	for (size_t i = 0; i < sb->len; i++)
+		if ((unsigned char)sb->p[i] < ' ' || sb->p[i] == 127)
+			sb->p[i] = sb->p[i] == '\t' || sb->p[i] == '\n' ? ' ' : '?';
+}
+
+/* The id in front, once there is a message. */
+static void
+put_id(const struct session *s, struct sb *out)
+{
+	if (s->txn != NULL && s->txn->id[0] != '\0')
+		sb_addf(out, "%s ", s->txn->id);
+}
+
+void
+session_logf(struct session *s, unsigned which, const char *fmt, ...)
+{
+	struct sb line = SB_INIT(16384);
+	va_list ap;
+
+	if (s->sv->log == NULL)
+		return;
+	put_id(s, &line);
+	va_start(ap, fmt);
+	sb_addv(&line, fmt, ap);
+	va_end(ap);
+	clean(&line);
+	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), NULL);
+	sb_free(&line);
+}
+
+/* Exim shows each field with two characters in front that tell what it is. */
+static void
+put_headers(const struct txn *t, struct sb *out)
+{
+	static const struct { const char *name; char c; } kinds[] = {
+		{ "Received", 'P' }, { "From", 'F' }, { "To", 'T' }, { "Cc", 'C' }, { "Bcc", 'B' }, { "Reply-To", 'R' },
+		{ "Sender", 'S' }, { "Message-Id", 'I' },
+	};
+
+	for (size_t i = 0; i < t->headers.n && out->len < REJECT_HEADERS_MAX; i++) {
+		const struct mail_header *h = &t->headers.v[i];
+		struct sv field = sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p));
+		char c = ' ';
+
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+			if (sv_caseeqs(h->name, kinds[k].name))
+				c = kinds[k].c;
+		sb_addf(out, "%c ", c);
+		for (size_t k = 0; k < field.len; k++)
+			if (field.p[k] != '\r')
+				sb_addc(out, (unsigned char)field.p[k] < ' ' && field.p[k] != '\n' && field.p[k] != '\t' ? '?' :
+				    field.p[k]);
+		sb_addc(out, '\n');
+	}
+}
+
+void
+session_log_reject(struct session *s, unsigned which, const char *text)
+{
+	struct sb line = SB_INIT(16384), more = SB_INIT(2 * REJECT_HEADERS_MAX);
+	struct txn *t = s->txn;
+
+	if (s->sv->log == NULL || which == 0)
+		return;
+	put_id(s, &line);
+	sb_adds(&line, text);
+	clean(&line);
+	if (t != NULL && t->headers.n > 0 && session_logs(s, EXIM_LOGSEL_rejected_header)) {
+		sb_addf(&more, "Envelope-from: <" SV_FMT ">\n", SV_ARG(t->msg.sender));
+		for (size_t i = 0; i < t->rcpts.len && i < 10; i++)
+			sb_addf(&more, "%s<" SV_FMT ">\n", i == 0 ? "Envelope-to: " : "    ", SV_ARG(t->rcpts.p[i].addr));
+		if (t->rcpts.len > 10)
+			sb_adds(&more, "    ...\n");
+		put_headers(t, &more);
+	}
+	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), more.len > 0 ? sb_cstr(&more) : NULL);
+	sb_free(&line);
+	sb_free(&more);
+}

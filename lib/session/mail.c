@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* MAIL (RFC 5321 section 4.1.1.2): begins a transaction. */
+#include "io/stream.h"
+#include "session/session_int.h"
+
+/* local@domain, qualified; rewritten by the configuration's rules.  False when answered. */
+static bool
+qualify_sender(struct session *s, struct txn *t)
+{
+	struct mail_address *p = &s->c.path;
+	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 16);
+	struct sv out;
+
+	if (p->local.len == 0 && p->domain.len == 0) {
+		t->msg.sender = SV_LIT("");
+		return (true);
+	}
+	if (p->domain.len == 0 && s->kind != SESSION_LOCAL && !session_client_in(s, EXIM_MAIN_sender_unqualified_hosts)) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified sender rejected: <" SV_FMT "> %s",
+		    SV_ARG(p->local), sb_cstr(&host));
+		sb_free(&host);
+		session_mistake(s, 501, "5.1.7", SV_FMT ": sender address must contain a domain", SV_ARG(s->c.path_text));
+		return (false);
+	}
+	if (p->domain.len > 0 && p->domain.p[0] == '[' && !exim_main_bool(s->conf, EXIM_MAIN_allow_domain_literals)) {
+		session_mistake(s, 501, "5.1.7", SV_FMT ": domain literals not allowed", SV_ARG(s->c.path_text));
+		return (false);
+	}
+	sb_addf(&sb, SV_FMT "@" SV_FMT, SV_ARG(p->local), SV_ARG(p->domain.len > 0 ? p->domain : s->conf->g.qualify_domain));
+	out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));
+	sb_free(&sb);
+	t->msg.sender = out;
+	if ((s->conf->rewrites.flags & EXIM_RW_F) != 0) {
+		struct err err = ERR_INIT;
+
+		if (exim_rewrite_address(&s->conf->rewrites, &s->env, EXIM_RW_F, t->msg.sender, &out, NULL, &err) == EXIM_OK)
+			t->msg.sender = arena_sv(t->arena, out);
+	}
+	return (true);
+}
+
+static int64_t
+size_limit(struct session *s)
+{
+	if (s->size_limit < 0)
+		s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
+	return (s->size_limit);
+}
+
+/* RFC 1870 section 6: what cannot be taken is said before it is sent. */
+static bool
+size_fits(struct session *s, struct txn *t)
+{
+	struct err err = ERR_INIT;
+	struct sb host = SB_INIT(2000);
+
+	if (size_limit(s) > 0 && s->c.size > s->size_limit) {
+		session_log_host(s, &host);
+		if (session_logs(s, EXIM_LOGSEL_size_reject))
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s rejected MAIL " SV_FMT ": message too big: size=%lld "
+			    "max=%lld", sb_cstr(&host), SV_ARG(s->c.path_text), (long long)s->c.size, (long long)s->size_limit);
+		sb_free(&host);
+		session_replyf(s, 552, "5.3.4", "Message size exceeds maximum permitted (%lld bytes)", (long long)s->size_limit);
+		return (false);
+	}
+	if (s->sv->ops->room != NULL && s->sv->ops->room(s->sv->ops->arg, s->c.size > 0 ? s->c.size : 0, &err) == -1) {
+		session_logf(s, SESSION_LOG_MAIN, "MAIL deferred: %s", err.text);
+		session_reply(s, 452, "4.3.1", SV_LIT("space shortage, please try later"));
+		return (false);
+	}
+	t->declared = s->c.size;
+	t->msg.size = s->c.size;
+	return (true);
+}
+
+/* AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth says so. */
+static bool
+mail_auth(struct session *s, struct txn *t)
+{
+	enum exim_acl_where where = EXIM_WHERE_MAILAUTH;
+
+	if (!s->c.has_auth || s->c.auth.len == 0 || !session_acl_set(s, where))
+		return (true);
+	s->x.authenticated_sender = arena_sv(t->arena, s->c.auth);
+	switch (session_acl(s, where, s->c.auth, NULL, NULL)) {
+	case ACL_GO:
+	case ACL_DISCARD:
+		t->auth_sender = s->x.authenticated_sender;
+		return (true);
+	default:
+		s->x.authenticated_sender = SV_NULL;
+		return (false);
+	}
+}
+
+static bool
+may_begin(struct session *s)
+{
+	int64_t max;
+
+	if (s->txn != NULL) {
+		session_mistake(s, 503, "5.5.1", "sender already given");
+		return (false);
+	}
+	if ((s->kind == SESSION_SUBMISSION || s->kind == SESSION_SMTPS) && !s->authenticated) {
+		session_reply(s, 530, "5.7.0", stream_is_tls(s->io) || s->sv->tls == NULL || s->auth_offered ?
+		    SV_LIT("Authentication required: turn on SMTP authentication in your mail program") :
+		    SV_LIT("Authentication required: turn on STARTTLS and SMTP authentication in your mail program"));
+		return (false);
+	}
+	max = session_int(s, EXIM_MAIN_smtp_accept_max_per_connection, 0);
+	if (max > 0 && s->mails >= max) {
+		session_421(s, "4.7.0", END_ERRORS, "too many messages in this connection");
+		return (false);
+	}
+	return (true);
+}
+
+static void
+take_parameters(struct session *s, struct txn *t)
+{
+	t->body = s->c.body;
+	t->ret = s->c.ret;
+	t->smtputf8 = s->c.smtputf8;
+	t->msg.smtputf8 = s->c.smtputf8;
+	t->msg.dsn_ret_set = s->c.ret != SMTP_RET_NONE;
+	if (s->c.envid.p != NULL)
+		t->envid = arena_sv(t->arena, s->c.envid);
+	/* RFC 6409: what comes in by a submission port is a submission without an ACL saying so. */
+	if (s->kind == SESSION_SUBMISSION || s->kind == SESSION_SMTPS)
+		t->fx.ctl[EXIM_CTL_SUBMISSION] = t->fx.sender_retain = true;
+	t->msg.originator_uid = t->msg.caller_uid = s->conn->uid;
+	session_protocol(s);
+}
+
+void
+session_mail(struct session *s)
+{
+	enum acl_answer a;
+	unsigned code = 250;
+	struct sv text;
+	struct txn *t;
+
+	if (!may_begin(s))
+		return;
+	t = session_txn_new(s);
+	if (!qualify_sender(s, t) || !size_fits(s, t)) {
+		session_txn_end(s);
+		return;
+	}
+	take_parameters(s, t);
+	/* $sender_address is known to the ACL, the transaction is not open yet. */
+	t->msg.has_sender = true;
+	if (!mail_auth(s, t)) {
+		session_txn_end(s);
+		return;
+	}
+	a = session_acl(s, EXIM_WHERE_MAIL, s->c.path_text, &text, &code);
+	if (a != ACL_GO && a != ACL_DISCARD) {
+		session_txn_end(s);
+		return;
+	}
+	s->mails++;
+	s->free_rset = s->free_helo = true;
+	t->mail_given = true;
+	t->discard = a == ACL_DISCARD;
+	if (text.len > 0)
+		session_reply(s, code, "2.1.0", text);
+	else
+		session_reply(s, 250, "2.1.0", SV_LIT("OK"));
+}
+
+void
+session_rset(struct session *s)
+{
+	session_txn_end(s);
+	session_reply(s, 250, "2.0.0", SV_LIT("Reset OK"));
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A message whose content is complete: limits, loops, ACLs, the spool, the answer.
+ * Only a message that is durable is answered by 250.
+ */
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "mail/msgid.h"
+#include "mail/received.h"
+#include "session/session_int.h"
+
+/* Refuse for a reason of our own: answered, and logged in the main and reject logs. */
+static void
+refuse(struct session *s, unsigned code, const char *status, const char *text, const char *why)
+{
+	struct sb line = SB_INIT(8192);
+
+	session_log_host(s, &line);
+	session_log_tls(s, &line);
+	sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(s->txn->msg.sender));
+	session_log_auth(s, &line);
+	sb_addf(&line, " %srejected after DATA: %s", code / 100 == 4 ? "temporarily " : "", why);
+	session_log_reject(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, sb_cstr(&line));
+	sb_free(&line);
+	session_reply(s, code, status, sv_cstr(text));
+}
+
+/* What can be said without looking at the content. */
+static bool
+content_ok(struct session *s)
+{
+	struct txn *t = s->txn;
+
+	if (t->content.too_big) {
+		struct sb why = SB_INIT(200);
+
+		sb_addf(&why, "message too big: read=%llu max=%lld", (unsigned long long)t->data.size, (long long)t->content.max);
+		refuse(s, 552, "5.3.4", "Message size exceeds maximum permitted", sb_cstr(&why));
+		sb_free(&why);
+		return (false);
+	}
+	if (t->content.failed) {
+		refuse(s, 452, "4.3.1", "no room for this message now, please try later", t->content.err->text);
+		return (false);
+	}
+	/* RFC 5321 section 2.3.8; anything else lets two servers see different messages in one stream. */
+	if (!s->sv->keep_bare && !s->conn->lf_lines && (t->data.bare_lf > 0 || t->data.bare_cr > 0)) {
+		refuse(s, 550, "5.6.11", "this message has lines that end in a bare LF or CR; the sending program must end "
+		    "every line with CR LF (RFC 5321 section 2.3.8)", t->data.bare_lf > 0 ? "bare LF in message" :
+		    "bare CR in message");
+		return (false);
+	}
+	return (true);
+}
+
+/* Offset behind the header, and what ACLs and logs see of the message. */
+static bool
+index_message(struct session *s, struct sv *content)
+{
+	struct err err = ERR_INIT;
+	struct txn *t = s->txn;
+	struct exim_message *m = &t->msg;
+	int64_t visible = exim_main_int(s->conf, EXIM_MAIN_message_body_visible);
+
+	if (content_view(&t->content, content, &err) == -1) {
+		refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
+		return (false);
+	}
+	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	t->gone = arena_zalloc(t->arena, t->headers.n + 1);
+	m->headers = &t->headers;
+	m->headers_gone = t->gone;
+	m->body = sv_sub(*content, t->headers.body_start, content->len);
+	m->body_whole = true;
+	m->body_size = (int64_t)m->body.len;
+	if (visible > 0 && m->body.len > (size_t)visible) {
+		m->body_end = sv_sub(m->body, m->body.len - (size_t)visible, m->body.len);
+		m->body = sv_sub(m->body, 0, (size_t)visible);
+		m->body_whole = false;
+	}
+	/* Lines of the header are those of its fields and the empty one. */
+	m->linecount = (int64_t)t->data.lines;
+	m->body_linecount = (int64_t)t->data.lines;
+	for (const char *p = content->p, *end = p + t->headers.body_start; p < end && (p = memchr(p, '\n', (size_t)(end - p))) != NULL;
+	    p++)
+		m->body_linecount--;
+	m->body_zerocount = (int64_t)t->data.nuls;
+	m->max_linelength = (int64_t)t->data.longest;
+	m->size = (int64_t)content->len;
+	m->received_count = (int64_t)mail_received_count(&t->headers);
+	m->received_time = (int64_t)time(NULL);
+	if (t->rcpts.len == 1)
+		m->received_for = t->rcpts.p[0].addr;
+	s->env.message_loaded = true;
+	return (true);
+}
+
+static bool
+no_loop(struct session *s)
+{
+	if (s->txn->msg.received_count <= exim_main_int(s->conf, EXIM_MAIN_received_headers_max))
+		return (true);
+	refuse(s, 550, "5.4.6", "Too many \"Received\" headers - suspected mail loop",
+	    "Too many \"Received\" headers");
+	return (false);
+}
+
+/* ---- the spool ---- */
+
+static unsigned
+envelope_flags(const struct session *s)
+{
+	const struct txn *t = s->txn;
+	unsigned f = 0;
+
+	if (t->body == SMTP_BODY_8BITMIME)
+		f |= SPOOL_8BITMIME;
+	if (t->body == SMTP_BODY_BINARYMIME)
+		f |= SPOOL_BINARYMIME;
+	if (t->smtputf8)
+		f |= SPOOL_SMTPUTF8;
+	if (t->fx.ctl[EXIM_CTL_SUBMISSION])
+		f |= SPOOL_SUBMISSION;
+	if (s->kind == SESSION_LOCAL)
+		f |= SPOOL_LOCAL;
+	if (t->fx.ctl[EXIM_CTL_FREEZE])
+		f |= SPOOL_FREEZE;
+	if (t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE])
+		f |= SPOOL_QUEUE_ONLY;
+	return (f);
+}
+
+static void
+put_vars(struct session *s, struct spool_envelope *e)
+{
+	const struct { const struct exim_vars *v; char c; } sets[] = { { s->env.acl_c, 'c' }, { s->env.acl_m, 'm' } };
+	VEC(struct spool_var) vars = VEC_INIT;
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t pos = 0;
+		struct sv name, value;
+
+		while (exim_vars_next(sets[i].v, &pos, &name, &value) && vars.len < SPOOL_VARS_MAX) {
+			struct spool_var v = { name, value };
+
+			vec_push(&vars, v);
+		}
+	}
+	if (vars.len > 0) {
+		e->vars = arena_dup(s->txn->arena, vars.p, vars.len * sizeof(vars.p[0]));
+		e->nvars = vars.len;
+	}
+	vec_free(&vars);
+}
+
+static void
+fill_envelope(struct session *s, struct spool_envelope *e)
+{
+	struct txn *t = s->txn;
+	const struct exim_session *x = &s->x;
+	struct sv id = mail_msgid_first(mail_headers_get(&t->headers, "Message-ID"));
+
+	spool_envelope_init(e);
+	memcpy(e->id, t->id, SPOOL_ID_SIZE);
+	e->flags = envelope_flags(s);
+	e->sender = t->msg.sender;
+	e->rcpts = t->rcpts.p;
+	e->nrcpts = t->rcpts.len;
+	e->ret = (enum spool_ret)t->ret;
+	e->envid = t->envid;
+	e->auth_id = x->authenticated_id;
+	e->auth_sender = t->auth_sender;
+	e->auth_name = x->auth_mechanism;
+	e->helo = x->helo;
+	e->host_name = x->host_name;
+	e->host_addr = x->host_address;
+	e->iface_addr = x->interface_address;
+	e->host_port = (uint16_t)x->host_port;
+	e->iface_port = (uint16_t)x->interface_port;
+	e->protocol = t->msg.received_protocol;
+	e->tls_cipher = x->tls_in.cipher;
+	e->tls_sni = x->tls_in.sni;
+	e->ident = x->ident;
+	if (id.len > 2)
+		e->message_id = sv_sub(id, 1, id.len - 1);
+	e->subject = sv_sub(mail_headers_get(&t->headers, "Subject"), 0, 1024);
+	e->body_lines = (uint64_t)t->msg.body_linecount;
+	e->body_zeros = (uint64_t)t->msg.body_zerocount;
+	e->received_count = (uint32_t)t->msg.received_count + 1;
+	put_vars(s, e);
+}
+
+/* "<= sender H=... P=... S=... id=..." */
+static void
+log_arrival(struct session *s, uint64_t size)
+{
+	struct txn *t = s->txn;
+	struct sb line = SB_INIT(16384);
+	struct sv id = mail_msgid_first(mail_headers_get(&t->headers, "Message-ID"));
+
+	sb_addf(&line, "<= " SV_FMT " ", SV_ARG(t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>")));
+	session_log_host(s, &line);
+	sb_addf(&line, " P=" SV_FMT, SV_ARG(t->msg.received_protocol));
+	session_log_tls(s, &line);
+	session_log_auth(s, &line);
+	if (t->fed)
+		sb_adds(&line, " K");
+	sb_addf(&line, " S=%llu", (unsigned long long)size);
+	if (session_logs(s, EXIM_LOGSEL_8bitmime))
+		sb_addf(&line, " M8S=%d", t->body == SMTP_BODY_8BITMIME ? 8 : t->body == SMTP_BODY_7BIT ? 7 : 0);
+	if (session_logs(s, EXIM_LOGSEL_msg_id) && id.len > 2)
+		sb_addf(&line, " id=" SV_FMT, SV_ARG(sv_sub(id, 1, id.len - 1)));
+	if (session_logs(s, EXIM_LOGSEL_subject) && mail_headers_get(&t->headers, "Subject").p != NULL)
+		sb_addf(&line, " T=\"" SV_FMT "\"", SV_ARG(mail_header_text(s->cmd, mail_headers_get(&t->headers, "Subject"))));
+	if (session_logs(s, EXIM_LOGSEL_received_sender))
+		sb_addf(&line, " from <" SV_FMT ">", SV_ARG(t->msg.sender));
+	if (session_logs(s, EXIM_LOGSEL_received_recipients)) {
+		sb_adds(&line, " for");
+		for (size_t i = 0; i < t->rcpts.len; i++)
+			sb_addf(&line, " " SV_FMT, SV_ARG(t->rcpts.p[i].addr));
+	}
+	session_logf(s, SESSION_LOG_MAIN, "%s", sb_cstr(&line));
+	sb_free(&line);
+}
+
+/* Where the empty line behind no field at all begins. */
+static size_t
+empty_line_start(const struct mail_headers *h, struct sv content)
+{
+	size_t n = h->body_start;
+
+	if (!h->empty_line)
+		return (n);
+	n--;
+	return (n > 0 && content.p[n - 1] == '\r' ? n - 1 : n);
+}
+
+/* The pieces in their order: what stands above the fields, the fields, what stands below, the body. */
+static int
+submit(struct session *s, struct sv content, struct header_parts *h, uint64_t *size, struct err *err)
+{
+	struct txn *t = s->txn;
+	struct spool_envelope e;
+	struct spool_content c = { .fd = -1 };
+	size_t start = t->headers.n > 0 ? t->headers.v[0].offset : 0;
+	size_t end = t->headers.n > 0 ? t->headers.fields_end : start;
+	size_t body = t->headers.empty_line ? end : t->headers.body_start;
+	struct iovec iov[4];
+	unsigned n = 0;
+
+	if (t->headers.n == 0)
+		start = end = body = empty_line_start(&t->headers, content);
+	iov[n++] = (struct iovec){ h->top.p, h->top.len };
+	iov[n++] = h->edited ? (struct iovec){ h->fields.p, h->fields.len } :
+	    (struct iovec){ (void *)(uintptr_t)(content.p + start), end - start };
+	iov[n++] = (struct iovec){ h->bottom.p, h->bottom.len };
+	if (t->content.fd == -1) {
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)(content.p + body), content.len - body };
+	} else {
+		c.fd = t->content.fd;
+		c.off = (int64_t)body;
+		c.len = (int64_t)(content.len - body);
+	}
+	c.iov = iov;
+	c.niov = n;
+	fill_envelope(s, &e);
+	for (unsigned i = 0; i < n; i++)
+		e.size += iov[i].iov_len;
+	e.header_size = h->top.len + iov[1].iov_len + h->bottom.len + (t->headers.body_start - body);
+	e.size += (uint64_t)c.len;
+	*size = e.size;
+	if (s->conn->host_checking || s->sv->ops->submit == NULL)
+		return (0);
+	return (s->sv->ops->submit(s->sv->ops->arg, &e, &c, err));
+}
+
+/* ---- the answer ---- */
+
+static void
+accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
+{
+	struct txn *t = s->txn;
+	size_t n = s->kind == SESSION_LMTP ? t->rcpts.len : 1;
+
+	if (t->fx.fake_code != 0) {
+		struct sv fake = t->fx.fake_msg;
+
+		session_reply(s, (unsigned)t->fx.fake_code, t->fx.fake_code / 100 == 4 ? "4.7.1" : "5.7.1", fake.len > 0 ? fake :
+		    SV_LIT("Your message has been rejected but is being kept for evaluation.\nIf it was a legitimate message, it "
+		    "may still be delivered to the target recipient(s)."));
+		return;
+	}
+	/* RFC 2033 section 4.2: one answer for each accepted recipient. */
+	for (size_t i = 0; i < n; i++)
+		if (text.len > 0)
+			session_replyf(s, code, "2.0.0", "%s" SV_FMT, prefix, SV_ARG(text));
+		else
+			session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
+	if (s->conn->host_checking)
+		(void)stream_write(s->io, SV_LIT("\r\n**** SMTP testing: that is not a real message id!\r\n\r\n"));
+}
+
+static void
+store(struct session *s, struct sv content, const char *prefix, struct sv text, unsigned code)
+{
+	struct err err = ERR_INIT;
+	struct header_parts h;
+	uint64_t size = 0;
+
+	if (session_headers(s, &h, &err) == -1) {
+		refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
+	} else if (submit(s, content, &h, &size, &err) == -1) {
+		if (err.cls == ERR_PERM)
+			refuse(s, 554, err.status, err.text, err.text);
+		else
+			refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
+	} else {
+		log_arrival(s, size);
+		accepted(s, prefix, text, code);
+	}
+	session_headers_free(&h);
+}
+
+void
+session_message(struct session *s, const char *prefix)
+{
+	struct txn *t = s->txn;
+	enum acl_answer a;
+	unsigned code = 250;
+	struct sv content, text = SV_NULL;
+
+	if (!content_ok(s) || !index_message(s, &content) || !no_loop(s))
+		return;
+	if (t->discard || t->rcpts.len == 0) {
+		session_logf(s, SESSION_LOG_MAIN, "=> blackhole (%s ACL discarded recipients)", t->discard ? "MAIL" : "RCPT");
+		accepted(s, prefix, text, code);
+		return;
+	}
+	session_fixups(s);
+	a = session_acl_mime(s, content);
+	if (a == ACL_GO)
+		a = session_acl(s, EXIM_WHERE_DATA, SV_NULL, &text, &code);
+	if (a == ACL_DISCARD) {
+		session_logf(s, SESSION_LOG_MAIN, "=> blackhole (DATA ACL discarded recipients)");
+		accepted(s, prefix, text, code);
+		return;
+	}
+	if (a == ACL_GO)
+		store(s, content, prefix, text, code / 100 == 2 ? code : 250);
+}

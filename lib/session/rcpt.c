@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* RCPT (RFC 5321 section 4.1.1.3): one recipient, asked of the ACL. */
+#include <string.h>
+
+#include "session/session_int.h"
+
+/* The answer to a refused recipient is told again at DATA when all were refused alike. */
+static void
+refused(struct session *s, struct txn *t, const char *text)
+{
+	if (t->rcpt_reply.p != NULL && !sv_eqs(t->rcpt_reply, text))
+		t->rcpt_same = false;
+	if (t->rcpt_reply.p == NULL)
+		t->rcpt_reply = sv_cstr(arena_str(t->arena, text));
+}
+
+static bool
+qualify_recipient(struct session *s, struct txn *t, struct sv *out)
+{
+	struct mail_address *p = &s->c.path;
+	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 16);
+
+	if (p->local.len == 0) {
+		session_mistake(s, 501, "5.1.3", SV_FMT ": missing or malformed local part", SV_ARG(s->c.path_text));
+		return (false);
+	}
+	/* RFC 5321 section 4.5.1: <postmaster> needs no domain. */
+	if (p->domain.len == 0 && !sv_caseeqs(p->local, "postmaster") && s->kind != SESSION_LOCAL &&
+	    !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified recipient rejected: <" SV_FMT "> %s",
+		    SV_ARG(p->local), sb_cstr(&host));
+		sb_free(&host);
+		session_mistake(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(s->c.path_text));
+		return (false);
+	}
+	if (p->domain.len > 0 && p->domain.p[0] == '[' && !exim_main_bool(s->conf, EXIM_MAIN_allow_domain_literals)) {
+		session_mistake(s, 501, "5.1.3", SV_FMT ": domain literals not allowed", SV_ARG(s->c.path_text));
+		return (false);
+	}
+	sb_addf(&sb, SV_FMT "@" SV_FMT, SV_ARG(p->local), SV_ARG(p->domain.len > 0 ? p->domain : s->conf->g.qualify_recipient));
+	*out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));
+	sb_free(&sb);
+	if ((s->conf->rewrites.flags & EXIM_RW_T) != 0) {
+		struct err err = ERR_INIT;
+		struct sv rewritten;
+
+		if (exim_rewrite_address(&s->conf->rewrites, &s->env, EXIM_RW_T, *out, &rewritten, NULL, &err) == EXIM_OK)
+			*out = arena_sv(t->arena, rewritten);
+	}
+	return (true);
+}
+
+static bool
+utf8_allowed(struct session *s, struct txn *t)
+{
+	if (t->smtputf8)
+		return (true);
+	for (size_t i = 0; i < s->c.path_text.len; i++)
+		if ((unsigned char)s->c.path_text.p[i] >= 0x80) {
+			session_reply(s, 550, "5.6.7", SV_LIT("an address that is not ASCII needs the SMTPUTF8 parameter at MAIL"));
+			return (false);
+		}
+	return (true);
+}
+
+static bool
+within_max(struct session *s, struct txn *t)
+{
+	int64_t max = session_int(s, EXIM_MAIN_recipients_max, 0);
+	bool reject = exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject);
+
+	if ((max <= 0 || s->x.rcpt_count <= max) && t->rcpts.len < SPOOL_RCPT_MAX)
+		return (true);
+	s->x.rcpt_fail_count++;
+	t->too_many = true;
+	if (!reject)
+		session_reply(s, 452, "4.5.3", SV_LIT("too many recipients; send this message to the others separately"));
+	else
+		session_reply(s, 552, "5.5.3", SV_LIT("too many recipients"));
+	return (false);
+}
+
+/* $local_part and $domain of the ACL: the domain in lower case, the local part too unless told otherwise. */
+static void
+set_address(struct session *s, struct txn *t, struct sv addr)
+{
+	ptrdiff_t at = sv_rchr(addr, '@');
+	struct exim_address *a = &t->addr;
+	char *domain = arena_cstr(t->arena, sv_sub(addr, (size_t)at + 1, addr.len));
+
+	memset(a, 0, sizeof(*a));
+	for (char *p = domain; *p != '\0'; p++)
+		*p = sv_lower(*p);
+	a->domain = sv_taint(sv_cstr(domain));
+	a->original_domain = a->domain;
+	if (s->c.path.local_plain.len > 0 && sv_eq(sv_sub(addr, 0, (size_t)at), s->c.path.local))
+		a->local_part = sv_taint(s->c.path.local_plain);
+	else
+		a->local_part = sv_sub(addr, 0, (size_t)at);
+	char *local = arena_cstr(t->arena, a->local_part);
+	for (char *p = local; *p != '\0'; p++)
+		*p = sv_lower(*p);
+	a->original_local_part = a->local_part;
+	a->local_part = sv_taint(sv_from(local, a->local_part.len));
+}
+
+static void
+add_recipient(struct session *s, struct txn *t, struct sv addr)
+{
+	struct spool_rcpt r = { .addr = addr, .orcpt = SV_NULL, .notify = s->c.notify };
+
+	if (s->c.orcpt.p != NULL)
+		r.orcpt = arena_sv(t->arena, s->c.orcpt);
+	vec_push(&t->rcpts, r);
+	vec_push(&t->rcpt_addrs, addr);
+	t->msg.recipients = t->rcpt_addrs.p;
+	t->msg.nrecipients = t->rcpt_addrs.len;
+}
+
+void
+session_rcpt(struct session *s)
+{
+	struct txn *t = s->txn;
+	unsigned code = 250;
+	struct sv addr, text;
+	enum acl_answer a;
+	int64_t refusals;
+
+	s->x.rcpt_count++;
+	t->rcpt_given++;
+	refusals = s->x.rcpt_fail_count;
+	if (!utf8_allowed(s, t) || !qualify_recipient(s, t, &addr)) {
+		s->x.rcpt_fail_count = refusals + 1;
+		t->rcpt_same = false;
+		return;
+	}
+	if (!within_max(s, t))
+		return;
+	set_address(s, t, addr);
+	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);
+	if (t->discard)
+		text = SV_NULL;
+	switch (a) {
+	case ACL_GO:
+		add_recipient(s, t, addr);
+		break;
+	case ACL_DISCARD:
+		t->discarded_some = true;
+		text = SV_NULL;
+		break;
+	default:
+		s->x.rcpt_fail_count++;
+		refused(s, t, "see above");
+		return;
+	}
+	if (text.len > 0)
+		session_reply(s, code, "2.1.5", text);
+	else
+		session_reply(s, 250, "2.1.5", SV_LIT("Accepted"));
+}

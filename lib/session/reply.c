@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Answers of the session: one place that writes them. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "session/session_int.h"
+
+static bool
+plain_text(struct sv text)
+{
+	if (text.len == 0 || text.len > 400)
+		return (false);
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
+			return (false);
+	return (text.p[text.len - 1] != ' ');
+}
+
+void
+session_reply(struct session *s, unsigned code, const char *status, struct sv text)
+{
+	struct sb out = SB_INIT(65536);
+
+	if (s->conn->exim_style || code / 100 == 3)
+		status = NULL;
+	if (plain_text(text)) {
+		char buf[440];
+		int n;
+
+		n = status == NULL || status[0] == '\0' ?
+		    snprintf(buf, sizeof(buf), "%03u " SV_FMT "\r\n", code, SV_ARG(text)) :
+		    snprintf(buf, sizeof(buf), "%03u %s " SV_FMT "\r\n", code, status, SV_ARG(text));
+		(void)stream_write(s->io, sv_from(buf, (size_t)n));
+		return;
+	}
+	smtp_reply_put(&out, code, status, text);
+	(void)stream_write(s->io, sb_sv(&out));
+	sb_free(&out);
+}
+
+static void
+replyv(struct session *s, unsigned code, const char *status, const char *fmt, va_list ap)
+{
+	char buf[2048];
+	int n = vsnprintf(buf, sizeof(buf), fmt, ap);
+
+	if (n < 0)
+		n = 0;
+	session_reply(s, code, status, sv_from(buf, (size_t)n < sizeof(buf) ? (size_t)n : sizeof(buf) - 1));
+}
+
+void
+session_replyf(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	replyv(s, code, status, fmt, ap);
+	va_end(ap);
+}
+
+void
+session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+{
+	struct sb line = SB_INIT(2000);
+	va_list ap;
+
+	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {
+		session_log_host(s, &line);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol "
+		    "errors (last command was \"" SV_FMT "\")", sb_cstr(&line), SV_ARG(s->line));
+		sb_free(&line);
+		if (s->conn->exim_style) {
+			session_replyf(s, code, NULL, "Too many syntax or protocol errors");
+			s->end = END_ERRORS;
+		} else {
+			session_421(s, "4.7.0", END_ERRORS, "Too many syntax or protocol errors; closing connection");
+		}
+		return;
+	}
+	va_start(ap, fmt);
+	replyv(s, code, status, fmt, ap);
+	va_end(ap);
+}
+
+void
+session_421(struct session *s, const char *status, enum session_end end, const char *fmt, ...)
+{
+	char buf[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	session_replyf(s, 421, status, SV_FMT " %s", SV_ARG(s->x.active_hostname), buf);
+	if (s->end == END_NONE)
+		s->end = end;
+}

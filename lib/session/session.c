@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The session: greeting, the loop over commands, the end.  Which command is legal when,
+ * and what it counts as, stands in one table.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/client.h"
+#include "fiber/fiber.h"
+#include "io/tls.h"
+#include "session/session_int.h"
+
+/* Conditions and properties of a command. */
+#define C_HELO		0x01	/* needs HELO where hosts_require_helo says so */
+#define C_TXN		0x02	/* needs MAIL */
+#define C_SYNC		0x04	/* must be the last of a group (RFC 2920 section 3.1) */
+#define C_SYNC_PLAIN	0x08	/* the same unless PIPELINING was offered */
+#define C_MAIL		0x10	/* not counted as a nonmail command */
+#define C_DRAIN		0x20	/* refused while the daemon ends */
+#define C_LMTP		0x40	/* LMTP only */
+#define C_NOT_LMTP	0x80
+
+static const struct command {
+	enum smtp_verb	 verb;
+	unsigned	 flags;
+	void		(*run)(struct session *s);
+} commands[] = {
+	{ SMTP_HELO,	 C_SYNC | C_NOT_LMTP,			session_helo },
+	{ SMTP_EHLO,	 C_SYNC | C_NOT_LMTP,			session_helo },
+	{ SMTP_LHLO,	 C_SYNC | C_LMTP,			session_helo },
+	{ SMTP_MAIL,	 C_HELO | C_SYNC_PLAIN | C_MAIL | C_DRAIN, session_mail },
+	{ SMTP_RCPT,	 C_TXN | C_SYNC_PLAIN | C_MAIL,		session_rcpt },
+	{ SMTP_DATA,	 C_SYNC | C_MAIL,			session_data },
+	{ SMTP_BDAT,	 C_MAIL,				session_bdat },
+	{ SMTP_RSET,	 C_SYNC_PLAIN,				session_rset },
+	{ SMTP_NOOP,	 C_SYNC,				session_noop },
+	{ SMTP_QUIT,	 C_MAIL,				session_quit },
+	{ SMTP_HELP,	 0,					session_help },
+	{ SMTP_VRFY,	 C_SYNC,				session_vrfy },
+	{ SMTP_EXPN,	 C_SYNC,				session_expn },
+	{ SMTP_ETRN,	 C_SYNC,				session_etrn },
+	{ SMTP_STARTTLS, C_SYNC | C_MAIL,			session_starttls },
+	{ SMTP_AUTH,	 C_SYNC_PLAIN | C_MAIL,			session_auth },
+};
+
+static const struct command *
+find_command(enum smtp_verb v)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (commands[i].verb == v)
+			return (&commands[i]);
+	return (NULL);
+}
+
+/* ---- $received_protocol ---- */
+
+void
+session_protocol(struct session *s)
+{
+	const char *base = s->lmtp ? "lmtp" : s->esmtp ? "esmtp" : "smtp";
+	bool utf8 = s->txn != NULL && s->txn->smtputf8;
+
+	s->esmtp = s->esmtp || s->lmtp;
+	if (s->txn == NULL && s->nomsg.received_protocol.p != NULL)
+		s->nomsg.received_protocol = SV_NULL;
+	/* RFC 3848, RFC 6531 section 4.3; Exim's names for local callers. */
+	session_msg(s)->received_protocol = sv_cstr(arena_fmt(s->txn != NULL ? s->txn->arena : s->cmd, "%s%s%s%s%s",
+	    s->kind == SESSION_LOCAL ? "local-" : "", utf8 ? "utf8" : "", base,
+	    s->esmtp && s->x.tls_in.cipher.len > 0 ? "s" : "", s->esmtp && s->authenticated ? "a" : ""));
+}
+
+/* ---- the loop ---- */
+
+static bool
+sync_broken(struct session *s, const struct command *c)
+{
+	bool last = (c->flags & C_SYNC) != 0 || ((c->flags & C_SYNC_PLAIN) != 0 && !s->pipelining);
+
+	return (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io) &&
+	    exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync));
+}
+
+static void
+sync_error(struct session *s)
+{
+	struct sb host = SB_INIT(2000);
+	struct sv next = SV_NULL;
+
+	session_log_host(s, &host);
+	(void)stream_peek(s->io, &next);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP protocol synchronization error (next input sent too soon: "
+	    "pipelining was%s advertised): rejected \"" SV_FMT "\" %s next input=\"" SV_FMT "\"", s->pipelining ? "" : " not",
+	    SV_ARG(s->line), sb_cstr(&host), SV_ARG(sv_sub(next, 0, 128)));
+	sb_free(&host);
+	session_reply(s, 554, "5.5.0", SV_LIT("SMTP synchronization error"));
+	s->end = END_SYNC;
+}
+
+/* Too many commands that move no mail: a probe, or a client that hangs on. */
+static bool
+nonmail_passed(struct session *s, const struct command *c)
+{
+	if (c != NULL && (c->flags & C_MAIL) != 0)
+		return (false);
+	if (s->c.verb == SMTP_RSET && s->free_rset) {
+		s->free_rset = false;
+		return (false);
+	}
+	if ((s->c.verb == SMTP_HELO || s->c.verb == SMTP_EHLO || s->c.verb == SMTP_LHLO) && s->free_helo) {
+		s->free_helo = false;
+		return (false);
+	}
+	if ((int64_t)++s->nonmail <= exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max_nonmail) ||
+	    !session_client_in(s, EXIM_MAIN_smtp_accept_max_nonmail_hosts))
+		return (false);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from [%s] dropped: too many nonmail commands (last was \""
+	    SV_FMT "\")", s->peer_text, SV_ARG(s->c.word));
+	if (s->conn->exim_style)
+		session_reply(s, 554, NULL, SV_LIT("Too many nonmail commands"));
+	else
+		session_421(s, "4.7.0", END_ERRORS, "Too many nonmail commands; closing connection");
+	s->end = END_ERRORS;
+	return (true);
+}
+
+static void
+unknown_command(struct session *s)
+{
+	if ((int64_t)s->unknown++ < exim_main_int(s->conf, EXIM_MAIN_smtp_max_unknown_commands)) {
+		session_mistake(s, 500, "5.5.1", "unrecognized command");
+		return;
+	}
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from [%s] dropped: too many unrecognized commands (last was \""
+	    SV_FMT "\")", s->peer_text, SV_ARG(s->line));
+	if (s->conn->exim_style)
+		session_reply(s, 500, NULL, SV_LIT("Too many unrecognized commands"));
+	else
+		session_421(s, "4.7.0", END_ERRORS, "Too many unrecognized commands; closing connection");
+	s->end = END_ERRORS;
+}
+
+/* The conditions of the table.  True: it may run. */
+static bool
+legal(struct session *s, const struct command *c)
+{
+	if (((c->flags & C_LMTP) != 0 && s->kind != SESSION_LMTP) || ((c->flags & C_NOT_LMTP) != 0 && s->kind == SESSION_LMTP)) {
+		session_mistake(s, 500, "5.5.1", "%s is not known here; use %s", smtp_verb_name(c->verb),
+		    s->kind == SESSION_LMTP ? "LHLO" : "EHLO");
+		return (false);
+	}
+	if ((c->flags & C_DRAIN) != 0 && s->sv->draining != NULL && *s->sv->draining) {
+		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
+		return (false);
+	}
+	if ((c->flags & C_HELO) != 0 && !s->helo_seen && session_client_in(s, EXIM_MAIN_hosts_require_helo)) {
+		struct sb host = SB_INIT(2000);
+
+		session_fullhost(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: no HELO/EHLO given",
+		    smtp_verb_name(c->verb), sb_cstr(&host));
+		sb_free(&host);
+		session_reply(s, 503, "5.5.1", SV_LIT("HELO or EHLO required"));
+		return (false);
+	}
+	if ((c->flags & C_TXN) != 0 && s->txn == NULL) {
+		session_mistake(s, 503, "5.5.1", "sender not yet given");
+		return (false);
+	}
+	return (true);
+}
+
+static void
+one_command(struct session *s, struct sv line)
+{
+	struct err err = ERR_INIT;
+	const struct command *c;
+	unsigned code;
+
+	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
+	code = smtp_command_parse(s->line, s->parse_flags, s->txn != NULL ? s->txn->arena : s->cmd, &s->c, &err);
+	s->x.smtp_command = s->line;
+	s->x.smtp_argument = s->c.arg;
+	s->hist[s->nhist++ % SESSION_HISTORY] = (unsigned char)s->c.verb;
+	c = find_command(s->c.verb);
+	if (c != NULL && sync_broken(s, c)) {
+		sync_error(s);
+		return;
+	}
+	if (nonmail_passed(s, c))
+		return;
+	if (c == NULL && code == 0) {
+		unknown_command(s);
+		return;
+	}
+	/* Order comes before the grammar of arguments, as Exim has it. */
+	if (c != NULL && !legal(s, c))
+		return;
+	if (code != 0) {
+		session_mistake(s, code, err.status, "%s", s->conn->exim_style && code == 500 ? "unrecognized command" :
+		    err.text);
+		return;
+	}
+	c->run(s);
+}
+
+static void
+lost(struct session *s, enum stream_result r)
+{
+	struct sb host = SB_INIT(2000);
+	double secs = (double)(fiber_now() - s->started) / 1000;
+
+	session_fullhost(s, &host);
+	if (r == STREAM_TIMEOUT) {
+		session_logf(s, SESSION_LOG_MAIN, "SMTP command timeout on%s connection from %s D=%.3fs",
+		    stream_is_tls(s->io) ? " TLS" : "", sb_cstr(&host), secs);
+		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
+	} else if (r == STREAM_CANCELLED) {
+		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
+	} else {
+		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) && s->helo_seen)
+			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%.3fs",
+			    sb_cstr(&host), secs);
+		if (r == STREAM_EOF)
+			session_421(s, "4.4.2", END_LOST, "lost input connection");
+		s->end = END_LOST;
+	}
+	sb_free(&host);
+}
+
+static void
+command_loop(struct session *s)
+{
+	enum stream_result r;
+	struct sv line;
+
+	stream_set_timeout(s->io, s->timeout_ms, s->timeout_ms);
+	while (s->end == END_NONE) {
+		arena_reset(s->cmd);
+		r = stream_read_line(s->io, SMTP_COMMAND_MAX, &line);
+		if (r == STREAM_TOO_LONG) {
+			s->line = SV_LIT("(too long)");
+			session_mistake(s, 500, "5.5.6", "line too long");
+			continue;
+		}
+		if (r != STREAM_OK) {
+			lost(s, r);
+			return;
+		}
+		one_command(s, line);
+	}
+}
+
+/* ---- connecting ---- */
+
+static bool
+refused_connection(struct session *s, unsigned code, const char *status, const char *text, const char *why)
+{
+	struct sb host = SB_INIT(2000);
+
+	session_fullhost(s, &host);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "refused connection from %s (%s)", sb_cstr(&host), why);
+	session_reply(s, code, status, sv_cstr(text));
+	sb_free(&host);
+	s->end = END_DROP;
+	return (false);
+}
+
+static bool
+within_limits(struct session *s)
+{
+	const struct session_ops *ops = s->sv->ops;
+	int64_t all, host;
+
+	if (ops->connections == NULL || s->kind == SESSION_LOCAL)
+		return (true);
+	all = exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max);
+	if (s->sv->max_sessions > 0 && (all <= 0 || s->sv->max_sessions < all))
+		all = s->sv->max_sessions;
+	if (all > 0 && (int64_t)ops->connections(ops->arg, NULL) > all)
+		return (refused_connection(s, 421, "4.3.2", "Too many concurrent SMTP connections; please try again later",
+		    "too many connections"));
+	host = s->conf->main[EXIM_MAIN_smtp_accept_max_per_host].str == NULL ? 0 :
+	    session_int(s, EXIM_MAIN_smtp_accept_max_per_host, 0);
+	if (s->sv->max_per_host > 0 && host <= 0 && !net_addr_is_loopback(&s->conn->peer))
+		host = s->sv->max_per_host;
+	if (host > 0 && (int64_t)ops->connections(ops->arg, &s->conn->peer) > host)
+		return (refused_connection(s, 421, "4.7.0",
+		    "Too many concurrent SMTP connections from this IP address; please try again later",
+		    "too many connections from that host"));
+	return (true);
+}
+
+static bool
+banner(struct session *s, struct sv text, unsigned code)
+{
+	struct sv banner_text;
+
+	if (text.len == 0) {
+		if (!session_expand(s, EXIM_MAIN_smtp_banner, &banner_text)) {
+			session_421(s, "4.3.5", END_DROP, "Temporary local problem - please try later");
+			return (false);
+		}
+		text = banner_text;
+	}
+	session_reply(s, code, NULL, text);
+	return (true);
+}
+
+static bool
+early_input(struct session *s)
+{
+	if (s->no_sync || s->kind == SESSION_LOCAL || s->conn->host_checking || stream_is_tls(s->io) ||
+	    !exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync) || !stream_input_ready(s->io))
+		return (false);
+	s->line = SV_LIT("");
+	sync_error(s);
+	return (true);
+}
+
+static bool
+greet(struct session *s)
+{
+	unsigned code = 220;
+	struct sv text;
+
+	if (s->kind == SESSION_SMTPS && !session_tls_start(s))
+		return (false);
+	if (session_client_in(s, EXIM_MAIN_host_lookup))
+		exim_host_name(&s->env);
+	if (!within_limits(s))
+		return (false);
+	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
+		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "host_reject_connection"));
+	if (session_acl(s, EXIM_WHERE_CONNECT, SV_NULL, &text, &code) != ACL_GO) {
+		s->end = END_DROP;
+		return (false);
+	}
+	if (code / 100 != 2)
+		code = 220;
+	if (early_input(s))
+		return (false);
+	return (banner(s, text, code));
+}
+
+/* ---- beginning and end ---- */
+
+static void
+fill_session(struct session *s)
+{
+	struct exim_session *x = &s->x;
+	const struct session_conn *c = s->conn;
+
+	x->addr = c->peer;
+	x->interface = c->local;
+	if (c->peer.family != 0) {
+		x->host_address = sv_taint(sv_cstr(net_addr_text(&c->peer, s->peer_text)));
+		x->host_port = c->peer.port;
+		x->interface_address = sv_cstr(net_addr_text(&c->local, s->local_text));
+		x->interface_port = c->local.port;
+	} else {
+		x->local = true;
+		x->ident = sv_cstr(c->user);
+	}
+	if (s->conf->main[EXIM_MAIN_smtp_active_hostname].str == NULL ||
+	    !session_expand(s, EXIM_MAIN_smtp_active_hostname, &x->active_hostname) || x->active_hostname.len == 0)
+		x->active_hostname = s->conf->g.primary_hostname;
+	else
+		x->active_hostname = arena_sv(s->arena, x->active_hostname);
+	s->nomsg.originator_uid = s->nomsg.caller_uid = c->uid;
+	s->nomsg.size = -1;
+}
+
+static void
+session_init(struct session *s, const struct session_service *sv, const struct session_conn *c)
+{
+	memset(s, 0, sizeof(*s));
+	s->sv = sv;
+	s->conn = c;
+	s->conf = sv->conf;
+	s->io = c->stream;
+	s->kind = c->kind;
+	s->lmtp = c->kind == SESSION_LMTP;
+	s->arena = arena_new(1024);
+	s->cmd = arena_new(0);
+	s->size_limit = -1;
+	s->free_rset = s->free_helo = true;
+	s->started = fiber_now();
+	exim_conf_env(s->conf, &s->env);
+	s->env.caches = sv->caches;
+	s->env.arena = s->cmd;
+	s->env.world = sv->world;
+	s->env.session = &s->x;
+	s->env.acl = &s->st;
+	s->env.acl_c = exim_vars_new();
+	s->env.acl_m = exim_vars_new();
+	s->env.acl_run = &s->acl;
+	exim_acl_effects_init(&s->fx, s->arena);
+	s->acl.ops = &session_acl_ops;
+	s->acl.arg = s;
+	s->acl.host_checking = c->host_checking;
+	s->acl.log_warn_skipped = session_logs(s, EXIM_LOGSEL_acl_warn_skipped);
+	session_env_reset(s);
+	fill_session(s);
+	s->timeout_ms = session_time(s, EXIM_MAIN_smtp_receive_timeout, 300) * 1000;
+}
+
+/* acl_smtp_notquit: whatever ended the session but QUIT. */
+static void
+not_quit(struct session *s)
+{
+	static const char *const reasons[] = {
+		[END_LOST] = "connection-lost", [END_TIMEOUT] = "command-timeout", [END_DROP] = "acl-drop",
+		[END_SYNC] = "synchronization-error", [END_ERRORS] = "bad-commands", [END_TLS] = "tls-failed",
+		[END_SHUTDOWN] = "signal-exit",
+	};
+
+	if (s->end == END_QUIT || s->end == END_NONE || !session_acl_set(s, EXIM_WHERE_NOTQUIT))
+		return;
+	s->x.notquit_reason = sv_cstr(reasons[s->end]);
+	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, NULL, NULL);
+}
+
+void
+session_run(const struct session_service *sv, const struct session_conn *c)
+{
+	struct session *s = xmalloc(sizeof(*s));
+
+	session_init(s, sv, c);
+	if (greet(s))
+		command_loop(s);
+	not_quit(s);
+	session_txn_end(s);
+	exim_acl_effects_free(&s->fx);
+	exim_vars_free(&s->env.acl_c);
+	exim_vars_free(&s->env.acl_m);
+	stream_close(&s->io);
+	free(s->auth_list);
+	arena_free(&s->cmd);
+	arena_free(&s->arena);
+	free(s);
+}

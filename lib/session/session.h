@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The server side of SMTP, submission and LMTP: one connection is one fiber that runs
+ * session_run() to its end.  What it needs of its process stands in struct session_service,
+ * made once per worker; outside effects go through struct session_ops, so that tests and
+ * host checking (sendmail -bh) run the same code without spool or network.
+ */
+#ifndef VPOST_SESSION_SESSION_H
+#define VPOST_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "exim/conf.h"
+#include "exim/env.h"
+#include "net/addr.h"
+#include "spool/envelope.h"
+#include "spool/writer.h"
+
+struct auth_client;
+struct route_ops;
+struct stream;
+struct tls_server;
+
+/* Which log lines go to; the numbers of exim/acl.h's EXIM_LOG_*. */
+#define SESSION_LOG_MAIN	0x01
+#define SESSION_LOG_REJECT	0x02
+#define SESSION_LOG_PANIC	0x04
+
+struct session_log {
+	void	*arg;
+	/* A line in the form of Exim's logs, without time stamp and newline.  <more> (may be NULL) goes behind it in the reject log only. */
+	void	(*exim)(void *arg, unsigned which, const char *line, const char *more);
+	/* For our own log, at a level: 0 debug, 1 info, 2 warning, 3 error.  May be NULL. */
+	void	(*note)(void *arg, int level, const char *text);
+};
+
+/* Effects.  A NULL member: as if it had succeeded (room, count: nothing waits), or 458 for etrn. */
+struct session_ops {
+	void	*arg;
+	/* As spool_submit: 0 when the message is durable. */
+	int	(*submit)(void *arg, const struct spool_envelope *env, const struct spool_content *c, struct err *err);
+	/* As spool_writer_room. */
+	int	(*room)(void *arg, int64_t size, struct err *err);
+	/* Ask for an attempt for <domain>; *<count> messages wait. */
+	int	(*etrn)(void *arg, const char *domain, unsigned *count, struct err *err);
+	/* Connections of this service now: all, and those of <addr>, the asking one included. */
+	size_t	(*connections)(void *arg, const struct net_addr *addr);
+};
+
+struct session_service {
+	const struct exim_conf	*conf;
+	const struct exim_world	*world;
+	struct exim_caches	*caches;
+	const struct route_ops	*route;
+	const struct session_ops *ops;
+	const struct session_log *log;
+	struct tls_server	*tls;		/* NULL: no STARTTLS */
+	struct auth_client	*auth;		/* NULL: only authenticators of the configuration */
+	const char		*tmpdir;	/* for messages beyond memory */
+	const bool		*draining;	/* no further transactions; may be NULL */
+	int64_t			 max_sessions;	/* the box's own limits beside those of exim.conf; 0: none */
+	int64_t			 max_per_host;
+	bool			 plaintext_auth;
+	bool			 cram_md5;
+	bool			 keep_bare;	/* messages with bare CR and LF are repaired, not refused */
+};
+
+enum session_kind {
+	SESSION_SMTP,
+	SESSION_SUBMISSION,	/* AUTH comes before MAIL */
+	SESSION_SMTPS,		/* the same, TLS from the start */
+	SESSION_LOCAL,		/* a UNIX socket: the peer is a user of this machine */
+	SESSION_LMTP
+};
+
+struct session_conn {
+	struct stream	*stream;	/* taken over */
+	enum session_kind kind;
+	struct net_addr	 peer;		/* family 0 for SESSION_LOCAL */
+	struct net_addr	 local;
+	const char	*user;		/* SESSION_LOCAL: the caller's login */
+	int64_t		 uid;
+	bool		 trusted;	/* SESSION_LOCAL: may set the sender */
+	bool		 host_checking;	/* -bh: nothing is kept, no delays */
+	bool		 exim_style;	/* replies as Exim 4.96 writes them: no enhanced status codes */
+	bool		 lf_lines;	/* bare LF ends lines: only for a terminal or file */
+};
+
+void	 session_run(const struct session_service *sv, const struct session_conn *c);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One SMTP session, as the files of lib/session share it.
+ *
+ * Memory: <arena> lives as long as the connection, <cmd> as long as a command, the
+ * transaction's own as long as its message.
+ */
+#ifndef VPOST_SESSION_SESSION_INT_H
+#define VPOST_SESSION_SESSION_INT_H
+
+#include "base/arena.h"
+#include "base/vec.h"
+#include "exim/acl.h"
+#include "exim/logsel.h"
+#include "io/stream.h"
+#include "mail/header.h"
+#include "session/session.h"
+#include "smtp/command.h"
+#include "smtp/data.h"
+#include "smtp/reply.h"
+
+#define SESSION_MEM_MAX		65536	/* of a message in memory; more goes to a file */
+#define SESSION_HISTORY		20
+#define SESSION_KEPT		22	/* values of ACL conditions that outlive their command */
+#define SESSION_TLS_TIMEOUT	60000	/* milliseconds for a handshake */
+
+/* The content of a message while it is received. */
+struct content {
+	struct sb	 mem;		/* all of it while fd is -1 */
+	int		 fd;		/* unlinked file, -1: none */
+	int64_t		 len;
+	int64_t		 max;		/* 0: no limit; what passes it is eaten, not kept */
+	bool		 too_big;
+	bool		 failed;	/* writing the file failed: <err> */
+	struct err	*err;		/* heap, NULL while all is well */
+	const char	*map;		/* whole file in memory, for looking at it */
+};
+
+/* A message under way: from MAIL to its end. */
+struct txn {
+	struct arena	*arena;
+	struct exim_message msg;
+	struct exim_address addr;
+	struct exim_acl_effects fx;
+	VEC(struct spool_rcpt) rcpts;
+	VEC(struct sv)	 rcpt_addrs;	/* the same addresses, for $recipients */
+	bool		 mail_given;
+	bool		 discard;	/* accepted and thrown away */
+	bool		 discarded_some; /* a recipient was */
+	bool		 too_many;
+	bool		 fed;		/* BDAT: predata was asked, a chunk came */
+	bool		 bdat_failed;	/* the rest of the chunks is refused with <bdat_code> */
+	unsigned	 bdat_code;
+	int64_t		 declared;	/* SIZE=, -1 none */
+	enum smtp_body	 body;
+	enum smtp_ret	 ret;
+	bool		 smtputf8;
+	struct sv	 envid;
+	struct sv	 auth_sender;
+	char		 id[SPOOL_ID_SIZE];
+	struct smtp_data data;
+	struct content	 content;
+	struct mail_headers headers;
+	bool		*gone;		/* fields that are removed */
+	VEC(struct exim_header_add) fixes;	/* fields that submission adds */
+	VEC(struct exim_header_add) seen;	/* all added ones, as $h_ shows them to the ACL of DATA */
+	unsigned	 rcpt_given;
+	bool		 rcpt_same;	/* all refused RCPTs so far got <rcpt_reply> */
+	struct sv	 rcpt_reply;
+};
+
+enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC, END_ERRORS, END_TLS, END_SHUTDOWN };
+
+struct session {
+	const struct session_service *sv;
+	const struct session_conn *conn;
+	const struct exim_conf *conf;
+	struct stream	*io;
+	enum session_kind kind;
+	struct arena	*arena;
+	struct arena	*cmd;
+	struct exim_env	 env;
+	struct exim_session x;
+	struct exim_acl_run acl;
+	struct exim_acl_state st;
+	struct exim_acl_state st_conn;	/* what it was before the transaction */
+	const char	*kept[SESSION_KEPT];
+	const char	*kept_host;
+	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
+	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
+	struct exim_address addr;	/* of VRFY and the like */
+	struct exim_message nomsg;	/* outside a transaction */
+	struct txn	*txn;
+	struct smtp_command c;
+	struct sv	 line;		/* the command, in <cmd> */
+	struct sv	 line_seen;	/* the line as read, for the synchronization error */
+	enum session_end end;
+	bool		 esmtp, lmtp, helo_seen;
+	bool		 authenticated;
+	bool		 no_sync, no_pipelining, no_multiline;	/* controls */
+	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8;
+	bool		 auth_unadvertised_ok;
+	unsigned	 parse_flags;
+	char		*auth_list;	/* mechanisms offered, heap */
+	int64_t		 timeout_ms;
+	int64_t		 size_limit;	/* -1: not known yet */
+	unsigned	 unknown, synprot, nonmail, mails;
+	bool		 free_rset, free_helo;	/* do not count as nonmail commands, once per message */
+	unsigned	 nhist;
+	unsigned char	 hist[SESSION_HISTORY];
+	int64_t		 started;	/* fiber_now() */
+	char		 peer_text[NET_ADDR_TEXT_MAX];
+	char		 local_text[NET_ADDR_TEXT_MAX];
+};
+
+/* ---- reply.c ---- */
+/* One reply, its text by lines; <status> "" or NULL for none. */
+void	 session_reply(struct session *s, unsigned code, const char *status, struct sv text);
+void	 session_replyf(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+	     __attribute__((format(printf, 4, 5)));
+/* A mistake of syntax or order: counts, and ends the session when there were too many. */
+void	 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
+	     __attribute__((format(printf, 4, 5)));
+/* 421 and the end. */
+void	 session_421(struct session *s, const char *status, enum session_end end, const char *fmt, ...)
+	     __attribute__((format(printf, 4, 5)));
+
+/* ---- log.c ---- */
+/* "H=name (helo) [ip]:port I=[ip]:port U=ident", with a leading blank when <lead>. */
+void	 session_log_host(const struct session *s, struct sb *out);
+/* "name (helo) [ip]" as in "connection from". */
+void	 session_fullhost(const struct session *s, struct sb *out);
+/* " X=... CV=no", as log_selector wants it. */
+void	 session_log_tls(const struct session *s, struct sb *out);
+void	 session_log_auth(const struct session *s, struct sb *out);
+void	 session_logf(struct session *s, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A refusal in the main and reject logs, there with the message's envelope and header. */
+void	 session_log_reject(struct session *s, unsigned which, const char *line);
+bool	 session_logs(const struct session *s, enum exim_logsel sel);
+
+/* ---- acl.c ---- */
+enum acl_answer {
+	ACL_GO,
+	ACL_DISCARD,
+	ACL_NO,			/* refused, answered, logged */
+	ACL_GONE		/* the same, and the session ends */
+};
+/*
+ * Run the ACL of <where>; a refusal is answered and logged, <what> names the command's argument there.
+ * *<text> (may be NULL) gets an accepting ACL's message, in <cmd>, or is empty.
+ */
+enum acl_answer session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct sv *text, unsigned *code);
+/* Is the option set?  Some places are skipped or refused without. */
+bool	 session_acl_set(const struct session *s, enum exim_acl_where where);
+/* Is the client in the host list <opt>? */
+bool	 session_client_in(struct session *s, enum exim_main_opt opt);
+/* Expanded integer and time options; <dflt> where they cannot be read (told to the panic log). */
+int64_t	 session_int(struct session *s, enum exim_main_opt opt, int64_t dflt);
+int64_t	 session_time(struct session *s, enum exim_main_opt opt, int64_t dflt);
+/* Expanded string; false (told) when it fails. */
+bool	 session_expand(struct session *s, enum exim_main_opt opt, struct sv *out);
+extern const struct exim_acl_ops session_acl_ops;
+
+/* ---- verify.c ---- */
+enum exim_result session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out);
+
+/* ---- mime.c ---- */
+enum acl_answer session_acl_mime(struct session *s, struct sv content);
+
+/* ---- commands: one per verb ---- */
+void	 session_helo(struct session *s);
+void	 session_mail(struct session *s);
+void	 session_rcpt(struct session *s);
+void	 session_data(struct session *s);
+void	 session_bdat(struct session *s);
+void	 session_rset(struct session *s);
+void	 session_noop(struct session *s);
+void	 session_quit(struct session *s);
+void	 session_help(struct session *s);
+void	 session_vrfy(struct session *s);
+void	 session_expn(struct session *s);
+void	 session_etrn(struct session *s);
+void	 session_starttls(struct session *s);
+void	 session_auth(struct session *s);
+
+/* ---- txn.c ---- */
+struct txn *session_txn_new(struct session *s);
+/* Forget the message under way; acl_m variables go too. */
+void	 session_txn_end(struct session *s);
+void	 session_env_reset(struct session *s);
+void	 content_init(struct content *c, int64_t max);
+void	 content_free(struct content *c);
+/* Sink of smtp_data_feed; <arg> is the session. */
+void	 content_sink(void *arg, struct sv piece);
+/* All of it as one slice; -1 and *<err>. */
+int	 content_view(struct content *c, struct sv *out, struct err *err);
+
+/* ---- message.c ---- */
+/* The content is complete: check it, take it, answer. */
+void	 session_message(struct session *s, const char *prefix);
+
+/* ---- headers.c ---- */
+/* What is put around the received header fields. */
+struct header_parts {
+	struct sb	 top;		/* Received and what stands above the fields */
+	struct sb	 fields;	/* edited fields; used when <edited> */
+	struct sb	 bottom;	/* added fields and the empty line where it is missing */
+	bool		 edited;
+};
+/* The fixes of submission, before the ACL of DATA; they go to txn->fx. */
+void	 session_fixups(struct session *s);
+int	 session_headers(struct session *s, struct header_parts *h, struct err *err);
+void	 session_headers_free(struct header_parts *h);
+
+/* ---- tls.c, auth.c ---- */
+/* Handshake; false when the session is over. */
+bool	 session_tls_start(struct session *s);
+bool	 session_tls_available(struct session *s);
+/* What AUTH offers now ("" none); remembered in s->auth_list. */
+const char *session_auth_offer(struct session *s);
+/* exim_auth.c: an authenticator of the configuration. */
+enum session_auth_result { SAUTH_OK, SAUTH_FAIL, SAUTH_TEMP, SAUTH_CANCEL, SAUTH_BAD64, SAUTH_LOST };
+const struct exim_auth *session_exim_auth(struct session *s, struct sv mech);
+enum session_auth_result session_exim_auth_run(struct session *s, const struct exim_auth *a, struct sv initial, struct sv *id,
+	     struct err *err);
+/* Send 334 and read the answer, decoded into <out>. */
+enum session_auth_result session_auth_ask(struct session *s, struct sv challenge, struct sb *out);
+void	 session_protocol(struct session *s);
+
+/* The transaction's message and address, or the empty ones. */
+static inline struct exim_message *
+session_msg(struct session *s)
+{
+	return (s->txn != NULL ? &s->txn->msg : &s->nomsg);
+}
+
+#endif

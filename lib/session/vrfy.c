@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* VRFY, EXPN (RFC 5321 section 4.1.1.6), ETRN (RFC 1985), NOOP, HELP, QUIT. */
+#include <stdio.h>
+
+#include "route/route.h"
+#include "session/session_int.h"
+
+/* The address of VRFY and EXPN, qualified.  False when answered. */
+static bool
+the_address(struct session *s, struct sv *out)
+{
+	struct mail_address m;
+	struct err err = ERR_INIT;
+	struct sv arg = s->c.arg;
+
+	if (arg.len == 0) {
+		session_mistake(s, 501, "5.5.4", "empty address");
+		return (false);
+	}
+	if (mail_address_parse(arg, MAIL_ADDR_BARE | MAIL_ADDR_LITERAL, s->cmd, &m, &err) == -1) {
+		session_mistake(s, 501, "5.1.3", "%s", err.text);
+		return (false);
+	}
+	*out = sv_taint(sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(m.local), SV_ARG(m.domain.len > 0 ? m.domain :
+	    s->conf->g.qualify_recipient))));
+	s->addr.local_part = m.local;
+	s->addr.domain = m.domain.len > 0 ? m.domain : s->conf->g.qualify_recipient;
+	return (true);
+}
+
+static void
+route_it(struct session *s, struct sv address, enum route_mode mode, struct route_result *r)
+{
+	struct route_request rq = {
+		.conf = s->conf, .env = &s->env, .arena = s->cmd, .ops = s->sv->route, .mode = mode, .address = address,
+	};
+
+	route_address(&rq, r);
+}
+
+static const char *
+why(const struct route_result *r)
+{
+	if (r->nfailures == 0)
+		return ("Unrouteable address");
+	return (r->failure[0].user_msg.len > 0 ? r->failure[0].user_msg.p : r->failure[0].err.text);
+}
+
+void
+session_vrfy(struct session *s)
+{
+	struct route_result r;
+	struct sv address;
+
+	if (!the_address(s, &address) || session_acl(s, EXIM_WHERE_VRFY, s->c.arg, NULL, NULL) != ACL_GO)
+		return;
+	/* RFC 5321 section 7.3: an answer that tells nothing, unless Exim's own is asked for. */
+	if (!s->conn->exim_style) {
+		session_replyf(s, 252, "2.5.2", "Cannot VRFY user, but will take a message for it and attempt delivery");
+		return;
+	}
+	route_it(s, address, ROUTE_VERIFY_RECIPIENT, &r);
+	if (r.verdict == EXIM_OK) {
+		session_replyf(s, 250, NULL, "<" SV_FMT "> is deliverable", SV_ARG(address));
+	} else if (r.verdict == EXIM_DEFER) {
+		session_replyf(s, 252, NULL, "Cannot resolve <" SV_FMT "> at this time: %s", SV_ARG(address), why(&r));
+	} else {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN, "VRFY failed for " SV_FMT " %s", SV_ARG(s->c.arg), sb_cstr(&host));
+		sb_free(&host);
+		session_replyf(s, 550, NULL, "<" SV_FMT "> %s", SV_ARG(address), why(&r));
+	}
+}
+
+void
+session_expn(struct session *s)
+{
+	struct sb out = SB_INIT(60000);
+	struct route_result r;
+	struct sv address;
+
+	if (!the_address(s, &address) || session_acl(s, EXIM_WHERE_EXPN, s->c.arg, NULL, NULL) != ACL_GO)
+		return;
+	route_it(s, address, ROUTE_EXPN, &r);
+	for (size_t i = 0; i < r.ndeliveries; i++)
+		sb_addf(&out, "%s<" SV_FMT ">", i > 0 ? "\n" : "", SV_ARG(r.delivery[i].addr->address));
+	if (out.len > 0)
+		session_reply(s, 250, "2.1.5", sb_sv(&out));
+	else
+		session_replyf(s, 553, "5.1.1", "<" SV_FMT "> is undeliverable", SV_ARG(address));
+	sb_free(&out);
+}
+
+void
+session_etrn(struct session *s)
+{
+	const struct session_ops *ops = s->sv->ops;
+	struct err err = ERR_INIT;
+	struct sb host = SB_INIT(2000);
+	unsigned count = 0;
+	char *domain;
+
+	session_fullhost(s, &host);
+	if (session_logs(s, EXIM_LOGSEL_etrn))
+		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
+	sb_free(&host);
+	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, NULL, NULL) != ACL_GO)
+		return;
+	if (s->txn != NULL) {
+		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
+		return;
+	}
+	if (s->c.arg.len == 0) {
+		session_mistake(s, 501, "5.5.4", "ETRN needs the name of a domain");
+		return;
+	}
+	/* "@domain": with its subdomains; "#name" is a queue of the server's own choosing: we take it as a domain too. */
+	domain = arena_cstr(s->cmd, s->c.arg.p[0] == '@' || s->c.arg.p[0] == '#' ? sv_sub(s->c.arg, 1, s->c.arg.len) : s->c.arg);
+	if (!mail_domain_ok(sv_cstr(domain), false)) {
+		session_mistake(s, 501, "5.5.4", "ETRN: \"%s\" is no domain", domain);
+		return;
+	}
+	if (ops->etrn == NULL || ops->etrn(ops->arg, domain, &count, &err) == -1)
+		session_replyf(s, 458, "4.3.0", "Unable to queue messages for node %s: %s", domain, ops->etrn == NULL ?
+		    "no queue here" : err.text);
+	else if (count == 0)
+		session_replyf(s, 251, "2.0.0", "OK, no messages waiting for node %s", domain);
+	else
+		session_replyf(s, 253, "2.0.0", "OK, %u pending messages for node %s started", count, domain);
+}
+
+void
+session_noop(struct session *s)
+{
+	session_reply(s, 250, "2.0.0", SV_LIT("OK"));
+}
+
+void
+session_help(struct session *s)
+{
+	struct sb out = SB_INIT(1000);
+
+	sb_adds(&out, "Commands supported:\n");
+	if (s->tls_offered)
+		sb_adds(&out, "STARTTLS ");
+	sb_adds(&out, "AUTH HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP");
+	if (session_acl_set(s, EXIM_WHERE_ETRN))
+		sb_adds(&out, " ETRN");
+	if (session_acl_set(s, EXIM_WHERE_EXPN))
+		sb_adds(&out, " EXPN");
+	if (session_acl_set(s, EXIM_WHERE_VRFY))
+		sb_adds(&out, " VRFY");
+	session_reply(s, 214, "2.0.0", sb_sv(&out));
+	sb_free(&out);
+}
+
+void
+session_quit(struct session *s)
+{
+	unsigned code = 221;
+	struct sv text = SV_NULL;
+
+	if (session_acl_set(s, EXIM_WHERE_QUIT))
+		(void)session_acl(s, EXIM_WHERE_QUIT, SV_NULL, &text, &code);
+	if (text.len > 0)
+		session_reply(s, 221, "2.0.0", text);
+	else
+		session_replyf(s, 221, "2.0.0", SV_FMT " closing connection", SV_ARG(s->x.active_hostname));
+	s->end = END_QUIT;
+}
