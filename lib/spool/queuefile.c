@@ -384,14 +384,14 @@ spool_qfile_append(const char *dir, struct spool_qfile *q, struct sv log, bool s
 	struct append_job j = { .rc = 0 };
 	char path[PATH_SIZE];
 
-	if (log.len == 0)
+	if (log.len == 0 && !sync)
 		return (0);
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, q->env.id);
 	j.fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (j.fd == -1)
 		return (err_sys(err, "open %s", path));
 	/* At the end of the good entries: a torn tail of an earlier life is overwritten, so it never hides what follows. */
-	if (ftruncate(j.fd, (off_t)q->log_end) == -1 ||
+	if ((log.len > 0 && ftruncate(j.fd, (off_t)q->log_end) == -1) ||
 	    os_pwrite_full(j.fd, log.p, log.len, (off_t)q->log_end) != (ssize_t)log.len) {
 		j.rc = err_sys(err, "write %s", path);
 	} else {

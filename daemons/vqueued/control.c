@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What workers and tools say on var/run/queue.sock (spool/client.h). */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vqueued_int.h"
+
+#define PAGE_MAX	500		/* messages of one answer to LIST */
+#define PAGE_BYTES	(IPC_FRAME_MAX - 128 * 1024)
+
+/* ---- LIST ---- */
+
+struct idlist {
+	VEC(struct sv)	 v;
+};
+
+static int
+by_id(const void *a, const void *b)
+{
+	return (sv_cmp(*(const struct sv *)a, *(const struct sv *)b));
+}
+
+/* All messages: those of queue/, and those of segments that are under way. */
+static void
+collect(struct vq *vq, struct sv after, struct idlist *l)
+{
+	size_t pos = 0;
+	struct sv key;
+	void *e;
+
+	while (hash_next(vq->qents, &pos, &key, &e))
+		if (sv_cmp(key, after) > 0)
+			vec_push(&l->v, sv_cstr(((struct qent *)e)->id));
+	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
+		if (m->qe == NULL && sv_cmp(sv_cstr(m->env.id), after) > 0 && queue_find(vq, sv_cstr(m->env.id)) == NULL)
+			vec_push(&l->v, sv_cstr(m->env.id));
+	if (l->v.len > 1)
+		qsort(l->v.p, l->v.len, sizeof(*l->v.p), by_id);
+}
+
+static bool
+in_domain(struct sv addr, struct sv domain)
+{
+	ptrdiff_t at = sv_rchr(addr, '@');
+
+	return (domain.len == 0 || (at >= 0 && sv_caseeq(sv_sub(addr, (size_t)at + 1, addr.len), domain)));
+}
+
+static bool
+any_in_domain(const struct spool_envelope *e, struct sv domain)
+{
+	for (size_t i = 0; i < e->nrcpts; i++)
+		if (in_domain(e->rcpts[i].addr, domain))
+			return (true);
+	return (false);
+}
+
+static void
+put_entry(struct sb *reply, const struct spool_listed *l)
+{
+	struct sb e = SB_INIT(IPC_FRAME_MAX);
+
+	spool_listed_encode(&e, l);
+	ipc_put_bytes(reply, SPOOL_T_ENTRY, sb_sv(&e));
+	sb_free(&e);
+}
+
+static void
+list_active(const struct msg *m, struct spool_listed *l, struct arena *a)
+{
+	l->id = sv_cstr(m->env.id);
+	l->size = m->len;
+	l->received = m->env.received_ms / 1000;
+	l->sender = m->env.sender;
+	l->active = true;
+	l->nrcpts = m->env.nrcpts;
+	l->rcpts = arena_zalloc(a, (l->nrcpts + 1) * sizeof(*l->rcpts));
+	for (size_t i = 0; i < l->nrcpts; i++) {
+		l->rcpts[i].addr = m->env.rcpts[i].addr;
+		l->rcpts[i].done = m->rcpts[i].state != SPOOL_ST_OPEN;
+	}
+}
+
+static void
+list_file(const struct qent *e, const struct spool_qfile *q, struct spool_listed *l, struct arena *a)
+{
+	l->id = sv_cstr(e->id);
+	l->size = q->content_len;
+	l->received = q->env.received_ms / 1000;
+	l->sender = q->env.sender;
+	l->frozen = e->frozen;
+	l->active = e->active;
+	l->next_try = e->next_try;
+	l->nrcpts = q->env.nrcpts;
+	l->rcpts = arena_zalloc(a, (l->nrcpts + 1) * sizeof(*l->rcpts));
+	for (size_t i = 0; i < l->nrcpts; i++) {
+		enum spool_state st = q->rcpts[i].state;
+
+		l->rcpts[i].addr = q->env.rcpts[i].addr;
+		l->rcpts[i].done = st != SPOOL_ST_OPEN && st != SPOOL_ST_RETRY && st != SPOOL_ST_INTENT;
+		if (!l->rcpts[i].done && q->rcpts[i].text.len > 0)
+			l->reason = q->rcpts[i].text;
+	}
+}
+
+static struct msg *
+find_active(struct vq *vq, struct sv id)
+{
+	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
+		if (sv_eq(sv_cstr(m->env.id), id))
+			return (m);
+	return (NULL);
+}
+
+/* Add the entry of <id>; false if there is none (any more), or it has nothing for <domain>. */
+static bool
+list_one(struct vq *vq, struct sv id, struct sv domain, struct sb *reply)
+{
+	struct qent *e = queue_find(vq, id);
+	struct msg *m = e == NULL ? find_active(vq, id) : NULL;
+	struct spool_listed l = { .reason = SV_LIT("") };
+	struct spool_qfile *q = NULL;
+	struct arena *a = arena_new(0);
+	bool yes = false;
+
+	if (m != NULL && any_in_domain(&m->env, domain)) {
+		list_active(m, &l, a);
+		yes = true;
+	} else if (e != NULL && spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, domain)) {
+		list_file(e, q, &l, a);
+		yes = true;
+	}
+	if (yes)
+		put_entry(reply, &l);
+	spool_qfile_free(&q);
+	arena_free(&a);
+	return (yes);
+}
+
+static void
+do_list(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
+{
+	struct idlist l = { VEC_INIT };
+	struct sv domain = ipc_get_bytes(m, SPOOL_T_DOMAIN);
+	size_t n = 0, i;
+
+	collect(vq, ipc_get_bytes(m, SPOOL_T_AFTER), &l);
+	for (i = 0; i < l.v.len && n < PAGE_MAX && reply->len < PAGE_BYTES; i++)
+		n += list_one(vq, l.v.p[i], domain, reply);
+	if (i < l.v.len)
+		ipc_put_u64(reply, SPOOL_T_MORE, 1);
+	vec_free(&l.v);
+}
+
+/* ---- changes ---- */
+
+static void
+remove_entry(struct vq *vq, struct qent *e)
+{
+	vlog(vq, "%s removed by an administrator", e->id);
+	if (e->active) {
+		e->gone = true;
+		return;
+	}
+	vlog(vq, "%s Completed", e->id);
+	queue_remove(vq, e);
+}
+
+static void
+freeze_entry(struct vq *vq, struct qent *e, bool on)
+{
+	struct spool_qfile *q;
+	struct sb log = SB_INIT(256);
+	struct err err = ERR_INIT;
+
+	if (spool_qfile_load(&q, vq->queue_dir, e->id, &err) == -1) {
+		log_err(NULL, "queue", &err);
+		return;
+	}
+	spool_qlog_frozen(&log, on, now_s());
+	if (spool_qfile_append(vq->queue_dir, q, sb_sv(&log), true, &err) == 0) {
+		e->frozen = on;
+		e->frozen_at = now_s();
+		if (!on)
+			e->next_try = now_s();
+		vlog(vq, "%s %s", e->id, on ? "frozen by an administrator" : "unfrozen by an administrator");
+	} else {
+		log_err(NULL, "queue", &err);
+	}
+	sb_free(&log);
+	spool_qfile_free(&q);
+}
+
+/* Mark recipients as delivered: <addrs> of <m>, or all. */
+static bool
+mark(struct vq *vq, struct qent *e, const struct ipc_msg *m)
+{
+	struct spool_qrcpt st = { .state = SPOOL_ST_REMOVED };
+	struct spool_qfile *q;
+	struct sb log = SB_INIT(SPOOL_ENVELOPE_MAX);
+	struct ipc_field f;
+	bool all = ipc_get_bytes(m, SPOOL_T_ADDR).p == NULL, any = false;
+
+	if (e->active || spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == -1)
+		return (false);
+	st.last_try = now_s();
+	for (uint32_t i = 0; i < q->env.nrcpts; i++) {
+		bool yes = all;
+		size_t pos = 0;
+
+		while (!yes && ipc_next(m, &pos, &f))
+			yes = f.tag == SPOOL_T_ADDR && f.kind == IPC_BYTES && sv_caseeq(f.bytes, q->env.rcpts[i].addr);
+		if (!yes)
+			continue;
+		spool_qlog_rcpt(&log, i, &st);
+		any = true;
+		vlog(vq, "%s " SV_FMT " marked delivered by an administrator", e->id, SV_ARG(q->env.rcpts[i].addr));
+	}
+	if (any && spool_qfile_append(vq->queue_dir, q, sb_sv(&log), true, NULL) == -1)
+		any = false;
+	sb_free(&log);
+	spool_qfile_free(&q);
+	if (any) {
+		e->force = true;	/* ends it if nothing is left */
+		queue_wake(vq);
+	}
+	return (any);
+}
+
+static bool
+change(struct vq *vq, const struct ipc_msg *m, struct sv id)
+{
+	struct qent *e = queue_find(vq, id);
+
+	if (e == NULL)
+		return (false);
+	switch (m->type) {
+	case SPOOL_IPC_REMOVE:
+		remove_entry(vq, e);
+		return (true);
+	case SPOOL_IPC_FREEZE:
+	case SPOOL_IPC_THAW:
+		freeze_entry(vq, e, m->type == SPOOL_IPC_FREEZE);
+		return (true);
+	case SPOOL_IPC_GIVEUP:
+		e->giveup = e->force = true;
+		return (true);
+	case SPOOL_IPC_FLUSH:
+		if (e->frozen && ipc_get_u64(m, SPOOL_T_FORCE, 0) < 2)
+			return (false);
+		e->force = true;
+		return (true);
+	case SPOOL_IPC_MARK:
+		return (mark(vq, e, m));
+	default:
+		return (false);
+	}
+}
+
+static void
+do_change(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
+{
+	struct ipc_field f;
+	size_t pos = 0;
+	unsigned n = 0;
+
+	while (ipc_next(m, &pos, &f))
+		if (f.tag == SPOOL_T_ID && f.kind == IPC_BYTES)
+			n += change(vq, m, f.bytes);
+	queue_wake(vq);
+	ipc_put_u64(reply, SPOOL_T_COUNT, n);
+}
+
+/* A queue run: all that waits, or what is for one domain. */
+static void
+do_flush(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
+{
+	struct sv domain = ipc_get_bytes(m, SPOOL_T_DOMAIN), key;
+	uint64_t force = ipc_get_u64(m, SPOOL_T_FORCE, 0);
+	struct spool_qfile *q;
+	size_t pos = 0;
+	unsigned n = 0;
+	void *v;
+
+	if (ipc_get_bytes(m, SPOOL_T_ID).p != NULL) {
+		do_change(vq, m, reply);
+		return;
+	}
+	while (hash_next(vq->qents, &pos, &key, &v)) {
+		struct qent *e = v;
+
+		if (e->frozen && force < 2)
+			continue;
+		if (domain.len > 0) {
+			bool yes = spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, domain);
+
+			spool_qfile_free(&q);
+			if (!yes)
+				continue;
+		}
+		n++;
+		if (force > 0)
+			e->force = true;
+		else if (e->next_try > now_s())
+			continue;
+	}
+	queue_wake(vq);
+	ipc_put_u64(reply, SPOOL_T_COUNT, n);
+}
+
+/* ---- INJECT, SHOW ---- */
+
+static int
+do_inject(struct vq *vq, const struct ipc_msg *m, int fd, struct sb *reply, struct err *err)
+{
+	struct spool_qfile *q = spool_qfile_new();
+	struct spool_content c = { .fd = fd, .off = (int64_t)ipc_get_u64(m, SPOOL_T_OFFSET, 0),
+	    .len = (int64_t)ipc_get_u64(m, SPOOL_T_LENGTH, 0) };
+	int rc = -1;
+
+	if (fd == -1)
+		err_set(err, ERR_PERM, "5.5.4", "no content");
+	else if (spool_reserve_left(vq->queue_dir, (int)vq->box->spool_reserve_percent, vq->box->spool_reserve_min) < c.len)
+		err_set(err, ERR_TEMP, "4.3.1", "not enough free disk space");
+	else if (spool_envelope_decode_copy(&q->env, ipc_get_bytes(m, SPOOL_T_ENVELOPE), q->arena, err) == 0) {
+		q->rcpts = arena_zalloc(q->arena, (q->env.nrcpts + 1) * sizeof(*q->rcpts));
+		rc = queue_find(vq, sv_cstr(q->env.id)) != NULL ? 0 : queue_inject(vq, q, &c, true, err);
+		if (rc == 0) {
+			log_injected(vq, &q->env);
+			ipc_put_str(reply, SPOOL_T_ID, q->env.id);
+		}
+	}
+	spool_qfile_free(&q);
+	return (rc);
+}
+
+static int
+do_show(struct vq *vq, const struct ipc_msg *m, struct sb *reply, struct err *err)
+{
+	struct qent *e = queue_find(vq, ipc_get_bytes(m, SPOOL_T_ID));
+	struct sb env = SB_INIT(IPC_FRAME_MAX - 4096);
+	struct spool_qfile *q;
+	char path[4096];
+	int fd = -1;
+
+	if (e == NULL) {
+		err_set(err, ERR_PERM, "5.5.4", "no such message on the queue");
+		return (-1);
+	}
+	if (spool_qfile_load(&q, vq->queue_dir, e->id, err) == -1)
+		return (-1);
+	(void)snprintf(path, sizeof(path), "%s/%s", vq->queue_dir, e->id);
+	if (spool_envelope_encode(&q->env, &env, err) == 0 && (fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		err_sys(err, "open %s", path);
+	ipc_put_bytes(reply, SPOOL_T_ENVELOPE, sb_sv(&env));
+	ipc_put_u64(reply, SPOOL_T_OFFSET, q->content_off);
+	ipc_put_u64(reply, SPOOL_T_LENGTH, q->content_len);
+	sb_free(&env);
+	spool_qfile_free(&q);
+	return (fd);
+}
+
+static void
+do_stats(const struct vq *vq, struct sb *reply)
+{
+	const struct { const char *name; uint64_t v; } t[] = {
+		{ "queued", hash_count(vq->qents) }, { "active", vq->active + vq->active_queue }, { "read", vq->n_read },
+		{ "local", vq->n_local }, { "sent", vq->n_sent }, { "failed", vq->n_failed }, { "deferred", vq->n_deferred },
+		{ "reports", vq->n_bounced }, { "connections", vq->connections }, { "fibers", fiber_count() },
+	};
+	char line[64];
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		(void)snprintf(line, sizeof(line), "%s %llu", t[i].name, (unsigned long long)t[i].v);
+		ipc_put_str(reply, SPOOL_T_ENTRY, line);
+	}
+}
+
+/* ---- dispatch ---- */
+
+static void
+segment_notice(struct vq *vq, const struct ipc_msg *m)
+{
+	struct sv name = ipc_get_bytes(m, SPOOL_T_SEGMENT);
+	uint64_t to = ipc_get_u64(m, SPOOL_T_TO, 0);
+	char text[SPOOL_SEGMENT_NAME_MAX];
+
+	if (name.len == 0 || name.len >= sizeof(text))
+		return;
+	memcpy(text, name.p, name.len);
+	text[name.len] = '\0';
+	if (m->type == SPOOL_IPC_SEALED)
+		segs_sealed(vq, text, to);
+	else
+		segs_range(vq, text, to);
+}
+
+void
+control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int fd)
+{
+	struct sb reply = SB_INIT(IPC_FRAME_MAX);
+	struct err err = ERR_INIT;
+	int rc = 0, out = -1;
+
+	ipc_begin(&reply, (uint16_t)(m->type + 1));
+	switch (m->type) {
+	case SPOOL_IPC_HELLO:
+		break;
+	case SPOOL_IPC_RANGE:
+	case SPOOL_IPC_SEALED:
+		segment_notice(vq, m);
+		break;
+	case SPOOL_IPC_INJECT:
+		rc = do_inject(vq, m, fd, &reply, &err);
+		break;
+	case SPOOL_IPC_LIST:
+		do_list(vq, m, &reply);
+		break;
+	case SPOOL_IPC_FLUSH:
+		do_flush(vq, m, &reply);
+		break;
+	case SPOOL_IPC_REMOVE:
+	case SPOOL_IPC_FREEZE:
+	case SPOOL_IPC_THAW:
+	case SPOOL_IPC_GIVEUP:
+	case SPOOL_IPC_MARK:
+		do_change(vq, m, &reply);
+		break;
+	case SPOOL_IPC_SHOW:
+		rc = out = do_show(vq, m, &reply, &err);
+		break;
+	case SPOOL_IPC_COUNT:
+		ipc_put_u64(&reply, SPOOL_T_COUNT, hash_count(vq->qents));
+		break;
+	case SPOOL_IPC_STATS:
+		do_stats(vq, &reply);
+		break;
+	default:
+		rc = err_set(&err, ERR_PERM, "5.5.1", "vqueued does not know that request");
+		break;
+	}
+	if (rc == -1) {
+		ipc_begin(&reply, (uint16_t)(m->type + 1));
+		ipc_put_err(&reply, &err);
+	}
+	if (m->serial != 0)
+		(void)ipc_reply(p, m->serial, &reply, out);
+	sb_free(&reply);
+	if (out != -1)
+		(void)close(out);
+	if (fd != -1)
+		(void)close(fd);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mainlog lines as Exim writes them (chapter 53 of its manual): =>, ->, **, ==, <= and
+ * Completed, so that Exim's log tools read them.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "os/time.h"
+#include "vqueued_int.h"
+
+#define LINE_MAX_LOG	8192
+
+void
+vlog(struct vq *vq, const char *fmt, ...)
+{
+	char line[LINE_MAX_LOG];
+	va_list ap;
+
+	(void)vq;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	eximlog_write(EXIMLOG_MAIN, "%s", line);
+}
+
+static const struct route_addr *
+top_of(const struct route_addr *a)
+{
+	while (a->parent != NULL)
+		a = a->parent;
+	return (a);
+}
+
+/* "3s" as Exim writes times of log lines; with millisec "3.021s". */
+static void
+add_time(struct sb *out, const struct vq *vq, const char *name, int64_t ms)
+{
+	int64_t s = ms / 1000;
+
+	sb_addf(out, " %s=", name);
+	if (ms < 0)
+		ms = s = 0;
+	if (EXIM_LOGSEL_ON(vq->conf->log_selector, millisec) && s < 60)
+		sb_addf(out, "%lld.%03llds", (long long)s, (long long)(ms % 1000));
+	else if (s < 60)
+		sb_addf(out, "%llds", (long long)s);
+	else if (s < 3600)
+		sb_addf(out, "%lldm%llds", (long long)(s / 60), (long long)(s % 60));
+	else
+		sb_addf(out, "%lldh%lldm%llds", (long long)(s / 3600), (long long)(s / 60 % 60), (long long)(s % 60));
+}
+
+/* The address of a line: the local part for the store, else all; then the original where it differs. */
+static void
+add_address(struct sb *out, const struct dlv *d)
+{
+	const struct route_delivery *rd = d->rd;
+	const struct route_addr *top = top_of(rd->addr);
+	bool local = rd->transport != NULL && rd->transport->local;
+	bool parents = EXIM_LOGSEL_ON(d->m->vq->conf->log_selector, all_parents);
+
+	if (rd->kind == ROUTE_DISCARD) {
+		sb_adds(out, ":blackhole:");
+	} else if (local) {
+		sb_add(out, rd->prefix);
+		sb_add(out, rd->local_part);
+		sb_add(out, rd->suffix);
+	} else {
+		sb_add(out, rd->addr->address);
+	}
+	if (parents)
+		for (const struct route_addr *a = rd->addr->parent; a != NULL && a != top; a = a->parent)
+			sb_addf(out, " (" SV_FMT ")", SV_ARG(a->address));
+	if (local || rd->kind == ROUTE_DISCARD || parents || rd->addr != top)
+		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
+}
+
+static void
+add_where(struct sb *out, const struct dlv *d)
+{
+	const struct vq *vq = d->m->vq;
+	uint64_t sel = vq->conf->log_selector;
+
+	if (EXIM_LOGSEL_ON(sel, sender_on_delivery))
+		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(d->m->env.sender));
+	if (EXIM_LOGSEL_ON(sel, return_path_on_delivery))
+		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(d->rd->errors_to_set ? d->rd->errors_to : d->m->env.sender));
+	if (d->rd->router != NULL)
+		sb_addf(out, " R=%s", d->rd->router->d.name);
+	if (d->rd->transport != NULL)
+		sb_addf(out, " T=%s", d->rd->transport->d.name);
+}
+
+void
+log_delivered(const struct dlv *d, const char *tail)
+{
+	const struct vq *vq = d->m->vq;
+	uint64_t sel = vq->conf->log_selector;
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+
+	sb_addf(&out, "%s %s ", d->m->env.id, d->also ? "->" : "=>");
+	add_address(&out, d);
+	add_where(&out, d);
+	if (EXIM_LOGSEL_ON(sel, delivery_size))
+		sb_addf(&out, " S=%llu", (unsigned long long)(d->len + d->prefix.len));
+	if (tail != NULL)
+		sb_adds(&out, tail);
+	if (EXIM_LOGSEL_ON(sel, queue_time))
+		add_time(&out, vq, "QT", os_wall_us() / 1000 - d->m->env.received_ms);
+	if (EXIM_LOGSEL_ON(sel, deliver_time))
+		add_time(&out, vq, "DT", (os_mono_us() - d->m->started_us) / 1000);
+	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	sb_free(&out);
+}
+
+void
+log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, const char *tail)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+
+	sb_addf(&out, "%s %s ", d->m->env.id, mark);
+	add_address(&out, d);
+	add_where(&out, d);
+	if (mark[0] == '=')
+		sb_adds(&out, " defer (0)");
+	if (tail != NULL)
+		sb_adds(&out, tail);
+	sb_addf(&out, ": %s", err->text);
+	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	sb_free(&out);
+}
+
+void
+log_address(const struct msg *m, const char *mark, struct sv address, uint32_t rcpt, const char *router,
+    const struct err *err, const char *how)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+	struct sv top = m->env.rcpts[rcpt].addr;
+
+	sb_addf(&out, "%s %s " SV_FMT, m->env.id, mark, SV_ARG(address));
+	if (!sv_eq(top, address))
+		sb_addf(&out, " <" SV_FMT ">", SV_ARG(top));
+	if (router != NULL)
+		sb_addf(&out, " R=%s", router);
+	if (how != NULL)
+		sb_addf(&out, " %s (-1)", how);
+	sb_addf(&out, ": %s", err->text);
+	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	sb_free(&out);
+}
+
+void
+log_completed(const struct msg *m)
+{
+	struct sb out = SB_INIT(256);
+
+	sb_addf(&out, "%s Completed", m->env.id);
+	if (EXIM_LOGSEL_ON(m->vq->conf->log_selector, queue_time_overall))
+		add_time(&out, m->vq, "QT", os_wall_us() / 1000 - m->env.received_ms);
+	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	sb_free(&out);
+}
+
+void
+log_injected(const struct vq *vq, const struct spool_envelope *e)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+
+	sb_addf(&out, "%s <= ", e->id);
+	if (e->sender.len == 0)
+		sb_adds(&out, "<>");
+	else
+		sb_add(&out, e->sender);
+	if (e->parent.len > 0)
+		sb_addf(&out, " R=" SV_FMT, SV_ARG(e->parent));
+	if (e->ident.len > 0)
+		sb_addf(&out, " U=" SV_FMT, SV_ARG(e->ident));
+	sb_addf(&out, " P=" SV_FMT " S=%llu", SV_ARG(e->protocol), (unsigned long long)e->size);
+	if (e->message_id.len > 0 && EXIM_LOGSEL_ON(vq->conf->log_selector, msg_id))
+		sb_addf(&out, " id=" SV_FMT, SV_ARG(e->message_id));
+	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	sb_free(&out);
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The deferred queue: what lies in queue/, when each message is due, and how messages
+ * come in and go.  In memory a waiting message is a small record (struct qent).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "vqueued_int.h"
+
+#define TICK_MS		1000
+#define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
+
+/* ---- reports about messages, found at the start ---- */
+
+struct reported {
+	VEC(struct spool_qchild) v;	/* rcpt, child (0: the recipient as a whole) */
+};
+
+static void
+note_report(struct vq *vq, const struct spool_envelope *env)
+{
+	struct reported *r;
+	struct sv list = env->parent_rcpts, word, number;
+	uint64_t rcpt, child;
+
+	if ((env->flags & SPOOL_BOUNCE) == 0 || env->parent.len == 0 || env->parent_rcpts.len == 0)
+		return;
+	r = hash_get(vq->reports, env->parent);
+	if (r == NULL) {
+		r = xcalloc(1, sizeof(*r));
+		(void)hash_set(vq->reports, env->parent, r);
+	}
+	while (sv_word(&list, &word)) {
+		child = 0;
+		if (!sv_next(&word, '/', &number) || !num_parse_u64(number, SPOOL_RCPT_MAX, &rcpt) ||
+		    (word.len > 0 && !num_parse_u64(word, UINT64_MAX, &child)))
+			continue;
+		vec_push(&r->v, ((struct spool_qchild){ .child = child, .rcpt = (uint32_t)rcpt }));
+	}
+}
+
+void
+queue_apply_reports(struct msg *m)
+{
+	struct reported *r = hash_get(m->vq->reports, sv_cstr(m->env.id));
+
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->v.len; i++) {
+		const struct spool_qchild *c = &r->v.p[i];
+
+		if (c->child != 0) {
+			(void)childset_add(&m->settled, c->child);
+		} else if (c->rcpt < m->env.nrcpts && m->rcpts[c->rcpt].state == SPOOL_ST_OPEN) {
+			m->rcpts[c->rcpt].state = SPOOL_ST_BOUNCED;
+			m->open--;
+		}
+	}
+}
+
+/* ---- entries ---- */
+
+struct qent *
+queue_find(struct vq *vq, struct sv id)
+{
+	return (hash_get(vq->qents, id));
+}
+
+static int64_t
+file_next_try(const struct spool_qfile *q)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < q->env.nrcpts; i++)
+		if ((q->rcpts[i].state == SPOOL_ST_OPEN || q->rcpts[i].state == SPOOL_ST_RETRY) && q->rcpts[i].next_try < next)
+			next = q->rcpts[i].next_try;
+	return (next == INT64_MAX ? 0 : next);
+}
+
+struct qent *
+queue_add(struct vq *vq, const struct spool_qfile *q)
+{
+	struct qent *e = queue_find(vq, sv_cstr(q->env.id));
+
+	if (e == NULL) {
+		e = xcalloc(1, sizeof(*e));
+		memcpy(e->id, q->env.id, sizeof(e->id));
+		(void)hash_set(vq->qents, sv_cstr(e->id), e);
+	}
+	e->frozen = q->frozen;
+	e->frozen_at = q->frozen_at;
+	e->bounce = q->env.sender.len == 0;
+	e->received = q->env.received_ms / 1000;
+	e->next_try = file_next_try(q);
+	e->origin = q->origin;
+	e->size = q->content_len;
+	return (e);
+}
+
+void
+queue_wake(struct vq *vq)
+{
+	fiber_waiters_wake_all(&vq->queue_wait);
+}
+
+static void
+load_one(void *arg, const char *id)
+{
+	struct vq *vq = arg;
+	struct spool_qfile *q;
+	struct err err = ERR_INIT;
+
+	if (spool_qfile_load(&q, vq->queue_dir, id, &err) == -1) {
+		log_err(NULL, "queue", &err);
+		return;
+	}
+	note_report(vq, &q->env);
+	queue_add(vq, q)->local = true;
+	spool_qfile_free(&q);
+}
+
+int
+queue_load(struct vq *vq, struct err *err)
+{
+	/* Temporary files of intake are those of dead workers only: their pids are looked at. */
+	(void)spool_qfile_scan(vq->intake, true, load_one, vq, NULL);
+	return (spool_qfile_scan(vq->queue_dir, true, load_one, vq, err));
+}
+
+/* ---- what is gone ---- */
+
+static void
+forget_add(struct vq *vq, const struct forget *f)
+{
+	vec_push(&vq->forgets, *f);
+	fiber_waiters_wake_all(&vq->forget_wait);
+}
+
+void
+queue_remove(struct vq *vq, struct qent *e)
+{
+	struct forget f = { .origin = e->origin };
+	struct err err = ERR_INIT;
+
+	if (spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1)
+		log_err(NULL, "queue", &err);
+	memcpy(f.id, e->id, sizeof(f.id));
+	(void)hash_del(vq->qents, sv_cstr(e->id));
+	if (e->local)
+		forget_add(vq, &f);
+	free(e);
+}
+
+void
+forget_segment(struct vq *vq, struct seg *s)
+{
+	struct forget f = { .origin = s->id, .nkeep = s->copied.len };
+
+	f.keep = xcalloc(s->copied.len + 1, sizeof(*f.keep));
+	for (size_t i = 0; i < s->copied.len; i++)
+		f.keep[i] = sv_cstr(s->copied.p[i]);	/* the strings are taken over */
+	vec_clear(&s->copied);
+	forget_add(vq, &f);
+}
+
+static void
+forget_free(struct forget *f)
+{
+	for (size_t i = 0; i < f->nkeep; i++)
+		free((void *)(uintptr_t)f->keep[i].p);
+	free(f->keep);
+}
+
+static int
+forget_one(struct vq *vq, const struct forget *f, struct err *err)
+{
+	if (f->id[0] != '\0')
+		return (store_forget_message(vq->local, f->origin, sv_cstr(f->id), err));
+	return (store_forget(vq->local, f->origin, f->keep, f->nkeep, err));
+}
+
+void
+queue_forgetter(void *arg)
+{
+	struct vq *vq = arg;
+	struct err err = ERR_INIT;
+
+	for (;;) {
+		size_t n;
+
+		if (vq->forgets.len == 0 && fiber_waiters_wait(&vq->forget_wait, FIBER_FOREVER) == FIBER_CANCELLED)
+			return;
+		/* Those that are there now; their files' removal is on disk after this. */
+		n = vq->forgets.len;
+		if (n == 0 || spool_dir_sync(vq->queue_dir, &err) == -1 || !vq->local_greeted) {
+			if (fiber_sleep(n == 0 ? 0 : 500) == FIBER_CANCELLED)
+				return;
+			continue;
+		}
+		while (n > 0 && forget_one(vq, &vq->forgets.p[0], &err) == 0) {
+			forget_free(&vq->forgets.p[0]);
+			vec_remove(&vq->forgets, 0);
+			n--;
+		}
+		/* vlocald is away; nothing is lost if we end first: the next process names the origins that still count. */
+		if (n > 0 && fiber_sleep(500) == FIBER_CANCELLED)
+			return;
+	}
+}
+
+/* ---- attempts ---- */
+
+static struct msg *
+msg_of_file(struct vq *vq, struct qent *e, struct spool_qfile *q)
+{
+	struct msg *m = msg_new(vq);
+
+	m->q = q;
+	m->qe = e;
+	m->env = q->env;
+	m->origin = q->origin;
+	m->off = q->content_off;
+	m->len = q->content_len;
+	m->path = sv_cstr(arena_fmt(m->arena, "%s/%s", BOX_QUEUE, q->env.id));
+	m->rcpts = arena_zalloc(m->arena, (q->env.nrcpts + 1) * sizeof(*m->rcpts));
+	m->force = e->force;
+	m->giveup = e->giveup;
+	m->freeze = q->frozen && !e->force;
+	for (size_t i = 0; i < q->env.nrcpts; i++) {
+		struct rcpt *r = &m->rcpts[i];
+
+		r->state = q->rcpts[i].state == SPOOL_ST_RETRY || q->rcpts[i].state == SPOOL_ST_INTENT ? SPOOL_ST_OPEN :
+		    q->rcpts[i].state;
+		m->open += r->state == SPOOL_ST_OPEN;
+		m->retrying |= q->rcpts[i].first_failed != 0;
+		r->first_failed = q->rcpts[i].first_failed;
+		r->last_try = q->rcpts[i].last_try;
+		r->next_try = q->rcpts[i].next_try;
+		r->text = q->rcpts[i].text;
+	}
+	for (size_t i = 0; i < q->children.len; i++) {
+		const struct spool_qchild *c = &q->children.p[i];
+
+		if (c->state == SPOOL_ST_INTENT)
+			m->intent = true;
+		else if (c->state != SPOOL_ST_OPEN)
+			(void)childset_add(&m->settled, c->child);
+	}
+	queue_apply_reports(m);
+	return (m);
+}
+
+/* Load <e> and give it to the routers. */
+static void
+start(struct vq *vq, struct qent *e)
+{
+	struct spool_qfile *q;
+	struct err err = ERR_INIT;
+	struct msg *m;
+
+	if (spool_qfile_load(&q, vq->queue_dir, e->id, &err) == -1) {
+		log_err(NULL, "queue", &err);
+		e->next_try = now_s() + 3600;
+		e->force = false;
+		return;
+	}
+	m = msg_of_file(vq, e, q);
+	if (m->intent)
+		log_warn(NULL, "qid=%s an earlier process was sending this message when it ended: a host may get it twice", e->id);
+	m->intent = false;
+	e->active = true;
+	e->force = e->giveup = false;
+	vq->active_queue++;
+	if (m->force && e->frozen) {
+		struct sb log = SB_INIT(256);
+
+		/* Thawed: by hand, or to see whether it goes now. */
+		e->frozen = false;
+		spool_qlog_frozen(&log, false, 0);
+		(void)spool_qfile_append(vq->queue_dir, q, sb_sv(&log), false, NULL);
+		sb_free(&log);
+	}
+	if (m->open == 0) {
+		msg_hold(m);
+		msg_release(m);
+		return;
+	}
+	msg_start(m);
+}
+
+static bool
+frozen_due(struct vq *vq, struct qent *e, int64_t now)
+{
+	int64_t thaw = exim_main_int(vq->conf, EXIM_MAIN_auto_thaw);
+	int64_t drop = exim_main_int(vq->conf, EXIM_MAIN_timeout_frozen_after);
+	int64_t ignore = exim_main_int(vq->conf, EXIM_MAIN_ignore_bounce_errors_after);
+
+	if (thaw > 0 && now >= e->frozen_at + thaw && !e->bounce) {
+		vlog(vq, "%s Unfrozen by auto-thaw", e->id);
+		return (e->force = true);
+	}
+	if (e->bounce && now >= e->received + ignore) {
+		vlog(vq, "%s Unfrozen by errmsg timer", e->id);
+		return (e->force = true);
+	}
+	if (drop > 0 && now >= e->frozen_at + drop) {
+		vlog(vq, "%s cancelled by timeout_frozen_after", e->id);
+		e->giveup = true;
+		return (e->force = true);
+	}
+	return (false);
+}
+
+static bool
+due(struct vq *vq, struct qent *e, int64_t now)
+{
+	if (e->active)
+		return (false);
+	if (e->force)
+		return (true);
+	return (e->frozen ? frozen_due(vq, e, now) : now >= e->next_try);
+}
+
+void
+queue_run(void *arg)
+{
+	struct vq *vq = arg;
+
+	for (;;) {
+		int64_t now = now_s();
+		struct sv key;
+		size_t pos = 0;
+		void *v;
+
+		vq->queue_starved = false;
+		while (vq->loaded && hash_next(vq->qents, &pos, &key, &v)) {
+			struct qent *e = v;
+
+			if (!due(vq, e, now))
+				continue;
+			if (vq->active_queue >= ACTIVE_QUEUE_MAX) {
+				vq->queue_starved = true;
+				break;
+			}
+			start(vq, e);
+		}
+		if (fiber_waiters_wait(&vq->queue_wait, FIBER_NOW_PLUS(TICK_MS)) == FIBER_CANCELLED)
+			return;
+	}
+}
+
+/* ---- deferring ---- */
+
+int64_t
+queue_next_try(const struct msg *m)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < m->env.nrcpts; i++)
+		if (m->rcpts[i].state == SPOOL_ST_OPEN && m->rcpts[i].next_try < next)
+			next = m->rcpts[i].next_try;
+	return (next);
+}
+
+static void
+rcpt_to_file(const struct msg *m, size_t i, struct spool_qrcpt *out)
+{
+	const struct rcpt *r = &m->rcpts[i];
+
+	*out = (struct spool_qrcpt){ .state = r->state == SPOOL_ST_OPEN ? SPOOL_ST_RETRY : r->state,
+	    .first_failed = r->first_failed, .last_try = r->last_try, .next_try = r->next_try, .text = r->text };
+	if ((m->env.flags & SPOOL_QUEUE_ONLY) != 0 && r->state == SPOOL_ST_OPEN && r->next_try == 0)
+		out->next_try = now_s() + QUEUE_ONLY_WAIT;
+}
+
+/* Copy a message of a segment out. */
+static int
+copy_out(struct msg *m, struct err *err)
+{
+	struct spool_qfile *q = spool_qfile_new();
+	struct spool_content c = { .fd = msg_fd(m, err), .off = (int64_t)m->off, .len = (int64_t)m->len };
+	struct seg *s = m->seg;
+
+	q->env = m->env;
+	q->env.flags &= ~(uint32_t)(SPOOL_FREEZE | SPOOL_QUEUE_ONLY);
+	q->origin = m->origin;
+	q->rcpts = arena_zalloc(q->arena, (m->env.nrcpts + 1) * sizeof(*q->rcpts));
+	for (size_t i = 0; i < m->env.nrcpts; i++)
+		rcpt_to_file(m, i, &q->rcpts[i]);
+	for (size_t i = 0; i < m->settled.v.len; i++)
+		vec_push(&q->children, ((struct spool_qchild){ m->settled.v.p[i], SPOOL_ALL, SPOOL_ST_LOCAL }));
+	q->frozen = m->freeze;
+	q->frozen_at = now_s();
+	if (spool_qfile_create(m->vq->queue_dir, q, &c, err) == -1) {
+		spool_qfile_free(&q);
+		return (-1);
+	}
+	vec_push(&s->copied, xstrdup(m->env.id));
+	queue_add(m->vq, q)->local = true;
+	/*
+	 * On disk before the queue file can be finished and removed: else the journal's copy would be found
+	 * again, without a queue file to beat it.
+	 */
+	queue_find(m->vq, sv_cstr(m->env.id))->active = true;
+	spool_done_add(s->done, m->record, SPOOL_ALL, 0, SPOOL_ST_COPIED);
+	while (spool_done_sync(s->done, err) == -1) {
+		log_err(NULL, "done-log", err);
+		err_clear(err);
+		if (fiber_sleep(1000) == FIBER_CANCELLED)
+			break;
+	}
+	queue_find(m->vq, sv_cstr(m->env.id))->active = false;
+	spool_qfile_free(&q);
+	return (0);
+}
+
+static int
+log_changes(struct msg *m, struct err *err)
+{
+	struct sb log = SB_INIT(SPOOL_ENVELOPE_MAX);
+	struct spool_qchild intent = { .child = 1, .rcpt = SPOOL_ALL, .state = SPOOL_ST_OPEN };
+	int rc;
+
+	for (uint32_t i = 0; i < m->env.nrcpts; i++) {
+		struct spool_qrcpt q;
+
+		if (m->rcpts[i].state != SPOOL_ST_OPEN || !m->rcpts[i].tried)
+			continue;
+		rcpt_to_file(m, i, &q);
+		spool_qlog_rcpt(&log, i, &q);
+	}
+	spool_qlog_child(&log, &intent);
+	if (m->freeze)
+		spool_qlog_frozen(&log, true, now_s());
+	rc = spool_qfile_append(m->vq->queue_dir, m->q, sb_sv(&log), false, err);
+	sb_free(&log);
+	return (rc);
+}
+
+int
+queue_defer(struct msg *m, struct err *err)
+{
+	int rc = m->qe == NULL ? copy_out(m, err) : log_changes(m, err);
+
+	if (rc == 0 && m->qe != NULL) {
+		m->qe->next_try = queue_next_try(m);
+		if (m->freeze) {
+			m->qe->frozen = true;
+			m->qe->frozen_at = now_s();
+		}
+	}
+	if (rc == 0 && m->freeze)
+		vlog(m->vq, "%s Frozen", m->env.id);
+	return (rc);
+}
+
+int
+queue_inject(struct vq *vq, struct spool_qfile *q, const struct spool_content *c, bool go, struct err *err)
+{
+	struct qent *e;
+
+	q->origin = vq->own_origin;
+	if (spool_qfile_create(vq->queue_dir, q, c, err) == -1)
+		return (-1);
+	e = queue_add(vq, q);
+	if (go)
+		queue_wake(vq);
+	else
+		e->active = true;	/* until the caller lets it go */
+	return (0);
+}

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Remote deliveries.  A destination is a transport and a list of hosts; it has a line of
+ * jobs (one transaction each) and workers, each a fiber with at most one connection, over
+ * which it sends job after job.  Connections to one destination are limited by the box's
+ * remote_concurrency, all together by CONNECTIONS_MAX.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtp/reply.h"
+#include "vqueued_int.h"
+
+#define CONNECTIONS_MAX	500
+#define IDLE_MS		1000		/* a connection without work is kept so long */
+#define JOBS_MAX	2000		/* waiting for one destination; more go to queue/ */
+#define DEFER_S		300
+
+struct job {
+	struct job	*next;
+	struct msg	*m;
+	struct dlv	**v;
+	size_t		 n;
+};
+
+struct dest {
+	struct vq	*vq;
+	char		*key;
+	const struct exim_transport *tr;
+	struct arena	*arena;
+	struct deliver_host *hosts;
+	size_t		 nhosts;
+	bool		 mx;
+	struct job	*head, **last;
+	size_t		 njobs;
+	unsigned	 workers, idle;
+	struct fiber_waiters wait;
+};
+
+/* ---- log texts ---- */
+
+static const char *
+tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c, bool verified,
+    const char *confirmation)
+{
+	uint64_t sel = vq->conf->log_selector;
+	struct sb out = SB_INIT(2048);
+	char ip[NET_ADDR_TEXT_MAX];
+	const char *r;
+
+	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
+	if (EXIM_LOGSEL_ON(sel, outgoing_port))
+		sb_addf(&out, ":%u", h->addr.port);
+	if (c != NULL && deliver_cipher(c)[0] != '\0') {
+		if (EXIM_LOGSEL_ON(sel, tls_cipher))
+			sb_addf(&out, " X=%s", deliver_cipher(c));
+		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
+			sb_addf(&out, " CV=%s", verified ? "yes" : "no");
+	}
+	if (c != NULL && deliver_auth_name(c) != NULL)
+		sb_addf(&out, " A=%s", deliver_auth_name(c));
+	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
+		sb_adds(&out, " C=\"");
+		for (const char *p = confirmation; *p != '\0'; p++) {
+			if (*p == '"' || *p == '\\')
+				sb_addc(&out, '\\');
+			sb_addc(&out, *p);
+		}
+		sb_addc(&out, '"');
+	}
+	r = arena_str(a, sb_cstr(&out));
+	sb_free(&out);
+	return (r);
+}
+
+/* ---- one worker ---- */
+
+struct worker {
+	struct dest	*d;
+	struct deliver_conn *conn;
+	struct smtp_opts so;
+	struct vq_env	 env;
+	/* of the job at hand */
+	const struct dlv *first;
+	struct deliver_error last;	/* of the last host that failed */
+	const char	*last_tail;
+	int64_t		 next_try;	/* earliest of the hosts that failed or were not due; INT64_MAX: none */
+	bool		 expired;	/* all hosts that failed are past their last cutoff */
+};
+
+static void
+disconnect(struct worker *w)
+{
+	if (w->conn != NULL) {
+		deliver_close(&w->conn);
+		smtp_opts_close(&w->so);
+	}
+}
+
+static struct sv
+host_key(struct worker *w, const struct deliver_host *h)
+{
+	char ip[NET_ADDR_TEXT_MAX];
+
+	return (sv_cstr(arena_fmt(w->env.arena, "%s|%s|%u", h->name, net_addr_text(&h->addr, ip), h->addr.port)));
+}
+
+static void
+host_failed(struct worker *w, const struct job *j, const struct deliver_host *h, const struct deliver_error *e)
+{
+	struct dest *d = w->d;
+	struct retry_failure f = { .key = sv_cstr(h->name), .domain = w->first->rd->domain,
+	    .local_part = w->first->rd->local_part, .sender = j->m->env.sender, .what = e->what, .code = e->code, .host = true,
+	    .kind = d->mx ? 'M' : 'A' };
+	int64_t next = retry_host_failed(d->vq, &w->env.env, host_key(w, h), &f);
+
+	if (next != 0) {
+		w->expired = false;
+		if (next < w->next_try)
+			w->next_try = next;
+	}
+	vlog(d->vq, "%s%s: %s", j->m->env.id, tail_of(d->vq, w->env.arena, h, NULL, false, NULL), e->err.text);
+	w->last = *e;
+	w->last_tail = tail_of(d->vq, w->env.arena, h, NULL, false, NULL);
+}
+
+/* Connect to <h>; 0, or -1 with the failure noted. */
+static int
+connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
+{
+	struct dest *d = w->d;
+	struct deliver_error e = DELIVER_ERROR_INIT;
+
+	if (smtp_opts_open(&w->so, d->vq, &w->env, d->tr, h, &e.err) == -1) {
+		w->last = e;
+		w->last_tail = NULL;
+		w->expired = false;
+		return (-1);
+	}
+	if (deliver_open(&w->conn, h, &w->so.o, &e) == -1) {
+		smtp_opts_close(&w->so);
+		host_failed(w, j, h, &e);
+		return (-1);
+	}
+	retry_host_ok(d->vq, host_key(w, h));
+	return (0);
+}
+
+static int
+intent(void *arg, struct err *err)
+{
+	return (record_intent(arg, err));
+}
+
+/* Tell those that are decided; returns how many are left open. */
+static size_t
+tell_results(struct worker *w, struct job *j, struct deliver_message *dm, bool temp_too)
+{
+	struct vq *vq = w->d->vq;
+	const struct deliver_host *h = deliver_conn_host(w->conn);
+	const char *tail = tail_of(vq, w->env.arena, h, w->conn, w->so.o.tls_verified, NULL);
+	const char *ok_tail = tail_of(vq, w->env.arena, h, w->conn, w->so.o.tls_verified, dm->confirmation);
+	size_t left = 0;
+	bool first = true;
+
+	for (size_t i = 0; i < j->n; i++) {
+		struct deliver_rcpt *r = &dm->rcpts[i];
+		struct dlv *d = j->v[i];
+
+		if (d == NULL)
+			continue;
+		/* A recipient that is refused for now waits; a whole message that is may be taken by the next host. */
+		if (r->status == DELIVER_OPEN ||
+		    (r->status == DELIVER_TEMP && !temp_too && r->error.what != EXIM_RE_RCPT_4XX)) {
+			left++;
+			continue;
+		}
+		j->v[i] = NULL;
+		if (r->status == DELIVER_OK) {
+			d->also = !first;
+			first = false;
+			delivery_ok(d, SPOOL_ST_SENT, ok_tail, r->dsn_passed);
+		} else if (r->status == DELIVER_PERM) {
+			const char *text = strstr(r->error.err.text, ">: ");
+
+			delivery_failed(d, &r->error.err, sv_cstr(h->name),
+			    r->error.code != 0 ? sv_cstr(text == NULL ? r->error.err.text : text + 3) : SV_LIT(""), tail);
+		} else {
+			struct retry_failure f = { .domain = d->rd->domain, .local_part = d->rd->local_part,
+			    .sender = d->m->env.sender, .what = r->error.what, .code = r->error.code };
+
+			delivery_deferred(d, &r->error.err,
+			    retry_next(vq, &w->env.env, &f, d->m->rcpts[d->rcpt].first_failed, now_s()), tail);
+		}
+	}
+	return (left);
+}
+
+static void
+build_rcpts(struct worker *w, const struct job *j, struct deliver_message *dm)
+{
+	dm->rcpts = arena_zalloc(w->env.arena, j->n * sizeof(*dm->rcpts));
+	dm->nrcpts = j->n;
+	dm->intent = intent;
+	dm->arg = j->m;
+	for (size_t i = 0; i < j->n; i++) {
+		struct deliver_rcpt *r = &dm->rcpts[i];
+		const struct dlv *d = j->v[i];
+		const struct spool_rcpt *sr = &j->m->env.rcpts[d->rcpt];
+
+		r->addr = d->rd->addr->address;
+		r->notify = sr->notify;
+		r->orcpt = sr->orcpt;
+		r->error = (struct deliver_error)DELIVER_ERROR_INIT;
+	}
+}
+
+/*
+ * Send over the connection that stands.  True: nothing is left to do for the job; false: what is left may be
+ * tried elsewhere.  <last_host>: a temporary refusal of the whole message is final for this attempt.
+ */
+static bool
+send_job(struct worker *w, struct job *j, struct deliver_message *dm, bool last_host)
+{
+	struct deliver_error e = DELIVER_ERROR_INIT;
+	struct deliver_host h = *deliver_conn_host(w->conn);
+	bool reused = deliver_messages(w->conn) > 0;
+	int rc = deliver_send(w->conn, dm, &e);
+	size_t left;
+
+	h.name = arena_str(w->env.arena, h.name);
+	/* The host may have taken the message: recipients that were sent it are not tried elsewhere blindly. */
+	left = tell_results(w, j, dm, last_host);
+	if (rc == -1) {
+		/* A connection that waited for work may have been closed meanwhile: no fault of the host. */
+		if (!reused || e.what != EXIM_RE_LOST_CONNECTION || left < j->n)
+			host_failed(w, j, &h, &e);
+		disconnect(w);
+		return (left == 0);
+	}
+	if (left > 0) {
+		/* MAIL, DATA or the content was refused for now: the next host may take it. */
+		for (size_t i = 0; i < j->n; i++)
+			if (j->v[i] != NULL) {
+				w->last = dm->rcpts[i].error;
+				w->last_tail = tail_of(w->d->vq, w->env.arena, &h, w->conn, w->so.o.tls_verified, NULL);
+				w->expired = false;
+				dm->rcpts[i].status = DELIVER_OPEN;
+			}
+	}
+	if (!deliver_usable(w->conn) ||
+	    (w->so.max_messages > 0 && deliver_messages(w->conn) >= (unsigned)w->so.max_messages))
+		disconnect(w);
+	return (left == 0);
+}
+
+/* Refused recipients are left out of further tries: the arrays are packed. */
+static void
+pack(struct job *j, struct deliver_message *dm)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n; i++) {
+		if (j->v[i] == NULL)
+			continue;
+		j->v[n] = j->v[i];
+		dm->rcpts[n] = dm->rcpts[i];
+		n++;
+	}
+	j->n = n;
+	dm->nrcpts = n;
+}
+
+static void
+try_hosts(struct worker *w, struct job *j, struct deliver_message *dm)
+{
+	struct dest *d = w->d;
+	int64_t max = d->tr->d.own[EXIM_SMTP_hosts_max_try].num, now = now_s(), tried = 0;
+
+	if (w->conn != NULL && send_job(w, j, dm, d->nhosts == 1))
+		return;
+	for (size_t i = 0; i < d->nhosts && (max <= 0 || tried < max); i++) {
+		struct host_hint hint;
+		bool last = i + 1 == d->nhosts || (max > 0 && tried + 1 == max);
+
+		pack(j, dm);
+		if (!j->m->force && retry_host_get(d->vq, host_key(w, &d->hosts[i]), &hint) && hint.next_try > now) {
+			if (hint.next_try < w->next_try)
+				w->next_try = hint.next_try;
+			w->expired = false;
+			if (w->last.err.cls == ERR_NONE)
+				err_set(&w->last.err, ERR_TEMP, "4.4.1", "retry time not reached for any host for '" SV_FMT "'",
+				    SV_ARG(w->first->rd->domain));
+			continue;
+		}
+		tried++;
+		disconnect(w);
+		if (connect_to(w, j, &d->hosts[i]) == 0 && send_job(w, j, dm, last))
+			return;
+	}
+}
+
+/* What no host decided is deferred, or fails when the rules say so. */
+static void
+give_up(struct worker *w, struct job *j)
+{
+	int64_t now = now_s();
+
+	if (w->last.err.cls == ERR_NONE)
+		err_set(&w->last.err, ERR_TEMP, "4.4.1", "no host could be tried");
+	for (size_t i = 0; i < j->n; i++) {
+		struct dlv *d = j->v[i];
+		int64_t next = w->expired && w->last.host ? 0 : w->next_try;
+
+		if (d == NULL)
+			continue;
+		if (next == INT64_MAX) {
+			struct retry_failure f = { .domain = d->rd->domain, .local_part = d->rd->local_part,
+			    .sender = d->m->env.sender, .what = w->last.what, .code = w->last.code };
+
+			next = retry_next(w->d->vq, &w->env.env, &f, d->m->rcpts[d->rcpt].first_failed, now);
+		}
+		delivery_deferred(d, &w->last.err, next, w->last_tail);
+	}
+}
+
+static void
+process(struct worker *w, struct job *j)
+{
+	struct deliver_message dm;
+	struct err err = ERR_INIT;
+
+	w->last = (struct deliver_error)DELIVER_ERROR_INIT;
+	w->last_tail = NULL;
+	w->next_try = INT64_MAX;
+	w->expired = true;
+	w->first = j->v[0];
+	/* The end of the last delivery must not end the message yet: its strings are used until here. */
+	msg_hold(j->m);
+	env_open(&w->env, w->d->vq, j->m);
+	env_delivery(&w->env, j->v[0]);
+	if (smtp_message(w->d->vq, &w->env, j->v[0], &dm, &err) == -1) {
+		for (size_t i = 0; i < j->n; i++) {
+			if (err.cls == ERR_PERM)
+				delivery_failed(j->v[i], &err, SV_NULL, SV_NULL, NULL);
+			else
+				delivery_deferred(j->v[i], &err, now_s() + DEFER_S, NULL);
+		}
+	} else {
+		build_rcpts(w, j, &dm);
+		try_hosts(w, j, &dm);
+		give_up(w, j);
+	}
+	env_close(&w->env);
+	msg_release(j->m);
+}
+
+static void
+dest_free(struct dest **dp)
+{
+	struct dest *d = *dp;
+
+	(void)hash_del(d->vq->dests, sv_cstr(d->key));
+	free(d->key);
+	arena_free(&d->arena);
+	free(d);
+	*dp = NULL;
+}
+
+static void
+worker_fiber(void *arg)
+{
+	struct dest *d = arg;
+	struct vq *vq = d->vq;
+	struct worker w = { .d = d };
+	bool timeout = false;
+
+	while (!timeout || d->head != NULL) {
+		struct job *j = d->head;
+
+		if (j == NULL) {
+			enum fiber_wait r;
+
+			if (w.conn == NULL)
+				break;
+			d->idle++;
+			r = fiber_waiters_wait(&d->wait, FIBER_NOW_PLUS(IDLE_MS));
+			d->idle--;
+			if (r == FIBER_CANCELLED)
+				break;
+			timeout = r == FIBER_TIMEOUT;
+			continue;
+		}
+		timeout = false;
+		/* While the process ends, what waits stays for the next. */
+		if (vq->draining)
+			break;
+		if ((d->head = j->next) == NULL)
+			d->last = &d->head;
+		d->njobs--;
+		vq->sending++;
+		process(&w, j);
+		vq->sending--;
+		free(j->v);
+		free(j);
+	}
+	disconnect(&w);
+	arena_free(&w.env.arena);
+	vq->connections--;
+	if (--d->workers == 0 && d->head == NULL)
+		dest_free(&d);
+}
+
+/* ---- jobs ---- */
+
+static int
+by_text(const void *a, const void *b)
+{
+	return (strcmp(*(char *const *)a, *(char *const *)b));
+}
+
+/* The same hosts in any order (equal preferences are shuffled) are one destination. */
+static void
+dest_key(struct sb *key, const struct exim_transport *tr, const struct deliver_host *hosts, size_t n, struct arena *a)
+{
+	char **v = arena_alloc(a, (n + 1) * sizeof(*v)), ip[NET_ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = arena_fmt(a, "|%s %s %u", hosts[i].name, net_addr_text(&hosts[i].addr, ip), hosts[i].addr.port);
+	qsort(v, n, sizeof(*v), by_text);
+	sb_adds(key, tr->d.name);
+	for (size_t i = 0; i < n; i++)
+		sb_adds(key, v[i]);
+}
+
+static struct dest *
+dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_host *hosts, size_t n, bool mx,
+    struct arena *a)
+{
+	struct sb key = SB_INIT(1024 * 1024);
+	struct dest *d;
+
+	dest_key(&key, tr, hosts, n, a);
+	d = hash_get(vq->dests, sb_sv(&key));
+	if (d == NULL) {
+		d = xcalloc(1, sizeof(*d));
+		d->vq = vq;
+		d->key = xstrdup(sb_cstr(&key));
+		d->tr = tr;
+		d->arena = arena_new(512);
+		d->hosts = arena_dup(d->arena, hosts, n * sizeof(*hosts));
+		for (size_t i = 0; i < n; i++)
+			d->hosts[i].name = arena_str(d->arena, hosts[i].name);
+		d->nhosts = n;
+		d->mx = mx;
+		d->last = &d->head;
+		(void)hash_set(vq->dests, sv_cstr(d->key), d);
+	}
+	sb_free(&key);
+	return (d);
+}
+
+/* No fiber could be started, and none works for the destination: later. */
+static void
+jobs_dropped(struct dest *d)
+{
+	struct err err = ERR_INIT;
+	struct job *j;
+
+	err_set(&err, ERR_TEMP, "4.3.2", "too many deliveries are under way");
+	while ((j = d->head) != NULL) {
+		if ((d->head = j->next) == NULL)
+			d->last = &d->head;
+		d->njobs--;
+		for (size_t i = 0; i < j->n; i++)
+			delivery_deferred(j->v[i], &err, now_s() + 60, NULL);
+		free(j->v);
+		free(j);
+	}
+}
+
+static void
+job_add(struct dest *d, struct job *j)
+{
+	struct vq *vq = d->vq;
+
+	j->next = NULL;
+	*d->last = j;
+	d->last = &j->next;
+	d->njobs++;
+	if (d->idle > 0) {
+		fiber_waiters_wake_one(&d->wait);
+		if (d->njobs <= d->idle)
+			return;
+	}
+	if (d->workers < (unsigned)vq->box->remote_concurrency && (vq->connections < CONNECTIONS_MAX || d->workers == 0) &&
+	    fiber_spawn("remote", worker_fiber, d) != NULL) {
+		d->workers++;
+		vq->connections++;
+	}
+	if (d->workers == 0)
+		jobs_dropped(d);
+}
+
+/* May go in one transaction. */
+static bool
+together(const struct dlv *a, const struct dlv *b)
+{
+	bool multi_domain = a->rd->transport->d.own[EXIM_SMTP_multi_domain].num != 0;
+
+	return (a->rd->transport == b->rd->transport && a->rd->router == b->rd->router &&
+	    a->rd->errors_to_set == b->rd->errors_to_set && sv_eq(a->rd->errors_to, b->rd->errors_to) &&
+	    (multi_domain || sv_caseeq(a->rd->domain, b->rd->domain)));
+}
+
+struct open_job {			/* a job that still takes recipients */
+	struct dest	*dest;
+	struct job	*job;
+	size_t		 max;
+};
+
+static void
+place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_t *noj, size_t maxoj)
+{
+	struct deliver_host *hosts;
+	struct err err = ERR_INIT;
+	struct dest *dest;
+	size_t n, i;
+	bool mx;
+
+	env_delivery(e, d);
+	if (smtp_hosts(vq, e, d, e->arena, &hosts, &n, &mx, &err) == -1) {
+		delivery_deferred(d, &err, now_s() + DEFER_S, NULL);
+		return;
+	}
+	dest = dest_get(vq, d->rd->transport, hosts, n, mx, e->arena);
+	if (dest->njobs >= JOBS_MAX) {
+		err_set(&err, ERR_TEMP, "4.4.5", "too many messages wait for this host already");
+		delivery_deferred(d, &err, now_s() + 60, NULL);
+		return;
+	}
+	for (i = 0; i < *noj; i++)
+		if (oj[i].dest == dest && oj[i].job->n < oj[i].max && together(oj[i].job->v[0], d))
+			break;
+	if (i == *noj) {
+		int64_t max = smtp_int(e, &d->rd->transport->d.own[EXIM_SMTP_max_rcpt], 100);
+
+		if (*noj == maxoj) {
+			/* The oldest is closed; what comes for it later gets a transaction of its own. */
+			job_add(oj[0].dest, oj[0].job);
+			memmove(oj, oj + 1, (maxoj - 1) * sizeof(*oj));
+			i = --*noj;
+		}
+		oj[i] = (struct open_job){ .dest = dest, .job = xcalloc(1, sizeof(struct job)),
+		    .max = max <= 0 || max > 1000 ? 1000 : (size_t)max };
+		oj[i].job->m = d->m;
+		(*noj)++;
+	}
+	/* Grows by doubling: at 1, 2, 4 ... */
+	if ((oj[i].job->n & (oj[i].job->n - 1)) == 0)
+		oj[i].job->v = xreallocarray(oj[i].job->v, oj[i].job->n == 0 ? 1 : oj[i].job->n * 2, sizeof(struct dlv *));
+	oj[i].job->v[oj[i].job->n++] = d;
+}
+
+void
+remote_add(struct vq *vq, struct msg *m, struct dlv *list)
+{
+	struct vq_env e = { .arena = NULL };
+	struct open_job oj[64];
+	size_t noj = 0;
+
+	env_open(&e, vq, m);
+	for (struct dlv *d = list, *next; d != NULL; d = next) {
+		next = d->next;
+		place(vq, &e, d, oj, &noj, sizeof(oj) / sizeof(oj[0]));
+	}
+	for (size_t i = 0; i < noj; i++)
+		job_add(oj[i].dest, oj[i].job);
+	env_close(&e);
+	arena_free(&e.arena);
+}
+
+int
+remote_init(struct vq *vq, struct err *err)
+{
+	(void)err;
+	vq->dests = hash_new();
+	return (0);
+}

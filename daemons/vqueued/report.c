@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reports to senders: bounces, delay warnings, successes that were asked for.  A report
+ * is a message of its own with a null sender, made in queue/ with the id of what it is
+ * about, so that a crash between making it and noting that makes no second one.
+ *
+ * Order: the report is durable; what it is about is noted durably; it is let go.
+ */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "deliver/dsn.h"
+#include "vqueued_int.h"
+
+#define REPORT_MAX	(64 * 1024 * 1024)
+#define FROZEN_RETRY_S	(365 * 86400)
+
+static struct sv
+caller_name(struct arena *a)
+{
+	struct passwd *pw = getpwuid(geteuid());
+
+	return (sv_cstr(pw == NULL ? arena_fmt(a, "%ld", (long)geteuid()) : arena_str(a, pw->pw_name)));
+}
+
+static void
+fill_dsn(struct dsn *n, struct msg *m, struct sv to)
+{
+	const struct exim_conf *c = m->vq->conf;
+	bool body = exim_main_bool(c, EXIM_MAIN_bounce_return_body);
+
+	*n = (struct dsn){ .hostname = m->vq->g.primary_hostname, .domain = m->vq->g.qualify_domain, .to = to,
+	    .envid = m->env.envid, .original_id = sv_from(m->env.id, SPOOL_ID_LEN), .arrival = m->env.received_ms / 1000,
+	    .now = now_s(), .full = body && m->env.ret != SPOOL_RET_HDRS,
+	    .limit = (uint64_t)exim_main_int(c, EXIM_MAIN_bounce_return_size_limit), .off = m->off, .len = m->len,
+	    .header_len = m->env.header_size, .utf8 = (m->env.flags & SPOOL_SMTPUTF8) != 0 };
+	if (n->domain.len == 0)
+		n->domain = n->hostname;
+	if (n->header_len > n->len)
+		n->header_len = n->len;
+}
+
+/* Make the report <n> about <m> durable; the entry is not started.  NULL: *<err>. */
+static struct qent *
+make(struct msg *m, struct dsn *n, struct sv about, struct err *err)
+{
+	struct vq *vq = m->vq;
+	struct spool_qfile *q = spool_qfile_new();
+	struct sb text = SB_INIT(REPORT_MAX);
+	struct iovec iov;
+	struct spool_content c = { .iov = &iov, .niov = 1, .fd = -1 };
+	struct qent *e = NULL;
+
+	spool_envelope_init(&q->env);
+	n->id = q->env.id;
+	n->fd = msg_fd(m, err);
+	q->env.flags = SPOOL_BOUNCE | SPOOL_LOCAL | (n->utf8 ? SPOOL_SMTPUTF8 | SPOOL_8BITMIME : 0U);
+	q->env.rcpts = arena_zalloc(q->arena, sizeof(*q->env.rcpts));
+	q->env.rcpts[0].addr = n->to;
+	q->env.rcpts[0].orcpt = SV_LIT("");
+	q->env.nrcpts = 1;
+	q->env.protocol = SV_LIT("local");
+	q->env.ident = caller_name(q->arena);
+	q->env.parent = sv_from(m->env.id, SPOOL_ID_LEN);
+	q->env.parent_rcpts = about;
+	q->env.message_id = sv_cstr(arena_fmt(q->arena, "E%s@" SV_FMT, q->env.id, SV_ARG(n->hostname)));
+	if (n->fd != -1 && dsn_build(&text, n, &q->env.header_size, err) == 0) {
+		iov = (struct iovec){ text.p, text.len };
+		q->env.size = text.len;
+		if (queue_inject(vq, q, &c, false, err) == 0) {
+			e = queue_find(vq, sv_cstr(q->env.id));
+			log_injected(vq, &q->env);
+			vq->n_bounced++;
+		}
+	}
+	sb_free(&text);
+	spool_qfile_free(&q);
+	return (e);
+}
+
+static void
+let_go(struct vq *vq, struct qent *e)
+{
+	e->active = false;
+	queue_wake(vq);
+}
+
+/* ---- failures ---- */
+
+static void
+fill_failure(struct dsn_rcpt *r, const struct msg *m, const struct failure *f)
+{
+	const struct spool_rcpt *sr = &m->env.rcpts[f->rcpt];
+
+	memset(r, 0, sizeof(*r));
+	r->action = DSN_FAILED;
+	r->addr = sr->addr;
+	r->final = f->address;
+	r->orcpt = sr->orcpt;
+	memcpy(r->status, f->status, sizeof(r->status));
+	r->remote_mta = f->remote_mta;
+	r->diagnostic = f->diagnostic;
+	r->text = f->text;
+	r->last_attempt = now_s();
+}
+
+/* The failure is told, or need not be: write that down. */
+static void
+failure_done(struct msg *m, struct failure *f)
+{
+	struct rcpt *r = &m->rcpts[f->rcpt];
+
+	f->reported = true;
+	(void)childset_add(&m->settled, f->child);
+	if (r->deferred) {
+		record_settled(m, f->rcpt, f->child, SPOOL_ST_BOUNCED);
+	} else if (r->state == SPOOL_ST_OPEN) {
+		msg_settle(m, f->rcpt, SPOOL_ST_BOUNCED);
+		record_settled(m, f->rcpt, 0, SPOOL_ST_BOUNCED);
+	}
+}
+
+static bool
+wanted(const struct msg *m, const struct failure *f)
+{
+	unsigned notify = m->env.rcpts[f->rcpt].notify;
+
+	return (f->to.len > 0 && (m->env.flags & SPOOL_NO_DSN) == 0 && (notify == 0 || (notify & SPOOL_NOTIFY_FAILURE) != 0));
+}
+
+/*
+ * A report that cannot be delivered is never reported: it is frozen for the postmaster to see, until
+ * ignore_bounce_errors_after has passed.
+ */
+static void
+bounce_failed(struct msg *m, struct failure *f)
+{
+	int64_t ignore = exim_main_int(m->vq->conf, EXIM_MAIN_ignore_bounce_errors_after);
+	struct err err = ERR_INIT;
+
+	if (m->giveup || now_s() >= m->env.received_ms / 1000 + ignore) {
+		vlog(m->vq, "%s " SV_FMT ": error ignored", m->env.id, SV_ARG(f->address));
+		failure_done(m, f);
+		return;
+	}
+	m->freeze = true;
+	f->reported = true;
+	m->rcpts[f->rcpt].failed = false;
+	err_set(&err, ERR_TEMP, NULL, SV_FMT, SV_ARG(f->text));
+	note_deferral(m, f->rcpt, &err, now_s() + FROZEN_RETRY_S);
+}
+
+/* All failures that go to the same address, in one report. */
+static int
+report_group(struct msg *m, struct sv to, struct err *err)
+{
+	struct arena *a = arena_new(0);
+	struct sb about = SB_INIT(SPOOL_STR_MAX);
+	struct dsn_rcpt *v;
+	struct qent *e;
+	struct dsn n;
+	size_t count = 0, k = 0;
+
+	for (struct failure *f = m->failures; f != NULL; f = f->next)
+		count += !f->reported && sv_eq(f->to, to) && wanted(m, f);
+	v = arena_zalloc(a, count * sizeof(*v));
+	/* The list has the last failure first. */
+	for (struct failure *f = m->failures; f != NULL; f = f->next) {
+		if (f->reported || !sv_eq(f->to, to) || !wanted(m, f))
+			continue;
+		fill_failure(&v[count - ++k], m, f);
+		if (m->rcpts[f->rcpt].deferred)
+			sb_addf(&about, "%u/%llu ", f->rcpt, (unsigned long long)f->child);
+		else
+			sb_addf(&about, "%u ", f->rcpt);
+	}
+	fill_dsn(&n, m, to);
+	n.rcpts = v;
+	n.nrcpts = count;
+	if (about.overflow)
+		sb_clear(&about);
+	e = make(m, &n, sb_sv(&about), err);
+	sb_free(&about);
+	arena_free(&a);
+	if (e == NULL)
+		return (-1);
+	for (struct failure *f = m->failures; f != NULL; f = f->next)
+		if (!f->reported && sv_eq(f->to, to) && wanted(m, f))
+			failure_done(m, f);
+	if (record_sync(m, err) == -1)
+		log_err(NULL, "report", err);
+	let_go(m->vq, e);
+	return (0);
+}
+
+int
+report_failures(struct msg *m, struct err *err)
+{
+	for (struct failure *f = m->failures; f != NULL; f = f->next) {
+		if (f->reported)
+			continue;
+		if (f->to.len == 0)
+			bounce_failed(m, f);
+		else if (!wanted(m, f))
+			failure_done(m, f);
+		else if (report_group(m, f->to, err) == -1)
+			return (-1);
+	}
+	return (0);
+}
+
+/* ---- successes ---- */
+
+void
+report_successes(struct msg *m)
+{
+	struct arena *a = arena_new(0);
+	struct dsn_rcpt *v;
+	struct qent *e;
+	struct dsn n;
+	struct err err = ERR_INIT;
+	size_t count = 0;
+
+	for (struct success *s = m->successes; s != NULL; s = s->next)
+		count++;
+	v = arena_zalloc(a, count * sizeof(*v));
+	fill_dsn(&n, m, m->env.sender);
+	n.full = false;
+	n.rcpts = v;
+	for (struct success *s = m->successes; s != NULL; s = s->next) {
+		struct dsn_rcpt *r = &v[n.nrcpts++];
+
+		r->action = s->relayed ? DSN_RELAYED : DSN_DELIVERED;
+		r->addr = m->env.rcpts[s->rcpt].addr;
+		r->final = s->address;
+		r->orcpt = m->env.rcpts[s->rcpt].orcpt;
+		r->last_attempt = n.now;
+		memcpy(r->status, "2.0.0", sizeof("2.0.0"));
+		r->text = s->relayed ? SV_LIT("relayed to a host that makes no delivery reports") : SV_LIT("delivered");
+	}
+	e = make(m, &n, SV_LIT(""), &err);
+	if (e != NULL)
+		let_go(m->vq, e);
+	else
+		log_err(NULL, "report", &err);
+	m->successes = NULL;
+	arena_free(&a);
+}
+
+/* ---- delays ---- */
+
+/* How many warnings are due after <age> seconds, by the list; its last step repeats. */
+static unsigned
+warnings_due(const int64_t *v, size_t n, int64_t age)
+{
+	unsigned due = 0;
+	int64_t step;
+
+	for (size_t i = 0; i < n; i++)
+		due += age >= v[i];
+	if (n < 2 || due < n)
+		return (due);
+	step = v[n - 1] - v[n - 2];
+	return (step <= 0 ? due : due + (unsigned)((age - v[n - 1]) / step));
+}
+
+static bool
+delay_condition(struct msg *m)
+{
+	const struct exim_value *v = &m->vq->conf->main[EXIM_MAIN_delay_warning_condition];
+	struct vq_env e = { .arena = NULL };
+	struct err err = ERR_INIT;
+	bool yes = true;
+
+	if (v->str == NULL)
+		return (true);
+	env_open(&e, m->vq, m);
+	(void)env_headers(&e, m);
+	if (exim_expand_bool(v->str, &e.env, false, &yes, &err) != EXIM_OK)
+		yes = true;
+	env_close(&e);
+	arena_free(&e.arena);
+	return (yes);
+}
+
+void
+report_delays(struct msg *m)
+{
+	const struct exim_value *conf = &m->vq->conf->main[EXIM_MAIN_delay_warning];
+	int64_t box = m->vq->box->delay_warning, age = now_s() - m->env.received_ms / 1000;
+	struct arena *a;
+	struct dsn_rcpt *v;
+	struct err err = ERR_INIT;
+	struct sb log = SB_INIT(256);
+	struct qent *e;
+	struct dsn n;
+	unsigned due = conf->set ? warnings_due(conf->nums, conf->n, age) : box > 0 && age >= box;
+
+	if (due <= m->q->warnings || m->env.sender.len == 0 || (m->env.flags & (SPOOL_BOUNCE | SPOOL_NO_DSN)) != 0 ||
+	    m->freeze || !delay_condition(m))
+		return;
+	a = arena_new(0);
+	v = arena_zalloc(a, m->env.nrcpts * sizeof(*v));
+	fill_dsn(&n, m, m->env.sender);
+	n.full = false;
+	n.rcpts = v;
+	for (uint32_t i = 0; i < m->env.nrcpts; i++) {
+		unsigned notify = m->env.rcpts[i].notify;
+		struct dsn_rcpt *r = &v[n.nrcpts];
+
+		if (m->rcpts[i].state != SPOOL_ST_OPEN || (notify != 0 && (notify & SPOOL_NOTIFY_DELAY) == 0))
+			continue;
+		*r = (struct dsn_rcpt){ .action = DSN_DELAYED, .addr = m->env.rcpts[i].addr, .orcpt = m->env.rcpts[i].orcpt,
+		    .text = m->rcpts[i].text, .last_attempt = m->rcpts[i].last_try };
+		if (m->rcpts[i].status[0] == '4')
+			memcpy(r->status, m->rcpts[i].status, sizeof(r->status));
+		n.nrcpts++;
+	}
+	e = n.nrcpts == 0 ? NULL : make(m, &n, SV_LIT(""), &err);
+	arena_free(&a);
+	if (e == NULL) {
+		if (err.cls != ERR_NONE)
+			log_err(NULL, "report", &err);
+		return;
+	}
+	m->q->warnings = due;
+	spool_qlog_warned(&log, due, now_s());
+	if (spool_qfile_append(m->vq->queue_dir, m->q, sb_sv(&log), true, &err) == -1)
+		log_err(NULL, "queue", &err);
+	sb_free(&log);
+	let_go(m->vq, e);
+}

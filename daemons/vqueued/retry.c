@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * When to try again: the configuration's retry rules (chapter 32 of Exim's manual)
+ * applied to addresses and hosts, and what is remembered of hosts that failed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vqueued_int.h"
+
+#define HINT_DB		"retry"
+#define HOSTS_MAX	20000		/* failing hosts remembered */
+
+static int64_t
+retry_max(struct vq *vq)
+{
+	return (exim_main_int(vq->conf, EXIM_MAIN_retry_interval_max));
+}
+
+static const struct exim_retry_rule *
+find_rule(struct vq *vq, struct exim_env *env, const struct retry_failure *f)
+{
+	struct sb addr = SB_INIT(4096);
+	struct exim_retry_what w = { .sender = f->sender, .error = f->what, .host = f->kind, .code = f->code };
+	const struct exim_retry_rule *r;
+
+	if (f->host) {
+		w.key = f->key;
+		w.alternate = f->domain;
+	} else if (f->what == EXIM_RE_RCPT_4XX || f->what == EXIM_RE_QUOTA || f->what == EXIM_RE_ANY) {
+		sb_add(&addr, f->local_part);
+		sb_addc(&addr, '@');
+		sb_add(&addr, f->domain);
+		w.key = sb_sv(&addr);
+		w.alternate = f->domain;
+	} else {
+		w.key = f->domain;
+	}
+	r = exim_retry_find(vq->conf, env, &w);
+	sb_free(&addr);
+	return (r);
+}
+
+int64_t
+retry_next(struct vq *vq, struct exim_env *env, const struct retry_failure *f, int64_t first_failed, int64_t now)
+{
+	const struct exim_retry_rule *r = find_rule(vq, env, f);
+
+	if (r == NULL)
+		return (0);
+	return (exim_retry_next(r, first_failed == 0 ? now : first_failed, now, now, (uint32_t)hash_bytes(&now, sizeof(now)),
+	    retry_max(vq)));
+}
+
+/* ---- hosts ---- */
+
+static void
+hint_save(struct vq *vq, struct sv key, const struct host_hint *h)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), "%lld %lld %lld", (long long)h->first_failed, (long long)h->last_try,
+	    (long long)h->next_try);
+
+	if (vq->hints != NULL)
+		(void)hints_put(vq->hints, HINT_DB, key, sv_from(text, (size_t)n), now_s(),
+		    exim_main_int(vq->conf, EXIM_MAIN_retry_data_expire), NULL);
+}
+
+static struct host_hint *
+hint_load(struct vq *vq, struct sv key)
+{
+	struct host_hint *h = hash_get(vq->hosts, key), got;
+	struct sb v = SB_INIT(256);
+	long long a, b, c;
+
+	if (h != NULL || vq->hints == NULL)
+		return (h);
+	if (hints_get(vq->hints, HINT_DB, key, now_s(), &v) &&
+	    sscanf(sb_cstr(&v), "%lld %lld %lld", &a, &b, &c) == 3) {
+		got = (struct host_hint){ a, b, c };
+		h = xcalloc(1, sizeof(*h));
+		*h = got;
+		(void)hash_set(vq->hosts, key, h);
+	}
+	sb_free(&v);
+	return (h);
+}
+
+bool
+retry_host_get(struct vq *vq, struct sv key, struct host_hint *out)
+{
+	struct host_hint *h = hint_load(vq, key);
+
+	if (h == NULL || now_s() - h->last_try > exim_main_int(vq->conf, EXIM_MAIN_retry_data_expire))
+		return (false);
+	*out = *h;
+	return (true);
+}
+
+int64_t
+retry_host_failed(struct vq *vq, struct exim_env *env, struct sv key, const struct retry_failure *f)
+{
+	struct host_hint *h = hint_load(vq, key);
+	const struct exim_retry_rule *r = find_rule(vq, env, f);
+	int64_t now = now_s(), next;
+
+	if (h == NULL) {
+		if (hash_count(vq->hosts) >= HOSTS_MAX)
+			return (now + 900);
+		h = xcalloc(1, sizeof(*h));
+		(void)hash_set(vq->hosts, key, h);
+	}
+	if (h->first_failed == 0 || now - h->last_try > exim_main_int(vq->conf, EXIM_MAIN_retry_data_expire))
+		h->first_failed = now;
+	next = r == NULL ? 0 : exim_retry_next(r, h->first_failed, now, now, (uint32_t)hash_bytes(&now, sizeof(now)),
+	    retry_max(vq));
+	h->last_try = now;
+	/* Past the last cutoff the host is tried whenever there is mail for it. */
+	h->next_try = next == 0 ? now : next;
+	hint_save(vq, key, h);
+	return (next);
+}
+
+void
+retry_host_ok(struct vq *vq, struct sv key)
+{
+	struct host_hint *h = hash_del(vq->hosts, key);
+
+	if (h == NULL)
+		return;
+	free(h);
+	if (vq->hints != NULL)
+		hints_del(vq->hints, HINT_DB, key);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Routing: a few fibers take messages from one list and run each recipient through the
+ * routers.  A fiber parks where a router asks DNS; the others go on meanwhile.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "dns/dns.h"
+#include "mail/address.h"
+#include "os/time.h"
+#include "vqueued_int.h"
+
+#define YIELD_EVERY	50		/* recipients routed in a turn of the loop */
+#define DEFER_S		300		/* when no retry rule says anything */
+
+/* ---- the world, as far as the libraries below do not know it ---- */
+
+static int
+world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
+{
+	struct dns_answer ans;
+
+	(void)arg;
+	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
+	case DNS_FOUND:
+		out->result = EXIM_DNS_FOUND;
+		break;
+	case DNS_NODATA:
+		out->result = EXIM_DNS_NODATA;
+		break;
+	case DNS_NXDOMAIN:
+		out->result = EXIM_DNS_NXDOMAIN;
+		break;
+	default:
+		out->result = EXIM_DNS_TEMPFAIL;
+		break;
+	}
+	out->secure = ans.secure;
+	out->ttl = ans.ttl;
+	out->n = ans.n;
+	out->rdata = ans.rdata;
+	out->why = ans.why;
+	return (0);
+}
+
+static enum exim_found
+found(enum dns_result r)
+{
+	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
+}
+
+static enum exim_found
+world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
+{
+	struct net_addr one;
+
+	(void)arg;
+	if (net_addr_parse(sv_cstr(name), &one)) {
+		*addrs = arena_dup(a, &one, sizeof(one));
+		*n = 1;
+		return (EXIM_FOUND);
+	}
+	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL)));
+}
+
+static enum exim_found
+world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	const char **v = NULL;
+	enum dns_result r = dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n);
+
+	(void)arg;
+	*names = v;
+	return (found(r));
+}
+
+static enum exim_found
+world_hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
+{
+	struct vq *vq = arg;
+	struct sb v = SB_INIT(HINTS_VALUE_MAX);
+	bool ok = vq->hints != NULL && hints_get(vq->hints, db, key, now_s(), &v);
+
+	if (ok)
+		*out = arena_sv(a, sb_sv(&v));
+	sb_free(&v);
+	return (ok ? EXIM_FOUND : EXIM_NOTFOUND);
+}
+
+static int
+world_hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
+{
+	struct vq *vq = arg;
+
+	return (vq->hints == NULL ? -1 : hints_put(vq->hints, db, key, value, now_s(), ttl, NULL));
+}
+
+static int
+world_hint_del(void *arg, const char *db, struct sv key)
+{
+	struct vq *vq = arg;
+
+	if (vq->hints != NULL)
+		hints_del(vq->hints, db, key);
+	return (0);
+}
+
+static int64_t
+world_queue_size(void *arg)
+{
+	struct vq *vq = arg;
+
+	return ((int64_t)hash_count(vq->qents));
+}
+
+/* ---- does the configuration look at messages? ---- */
+
+static bool
+mentions(const struct exim_opt_table *t, const struct exim_value *v)
+{
+	static const char *const words[] = { "h_", "header", "message_body", "message_headers" };
+
+	for (size_t i = 0; t != NULL && v != NULL && i < t->n; i++)
+		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
+			if (sv_find(v[i].text, sv_cstr(words[k])) >= 0)
+				return (true);
+	return (false);
+}
+
+static bool
+driver_mentions(const struct exim_driver *d)
+{
+	return (mentions(d->generic_table, d->generic) || mentions(d->table, d->own));
+}
+
+static bool
+uses_headers(const struct exim_conf *c)
+{
+	for (size_t i = 0; i < c->nrouters; i++)
+		if (driver_mentions(&c->routers[i]->d))
+			return (true);
+	for (size_t i = 0; i < c->ntransports; i++)
+		if (driver_mentions(&c->transports[i]->d))
+			return (true);
+	return (false);
+}
+
+int
+routing_init(struct vq *vq, struct err *err)
+{
+	exim_world_posix(&vq->world);
+	vq->world.arg = vq;
+	vq->world.dns = world_dns;
+	vq->world.addrs = world_addrs;
+	vq->world.names = world_names;
+	vq->world.hint_get = world_hint_get;
+	vq->world.hint_put = world_hint_put;
+	vq->world.hint_del = world_hint_del;
+	vq->world.queue_size = world_queue_size;
+	route_ops_dns(&vq->route_ops);
+	vq->caches = exim_caches_new();
+	vq->g = vq->conf->g;
+	vq->g.pid = getpid();
+	vq->uses_headers = uses_headers(vq->conf);
+	for (int i = 0; i < ROUTERS; i++)
+		if (fiber_spawn("router", routing_fiber, vq) == NULL)
+			return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for routing"));
+	return (0);
+}
+
+/* ---- one recipient ---- */
+
+struct work {				/* of one message */
+	struct msg	*m;
+	struct vq_env	*e;
+	struct dlv	*local, *remote, **remote_last;
+};
+
+static void
+address_not_routed(struct work *w, uint32_t i, const struct route_failure *f)
+{
+	struct msg *m = w->m;
+	const char *router = f->router == NULL ? NULL : f->router->d.name;
+	struct sv to = f->errors_to_set ? f->errors_to : m->env.sender;
+	struct retry_failure rf = { .what = f->retry_error, .sender = m->env.sender };
+	ptrdiff_t at = sv_rchr(f->addr->address, '@');
+	int64_t next;
+
+	if (f->fate == ROUTE_FAIL) {
+		address_failed(m, i, f->addr->address, to, &f->err, f->user_msg, router);
+		return;
+	}
+	if (f->fate == ROUTE_FREEZE)
+		m->freeze = true;
+	rf.local_part = sv_sub(f->addr->address, 0, at < 0 ? f->addr->address.len : (size_t)at);
+	rf.domain = at < 0 ? SV_LIT("") : sv_sub(f->addr->address, (size_t)at + 1, f->addr->address.len);
+	next = retry_next(m->vq, &w->e->env, &rf, m->rcpts[i].first_failed, now_s());
+	address_deferred(m, i, f->addr->address, &f->err, next, router);
+}
+
+static const char *
+kind_name(const struct route_delivery *rd)
+{
+	return (rd->transport == NULL ? "none" : rd->transport->d.name);
+}
+
+static void
+take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
+{
+	struct msg *m = w->m;
+	uint64_t child = spool_child(kind_name(rd), rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address);
+	struct err err = ERR_INIT;
+	struct dlv *d;
+
+	/* Delivered by an earlier attempt, or the same as another of this message. */
+	if (childset_has(&m->settled, child) || !childset_add(&m->taken, child))
+		return;
+	d = arena_zalloc(m->arena, sizeof(*d));
+	d->m = m;
+	d->rd = rd;
+	d->rcpt = i;
+	d->child = child;
+	d->path = m->path;
+	d->off = m->off;
+	d->len = m->len;
+	m->rcpts[i].pending++;
+	msg_hold(m);
+	if (rd->kind == ROUTE_DISCARD) {
+		delivery_ok(d, SPOOL_ST_LOCAL, NULL, true);
+	} else if (rd->kind != ROUTE_TO_TRANSPORT || rd->transport == NULL ||
+	    (rd->transport->drv != EXIM_TRANSPORT_DRV_STORE && rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP)) {
+		err_set(&err, ERR_CONFIG, "4.3.5", "deliveries to pipes, files and filters are not taken from here: use a store or smtp "
+		    "transport");
+		delivery_deferred(d, &err, now_s() + DEFER_S, NULL);
+	} else if (rd->transport->drv == EXIM_TRANSPORT_DRV_STORE) {
+		env_delivery(w->e, d);
+		if (local_prepare(m->vq, w->e, d, &err) == -1) {
+			delivery_deferred(d, &err, now_s() + DEFER_S, NULL);
+			return;
+		}
+		d->next = w->local;
+		w->local = d;
+	} else {
+		*w->remote_last = d;
+		w->remote_last = &d->next;
+	}
+}
+
+/* hold_domains (chapter 14 of Exim's manual): nothing is tried but by force. */
+static bool
+held(struct work *w, uint32_t i)
+{
+	struct msg *m = w->m;
+	const struct exim_list *hold = exim_main_list(m->vq->conf, EXIM_MAIN_hold_domains);
+	struct sv addr = m->env.rcpts[i].addr;
+	ptrdiff_t at = sv_rchr(addr, '@');
+	struct err err = ERR_INIT;
+	bool yes = false;
+
+	if (hold == NULL || m->force || at < 0 ||
+	    exim_match_domain(hold, &w->e->env, sv_sub(addr, (size_t)at + 1, addr.len), &yes, NULL, &err) != EXIM_OK || !yes)
+		return (false);
+	err_set(&err, ERR_TEMP, "4.3.2", "domain is held");
+	address_deferred(m, i, addr, &err, now_s() + 1800, NULL);
+	return (true);
+}
+
+static void
+route_recipient(struct work *w, uint32_t i)
+{
+	struct msg *m = w->m;
+	struct route_result res;
+	struct route_request rq = { .conf = m->vq->conf, .env = &w->e->env, .arena = m->arena, .ops = &m->vq->route_ops,
+	    .mode = ROUTE_DELIVER, .address = m->env.rcpts[i].addr, .sender = m->env.sender };
+
+	m->rcpts[i].tried = true;
+	m->rcpts[i].deferred = m->rcpts[i].failed = false;
+	if (held(w, i))
+		return;
+	memset(&res, 0, sizeof(res));
+	route_address(&rq, &res);
+	m->rcpts[i].multi = res.ndeliveries + res.nfailures > 1;
+	/* Held together so that the first to end does not end the recipient. */
+	m->rcpts[i].pending++;
+	for (size_t k = 0; k < res.nfailures; k++)
+		address_not_routed(w, i, &res.failure[k]);
+	for (size_t k = 0; k < res.ndeliveries; k++)
+		take_delivery(w, i, &res.delivery[k]);
+	m->rcpts[i].pending--;
+}
+
+/* Messages that are not tried at all: frozen or queued by an ACL, or cancelled. */
+static bool
+not_now(struct work *w)
+{
+	struct msg *m = w->m;
+	struct err err = ERR_INIT;
+
+	if (m->giveup) {
+		err_set(&err, ERR_PERM, "5.0.0", "delivery cancelled");
+		for (uint32_t i = 0; i < m->env.nrcpts; i++)
+			if (m->rcpts[i].state == SPOOL_ST_OPEN) {
+				m->rcpts[i].tried = true;
+				address_failed(m, i, m->env.rcpts[i].addr, m->env.sender, &err, SV_NULL, NULL);
+			}
+		return (true);
+	}
+	if (m->qe != NULL || (m->env.flags & (SPOOL_FREEZE | SPOOL_QUEUE_ONLY)) == 0)
+		return (false);
+	m->freeze = (m->env.flags & SPOOL_FREEZE) != 0;
+	return (true);
+}
+
+/* A recipient is due; on a retry those whose time has not come are left. */
+static bool
+rcpt_due(const struct msg *m, uint32_t i, int64_t now)
+{
+	const struct rcpt *r = &m->rcpts[i];
+
+	return (r->state == SPOOL_ST_OPEN && (m->force || r->next_try <= now));
+}
+
+static void
+route_message(struct vq *vq, struct msg *m, struct vq_env *e)
+{
+	struct work w = { .m = m, .e = e };
+	int64_t now = now_s();
+	unsigned n = 0;
+
+	w.remote_last = &w.remote;
+	msg_hold(m);
+	env_open(e, vq, m);
+	exim_caches_message(vq->caches);
+	if (!not_now(&w))
+		for (uint32_t i = 0; i < m->env.nrcpts; i++) {
+			if (!rcpt_due(m, i, now))
+				continue;
+			route_recipient(&w, i);
+			if (++n % YIELD_EVERY == 0)
+				fiber_yield();
+		}
+	env_close(e);
+	for (struct dlv *d = w.local, *next; d != NULL; d = next) {
+		next = d->next;
+		local_add(vq, d);
+	}
+	if (w.remote != NULL)
+		remote_add(vq, m, w.remote);
+	msg_release(m);
+}
+
+void
+routing_fiber(void *arg)
+{
+	struct vq *vq = arg;
+	struct vq_env e = { .arena = NULL };
+	struct msg *m;
+
+	for (;;) {
+		while ((m = vq->route_head) != NULL) {
+			if ((vq->route_head = m->next) == NULL)
+				vq->route_last = &vq->route_head;
+			route_message(vq, m, &e);
+		}
+		if (fiber_waiters_wait(&vq->route_wait, FIBER_FOREVER) == FIBER_CANCELLED)
+			break;
+	}
+	arena_free(&e.arena);
+}

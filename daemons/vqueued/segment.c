@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Following the intake journals: which segments there are, how far each is durable, which
+ * of its messages are settled, and when it can go.
+ *
+ * A segment is read by a cursor, as fast as messages get done: the backlog stays on disk,
+ * so memory is bounded however far intake is ahead.  A segment of a living worker is read
+ * up to the offset that the worker declared; one whose lock is free has no writer any more
+ * and is read to its last whole record.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/file.h"
+#include "vqueued_int.h"
+
+#define SCAN_MS		3000
+#define SYNC_GAP_MS	20	/* between two syncs of a done-log */
+
+/* ---- done-logs of earlier lives ---- */
+
+static void
+note_entry(void *arg, const struct spool_done_entry *e)
+{
+	struct seg *s = arg;
+
+	vec_push(&s->replay, ((struct replay){ *e, s->replay.len }));
+}
+
+static int
+by_record(const void *a, const void *b)
+{
+	const struct replay *x = a, *y = b;
+
+	if (x->e.record != y->e.record)
+		return (x->e.record < y->e.record ? -1 : 1);
+	return (x->seq < y->seq ? -1 : x->seq > y->seq);
+}
+
+static char *
+join(const char *dir, const char *name, const char *suffix)
+{
+	size_t n = strlen(dir) + strlen(name) + strlen(suffix) + 2;
+	char *p = xmalloc(n);
+
+	(void)snprintf(p, n, "%s/%s%s", dir, name, suffix);
+	return (p);
+}
+
+/* ---- opening ---- */
+
+static struct seg *
+find(struct vq *vq, const char *name)
+{
+	for (struct seg *s = vq->segs; s != NULL; s = s->next)
+		if (strcmp(s->name, name) == 0)
+			return (s);
+	return (NULL);
+}
+
+static void
+seg_free(struct seg **sp)
+{
+	struct seg *s = *sp;
+
+	spool_reader_close(&s->reader);
+	spool_done_close(&s->done);
+	for (size_t i = 0; i < s->copied.len; i++)
+		free(s->copied.p[i]);
+	vec_free(&s->copied);
+	vec_free(&s->replay);
+	free(s->path);
+	free(s);
+	*sp = NULL;
+}
+
+static struct seg *
+seg_open(struct vq *vq, const char *name, struct err *err)
+{
+	struct seg *s;
+	char *done;
+
+	if (!spool_segment_name_valid(name, NULL, NULL, NULL)) {
+		err_set(err, ERR_PERM, "5.3.0", "not the name of a segment: %.40s", name);
+		return (NULL);
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->vq = vq;
+	(void)snprintf(s->name, sizeof(s->name), "%s", name);
+	s->path = join(vq->intake, name, "");
+	done = join(vq->intake, name, ".done");
+	if (spool_reader_open(&s->reader, s->path, err) == -1 ||
+	    spool_done_open(&s->done, done, note_entry, s, err) == -1) {
+		free(done);
+		seg_free(&s);
+		return (NULL);
+	}
+	free(done);
+	if (s->replay.len > 1)
+		qsort(s->replay.p, s->replay.len, sizeof(*s->replay.p), by_record);
+	s->id = spool_reader_id(s->reader);
+	s->parsed = s->durable = spool_reader_start(s->reader);
+	s->next = vq->segs;
+	vq->segs = s;
+	return (s);
+}
+
+/* ---- what workers tell ---- */
+
+void
+segs_wake(struct vq *vq)
+{
+	fiber_waiters_wake_all(&vq->pump_wait);
+}
+
+void
+segs_range(struct vq *vq, const char *name, uint64_t to)
+{
+	struct seg *s = find(vq, name);
+	struct err err = ERR_INIT;
+
+	if (s == NULL)
+		s = seg_open(vq, name, &err);
+	if (s == NULL) {
+		log_err(NULL, "segment", &err);
+		return;
+	}
+	if (to > s->durable) {
+		s->durable = to;
+		segs_wake(vq);
+	}
+}
+
+void
+segs_sealed(struct vq *vq, const char *name, uint64_t to)
+{
+	struct seg *s = find(vq, name);
+
+	/* One that was never written to, or that we finished already, is looked at by the scan. */
+	if (s == NULL || s->orphan)
+		return;
+	if (to > s->durable)
+		s->durable = to;
+	s->sealed = true;
+	segs_wake(vq);
+	seg_check_end(s);
+}
+
+/* ---- dead writers ---- */
+
+static void
+scan_one(struct vq *vq, const char *name)
+{
+	struct seg *s = find(vq, name);
+	struct err err = ERR_INIT;
+	bool known = s != NULL;
+
+	if (known && (s->sealed || s->orphan))
+		return;
+	if (!known) {
+		/* A segment that lives is opened when its worker tells of it. */
+		struct spool_reader *r;
+		char *path = join(vq->intake, name, "");
+		bool orphan = spool_reader_open(&r, path, &err) == 0 && spool_reader_orphan(r);
+
+		spool_reader_close(&r);
+		free(path);
+		if (err.cls != ERR_NONE && errno != ENOENT)
+			log_err(NULL, "segment", &err);
+		if (!orphan || (s = seg_open(vq, name, &err)) == NULL)
+			return;
+	} else if (!spool_reader_orphan(s->reader)) {
+		return;
+	}
+	s->orphan = s->sealed = true;
+	segs_wake(vq);
+	seg_check_end(s);
+}
+
+/* A done-log without its segment: the machine died between the two unlinks. */
+static void
+drop_stray_done(struct vq *vq, const char *name)
+{
+	char *path;
+	char seg[SPOOL_SEGMENT_NAME_MAX];
+	size_t n = strlen(name);
+
+	if (n < 6 || n - 5 >= sizeof(seg) || strcmp(name + n - 5, ".done") != 0)
+		return;
+	memcpy(seg, name, n - 5);
+	seg[n - 5] = '\0';
+	if (!spool_segment_name_valid(seg, NULL, NULL, NULL))
+		return;
+	path = join(vq->intake, seg, "");
+	if (access(path, F_OK) == -1 && errno == ENOENT && find(vq, seg) == NULL) {
+		free(path);
+		path = join(vq->intake, name, "");
+		(void)unlink(path);
+	}
+	free(path);
+}
+
+void
+segs_scan(struct vq *vq)
+{
+	DIR *d = opendir(vq->intake);
+	struct dirent *de;
+
+	if (d == NULL)
+		return;
+	while ((de = readdir(d)) != NULL)
+		if (spool_segment_name_valid(de->d_name, NULL, NULL, NULL))
+			scan_one(vq, de->d_name);
+	rewinddir(d);
+	while ((de = readdir(d)) != NULL)
+		drop_stray_done(vq, de->d_name);
+	(void)closedir(d);
+}
+
+/* ---- reading ---- */
+
+static void
+apply_entry(struct msg *m, const struct spool_done_entry *e)
+{
+	switch (e->state) {
+	case SPOOL_ST_INTENT:
+		m->intent = true;
+		return;
+	case SPOOL_ST_LOCAL:
+	case SPOOL_ST_SENT:
+	case SPOOL_ST_BOUNCED:
+	case SPOOL_ST_REMOVED:
+		break;
+	default:
+		return;
+	}
+	/* An end was recorded behind the intent. */
+	m->intent = false;
+	if (e->child != 0)
+		(void)childset_add(&m->settled, e->child);
+	else if (e->rcpt < m->env.nrcpts && m->rcpts[e->rcpt].state == SPOOL_ST_OPEN) {
+		m->rcpts[e->rcpt].state = e->state;
+		m->open--;
+	}
+}
+
+/* What earlier lives say of the message; true when it is over. */
+static bool
+apply_replay(struct seg *s, struct msg *m)
+{
+	bool over = false;
+
+	while (s->replay_pos < s->replay.len && s->replay.p[s->replay_pos].e.record < m->record)
+		s->replay_pos++;
+	for (size_t i = s->replay_pos; i < s->replay.len && s->replay.p[i].e.record == m->record; i++) {
+		const struct spool_done_entry *e = &s->replay.p[i].e;
+
+		if (e->rcpt == SPOOL_ALL && e->child == 0 && e->state != SPOOL_ST_INTENT)
+			over = true;
+		else
+			apply_entry(m, e);
+	}
+	queue_apply_reports(m);
+	return (over || m->open == 0);
+}
+
+static struct msg *
+msg_of_record(struct seg *s, const struct spool_record *rec, struct err *err)
+{
+	struct msg *m = msg_new(s->vq);
+
+	if (spool_envelope_decode_copy(&m->env, rec->envelope, m->arena, err) == -1) {
+		msg_free(&m);
+		return (NULL);
+	}
+	m->seg = s;
+	m->record = rec->offset;
+	m->origin = s->id;
+	m->off = rec->content_off;
+	m->len = rec->content_len;
+	m->path = sv_cstr(arena_fmt(m->arena, "%s/%s", BOX_INTAKE, s->name));
+	m->rcpts = arena_zalloc(m->arena, (m->env.nrcpts + 1) * sizeof(*m->rcpts));
+	m->open = (unsigned)m->env.nrcpts;
+	return (m);
+}
+
+/* Read the record at the cursor and start its message.  False: nothing there now. */
+static bool
+seg_step(struct seg *s)
+{
+	struct vq *vq = s->vq;
+	struct spool_record rec;
+	struct err err = ERR_INIT;
+	struct msg *m;
+	bool beyond = s->orphan && s->parsed >= s->durable;
+
+	if (s->parsed >= s->durable && !s->orphan)
+		return (false);
+	switch (spool_reader_next(s->reader, s->parsed, beyond ? UINT64_MAX : s->durable, beyond, &rec, &err)) {
+	case SPOOL_READ_OK:
+		break;
+	case SPOOL_READ_ERROR:
+		log_err(NULL, "segment", &err);
+		return (false);
+	default:
+		if (!beyond) {
+			log_error(NULL, "segment=%s offset=%llu a record that its writer declared durable cannot be read; "
+			    "the segment is kept", s->name, (unsigned long long)s->parsed);
+			s->live++;
+		}
+		s->orphan = false;
+		s->sealed = true;
+		s->durable = s->parsed;
+		return (false);
+	}
+	s->parsed = rec.next;
+	if (beyond && s->durable < rec.next)
+		s->durable = rec.next;
+	m = msg_of_record(s, &rec, &err);
+	if (m == NULL) {
+		/* Its checksum was right: only a newer program writes what we cannot read.  Keep the segment. */
+		log_err(NULL, "envelope", &err);
+		s->live++;
+		return (true);
+	}
+	vq->n_read++;
+	if (apply_replay(s, m) || queue_find(vq, sv_cstr(m->env.id)) != NULL) {
+		if (queue_find(vq, sv_cstr(m->env.id)) != NULL)
+			vec_push(&s->copied, xstrdup(m->env.id));
+		msg_free(&m);
+		return (true);
+	}
+	if (m->intent)
+		log_warn(NULL, "qid=%s an earlier process was sending this message when it ended: a host may get it twice",
+		    m->env.id);
+	m->intent = false;
+	s->live++;
+	vq->active++;
+	msg_start(m);
+	return (true);
+}
+
+void
+segs_pump(void *arg)
+{
+	struct vq *vq = arg;
+	int64_t scanned = 0;
+
+	for (;;) {
+		bool more = false;
+		unsigned n = 0;
+
+		if (fiber_now() >= scanned + SCAN_MS) {
+			segs_scan(vq);
+			scanned = fiber_now();
+		}
+		for (struct seg *s = vq->segs, *next; s != NULL; s = next) {
+			next = s->next;
+			while (vq->active < ACTIVE_MAX && n < 256 && seg_step(s)) {
+				more = true;
+				n++;
+			}
+			seg_check_end(s);
+		}
+		if (more && vq->active < ACTIVE_MAX)
+			fiber_yield();
+		else if (fiber_waiters_wait(&vq->pump_wait, scanned + SCAN_MS) == FIBER_CANCELLED)
+			return;
+	}
+}
+
+/* ---- done-logs ---- */
+
+void
+seg_dirty(struct seg *s)
+{
+	s->dirty = true;
+	if (!s->vq->flush_needed) {
+		s->vq->flush_needed = true;
+		fiber_waiters_wake_all(&s->vq->flush_wait);
+	}
+}
+
+void
+segs_flush(void *arg)
+{
+	struct vq *vq = arg;
+
+	for (;;) {
+		if (!vq->flush_needed && fiber_waiters_wait(&vq->flush_wait, FIBER_FOREVER) == FIBER_CANCELLED)
+			return;
+		/* What else this turn of the loop settles goes into the same write. */
+		fiber_yield();
+		vq->flush_needed = false;
+		for (struct seg *s = vq->segs; s != NULL; s = s->next) {
+			struct err err = ERR_INIT;
+
+			if (!s->dirty)
+				continue;
+			s->dirty = false;
+			if (spool_done_write(s->done, &err) == -1)
+				log_err(NULL, "done-log", &err);
+		}
+	}
+}
+
+static void
+sync_fiber(void *arg)
+{
+	struct seg *s = arg;
+	struct err err = ERR_INIT;
+
+	while (s->sync_wanted) {
+		s->sync_wanted = false;
+		if (spool_done_sync(s->done, &err) == -1) {
+			log_err(NULL, "done-log", &err);
+			err_clear(&err);
+		}
+		(void)fiber_sleep(SYNC_GAP_MS);
+	}
+	s->syncing = false;
+	seg_check_end(s);
+}
+
+void
+seg_want_sync(struct seg *s)
+{
+	s->sync_wanted = true;
+	if (!s->syncing)
+		s->syncing = fiber_spawn("done-sync", sync_fiber, s) != NULL;
+}
+
+/* ---- the end of a segment ---- */
+
+static void
+remove_fiber(void *arg)
+{
+	struct seg *s = arg;
+	struct vq *vq = s->vq;
+	struct err err = ERR_INIT;
+	char *done = join(vq->intake, s->name, ".done");
+	struct seg **p;
+
+	/* The segment first: a done-log without its segment is nothing, a segment without its done-log is sent again. */
+	if (unlink(s->path) == -1 && errno != ENOENT) {
+		err_sys(&err, "unlink %s", s->path);
+		log_err(NULL, "segment", &err);
+	}
+	while (spool_dir_sync(vq->intake, &err) == -1) {
+		log_err(NULL, "segment", &err);
+		err_clear(&err);
+		if (fiber_sleep(1000) == FIBER_CANCELLED)
+			break;
+	}
+	(void)unlink(done);
+	free(done);
+	for (p = &vq->segs; *p != s; p = &(*p)->next)
+		;
+	*p = s->next;
+	forget_segment(vq, s);
+	seg_free(&s);
+}
+
+void
+seg_check_end(struct seg *s)
+{
+	if (!s->sealed || s->orphan || s->removing || s->syncing || s->live > 0 || s->parsed < s->durable)
+		return;
+	s->removing = fiber_spawn("segment-remove", remove_fiber, s) != NULL;
+}
+
+void
+segs_origins(struct vq *vq, uint64_t **v, size_t *n)
+{
+	VEC(uint64_t) o = VEC_INIT;
+	DIR *d = opendir(vq->intake);
+	struct dirent *de;
+	uint64_t id;
+
+	/* By name: also those that live and were not told of yet. */
+	while (d != NULL && (de = readdir(d)) != NULL)
+		if (spool_segment_name_valid(de->d_name, NULL, NULL, &id))
+			vec_push(&o, id);
+	if (d != NULL)
+		(void)closedir(d);
+	*v = o.p;
+	*n = o.len;
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The smtp transport's options (chapter 30 of Exim's manual, and the generic ones of
+ * chapter 24) as what lib/deliver needs: hosts, one connection, one message.
+ */
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "mail/date.h"
+#include "mail/header.h"
+#include "vqueued_int.h"
+
+#define HEADER_OUT_MAX	(8 * 1024 * 1024)
+#define AUTHS_MAX	8
+
+int64_t
+smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt)
+{
+	struct err err = ERR_INIT;
+	int64_t n;
+
+	if (v->str == NULL)
+		return (v->text.p == NULL && !v->set ? dflt : v->num);
+	return (exim_expand_int(v->str, &e->env, &n, &err) == EXIM_OK ? n : dflt);
+}
+
+static int
+text_of(struct vq_env *e, const struct exim_value *v, struct sv *out, struct err *err)
+{
+	*out = v->text;
+	if (v->str == NULL)
+		return (0);
+	switch (exim_expand(v->str, &e->env, out, err)) {
+	case EXIM_OK:
+		return (0);
+	case EXIM_FORCED:
+		*out = SV_NULL;
+		return (0);
+	default:
+		err->cls = ERR_TEMP;
+		return (-1);
+	}
+}
+
+/* ---- hosts ---- */
+
+static uint16_t
+default_port(struct vq *vq, struct vq_env *e, const struct exim_transport *t)
+{
+	const struct exim_value *v = &t->d.own[EXIM_SMTP_port], *proto = &t->d.own[EXIM_SMTP_protocol];
+	struct err err = ERR_INIT;
+	struct servent *se;
+	struct sv text;
+	int64_t n;
+
+	if (!v->set)
+		return (sv_eqs(proto->text, "lmtp") ? 24 : sv_eqs(proto->text, "smtps") ? 465 : (uint16_t)vq->box->remote_port);
+	if (text_of(e, v, &text, &err) == -1)
+		return (25);
+	if (num_parse(sv_trim(text), 1, 65535, &n))
+		return ((uint16_t)n);
+	se = getservbyname(arena_cstr(e->arena, sv_trim(text)), "tcp");
+	return (se == NULL ? 25 : ntohs((uint16_t)se->s_port));
+}
+
+/* "name", "address", either with ":port" (for IPv6 "[address]:port"), "/MX" is taken for the name itself. */
+static int
+add_host(struct vq *vq, struct sv item, uint16_t port, struct arena *a, struct deliver_host *out, size_t max, size_t *n,
+    struct err *err)
+{
+	struct net_addr one, *v = NULL;
+	struct sv name = item;
+	ptrdiff_t colon;
+	size_t k = 0;
+	int64_t p;
+
+	if (sv_caseends(name, SV_LIT("/mx")))
+		name.len -= 3;
+	if (net_addr_parse_port(name, port, &one)) {
+		char text[NET_ADDR_TEXT_MAX];
+
+		if (*n < max)
+			out[(*n)++] = (struct deliver_host){ arena_str(a, net_addr_text(&one, text)), one };
+		return (0);
+	}
+	colon = sv_rchr(name, ':');
+	if (colon > 0 && num_parse(sv_sub(name, (size_t)colon + 1, name.len), 1, 65535, &p)) {
+		port = (uint16_t)p;
+		name.len = (size_t)colon;
+	}
+	switch (vq->world.addrs(vq->world.arg, arena_cstr(a, name), a, &v, &k)) {
+	case EXIM_FOUND:
+		break;
+	case EXIM_NOTFOUND:
+		return (err_set(err, ERR_TEMP, "4.4.4", "host " SV_FMT " of the transport cannot be found", SV_ARG(name)));
+	default:
+		return (err_set(err, ERR_TEMP, "4.4.3", "no answer from DNS about host " SV_FMT, SV_ARG(name)));
+	}
+	for (size_t i = 0; i < k && *n < max; i++) {
+		v[i].port = port;
+		out[(*n)++] = (struct deliver_host){ arena_cstr(a, name), v[i] };
+	}
+	return (0);
+}
+
+static int
+transport_hosts(struct vq *vq, struct vq_env *e, const struct exim_transport *t, uint16_t port, struct arena *a,
+    struct deliver_host *out, size_t *n, struct err *err)
+{
+	struct sv list, item;
+	int sep = 0, rc = -1;
+
+	if (text_of(e, &t->d.own[EXIM_SMTP_hosts], &list, err) == -1)
+		return (-1);
+	err_set(err, ERR_CONFIG, "4.3.5", "transport %s: neither router nor transport names a host", t->d.name);
+	while (exim_list_next(&list, &sep, a, &item))
+		if (add_host(vq, item, port, a, out, ROUTE_HOSTS_MAX, n, err) == 0)
+			rc = 0;
+	return (rc);
+}
+
+int
+smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_host **hosts, size_t *n,
+    bool *mx, struct err *err)
+{
+	const struct exim_transport *t = d->rd->transport;
+	const struct route_delivery *rd = d->rd;
+	uint16_t port = default_port(vq, e, t);
+
+	*hosts = arena_alloc(a, ROUTE_HOSTS_MAX * sizeof(**hosts));
+	*n = 0;
+	*mx = rd->nhosts > 0 && rd->hosts[0].mx >= 0;
+	if (rd->nhosts == 0 || t->d.own[EXIM_SMTP_hosts_override].num != 0)
+		return (transport_hosts(vq, e, t, port, a, *hosts, n, err));
+	for (size_t i = 0; i < rd->nhosts && *n < ROUTE_HOSTS_MAX; i++) {
+		struct deliver_host *h = &(*hosts)[*n];
+
+		if (rd->hosts[i].unknown) {
+			err_set(err, ERR_TEMP, "4.4.4", "%s: %s", rd->hosts[i].name,
+			    rd->hosts[i].why == NULL ? "host cannot be found" : rd->hosts[i].why);
+			continue;
+		}
+		*h = (struct deliver_host){ arena_str(a, rd->hosts[i].name), rd->hosts[i].addr };
+		if (h->addr.port == 0)
+			h->addr.port = port;
+		(*n)++;
+	}
+	for (size_t i = 0; i < rd->nfallback && *n < ROUTE_HOSTS_MAX; i++) {
+		struct deliver_host *h = &(*hosts)[*n];
+
+		if (rd->fallback[i].unknown)
+			continue;
+		*h = (struct deliver_host){ arena_str(a, rd->fallback[i].name), rd->fallback[i].addr };
+		if (h->addr.port == 0)
+			h->addr.port = port;
+		(*n)++;
+	}
+	if (*n == 0 && err->cls == ERR_NONE)
+		err_set(err, ERR_TEMP, "4.4.4", "no host to deliver to");
+	return (*n == 0 ? -1 : 0);
+}
+
+/* ---- one connection ---- */
+
+static bool
+host_in(struct vq_env *e, const struct exim_value *v, const struct deliver_host *h)
+{
+	struct err err = ERR_INIT;
+	struct exim_host eh = { .addr = h->addr, .name = sv_cstr(h->name) };
+	char text[NET_ADDR_TEXT_MAX];
+	bool yes = false;
+
+	if (v->list == NULL)
+		return (false);
+	eh.address = sv_cstr(arena_str(e->arena, net_addr_text(&h->addr, text)));
+	return (exim_match_host(v->list, &e->env, &eh, &yes, NULL, &err) == EXIM_OK && yes);
+}
+
+static int64_t
+ms(const struct exim_value *v)
+{
+	return (v->num <= 0 ? INT64_C(3600000) : v->num * 1000);
+}
+
+static struct tls_client *
+tls_context(struct vq *vq, bool verify)
+{
+	struct tls_client **t = verify ? &vq->tls_verify : &vq->tls_any;
+	struct err err = ERR_INIT;
+
+	if (*t == NULL && (*t = tls_client_new(NULL, verify, &err)) == NULL)
+		log_err(NULL, "TLS", &err);
+	return (*t);
+}
+
+/* client_send: "^user^pass", or "name : pass"; a circumflex is a NUL, two are one. */
+static void
+auth_strings(struct deliver_auth *da, struct sv list, struct arena *a)
+{
+	struct sv item, *v = arena_alloc(a, 16 * sizeof(*v));
+	int sep = 0;
+
+	da->strings = v;
+	while (da->nstrings < 16 && exim_list_next(&list, &sep, a, &item)) {
+		char *p = arena_alloc(a, item.len + 1);
+		size_t n = 0;
+
+		for (size_t i = 0; i < item.len; i++) {
+			if (item.p[i] == '^' && i + 1 < item.len && item.p[i + 1] == '^')
+				p[n++] = item.p[i++];
+			else
+				p[n++] = item.p[i] == '^' ? '\0' : item.p[i];
+		}
+		v[da->nstrings++] = sv_from(p, n);
+	}
+}
+
+static void
+fill_auths(struct smtp_opts *so, struct vq *vq, struct vq_env *e)
+{
+	struct deliver_auth *v = arena_zalloc(so->arena, AUTHS_MAX * sizeof(*v));
+
+	so->o.auths = v;
+	for (size_t i = 0; i < vq->conf->nauths && so->o.nauths < AUTHS_MAX; i++) {
+		const struct exim_auth *au = vq->conf->auths[i];
+		struct err err = ERR_INIT;
+		struct sv send;
+		bool yes = true;
+
+		if (!au->client || au->drv != EXIM_AUTH_DRV_PLAINTEXT)
+			continue;
+		if (au->d.generic[EXIM_AUTH_client_condition].str != NULL &&
+		    (exim_expand_bool(au->d.generic[EXIM_AUTH_client_condition].str, &e->env, false, &yes, &err) != EXIM_OK || !yes))
+			continue;
+		if (text_of(e, &au->d.own[EXIM_PLAINTEXT_client_send], &send, &err) == -1 || send.p == NULL)
+			continue;
+		v[so->o.nauths].mechanism = au->public_name;
+		v[so->o.nauths].name = au->d.name;
+		auth_strings(&v[so->o.nauths++], send, so->arena);
+	}
+}
+
+static void
+fill_tls(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_value *o, const struct deliver_host *h)
+{
+	struct err err = ERR_INIT;
+	bool verify = host_in(e, &o[EXIM_SMTP_tls_verify_hosts], h);
+	struct sv sni = SV_NULL;
+
+	so->o.tls_require = host_in(e, &o[EXIM_SMTP_hosts_require_tls], h);
+	so->o.tls_try = so->o.tls_require || !host_in(e, &o[EXIM_SMTP_hosts_avoid_tls], h);
+	so->o.tls_on_connect = sv_eqs(o[EXIM_SMTP_protocol].text, "smtps");
+	so->o.tls_clear_after_fail = o[EXIM_SMTP_tls_tempfail_tryclear].num != 0;
+	so->o.tls_verified = verify;
+	if (so->o.tls_try || so->o.tls_on_connect)
+		so->o.tls = tls_context(vq, verify);
+	if (o[EXIM_SMTP_tls_sni].str != NULL && text_of(e, &o[EXIM_SMTP_tls_sni], &sni, &err) == 0 && sni.len > 0)
+		so->o.sni = arena_cstr(so->arena, sni);
+}
+
+static void
+fill_interface(struct smtp_opts *so, struct vq_env *e, const struct exim_value *v, const struct deliver_host *h)
+{
+	struct err err = ERR_INIT;
+	struct net_addr one;
+	struct sv list, item;
+	int sep = 0;
+
+	if (v->str == NULL || text_of(e, v, &list, &err) == -1)
+		return;
+	while (exim_list_next(&list, &sep, e->arena, &item))
+		if (net_addr_parse(item, &one) && one.family == h->addr.family) {
+			so->o.from = arena_dup(so->arena, &one, sizeof(one));
+			return;
+		}
+}
+
+int
+smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_transport *t,
+    const struct deliver_host *h, struct err *err)
+{
+	const struct exim_value *o = t->d.own;
+	char text[NET_ADDR_TEXT_MAX];
+	struct sv helo;
+
+	memset(so, 0, sizeof(*so));
+	so->arena = arena_new(1024);
+	e->addr.host = sv_cstr(h->name);
+	e->addr.host_address = sv_cstr(arena_str(e->arena, net_addr_text(&h->addr, text)));
+	e->addr.host_port = h->addr.port;
+	if (text_of(e, &o[EXIM_SMTP_helo_data], &helo, err) == -1) {
+		smtp_opts_close(so);
+		return (-1);
+	}
+	so->o.helo = arena_cstr(so->arena, helo.len > 0 ? helo : vq->g.primary_hostname);
+	so->o.lmtp = sv_eqs(o[EXIM_SMTP_protocol].text, "lmtp");
+	so->o.esmtp = !host_in(e, &o[EXIM_SMTP_hosts_avoid_esmtp], h);
+	so->o.pipelining = !host_in(e, &o[EXIM_SMTP_hosts_avoid_pipelining], h);
+	so->o.chunking = host_in(e, &o[EXIM_SMTP_hosts_try_chunking], h);
+	so->o.auth_require = host_in(e, &o[EXIM_SMTP_hosts_require_auth], h);
+	if (so->o.auth_require || host_in(e, &o[EXIM_SMTP_hosts_try_auth], h))
+		fill_auths(so, vq, e);
+	fill_tls(so, vq, e, o, h);
+	fill_interface(so, e, &o[EXIM_SMTP_interface], h);
+	so->o.connect_ms = ms(&o[EXIM_SMTP_connect_timeout]);
+	so->o.command_ms = ms(&o[EXIM_SMTP_command_timeout]);
+	so->o.data_ms = ms(&o[EXIM_SMTP_data_timeout]);
+	so->o.final_ms = ms(&o[EXIM_SMTP_final_timeout]);
+	so->max_messages = o[EXIM_SMTP_connection_max_messages].num;
+	return (0);
+}
+
+void
+smtp_opts_close(struct smtp_opts *so)
+{
+	arena_free(&so->arena);
+}
+
+/* ---- one message ---- */
+
+/* "Name: body\n" lines as CRLF lines. */
+static struct sv
+crlf_lines(struct arena *a, struct sv text)
+{
+	struct sb out = SB_INIT(HEADER_OUT_MAX);
+	struct sv line, r;
+
+	while (sv_next(&text, '\n', &line)) {
+		if (line.len > 0 && line.p[line.len - 1] == '\r')
+			line.len--;
+		if (line.len == 0)
+			continue;
+		sb_add(&out, line);
+		sb_adds(&out, "\r\n");
+	}
+	r = arena_sv(a, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
+static void
+remove_names(struct mail_edit *ed, struct arena *a, struct sv list)
+{
+	struct sv name;
+	int sep = 0;
+
+	while (exim_list_next(&list, &sep, a, &name))
+		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
+}
+
+static bool
+wants_edit(const struct dlv *d)
+{
+	const struct exim_value *g = d->rd->transport->d.generic;
+
+	return (d->rd->nheaders_add > 0 || d->rd->nheaders_remove > 0 || g[EXIM_TRANSPORT_headers_add].str != NULL ||
+	    g[EXIM_TRANSPORT_headers_remove].str != NULL || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
+	    g[EXIM_TRANSPORT_envelope_to_add].num != 0 || g[EXIM_TRANSPORT_delivery_date_add].num != 0);
+}
+
+static int
+edit_header(struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err)
+{
+	const struct exim_value *g = d->rd->transport->d.generic;
+	struct arena *a = e->arena;
+	struct sb out = SB_INIT(HEADER_OUT_MAX);
+	struct mail_edit *ed;
+	char date[MAIL_DATE_MAX];
+	struct sv text;
+
+	if (!env_headers(e, d->m))
+		return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the header of the message"));
+	ed = mail_edit_new(a, e->msg.headers);
+	for (size_t i = 0; i < d->rd->nheaders_remove; i++)
+		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd->headers_remove[i]));
+	if (text_of(e, &g[EXIM_TRANSPORT_headers_remove], &text, err) == -1)
+		return (-1);
+	remove_names(ed, a, text);
+	for (size_t i = 0; i < d->rd->nheaders_add; i++)
+		mail_edit_append(ed, crlf_lines(a, d->rd->headers_add[i]));
+	if (text_of(e, &g[EXIM_TRANSPORT_headers_add], &text, err) == -1)
+		return (-1);
+	if (text.len > 0)
+		mail_edit_append(ed, crlf_lines(a, text));
+	if (g[EXIM_TRANSPORT_delivery_date_add].num != 0)
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Delivery-date: %s\r\n", mail_date_format_local(date, now_s()))));
+	if (g[EXIM_TRANSPORT_envelope_to_add].num != 0)
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Envelope-to: " SV_FMT "\r\n", SV_ARG(d->rd->addr->address))));
+	if (g[EXIM_TRANSPORT_return_path_add].num != 0)
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Return-path: <" SV_FMT ">\r\n", SV_ARG(e->msg.return_path))));
+	mail_edit_write(ed, &out);
+	sb_adds(&out, "\r\n");
+	dm->header = arena_sv(a, sb_sv(&out));
+	dm->off = d->off + e->msg.headers->body_start;
+	dm->len = d->len - e->msg.headers->body_start;
+	sb_free(&out);
+	return (0);
+}
+
+int
+smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err)
+{
+	const struct exim_value *g = d->rd->transport->d.generic;
+	const struct spool_envelope *env = &d->m->env;
+	int64_t limit = smtp_int(e, &g[EXIM_TRANSPORT_message_size_limit], 0);
+	struct sv path = SV_NULL;
+
+	(void)vq;
+	memset(dm, 0, sizeof(*dm));
+	dm->sender = d->rd->errors_to_set ? d->rd->errors_to : env->sender;
+	if (text_of(e, &g[EXIM_TRANSPORT_return_path], &path, err) == -1)
+		return (-1);
+	if (g[EXIM_TRANSPORT_return_path].str != NULL && path.p != NULL && env->sender.len > 0)
+		dm->sender = path;
+	dm->fd = msg_fd(d->m, err);
+	if (dm->fd == -1)
+		return (-1);
+	dm->off = d->off;
+	dm->len = d->len;
+	dm->header = SV_LIT("");
+	if (wants_edit(d) && edit_header(e, d, dm, err) == -1)
+		return (-1);
+	dm->size = dm->header.len + dm->len;
+	if (limit > 0 && dm->size > (uint64_t)limit)
+		return (err_set(err, ERR_PERM, "5.3.4", "message is too big (transport limit = %lld)", (long long)limit));
+	dm->eightbit = (env->flags & SPOOL_8BITMIME) != 0;
+	dm->smtputf8 = (env->flags & SPOOL_SMTPUTF8) != 0;
+	if (dm->smtputf8 && env_headers(e, d->m))
+		for (size_t i = 0; i < e->msg.headers->block.len && !dm->header_8bit; i++)
+			dm->header_8bit = (unsigned char)e->msg.headers->block.p[i] > 127;
+	dm->ret_set = env->ret != SPOOL_RET_NONE;
+	dm->ret_hdrs = env->ret == SPOOL_RET_HDRS;
+	dm->envid = env->envid;
+	return (0);
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of vqueued share.  A message (struct msg) is under way while an attempt
+ * to deliver it lasts: read from a segment or a queue file, routed into deliveries
+ * (struct dlv), each of which ends in delivery_ok/failed/deferred; when the last has
+ * ended, attempt_done() settles what is left: reports, copying to queue/, or the end.
+ */
+#ifndef VQUEUED_INT_H
+#define VQUEUED_INT_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/vec.h"
+#include "box/box.h"
+#include "deliver/client.h"
+#include "exim/conf.h"
+#include "exim/env.h"
+#include "exim/logsel.h"
+#include "fiber/fiber.h"
+#include "hints/hints.h"
+#include "ipc/ipc.h"
+#include "log/log.h"
+#include "route/route.h"
+#include "spool/client.h"
+#include "spool/done.h"
+#include "spool/queuefile.h"
+#include "spool/reader.h"
+#include "store/deliver.h"
+
+#define ACTIVE_MAX	8192		/* messages under way, from segments */
+#define ACTIVE_QUEUE_MAX 1000		/* and from queue files */
+#define ROUTERS		32		/* fibers that route */
+#define FINISHERS	32		/* fibers that write reports and queue files */
+
+struct daemon;
+struct vq;
+struct seg;
+struct msg;
+struct dest;
+struct tls_client;
+
+/* ---- messages ---- */
+
+struct dlv {				/* one final delivery */
+	struct msg	*m;
+	struct dlv	*next;		/* in the list of a batch or a barrier */
+	const struct route_delivery *rd;
+	uint64_t	 child;
+	uint64_t	 commit;	/* local: the barrier it waits for */
+	uint32_t	 rcpt;		/* index */
+	bool		 ended;
+	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
+	/* local */
+	enum store_action to;
+	unsigned	 dflags;
+	struct sv	 user, mailbox, prefix;
+	struct sv	 as;		/* "=> AS <address>" of the log */
+	/* an edited copy of the content (headers removed); empty: the message's own */
+	struct sv	 path;
+	uint64_t	 off, len;
+};
+
+struct failure {			/* a delivery that failed for good, for the report */
+	struct failure	*next;
+	uint32_t	 rcpt;
+	uint64_t	 child;
+	struct sv	 address;
+	struct sv	 to;		/* who is told: the sender, or errors_to */
+	struct sv	 text;
+	struct sv	 diagnostic, remote_mta;
+	char		 status[12];
+	bool		 reported;
+};
+
+struct success {			/* NOTIFY=SUCCESS was asked for, and we are the last who can tell */
+	struct success	*next;
+	uint32_t	 rcpt;
+	struct sv	 address;
+	bool		 relayed;
+};
+
+struct rcpt {
+	enum spool_state state;		/* OPEN, LOCAL, SENT, BOUNCED, REMOVED */
+	unsigned	 pending;	/* deliveries under way */
+	bool		 tried;		/* in this attempt */
+	bool		 deferred;
+	bool		 failed;
+	bool		 multi;		/* became more than one delivery */
+	bool		 sent;		/* some of it went to another host */
+	int64_t		 first_failed, last_try, next_try;
+	struct sv	 text;		/* of the deferral */
+	char		 status[12];
+};
+
+struct childset {
+	VEC(uint64_t)	 v;
+	struct hash	*index;		/* when there are many */
+};
+
+struct msg {
+	struct vq	*vq;
+	struct msg	*next;		/* waiting to be routed */
+	struct msg	*all_next, **all_prev;	/* in vq->msgs */
+	struct arena	*arena;
+	struct spool_envelope env;
+	struct rcpt	*rcpts;
+	struct childset	 settled;	/* deliveries of recipients that are not settled as a whole */
+	struct childset	 taken;		/* in this attempt: an address is delivered to once */
+	struct seg	*seg;		/* NULL: from a queue file */
+	uint64_t	 record;	/* offset in the segment */
+	struct spool_qfile *q;		/* of a queue file; owns the envelope's strings then */
+	struct qent	*qe;
+	struct sv	 path;		/* of the content, relative to the box */
+	uint64_t	 off, len;
+	uint64_t	 origin;
+	int		 fd;		/* of the queue file, opened when needed; -1 */
+	unsigned	 busy;		/* deliveries and work under way */
+	bool		 retrying;	/* not its first attempt */
+	bool		 force;		/* past retry times */
+	bool		 giveup;	/* an administrator ended it: whatever is not delivered fails */
+	bool		 intent;	/* an intent without an end was found */
+	bool		 freeze;	/* hold it until somebody looks */
+	unsigned	 open;		/* recipients not settled */
+	struct failure	*failures;
+	struct success	*successes;
+	int64_t		 started_us;
+};
+
+/* msg.c */
+struct msg *msg_new(struct vq *vq);
+void	 msg_free(struct msg **mp);
+void	 msg_start(struct msg *m);		/* give it to the routers */
+void	 msg_finisher(void *arg);		/* fiber: ends attempts that are not simply over */
+void	 msg_hold(struct msg *m);
+void	 msg_release(struct msg *m);		/* the last release ends the attempt */
+/* Add; false if it was there. */
+bool	 childset_add(struct childset *c, uint64_t child);
+bool	 childset_has(const struct childset *c, uint64_t child);
+/* Everything that was recorded is on disk. */
+int	 record_sync(struct msg *m, struct err *err);
+int	 msg_fd(struct msg *m, struct err *err);
+/* How deliveries end.  Each may be called once. */
+void	 delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_passed);
+void	 delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, struct sv diagnostic,
+	     const char *log_tail);
+void	 delivery_deferred(struct dlv *d, const struct err *err, int64_t next_try, const char *log_tail);
+/* The same for addresses that did not get as far as a delivery. */
+void	 address_failed(struct msg *m, uint32_t rcpt, struct sv address, struct sv to, const struct err *err, struct sv text,
+	     const char *router);
+void	 address_deferred(struct msg *m, uint32_t rcpt, struct sv address, const struct err *err, int64_t next_try,
+	     const char *router);
+/* Record that one delivery of recipient <rcpt> is settled; <whole>: nothing of the recipient is left. */
+void	 record_settled(struct msg *m, uint32_t rcpt, uint64_t child, enum spool_state st);
+int	 record_intent(struct msg *m, struct err *err);
+void	 msg_settle(struct msg *m, uint32_t rcpt, enum spool_state st);
+void	 note_deferral(struct msg *m, uint32_t rcpt, const struct err *err, int64_t next_try);
+
+/* ---- segments (segment.c) ---- */
+
+struct replay {
+	struct spool_done_entry e;
+	size_t		 seq;
+};
+
+struct seg {
+	struct seg	*next;
+	struct vq	*vq;
+	char		 name[SPOOL_SEGMENT_NAME_MAX];
+	char		*path;
+	struct spool_reader *reader;
+	struct spool_done *done;
+	VEC(struct replay) replay;	/* of earlier lives, by record, then in order */
+	size_t		 replay_pos;
+	uint64_t	 id;
+	uint64_t	 parsed, durable;
+	bool		 sealed;		/* <durable> is the end */
+	bool		 orphan;		/* its writer is dead: records are verified whole */
+	bool		 sync_wanted, syncing;
+	bool		 dirty;			/* in the list of those with entries to write */
+	bool		 removing;
+	unsigned	 live;			/* messages under way */
+	VEC(char *)	 copied;		/* ids that live on in queue/ */
+};
+
+void	 segs_range(struct vq *vq, const char *name, uint64_t to);
+void	 segs_sealed(struct vq *vq, const char *name, uint64_t to);
+void	 segs_scan(struct vq *vq);		/* look for dead writers' segments; on a fiber */
+void	 segs_pump(void *arg);			/* fiber: reads records while there is room */
+void	 segs_wake(struct vq *vq);
+void	 seg_dirty(struct seg *s);
+void	 segs_flush(void *arg);			/* fiber: writes done-logs at the end of the turn */
+void	 seg_want_sync(struct seg *s);
+void	 seg_check_end(struct seg *s);
+/* Ids of <origins> that still matter, for store_forget_others. */
+void	 segs_origins(struct vq *vq, uint64_t **v, size_t *n);
+
+/* ---- the deferred queue (queue.c) ---- */
+
+struct qent {				/* one message of queue/ */
+	char		 id[SPOOL_ID_SIZE];
+	bool		 frozen;
+	bool		 active;	/* an attempt is under way */
+	bool		 force;		/* the next attempt ignores retry times */
+	bool		 giveup;
+	bool		 gone;		/* to be removed when its attempt is over */
+	bool		 bounce;	/* null sender */
+	bool		 local;		/* there may be delivery ids of it in the store */
+	int64_t		 received, next_try, frozen_at;
+	uint64_t	 origin;
+	uint64_t	 size;
+};
+
+int	 queue_load(struct vq *vq, struct err *err);	/* at the start */
+struct qent *queue_find(struct vq *vq, struct sv id);
+struct qent *queue_add(struct vq *vq, const struct spool_qfile *q);
+void	 queue_remove(struct vq *vq, struct qent *e);	/* from memory and disk; ids are forgotten */
+void	 queue_run(void *arg);				/* fiber: starts what is due */
+void	 queue_wake(struct vq *vq);
+/* Make queue/ID of what is left of <m>, or log its changes.  0, or -1. */
+int	 queue_defer(struct msg *m, struct err *err);
+/* A new message of our own or of a tool. */
+int	 queue_inject(struct vq *vq, struct spool_qfile *q, const struct spool_content *c, bool start, struct err *err);
+/* The earliest next_try of the open recipients. */
+int64_t	 queue_next_try(const struct msg *m);
+/* A report that was found in queue/ at the start settles what it is about. */
+void	 queue_apply_reports(struct msg *m);
+/* Drops delivery ids of what is gone, once that is on disk (fiber). */
+void	 queue_forgetter(void *arg);
+
+/* ---- routing (routing.c) ---- */
+
+void	 routing_fiber(void *arg);
+int	 routing_init(struct vq *vq, struct err *err);
+/* An environment for expansions about <m> (and <d>, may be NULL); lives in <a>. */
+struct vq_env {
+	struct exim_env	 env;
+	struct exim_globals g;
+	struct exim_session session;
+	struct exim_message msg;
+	struct exim_address addr;
+	struct exim_acl_state acl;
+	struct exim_vars *acl_c, *acl_m;
+	struct arena	*arena;
+};
+void	 env_open(struct vq_env *e, struct vq *vq, struct msg *m);
+void	 env_delivery(struct vq_env *e, const struct dlv *d);
+void	 env_close(struct vq_env *e);
+/* The message's header block in <e>'s arena and indexed; false if it cannot be read. */
+bool	 env_headers(struct vq_env *e, struct msg *m);
+
+/* ---- local.c, remote.c ---- */
+
+int	 local_init(struct vq *vq, struct err *err);
+/* Fill what the store needs of <d>; 0, or -1 with what became of it told. */
+int	 local_prepare(struct vq *vq, struct vq_env *e, struct dlv *d, struct err *err);
+void	 local_add(struct vq *vq, struct dlv *d);
+void	 forget_segment(struct vq *vq, struct seg *s);	/* takes <s>->copied over */
+
+int	 remote_init(struct vq *vq, struct err *err);
+/* Takes all remote deliveries of <m> (a list) and groups them by destination. */
+void	 remote_add(struct vq *vq, struct msg *m, struct dlv *list);
+
+/* transport.c: the options of an smtp transport, for one host or one message. */
+struct smtp_opts {
+	struct arena	*arena;
+	struct deliver_opts o;
+	int64_t		 max_messages;
+	int64_t		 max_rcpt;
+};
+int	 smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_transport *t,
+	     const struct deliver_host *host, struct err *err);
+void	 smtp_opts_close(struct smtp_opts *so);
+/* The hosts of a delivery, from the router or the transport, with their ports; <a> holds them. */
+int	 smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_host **hosts, size_t *n,
+	     bool *mx, struct err *err);
+/* Fill <dm> (source, header, flags, sender) for <d>; what it needs lives in <e>'s arena.  -1: PERM (too big) or TEMP. */
+int	 smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err);
+int64_t	 smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt);
+
+/* ---- retry.c: when to try again ---- */
+
+struct retry_failure {
+	struct sv	 key;		/* host name, or empty */
+	struct sv	 domain, local_part;
+	struct sv	 sender;
+	enum exim_retry_error what;
+	int		 code;
+	bool		 host;
+	char		 kind;		/* 'A', 'M' */
+};
+/* Next try of recipient <r>, or 0 when the rules say that it fails for good now. */
+int64_t	 retry_next(struct vq *vq, struct exim_env *env, const struct retry_failure *f, int64_t first_failed, int64_t now);
+/* Hints of hosts. */
+struct host_hint {
+	int64_t		 first_failed, last_try, next_try;
+};
+bool	 retry_host_get(struct vq *vq, struct sv key, struct host_hint *h);
+/* Returns the host's next try, or 0 when its last cutoff has passed. */
+int64_t	 retry_host_failed(struct vq *vq, struct exim_env *env, struct sv key, const struct retry_failure *f);
+void	 retry_host_ok(struct vq *vq, struct sv key);
+
+/* ---- report.c ---- */
+
+/* Reports about the failures (successes) of <m>; those told (or not to be told) are marked reported.  -1: try again later. */
+int	 report_failures(struct msg *m, struct err *err);
+void	 report_successes(struct msg *m);
+void	 report_delays(struct msg *m);
+
+/* ---- control.c ---- */
+void	 control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int fd);
+
+/* ---- mainlog.c ---- */
+void	 vlog(struct vq *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 log_delivered(const struct dlv *d, const char *tail);
+void	 log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, const char *tail);
+void	 log_address(const struct msg *m, const char *mark, struct sv address, uint32_t rcpt, const char *router,
+	     const struct err *err, const char *how);
+void	 log_completed(const struct msg *m);
+void	 log_injected(const struct vq *vq, const struct spool_envelope *e);
+
+/* ---- the process ---- */
+
+struct forget {				/* a queue file or segment that is gone */
+	uint64_t	 origin;
+	char		 id[SPOOL_ID_SIZE];	/* "": the whole segment but <keep> */
+	struct sv	*keep;
+	size_t		 nkeep;
+};
+
+struct vq {
+	struct daemon	*d;
+	const struct box *box;
+	struct exim_conf *conf;
+	char		*intake, *queue_dir;
+	struct ipc_server *server;
+	struct ipc_client *local;
+	struct exim_caches *caches;
+	struct exim_world world;
+	struct exim_globals g;
+	struct route_ops route_ops;
+	struct hints	*hints;
+	struct hash	*hosts;		/* struct host_hint by key */
+	struct hash	*dests;		/* struct dest by key */
+	struct hash	*reports;	/* parent id to list of what was reported */
+	struct hash	*qents;
+	uint64_t	 own_origin;	/* of messages made here */
+	struct msg	*msgs;		/* all under way */
+	struct seg	*segs;
+	struct seg	*dirty;
+	struct msg	*route_head, **route_last;
+	struct msg	*finish_head, **finish_last;	/* attempts that end in reports or in queue/ */
+	struct fiber_waiters route_wait, finish_wait, pump_wait, queue_wait, flush_wait, local_wait, forget_wait;
+	bool		 uses_headers;	/* routers or transports look at them */
+	bool		 loaded;	/* queue and segments were read */
+	bool		 draining;
+	bool		 flush_needed;
+	bool		 queue_starved;	/* more was due than may be under way */
+	unsigned	 active, active_queue;
+	unsigned	 connections;	/* of remote deliveries */
+	unsigned	 sending;	/* transactions under way with other hosts */
+	struct tls_client *tls_any, *tls_verify;
+	/* local batches */
+	struct dlv	*local_head, **local_last;
+	size_t		 local_n;
+	struct dlv	*barrier_head, **barrier_last;
+	uint64_t	 barrier_done, barrier_instance;
+	bool		 local_greeted;	/* store_forget_others was said */
+	VEC(struct forget) forgets;	/* delivery ids to be dropped */
+	/* figures */
+	uint64_t	 n_read, n_local, n_sent, n_failed, n_deferred, n_bounced;
+};
+
+int64_t	 now_s(void);			/* seconds since 1970 */
+
+#endif
