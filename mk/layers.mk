@@ -29,6 +29,7 @@ DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth
 DEPS_daemon  := base os log fiber net io ipc box
 
 # Libraries of the system that each module needs.  (libasan has a crypt_r of its own that needs the real one.)
+LIBS_os      := -lseccomp
 LIBS_fiber   := -levent_core -lpthread
 LIBS_io      := -lssl -lcrypto
 LIBS_dns     := -lunbound -lidn2

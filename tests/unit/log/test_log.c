@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lines, levels, gathering, rotation, Exim's format. */
+#include <sys/stat.h>
+
+#include <regex.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/sb.h"
+#include "log/log.h"
+#include "os/file.h"
+
+static char dir[64];
+
+static const char *
+content(const char *name)
+{
+	static struct sb text = SB_INIT(1000000);
+	struct err err = ERR_INIT;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	sb_clear(&text);
+	(void)os_read_file(path, 1000000, &text, &err);
+	return (sb_cstr(&text));
+}
+
+static bool
+matches(const char *text, const char *pattern)
+{
+	regex_t re;
+	bool ok;
+
+	assert_int_equal(regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB), 0);
+	ok = regexec(&re, text, 0, NULL, 0) == 0;
+	regfree(&re);
+	return (ok);
+}
+
+#define STAMP	"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} "
+
+static void
+test_lines(void **state)
+{
+	struct log_ctx c;
+	struct err err = ERR_INIT;
+	enum log_level level;
+	char path[128], old[160];
+
+	(void)snprintf(path, sizeof(path), "%s/log", dir);
+	assert_int_equal(log_open("test", path, LOG_L_INFO, &err), 0);
+	log_ctx_set(&c, "sid=%d", 7);
+	log_debug(&c, "not seen");
+	log_info(&c, "hello %s", "world\nforged line");
+	assert_string_equal(content("log"), "");
+	log_flush();
+	assert_true(matches(content("log"), STAMP "test\\[[0-9]+\\] info: sid=7 hello world\\?forged line\n$"));
+	log_info(NULL, "gathered");
+	log_warn(NULL, "at once");
+	assert_true(matches(content("log"), "gathered\n.*warn: at once\n$"));
+
+	(void)snprintf(old, sizeof(old), "%s.0", path);
+	assert_int_equal(rename(path, old), 0);
+	log_info(NULL, "old file");
+	log_reopen();
+	(void)err_set(&err, ERR_TEMP, NULL, "later");
+	log_err(NULL, "op", &err);
+	assert_true(matches(content("log.0"), "old file\n$"));
+	assert_true(matches(content("log"), STAMP "test\\[[0-9]+\\] warn: op: later\n$"));
+
+	for (int i = 0; i < 2000; i++)
+		log_info(NULL, "%0100d", i);
+	assert_true(strlen(content("log")) > 100000);
+	assert_true(log_level_parse("WARN", &level));
+	assert_int_equal(level, LOG_L_WARN);
+	assert_false(log_level_parse("loud", &level));
+	assert_int_equal(log_open("test", "/nonexistent/x", LOG_L_INFO, &err), -1);
+	assert_int_equal(log_open("test", NULL, LOG_L_ERROR, &err), 0);
+}
+
+static void
+test_long(void **state)
+{
+	struct err err = ERR_INIT;
+	char path[128], *big = malloc(20001);
+
+	(void)snprintf(path, sizeof(path), "%s/long", dir);
+	memset(big, 'x', 20000);
+	big[20000] = '\0';
+	assert_int_equal(log_open("test", path, LOG_L_INFO, &err), 0);
+	log_warn(NULL, "%s", big);
+	log_warn(NULL, "next");
+	assert_true(matches(content("long"), "xxx\n2.*next\n$"));
+	assert_int_equal(log_open("test", NULL, LOG_L_ERROR, &err), 0);
+	free(big);
+}
+
+static void
+test_exim(void **state)
+{
+	struct err err = ERR_INIT;
+
+	assert_int_equal(eximlog_open(dir, &err), 0);
+	eximlog_write(EXIMLOG_MAIN, "1abcde-000001-1x <= a@b U=root P=local S=%d", 300);
+	eximlog_write(EXIMLOG_MAIN | EXIMLOG_REJECT, "rejected\n  header");
+	assert_string_equal(content("mainlog"), "");
+	eximlog_flush();
+	assert_true(matches(content("mainlog"), STAMP "1abcde-000001-1x <= a@b U=root P=local S=300\n2"));
+	assert_true(matches(content("rejectlog"), STAMP "rejected\n  header\n$"));
+	eximlog_write(EXIMLOG_PANIC, "panic");
+	assert_true(matches(content("paniclog"), STAMP "panic\n$"));
+	assert_int_equal(strlen(eximlog_stamp()), 19);
+	eximlog_reopen();
+}
+
+static int
+set_up(void **state)
+{
+	(void)snprintf(dir, sizeof(dir), "/tmp/vpost-log-%ld", (long)getpid());
+	return (mkdir(dir, 0700));
+}
+
+static int
+tear_down(void **state)
+{
+	char cmd[128];
+
+	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return (system(cmd));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_exim),
+	};
+
+	return (cmocka_run_group_tests(tests, set_up, tear_down));
+}
