@@ -383,6 +383,27 @@ stream_read_full(struct stream *s, size_t n, struct sb *out)
 	return (STREAM_OK);
 }
 
+void
+stream_unread(struct stream *s, struct sv v)
+{
+	size_t have = s->in_len - s->in_off, cap = v.len + have;
+	char *p;
+
+	if (v.len == 0)
+		return;
+	if (cap < STREAM_READ_SIZE)
+		cap = STREAM_READ_SIZE;
+	p = xmalloc(cap);
+	memcpy(p, v.p, v.len);
+	if (have > 0)
+		memcpy(p + v.len, s->in + s->in_off, have);
+	free(s->in);
+	s->in = p;
+	s->in_cap = cap;
+	s->in_off = 0;
+	s->in_len = v.len + have;
+}
+
 bool
 stream_has_input(const struct stream *s)
 {

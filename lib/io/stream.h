@@ -56,6 +56,8 @@ enum stream_result stream_read_full(struct stream *s, size_t n, struct sb *out);
 bool		 stream_has_input(const struct stream *s);
 /* The same, but asks the socket once (never waits): has the peer spoken before its turn? */
 bool		 stream_input_ready(struct stream *s);
+/* Put bytes in front of what will be read: input that another process had taken before it handed the socket over. */
+void		 stream_unread(struct stream *s, struct sv v);
 /* Wait until input can be read, without reading it: for IDLE and between commands.  Gives the read buffer back. */
 enum stream_result stream_wait_input(struct stream *s, int64_t deadline);
 
