@@ -263,6 +263,12 @@ daemon_draining(const struct daemon *d)
 	return (d->draining);
 }
 
+bool
+daemon_ending(const struct daemon *d)
+{
+	return (d->deadline_set);
+}
+
 void
 daemon_set_data(struct daemon *d, void *data)
 {
