@@ -63,9 +63,9 @@ barriers(void *arg)
 }
 
 static void
-source(const char *root, size_t size)
+source(const char *root, size_t size, unsigned messages)
 {
-	char path[256], line[80];
+	char path[256], line[80], *one = malloc(size);
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/var/spool/seg", root);
@@ -83,6 +83,13 @@ source(const char *root, size_t size)
 	while ((size_t)ftell(f) < size)
 		fputc('y', f);
 	fclose(f);
+	/* Each message has its place, as in a journal. */
+	if ((f = fopen(path, "r+")) == NULL || fread(one, 1, size, f) != size || fseek(f, 0, SEEK_END) != 0)
+		exit(1);
+	for (unsigned i = 1; i < messages; i++)
+		fwrite(one, 1, size, f);
+	fclose(f);
+	free(one);
 }
 
 static void
@@ -106,7 +113,7 @@ run(struct store_writer *w, unsigned messages, size_t size, unsigned batch, unsi
 			    "Envelope-To: %s@example.net\r\n", user, user);
 			d = (struct store_delivery){ .origin = origin, .message = sv_cstr(id), .rcpt = sv_cstr(user),
 			    .to = STORE_TO_USER, .user = sv_cstr(user), .dflags = STORE_D_CREATE,
-			    .prefix = sv_cstr(prefix), .path = SV_LIT("var/spool/seg"), .off = 0, .len = size,
+			    .prefix = sv_cstr(prefix), .path = SV_LIT("var/spool/seg"), .off = (uint64_t)i * size, .len = size,
 			    .sender = SV_LIT("ann@example.org"), .date = 906502527 };
 			store_writer_deliver(w, &d, &a);
 			if (a.result != STORE_INDEXED) {
@@ -142,7 +149,7 @@ main(int argc, char **argv)
 	snprintf(cmd, sizeof(cmd), "mkdir -p %s %s/var/spool", mail, root);
 	if (system(cmd) != 0)
 		return (1);
-	source(root, size);
+	source(root, size, messages);
 	if (store_writer_open(&w, &o, &err) == -1)
 		die(&err);
 	if (pthread_create(&tid, NULL, barriers, w) != 0)

@@ -56,11 +56,20 @@ test_refusals(void **state)
 	struct store_answer a;
 
 	tb_source(t, "seg", MSG1);
-	d = tb_delivery("bob", "m");
+	d = tb_delivery("bob", "lists");
+	d.to = STORE_TO_MAILBOX;
+	d.mailbox = SV_LIT("user.bob.Lists");
 	d.dflags = 0;
 	a = tb_deliver1(t, &d);
 	assert_int_equal(a.result, STORE_PERM);
 	assert_string_equal(a.status, "5.1.1");
+	d.dflags = STORE_D_CREATE;
+	assert_int_equal(tb_deliver1(t, &d).result, STORE_INDEXED);
+	/* Another one's folder. */
+	d = tb_delivery("ann", "m");
+	d.to = STORE_TO_MAILBOX;
+	d.mailbox = SV_LIT("user.bob.Lists");
+	assert_int_equal(tb_deliver1(t, &d).result, STORE_PERM);
 	d = tb_delivery("bob", "m");
 	d.path = SV_LIT("var/spool/../../etc/passwd");
 	assert_int_equal(tb_deliver1(t, &d).result, STORE_TEMP);
@@ -76,7 +85,7 @@ test_refusals(void **state)
 	d = tb_delivery("bo^b", "m");
 	assert_int_equal(tb_deliver1(t, &d).result, STORE_PERM);
 	/* A good one after all of that. */
-	d = tb_delivery("bob", "m");
+	d = tb_delivery("bob", "good");
 	assert_int_equal(tb_deliver1(t, &d).result, STORE_INDEXED);
 }
 
