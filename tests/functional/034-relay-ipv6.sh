@@ -8,7 +8,6 @@ box_users joe
 conf "smtp_listen = *:$SMTP"
 conf "pop3_listen = *:$POP3"
 conf "plaintext_auth = yes"
-sed -i "/^smtp_listen = 127/d; /^pop3_listen = 127/d" "$BOX/etc/vpost.conf"
 box_start
 r() { mt rcpt "$SMTP" --host ::1 --source 2001:db8::1 joe@local.test x@elsewhere.test | tail -n 1; }
 has "$(r)" "550 5.7.1" "before the login"

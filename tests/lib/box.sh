@@ -56,7 +56,8 @@ box_make() {
 	export VPOST_BOX=$BOX
 }
 
-conf() { echo "$*" >>"$BOX/etc/vpost.conf"; }
+# conf NAME = VALUE: set a setting of the box.
+conf() { sed -i "/^${1%% *} *=/d" "$BOX/etc/vpost.conf"; echo "$*" >>"$BOX/etc/vpost.conf"; }
 
 # adduser NAME...: accounts with the password "pw-NAME".
 box_users() { local u; for u in "$@"; do echo "pw-$u" | vpost adduser "$u" >/dev/null || die "vpost adduser $u"; done; }
