@@ -40,7 +40,7 @@ enum store_action {
 	STORE_TO_USER = 2		/* local delivery of user <user>: dotfiles are asked first, INBOX else */
 };
 
-#define STORE_D_CREATE	0x01		/* an INBOX that does not exist is made (the user is known to exist) */
+#define STORE_D_CREATE	0x01		/* a folder that does not exist is made (the user's INBOX always is) */
 
 struct store_delivery {
 	/*
@@ -55,7 +55,7 @@ struct store_delivery {
 	uint32_t	 action;
 
 	enum store_action to;
-	struct sv	 user;		/* the user's name (STORE_TO_USER) */
+	struct sv	 user;		/* whose delivery it is, verified to exist; empty for shared mailboxes */
 	struct sv	 mailbox;	/* name, store/store.h (STORE_TO_MAILBOX) */
 	unsigned	 dflags;	/* STORE_D_* */
 

@@ -286,7 +286,8 @@ store_reader_subscriptions(struct store_reader *r, struct sv user, bool (*fn)(vo
 	MDB_cursor *c;
 	int rc;
 
-	sb_add(&pre, user);
+	for (size_t i = 0; i < user.len; i++)
+		sb_addc(&pre, sv_lower(user.p[i]));
 	sb_addc(&pre, '\0');
 	if (pre.overflow || reader_begin(r, err) == -1) {
 		rc = pre.overflow ? 0 : -1;

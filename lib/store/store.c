@@ -94,13 +94,13 @@ store_rights_of(struct sv acl, struct sv owner, struct sv user)
 	struct sv id, letters;
 	unsigned r = 0, minus = 0;
 
-	if (user.len == 0 || (owner.len > 0 && sv_eq(owner, user)))
+	if (user.len == 0 || (owner.len > 0 && sv_caseeq(owner, user)))
 		return (STORE_R_ALL);
 	while (sv_next(&acl, '\t', &id) && sv_next(&acl, '\t', &letters)) {
 		bool neg = id.len > 0 && id.p[0] == '-';
 		struct sv who = sv_sub(id, neg ? 1 : 0, id.len);
 
-		if (!sv_eqs(who, "anyone") && !sv_eq(who, user))
+		if (!sv_eqs(who, "anyone") && !sv_caseeq(who, user))
 			continue;
 		if (neg)
 			minus |= store_rights_parse(letters);

@@ -277,7 +277,7 @@ may_create(struct store_writer *w, struct sv user, struct sv name, const struct 
 	char buf[STORE_NAME_MAX + 1];
 	struct sv owner = store_name_owner(name, buf);
 
-	if (user.len == 0 || (owner.len > 0 && sv_eq(owner, user)))
+	if (user.len == 0 || (owner.len > 0 && sv_caseeq(owner, user)))
 		return (0);
 	if (parent != NULL)
 		return (w_need(parent, user, STORE_R_CREATE, err));
@@ -551,7 +551,8 @@ store_writer_subscribe(struct store_writer *w, struct sv user, struct sv name, b
 	/* LMDB's keys have at most 511 bytes. */
 	if (user.len == 0 || user.len > STORE_USER_MAX || sv_chr(user, '\0') >= 0 || user.len + 1 + name.len > 511)
 		return (err_set(err, ERR_PERM, STORE_E_BADNAME, "the name is too long to be subscribed"));
-	sb_add(&key, user);
+	for (size_t i = 0; i < user.len; i++)
+		sb_addc(&key, sv_lower(user.p[i]));
 	sb_addc(&key, '\0');
 	sb_add(&key, name);
 	rc = on ? w_put(w, w->ix.subs, key.p, key.len, "", 0, 0, err) : w_del(w, w->ix.subs, key.p, key.len, err);

@@ -45,22 +45,30 @@ answer_err(struct store_answer *a, const struct err *e)
 	(void)snprintf(a->text, sizeof(a->text), "%.*s", (int)sizeof(a->text) - 1, e->text);
 }
 
+/*
+ * Where the delivery goes.  The queue has verified that the user exists, so its INBOX is made where it is missing; a
+ * folder only where the delivery says so.
+ */
 static struct wbox *
 target(struct store_writer *w, const struct store_delivery *d, struct err *err)
 {
-	char buf[STORE_NAME_MAX + 1];
+	char inbox[STORE_NAME_MAX + 1];
 	struct sv name = d->mailbox;
+	struct err e = ERR_INIT;
 	struct wbox *x;
+	uint64_t id;
 
-	if (d->to == STORE_TO_USER) {
-		if (store_name_inbox(d->user, buf, err) == -1)
-			return (NULL);
-		name = sv_cstr(buf);
-	}
-	if ((d->dflags & STORE_D_CREATE) != 0 && store_name_is_inbox(name) && store_name_valid(name))
-		return (w_inbox(w, name, err));
-	x = w_box_name(w, name, err);
-	if (x != NULL && d->to == STORE_TO_MAILBOX && d->user.len > 0 && w_need(x, d->user, STORE_R_POST, err) == -1)
+	if (d->user.len > 0 && store_name_inbox(d->user, inbox, err) == -1)
+		return (NULL);
+	if (d->user.len > 0 && (d->to == STORE_TO_USER || sv_eqs(name, inbox)))
+		return (w_inbox(w, sv_cstr(inbox), err));
+	x = w_box_name(w, name, &e);
+	if (x == NULL && e.cls == ERR_PERM && d->user.len > 0 && (d->dflags & STORE_D_CREATE) != 0 &&
+	    store_writer_create(w, d->user, name, &id, &e) == 0)
+		x = w_box(w, id, &e);
+	if (x == NULL && err != NULL)
+		*err = e;
+	if (x != NULL && w_need(x, d->user, STORE_R_POST, err) == -1)
 		return (NULL);
 	return (x);
 }
