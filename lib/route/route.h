@@ -148,6 +148,7 @@ struct route_request {
 	enum route_mode	 mode;
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
+	bool		 success_on_redirect;	/* verification: a redirection is enough */
 	/* DELIVER: has this address or delivery been done before (restart after deferral)?  NULL: none was. */
 	bool		(*done)(void *arg, struct sv unique);
 	void		*done_arg;
@@ -164,7 +165,12 @@ struct route_result {
 	struct sv	 address_data;	/* of the last accepting router: $address_data after verify */
 	struct sv	 local_part_data, domain_data;
 	bool		 redirected;	/* a redirect router took the recipient */
+	struct hash	**vars;		/* heap, for route_result_free */
+	size_t		 nvars;
 };
+
+/* $r_... variables live on the heap: free a result that may hold some. */
+void	 route_result_free(struct route_result *res);
 
 /*
  * Route.  Always fills *<res>.  For verification only the recipient itself counts where it was redirected to several

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What every router that takes an address does: errors_to, headers, transport, user,
+ * home; and the accept and ipliteral routers, which do nothing else.
+ */
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "route/route_int.h"
+
+#define HEADERS_MAX	200
+
+/* ---- errors ---- */
+
+static enum route_yield yield_err(struct visit *v, enum err_class cls, enum route_yield y, const char *fmt, va_list ap)
+	__attribute__((format(printf, 4, 0)));
+
+static enum route_yield
+yield_err(struct visit *v, enum err_class cls, enum route_yield y, const char *fmt, va_list ap)
+{
+	char text[ERR_TEXT_MAX];
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)err_set(&v->err, cls, NULL, "%s", text);
+	return (y);
+}
+
+enum route_yield
+route_defer(struct visit *v, const char *fmt, ...)
+{
+	enum route_yield y;
+	va_list ap;
+
+	va_start(ap, fmt);
+	y = yield_err(v, ERR_TEMP, Y_DEFER, fmt, ap);
+	va_end(ap);
+	return (y);
+}
+
+enum route_yield
+route_fail(struct visit *v, const char *fmt, ...)
+{
+	enum route_yield y;
+	va_list ap;
+
+	va_start(ap, fmt);
+	y = yield_err(v, ERR_PERM, Y_FAIL, fmt, ap);
+	va_end(ap);
+	return (y);
+}
+
+enum route_yield
+route_expansion(struct visit *v, enum exim_result res, const char *option)
+{
+	if (res == EXIM_OK)
+		return (Y_ACCEPT);
+	if (res == EXIM_FORCED)
+		return (Y_DECLINE);
+	err_prefix(&v->err, "failed to expand \"%s\" in %s router", option, v->r->d.name);
+	if (v->err.cls == ERR_PERM)
+		v->err.cls = ERR_TEMP;
+	return (Y_DEFER);
+}
+
+struct sv
+route_lower(struct arena *a, struct sv v)
+{
+	size_t i = 0;
+	char *p;
+
+	while (i < v.len && !(v.p[i] >= 'A' && v.p[i] <= 'Z'))
+		i++;
+	if (i == v.len)
+		return (v);
+	p = arena_dup(a, v.p, v.len);
+	for (; i < v.len; i++)
+		p[i] = sv_lower(p[i]);
+	return ((struct sv){ p, v.len, v.tainted });
+}
+
+/* ---- generic options ---- */
+
+/* Does <address> verify as a sender, with an empty sender of its own? */
+static bool
+errors_address_ok(struct visit *v, struct sv address)
+{
+	struct route_request rq = *v->rt->rq;
+	struct route_result res;
+	bool ok;
+
+	if (address.len == 0 || v->rt->depth > 0)
+		return (true);
+	if (rq.mode == ROUTE_VERIFY_SENDER || rq.mode == ROUTE_VERIFY_RECIPIENT || rq.mode == ROUTE_EXPN)
+		return (true);
+	if (rq.sender.p != NULL && sv_caseeq(address, rq.sender))
+		return (true);
+	if (sv_rchr(address, '@') < 0)
+		return (false);
+	rq.mode = ROUTE_VERIFY_SENDER;
+	rq.address = address;
+	rq.sender = SV_LIT("");
+	route_address(&rq, &res);
+	ok = res.verdict == EXIM_OK;
+	route_result_free(&res);
+	return (ok);
+}
+
+static enum route_yield
+errors_to(struct visit *v, struct route_delivery *d)
+{
+	const struct exim_str *s = v->r->d.generic[EXIM_ROUTER_errors_to].str;
+	enum exim_result res;
+	struct sv text;
+
+	d->errors_to_set = v->p->errors_to_set;
+	d->errors_to = v->p->errors_to;
+	if (s == NULL)
+		return (Y_ACCEPT);
+	res = exim_expand(s, v->rt->env, &text, &v->err);
+	if (res == EXIM_FORCED)
+		return (Y_ACCEPT);
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, "errors_to"));
+	text = sv_trim(text);
+	if (sv_eqs(text, "<>"))
+		text = SV_LIT("");
+	if (!errors_address_ok(v, text))
+		return (Y_ACCEPT);
+	d->errors_to_set = true;
+	d->errors_to = arena_sv(v->rt->a, text);
+	return (Y_ACCEPT);
+}
+
+/* <before> and the expanded items of <val>. */
+static enum route_yield
+header_items(struct visit *v, const struct exim_value *val, const char *option, const struct sv *before, size_t nbefore,
+    const struct sv **out, size_t *nout)
+{
+	struct sv *list;
+	size_t n = 0;
+
+	*out = before;
+	*nout = nbefore;
+	if (val->n == 0)
+		return (Y_ACCEPT);
+	list = arena_alloc(v->rt->a, (nbefore + val->n) * sizeof(*list));
+	for (; n < nbefore; n++)
+		list[n] = before[n];
+	for (size_t i = 0; i < val->n && n < HEADERS_MAX + nbefore; i++) {
+		struct sv text;
+		enum exim_result res = exim_expand(val->strs[i], v->rt->env, &text, &v->err);
+
+		if (res == EXIM_FORCED)
+			continue;
+		if (res != EXIM_OK)
+			return (route_expansion(v, res, option));
+		text = sv_trim(text);
+		if (text.len > 0)
+			list[n++] = arena_sv(v->rt->a, text);
+	}
+	*out = list;
+	*nout = n;
+	return (Y_ACCEPT);
+}
+
+static enum route_yield
+headers(struct visit *v, struct route_delivery *d)
+{
+	enum route_mode m = v->rt->rq->mode;
+	enum route_yield y;
+
+	d->headers_add = v->p->headers_add;
+	d->nheaders_add = v->p->nheaders_add;
+	d->headers_remove = v->p->headers_remove;
+	d->nheaders_remove = v->p->nheaders_remove;
+	if (m != ROUTE_DELIVER && m != ROUTE_TEST)
+		return (Y_ACCEPT);
+	y = header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_add], "headers_add", v->p->headers_add, v->p->nheaders_add,
+	    &d->headers_add, &d->nheaders_add);
+	if (y != Y_ACCEPT)
+		return (y);
+	return (header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_remove], "headers_remove", v->p->headers_remove,
+	    v->p->nheaders_remove, &d->headers_remove, &d->nheaders_remove));
+}
+
+static enum route_yield
+transport_of(struct visit *v, struct route_delivery *d, const struct exim_value *val)
+{
+	enum exim_result res;
+
+	d->transport = val == &v->r->d.generic[EXIM_ROUTER_transport] ? v->r->transport : NULL;
+	if (d->transport != NULL || val == NULL || val->str == NULL)
+		return (Y_ACCEPT);
+	res = exim_conf_transport_of(v->rt->rq->conf, val, v->rt->env, &d->transport, &v->err);
+	if (res != EXIM_OK) {
+		err_prefix(&v->err, "in %s router", v->r->d.name);
+		v->err.cls = ERR_TEMP;
+		return (Y_DEFER);
+	}
+	return (Y_ACCEPT);
+}
+
+/* user or group: fixed, or expanded to a number or a name. */
+static enum route_yield
+id_of(struct visit *v, const struct exim_value *val, const char *option, bool *set, int64_t *id, const char **name, int64_t *gid)
+{
+	const struct exim_world *w = v->rt->env->world;
+	struct exim_passwd pw;
+	enum exim_result res;
+	struct sv text;
+
+	if (val->str == NULL)
+		return (Y_ACCEPT);
+	res = exim_expand(val->str, v->rt->env, &text, &v->err);
+	if (res == EXIM_FORCED)
+		return (Y_ACCEPT);
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, option));
+	text = sv_trim(text);
+	*set = true;
+	if (val->num >= 0)
+		*id = val->num;
+	else if (num_parse(text, 0, UINT32_MAX - 1, id))
+		return (Y_ACCEPT);
+	if (name != NULL)
+		*name = arena_cstr(v->rt->a, text);
+	if (name == NULL)		/* a group by name was looked up at load; later ones must be numbers */
+		return (val->num >= 0 ? Y_ACCEPT : route_defer(v, "Failed to find group \"" SV_FMT "\" from expanded string",
+		    SV_ARG(text)));
+	if (w->passwd == NULL || w->passwd(w->arg, *name, v->rt->a, &pw) != EXIM_FOUND)
+		return (val->num >= 0 ? Y_ACCEPT : route_defer(v, "Failed to find user \"%s\" from expanded string", *name));
+	*id = (int64_t)pw.uid;
+	*gid = (int64_t)pw.gid;
+	return (Y_ACCEPT);
+}
+
+static enum route_yield
+ids(struct visit *v, struct route_delivery *d)
+{
+	const struct exim_value *g = v->r->d.generic;
+	int64_t gid = -1;
+	enum route_yield y;
+
+	d->uid = d->gid = -1;
+	if (v->has_pw) {
+		d->user_set = d->group_set = true;
+		d->uid = (int64_t)v->pw.uid;
+		d->gid = (int64_t)v->pw.gid;
+		d->user = v->pw.name;
+		d->initgroups = true;
+	}
+	y = id_of(v, &g[EXIM_ROUTER_user], "user", &d->user_set, &d->uid, &d->user, &gid);
+	if (y != Y_ACCEPT)
+		return (y);
+	if (gid >= 0) {
+		d->group_set = true;
+		d->gid = gid;
+	}
+	y = id_of(v, &g[EXIM_ROUTER_group], "group", &d->group_set, &d->gid, NULL, NULL);
+	if (g[EXIM_ROUTER_initgroups].num != 0)
+		d->initgroups = true;
+	return (y);
+}
+
+static enum route_yield
+dirs(struct visit *v, struct route_delivery *d)
+{
+	const struct exim_value *g = v->r->d.generic;
+	enum exim_result res;
+	char *p;
+
+	if (v->has_pw)
+		d->home = v->pw.home;
+	else if (g[EXIM_ROUTER_router_home_directory].str != NULL && v->ea.home.len > 0)
+		d->home = arena_cstr(v->rt->a, v->ea.home);
+	if (g[EXIM_ROUTER_transport_home_directory].str != NULL) {
+		res = exim_expand_cstr(g[EXIM_ROUTER_transport_home_directory].str, v->rt->env, &p, &v->err);
+		if (res != EXIM_OK)
+			return (route_expansion(v, res == EXIM_FORCED ? EXIM_FAIL : res, "transport_home_directory"));
+		d->home = arena_str(v->rt->a, p);
+	}
+	if (g[EXIM_ROUTER_transport_current_directory].str != NULL) {
+		res = exim_expand_cstr(g[EXIM_ROUTER_transport_current_directory].str, v->rt->env, &p, &v->err);
+		if (res != EXIM_OK)
+			return (route_expansion(v, res == EXIM_FORCED ? EXIM_FAIL : res, "transport_current_directory"));
+		d->current_dir = arena_str(v->rt->a, p);
+	}
+	return (Y_ACCEPT);
+}
+
+static struct sv
+keep(struct visit *v, struct sv s)
+{
+	return (s.p == NULL || v->rt->env->arena == v->rt->a ? s : arena_sv(v->rt->a, s));
+}
+
+enum route_yield
+route_fill(struct visit *v, struct route_delivery *d, const struct exim_value *transport)
+{
+	enum route_yield y;
+
+	memset(d, 0, sizeof(*d));
+	d->addr = v->p->addr;
+	d->router = v->r;
+	d->local_part = keep(v, v->local);
+	d->domain = v->domain;
+	d->prefix = keep(v, v->ea.local_part_prefix);
+	d->suffix = keep(v, v->ea.local_part_suffix);
+	d->prefix_v = keep(v, v->ea.local_part_prefix_v);
+	d->suffix_v = keep(v, v->ea.local_part_suffix_v);
+	d->local_part_data = keep(v, v->ea.local_part_data);
+	d->domain_data = keep(v, v->ea.domain_data);
+	d->address_data = keep(v, v->ea.address_data);
+	d->self_hostname = v->p->self_hostname;
+	d->vars = v->p->vars;
+	d->one_time = v->p->one_time;
+	y = errors_to(v, d);
+	if (y == Y_ACCEPT)
+		y = headers(v, d);
+	if (y == Y_ACCEPT)
+		y = transport_of(v, d, transport);
+	if (y == Y_ACCEPT)
+		y = ids(v, d);
+	if (y == Y_ACCEPT)
+		y = dirs(v, d);
+	return (y == Y_DECLINE ? Y_DEFER : y);
+}
+
+/* ---- deliveries ---- */
+
+/* What makes two deliveries the same: the address, for pipes and files what and from whom. */
+static struct sv
+unique_of(struct visit *v, const struct route_delivery *d)
+{
+	struct sv addr = d->addr->unique;
+
+	if (d->kind == ROUTE_TO_TRANSPORT || d->kind == ROUTE_DISCARD)
+		return (addr);
+	/* A file is the same file whoever sends to it; a pipe belongs to the address that named it. */
+	if (d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY)
+		return (d->text);
+	return (sv_cstr(arena_fmt(v->rt->a, "%s" SV_FMT ":" SV_FMT, d->kind == ROUTE_PIPE ? "|" : "filter:",
+	    SV_ARG(d->kind == ROUTE_PIPE ? d->text : SV_LIT("")), SV_ARG(addr))));
+}
+
+void
+route_deliver(struct visit *v, const struct route_delivery *d)
+{
+	struct routing *rt = v->rt;
+	struct route_delivery copy = *d;
+
+	if (d->kind != ROUTE_TO_TRANSPORT) {
+		/* Its own unique text, so that it is known again after a deferral. */
+		struct route_addr *a = arena_zalloc(rt->a, sizeof(*a));
+
+		*a = *d->addr;
+		a->unique = unique_of(v, d);
+		copy.addr = a;
+	}
+	rt->accepted = true;
+	if (rt->rq->done != NULL && rt->rq->done(rt->rq->done_arg, copy.addr->unique))
+		return;
+	vec_push(&rt->deliveries, copy);
+}
+
+void
+route_child(struct visit *v, const struct route_delivery *d, struct sv address, const struct exim_router *start)
+{
+	struct routing *rt = v->rt;
+	struct route_addr *a = arena_zalloc(rt->a, sizeof(*a));
+	struct pending p = *v->p;
+	ptrdiff_t at = sv_rchr(address, '@');
+
+	a->address = arena_sv(rt->a, address);
+	a->parent = v->p->addr;
+	a->router = v->r;
+	a->unique = a->address;
+	if (at >= 0) {
+		char *u = arena_dup(rt->a, a->address.p, a->address.len + 1);
+
+		for (size_t i = (size_t)at + 1; i < a->address.len; i++)
+			u[i] = sv_lower(u[i]);
+		a->unique.p = u;
+	}
+	rt->accepted = true;
+	vec_push(&rt->generated, a);
+	p.addr = a;
+	p.start = start;
+	p.errors_to_set = d->errors_to_set;
+	p.errors_to = d->errors_to;
+	p.headers_add = d->headers_add;
+	p.nheaders_add = d->nheaders_add;
+	p.headers_remove = d->headers_remove;
+	p.nheaders_remove = d->nheaders_remove;
+	p.one_time = d->one_time;
+	p.address_data = keep(v, v->ea.address_data);
+	p.parent_local = v->local;
+	p.parent_domain = v->domain;
+	p.original_local = v->ea.original_local_part;
+	p.original_domain = v->ea.original_domain;
+	vec_push(&rt->todo, p);
+}
+
+/* ---- drivers ---- */
+
+enum route_yield
+route_accept(struct visit *v)
+{
+	struct route_delivery d;
+	enum route_yield y = route_fill(v, &d, &v->r->d.generic[EXIM_ROUTER_transport]);
+
+	if (y != Y_ACCEPT)
+		return (y);
+	if (d.transport == NULL && !v->r->verify_only && v->rt->rq->mode == ROUTE_DELIVER)
+		return (route_defer(v, "%s router: no transport is set", v->r->d.name));
+	route_deliver(v, &d);
+	return (Y_ACCEPT);
+}
+
+enum route_yield
+route_ipliteral(struct visit *v)
+{
+	struct route_delivery d;
+	struct hostlist hl = { VEC_INIT };
+	struct net_addr addr;
+	struct sv dom = v->domain, text;
+	char buf[NET_ADDR_TEXT_MAX];
+	enum route_yield y;
+
+	if (dom.len < 3 || dom.p[0] != '[' || dom.p[dom.len - 1] != ']')
+		return (Y_DECLINE);
+	text = sv_sub(dom, 1, dom.len - 1);
+	if (sv_casestarts(text, "ipv6:"))
+		text = sv_sub(text, 5, text.len);
+	if (!net_addr_parse(text, &addr))
+		return (Y_DECLINE);
+	y = route_fill(v, &d, &v->r->d.generic[EXIM_ROUTER_transport]);
+	if (y != Y_ACCEPT)
+		return (y);
+	switch (route_find_addrs(v, net_addr_text(&addr, buf), 0, -1, false, false, &hl)) {
+	case FIND_OK:
+		break;
+	default:
+		vec_free(&hl.v);
+		return (Y_DECLINE);
+	}
+	if (v->rt->rq->ops != NULL && v->rt->rq->ops->is_local != NULL &&
+	    v->rt->rq->ops->is_local(v->rt->rq->ops->arg, &addr)) {
+		y = route_self(v, &hl.v.p[0]);
+		if (y != Y_ACCEPT) {
+			vec_free(&hl.v);
+			return (y);
+		}
+	}
+	route_hosts_seal(v, &hl, &d);
+	route_deliver(v, &d);
+	return (Y_ACCEPT);
+}

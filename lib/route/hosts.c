@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lists of hosts: names become addresses, ignore_target_hosts takes some away, and
+ * our own address among them is noticed (the self option).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "dns/dns.h"
+#include "route/route_int.h"
+
+/* ---- items ---- */
+
+struct sv
+route_host_port(struct sv item, uint16_t *port)
+{
+	ptrdiff_t colon;
+	int64_t n;
+
+	*port = 0;
+	item = sv_trim(item);
+	if (item.len > 0 && item.p[0] == '[') {
+		ptrdiff_t end = sv_chr(item, ']');
+
+		if (end < 0)
+			return (item);
+		if ((size_t)end + 1 < item.len && item.p[end + 1] == ':' &&
+		    num_parse(sv_sub(item, (size_t)end + 2, item.len), 1, 65535, &n))
+			*port = (uint16_t)n;
+		return (sv_sub(item, 1, (size_t)end));
+	}
+	colon = sv_rchr(item, ':');
+	/* More than one colon: an IPv6 address without a port. */
+	if (colon < 0 || sv_chr(item, ':') != colon || !num_parse(sv_sub(item, (size_t)colon + 1, item.len), 1, 65535, &n))
+		return (item);
+	*port = (uint16_t)n;
+	return (sv_sub(item, 0, (size_t)colon));
+}
+
+static uint32_t
+random_of(struct visit *v)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	const struct exim_world *w = v->rt->env->world;
+
+	if (ops != NULL && ops->random != NULL)
+		return (ops->random(ops->arg));
+	return (w->random != NULL ? w->random(w->arg) : 0);
+}
+
+void
+route_shuffle(struct visit *v, struct route_host *h, size_t n)
+{
+	for (size_t i = n; i > 1; i--) {
+		size_t j = random_of(v) % i;
+		struct route_host t = h[i - 1];
+
+		h[i - 1] = h[j];
+		h[j] = t;
+	}
+}
+
+/* ---- addresses ---- */
+
+static bool
+matches_domain(struct visit *v, const struct exim_list *l)
+{
+	struct err err = ERR_INIT;
+	bool yes = false;
+
+	return (l != NULL && exim_match_domain(l, v->rt->env, v->domain, &yes, NULL, &err) == EXIM_OK && yes);
+}
+
+bool
+route_ipv4_only(struct visit *v)
+{
+	const struct exim_conf *c = v->rt->rq->conf;
+
+	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) || matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup)))
+		return (true);
+	return (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && matches_domain(v, v->r->d.own[EXIM_DNSLOOKUP_ipv4_only].list));
+}
+
+static bool
+ignored(struct visit *v, const char *name, const struct net_addr *addr)
+{
+	const struct exim_list *l = v->r->d.generic[EXIM_ROUTER_ignore_target_hosts].list;
+	struct exim_host h;
+	struct sv saved = v->ea.host_address;
+	struct err err = ERR_INIT;
+	char buf[NET_ADDR_TEXT_MAX];
+	bool yes = false;
+
+	if (l == NULL)
+		return (false);
+	memset(&h, 0, sizeof(h));
+	h.addr = *addr;
+	h.address = sv_cstr(net_addr_text(addr, buf));
+	h.name = sv_cstr(name);
+	v->ea.host_address = h.address;
+	yes = exim_match_host(l, v->rt->env, &h, &yes, NULL, &err) == EXIM_OK && yes;
+	v->ea.host_address = saved;
+	return (yes);
+}
+
+static enum find
+add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
+    struct hostlist *hl)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < n && hl->v.len < ROUTE_HOSTS_MAX; i++) {
+		struct route_host h;
+
+		if (ignored(v, name, &addrs[i]))
+			continue;
+		memset(&h, 0, sizeof(h));
+		h.name = arena_str(v->rt->a, name);
+		h.addr = addrs[i];
+		h.addr.port = port;
+		h.mx = mx;
+		h.dnssec = secure;
+		vec_push(&hl->v, h);
+		some = true;
+	}
+	return (some ? FIND_OK : n > 0 ? FIND_IGNORED : FIND_NONE);
+}
+
+enum find
+route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only, struct hostlist *hl)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	const struct exim_world *w = v->rt->env->world;
+	struct net_addr lit, *addrs = NULL;
+	size_t n = 0;
+	bool secure = false;
+	enum route_dns rc = ROUTE_DNS_NXDOMAIN;
+
+	if (net_addr_parse(sv_cstr(name), &lit))
+		return (add_addrs(v, name, &lit, 1, port, mx, false, hl));
+	(void)dns_first;
+	if (ops != NULL && ops->addrs != NULL)
+		rc = ops->addrs(ops->arg, name, route_ipv4_only(v) ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure);
+	else if (dns_only)
+		rc = ROUTE_DNS_TEMPFAIL;
+	if (rc == ROUTE_DNS_FOUND)
+		return (add_addrs(v, name, addrs, n, port, mx, secure, hl));
+	/* The host's own files may know it. */
+	if (!dns_only && w->addrs != NULL) {
+		enum exim_found f = w->addrs(w->arg, name, v->rt->a, &addrs, &n);
+
+		if (f == EXIM_FOUND)
+			return (add_addrs(v, name, addrs, n, port, mx, false, hl));
+		if (f == EXIM_TEMPFAIL)
+			return (FIND_DEFER);
+		if (rc == ROUTE_DNS_NXDOMAIN || rc == ROUTE_DNS_NODATA)
+			return (FIND_NONE);
+	}
+	return (rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS ? FIND_DEFER : FIND_NONE);
+}
+
+/* The hosts of the MX records in order of preference. */
+static enum find
+mx_addrs(struct visit *v, const struct route_mx *mx, size_t n, uint16_t port, struct hostlist *hl)
+{
+	bool defer = false, ignore = false;
+
+	for (size_t i = 0; i < n; i++) {
+		enum find f = route_find_addrs(v, mx[i].host, port, (int)mx[i].pref, true, true, hl);
+
+		defer = defer || f == FIND_DEFER;
+		ignore = ignore || f == FIND_IGNORED;
+	}
+	if (hl->v.len > 0)
+		return (FIND_OK);
+	return (defer ? FIND_DEFER : ignore ? FIND_IGNORED : FIND_NONE);
+}
+
+enum find
+route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, struct hostlist *hl, bool *null_mx)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	struct route_mx *mx = NULL;
+	enum route_dns rc;
+	size_t n = 0, first = hl->v.len;
+	bool secure = false;
+	enum find f;
+
+	*null_mx = false;
+	if (ops == NULL || ops->mx == NULL)
+		return (FIND_DEFER);
+	rc = ops->mx(ops->arg, name, v->rt->a, &mx, &n, &secure);
+	if ((rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS) && v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP &&
+	    matches_domain(v, v->r->d.own[EXIM_DNSLOOKUP_mx_fail_domains].list))
+		rc = ROUTE_DNS_NODATA;
+	switch (rc) {
+	case ROUTE_DNS_FOUND:
+		if (n > 0)
+			break;
+		/* FALLTHROUGH */
+	case ROUTE_DNS_NODATA:
+		return (need_mx ? FIND_NONE : route_find_addrs(v, name, port, -1, true, true, hl));
+	case ROUTE_DNS_NXDOMAIN:
+		return (FIND_NONE);
+	default:
+		return (FIND_DEFER);
+	}
+	if (n == 1 && mx[0].host[0] == '\0') {
+		*null_mx = true;
+		return (FIND_NONE);
+	}
+	f = mx_addrs(v, mx, n, port, hl);
+	for (size_t i = first; i < hl->v.len; i++)
+		hl->v.p[i].mx_dnssec = secure;
+	return (f);
+}
+
+/* ---- ourselves ---- */
+
+bool
+route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	const struct exim_list *as_local = exim_main_list(v->rt->rq->conf, EXIM_MAIN_hosts_treat_as_local);
+
+	*secondary = false;
+	for (size_t i = 0; i < hl->v.len; i++) {
+		struct err err = ERR_INIT;
+		bool ours = ops != NULL && ops->is_local != NULL && ops->is_local(ops->arg, &hl->v.p[i].addr), yes = false;
+		size_t cut = i;
+
+		if (!ours && as_local != NULL && hl->v.p[i].name != NULL)
+			ours = exim_match_domain(as_local, v->rt->env, sv_cstr(hl->v.p[i].name), &yes, NULL, &err) == EXIM_OK && yes;
+		if (!ours)
+			continue;
+		/* Hosts of the same preference are no better than we are. */
+		while (cut > 0 && hl->v.p[i].mx >= 0 && hl->v.p[cut - 1].mx == hl->v.p[i].mx)
+			cut--;
+		if (cut == 0)
+			return (true);
+		hl->v.len = cut;
+		*secondary = true;
+		return (false);
+	}
+	return (false);
+}
+
+enum route_yield
+route_self(struct visit *v, const struct route_host *h)
+{
+	struct sv self = v->r->d.generic[EXIM_ROUTER_self].text;
+	const char *what = h->mx >= 0 ? "lowest numbered MX record points to local host" : "remote host address is the local host";
+
+	if (sv_eqs(self, "send"))
+		return (Y_ACCEPT);
+	if (sv_eqs(self, "pass")) {
+		v->p->self_hostname = sv_cstr(h->name);
+		return (Y_PASS);
+	}
+	if (sv_eqs(self, "fail"))
+		return (route_fail(v, "%s", what));
+	if (sv_eqs(self, "defer"))
+		return (route_defer(v, "%s", what));
+	if (sv_starts(self, "reroute:")) {
+		struct sv dom = sv_trim(sv_sub(self, 8, self.len));
+
+		if (sv_starts(dom, "rewrite:"))
+			dom = sv_trim(sv_sub(dom, 8, dom.len));
+		v->reroute_domain = dom;
+		return (Y_REROUTED);
+	}
+	(void)route_defer(v, "%s", what);
+	return (Y_FREEZE);
+}
+
+void
+route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d)
+{
+	d->hosts = hl->v.len == 0 ? NULL : arena_dup(v->rt->a, hl->v.p, hl->v.len * sizeof(*hl->v.p));
+	d->nhosts = hl->v.len;
+	vec_free(&hl->v);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The manualroute router (chapter 20 of Exim's manual): hosts written by the administrator. */
+#include <string.h>
+
+#include "exim/lexer.h"
+#include "route/route_int.h"
+
+struct rule {
+	struct sv	 hosts;		/* expanded list */
+	const struct exim_transport *transport;
+	bool		 byname, bydns, randomize, mx;
+};
+
+/* Words behind the hosts of a rule. */
+static bool
+take_options(struct visit *v, struct sv opts, struct rule *r)
+{
+	struct sv w;
+
+	while (sv_word(&opts, &w)) {
+		const struct exim_transport *t;
+
+		if (sv_eqs(w, "randomize"))
+			r->randomize = true;
+		else if (sv_eqs(w, "no_randomize"))
+			r->randomize = false;
+		else if (sv_eqs(w, "byname"))
+			r->byname = true;
+		else if (sv_eqs(w, "bydns"))
+			r->bydns = true;
+		else if (sv_eqs(w, "ipv4_prefer") || sv_eqs(w, "ipv4_only"))
+			continue;
+		else if ((t = exim_conf_transport(v->rt->rq->conf, w)) != NULL)
+			r->transport = t;
+		else {
+			(void)route_defer(v, "unknown option or transport \"" SV_FMT "\" in %s router", SV_ARG(w), v->r->d.name);
+			return (false);
+		}
+	}
+	return (true);
+}
+
+/* The next word, quotes resolved. */
+static bool
+word(struct visit *v, struct sv *text, struct sv *out)
+{
+	size_t i = 0;
+
+	*text = sv_trim(*text);
+	if (text->len == 0)
+		return (false);
+	if (text->p[0] == '"') {
+		struct err err = ERR_INIT;
+
+		for (i = 1; i < text->len && text->p[i] != '"'; i++)
+			if (text->p[i] == '\\' && i + 1 < text->len)
+				i++;
+		i += i < text->len;
+		(void)exim_string_parse(sv_sub(*text, 0, i), v->rt->a, out, &err);
+		out->tainted = text->tainted;
+	} else {
+		while (i < text->len && !sv_isspace(text->p[i]))
+			i++;
+		*out = sv_sub(*text, 0, i);
+	}
+	*text = sv_trim(sv_sub(*text, i, text->len));
+	return (true);
+}
+
+/* route_data: its expansion is "hosts options"; the hosts are expanded once more. */
+static enum route_yield
+from_data(struct visit *v, struct rule *r)
+{
+	struct sv text, hosts;
+	enum exim_result res = exim_expand(v->r->d.own[EXIM_MANUALROUTE_route_data].str, v->rt->env, &text, &v->err);
+
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, "route_data"));
+	if (!word(v, &text, &hosts))
+		return (Y_DECLINE);
+	r->hosts = hosts;
+	if (sv_chr(hosts, '$') >= 0 && !hosts.tainted) {
+		res = exim_expand_text(hosts, v->rt->env, &r->hosts, &v->err);
+		if (res != EXIM_OK)
+			return (route_expansion(v, res, "host list of route_data"));
+	}
+	return (take_options(v, text, r) ? Y_ACCEPT : Y_DEFER);
+}
+
+/* The first rule of route_list that fits the domain. */
+static enum route_yield
+from_list(struct visit *v, struct rule *r)
+{
+	struct exim_env *env = v->rt->env;
+	const struct exim_nums *nums = env->nums;
+	struct sv value = env->value, data;
+	enum route_yield y = Y_DECLINE;
+
+	for (size_t i = 0; i < v->r->nrules; i++) {
+		const struct exim_route_rule *rule = &v->r->rules[i];
+		enum exim_result res;
+		bool yes = false;
+
+		data = SV_NULL;
+		res = exim_match_domain(rule->pattern, env, v->domain, &yes, &data, &v->err);
+		if (res == EXIM_DEFER || res == EXIM_FAIL) {
+			y = route_expansion(v, res, "route_list");
+			break;
+		}
+		if (res != EXIM_OK || !yes)
+			continue;
+		if (data.p != NULL)
+			env->value = data;
+		y = Y_ACCEPT;
+		r->hosts = SV_LIT("");
+		if (rule->hosts != NULL) {
+			res = exim_expand(rule->hosts, env, &r->hosts, &v->err);
+			y = res == EXIM_DEFER ? route_expansion(v, res, "route_list") : res == EXIM_OK ? Y_ACCEPT : Y_DECLINE;
+		}
+		if (y == Y_ACCEPT && !take_options(v, rule->options, r))
+			y = Y_DEFER;
+		break;
+	}
+	env->nums = nums;
+	env->value = value;
+	return (y);
+}
+
+/* host_find_failed and host_all_ignored. */
+static enum route_yield
+on_failure(struct visit *v, struct sv what, const char *host)
+{
+	if (sv_eqs(what, "decline"))
+		return (Y_DECLINE);
+	if (sv_eqs(what, "pass"))
+		return (Y_PASS);
+	if (sv_eqs(what, "fail"))
+		return (route_fail(v, "lookup of host \"%s\" failed in %s router", host, v->r->d.name));
+	v->retry_error = EXIM_RE_LOOKUP;
+	(void)route_defer(v, "lookup of host \"%s\" failed in %s router", host, v->r->d.name);
+	return (sv_eqs(what, "freeze") ? Y_FREEZE : Y_DEFER);
+}
+
+/* One item of the list, "+" aside; Y_ACCEPT also when it is ignored. */
+static enum route_yield
+add_host(struct visit *v, const struct rule *r, struct sv item, struct hostlist *hl)
+{
+	struct sv failed = v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text;
+	uint16_t port;
+	const char *name;
+	bool mx = false, null;
+	enum find f;
+
+	if (sv_caseends(item, SV_LIT("/mx"))) {
+		mx = true;
+		item = sv_sub(item, 0, item.len - 3);
+	}
+	name = arena_cstr(v->rt->a, route_host_port(item, &port));
+	if (mx)
+		f = route_find_mx(v, name, false, port, hl, &null);
+	else
+		f = route_find_addrs(v, name, port, -1, !r->byname, r->bydns, hl);
+	switch (f) {
+	case FIND_OK:
+	case FIND_IGNORED:
+		return (Y_ACCEPT);
+	case FIND_DEFER:
+		v->retry_error = EXIM_RE_TIMEOUT_DNS;
+		if (v->r->d.generic[EXIM_ROUTER_pass_on_timeout].num != 0)
+			return (Y_PASS);
+		return (route_defer(v, "host lookup for \"%s\" did not complete in %s router", name, v->r->d.name));
+	default:
+		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
+	}
+}
+
+static enum route_yield
+find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
+{
+	struct sv rest = r->hosts, item;
+	size_t group = 0, items = 0;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, v->rt->a, &item) && items++ < ROUTE_HOSTS_MAX) {
+		enum route_yield y;
+
+		if (item.len == 0)
+			continue;
+		if (sv_eqs(item, "+")) {
+			if (r->randomize)
+				route_shuffle(v, hl->v.p + group, hl->v.len - group);
+			group = hl->v.len;
+			continue;
+		}
+		y = add_host(v, r, item, hl);
+		if (y != Y_ACCEPT)
+			return (y);
+	}
+	if (r->randomize)
+		route_shuffle(v, hl->v.p + group, hl->v.len - group);
+	if (hl->v.len == 0) {
+		struct sv all = v->r->d.own[EXIM_MANUALROUTE_host_all_ignored].text;
+
+		if (items == 0)
+			return (route_defer(v, "no host(s) specified for domain in %s router", v->r->d.name));
+		return (on_failure(v, all, "all ignored"));
+	}
+	return (Y_ACCEPT);
+}
+
+enum route_yield
+route_manualroute(struct visit *v)
+{
+	struct hostlist hl = { VEC_INIT };
+	struct rule r;
+	struct route_delivery d;
+	bool secondary, verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
+	enum route_yield y;
+
+	memset(&r, 0, sizeof(r));
+	r.randomize = v->r->d.own[EXIM_MANUALROUTE_hosts_randomize].num != 0;
+	y = v->r->d.own[EXIM_MANUALROUTE_route_data].str != NULL ? from_data(v, &r) : from_list(v, &r);
+	if (y != Y_ACCEPT)
+		return (y);
+	y = route_fill(v, &d, &v->r->d.generic[EXIM_ROUTER_transport]);
+	if (y != Y_ACCEPT)
+		return (y);
+	if (r.transport != NULL)
+		d.transport = r.transport;
+	d.randomize = r.randomize;
+	if (d.transport != NULL && d.transport->local) {
+		d.text = r.hosts;
+		route_deliver(v, &d);
+		return (Y_ACCEPT);
+	}
+	if (d.transport == NULL && !verifying)
+		return (route_defer(v, "no transport specified for %s router", v->r->d.name));
+	if (r.hosts.len > 0 || !verifying) {
+		y = find_hosts(v, &r, &hl);
+		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
+			y = route_self(v, &hl.v.p[0]);
+	}
+	if (y != Y_ACCEPT) {
+		vec_free(&hl.v);
+		return (y);
+	}
+	route_hosts_seal(v, &hl, &d);
+	route_deliver(v, &d);
+	return (Y_ACCEPT);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The preconditions of routers, in the order of section 3.12 of Exim's manual:
+ * affixes, verification and test flags, domains, local_parts, check_local_user,
+ * router_home_directory, senders, require_files, condition.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "route/route_int.h"
+
+/* ---- affixes ---- */
+
+/* Length of the prefix of <local> that matches; 0: none. */
+static size_t
+prefix_len(const struct exim_router *r, struct sv local, size_t *wild)
+{
+	for (size_t i = 0; i < r->nprefix; i++) {
+		struct sv t = r->prefix[i].text;
+
+		*wild = 0;
+		if (!r->prefix[i].wild) {
+			if (local.len > t.len && sv_caseeq(sv_sub(local, 0, t.len), t))
+				return (t.len);
+			continue;
+		}
+		/* The longest that leaves something. */
+		for (size_t at = local.len > t.len ? local.len - t.len : 0; at > 0; at--)
+			if (sv_caseeq(sv_sub(local, at - 1, at - 1 + t.len), t)) {
+				*wild = at - 1;
+				return (at - 1 + t.len);
+			}
+	}
+	return (0);
+}
+
+static size_t
+suffix_len(const struct exim_router *r, struct sv local, size_t *wild)
+{
+	for (size_t i = 0; i < r->nsuffix; i++) {
+		struct sv t = r->suffix[i].text;
+
+		*wild = 0;
+		if (!r->suffix[i].wild) {
+			if (local.len > t.len && sv_caseeq(sv_sub(local, local.len - t.len, local.len), t))
+				return (t.len);
+			continue;
+		}
+		for (size_t at = 1; at + t.len <= local.len; at++)
+			if (sv_caseeq(sv_sub(local, at, at + t.len), t)) {
+				*wild = local.len - at - t.len;
+				return (local.len - at);
+			}
+	}
+	return (0);
+}
+
+bool
+route_affixes(struct visit *v)
+{
+	const struct exim_router *r = v->r;
+	struct exim_address *ea = &v->ea;
+	size_t n, wild;
+
+	v->local = r->caseful ? v->local_full : route_lower(v->rt->a, v->local_full);
+	ea->local_part_prefix = ea->local_part_prefix_v = ea->local_part_suffix = ea->local_part_suffix_v = SV_NULL;
+	if (r->nprefix > 0) {
+		n = prefix_len(r, v->local, &wild);
+		if (n == 0 && !r->prefix_optional)
+			return (false);
+		if (n > 0) {
+			ea->local_part_prefix = sv_sub(v->local, 0, n);
+			ea->local_part_prefix_v = sv_sub(v->local, 0, wild);
+			v->local = sv_sub(v->local, n, v->local.len);
+		}
+	}
+	if (r->nsuffix > 0) {
+		n = suffix_len(r, v->local, &wild);
+		if (n == 0 && !r->suffix_optional)
+			return (false);
+		if (n > 0) {
+			ea->local_part_suffix = sv_sub(v->local, v->local.len - n, v->local.len);
+			ea->local_part_suffix_v = sv_sub(v->local, v->local.len - wild, v->local.len);
+			v->local = sv_sub(v->local, 0, v->local.len - n);
+		}
+	}
+	ea->local_part = v->local;
+	return (true);
+}
+
+/* ---- lists ---- */
+
+/* A match as the answer of a precondition: forced failure is no match. */
+static enum exim_result
+decide(struct visit *v, enum exim_result res, const char *option)
+{
+	if (res == EXIM_OK || res == EXIM_FORCED)
+		return (EXIM_OK);
+	err_prefix(&v->err, "%s check lookup or other defer", option);
+	if (res == EXIM_FAIL)
+		v->err.cls = ERR_CONFIG;
+	return (EXIM_DEFER);
+}
+
+static enum exim_result
+check_domains(struct visit *v, bool *yes)
+{
+	const struct exim_list *l = v->r->d.generic[EXIM_ROUTER_domains].list;
+	struct sv data = SV_NULL;
+	enum exim_result res;
+
+	if (l == NULL)
+		return (EXIM_OK);
+	res = exim_match_domain(l, v->rt->env, v->domain, yes, &data, &v->err);
+	if (res == EXIM_FORCED)
+		*yes = false;
+	v->ea.domain_data = data;
+	return (decide(v, res, "domains"));
+}
+
+static enum exim_result
+check_local_parts(struct visit *v, bool *yes)
+{
+	const struct exim_list *l = v->r->d.generic[EXIM_ROUTER_local_parts].list;
+	struct sv data = SV_NULL;
+	enum exim_result res;
+
+	if (l == NULL)
+		return (EXIM_OK);
+	res = exim_match_local(l, v->rt->env, v->local, v->r->caseful, yes, &data, &v->err);
+	if (res == EXIM_FORCED)
+		*yes = false;
+	v->ea.local_part_data = data;
+	return (decide(v, res, "local_parts"));
+}
+
+static enum exim_result
+check_user(struct visit *v, bool *yes)
+{
+	const struct exim_world *w = v->rt->env->world;
+	char name[256];
+
+	if (!v->r->check_local_user)
+		return (EXIM_OK);
+	*yes = false;
+	if (v->local.len == 0 || v->local.len >= sizeof(name) || memchr(v->local.p, '\0', v->local.len) != NULL ||
+	    w->passwd == NULL)
+		return (EXIM_OK);
+	memcpy(name, v->local.p, v->local.len);
+	name[v->local.len] = '\0';
+	switch (w->passwd(w->arg, name, v->rt->a, &v->pw)) {
+	case EXIM_FOUND:
+		break;
+	case EXIM_TEMPFAIL:
+		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "the account of \"%s\" could not be looked up", name);
+		return (EXIM_DEFER);
+	default:
+		return (EXIM_OK);
+	}
+	*yes = v->has_pw = true;
+	v->ea.home = sv_cstr(v->pw.home);
+	v->ea.local_user_uid = (int64_t)v->pw.uid;
+	v->ea.local_user_gid = (int64_t)v->pw.gid;
+	if (v->ea.local_part_data.p == NULL)
+		v->ea.local_part_data = sv_cstr(v->pw.name);
+	return (EXIM_OK);
+}
+
+static enum exim_result
+router_home(struct visit *v)
+{
+	const struct exim_str *s = v->r->d.generic[EXIM_ROUTER_router_home_directory].str;
+	enum exim_result res;
+	struct sv home;
+
+	if (s == NULL)
+		return (EXIM_OK);
+	res = exim_expand(s, v->rt->env, &home, &v->err);
+	if (res == EXIM_FORCED)
+		return (EXIM_OK);
+	if (res != EXIM_OK) {
+		err_prefix(&v->err, "failed to expand router_home_directory");
+		return (EXIM_DEFER);
+	}
+	v->ea.home = home;
+	return (EXIM_OK);
+}
+
+static enum exim_result
+check_senders(struct visit *v, bool *yes)
+{
+	const struct exim_list *l = v->r->d.generic[EXIM_ROUTER_senders].list;
+	enum exim_result res;
+
+	if (l == NULL)
+		return (EXIM_OK);
+	if (v->rt->rq->mode == ROUTE_VERIFY_SENDER)
+		return (EXIM_OK);	/* the sender is not known yet */
+	res = exim_match_address(l, v->rt->env, v->rt->rq->sender.p == NULL ? SV_LIT("") : v->rt->rq->sender, false, yes, NULL,
+	    &v->err);
+	if (res == EXIM_FORCED)
+		*yes = false;
+	return (decide(v, res, "senders"));
+}
+
+/* ---- files ---- */
+
+/* One expanded item of require_files. */
+static enum exim_result
+check_file(struct visit *v, struct sv item, bool *yes)
+{
+	const struct exim_world *w = v->rt->env->world;
+	bool negate = false, eacces_ok = false;
+	struct stat st;
+	int rc;
+
+	while (item.len > 0 && (item.p[0] == '!' || item.p[0] == '+' || sv_isspace(item.p[0]))) {
+		negate = negate || item.p[0] == '!';
+		eacces_ok = eacces_ok || item.p[0] == '+';
+		item = sv_sub(item, 1, item.len);
+	}
+	if (item.p[0] != '/') {
+		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not a fully qualified path",
+		    SV_ARG(item));
+		return (EXIM_DEFER);
+	}
+	if (item.tainted) {
+		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "attempt to use tainted name \"" SV_FMT "\" in require_files",
+		    SV_ARG(item));
+		return (EXIM_DEFER);
+	}
+	rc = w->stat == NULL ? -1 : w->stat(w->arg, arena_cstr(v->rt->env->arena, item), true, &st);
+	if (rc == -1 && errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && eacces_ok)) {
+		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "require_files: error for " SV_FMT ": %s", SV_ARG(item), strerror(errno));
+		return (EXIM_DEFER);
+	}
+	*yes = (rc == 0) != negate;
+	return (EXIM_OK);
+}
+
+static enum exim_result
+check_files(struct visit *v, bool *yes)
+{
+	for (size_t i = 0; i < v->r->nrequire_files && *yes; i++) {
+		struct sv item;
+		enum exim_result res = exim_expand(v->r->require_files[i], v->rt->env, &item, &v->err);
+
+		if (res == EXIM_FORCED)
+			continue;
+		if (res != EXIM_OK) {
+			err_prefix(&v->err, "failed to expand require_files");
+			return (EXIM_DEFER);
+		}
+		item = sv_trim(item);
+		/* A word without slashes names a user whose access would be tried; the daemons that open files do that. */
+		if (item.len == 0 || sv_chr(item, '/') < 0)
+			continue;
+		res = check_file(v, item, yes);
+		if (res != EXIM_OK)
+			return (res);
+	}
+	return (EXIM_OK);
+}
+
+static enum exim_result
+check_condition(struct visit *v, bool *yes)
+{
+	const struct exim_value *c = &v->r->d.generic[EXIM_ROUTER_condition];
+
+	for (size_t i = 0; i < c->n && *yes; i++) {
+		struct sv text;
+		enum exim_result res = exim_expand(c->strs[i], v->rt->env, &text, &v->err);
+
+		if (res == EXIM_FORCED) {
+			*yes = false;
+			return (EXIM_OK);
+		}
+		if (res != EXIM_OK) {
+			err_prefix(&v->err, "condition check lookup or expansion");
+			return (EXIM_DEFER);
+		}
+		text = sv_trim(text);
+		*yes = text.len > 0 && !sv_eqs(text, "0") && !sv_caseeqs(text, "no") && !sv_caseeqs(text, "false");
+	}
+	return (EXIM_OK);
+}
+
+/* verify_..., verify_only, expn, address_test */
+static bool
+mode_fits(const struct visit *v)
+{
+	const struct exim_router *r = v->r;
+
+	switch (v->rt->rq->mode) {
+	case ROUTE_VERIFY_SENDER:
+		return (r->verify_sender);
+	case ROUTE_VERIFY_RECIPIENT:
+		return (r->verify_recipient);
+	case ROUTE_EXPN:
+		return (r->expn && !r->verify_only);
+	case ROUTE_TEST:
+		return (r->address_test && !r->verify_only);
+	default:
+		return (!r->verify_only);
+	}
+}
+
+enum exim_result
+route_precond(struct visit *v, bool *yes)
+{
+	static enum exim_result (*const checks[])(struct visit *, bool *) = {
+		check_domains, check_local_parts, check_user, NULL, check_senders, check_files, check_condition,
+	};
+	enum exim_result res;
+
+	*yes = mode_fits(v);
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && *yes; i++) {
+		res = checks[i] == NULL ? router_home(v) : checks[i](v, yes);
+		if (res != EXIM_OK)
+			return (res);
+	}
+	return (EXIM_OK);
+}

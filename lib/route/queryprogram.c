@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The queryprogram router (chapter 21 of Exim's manual): a program of the
+ * administrator answers with one line "ACCEPT TRANSPORT=... HOSTS=...", "REDIRECT address", "DECLINE" ...
+ */
+#include <string.h>
+
+#include "exim/lexer.h"
+#include "route/route_int.h"
+
+#define OUTPUT_MAX	(64 * 1024)
+#define ARGS_MAX	64
+
+/* The words of a command, quotes resolved, then each expanded; NULL after an error. */
+static const char *const *
+command_words(struct visit *v, struct sv text)
+{
+	const char **argv = arena_zalloc(v->rt->a, (ARGS_MAX + 1) * sizeof(*argv));
+	size_t n = 0;
+
+	text = sv_trim(text);
+	while (text.len > 0 && n < ARGS_MAX) {
+		struct err err = ERR_INIT;
+		struct sv w;
+		size_t i = 0;
+
+		if (text.p[0] == '"') {
+			for (i = 1; i < text.len && text.p[i] != '"'; i++)
+				i += text.p[i] == '\\' && i + 1 < text.len;
+			i += i < text.len;
+			(void)exim_string_parse(sv_sub(text, 0, i), v->rt->a, &w, &err);
+		} else {
+			while (i < text.len && !sv_isspace(text.p[i]))
+				i++;
+			w = sv_sub(text, 0, i);
+		}
+		argv[n++] = arena_cstr(v->rt->a, w);
+		text = sv_trim(sv_sub(text, i, text.len));
+	}
+	return (n == 0 || argv[0][0] != '/' ? NULL : (const char *const *)argv);
+}
+
+/* The value of KEY= in the answer (up to a blank, or quoted). */
+static bool
+answer_value(struct visit *v, struct sv line, const char *key, struct sv *out)
+{
+	struct sv rest = line, w;
+
+	while (sv_word(&rest, &w)) {
+		size_t n = strlen(key);
+
+		if (w.len <= n || !sv_casestarts(w, key) || w.p[n] != '=')
+			continue;
+		*out = sv_sub(w, n + 1, w.len);
+		if (out->len > 0 && out->p[0] == '"') {
+			struct sv from = sv_from(out->p, (size_t)(line.p + line.len - out->p));
+			struct err err = ERR_INIT;
+			size_t i = 1;
+
+			while (i < from.len && from.p[i] != '"')
+				i += from.p[i] == '\\' && i + 1 < from.len ? 2 : 1;
+			i += i < from.len;
+			(void)exim_string_parse(sv_sub(from, 0, i), v->rt->a, out, &err);
+		}
+		return (true);
+	}
+	return (false);
+}
+
+static enum route_yield
+accept_answer(struct visit *v, struct sv line)
+{
+	struct route_delivery d;
+	struct hostlist hl = { VEC_INIT };
+	struct sv text, item;
+	int sep = 0;
+	enum route_yield y;
+
+	if (answer_value(v, line, "DATA", &text))
+		v->ea.address_data = text;
+	y = route_fill(v, &d, &v->r->d.generic[EXIM_ROUTER_transport]);
+	if (y != Y_ACCEPT)
+		return (y);
+	if (answer_value(v, line, "TRANSPORT", &text)) {
+		d.transport = exim_conf_transport(v->rt->rq->conf, text);
+		if (d.transport == NULL)
+			return (route_defer(v, "%s router: unknown transport name %s yielded by command", v->r->d.name,
+			    arena_cstr(v->rt->a, text)));
+	}
+	if (answer_value(v, line, "HOSTS", &text)) {
+		while (exim_list_next(&text, &sep, v->rt->a, &item)) {
+			uint16_t port;
+			const char *name;
+
+			if (item.len == 0)
+				continue;
+			name = arena_cstr(v->rt->a, route_host_port(item, &port));
+			switch (route_find_addrs(v, name, port, -1, true, false, &hl)) {
+			case FIND_DEFER:
+				vec_free(&hl.v);
+				return (route_defer(v, "host lookup for \"%s\" did not complete", name));
+			default:
+				break;
+			}
+		}
+	}
+	route_hosts_seal(v, &hl, &d);
+	route_deliver(v, &d);
+	return (Y_ACCEPT);
+}
+
+static enum route_yield
+redirect_answer(struct visit *v, struct sv rest)
+{
+	struct route_delivery d;
+	struct redirect_item it;
+	enum route_yield y = route_fill(v, &d, NULL);
+	size_t n = 0;
+
+	while (y == Y_ACCEPT && redirect_next(&rest, v->rt->a, &it)) {
+		struct sv addr = it.text;
+
+		if (it.kind != REDIRECT_ADDRESS)
+			return (route_defer(v, "%s router: bad redirection \"" SV_FMT "\"", v->r->d.name, SV_ARG(it.raw)));
+		if (sv_rchr(addr, '@') < 0)
+			addr = sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(addr),
+			    SV_ARG(v->rt->rq->conf->g.qualify_recipient)));
+		route_child(v, &d, addr, v->r->redirect_router);
+		n++;
+	}
+	if (y == Y_ACCEPT && n == 0)
+		return (route_defer(v, "%s router: redirection without an address", v->r->d.name));
+	v->rt->res->redirected = true;
+	return (y);
+}
+
+enum route_yield
+route_queryprogram(struct visit *v)
+{
+	const struct exim_world *w = v->rt->env->world;
+	struct exim_run run;
+	struct sv text, out = SV_NULL, word, line;
+	enum exim_result res;
+	int rc = 0;
+
+	res = exim_expand(v->r->d.own[EXIM_QUERYPROGRAM_command].str, v->rt->env, &text, &v->err);
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, "command"));
+	memset(&run, 0, sizeof(run));
+	run.argv = command_words(v, text);
+	run.timeout = v->r->d.own[EXIM_QUERYPROGRAM_timeout].num;
+	run.max = OUTPUT_MAX;
+	if (run.argv == NULL)
+		return (route_defer(v, "%s router: the command needs an absolute path", v->r->d.name));
+	if (w->run == NULL)
+		return (route_defer(v, "%s router: programs cannot be run here", v->r->d.name));
+	res = w->run(w->arg, &run, v->rt->a, &out, &rc, &v->err);
+	if (res != EXIM_OK) {
+		err_prefix(&v->err, "%s router", v->r->d.name);
+		return (Y_DEFER);
+	}
+	if (rc != 0)
+		return (route_defer(v, "%s router: command returned non-zero code %d", v->r->d.name, rc));
+	if (!sv_next(&out, '\n', &line))
+		line = SV_LIT("");
+	line.tainted = false;
+	text = sv_trim(line);
+	if (!sv_word(&text, &word))
+		return (route_defer(v, "%s router: command failed to return data", v->r->d.name));
+	text = sv_trim(text);
+	if (sv_caseeqs(word, "REDIRECT"))
+		return (redirect_answer(v, text));
+	if (sv_caseeqs(word, "ACCEPT"))
+		return (accept_answer(v, text));
+	if (sv_caseeqs(word, "PASS"))
+		return (Y_PASS);
+	if (sv_caseeqs(word, "DECLINE"))
+		return (Y_DECLINE);
+	v->user_msg = arena_sv(v->rt->a, text);
+	if (sv_caseeqs(word, "FAIL"))
+		return (route_fail(v, SV_FMT, SV_ARG(text)));
+	if (sv_caseeqs(word, "DEFER"))
+		return (route_defer(v, SV_FMT, SV_ARG(text)));
+	if (sv_caseeqs(word, "FREEZE")) {
+		(void)route_defer(v, SV_FMT, SV_ARG(text));
+		return (Y_FREEZE);
+	}
+	return (route_defer(v, "%s router: bad command yield: " SV_FMT, v->r->d.name, SV_ARG(word)));
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Redirection data as items; see redirect.h. */
+#include <string.h>
+
+#include "base/sb.h"
+#include "mail/address.h"
+#include "route/redirect.h"
+
+#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
+
+enum redirect_data_kind
+redirect_data_kind(struct sv data)
+{
+	static const struct { const char *word; enum redirect_data_kind kind; } k[] = {
+		{ "exim filter", REDIRECT_EXIM_FILTER }, { "sieve filter", REDIRECT_SIEVE_FILTER },
+	};
+	size_t i = 0;
+
+	while (i < data.len && sv_isspace(data.p[i]))
+		i++;
+	if (i == data.len || data.p[i] != '#')
+		return (REDIRECT_LIST);
+	for (i++; i < data.len && (data.p[i] == ' ' || data.p[i] == '\t'); i++)
+		;
+	data = sv_sub(data, i, data.len);
+	for (size_t n = 0; n < sizeof(k) / sizeof(k[0]); n++)
+		if (sv_casestarts(data, k[n].word) &&
+		    (data.len == strlen(k[n].word) || !sv_isalnum(data.p[strlen(k[n].word)])))
+			return (k[n].kind);
+	return (REDIRECT_LIST);
+}
+
+/* Length of the item at the start of <v>: up to a comma or newline outside quotes, comments and angle brackets. */
+static size_t
+item_end(struct sv v)
+{
+	bool quoted = false, angle = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.p[i];
+
+		if (c == '\\' && i + 1 < v.len && v.p[i + 1] != '\n') {
+			i++;
+			continue;
+		}
+		if (c == '\n')
+			return (i);
+		if (c == '"' && depth == 0)
+			quoted = !quoted;
+		else if (quoted)
+			continue;
+		else if (c == '(')
+			depth++;
+		else if (c == ')' && depth > 0)
+			depth--;
+		else if (c == '<' && depth == 0)
+			angle = true;
+		else if (c == '>' && depth == 0)
+			angle = false;
+		else if (c == ',' && depth == 0 && !angle)
+			return (i);
+	}
+	return (v.len);
+}
+
+/* Is all of <v> one quoted string? */
+static bool
+is_quoted(struct sv v)
+{
+	if (v.len < 2 || v.p[0] != '"' || v.p[v.len - 1] != '"')
+		return (false);
+	for (size_t i = 1; i + 1 < v.len; i++) {
+		if (v.p[i] == '\\')
+			i++;
+		else if (v.p[i] == '"')
+			return (false);
+	}
+	return (true);
+}
+
+static struct sv
+unquote(struct arena *a, struct sv v)
+{
+	char *p = arena_alloc(a, v.len + 1);
+	size_t n = 0;
+
+	for (size_t i = 1; i + 1 < v.len; i++) {
+		if (v.p[i] == '\\' && i + 2 < v.len)
+			i++;
+		p[n++] = v.p[i];
+	}
+	p[n] = '\0';
+	return ((struct sv){ p, n, v.tainted });
+}
+
+/* ":fail: text" and so on: true when <v> is one, with its text and, in *<used>, how much it takes. */
+static bool
+special(struct sv v, struct redirect_item *it, size_t *used)
+{
+	static const struct { const char *word; enum redirect_item_kind kind; bool rest; } sp[] = {
+		{ ":include:", REDIRECT_INCLUDE, false }, { ":blackhole:", REDIRECT_BLACKHOLE, false },
+		{ ":fail:", REDIRECT_FAIL, true }, { ":defer:", REDIRECT_DEFER, true },
+		{ ":unknown:", REDIRECT_UNKNOWN, false }, { ":default:", REDIRECT_DEFAULT, false },
+	};
+
+	for (size_t i = 0; i < sizeof(sp) / sizeof(sp[0]); i++) {
+		size_t n = strlen(sp[i].word), end;
+
+		if (!sv_casestarts(v, sp[i].word))
+			continue;
+		for (end = n; end < v.len && v.p[end] != '\n' && (sp[i].rest || v.p[end] != ','); end++)
+			;
+		it->kind = sp[i].kind;
+		it->text = sv_trim(sv_sub(v, n, end));
+		*used = end;
+		return (true);
+	}
+	return (false);
+}
+
+/* An item that is no special one. */
+static void
+classify(struct arena *a, struct sv v, struct redirect_item *it)
+{
+	struct mail_address m;
+	struct err err = ERR_INIT;
+	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
+	bool ok;
+
+	if (v.len > 1 && v.p[0] == '\\') {
+		it->verbatim = true;
+		v = sv_sub(v, 1, v.len);
+	}
+	ok = mail_address_parse(v, ADDR_FLAGS, a, &m, &err) == 0;
+	if (!it->verbatim && (v.p[0] == '|' || v.p[0] == '/') && !(ok && m.domain.len > 0)) {
+		it->kind = v.p[0] == '|' ? REDIRECT_PIPE : v.len > 1 && v.p[v.len - 1] == '/' ? REDIRECT_DIRECTORY : REDIRECT_FILE;
+		it->text = v.p[0] == '|' ? sv_trim(sv_sub(v, 1, v.len)) : v;
+		return;
+	}
+	if (!ok) {
+		it->kind = REDIRECT_BAD;
+		it->text = v;
+		it->err_text = arena_str(a, err.text);
+		return;
+	}
+	mail_address_put(&sb, &m);
+	it->kind = REDIRECT_ADDRESS;
+	it->verbatim = it->verbatim && m.domain.len == 0;
+	it->text = arena_sv(a, sb_sv(&sb));
+	it->text.tainted = v.tainted;
+	sb_free(&sb);
+}
+
+bool
+redirect_next(struct sv *data, struct arena *a, struct redirect_item *item)
+{
+	size_t n;
+
+	memset(item, 0, sizeof(*item));
+	for (;;) {
+		size_t i = 0;
+
+		while (i < data->len && (sv_isspace(data->p[i]) || data->p[i] == ','))
+			i++;
+		*data = sv_sub(*data, i, data->len);
+		if (data->len == 0)
+			return (false);
+		if (data->p[0] == '#') {
+			ptrdiff_t nl = sv_chr(*data, '\n');
+
+			*data = sv_sub(*data, nl < 0 ? data->len : (size_t)nl + 1, data->len);
+			continue;
+		}
+		if (special(*data, item, &n)) {
+			item->raw = sv_trim(sv_sub(*data, 0, n));
+			*data = sv_sub(*data, n, data->len);
+			return (true);
+		}
+		n = item_end(*data);
+		item->raw = sv_trim(sv_sub(*data, 0, n));
+		*data = sv_sub(*data, n, data->len);
+		if (item->raw.len == 0)
+			continue;
+		if (is_quoted(item->raw)) {
+			struct sv inner = unquote(a, item->raw);
+			size_t used;
+
+			if (inner.len == 0)
+				continue;
+			if (special(inner, item, &used))
+				return (true);
+			classify(a, inner, item);
+		} else
+			classify(a, item->raw, item);
+		return (true);
+	}
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The redirect router (chapter 22 of Exim's manual): aliases, lists, forward files.
+ * The data become child addresses, deliveries to pipes and files, or a refusal.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "mail/address.h"
+#include "route/route_int.h"
+
+#define INCLUDE_DEPTH	10
+
+struct redirect {
+	struct visit	*v;
+	const struct exim_value *o;
+	struct route_delivery base;	/* what all children and deliveries have in common */
+	size_t		 found;		/* items that count */
+	unsigned	 depth;
+	bool		 blackhole;
+};
+
+static bool
+flag(const struct redirect *rd, enum exim_redirect_opt o)
+{
+	return (rd->o[o].num != 0);
+}
+
+/* ---- data ---- */
+
+static bool
+listed(const struct exim_value *val, int64_t id)
+{
+	for (size_t i = 0; i < val->n; i++)
+		if (val->nums[i] == id)
+			return (true);
+	return (false);
+}
+
+/* Owner, group and mode of a forward file. */
+static enum route_yield
+check_file(struct redirect *rd, const char *path, const struct stat *st)
+{
+	const struct exim_value *own = &rd->o[EXIM_REDIRECT_check_owner], *grp = &rd->o[EXIM_REDIRECT_check_group];
+	const struct visit *v = rd->v;
+	bool owner = own->set ? own->num != 0 : v->has_pw || rd->o[EXIM_REDIRECT_owners].n > 0;
+	bool group = grp->set ? grp->num != 0 : (v->has_pw && (rd->o[EXIM_REDIRECT_modemask].num & 020) == 0) ||
+	    rd->o[EXIM_REDIRECT_owngroups].n > 0;
+
+	if (!S_ISREG(st->st_mode))
+		return (route_defer(rd->v, "%s is not a regular file", path));
+	if ((st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num) != 0)
+		return (route_defer(rd->v, "bad mode (0%o) for %s: 0%o bit(s) unexpected", (unsigned)(st->st_mode & 07777), path,
+		    (unsigned)(st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num)));
+	if (owner && !(v->has_pw && st->st_uid == v->pw.uid) && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
+		return (route_defer(rd->v, "bad owner for %s", path));
+	if (group && !(v->has_pw && st->st_gid == v->pw.gid) && !listed(&rd->o[EXIM_REDIRECT_owngroups], (int64_t)st->st_gid))
+		return (route_defer(rd->v, "bad group for %s", path));
+	return (Y_ACCEPT);
+}
+
+static enum route_yield
+from_file(struct redirect *rd, struct sv *data)
+{
+	struct visit *v = rd->v;
+	const struct exim_world *w = v->rt->env->world;
+	enum exim_result res;
+	struct sv name;
+	struct stat st;
+	const char *path;
+
+	res = exim_expand(rd->o[EXIM_REDIRECT_file].str, v->rt->env, &name, &v->err);
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, "file"));
+	name = sv_trim(name);
+	if (name.tainted)
+		return (route_defer(v, "attempt to use tainted name \"" SV_FMT "\" as file in %s router", SV_ARG(name), v->r->d.name));
+	if (name.len == 0 || name.p[0] != '/')
+		return (route_defer(v, "\"" SV_FMT "\" is not an absolute path for the file option of %s router", SV_ARG(name),
+		    v->r->d.name));
+	path = arena_cstr(v->rt->a, name);
+	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &st) == -1) {
+		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
+		    (errno == EACCES && flag(rd, EXIM_REDIRECT_ignore_eacces)))
+			return (Y_DECLINE);
+		return (route_defer(v, "failed to open %s: %s", path, strerror(errno)));
+	}
+	return (check_file(rd, path, &st));
+}
+
+static enum route_yield
+load(struct redirect *rd, struct sv *data)
+{
+	struct visit *v = rd->v;
+	enum exim_result res;
+
+	if (rd->o[EXIM_REDIRECT_file].str != NULL)
+		return (from_file(rd, data));
+	res = exim_expand(rd->o[EXIM_REDIRECT_data].str, v->rt->env, data, &v->err);
+	if (res != EXIM_OK)
+		return (route_expansion(v, res, "data"));
+	if (data->len > ROUTE_DATA_MAX)
+		return (route_defer(v, "redirect data of more than %d bytes", ROUTE_DATA_MAX));
+	return (data->len == 0 ? Y_DECLINE : Y_ACCEPT);
+}
+
+/* ---- items ---- */
+
+/* A mistake of the list: skipped or deferred. */
+static enum route_yield
+bad_item(struct redirect *rd, struct sv raw, const char *why)
+{
+	if (flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
+		if (rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->trace != NULL)
+			rd->v->rt->rq->ops->trace(rd->v->rt->rq->ops->arg,
+			    arena_fmt(rd->v->rt->a, "%s router: skipped error in redirect data: %s in \"" SV_FMT "\"",
+			    rd->v->r->d.name, why, SV_ARG(raw)));
+		return (Y_ACCEPT);
+	}
+	return (route_defer(rd->v, "error in redirect data: %s in \"" SV_FMT "\"", why, SV_ARG(raw)));
+}
+
+/* The domain that an address without one gets; p NULL after an error. */
+static struct sv
+qualifier(struct redirect *rd, bool verbatim)
+{
+	struct visit *v = rd->v;
+	struct sv dom = v->rt->rq->conf->g.qualify_recipient;
+	enum exim_result res;
+
+	if (verbatim || flag(rd, EXIM_REDIRECT_qualify_preserve_domain))
+		return (v->domain);
+	if (rd->o[EXIM_REDIRECT_qualify_domain].str != NULL) {
+		res = exim_expand(rd->o[EXIM_REDIRECT_qualify_domain].str, v->rt->env, &dom, &v->err);
+		if (res != EXIM_OK)
+			return (SV_NULL);
+	}
+	return (dom);
+}
+
+static bool
+is_ancestor(const struct visit *v, struct sv address)
+{
+	for (const struct route_addr *a = v->p->addr; a != NULL; a = a->parent)
+		if (sv_caseeq(a->address, address))
+			return (true);
+	return (false);
+}
+
+static enum route_yield
+add_address(struct redirect *rd, const struct redirect_item *it)
+{
+	struct visit *v = rd->v;
+	struct sv addr = it->text, out;
+	enum exim_result res;
+
+	if (sv_rchr(addr, '@') < 0 || addr.p[addr.len - 1] == '"') {
+		struct sv dom = qualifier(rd, it->verbatim);
+
+		if (dom.p == NULL)
+			return (route_defer(v, "failed to expand qualify_domain in %s router", v->r->d.name));
+		addr = sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(dom)));
+		addr.tainted = it->text.tainted;
+	}
+	if (flag(rd, EXIM_REDIRECT_rewrite)) {
+		res = exim_rewrite_address(&v->rt->rq->conf->rewrites, v->rt->env, EXIM_RW_T, addr, &out, NULL, &v->err);
+		if (res == EXIM_OK)
+			addr = out;
+	}
+	if (flag(rd, EXIM_REDIRECT_check_ancestor) && is_ancestor(v, addr))
+		addr = v->p->addr->address;
+	if (v->rt->generated.len >= ROUTE_ADDRS_MAX)
+		return (route_defer(v, "more than %d addresses came of one recipient", ROUTE_ADDRS_MAX));
+	route_child(v, &rd->base, addr, v->r->redirect_router);
+	rd->found++;
+	return (Y_ACCEPT);
+}
+
+static enum route_yield
+add_delivery(struct redirect *rd, const struct redirect_item *it)
+{
+	struct visit *v = rd->v;
+	struct route_delivery d = rd->base;
+	enum exim_redirect_opt opt = it->kind == REDIRECT_PIPE ? EXIM_REDIRECT_pipe_transport :
+	    it->kind == REDIRECT_FILE ? EXIM_REDIRECT_file_transport : EXIM_REDIRECT_directory_transport;
+	const struct exim_transport *fixed = it->kind == REDIRECT_PIPE ? v->r->pipe_transport :
+	    it->kind == REDIRECT_FILE ? v->r->file_transport : v->r->directory_transport;
+	struct sv *var = it->kind == REDIRECT_PIPE ? &v->ea.address_pipe : &v->ea.address_file;
+
+	if (it->kind == REDIRECT_PIPE && flag(rd, EXIM_REDIRECT_forbid_pipe))
+		return (bad_item(rd, it->raw, "delivery to pipe forbidden"));
+	if (it->kind != REDIRECT_PIPE && flag(rd, EXIM_REDIRECT_forbid_file))
+		return (bad_item(rd, it->raw, "delivery to file forbidden"));
+	rd->found++;
+	if (it->kind == REDIRECT_FILE && sv_eqs(it->text, "/dev/null")) {
+		d.kind = ROUTE_DISCARD;
+		route_deliver(v, &d);
+		return (Y_ACCEPT);
+	}
+	*var = it->text;
+	d.transport = fixed;
+	if (d.transport == NULL && rd->o[opt].str != NULL &&
+	    exim_conf_transport_of(v->rt->rq->conf, &rd->o[opt], v->rt->env, &d.transport, &v->err) != EXIM_OK) {
+		err_prefix(&v->err, "in %s router", v->r->d.name);
+		v->err.cls = ERR_TEMP;
+		return (Y_DEFER);
+	}
+	*var = SV_NULL;
+	if (d.transport == NULL)
+		return (route_defer(v, "%s_transport unset in %s router", it->kind == REDIRECT_PIPE ? "pipe" :
+		    it->kind == REDIRECT_FILE ? "file" : "directory", v->r->d.name));
+	d.kind = it->kind == REDIRECT_PIPE ? ROUTE_PIPE : it->kind == REDIRECT_FILE ? ROUTE_FILE : ROUTE_DIRECTORY;
+	d.text = arena_sv(v->rt->a, it->text);
+	route_deliver(v, &d);
+	return (Y_ACCEPT);
+}
+
+static enum route_yield interpret(struct redirect *rd, struct sv data);
+
+static enum route_yield
+include(struct redirect *rd, const struct redirect_item *it)
+{
+	struct visit *v = rd->v;
+	const struct exim_world *w = v->rt->env->world;
+	struct sv dir = rd->o[EXIM_REDIRECT_include_directory].text, data;
+	const char *path = arena_cstr(v->rt->a, it->text);
+	enum route_yield y;
+
+	if (flag(rd, EXIM_REDIRECT_forbid_include))
+		return (bad_item(rd, it->raw, "inclusion forbidden"));
+	if (it->text.len == 0 || path[0] != '/')
+		return (bad_item(rd, it->raw, "an absolute file name must follow :include:"));
+	if (it->text.tainted)
+		return (bad_item(rd, it->raw, "attempt to use a tainted file name"));
+	if (dir.len > 0 && (!sv_starts(it->text, arena_cstr(v->rt->a, dir)) || it->text.len <= dir.len ||
+	    it->text.p[dir.len] != '/' || strstr(path, "/../") != NULL))
+		return (bad_item(rd, it->raw, "included file is not in the permitted directory"));
+	if (rd->depth >= INCLUDE_DEPTH)
+		return (route_defer(v, ":include: files nested more than %d deep", INCLUDE_DEPTH));
+	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, NULL) == -1)
+		return (route_defer(v, "failed to open %s (included from %s router): %s", path, v->r->d.name, strerror(errno)));
+	rd->depth++;
+	y = interpret(rd, data);
+	rd->depth--;
+	return (y);
+}
+
+/* ":fail: 551 5.1.6 moved": code and text apart. */
+static enum route_yield
+refuse(struct redirect *rd, const struct redirect_item *it)
+{
+	struct visit *v = rd->v;
+	bool fail = it->kind == REDIRECT_FAIL;
+	struct sv t = it->text;
+	char digit = fail ? '5' : '4';
+
+	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
+		return (bad_item(rd, it->raw, fail ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted"));
+	if (t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) && t.p[3] == ' ' &&
+	    t.p[0] >= '2' && t.p[0] <= '5') {
+		if (t.p[0] == digit && !flag(rd, EXIM_REDIRECT_forbid_smtp_code))
+			v->code = (t.p[0] - '0') * 100 + (t.p[1] - '0') * 10 + (t.p[2] - '0');
+		t = sv_trim(sv_sub(t, 4, t.len));
+	}
+	v->user_msg = arena_sv(v->rt->a, t);
+	if (fail)
+		return (route_fail(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced rejection"))));
+	return (route_defer(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced defer"))));
+}
+
+/* :fail:, :defer: and :blackhole: apply to the whole list, so they are looked for first. */
+static enum route_yield
+interpret(struct redirect *rd, struct sv data)
+{
+	struct sv rest = data;
+	struct redirect_item it;
+	enum route_yield y = Y_ACCEPT;
+
+	while (redirect_next(&rest, rd->v->rt->a, &it)) {
+		if (it.kind == REDIRECT_FAIL || it.kind == REDIRECT_DEFER) {
+			y = refuse(rd, &it);
+			if (y != Y_ACCEPT)
+				return (y);
+		} else if (it.kind == REDIRECT_BLACKHOLE) {
+			if (flag(rd, EXIM_REDIRECT_forbid_blackhole)) {
+				y = bad_item(rd, it.raw, "\":blackhole:\" is not permitted");
+				if (y != Y_ACCEPT)
+					return (y);
+				continue;
+			}
+			rd->blackhole = true;
+			return (Y_ACCEPT);
+		} else if (it.kind == REDIRECT_UNKNOWN || it.kind == REDIRECT_DEFAULT)
+			return (Y_DECLINE);
+	}
+	rest = data;
+	while (y == Y_ACCEPT && redirect_next(&rest, rd->v->rt->a, &it)) {
+		switch (it.kind) {
+		case REDIRECT_ADDRESS:
+			y = add_address(rd, &it);
+			break;
+		case REDIRECT_PIPE:
+		case REDIRECT_FILE:
+		case REDIRECT_DIRECTORY:
+			y = add_delivery(rd, &it);
+			break;
+		case REDIRECT_INCLUDE:
+			y = include(rd, &it);
+			break;
+		case REDIRECT_BAD:
+			y = bad_item(rd, it.raw, it.err_text);
+			break;
+		default:
+			break;
+		}
+	}
+	return (y);
+}
+
+/* ---- filters ---- */
+
+/* Filter text goes to lib/filter as a delivery of its own kind. */
+static bool
+is_filter(struct redirect *rd, struct sv data)
+{
+	switch (redirect_data_kind(data)) {
+	case REDIRECT_EXIM_FILTER:
+		return (flag(rd, EXIM_REDIRECT_allow_filter) && !flag(rd, EXIM_REDIRECT_forbid_exim_filter));
+	case REDIRECT_SIEVE_FILTER:
+		return (flag(rd, EXIM_REDIRECT_allow_filter) && !flag(rd, EXIM_REDIRECT_forbid_sieve_filter));
+	default:
+		return (false);
+	}
+}
+
+static void
+forget_since(struct routing *rt, size_t todo, size_t deliveries, size_t generated)
+{
+	rt->todo.len = todo;
+	rt->deliveries.len = deliveries;
+	rt->generated.len = generated;
+}
+
+enum route_yield
+route_redirect(struct visit *v)
+{
+	struct routing *rt = v->rt;
+	size_t todo = rt->todo.len, deliveries = rt->deliveries.len, generated = rt->generated.len;
+	struct redirect rd = { .v = v, .o = v->r->d.own };
+	struct sv data = SV_NULL;
+	enum route_yield y = load(&rd, &data);
+
+	if (y != Y_ACCEPT)
+		return (y);
+	y = route_fill(v, &rd.base, NULL);
+	if (y != Y_ACCEPT)
+		return (y);
+	rd.base.one_time = rd.base.one_time || flag(&rd, EXIM_REDIRECT_one_time);
+	v->p->hide_child = v->p->hide_child || flag(&rd, EXIM_REDIRECT_hide_child_in_errmsg);
+	if (is_filter(&rd, data)) {
+		rd.base.kind = ROUTE_FILTER;
+		rd.base.text = arena_sv(rt->a, data);
+		rd.base.transport = v->r->reply_transport;
+		route_deliver(v, &rd.base);
+		return (Y_ACCEPT);
+	}
+	y = interpret(&rd, data);
+	if (y == Y_ACCEPT && rd.blackhole) {
+		forget_since(rt, todo, deliveries, generated);
+		rd.base.kind = ROUTE_DISCARD;
+		route_deliver(v, &rd.base);
+		return (Y_DISCARD);
+	}
+	if (y != Y_ACCEPT || rd.found == 0) {
+		forget_since(rt, todo, deliveries, generated);
+		return (y == Y_ACCEPT ? Y_DECLINE : y);
+	}
+	rt->res->redirected = true;
+	return (Y_ACCEPT);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The parts of routing. */
+#ifndef VPOST_ROUTE_ROUTE_INT_H
+#define VPOST_ROUTE_ROUTE_INT_H
+
+#include "base/hash.h"
+#include "base/vec.h"
+#include "exim/acl.h"
+#include "exim/expand.h"
+#include "exim/match.h"
+#include "route/redirect.h"
+#include "route/route.h"
+
+/* What a router does with an address. */
+enum route_yield { Y_ACCEPT, Y_DECLINE, Y_PASS, Y_FAIL, Y_DEFER, Y_FREEZE, Y_REROUTED, Y_DISCARD };
+
+/* An address that is still to be routed. */
+struct pending {
+	struct route_addr *addr;
+	const struct exim_router *start;	/* NULL: the first */
+	struct sv	 address_data;
+	struct sv	 self_hostname;
+	struct hash	*vars;			/* $r_...; shared, copied when set */
+	bool		 errors_to_set, hide_child;
+	struct sv	 errors_to;
+	const struct sv	*headers_add, *headers_remove;
+	size_t		 nheaders_add, nheaders_remove;
+	struct sv	 parent_local, parent_domain;	/* as the redirecting router saw them */
+	struct sv	 original_local, original_domain;
+	bool		 one_time;
+};
+
+struct routing {
+	const struct route_request *rq;
+	struct route_result *res;
+	struct arena	*a;
+	struct exim_env	*env;
+	VEC(struct pending) todo;
+	VEC(struct route_delivery) deliveries;
+	VEC(struct route_failure) failures;
+	VEC(struct route_addr *) generated;
+	VEC(struct hash *) vars;
+	struct hash	*seen;			/* unique texts of addresses that came up */
+	unsigned	 depth;			/* of errors_to verification */
+	bool		 accepted;
+};
+
+/* One address at one router. */
+struct visit {
+	struct routing	*rt;
+	struct pending	*p;
+	const struct exim_router *r;
+	struct exim_address ea;			/* what env->addr points to */
+	struct sv	 domain;		/* lower case */
+	struct sv	 local_full;		/* with affixes, as written */
+	struct sv	 local;			/* without affixes, in the router's case */
+	bool		 has_pw;
+	struct exim_passwd pw;
+	/* what an accepting or failing router leaves */
+	struct err	 err;
+	struct sv	 user_msg;
+	int		 code;
+	struct sv	 message;		/* why it declined, if it knows */
+	enum exim_retry_error retry_error;
+	struct sv	 reroute_domain;
+};
+
+/* precond.c: EXIM_OK *<yes>; EXIM_DEFER with v->err. */
+enum exim_result route_precond(struct visit *v, bool *yes);
+bool	 route_affixes(struct visit *v);
+
+/* accept.c: what all routers that take an address do. */
+/* Fill <d> from the visit and the generic options; Y_ACCEPT, or Y_DEFER with v->err. */
+enum route_yield route_fill(struct visit *v, struct route_delivery *d, const struct exim_value *transport);
+void	 route_deliver(struct visit *v, const struct route_delivery *d);
+enum route_yield route_defer(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* <res> of an expansion as yield: FORCED declines. */
+enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
+/* A new address to route, qualified; it takes over errors_to and headers of <d>. */
+void	 route_child(struct visit *v, const struct route_delivery *d, struct sv address, const struct exim_router *start);
+struct sv route_lower(struct arena *a, struct sv v);
+
+/* The drivers. */
+enum route_yield route_accept(struct visit *v);
+enum route_yield route_dnslookup(struct visit *v);
+enum route_yield route_ipliteral(struct visit *v);
+enum route_yield route_manualroute(struct visit *v);
+enum route_yield route_queryprogram(struct visit *v);
+enum route_yield route_redirect(struct visit *v);
+
+/* hosts.c */
+struct hostlist {
+	VEC(struct route_host) v;
+};
+enum find { FIND_OK, FIND_NONE, FIND_IGNORED, FIND_DEFER };
+/* Addresses of <name> appended to <hl> as hosts of preference <mx>, without those of ignore_target_hosts. */
+enum find route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only,
+	     struct hostlist *hl);
+/* MX records of <name>, then their addresses; FIND_NONE when there are none. *<null_mx> for RFC 7505. */
+enum find route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, struct hostlist *hl, bool *null_mx);
+/* Hosts from the first of ours on go; true when the first of all is ours (the self option decides). */
+bool	 route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary);
+/* What self says; Y_ACCEPT for send. */
+enum route_yield route_self(struct visit *v, const struct route_host *h);
+/* "name", "name:port", "[addr]:port". */
+struct sv route_host_port(struct sv item, uint16_t *port);
+void	 route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d);
+void	 route_shuffle(struct visit *v, struct route_host *h, size_t n);
+bool	 route_ipv4_only(struct visit *v);
+
+#endif
