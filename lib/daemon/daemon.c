@@ -252,12 +252,6 @@ daemon_pair(const struct daemon *d, int i)
 }
 
 bool
-daemon_ending(const struct daemon *d)
-{
-	return (d->deadline_set);
-}
-
-bool
 daemon_draining(const struct daemon *d)
 {
 	return (d->draining);

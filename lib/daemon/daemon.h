@@ -86,8 +86,6 @@ int	 daemon_pair(const struct daemon *d, int i);
 bool	 daemon_draining(const struct daemon *d);
 /* TERM was given: the process ends within ten seconds whatever goes on. */
 bool	 daemon_ending(const struct daemon *d);
-/* The whole daemon ends (TERM), not only this generation: sessions are to be closed, not waited for. */
-bool	 daemon_ending(const struct daemon *d);
 /*
  * First thing in a child that a worker forks for longer than an exec: lets go of the listeners and of
  * the daemon's lock, and has the child killed when the worker dies.  Then fiber_reinit, if it uses fibers.
