@@ -84,8 +84,6 @@ int	 daemon_generation(const struct daemon *d);
 /* With pair_roles: our end of the pair to worker <i> of the other role, or -1. */
 int	 daemon_pair(const struct daemon *d, int i);
 bool	 daemon_draining(const struct daemon *d);
-/* TERM was given: the process ends within ten seconds whatever goes on. */
-bool	 daemon_ending(const struct daemon *d);
 /*
  * First thing in a child that a worker forks for longer than an exec: lets go of the listeners and of
  * the daemon's lock, and has the child killed when the worker dies.  Then fiber_reinit, if it uses fibers.
