@@ -84,6 +84,8 @@ int	 daemon_generation(const struct daemon *d);
 /* With pair_roles: our end of the pair to worker <i> of the other role, or -1. */
 int	 daemon_pair(const struct daemon *d, int i);
 bool	 daemon_draining(const struct daemon *d);
+/* The whole daemon ends (TERM), not only this generation: sessions are to be closed, not waited for. */
+bool	 daemon_ending(const struct daemon *d);
 /*
  * First thing in a child that a worker forks for longer than an exec: lets go of the listeners and of
  * the daemon's lock, and has the child killed when the worker dies.  Then fiber_reinit, if it uses fibers.
