@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/client.h"
 #include "fiber/fiber.h"
-#include "io/tls.h"
 #include "session/session_int.h"
 
 /* Conditions and properties of a command. */
@@ -239,7 +237,9 @@ command_loop(struct session *s)
 	stream_set_timeout(s->io, s->timeout_ms, s->timeout_ms);
 	while (s->end == END_NONE) {
 		arena_reset(s->cmd);
+		s->conn->idle = s->txn == NULL;
 		r = stream_read_line(s->io, SMTP_COMMAND_MAX, &line);
+		s->conn->idle = false;
 		if (r == STREAM_TOO_LONG) {
 			s->line = SV_LIT("(too long)");
 			session_mistake(s, 500, "5.5.6", "line too long");
@@ -374,7 +374,7 @@ fill_session(struct session *s)
 }
 
 static void
-session_init(struct session *s, const struct session_service *sv, const struct session_conn *c)
+session_init(struct session *s, const struct session_service *sv, struct session_conn *c)
 {
 	memset(s, 0, sizeof(*s));
 	s->sv = sv;
@@ -424,7 +424,7 @@ not_quit(struct session *s)
 }
 
 void
-session_run(const struct session_service *sv, const struct session_conn *c)
+session_run(const struct session_service *sv, struct session_conn *c)
 {
 	struct session *s = xmalloc(sizeof(*s));
 

@@ -87,8 +87,9 @@ struct session_conn {
 	bool		 host_checking;	/* -bh: nothing is kept, no delays */
 	bool		 exim_style;	/* replies as Exim 4.96 writes them: no enhanced status codes */
 	bool		 lf_lines;	/* bare LF ends lines: only for a terminal or file */
+	bool		 idle;		/* set by the session: it waits for a command, outside of a transaction */
 };
 
-void	 session_run(const struct session_service *sv, const struct session_conn *c);
+void	 session_run(const struct session_service *sv, struct session_conn *c);
 
 #endif

@@ -73,7 +73,7 @@ enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC
 
 struct session {
 	const struct session_service *sv;
-	const struct session_conn *conn;
+	struct session_conn *conn;
 	const struct exim_conf *conf;
 	struct stream	*io;
 	enum session_kind kind;

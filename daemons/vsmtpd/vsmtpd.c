@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vsmtpd: takes mail in by SMTP, submission and local submission.  The parent reads
+ * exim.conf and the certificates; the workers hold the sessions.
+ */
+#include <sys/stat.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "io/tls.h"
+#include "vsmtpd.h"
+
+#define WORKERS_MAX	64
+
+static int
+count(const struct box *b)
+{
+	return (b->smtp_workers < 1 ? 1 : b->smtp_workers > WORKERS_MAX ? WORKERS_MAX : (int)b->smtp_workers);
+}
+
+struct reporter {
+	void	(*fn)(void *arg, const struct err *e);
+	void	*arg;
+};
+
+static void
+told(void *arg, const struct err *e, bool warning)
+{
+	struct reporter *r = arg;
+
+	if (!warning && r->fn != NULL)
+		r->fn(r->arg, e);
+}
+
+static int
+load_exim(const struct box *b, struct exim_conf **out, struct reporter *r, struct err *err)
+{
+	char box[4096];
+	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
+	struct exim_conf_source src = { .path = box_path(b, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
+	    .ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
+	struct exim_report rep = EXIM_REPORT_INIT;
+
+	rep.fn = told;
+	rep.arg = r;
+	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
+	return (exim_conf_load(out, &src, &rep, err));
+}
+
+/*
+ * The certificates: tls_certificate of exim.conf where it is a plain file name, else the box's directory.
+ * A box without certificates runs without TLS.
+ */
+static int
+load_tls(const struct box *b, const struct exim_conf *c, struct tls_server **out, struct reporter *r, struct err *err)
+{
+	struct sv cert = exim_main_text(c, EXIM_MAIN_tls_certificate), key = exim_main_text(c, EXIM_MAIN_tls_privatekey);
+	const char *dir = b->tls_dir[0] == '/' ? b->tls_dir : box_path(b, b->tls_dir);
+	struct err e = ERR_INIT;
+	char file[4096];
+	struct stat st;
+
+	if (cert.len > 0 && cert.p[0] == '/' && sv_chr(cert, '$') < 0) {
+		char *cf = xstrndup(cert.p, cert.len), *kf = key.len > 0 ? xstrndup(key.p, key.len) : NULL;
+
+		*out = tls_server_new_files(cf, kf, NULL, err);
+		free(cf);
+		free(kf);
+		if (*out == NULL && r->fn != NULL)
+			r->fn(r->arg, err);
+		return (*out == NULL ? -1 : 0);
+	}
+	(void)snprintf(file, sizeof(file), "%s/default.pem", dir);
+	*out = tls_server_new(dir, &e);
+	if (e.cls == ERR_NONE || (*out == NULL && stat(file, &st) == -1))
+		return (0);
+	if (r->fn != NULL)
+		r->fn(r->arg, &e);
+	if (*out != NULL)
+		return (0);
+	*err = e;
+	return (-1);
+}
+
+static void
+unload(void *conf)
+{
+	struct vsmtpd_conf *c = conf;
+
+	if (c == NULL)
+		return;
+	tls_server_free(&c->tls);
+	exim_conf_unref(&c->exim);
+	limits_free(&c->limits);
+	free(c);
+}
+
+static int
+load(const struct box *b, void **conf, void (*report)(void *arg, const struct err *e), void *arg, struct err *err)
+{
+	struct vsmtpd_conf *c = xcalloc(1, sizeof(*c));
+	struct reporter r = { report, arg };
+
+	if (load_exim(b, &c->exim, &r, err) == -1 || load_tls(b, c->exim, &c->tls, &r, err) == -1 ||
+	    (c->limits = limits_new((unsigned)count(b), err)) == NULL) {
+		unload(c);
+		return (-1);
+	}
+	*conf = c;
+	return (0);
+}
+
+static struct daemon_role worker_role;
+static const struct daemon_role *const roles[] = { &worker_role, NULL };
+static const char *const listens[] = { "smtp", "submission", "smtps", NULL };
+
+static const struct daemon_def def = {
+	.name = "vsmtpd",
+	.listens = listens,
+	.roles = roles,
+	.load = load,
+	.unload = unload,
+};
+
+int
+main(int argc, char **argv)
+{
+	worker_role = vsmtpd_worker;
+	worker_role.count = count;
+	return (daemon_main(&def, argc, argv));
+}

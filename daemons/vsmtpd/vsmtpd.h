@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of vsmtpd share. */
+#ifndef VPOST_VSMTPD_VSMTPD_H
+#define VPOST_VSMTPD_VSMTPD_H
+
+#include "daemon/daemon.h"
+#include "exim/conf.h"
+#include "limits.h"
+
+/* Made by the parent at start and at each HUP. */
+struct vsmtpd_conf {
+	struct exim_conf *exim;
+	struct tls_server *tls;		/* NULL: no certificate, no TLS */
+	struct limits	*limits;
+};
+
+extern const struct daemon_role vsmtpd_worker;
+
+#endif

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The worker of vsmtpd: a fiber for each listener, one for each session.  It writes its
+ * own intake journal and tells vqueued how far that is durable.
+ */
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/client.h"
+#include "base/arena.h"
+#include "dns/dns.h"
+#include "fiber/fiber.h"
+#include "hints/hints.h"
+#include "io/stream.h"
+#include "io/tls.h"
+#include "log/log.h"
+#include "net/sock.h"
+#include "os/user.h"
+#include "route/route.h"
+#include "session/session.h"
+#include "session/world.h"
+#include "spool/client.h"
+#include "spool/writer.h"
+#include "vsmtpd.h"
+
+#define SOCK_LOCAL	"var/run/smtp.sock"
+#define HINTS_DIR	"var/spool/hints"
+#define ACCEPT_MAX	4			/* connections taken in a row */
+#define EXPIRY_DAYS	14
+#define DAY_MS		(24 * 3600 * 1000)
+#define END_STEP_MS	100
+#define END_BUSY_MS	8000			/* at TERM: then sessions within a message are told, too */
+#define ETRN_TIMEOUT	10000
+
+struct worker;
+
+struct conn {
+	struct conn	*prev, *next;
+	struct worker	*w;
+	struct fiber	*fiber;
+	struct session_conn c;
+	int		 fd;
+	char		 user[256];
+};
+
+struct listener {
+	struct worker	*w;
+	int		 fd;
+	enum session_kind kind;
+	struct fiber	*fiber;
+	struct net_addr	 local;		/* family 0: ask each socket */
+};
+
+struct worker {
+	struct daemon	*d;
+	struct vsmtpd_conf *conf;
+	unsigned	 index;
+	struct session_service sv;
+	struct session_ops ops;
+	struct session_log log;
+	struct exim_world world;
+	struct route_ops route;
+	struct spool_writer *writer;
+	struct spool_client *queue;
+	struct hints	*hints;
+	struct conn	*conns;
+	size_t		 nconns;
+	bool		 draining;	/* no new connections */
+	bool		 ending;	/* and no new messages */
+	bool		 rejectlog;
+	VEC(struct listener *) listeners;
+};
+
+/* ---- what sessions ask for ---- */
+
+static int
+op_submit(void *arg, const struct spool_envelope *env, const struct spool_content *c, struct err *err)
+{
+	struct worker *w = arg;
+
+	return (spool_submit(w->writer, env, c, err));
+}
+
+static int
+op_room(void *arg, int64_t size, struct err *err)
+{
+	struct worker *w = arg;
+
+	return (spool_writer_room(w->writer, size, err));
+}
+
+static int
+op_etrn(void *arg, const char *domain, unsigned *n, struct err *err)
+{
+	struct worker *w = arg;
+
+	return (spool_client_flush(w->queue, domain, n, FIBER_NOW_PLUS(ETRN_TIMEOUT), err));
+}
+
+static size_t
+op_connections(void *arg, const struct net_addr *addr)
+{
+	struct worker *w = arg;
+
+	return (limits_count(w->conf->limits, addr));
+}
+
+static void
+log_exim(void *arg, unsigned which, const char *line, const char *more)
+{
+	struct worker *w = arg;
+
+	if (!w->rejectlog)
+		which &= ~(unsigned)SESSION_LOG_REJECT;
+	if (more == NULL || (which & SESSION_LOG_REJECT) == 0) {
+		eximlog_write(which, "%s", line);
+		return;
+	}
+	if ((which & ~(unsigned)SESSION_LOG_REJECT) != 0)
+		eximlog_write(which & ~(unsigned)SESSION_LOG_REJECT, "%s", line);
+	eximlog_write(SESSION_LOG_REJECT, "%s\n%s-----", line, more);
+}
+
+static void
+log_note(void *arg, int level, const char *text)
+{
+	if (level >= 3)
+		log_error(NULL, "%s", text);
+	else if (level == 2)
+		log_warn(NULL, "%s", text);
+	else
+		log_info(NULL, "%s", text);
+}
+
+/* ---- sessions ---- */
+
+static void
+conn_free(struct conn *c)
+{
+	struct worker *w = c->w;
+
+	*(c->prev != NULL ? &c->prev->next : &w->conns) = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	w->nconns--;
+	if (c->c.peer.family != 0)
+		limits_sub(w->conf->limits, w->index, &c->c.peer);
+	free(c);
+	if (w->draining && w->nconns == 0)
+		daemon_worker_done(w->d);
+}
+
+struct user_job {
+	uid_t	 uid;
+	struct os_user u;
+	int	 rc;
+};
+
+static void
+user_job(void *arg)
+{
+	struct user_job *j = arg;
+
+	j->rc = os_user_by_uid(j->uid, &j->u, NULL);
+}
+
+/* Who is at the other end of the local socket. */
+static void
+local_peer(struct conn *c)
+{
+	struct user_job *j = xcalloc(1, sizeof(*j));
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(cred);
+
+	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	j->uid = cred.uid;
+	fiber_offload(user_job, j);
+	if (j->rc == 1)
+		(void)snprintf(c->user, sizeof(c->user), "%s", j->u.name);
+	else
+		(void)snprintf(c->user, sizeof(c->user), "uid%ld", (long)cred.uid);
+	free(j);
+	c->c.user = c->user;
+	c->c.uid = cred.uid;
+	c->c.trusted = cred.uid == 0 || cred.uid == geteuid();
+}
+
+static void
+session_fiber(void *arg)
+{
+	struct conn *c = arg;
+
+	if (c->c.kind == SESSION_LOCAL)
+		local_peer(c);
+	c->c.stream = stream_new(c->fd);
+	session_run(&c->w->sv, &c->c);
+	conn_free(c);
+}
+
+static void
+turn_away(int fd)
+{
+	static const char text[] = "421 4.3.2 Too many sessions here; please try again later\r\n";
+
+	(void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)close(fd);
+}
+
+static void
+begin(struct listener *l, int fd, const struct net_addr *peer, const struct net_addr *local)
+{
+	struct worker *w = l->w;
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->w = w;
+	c->fd = fd;
+	c->c.kind = l->kind;
+	c->c.peer = *peer;
+	c->c.local = *local;
+	c->c.uid = -1;
+	c->fiber = fiber_spawn("session", session_fiber, c);
+	if (c->fiber == NULL) {
+		turn_away(fd);
+		free(c);
+		return;
+	}
+	c->next = w->conns;
+	if (w->conns != NULL)
+		w->conns->prev = c;
+	w->conns = c;
+	w->nconns++;
+	if (peer->family != 0)
+		limits_add(w->conf->limits, w->index, peer);
+}
+
+static int
+accept_one(struct listener *l)
+{
+	struct net_addr peer = { 0 }, local = l->local;
+	int fd;
+
+	if (l->kind == SESSION_LOCAL) {
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		local.family = 0;
+	} else {
+		fd = net_accept(l->fd, &peer, l->local.family == 0 ? &local : NULL);
+	}
+	if (fd == -1)
+		return (-1);
+	begin(l, fd, &peer, &local);
+	return (0);
+}
+
+static void
+accept_fiber(void *arg)
+{
+	struct listener *l = arg;
+	struct fiber_io *io = fiber_io_new(l->fd);
+
+	while (!l->w->draining && fiber_io_wait(io, FIBER_READ, FIBER_FOREVER) == FIBER_READY) {
+		for (int i = 0; i < ACCEPT_MAX && !l->w->draining; i++)
+			if (accept_one(l) == -1) {
+				if (errno != EAGAIN && errno != EINTR) {
+					/* Out of descriptors: those that end make room. */
+					log_warn(NULL, "accept: %s", strerror(errno));
+					(void)fiber_sleep(200);
+				}
+				break;
+			}
+	}
+	fiber_io_close(&io);
+	l->fiber = NULL;
+}
+
+/* ---- listeners ---- */
+
+static int
+listen_on(struct worker *w, int fd, enum session_kind kind, const struct net_addr *local, struct err *err)
+{
+	struct listener *l = xcalloc(1, sizeof(*l));
+
+	l->w = w;
+	l->fd = fd;
+	l->kind = kind;
+	if (local != NULL)
+		l->local = *local;
+	vec_push(&w->listeners, l);
+	l->fiber = fiber_spawn("accept", accept_fiber, l);
+	return (l->fiber == NULL ? err_set(err, ERR_TEMP, "4.3.2", "no fiber for a listener") : 0);
+}
+
+static bool
+is_any(const struct net_addr *a)
+{
+	static const uint8_t zero[16];
+
+	return (memcmp(a->ip, zero, sizeof(zero)) == 0);
+}
+
+static int
+listen_all(struct worker *w, struct err *err)
+{
+	static const struct { const char *service; enum session_kind kind; } kinds[] = {
+		{ "smtp", SESSION_SMTP }, { "submission", SESSION_SUBMISSION }, { "smtps", SESSION_SMTPS },
+	};
+
+	for (const struct daemon_listener *l = daemon_listeners(w->d); l->fd != -1; l++) {
+		struct net_addr local = { 0 };
+		enum session_kind kind = SESSION_SMTP;
+
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+			if (strcmp(l->service, kinds[i].service) == 0)
+				kind = kinds[i].kind;
+		if (kind == SESSION_SMTPS && w->conf->tls == NULL) {
+			log_warn(NULL, "listen=%s no certificate in tls_dir: no TLS, so nothing is served there", l->text);
+			continue;
+		}
+		if (!net_addr_parse_port(sv_cstr(l->text), 0, &local) || is_any(&local))
+			memset(&local, 0, sizeof(local));
+		if (listen_on(w, l->fd, kind, &local, err) == -1)
+			return (-1);
+	}
+	return (0);
+}
+
+/* The socket for programs of this machine; the newest generation's first worker owns the name. */
+static int
+listen_local(struct worker *w, struct err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const char *path = box_path(daemon_box(w->d), SOCK_LOCAL);
+	int fd;
+
+	if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s.%ld", path, (long)getpid()) >= sizeof(sa.sun_path)) {
+		log_warn(NULL, "%s: the path is too long for a socket; no local submission", path);
+		return (0);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return (err_sys(err, "local socket"));
+	(void)unlink(sa.sun_path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == -1 || chmod(sa.sun_path, 0666) == -1 || listen(fd, 256) == -1 ||
+	    rename(sa.sun_path, path) == -1) {
+		(void)err_sys(err, "%s", path);
+		(void)close(fd);
+		return (-1);
+	}
+	return (listen_on(w, fd, SESSION_LOCAL, NULL, err));
+}
+
+/* ---- certificates ---- */
+
+static void
+warn_expiry(struct tls_server *t)
+{
+	struct tls_cert_info info;
+	time_t now = time(NULL);
+
+	for (unsigned i = 0; tls_server_cert(t, i, &info); i++) {
+		long days = (long)((info.not_after - now) / 86400);
+
+		if (info.not_after <= now)
+			log_error(NULL, "certificate=%s names=\"%s\" has expired", info.file, info.names);
+		else if (days < EXPIRY_DAYS)
+			log_warn(NULL, "certificate=%s names=\"%s\" expires in %ld days", info.file, info.names, days);
+	}
+}
+
+static void
+expiry_fiber(void *arg)
+{
+	struct worker *w = arg;
+	struct err err = ERR_INIT;
+
+	do {
+		if (tls_server_refresh(w->conf->tls, &err) == -1)
+			log_err(NULL, "certificates", &err);
+		warn_expiry(w->conf->tls);
+	} while (fiber_sleep(DAY_MS) == FIBER_READY);
+}
+
+/* ---- the process ---- */
+
+static int
+open_spool(struct worker *w, struct err *err)
+{
+	const struct box *b = daemon_box(w->d);
+	struct spool_writer_opts o = {
+		.dir = box_path(b, BOX_INTAKE), .worker = w->index, .generation = (unsigned)daemon_generation(w->d),
+		.segment_size = b->journal_segment, .journal_max = b->journal_max,
+		.reserve_percent = (int)b->spool_reserve_percent, .reserve_min = b->spool_reserve_min,
+		.durable = spool_client_durable, .sealed = spool_client_sealed,
+	};
+
+	w->queue = spool_client_new(box_path(b, BOX_SOCK_QUEUE));
+	o.arg = w->queue;
+	if (spool_writer_open(&w->writer, &o, err) == -1)
+		return (-1);
+	spool_client_attach(w->queue, w->writer, w->index);
+	return (0);
+}
+
+static void
+fill_service(struct worker *w)
+{
+	const struct box *b = daemon_box(w->d);
+	struct session_service *sv = &w->sv;
+
+	w->ops = (struct session_ops){ .arg = w, .submit = op_submit, .room = op_room, .etrn = op_etrn,
+	    .connections = op_connections };
+	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note };
+	session_world_init(&w->world, w->hints);
+	route_ops_dns(&w->route);
+	sv->conf = w->conf->exim;
+	sv->world = &w->world;
+	sv->caches = exim_caches_new();
+	sv->route = &w->route;
+	sv->ops = &w->ops;
+	sv->log = &w->log;
+	sv->tls = w->conf->tls;
+	sv->auth = auth_client_new(box_path(b, BOX_SOCK_AUTH));
+	sv->tmpdir = box_path(b, BOX_INTAKE);
+	sv->draining = &w->ending;
+	sv->max_sessions = b->max_sessions;
+	sv->max_per_host = b->max_sessions_per_host;
+	sv->plaintext_auth = b->plaintext_auth;
+	sv->cram_md5 = b->cram_md5;
+	w->rejectlog = exim_main_bool(w->conf->exim, EXIM_MAIN_write_rejectlog);
+}
+
+static int
+start(struct daemon *d, struct err *err)
+{
+	const struct box *b = daemon_box(d);
+	struct worker *w = xcalloc(1, sizeof(*w));
+	struct dns_conf dns = { .servers = b->dns_servers, .zone_file = b->dns_zone_file };
+
+	w->d = d;
+	w->conf = daemon_conf(d);
+	w->index = (unsigned)daemon_worker(d);
+	daemon_set_data(d, w);
+	limits_reset(w->conf->limits, w->index);
+	if (dns.zone_file != NULL && dns.zone_file[0] != '\0' && dns.zone_file[0] != '/')
+		dns.zone_file = box_path(b, dns.zone_file);
+	if (dns_init(&dns, err) == -1)
+		return (-1);
+	if (hints_open(&w->hints, box_path(b, HINTS_DIR), err) == -1) {
+		/* Disposable: without them rate limits defer. */
+		log_err(NULL, "hints", err);
+		err_clear(err);
+	}
+	if (open_spool(w, err) == -1)
+		return (-1);
+	fill_service(w);
+	if (b->max_sessions > 0)
+		fiber_set_limit((size_t)b->max_sessions + 100);
+	if (w->index == 0 && listen_local(w, err) == -1)
+		return (-1);
+	if (w->index == 0 && w->conf->tls != NULL && fiber_spawn("expiry", expiry_fiber, w) == NULL)
+		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers"));
+	return (listen_all(w, err));
+}
+
+/* HUP: sessions go on to their end.  TERM: idle ones are told at once, the others get some seconds. */
+static void
+drain(struct daemon *d)
+{
+	struct worker *w = daemon_data(d);
+	int64_t busy = INT64_MAX;
+
+	w->draining = true;
+	for (size_t i = 0; i < w->listeners.len; i++)
+		if (w->listeners.p[i]->fiber != NULL)
+			fiber_cancel(w->listeners.p[i]->fiber);
+	while (w->nconns > 0) {
+		if (daemon_ending(d)) {
+			if (!w->ending)
+				busy = FIBER_NOW_PLUS(END_BUSY_MS);
+			w->ending = true;
+			for (struct conn *c = w->conns; c != NULL; c = c->next)
+				if (c->c.idle || fiber_now() > busy)
+					fiber_cancel(c->fiber);
+		}
+		if (fiber_sleep(END_STEP_MS) != FIBER_READY)
+			return;
+	}
+	spool_writer_close(&w->writer);
+	daemon_worker_done(d);
+}
+
+const struct daemon_role vsmtpd_worker = { .name = "worker", .start = start, .drain = drain };

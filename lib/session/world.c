@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The world of fibers: see world.h.  What would block the loop parks the asking fiber instead. */
+#include <time.h>
+
+#include "dns/dns.h"
+#include "exim/acl.h"
+#include "fiber/fiber.h"
+#include "hints/hints.h"
+#include "session/world.h"
+
+static struct exim_world posix;		/* the calls that are put off the loop */
+
+static int
+world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
+{
+	struct dns_answer ans;
+
+	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
+	case DNS_FOUND:
+		out->result = EXIM_DNS_FOUND;
+		break;
+	case DNS_NODATA:
+		out->result = EXIM_DNS_NODATA;
+		break;
+	case DNS_NXDOMAIN:
+		out->result = EXIM_DNS_NXDOMAIN;
+		break;
+	default:
+		out->result = EXIM_DNS_TEMPFAIL;
+		break;
+	}
+	out->secure = ans.secure;
+	out->ttl = ans.ttl;
+	out->n = ans.n;
+	out->rdata = ans.rdata;
+	out->why = ans.why;
+	return (0);
+}
+
+static enum exim_found
+found(enum dns_result r)
+{
+	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
+}
+
+static enum exim_found
+world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
+{
+	struct net_addr one;
+
+	if (net_addr_parse(sv_cstr(name), &one)) {
+		*addrs = arena_dup(a, &one, sizeof(one));
+		*n = 1;
+		return (EXIM_FOUND);
+	}
+	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL)));
+}
+
+static enum exim_found
+world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	const char **v = NULL;
+	enum dns_result r = dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n);
+
+	*names = v;
+	return (found(r));
+}
+
+/* ---- programs and sockets: on a thread; the fiber waits ---- */
+
+struct run_job {
+	const struct exim_run *r;
+	struct arena	*a;
+	struct sv	*out;
+	int		*rc;
+	struct err	*err;
+	enum exim_result result;
+};
+
+static void
+run_job(void *arg)
+{
+	struct run_job *j = arg;
+
+	j->result = posix.run(posix.arg, j->r, j->a, j->out, j->rc, j->err);
+}
+
+static enum exim_result
+world_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
+{
+	/* The arena is the session's, whose fiber waits: nobody else uses it meanwhile. */
+	struct run_job j = { r, a, out, rc, err, EXIM_FAIL };
+
+	fiber_offload(run_job, &j);
+	return (j.result);
+}
+
+struct socket_job {
+	const struct exim_socket *s;
+	struct arena	*a;
+	struct sv	*out;
+	struct err	*err;
+	enum exim_result result;
+};
+
+static void
+socket_job(void *arg)
+{
+	struct socket_job *j = arg;
+
+	j->result = posix.readsocket(posix.arg, j->s, j->a, j->out, j->err);
+}
+
+static enum exim_result
+world_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
+{
+	struct socket_job j = { s, a, out, err, EXIM_FAIL };
+
+	fiber_offload(socket_job, &j);
+	return (j.result);
+}
+
+/* ---- hints ---- */
+
+static enum exim_found
+hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
+{
+	struct sb v = SB_INIT(HINTS_VALUE_MAX);
+	bool ok = hints_get(arg, db, key, (int64_t)time(NULL), &v);
+
+	if (ok)
+		*out = arena_sv(a, sb_sv(&v));
+	sb_free(&v);
+	return (ok ? EXIM_FOUND : EXIM_NOTFOUND);
+}
+
+static int
+hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
+{
+	return (hints_put(arg, db, key, value, (int64_t)time(NULL), ttl, NULL));
+}
+
+static int
+hint_del(void *arg, const char *db, struct sv key)
+{
+	hints_del(arg, db, key);
+	return (0);
+}
+
+void
+session_world_init(struct exim_world *w, struct hints *hints)
+{
+	exim_world_posix(&posix);
+	*w = posix;
+	w->arg = hints;
+	w->dns = world_dns;
+	w->addrs = world_addrs;
+	w->names = world_names;
+	if (posix.run != NULL)
+		w->run = world_run;
+	if (posix.readsocket != NULL)
+		w->readsocket = world_readsocket;
+	w->acl = exim_acl_expand;
+	w->hint_get = hints != NULL ? hint_get : NULL;
+	w->hint_put = hints != NULL ? hint_put : NULL;
+	w->hint_del = hints != NULL ? hint_del : NULL;
+}
