@@ -128,5 +128,8 @@ void	 ipc_peer_close(struct ipc_peer *p);
 /* Connect, send, wait for the one reply, at most <timeout_ms>. */
 int	 ipc_call_once(const char *path, const struct sb *req, int fd, struct ipc_msg *reply, int timeout_ms,
 	     struct err *err);
+/* The same, and *<reply_fd> (may be NULL) gets a descriptor that came along, or -1. */
+int	 ipc_call_once_fd(const char *path, const struct sb *req, int fd, struct ipc_msg *reply, int *reply_fd,
+	     int timeout_ms, struct err *err);
 
 #endif

@@ -49,9 +49,9 @@ send_request(int s, const struct sb *req, int fd, int64_t end)
 	return (0);
 }
 
-/* Read <n> bytes to <out>; -1 with errno. */
+/* Read <n> bytes to <out>; -1 with errno.  A descriptor that comes along goes to *<passed>. */
 static int
-receive(int s, struct sb *out, size_t n, int64_t end)
+receive(int s, struct sb *out, size_t n, int *passed, int64_t end)
 {
 	while (n > 0) {
 		char *room = sb_room(out, n);
@@ -63,8 +63,11 @@ receive(int s, struct sb *out, size_t n, int64_t end)
 			return (-1);
 		}
 		k = os_recvmsg(s, room, n, &fd);
-		if (fd != -1)
-			(void)close(fd);
+		if (fd != -1) {
+			if (*passed != -1)
+				(void)close(*passed);
+			*passed = fd;
+		}
 		if (k > 0) {
 			sb_took(out, (size_t)k);
 			n -= (size_t)k;
@@ -82,18 +85,18 @@ receive(int s, struct sb *out, size_t n, int64_t end)
 }
 
 static int
-read_reply(int s, struct ipc_msg *reply, int64_t end)
+read_reply(int s, struct ipc_msg *reply, int *passed, int64_t end)
 {
 	struct sb in = SB_INIT(IPC_FRAME_MAX + 4);
 	uint32_t len;
 
 	for (;;) {
 		sb_clear(&in);
-		if (receive(s, &in, 4, end) == -1)
+		if (receive(s, &in, 4, passed, end) == -1)
 			break;
 		len = get_le32((const uint8_t *)in.p);
 		sb_clear(&in);
-		if (len > IPC_FRAME_MAX || receive(s, &in, len, end) == -1)
+		if (len > IPC_FRAME_MAX || receive(s, &in, len, passed, end) == -1)
 			break;
 		if (!ipc_parse(reply, sb_sv(&in))) {
 			errno = EPROTO;
@@ -109,20 +112,33 @@ read_reply(int s, struct ipc_msg *reply, int64_t end)
 }
 
 int
-ipc_call_once(const char *path, const struct sb *req, int fd, struct ipc_msg *reply, int timeout_ms, struct err *err)
+ipc_call_once_fd(const char *path, const struct sb *req, int fd, struct ipc_msg *reply, int *reply_fd, int timeout_ms,
+    struct err *err)
 {
 	int64_t end = os_mono_ms() + timeout_ms;
-	int s = os_unix_connect(path), rc = 0;
+	int s = os_unix_connect(path), rc = 0, passed = -1;
 
 	memset(reply, 0, sizeof(*reply));
+	if (reply_fd != NULL)
+		*reply_fd = -1;
 	if (s == -1)
 		return (err_set(err, ERR_TEMP, "4.3.0", "%s: %s", path, strerror(errno)));
-	if (req->overflow || send_request(s, req, fd, end) == -1 || read_reply(s, reply, end) == -1)
+	if (req->overflow || send_request(s, req, fd, end) == -1 || read_reply(s, reply, &passed, end) == -1) {
 		rc = err_set(err, ERR_TEMP, "4.3.0", "%s: %s", path, strerror(errno));
-	else if (ipc_get_err(reply, err)) {
+	} else if (ipc_get_err(reply, err)) {
 		ipc_msg_free(reply);
 		rc = -1;
 	}
+	if (rc == 0 && reply_fd != NULL)
+		*reply_fd = passed;
+	else if (passed != -1)
+		(void)close(passed);
 	(void)close(s);
 	return (rc);
+}
+
+int
+ipc_call_once(const char *path, const struct sb *req, int fd, struct ipc_msg *reply, int timeout_ms, struct err *err)
+{
+	return (ipc_call_once_fd(path, req, fd, reply, NULL, timeout_ms, err));
 }

@@ -62,7 +62,7 @@ own(const struct box *b, const char *path)
 {
 	struct os_user u;
 
-	if (os_is_root() && os_user_by_name(b->user, &u, NULL) == 0)
+	if (os_is_root() && os_user_by_name(b->user, &u, NULL) == 1)
 		(void)!lchown(path, u.uid, u.gid);
 }
 

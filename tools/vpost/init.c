@@ -195,7 +195,7 @@ make_plan(struct plan *p, const char *dir, struct err *err)
 		return (err_sys(err, "%s", dir));
 	/* Started as root its daemons drop to a user of their own. */
 	p->chown = os_is_root();
-	if (p->chown && os_user_by_name(DEFAULT_USER, &p->owner, NULL) == -1) {
+	if (p->chown && os_user_by_name(DEFAULT_USER, &p->owner, NULL) != 1) {
 		printf("note      there is no user " DEFAULT_USER "; the box belongs to root until one is made:\n"
 		    "          useradd -r -M -s /usr/sbin/nologin " DEFAULT_USER " && chown -R " DEFAULT_USER " %s\n", p->root);
 		p->chown = false;

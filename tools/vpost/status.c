@@ -101,7 +101,7 @@ show_daemon(struct status *s, const char *daemon)
 	s->rss = p.rss;
 	(void)os_children(s->pid, count_child, s, NULL);
 	age_text(p.age, age, sizeof(age));
-	if (os_user_by_uid(p.uid, &u, NULL) == 0)
+	if (os_user_by_uid(p.uid, &u, NULL) == 1)
 		(void)snprintf(uid, sizeof(uid), "%.30s", u.name);
 	else
 		(void)snprintf(uid, sizeof(uid), "%u", (unsigned)p.uid);

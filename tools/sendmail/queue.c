@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The queue, printed as Exim's -bp prints it, and commands about it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mail/header.h"
+#include "os/file.h"
+#include "sendmail_int.h"
+#include "spool/client.h"
+
+#define CALL_MS		60000
+
+struct entry {
+	char		 id[SPOOL_ID_SIZE];
+	int64_t		 received;
+	char		*text;
+};
+
+struct listing {
+	const struct options *o;
+	VEC(struct entry) v;
+	size_t		 count;
+};
+
+/* Exim's string_format_size(). */
+static void
+put_size(struct sb *out, uint64_t size)
+{
+	if (size == 0)
+		sb_adds(out, "     ");
+	else if (size < 1024)
+		sb_addf(out, "%5d", (int)size);
+	else if (size < 10 * 1024)
+		sb_addf(out, "%4.1fK", (double)size / 1024.0);
+	else if (size < 1024 * 1024)
+		sb_addf(out, "%4dK", (int)((size + 512) / 1024));
+	else if (size < 10 * 1024 * 1024)
+		sb_addf(out, "%4.1fM", (double)size / (1024.0 * 1024.0));
+	else
+		sb_addf(out, "%4dM", (int)((size + 512 * 1024) / (1024 * 1024)));
+}
+
+static void
+put_age(struct sb *out, int64_t received)
+{
+	int64_t m = ((int64_t)time(NULL) - received) / 60;
+
+	if (m <= 90) {
+		sb_addf(out, "%2dm ", m < 0 ? 0 : (int)m);
+		return;
+	}
+	m = (m + 30) / 60;
+	if (m > 72)
+		sb_addf(out, "%2dd ", (int)((m + 12) / 24));
+	else
+		sb_addf(out, "%2dh ", (int)m);
+}
+
+/* With ids on the command line, only those (or addresses that hold the text, as exiqgrep's users try). */
+static bool
+wanted(const struct options *o, const struct spool_listed *l)
+{
+	for (size_t i = 0; i < o->args.len; i++)
+		if (sv_eqs(l->id, o->args.p[i]))
+			return (true);
+	return (o->args.len == 0);
+}
+
+static void
+add_entry(void *arg, const struct spool_listed *l)
+{
+	struct listing *ls = arg;
+	struct sb out = SB_INIT(64 * 1024 * 1024);
+	struct entry e = { .received = l->received };
+
+	if (!wanted(ls->o, l))
+		return;
+	ls->count++;
+	if (ls->o->mode == MODE_COUNT)
+		return;
+	put_age(&out, l->received);
+	put_size(&out, l->size);
+	sb_addf(&out, " " SV_FMT " <" SV_FMT ">%s\n", SV_ARG(l->id), SV_ARG(l->sender), l->frozen ? " *** frozen ***" : "");
+	for (size_t i = 0; i < l->nrcpts; i++)
+		if (!l->rcpts[i].done || !ls->o->undelivered)
+			sb_addf(&out, "        %s " SV_FMT "\n", l->rcpts[i].done ? "D" : " ", SV_ARG(l->rcpts[i].addr));
+	sb_addc(&out, '\n');
+	(void)snprintf(e.id, sizeof(e.id), SV_FMT, SV_ARG(l->id));
+	e.text = sb_steal(&out, NULL);
+	vec_push(&ls->v, e);
+}
+
+static int
+older_first(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->received != y->received)
+		return (x->received < y->received ? -1 : 1);
+	return (strcmp(x->id, y->id));
+}
+
+int
+queue_list(const struct box *b, const struct options *o, struct err *err)
+{
+	struct listing ls = { .o = o };
+
+	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), o->domain, add_entry, &ls, err) == -1) {
+		err_prefix(err, "vqueued does not answer");
+		return (EX_TEMPFAIL);
+	}
+	if (o->mode == MODE_COUNT)
+		printf("%zu\n", ls.count);
+	if (!o->unsorted && ls.v.len > 0)
+		qsort(ls.v.p, ls.v.len, sizeof(*ls.v.p), older_first);
+	for (size_t i = 0; i < ls.v.len; i++) {
+		(void)fputs(ls.v.p[i].text, stdout);
+		free(ls.v.p[i].text);
+	}
+	vec_free(&ls.v);
+	return (EX_OK);
+}
+
+/* -Mvh, -Mvb, -Mvc: header, body, or both, as they lie in the spool. */
+static int
+show(const struct box *b, const char *id, char part, struct err *err)
+{
+	struct sb req = SB_INIT(1024), text = SB_INIT(MESSAGE_MAX);
+	struct arena *a = arena_new(0);
+	struct mail_headers h;
+	int fd = -1, rc = -1;
+	struct ipc_msg reply;
+	uint64_t off, len;
+	struct sv out;
+	char *room;
+
+	ipc_begin(&req, SPOOL_IPC_SHOW);
+	ipc_put_str(&req, SPOOL_T_ID, id);
+	if (ipc_call_once_fd(box_path(b, BOX_SOCK_QUEUE), &req, -1, &reply, &fd, CALL_MS, err) == -1)
+		goto out;
+	off = ipc_get_u64(&reply, SPOOL_T_OFFSET, 0);
+	len = ipc_get_u64(&reply, SPOOL_T_LENGTH, 0);
+	ipc_msg_free(&reply);
+	if (fd == -1 || (room = sb_room(&text, len)) == NULL || os_pread_full(fd, room, len, (off_t)off) != (ssize_t)len) {
+		(void)err_set(err, ERR_TEMP, NULL, "%s: the content cannot be read", id);
+		goto out;
+	}
+	sb_took(&text, len);
+	mail_headers_parse(&h, a, sb_sv(&text), MAIL_HEADERS_STOP);
+	out = part == 'h' ? sv_sub(sb_sv(&text), 0, h.fields_end) :
+	    part == 'b' ? sv_sub(sb_sv(&text), h.body_start, text.len) : sb_sv(&text);
+	rc = os_write_full(STDOUT_FILENO, out.p, out.len) == -1 ? err_sys(err, "standard output") : 0;
+out:
+	if (fd != -1)
+		(void)close(fd);
+	sb_free(&req);
+	sb_free(&text);
+	arena_free(&a);
+	return (rc);
+}
+
+/* -Mmad ID: all recipients; -Mmd ID ADDRESS...: those. */
+static int
+mark(const struct box *b, const struct options *o, unsigned *count, struct err *err)
+{
+	struct sb req = SB_INIT(IPC_FRAME_MAX);
+	struct ipc_msg reply;
+	int rc;
+
+	ipc_begin(&req, SPOOL_IPC_MARK);
+	ipc_put_str(&req, SPOOL_T_ID, o->args.p[0]);
+	for (size_t i = 1; i < o->args.len; i++)
+		ipc_put_str(&req, SPOOL_T_ADDR, o->args.p[i]);
+	rc = ipc_call_once(box_path(b, BOX_SOCK_QUEUE), &req, -1, &reply, CALL_MS, err);
+	sb_free(&req);
+	if (rc == 0) {
+		*count = (unsigned)ipc_get_u64(&reply, SPOOL_T_COUNT, 0);
+		ipc_msg_free(&reply);
+	}
+	return (rc);
+}
+
+int
+queue_command(const struct box *b, const struct options *o, struct err *err)
+{
+	const char *path = box_path(b, BOX_SOCK_QUEUE);
+	unsigned count = 0;
+	int rc = 0;
+
+	if (o->mode == MODE_QUEUE)
+		return (spool_queue_command(path, SPOOL_IPC_FLUSH, NULL, 0, o->domain, o->force, &count, err) == -1 ?
+		    EX_TEMPFAIL : EX_OK);
+	if (o->args.len == 0) {
+		(void)err_set(err, ERR_PERM, NULL, "-M needs message ids");
+		return (EX_USAGE);
+	}
+	for (size_t i = 0; i < o->args.len; i++) {
+		if (o->what != SPOOL_IPC_MARK && !spool_id_valid(sv_cstr(o->args.p[i]))) {
+			(void)err_set(err, ERR_PERM, NULL, "\"%s\" is no message id", o->args.p[i]);
+			return (EX_USAGE);
+		}
+	}
+	if (o->what == SPOOL_IPC_SHOW) {
+		for (size_t i = 0; i < o->args.len && rc == 0; i++)
+			rc = show(b, o->args.p[i], o->show, err);
+		return (rc == 0 ? EX_OK : 1);
+	}
+	if (o->what == SPOOL_IPC_MARK)
+		rc = mark(b, o, &count, err);
+	else
+		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, NULL, o->force, &count, err);
+	if (rc == -1)
+		return (EX_TEMPFAIL);
+	if (count == 0) {
+		(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
+		return (1);
+	}
+	return (EX_OK);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of sendmail share. */
+#ifndef VPOST_TOOLS_SENDMAIL_INT_H
+#define VPOST_TOOLS_SENDMAIL_INT_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/sb.h"
+#include "base/vec.h"
+#include "box/box.h"
+
+/* Exit codes of sysexits.h, which callers look at. */
+#define EX_OK		0
+#define EX_USAGE	64
+#define EX_DATAERR	65
+#define EX_NOUSER	67
+#define EX_UNAVAILABLE	69
+#define EX_SOFTWARE	70
+#define EX_IOERR	74
+#define EX_TEMPFAIL	75
+#define EX_CONFIG	78
+
+#define MESSAGE_MAX	((size_t)512 * 1024 * 1024)
+#define SOCK_SMTP	"var/run/smtp.sock"
+
+enum mode {
+	MODE_MESSAGE,		/* -bm: a message from standard input */
+	MODE_SMTP,		/* -bs: SMTP on standard input and output */
+	MODE_LIST,		/* -bp, mailq */
+	MODE_COUNT,		/* -bpc */
+	MODE_VERSION,		/* -bV */
+	MODE_QUEUE,		/* -q */
+	MODE_IDS,		/* -M and its kin */
+	MODE_ALIASES		/* -bi, newaliases */
+};
+
+struct options {
+	enum mode	 mode;
+	const char	*conf;		/* -C */
+	VEC(const char *) defines;	/* -D */
+	const char	*sender;	/* -f; NULL: the caller */
+	const char	*fullname;	/* -F */
+	bool		 dots;		/* a line with a single dot ends the message */
+	bool		 from_header;	/* -t */
+	bool		 verbose;
+	const char	*notify, *ret, *envid;
+	VEC(const char *) args;		/* recipients, or message ids */
+	/* queue */
+	unsigned	 force;		/* -qf: 1, -qff: 2 */
+	const char	*domain;	/* -R: recipients */
+	bool		 unsorted, all, undelivered;	/* -bpr, -bpa, -bpu */
+	unsigned	 what;		/* enum spool_ipc of -M... */
+	char		 show;		/* -Mvh: 'h', -Mvb: 'b', -Mvc: 'c' */
+};
+
+struct message {
+	struct arena	*arena;
+	const struct box *box;
+	const char	*login;
+	const char	*gecos;
+	const char	*domain;	/* for addresses without one */
+	const char	*sender;	/* "": the null one */
+	VEC(const char *) rcpts;
+	struct sb	 text;		/* CRLF line ends, Bcc gone */
+	bool		 eightbit;	/* some byte above 127 */
+	bool		 utf8;		/* an address needs SMTPUTF8 */
+};
+
+/* message.c: read standard input, find the recipients; an exit code. */
+int	 message_read(struct message *m, const struct options *o, struct err *err);
+void	 message_free(struct message *m);
+
+/* submit.c: an exit code; with EX_OK the message is on disk. */
+int	 submit(struct message *m, const struct options *o, struct err *err);
+int	 smtp_pipe(const struct box *b, struct err *err);
+/* A connected, blocking socket of the box's SMTP service, or -1. */
+int	 smtp_connect(const struct box *b);
+
+/* spoolit.c: past vsmtpd, to vqueued or into its queue directory. */
+int	 submit_to_queue(struct message *m, struct err *err);
+
+/* queue.c */
+int	 queue_list(const struct box *b, const struct options *o, struct err *err);
+int	 queue_command(const struct box *b, const struct options *o, struct err *err);
+
+#endif

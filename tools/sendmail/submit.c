@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Submission: SMTP to the box's vsmtpd, on its UNIX socket or, where that is missing, on
+ * loopback.  Where nobody answers, the message goes to the queue itself.
+ */
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/addr.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+#include "sendmail_int.h"
+
+#define WAIT_SECONDS	300
+#define REPLY_MAX	4096
+
+struct smtp {
+	int		 fd;
+	struct sb	 in;
+	struct sb	 reply;		/* all lines of the last reply */
+	int		 code;		/* 0: the connection is gone */
+	bool		 verbose;
+	bool		 eightbit, utf8, dsn, size;
+};
+
+/* ---- connecting ---- */
+
+static int
+connect_addr(const struct net_addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to_sockaddr(a, &ss);
+	int fd = socket(a->family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd != -1 && connect(fd, (struct sockaddr *)&ss, len) == -1) {
+		(void)close(fd);
+		return (-1);
+	}
+	return (fd);
+}
+
+static bool
+is_any(const struct net_addr *a)
+{
+	static const uint8_t zero[16];
+
+	return (memcmp(a->ip, zero, sizeof(zero)) == 0);
+}
+
+int
+smtp_connect(const struct box *b)
+{
+	struct timeval tv = { .tv_sec = WAIT_SECONDS };
+	int fd = os_unix_connect(box_path(b, SOCK_SMTP));
+
+	for (size_t i = 0; fd == -1 && i < b->smtp_listen.len; i++) {
+		struct net_addr a = b->smtp_listen.p[i].addr;
+
+		if (is_any(&a))
+			(void)net_addr_parse(SV_LIT("127.0.0.1"), &a);
+		a.port = b->smtp_listen.p[i].addr.port;
+		if (net_addr_is_loopback(&a))
+			fd = connect_addr(&a);
+	}
+	if (fd == -1)
+		return (-1);
+	(void)os_nonblock(fd, false);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	return (fd);
+}
+
+/* ---- the dialogue ---- */
+
+/* One line of a reply into s->reply; 1 more follow, 0 the last, -1 the connection is gone. */
+static int
+read_line(struct smtp *s)
+{
+	ptrdiff_t nl;
+	struct sv line;
+	int more;
+
+	while ((nl = sv_chr(sb_sv(&s->in), '\n')) == -1) {
+		char *room = sb_room(&s->in, 1024);
+		ssize_t n;
+
+		if (room == NULL)
+			return (-1);
+		n = read(s->fd, room, 1024);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (-1);
+		sb_took(&s->in, (size_t)n);
+	}
+	line = sv_trim(sv_sub(sb_sv(&s->in), 0, (size_t)nl));
+	if (line.len < 3 || !sv_isdigit(line.p[0]) || !sv_isdigit(line.p[1]) || !sv_isdigit(line.p[2]))
+		return (-1);
+	if (s->verbose)
+		printf("<- " SV_FMT "\n", SV_ARG(line));
+	s->code = (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 + (line.p[2] - '0');
+	more = line.len > 3 && line.p[3] == '-';
+	if (s->reply.len > 0)
+		sb_addc(&s->reply, '\n');
+	sb_add(&s->reply, line);
+	sb_drop(&s->in, (size_t)nl + 1);
+	return (more);
+}
+
+static int
+read_reply(struct smtp *s)
+{
+	int more;
+
+	sb_clear(&s->reply);
+	while ((more = read_line(s)) == 1)
+		continue;
+	if (more == -1)
+		s->code = 0;
+	return (s->code);
+}
+
+static int command(struct smtp *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static int
+command(struct smtp *s, const char *fmt, ...)
+{
+	struct sb line = SB_INIT(8192);
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_addv(&line, fmt, ap);
+	va_end(ap);
+	if (s->verbose)
+		printf("-> %s\n", sb_cstr(&line));
+	sb_adds(&line, "\r\n");
+	if (line.overflow || os_write_full(s->fd, line.p, line.len) == -1)
+		s->code = 0;
+	else
+		(void)read_reply(s);
+	sb_free(&line);
+	return (s->code);
+}
+
+static void
+extensions(struct smtp *s)
+{
+	struct sv rest = sb_sv(&s->reply), line;
+
+	while (sv_next(&rest, '\n', &line)) {
+		struct sv word, left = sv_sub(line, 4, line.len);
+
+		if (!sv_word(&left, &word))
+			continue;
+		s->eightbit |= sv_caseeqs(word, "8BITMIME");
+		s->utf8 |= sv_caseeqs(word, "SMTPUTF8");
+		s->dsn |= sv_caseeqs(word, "DSN");
+		s->size |= sv_caseeqs(word, "SIZE");
+	}
+}
+
+static void
+xtext(struct sb *out, const char *v)
+{
+	for (; *v != '\0'; v++) {
+		if (*v > ' ' && *v < 0x7f && *v != '+' && *v != '=')
+			sb_addc(out, *v);
+		else
+			sb_addf(out, "+%02X", (unsigned char)*v);
+	}
+}
+
+static int
+mail_command(struct smtp *s, const struct message *m, const struct options *o)
+{
+	struct sb c = SB_INIT(4096);
+	int code;
+
+	sb_addf(&c, "MAIL FROM:<%s>", m->sender);
+	if (s->size)
+		sb_addf(&c, " SIZE=%zu", m->text.len);
+	if (s->eightbit && m->eightbit)
+		sb_adds(&c, " BODY=8BITMIME");
+	if (s->utf8 && m->utf8)
+		sb_adds(&c, " SMTPUTF8");
+	if (s->dsn && o->ret != NULL)
+		sb_addf(&c, " RET=%s", o->ret);
+	if (s->dsn && o->envid != NULL) {
+		sb_adds(&c, " ENVID=");
+		xtext(&c, o->envid);
+	}
+	code = command(s, "%s", sb_cstr(&c));
+	sb_free(&c);
+	return (code);
+}
+
+/* RFC 5321 4.5.2: a dot that begins a line is doubled. */
+static int
+send_data(struct smtp *s, struct sv text)
+{
+	struct sb out = SB_INIT(MESSAGE_MAX * 2);
+	struct sv line;
+	int rc;
+
+	while (text.len > 0) {
+		ptrdiff_t nl = sv_chr(text, '\n');
+		size_t n = nl == -1 ? text.len : (size_t)nl + 1;
+
+		line = sv_from(text.p, n);
+		if (line.p[0] == '.')
+			sb_addc(&out, '.');
+		sb_add(&out, line);
+		text = sv_from(text.p + n, text.len - n);
+	}
+	sb_adds(&out, ".\r\n");
+	rc = os_write_full(s->fd, out.p, out.len) == -1 ? 0 : read_reply(s);
+	sb_free(&out);
+	return (rc);
+}
+
+/* What a reply means for the caller. */
+static int
+verdict(const struct smtp *s, int perm, struct err *err)
+{
+	if (s->code == 0) {
+		(void)err_set(err, ERR_TEMP, NULL, "the mail service broke the connection");
+		return (EX_TEMPFAIL);
+	}
+	(void)err_set(err, s->code >= 500 ? ERR_PERM : ERR_TEMP, NULL, "%s", sb_cstr(&s->reply));
+	return (s->code >= 500 ? perm : EX_TEMPFAIL);
+}
+
+static int
+rcpt_command(struct smtp *s, const char *addr, const struct options *o)
+{
+	if (s->dsn && o->notify != NULL)
+		return (command(s, "RCPT TO:<%s> NOTIFY=%s", addr, o->notify));
+	return (command(s, "RCPT TO:<%s>", addr));
+}
+
+static int
+transaction(struct smtp *s, struct message *m, const struct options *o, struct err *err)
+{
+	size_t good = 0;
+	int rc = EX_OK, one;
+	char host[256];
+
+	os_hostname(host, sizeof(host));
+	if (read_reply(s) != 220 || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
+		return (verdict(s, EX_UNAVAILABLE, err));
+	extensions(s);
+	if (mail_command(s, m, o) != 250)
+		return (verdict(s, EX_UNAVAILABLE, err));
+	for (size_t i = 0; i < m->rcpts.len; i++) {
+		struct err e = ERR_INIT;
+
+		if (rcpt_command(s, m->rcpts.p[i], o) / 100 == 2) {
+			good++;
+			continue;
+		}
+		if (s->code == 0)
+			return (verdict(s, EX_UNAVAILABLE, err));
+		one = verdict(s, EX_NOUSER, &e);
+		(void)fprintf(stderr, "sendmail: %s: %s\n", m->rcpts.p[i], e.text);
+		rc = rc == EX_OK || one == EX_TEMPFAIL ? one : rc;
+	}
+	if (good == 0)
+		return (rc);
+	if (command(s, "DATA") != 354)
+		return (verdict(s, EX_UNAVAILABLE, err));
+	if (send_data(s, sb_sv(&m->text)) != 250)
+		return (verdict(s, EX_DATAERR, err));
+	(void)command(s, "QUIT");
+	return (rc);
+}
+
+int
+submit(struct message *m, const struct options *o, struct err *err)
+{
+	struct smtp s = { .fd = smtp_connect(m->box), .verbose = o->verbose, .in = SB_INIT(65536),
+		.reply = SB_INIT(65536) };
+	int rc;
+
+	if (s.fd == -1)
+		return (submit_to_queue(m, err));
+	rc = transaction(&s, m, o, err);
+	(void)close(s.fd);
+	sb_free(&s.in);
+	sb_free(&s.reply);
+	return (rc);
+}
+
+/* ---- -bs ---- */
+
+/* Move what is there; false at the end of <from>. */
+static bool
+pump(int from, int to)
+{
+	char buf[16384];
+	ssize_t n;
+
+	do
+		n = read(from, buf, sizeof(buf));
+	while (n == -1 && errno == EINTR);
+	return (n > 0 && os_write_full(to, buf, (size_t)n) != -1);
+}
+
+int
+smtp_pipe(const struct box *b, struct err *err)
+{
+	struct pollfd pf[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .events = POLLIN } };
+	int fd = smtp_connect(b);
+
+	if (fd == -1) {
+		printf("421 4.3.2 The mail service is not running\r\n");
+		(void)err_set(err, ERR_TEMP, NULL, "vsmtpd does not run");
+		return (EX_TEMPFAIL);
+	}
+	pf[1].fd = fd;
+	while (poll(pf, 2, WAIT_SECONDS * 1000) > 0) {
+		if (pf[0].revents != 0 && !pump(STDIN_FILENO, fd)) {
+			(void)shutdown(fd, SHUT_WR);
+			pf[0].fd = -1;
+		}
+		if (pf[1].revents != 0 && !pump(fd, STDOUT_FILENO))
+			break;
+	}
+	(void)close(fd);
+	return (EX_OK);
+}
