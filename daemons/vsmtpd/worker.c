@@ -434,6 +434,7 @@ fill_service(struct worker *w)
 	sv->max_per_host = b->max_sessions_per_host;
 	sv->plaintext_auth = b->plaintext_auth;
 	sv->cram_md5 = b->cram_md5;
+	sv->keep_bare = b->accept_bare_newlines;
 	w->rejectlog = exim_main_bool(w->conf->exim, EXIM_MAIN_write_rejectlog);
 }
 

@@ -1,0 +1,734 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whole sessions over a socket pair with a spool, a clock and logs of our own.  A
+ * scenario is text: "> line" is sent with CR LF, "! bytes" as they are (C escapes),
+ * "< text" reads a reply whose last line must begin so, "~ text" must stand in the
+ * reply read last, "@ text" in the log, "= text" in the content taken last, "-" closes.
+ */
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "fiber/fiber.h"
+#include "io/stream.h"
+#include "route/route.h"
+#include "session/session.h"
+
+struct bench {
+	struct session_service sv;
+	struct session_ops ops;
+	struct session_log log;
+	struct exim_world world;
+	struct route_ops route;
+	struct session_conn conn;
+	struct exim_conf *conf;
+	struct sb	 logged;
+	struct sb	 content;	/* of the message taken last */
+	struct sb	 rcpts;
+	struct sb	 reply;
+	unsigned	 taken;
+	uint32_t	 flags;
+	char		 sender[256];
+	int		 fail;		/* 1: temporary, 2: permanent */
+	bool		 draining;
+	int		 fds[2];
+	const char	*script;
+	bool		 ok;
+};
+
+static int64_t
+fake_now(void *arg, int64_t *usec)
+{
+	if (usec != NULL)
+		*usec = 0;
+	return (1767225600);
+}
+
+static uint32_t
+fake_random(void *arg)
+{
+	return (4);
+}
+
+static int
+fake_submit(void *arg, const struct spool_envelope *env, const struct spool_content *c, struct err *err)
+{
+	struct bench *b = arg;
+	char buf[4096];
+	int64_t left = c->len, off = c->off;
+	ssize_t n;
+
+	if (b->fail == 1)
+		return (err_set(err, ERR_TEMP, "4.3.1", "the disk is full"));
+	if (b->fail == 2)
+		return (err_set(err, ERR_PERM, "5.5.3", "envelope too large"));
+	sb_clear(&b->content);
+	sb_clear(&b->rcpts);
+	for (unsigned i = 0; i < c->niov; i++)
+		sb_addn(&b->content, c->iov[i].iov_base, c->iov[i].iov_len);
+	while (left > 0 && (n = pread(c->fd, buf, left < 4096 ? (size_t)left : 4096, off)) > 0) {
+		sb_addn(&b->content, buf, (size_t)n);
+		left -= n;
+		off += n;
+	}
+	assert_int_equal(b->content.len, env->size);
+	assert_true(spool_id_valid(sv_cstr(env->id)));
+	assert_true(env->header_size <= env->size);
+	if (env->header_size > 0 && env->size > env->header_size)
+		assert_memory_equal(b->content.p + env->header_size - 4, "\r\n\r\n", 4);
+	for (size_t i = 0; i < env->nrcpts; i++)
+		sb_addf(&b->rcpts, SV_FMT " ", SV_ARG(env->rcpts[i].addr));
+	(void)snprintf(b->sender, sizeof(b->sender), SV_FMT, SV_ARG(env->sender));
+	b->flags = env->flags;
+	b->taken++;
+	return (0);
+}
+
+static int
+fake_room(void *arg, int64_t size, struct err *err)
+{
+	struct bench *b = arg;
+
+	return (b->fail == 3 ? err_set(err, ERR_TEMP, "4.3.1", "no room") : 0);
+}
+
+static int
+fake_etrn(void *arg, const char *domain, unsigned *count, struct err *err)
+{
+	if (strcmp(domain, "down.test") == 0)
+		return (err_set(err, ERR_TEMP, "4.3.0", "vqueued does not answer"));
+	*count = strcmp(domain, "some.test") == 0 ? 3 : 0;
+	return (0);
+}
+
+static size_t
+fake_connections(void *arg, const struct net_addr *a)
+{
+	return (a == NULL ? 5 : 3);
+}
+
+static void
+fake_log(void *arg, unsigned which, const char *line, const char *more)
+{
+	struct bench *b = arg;
+
+	sb_addf(&b->logged, "%s%s%s%s\n%s", (which & SESSION_LOG_MAIN) != 0 ? "M" : "", (which & SESSION_LOG_REJECT) != 0 ? "R" : "",
+	    (which & SESSION_LOG_PANIC) != 0 ? "P " : " ", line, more == NULL ? "" : more);
+}
+
+static void
+bench_open(struct bench *b, const char *config)
+{
+	static const char head[] = "primary_hostname = mail.example.test\nqualify_domain = example.test\n"
+	    "smtp_banner = $smtp_active_hostname ready\nhost_lookup =\nrfc1413_query_timeout = 0s\n";
+	struct exim_conf_source src = { .path = "test.conf", .defines = NULL, .ndefines = 0, .hostname = "mail.example.test" };
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct err err = ERR_INIT;
+	struct sb text = SB_INIT(100000);
+
+	memset(b, 0, sizeof(*b));
+	sb_init(&b->logged, 1 << 20);
+	sb_init(&b->content, 1 << 24);
+	sb_init(&b->rcpts, 1 << 22);
+	sb_init(&b->reply, 1 << 20);
+	sb_adds(&text, head);
+	sb_adds(&text, config);
+	src.text = sb_sv(&text);
+	if (exim_conf_load(&b->conf, &src, &rep, &err) == -1)
+		print_error("%s\n", err.text);
+	assert_non_null(b->conf);
+	sb_free(&text);
+	b->world.now = fake_now;
+	b->world.random = fake_random;
+	b->ops = (struct session_ops){ .arg = b, .submit = fake_submit, .room = fake_room, .etrn = fake_etrn,
+	    .connections = fake_connections };
+	b->log = (struct session_log){ .arg = b, .exim = fake_log };
+	b->sv.conf = b->conf;
+	b->sv.world = &b->world;
+	b->sv.caches = exim_caches_new();
+	b->sv.route = &b->route;
+	b->sv.ops = &b->ops;
+	b->sv.log = &b->log;
+	b->sv.tmpdir = "/tmp";
+	b->sv.draining = &b->draining;
+	b->conn.kind = SESSION_SMTP;
+	assert_true(net_addr_parse(SV_LIT("192.0.2.10"), &b->conn.peer));
+	assert_true(net_addr_parse(SV_LIT("192.0.2.1"), &b->conn.local));
+	b->conn.peer.port = 4000;
+	b->conn.local.port = 25;
+}
+
+static void
+bench_close(struct bench *b)
+{
+	struct exim_caches *c = b->sv.caches;
+
+	exim_caches_free(&c);
+	exim_conf_unref(&b->conf);
+	sb_free(&b->logged);
+	sb_free(&b->content);
+	sb_free(&b->rcpts);
+	sb_free(&b->reply);
+}
+
+/* ---- the client ---- */
+
+static void
+unescape(struct sv v, struct sb *out)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.p[i];
+
+		if (c == '\\' && i + 1 < v.len) {
+			c = v.p[++i];
+			c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == '0' ? '\0' : c == 't' ? '\t' : c;
+		}
+		sb_addc(out, c);
+	}
+}
+
+static bool
+read_reply(struct bench *b, struct stream *s, struct sv want)
+{
+	struct sv line;
+
+	sb_clear(&b->reply);
+	for (;;) {
+		enum stream_result r = stream_read_line(s, 2000, &line);
+
+		if (r != STREAM_OK) {
+			if (want.len == 0)
+				return (true);
+			print_error("no reply (%d), wanted \"" SV_FMT "\"; log:\n%s", r, SV_ARG(want), sb_cstr(&b->logged));
+			return (false);
+		}
+		if (want.len == 0) {
+			print_error("end of connection wanted, got " SV_FMT, SV_ARG(line));
+			return (false);
+		}
+		sb_add(&b->reply, line);
+		assert_true(line.len >= 5);
+		if (line.p[3] == ' ')
+			break;
+	}
+	if (line.len >= want.len && memcmp(line.p, want.p, want.len) == 0)
+		return (true);
+	print_error("wanted \"" SV_FMT "\", got:\n%slog:\n%s", SV_ARG(want), sb_cstr(&b->reply), sb_cstr(&b->logged));
+	return (false);
+}
+
+static bool
+contains(const struct sb *sb, struct sv what, const char *where)
+{
+	struct sb plain = SB_INIT(70000);
+	bool ok;
+
+	unescape(what, &plain);
+	ok = sv_find(sb_sv(sb), sb_sv(&plain)) >= 0;
+	if (!ok)
+		print_error("\"" SV_FMT "\" is not in the %s:\n%s", SV_ARG(what), where, sb_cstr(sb));
+	sb_free(&plain);
+	return (ok);
+}
+
+static bool
+step(struct bench *b, struct stream *s, struct sv line)
+{
+	struct sv arg = sv_sub(line, 2, line.len);
+	struct sb raw = SB_INIT(1 << 20);
+	bool ok = true;
+
+	switch (line.p[0]) {
+	case '>':
+		(void)stream_printf(s, SV_FMT "\r\n", SV_ARG(arg));
+		ok = stream_flush(s) == STREAM_OK;
+		break;
+	case '!':
+		unescape(arg, &raw);
+		(void)stream_write(s, sb_sv(&raw));
+		ok = stream_flush(s) == STREAM_OK;
+		break;
+	case '<':
+		ok = read_reply(b, s, arg);
+		break;
+	case '~':
+		ok = contains(&b->reply, arg, "reply");
+		break;
+	case '@':
+		ok = contains(&b->logged, arg, "log");
+		break;
+	case '=':
+		ok = contains(&b->content, arg, "content");
+		break;
+	case '-':
+		break;
+	default:
+		ok = false;
+	}
+	sb_free(&raw);
+	return (ok);
+}
+
+static void
+client_fiber(void *arg)
+{
+	struct bench *b = arg;
+	struct stream *s = stream_new(b->fds[1]);
+	struct sv script = sv_cstr(b->script), line;
+	unsigned n = 0;
+
+	stream_set_timeout(s, 5000, 5000);
+	b->ok = true;
+	while (b->ok && sv_next(&script, '\n', &line)) {
+		n++;
+		if (line.len == 0)
+			continue;
+		b->ok = step(b, s, line);
+		if (!b->ok)
+			print_error("at line %u: " SV_FMT "\n", n, SV_ARG(line));
+	}
+	stream_close(&s);
+}
+
+static void
+server_fiber(void *arg)
+{
+	struct bench *b = arg;
+
+	b->conn.stream = stream_new(b->fds[0]);
+	session_run(&b->sv, &b->conn);
+}
+
+static void
+play(struct bench *b, const char *script)
+{
+	struct err err = ERR_INIT;
+
+	b->script = script;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b->fds), 0);
+	assert_int_equal(fiber_init(&err), 0);
+	assert_non_null(fiber_spawn("server", server_fiber, b));
+	assert_non_null(fiber_spawn("client", client_fiber, b));
+	fiber_run();
+	fiber_fini();
+	assert_true(b->ok);
+}
+
+#define HELLO	"< 220 mail.example.test ready\n> EHLO c.test\n< 250 HELP\n"
+#define BEGIN	HELLO "> MAIL FROM:<a@remote.test>\n< 250 2.1.0 OK\n> RCPT TO:<x@example.test>\n< 250 2.1.5 Accepted\n"
+
+static void
+one(const char *config, const char *script)
+{
+	struct bench b;
+
+	bench_open(&b, config);
+	play(&b, script);
+	bench_close(&b);
+}
+
+/* ---- scenarios ---- */
+
+#define OPEN	"acl_smtp_rcpt = accept\n"
+
+static void
+test_one_message(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN);
+	play(&b, BEGIN
+	    "> DATA\n< 354 Enter message\n"
+	    "! Subject: one\\r\\nMessage-ID: <m1@c.test>\\r\\n\\r\\n..dot\\r\\nbody\\r\\n.\\r\\n\n"
+	    "< 250 2.0.0 OK id=\n"
+	    "@  <= a@remote.test H=(c.test) [192.0.2.10] P=esmtp S=\n@  id=m1@c.test\n"
+	    "= Received: from \n= by mail.example.test with esmtp\n= \\r\\n\\tfor x@example.test;\\r\\n\\t\n"
+	    "= \\r\\nSubject: one\\r\\nMessage-ID: <m1@c.test>\\r\\n\\r\\n.dot\\r\\nbody\\r\\n\n"
+	    "> QUIT\n< 221 2.0.0 mail.example.test closing connection\n< \n");
+	assert_int_equal(b.taken, 1);
+	assert_string_equal(b.sender, "a@remote.test");
+	assert_string_equal(sb_cstr(&b.rcpts), "x@example.test ");
+	assert_int_equal(b.flags, 0);
+	assert_true(sv_find(sb_sv(&b.content), SV_LIT("Date:")) < 0);
+	bench_close(&b);
+}
+
+static void
+test_pipelined(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN);
+	play(&b, HELLO
+	    "! MAIL FROM:<a@remote.test>\\r\\nRCPT TO:<x@example.test>\\r\\nRCPT TO:<y@example.test>\\r\\nDATA\\r\\n\n"
+	    "< 250 2.1.0\n< 250 2.1.5\n< 250 2.1.5\n< 354\n"
+	    "! \\r\\nno header\\r\\n.\\r\\nMAIL FROM:<>\\r\\nRCPT TO:<z@example.test>\\r\\nDATA\\r\\n\n"
+	    "< 250 2.0.0 OK id=\n= (envelope-from <a@remote.test>)\n= \\r\\n\\r\\nno header\\r\\n\n< 250 2.1.0\n< 250 2.1.5\n< 354\n"
+	    "! body without header\\r\\n.\\r\\nQUIT\\r\\n\n"
+	    "< 250 2.0.0 OK id=\n= \\r\\n\\r\\nbody without header\\r\\n\n< 221\n@ <= <> H=\n");
+	assert_int_equal(b.taken, 2);
+	bench_close(&b);
+}
+
+static void
+test_order(void **state)
+{
+	one(OPEN "smtp_max_synprot_errors = 100\nsmtp_accept_max_nonmail = 100\n",
+	    "< 220\n> MAIL FROM:<a@remote.test>\n< 503 5.5.1 HELO or EHLO required\n> RCPT TO:<x@example.test>\n"
+	    "< 503 5.5.1 sender not yet given\n> RSET\n< 250 2.0.0 Reset OK\n> DATA\n< 503 5.5.1 valid RCPT\n> HELO c.test\n"
+	    "< 250 mail.example.test Hello c.test [192.0.2.10]\n> MAIL FROM:<a@remote.test> SIZE=1\n< 501 5.5.4\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> MAIL FROM:<b@remote.test>\n< 503 5.5.1 sender already given\n> DATA\n< 503\n"
+	    "> BOGUS\n< 500 5.5.1 unrecognized command\n> QUIT now\n< 501\n> NOOP\n< 250 2.0.0 OK\n> HELP\n< 214\n"
+	    "> EHLO bad_name\n< 501 5.5.4 Syntactically invalid EHLO argument(s)\n> VRFY a@b.test\n< 252\n> EXPN a@b.test\n< 550\n"
+	    "> LHLO x\n< 500\n> STARTTLS\n< 503 5.5.1\n> AUTH PLAIN AA==\n< 503 5.5.1\n! NO\\0OP\\r\\n\n< 501 5.5.2 NUL\n"
+	    "> RCPT TO:<x@[192.0.2.1]>\n< 501 5.1.3\n> RCPT TO:<nodomain>\n< 501 5.1.3\n> RCPT TO:<postmaster>\n< 250\n"
+	    "> RCPT TO:<>\n< 501\n> QUIT\n< 221\n< \n");
+}
+
+static void
+test_too_many_errors(void **state)
+{
+	one(OPEN, "< 220\n> FOO\n< 500 5.5.1\n> FOO\n< 500\n> FOO\n< 500\n> FOO\n< 421 4.7.0\n~ Too many unrecognized\n< \n"
+	    "@ too many unrecognized commands\n");
+	one(OPEN, "< 220\n> EHLO\n< 501\n> EHLO\n< 501\n> EHLO\n< 501\n> EHLO\n< 421 4.7.0\n~ Too many syntax\n< \n");
+	one(OPEN, "< 220\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n"
+	    "> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 421 4.7.0\n~ nonmail\n< \n");
+}
+
+static void
+test_sync(void **state)
+{
+	one(OPEN, "! EHLO early\\r\\n\n< 554 5.5.0 SMTP synchronization error\n< \n@ next input sent too soon\n");
+	one(OPEN, BEGIN "! DATA\\r\\nSubject: x\\r\\n\\r\\n.\\r\\n\n< 554 5.5.0\n< \n");
+	one(OPEN "pipelining_advertise_hosts =\n", "< 220\n> EHLO c.test\n< 250 HELP\n"
+	    "! MAIL FROM:<a@remote.test>\\r\\nRCPT TO:<x@example.test>\\r\\n\n< 554\n< \n");
+	one(OPEN "smtp_enforce_sync = false\n", "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
+}
+
+static void
+test_size(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN "message_size_limit = 2000\n");
+	play(&b, "< 220\n> EHLO c.test\n< 250 HELP\n~ 250-SIZE 2000\\r\\n\n> MAIL FROM:<a@remote.test> SIZE=2001\n< 552 5.3.4\n"
+	    "> MAIL FROM:<a@remote.test> SIZE=2000\n< 250\n> RCPT TO:<x@example.test>\n< 250\n> DATA\n< 354\n"
+	    "! Subject: x\\r\\n\\r\\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\\r\\n\n"
+	    "! .\\r\\n\n< 250\n> MAIL FROM:<a@remote.test>\n< 250\n> QUIT\n< 221\n");
+	assert_int_equal(b.taken, 1);
+	bench_close(&b);
+}
+
+/* Larger than memory: through the file, and byte for byte the same. */
+static void
+test_large(void **state)
+{
+	struct sb script = SB_INIT(1 << 22), body = SB_INIT(1 << 22);
+	struct bench b;
+
+	sb_adds(&body, "\r\n");
+	for (int i = 0; i < 6000; i++)
+		sb_addf(&body, "%060d\r\n", i);
+	sb_adds(&script, BEGIN "> DATA\n< 354\n> Subject: large\n! \\r\\n\n");
+	for (int i = 0; i < 6000; i++)
+		sb_addf(&script, "> %060d\n", i);
+	sb_adds(&script, "> .\n< 250 2.0.0 OK\n> MAIL FROM:<b@remote.test>\n< 250\n> RCPT TO:<y@example.test>\n< 250\n> DATA\n< 354\n"
+	    "> small\n> .\n< 250\n> QUIT\n< 221\n");
+	bench_open(&b, OPEN);
+	play(&b, sb_cstr(&script));
+	assert_int_equal(b.taken, 2);
+	bench_close(&b);
+	/* The same once more, alone, to look at what was taken. */
+	bench_open(&b, OPEN "acl_smtp_data = accept add_header = X-Size: $message_size\n");
+	sb_cut(&script, (size_t)sv_find(sb_sv(&script), SV_LIT("> MAIL FROM:<b@")));
+	play(&b, sb_cstr(&script));
+	assert_true(sv_ends(sb_sv(&b.content), sb_cstr(&body)));
+	assert_true(sv_find(sb_sv(&b.content), SV_LIT("\r\nSubject: large\r\nX-Size: 372017\r\n\r\n0000")) > 0);
+	bench_close(&b);
+	/* And too large. */
+	bench_open(&b, OPEN "message_size_limit = 200K\n");
+	{
+		ptrdiff_t ok = sv_rchr(sb_sv(&script), '<');
+
+		sb_cut(&script, (size_t)ok);
+		sb_adds(&script, "< 552 5.3.4 Message size exceeds maximum permitted\n@ message too big\n> QUIT\n< 221\n");
+	}
+	play(&b, sb_cstr(&script));
+	assert_int_equal(b.taken, 0);
+	bench_close(&b);
+	sb_free(&script);
+	sb_free(&body);
+}
+
+static void
+test_bare(void **state)
+{
+	static const char *const bad[] = { "a\\n.\\n", "a\\n.\\r", "a\\r.\\n", "a\\r.\\r", "a\\n.\\r\\n", "a\\r.\\r\\n", "a\\r\\n.\\n",
+		"a\\r\\n.\\r" };
+	struct bench b;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char script[2000];
+
+		(void)snprintf(script, sizeof(script), BEGIN "> DATA\n< 354\n! Subject: x\\r\\n\\r\\n%sMAIL FROM:<evil@x.test>\\r\\n"
+		    "RCPT TO:<y@example.test>\\r\\nDATA\\r\\nsecond\\r\\n.\\r\\n\n< 550 5.6.11\n@ in message\n> NOOP\n< 250\n> QUIT\n< 221\n",
+		    bad[i]);
+		bench_open(&b, OPEN);
+		play(&b, script);
+		assert_int_equal(b.taken, 0);
+		bench_close(&b);
+	}
+	bench_open(&b, OPEN);
+	b.sv.keep_bare = true;
+	play(&b, BEGIN "> DATA\n< 354\n! Subject: x\\r\\n\\r\\na\\nb\\rc\\r\\n.\\r\\n\n< 250\n= \\r\\n\\r\\na\\r\\nb c\\r\\n\n> QUIT\n< 221\n");
+	bench_close(&b);
+}
+
+static void
+test_acl_replies(void **state)
+{
+	one("acl_smtp_connect = deny message = no service for you\n" OPEN, "< 550 5.7.1 no service for you\n< \n"
+	    "@ H=[192.0.2.10] rejected connection in \"connect\" ACL: no service for you\n");
+	one("acl_smtp_helo = deny message = you are not me\n" OPEN, "< 220\n> EHLO x.test\n< 550 5.7.1 you are not me\n"
+	    "> MAIL FROM:<a@b.test>\n< 503\n> QUIT\n< 221\n@ rejected EHLO or HELO x.test: you are not me\n");
+	one("acl_smtp_mail = deny message = 550 5.1.8 <$sender_address> is bad\n" OPEN, HELLO
+	    "> MAIL FROM:<a@b.test>\n< 550 5.1.8 <a@b.test> is bad\n> QUIT\n< 221\n@ rejected MAIL <a@b.test>: <a@b.test> is bad\n");
+	one("", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@y.test>\n< 550 5.7.1\n> DATA\n< 503\n~ All RCPT commands were rejected\n"
+	    "> QUIT\n< 221\n@ H=(c.test) [192.0.2.10] F=<a@b.test> rejected RCPT <x@y.test>\n");
+	one("acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  drop local_parts = drop\n       message = go away\n  discard local_parts = disc\n"
+	    "  defer local_parts = later\n       message = 450 4.2.0 come back\n  deny message = $local_part at $domain\n       "
+	    "log_message = secret\n", HELLO
+	    "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<Some.One@Y.Test>\n< 550 5.7.1 some.one at y.test\n> RCPT TO:<disc@y.test>\n"
+	    "< 250 2.1.5 Accepted\n> RCPT TO:<later@y.test>\n< 450 4.2.0 come back\n@ temporarily rejected RCPT <later@y.test>\n"
+	    "@ rejected RCPT <Some.One@Y.Test>: secret\n@ RCPT <disc@y.test>: discarded by RCPT ACL\n> RCPT TO:<drop@y.test>\n"
+	    "< 550 5.7.1 go away\n< \n");
+}
+
+static void
+test_acl_data(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN "acl_smtp_predata = pre\nacl_smtp_data = data\nbegin acl\npre:\n  deny condition = ${if >{$rcpt_count}{2}}\n"
+	    "       message = too many: $rcpt_count\n  accept\ndata:\n  deny condition = ${if !def:h_subject:}\n"
+	    "       message = a Subject line is needed\n  warn add_header = X-Added: yes\n       remove_header = X-Gone\n"
+	    "  discard condition = ${if match{$h_subject:}{discard}}\n  accept message = thank you for $message_size bytes\n");
+	play(&b, BEGIN "> DATA\n< 354\n> From: x@y.test\n> \n> no subject\n> .\n< 550 5.7.1 a Subject line is needed\n"
+	    "@ F=<a@remote.test> rejected after DATA: a Subject line is needed\n@ Envelope-from: <a@remote.test>\n"
+	    "@ \nF From: x@y.test\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<1@e.test>\n< 250\n> RCPT TO:<2@e.test>\n< 250\n> RCPT TO:<3@e.test>\n< 250\n"
+	    "> DATA\n< 550 5.7.1 too many: 3\n> RSET\n< 250\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<1@e.test>\n< 250\n> DATA\n< 354\n> Subject: s\n> X-Gone: secret\n> \n> ..dot\n"
+	    "> .\n< 250 2.0.0 thank you for 34 bytes\n= \\r\\nSubject: s\\r\\nX-Added: yes\\r\\n\\r\\n.dot\\r\\n\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<1@e.test>\n< 250\n> DATA\n< 354\n> Subject: discard\n> \n> x\n"
+	    "> .\n< 250 2.0.0 OK\n@ blackhole (DATA ACL discarded recipients)\n> QUIT\n< 221\n");
+	assert_int_equal(b.taken, 1);
+	bench_close(&b);
+}
+
+static void
+test_vars(void **state)
+{
+	one("acl_smtp_connect = con\nacl_smtp_mail = mail\nacl_smtp_rcpt = rcpt\nbegin acl\ncon:\n  warn set acl_c0 = conn\n"
+	    "       set acl_m0 = early\n  accept\nmail:\n  warn set acl_m1 = ${eval:${if def:acl_m1{$acl_m1}{0}}+1}\n"
+	    "       set acl_c1 = ${eval:${if def:acl_c1{$acl_c1}{0}}+1}\n  accept\nrcpt:\n"
+	    "  deny message = [$acl_c0][$acl_m0][$sender_address][$acl_m1][$acl_c1]\n", HELLO
+	    "> MAIL FROM:<one@r.test>\n< 250\n> RCPT TO:<x@e.test>\n< 550 5.7.1 [conn][][one@r.test][1][1]\n> RSET\n< 250\n"
+	    "> MAIL FROM:<two@r.test>\n< 250\n> RCPT TO:<x@e.test>\n< 550 5.7.1 [conn][][two@r.test][1][2]\n> QUIT\n< 221\n");
+}
+
+static void
+test_bdat_message(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN);
+	play(&b, BEGIN "! BDAT 17\\r\\nSubject: bdat\\r\\n\\r\\n\n< 250 2.0.0 17 byte chunk received\n"
+	    "! BDAT 9 LAST\\r\\n.\\r\\nbody\\r\\n\n< 250 2.0.0 OK id=\n~ 250-2.0.0 9 byte chunk, total 26\n"
+	    "= Subject: bdat\\r\\n\\r\\n.\\r\\nbody\\r\\n\n@  K S=\n"
+	    "> RSET\n< 250\n! BDAT 5 LAST\\r\\nabcde\n< 503 5.5.1\n> NOOP\n< 250\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<x@example.test>\n< 250\n! BDAT 3\\r\\na\\nb\n< 250\n"
+	    "> DATA\n< 503 5.5.1 DATA cannot\n! BDAT 0 LAST\\r\\n\n< 550 5.6.11\n> QUIT\n< 221\n");
+	assert_int_equal(b.taken, 1);
+	bench_close(&b);
+}
+
+static void
+test_submission(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, "acl_smtp_rcpt = accept control = submission/domain=example.test/name=Some One\n");
+	play(&b, HELLO "> MAIL FROM:<alice@example.test>\n< 250\n> RCPT TO:<x@remote.test>\n< 250\n> DATA\n< 354\n"
+	    "> Subject: no from\n> Bcc: hidden@x.test\n> \n> x\n> .\n< 250\n= From: Some One <alice@example.test>\\r\\n\n= Message-Id: <E\n"
+	    "= Date: \n> QUIT\n< 221\n");
+	assert_true((b.flags & SPOOL_SUBMISSION) != 0);
+	assert_true(sv_casefind(sb_sv(&b.content), SV_LIT("bcc")) < 0);
+	bench_close(&b);
+	bench_open(&b, OPEN);
+	b.conn.kind = SESSION_SUBMISSION;
+	play(&b, HELLO "> MAIL FROM:<alice@example.test>\n< 530 5.7.0 Authentication required\n> QUIT\n< 221\n");
+	bench_close(&b);
+}
+
+static void
+test_local(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN);
+	b.conn.kind = SESSION_LOCAL;
+	memset(&b.conn.peer, 0, sizeof(b.conn.peer));
+	b.conn.user = "alice";
+	b.conn.uid = 1000;
+	play(&b, "< 220\n> EHLO localhost\n< 250 HELP\n> MAIL FROM:<alice>\n< 250\n> RCPT TO:<bob>\n< 250\n> DATA\n< 354\n"
+	    "> From: other@x.test\n> Subject: local\n> \n> x\n> .\n< 250\n= Message-Id: <E\n= Sender: alice@example.test\\r\\n\n"
+	    "@ <= alice@example.test U=alice P=local-esmtp S=\n> QUIT\n< 221\n");
+	assert_true((b.flags & SPOOL_LOCAL) != 0);
+	assert_string_equal(sb_cstr(&b.rcpts), "bob@example.test ");
+	bench_close(&b);
+}
+
+static void
+test_loop_and_spool(void **state)
+{
+	struct bench b;
+	struct sb script = SB_INIT(20000);
+
+	sb_adds(&script, BEGIN "> DATA\n< 354\n");
+	for (int i = 0; i < 31; i++)
+		sb_adds(&script, "> Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\n");
+	sb_adds(&script, "> \n> x\n> .\n< 550 5.4.6\n> QUIT\n< 221\n");
+	bench_open(&b, OPEN);
+	play(&b, sb_cstr(&script));
+	bench_close(&b);
+	sb_free(&script);
+	bench_open(&b, OPEN);
+	b.fail = 1;
+	play(&b, BEGIN "> DATA\n< 354\n> x: y\n> \n> .\n< 452 4.3.1\n@ temporarily rejected after DATA: the disk is full\n> QUIT\n< 221\n");
+	b.fail = 2;
+	play(&b, BEGIN "> DATA\n< 354\n> x: y\n> \n> .\n< 554 5.5.3\n> QUIT\n< 221\n");
+	b.fail = 3;
+	play(&b, HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1\n> QUIT\n< 221\n");
+	assert_int_equal(b.taken, 0);
+	bench_close(&b);
+}
+
+static void
+test_limits(void **state)
+{
+	one(OPEN "recipients_max = 2\n", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<1@b.test>\n< 250\n> RCPT TO:<2@b.test>\n< 250\n"
+	    "> RCPT TO:<3@b.test>\n< 452 4.5.3\n> DATA\n< 354\n> \n> .\n< 250\n> QUIT\n< 221\n");
+	one(OPEN "recipients_max = 1\nrecipients_max_reject\n", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<1@b.test>\n< 250\n"
+	    "> RCPT TO:<2@b.test>\n< 552 5.5.3\n> DATA\n< 554 5.5.3 Too many recipients\n> QUIT\n< 221\n");
+	one(OPEN "smtp_accept_max_per_host = 2\n", "< 421 4.7.0 Too many concurrent\n< \n@ refused connection from [192.0.2.10]\n");
+	one(OPEN "smtp_accept_max = 4\n", "< 421 4.3.2 Too many concurrent\n< \n");
+	one(OPEN "host_reject_connection = 192.0.2.10\n", "< 554 5.7.1 SMTP service not available\n< \n"
+	    "@ refused connection from [192.0.2.10] (host_reject_connection)\n");
+	one(OPEN "smtp_receive_timeout = 1s\n", "< 220\n< 421 4.4.2\n~ timeout\n< \n@ SMTP command timeout on connection from [192.0.2.10]\n");
+}
+
+static void
+test_etrn_vrfy(void **state)
+{
+	one(OPEN "acl_smtp_etrn = accept\nacl_smtp_vrfy = accept\nsmtp_accept_max_nonmail = 100\n",
+	    "< 220\n> EHLO c.test\n< 250 HELP\n~ 250-ETRN\n~ 250-VRFY\n> ETRN some.test\n< 253 2.0.0 OK, 3 pending messages\n"
+	    "> ETRN @none.test\n< 251 2.0.0\n> ETRN down.test\n< 458 4.3.0\n> ETRN\n< 501\n> ETRN a b\n< 501\n> VRFY x@y.test\n< 252 2.5.2\n"
+	    "> VRFY\n< 501\n> QUIT\n< 221\n");
+	one(OPEN, "< 220\n> EHLO c.test\n< 250 HELP\n> ETRN x.test\n< 458\n> QUIT\n< 221\n");
+}
+
+static void
+test_auth(void **state)
+{
+	static const char config[] = "acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  accept authenticated = *\n  deny message = please authenticate\n"
+	    "begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n"
+	    "  server_condition = ${if and{{eq{$auth2}{alice}}{eq{$auth3}{secret}}}{yes}{no}}\n  server_set_id = $auth2\n"
+	    "login:\n  driver = plaintext\n  public_name = LOGIN\n  server_prompts = <| Username: | Password:\n"
+	    "  server_condition = ${if and{{eq{$auth1}{alice}}{eq{$auth2}{secret}}}}\n  server_set_id = $auth1\n";
+
+	one(config, HELLO "~ 250-AUTH PLAIN LOGIN\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@o.test>\n< 550 5.7.1 please authenticate\n"
+	    "> RSET\n< 250\n> AUTH PLAIN AGFsaWNlAHdyb25n\n< 535 5.7.8\n"
+	    "@ plain authenticator failed for (c.test) [192.0.2.10]: 535 Incorrect authentication data (set_id=alice)\n"
+	    "> AUTH NOSUCH\n< 504 5.5.4\n> AUTH PLAIN !!\n< 501 5.5.2\n> AUTH LOGIN\n< 334 VXNlcm5hbWU6\n> *\n< 501 5.7.0\n"
+	    "> AUTH LOGIN\n< 334 VXNlcm5hbWU6\n> YWxpY2U=\n< 334 UGFzc3dvcmQ6\n> c2VjcmV0\n< 235 2.7.0\n"
+	    "> AUTH PLAIN AGFsaWNlAHNlY3JldA==\n< 503 5.5.1 already\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@o.test>\n< 250\n"
+	    "> DATA\n< 354\n> \n> .\n< 250\n@ P=esmtpa A=login:alice S=\n> QUIT\n< 221\n");
+	one(config, HELLO "> AUTH PLAIN AGFsaWNlAHNlY3JldA==\n< 235 2.7.0 Authentication succeeded\n> QUIT\n< 221\n");
+}
+
+static void
+test_lmtp(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, OPEN);
+	b.conn.kind = SESSION_LMTP;
+	play(&b, "< 220\n> EHLO x\n< 500\n> LHLO c.test\n< 250 HELP\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<1@b.test>\n< 250\n"
+	    "> RCPT TO:<2@b.test>\n< 250\n> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK id=\n< 250 2.0.0 OK id=\n> QUIT\n< 221\n");
+	assert_int_equal(b.taken, 1);
+	bench_close(&b);
+}
+
+static void
+test_ends(void **state)
+{
+	struct bench b;
+
+	one(OPEN "acl_smtp_notquit = warn logwrite = notquit $smtp_notquit_reason\n", HELLO "-\n");
+	bench_open(&b, OPEN);
+	play(&b, BEGIN "> DATA\n< 354\n> Subject: half\n");
+	assert_int_equal(b.taken, 0);
+	assert_true(sv_find(sb_sv(&b.logged), SV_LIT("SMTP connection lost (message abandoned)")) >= 0);
+	bench_close(&b);
+	bench_open(&b, OPEN);
+	b.draining = true;
+	play(&b, HELLO "> MAIL FROM:<a@b.test>\n< 421 4.3.2\n< \n");
+	bench_close(&b);
+	bench_open(&b, OPEN);
+	b.conn.exim_style = true;
+	play(&b, "< 220\n> EHLO c.test\n< 250 HELP\n> MAIL FROM:<a@b.test>\n< 250 OK\n> RCPT TO:<x@b.test>\n< 250 Accepted\n> QUIT\n"
+	    "< 221 mail.example.test closing connection\n");
+	bench_close(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_message),
+		cmocka_unit_test(test_pipelined),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_too_many_errors),
+		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_bare),
+		cmocka_unit_test(test_acl_replies),
+		cmocka_unit_test(test_acl_data),
+		cmocka_unit_test(test_vars),
+		cmocka_unit_test(test_bdat_message),
+		cmocka_unit_test(test_submission),
+		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_loop_and_spool),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_etrn_vrfy),
+		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_lmtp),
+		cmocka_unit_test(test_ends),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
