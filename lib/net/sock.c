@@ -9,6 +9,7 @@
 
 #include "fiber/fiber.h"
 #include "net/sock.h"
+#include "os/fd.h"
 
 #define BACKLOG	1024
 
@@ -58,7 +59,7 @@ net_accept(int lfd, struct net_addr *peer, struct net_addr *local)
 
 	do {
 		len = sizeof(ss);
-		fd = accept4(lfd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = os_accept_tcp(lfd, (struct sockaddr *)&ss, &len);
 	} while (fd == -1 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd == -1)
 		return (-1);
@@ -69,10 +70,6 @@ net_accept(int lfd, struct net_addr *peer, struct net_addr *local)
 		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
 			net_addr_from_sockaddr(local, (struct sockaddr *)&ss);
 	}
-#ifndef __linux__
-	int on = 1;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-#endif
 	return (fd);
 }
 

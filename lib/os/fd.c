@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -134,6 +137,21 @@ os_peer_id(int sock, uid_t *uid, gid_t *gid, pid_t *pid)
 	*pid = 0;
 	return (getpeereid(sock, uid, gid));
 #endif
+}
+
+int
+os_accept_tcp(int lfd, struct sockaddr *sa, socklen_t *len)
+{
+	int fd = accept4(lfd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+#ifndef __linux__
+	/* Linux hands the listener's setting down. */
+	int on = 1;
+
+	if (fd != -1)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+#endif
+	return (fd);
 }
 
 /*

@@ -3,6 +3,7 @@
 #ifndef VPOST_OS_FD_H
 #define VPOST_OS_FD_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -24,6 +25,8 @@ ssize_t	 os_sendmsg(int sock, const struct iovec *iov, int n, int fd);
 ssize_t	 os_recvmsg(int sock, void *buf, size_t len, int *fd);
 /* Who connected a UNIX socket; *<pid> is 0 where the system does not tell. */
 int	 os_peer_id(int sock, uid_t *uid, gid_t *gid, pid_t *pid);
+/* Accept one TCP connection: non-blocking, close-on-exec, without Nagle's delay where the listener has none; as accept(2). */
+int	 os_accept_tcp(int lfd, struct sockaddr *sa, socklen_t *len);
 /* Listen on, or connect to, a UNIX stream socket; both non-blocking and close-on-exec; -1 with errno. */
 int	 os_unix_listen(const char *path, mode_t mode);
 int	 os_unix_connect(const char *path);

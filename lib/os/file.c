@@ -54,12 +54,18 @@ os_fsync_parent(const char *path, struct err *err)
 static int
 write_new(const char *path, struct sv bytes, mode_t mode, bool durable, struct err *err)
 {
+	static unsigned count;
 	char tmp[4096];
-	int fd, n = snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path);
+	int fd, n;
 
-	if (n < 0 || (size_t)n >= sizeof(tmp))
-		return (err_set(err, ERR_PERM, NULL, "%s: file name too long", path));
-	fd = mkostemp(tmp, O_CLOEXEC);
+	do {
+		unsigned k = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
+
+		n = snprintf(tmp, sizeof(tmp), "%s.%ld.%u.tmp", path, (long)getpid(), k);
+		if (n < 0 || (size_t)n >= sizeof(tmp))
+			return (err_set(err, ERR_PERM, NULL, "%s: file name too long", path));
+		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	} while (fd == -1 && errno == EEXIST);
 	if (fd == -1)
 		return (err_sys(err, "create %s", tmp));
 	if (os_write_full(fd, bytes.p, bytes.len) == -1) {

@@ -15,6 +15,7 @@
 #endif
 
 #include "base/arena.h"
+#include "base/sv.h"
 #include "os/proc.h"
 
 #ifdef __linux__
@@ -145,19 +146,18 @@ hosts_fqdn(const char *name, char *buf, size_t size)
 	bool found = false;
 
 	while (!found && f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		char *save = NULL, *w, *fqdn = NULL;
+		struct sv rest = sv_from(line, strcspn(line, "#\r\n")), w, fqdn = SV_NULL;
 		bool mine = false;
 
-		line[strcspn(line, "#\r\n")] = '\0';
-		w = strtok_r(line, " \t", &save);
-		while (w != NULL && (w = strtok_r(NULL, " \t", &save)) != NULL) {
-			if (strcmp(w, name) == 0)
-				mine = true;
-			if (fqdn == NULL && strchr(w, '.') != NULL)
+		/* The address, then names. */
+		(void)sv_word(&rest, &w);
+		while (sv_word(&rest, &w)) {
+			mine = mine || sv_eqs(w, name);
+			if (fqdn.len == 0 && sv_chr(w, '.') != -1)
 				fqdn = w;
 		}
-		if (mine && fqdn != NULL) {
-			(void)snprintf(buf, size, "%s", fqdn);
+		if (mine && fqdn.len > 0) {
+			(void)snprintf(buf, size, SV_FMT, SV_ARG(fqdn));
 			found = true;
 		}
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vpost run: start the daemons of a box, start anew what dies, stop all in reverse
- * order.  It holds a lock on var/run/vpost.pid; the daemons end when it is gone.
+ * vpost run: start the daemons of a box, each when the one before is ready; start
+ * anew what dies; stop all in reverse order.  It holds a lock on var/run/vpost.pid.
+ * Each daemon's standard input is a socket of ours: it writes a byte when it is ready,
+ * and ends when our end of it is gone.
  */
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,20 +21,26 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
+#include "os/signal.h"
 #include "os/time.h"
 #include "vpost_int.h"
 
 #define NSERVICES	8
 #define STOP_MS		15000		/* a daemon that does not end in this time is killed */
-#define READY_MS	20000		/* -d: how long it waits for all pid files */
+#define READY_MS	20000		/* -d: how long it waits until all are ready */
+#define NEXT_MS		3000		/* the next daemon starts then even if the one before is not ready */
+#define SESSIONS	3		/* the last services are those with clients: they end together */
 
 struct child {
 	const struct service *s;
 	char		 path[PATH_MAX];
 	pid_t		 pid;
-	int64_t		 started;	/* os_mono_ms() */
+	int		 sock;		/* our end; -1: none */
+	bool		 ready;
+	int64_t		 started;	/* os_mono_ms(); 0: never */
 	int64_t		 next;		/* not started again before */
 	unsigned	 quick;		/* deaths soon after the start, in a row */
 };
@@ -41,6 +50,7 @@ struct run {
 	struct child	 c[NSERVICES];
 	size_t		 n;
 	int		 lock;
+	int		 tell;		/* -d: a byte goes there when all are ready; -1 afterwards */
 };
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -80,26 +90,33 @@ take_lock(struct run *r, struct err *err)
 }
 
 static void
+exec_child(const struct run *r, const struct child *c, int sock)
+{
+	os_signal_reset();
+	if (dup2(sock, STDIN_FILENO) == -1)
+		_exit(127);
+	(void)setenv("VPOST_SUPERVISED", "1", 1);
+	(void)execl(c->path, c->s->daemon, "-b", r->box->root, (char *)NULL);
+	_exit(127);
+}
+
+static void
 start_child(struct run *r, struct child *c)
 {
-	pid_t pid = fork();
+	int p[2];
 
 	c->started = os_mono_ms();
-	if (pid == -1) {
+	c->ready = false;
+	if (os_socketpair(p) == -1 || (c->pid = fork()) == -1) {
 		say("cannot start %s: %s", c->s->daemon, strerror(errno));
+		c->pid = 0;
 		c->next = c->started + 1000;
 		return;
 	}
-	if (pid == 0) {
-		sigset_t none;
-
-		(void)sigemptyset(&none);
-		(void)sigprocmask(SIG_SETMASK, &none, NULL);
-		os_die_with_parent(SIGTERM);
-		(void)execl(c->path, c->s->daemon, "-b", r->box->root, (char *)NULL);
-		_exit(127);
-	}
-	c->pid = pid;
+	if (c->pid == 0)
+		exec_child(r, c, p[1]);
+	(void)close(p[1]);
+	c->sock = p[0];
 }
 
 static void
@@ -112,6 +129,8 @@ child_died(struct child *c, int status)
 	else
 		say("%s[%d] ended with status %d; starting it again", c->s->daemon, (int)c->pid, WEXITSTATUS(status));
 	c->pid = 0;
+	(void)close(c->sock);
+	c->sock = -1;
 	/* At once, but not in a tight loop: 0, 0, 100, 200 ... 2000 ms. */
 	c->quick = now - c->started < 5000 ? c->quick + 1 : 0;
 	c->next = now + (c->quick <= 2 ? 0 : c->quick >= 22 ? 2000 : (int64_t)(c->quick - 2) * 100);
@@ -129,36 +148,56 @@ reap(struct run *r)
 				child_died(&r->c[i], status);
 }
 
+/* Start what is due; each waits at the very first start until the one before is ready. */
 static void
 start_due(struct run *r)
 {
 	int64_t now = os_mono_ms();
 
-	for (size_t i = 0; i < r->n; i++)
-		if (r->c[i].pid == 0 && r->c[i].next <= now)
-			start_child(r, &r->c[i]);
-}
-
-static void
-stop_all(struct run *r)
-{
-	for (size_t i = r->n; i-- > 0;) {
-		int64_t end = os_mono_ms() + STOP_MS;
+	for (size_t i = 0; i < r->n; i++) {
 		struct child *c = &r->c[i];
 
-		if (c->pid == 0)
-			continue;
-		(void)kill(c->pid, SIGTERM);
-		while (waitpid(c->pid, NULL, WNOHANG) == 0) {
+		if (c->pid == 0 && c->next <= now)
+			start_child(r, c);
+		if (i + 1 < r->n && r->c[i + 1].started == 0 && !c->ready && now - c->started < NEXT_MS)
+			break;
+	}
+}
+
+/* TERM to those in [from, to), then wait for them. */
+static void
+stop_some(struct run *r, size_t from, size_t to)
+{
+	int64_t end = os_mono_ms() + STOP_MS;
+
+	for (size_t i = from; i < to; i++)
+		if (r->c[i].pid != 0)
+			(void)kill(r->c[i].pid, SIGTERM);
+	for (size_t i = from; i < to; i++) {
+		struct child *c = &r->c[i];
+
+		while (c->pid != 0 && waitpid(c->pid, NULL, WNOHANG) == 0) {
 			if (os_mono_ms() > end) {
 				say("%s[%d] does not end; killing it", c->s->daemon, (int)c->pid);
 				(void)kill(c->pid, SIGKILL);
 				(void)waitpid(c->pid, NULL, 0);
 				break;
 			}
-			os_sleep_ms(10);
+			os_sleep_ms(5);
 		}
+		c->pid = 0;
 	}
+}
+
+/* Those with clients first and together, then the others in reverse order. */
+static void
+stop_all(struct run *r)
+{
+	size_t i = r->n > SESSIONS ? r->n - SESSIONS : 0;
+
+	stop_some(r, i, r->n);
+	while (i-- > 0)
+		stop_some(r, i, i + 1);
 }
 
 static void
@@ -170,38 +209,69 @@ pass_on(const struct run *r, int sig)
 }
 
 static void
+take_ready(struct run *r)
+{
+	bool all = true;
+	char c;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->c[i].sock != -1 && !r->c[i].ready && read(r->c[i].sock, &c, 1) == 1)
+			r->c[i].ready = true;
+		all = all && r->c[i].ready;
+	}
+	if (!all || r->tell == -1)
+		return;
+	say("all daemons are ready");
+	(void)!write(r->tell, "R", 1);
+	(void)close(r->tell);
+	r->tell = -1;
+}
+
+/* True when it is time to stop. */
+static bool
+take_signals(struct run *r)
+{
+	int sig;
+
+	while ((sig = os_signal_next()) != 0) {
+		if (sig == SIGTERM || sig == SIGINT)
+			return (true);
+		if (sig == SIGHUP || sig == SIGUSR1)
+			pass_on(r, sig);
+		else
+			reap(r);
+	}
+	return (false);
+}
+
+static void
 supervise(struct run *r)
 {
-	sigset_t set;
-	struct timespec tick = { .tv_sec = 0, .tv_nsec = 100 * 1000 * 1000 };
+	static const int sigs[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD };
+	struct pollfd pf[NSERVICES + 1];
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)sigaddset(&set, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
+		(void)os_signal_add(sigs[i]);
 	say("running %s", r->box->root);
 	for (;;) {
+		int timeout = -1;
+
 		start_due(r);
-		switch (sigtimedwait(&set, NULL, &tick)) {
-		case SIGTERM:
-		case SIGINT:
-			say("stopping");
-			stop_all(r);
-			say("stopped");
-			return;
-		case SIGHUP:
-			pass_on(r, SIGHUP);
-			break;
-		case SIGUSR1:
-			pass_on(r, SIGUSR1);
-			break;
-		default:
-			reap(r);
+		pf[0] = (struct pollfd){ .fd = os_signal_fd(), .events = POLLIN };
+		for (size_t i = 0; i < r->n; i++) {
+			pf[i + 1] = (struct pollfd){ .fd = r->c[i].ready ? -1 : r->c[i].sock, .events = POLLIN };
+			/* Something is not started yet, or waits for its pause. */
+			if (r->c[i].pid == 0)
+				timeout = 100;
 		}
+		(void)poll(pf, (nfds_t)r->n + 1, timeout);
+		take_ready(r);
+		if (take_signals(r))
+			break;
 	}
+	say("stopping");
+	stop_all(r);
+	say("stopped");
 }
 
 static int
@@ -213,6 +283,7 @@ plan_children(struct run *r, struct err *err)
 		if (!service_on(r->box, services[i].name))
 			continue;
 		c->s = &services[i];
+		c->sock = -1;
 		if (find_daemon(c->s->daemon, c->path, sizeof(c->path), err) == -1)
 			return (-1);
 		r->n++;
@@ -220,29 +291,23 @@ plan_children(struct run *r, struct err *err)
 	return (0);
 }
 
-static bool
-all_ready(const struct run *r)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (running_pid(r->box, r->c[i].s->daemon) == 0)
-			return (false);
-	return (true);
-}
-
-/* Go on in a child of its own session, its output in var/log/vpost.log; the caller waits until all daemons run. */
+/* Go on in a child of its own session, its output in var/log/vpost.log; the caller waits until all daemons are ready. */
 static int
 detach(struct run *r)
 {
 	const char *log = box_path(r->box, BOX_LOG "/vpost.log");
-	int64_t end = os_mono_ms() + READY_MS;
-	pid_t pid = fork();
-	int fd;
+	struct pollfd pf = { .events = POLLIN };
+	int p[2], fd;
+	pid_t pid;
+	char c;
 
-	if (pid == -1)
+	if (os_pipe(p, false) == -1 || (pid = fork()) == -1)
 		return (-1);
 	if (pid == 0) {
 		(void)setsid();
-		fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+		(void)close(p[0]);
+		r->tell = p[1];
+		fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0640);
 		if (fd != -1) {
 			(void)dup2(fd, 1);
 			(void)dup2(fd, 2);
@@ -256,13 +321,10 @@ detach(struct run *r)
 		}
 		return (0);
 	}
-	while (os_mono_ms() < end) {
-		if (all_ready(r))
-			exit(0);
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			break;
-		os_sleep_ms(50);
-	}
+	(void)close(p[1]);
+	pf.fd = p[0];
+	if (poll(&pf, 1, READY_MS) > 0 && read(p[0], &c, 1) == 1)
+		exit(0);
 	(void)fprintf(stderr, "vpost run: not all daemons came up; %s says why\n", log);
 	exit(1);
 }
@@ -299,6 +361,7 @@ cmd_run(int argc, char **argv)
 	int c;
 
 	memset(&r, 0, sizeof(r));
+	r.tell = -1;
 	while ((c = getopt(argc, argv, "b:dk")) != -1) {
 		switch (c) {
 		case 'b':
