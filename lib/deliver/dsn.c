@@ -140,7 +140,7 @@ add_status(struct sb *out, const struct dsn *d)
 	sb_add(out, d->hostname);
 	sb_adds(out, "\r\n");
 	if (d->envid.len > 0) {
-		sb_adds(out, "Original-Envelope-ID: ");
+		sb_adds(out, "Original-Envelope-Id: ");
 		add_clean(out, d->envid);
 		sb_adds(out, "\r\n");
 	}
