@@ -67,11 +67,13 @@ struct exim_globals {
 	bool		 print_topbitchars;
 	bool		 check_rfc2047_length;
 	bool		 log_timezone;
+	bool		 log_incoming_port;	/* log selector: $sender_fullhost shows the port */
 	bool		 timezone_utc;
 	bool		 strict_acl_vars;
 	bool		 taint_off;		/* report no taint mistakes */
 	int64_t		 pid;
 	struct sv	 initial_cwd;
+	struct sv	 spf_guess;
 };
 
 struct exim_tls {
@@ -106,6 +108,7 @@ struct exim_session {
 	struct sv	 interface_address;
 	int64_t		 interface_port;
 	enum exim_host_lookup host_lookup;	/* of host_name; a reference to $sender_host_name tries it once */
+	struct arena	*arena;			/* of the session, for names that are found late; NULL: the environment's */
 	struct sv	 host_name;
 	const char	*const *host_aliases;	/* further verified names */
 	size_t		 nhost_aliases;
@@ -241,6 +244,7 @@ struct exim_acl_state {
 	struct sv	 sender_rate, sender_rate_limit, sender_rate_period;
 	struct sv	 malware_name;
 	struct sv	 regex_match_string;
+	struct sv	 regex[9];		/* $regex1.. of the regex conditions */
 	struct sv	 spam_action, spam_bar, spam_report, spam_score, spam_score_int;
 	bool		 av_failed;
 	struct sv	 spf_result, spf_received, spf_header_comment, spf_smtp_comment;
@@ -400,7 +404,7 @@ struct exim_env {
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;
-	const struct exim_nums	*filter_nums;	/* Exim filter: $0.. of its own conditions */
+	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
 };
 
 #endif

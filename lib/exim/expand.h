@@ -20,6 +20,9 @@
 #define EXIM_EXPAND_DEPTH	50		/* nested expansions at run time and nested items */
 #define EXIM_EXPAND_MAX		(16 * 1024 * 1024)	/* bytes of a result */
 
+/* Enhanced status of a mistake so bad that Exim would end the process (a list's file that is missing, say). */
+#define EXIM_STATUS_DIE		"5.3.5"
+
 struct exim_str;
 
 /*
@@ -78,10 +81,11 @@ const char *exim_family_name(enum exim_family f, size_t i);
 
 /*
  * sendmail -be: expand each line of <in> (until its end) and write the result, or "Failed: TEXT", to <out>; a line that ends
- * in a backslash goes on.  <prompt>: write "> " before each.  Returns 0.
+ * in a backslash goes on.  <prompt>: write "> " before each.  Returns 0, or -1
+ * as exim_be_line.
  */
-int	 exim_be(struct exim_env *env, FILE *in, FILE *out, bool prompt);
-/* sendmail -be TEXT: one line; the same result. */
-void	 exim_be_line(struct exim_env *env, struct sv line, FILE *out);
+int	 exim_be(struct exim_env *env, FILE *in, FILE *out, bool prompt, struct err *err);
+/* sendmail -be TEXT: one line.  -1 where Exim would end here with status 1: nothing was written, *<err> says why. */
+int	 exim_be_line(struct exim_env *env, struct sv line, FILE *out, struct err *err);
 
 #endif

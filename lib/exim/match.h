@@ -63,6 +63,12 @@ enum exim_result exim_match_local(const struct exim_list *l, struct exim_env *en
 	     struct sv *data, struct err *err);
 enum exim_result exim_match_address(const struct exim_list *l, struct exim_env *env, struct sv address, bool caseful, bool *yes,
 	     struct sv *data, struct err *err);
+/*
+ * The pattern of a rewriting rule: case counts in local parts, and $0, $1 ... are set from the match (manual 31.5).  Address and
+ * string lists.
+ */
+enum exim_result exim_match_rewrite(const struct exim_list *l, struct exim_env *env, struct sv subject, bool *yes,
+	     struct err *err);
 enum exim_result exim_match_string(const struct exim_list *l, struct exim_env *env, struct sv text, bool caseful, bool *yes,
 	     struct err *err);
 
@@ -71,6 +77,7 @@ struct exim_host {
 	struct net_addr	 addr;
 	struct sv	 name;		/* empty: not known yet; looked up through env->world when an item needs it */
 	bool		 name_failed;	/* lookup was tried in vain */
+	bool		 ip_only;	/* match_ip: single-key lookups use the address, names match nothing */
 	bool		 session;	/* it is env->session's client: names are taken from and kept there */
 };
 enum exim_result exim_match_host(const struct exim_list *l, struct exim_env *env, const struct exim_host *h, bool *yes,

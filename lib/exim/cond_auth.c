@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Conditions that check passwords: crypteq; pam, radius, saslauthd, pwcheck, ldapauth through the world (manual 11.7). */
+#include "exim/expand_int.h"
+
+#include <crypt.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+#include "base/codec.h"
+
+/* As long as the text of a digest: compare base64 or hex of it. */
+static bool
+digest_equal(struct xev *e, const char *how, struct sv secret, struct sv want)
+{
+	struct sb raw = SB_INIT(256), b64 = SB_INIT(256);
+	char hex[129];
+	size_t len;
+	bool same = false;
+
+	if (!x_digest(how, secret, hex, sizeof(hex), false, &len))
+		return (false);
+	if (want.len == 2 * len)
+		same = sv_caseeq(want, sv_from(hex, 2 * len));
+	else if (want.len == 4 * ((len + 2) / 3) && hex_decode(&raw, sv_from(hex, 2 * len))) {
+		base64_encode(&b64, sb_sv(&raw));
+		same = sv_eq(want, sb_sv(&b64));
+	}
+	sb_free(&raw);
+	sb_free(&b64);
+	return (same);
+}
+
+/* crypt() of libcrypt; with the reentrant call nothing is kept. */
+static bool
+crypt_equal(struct xev *e, struct sv secret, struct sv want)
+{
+	struct crypt_data *data;
+	const char *got, *salt = x_cstr(e, want);
+	bool same;
+
+	if (want.len == 0)
+		return (false);
+	data = xcalloc(1, sizeof(*data));
+	got = crypt_r(x_cstr(e, secret), salt, data);
+	/* A string shorter than its salt can be no hash. */
+	same = got != NULL && got[0] != '*' && strlen(got) == want.len && CRYPTO_memcmp(got, salt, want.len) == 0;
+	OPENSSL_cleanse(data, sizeof(*data));
+	free(data);
+	return (same);
+}
+
+/* Exim's own crypt16: two calls of crypt, one per eight characters. */
+static bool
+crypt16_equal(struct xev *e, struct sv secret, struct sv want)
+{
+	struct crypt_data *data;
+	char out[26];
+	const char *got;
+	bool ok = false;
+
+	if (want.len < 2)
+		return (false);
+	data = xcalloc(1, sizeof(*data));
+	got = crypt_r(x_cstr(e, sv_sub(secret, 0, 8)), x_cstr(e, sv_sub(want, 0, 2)), data);
+	if (got != NULL && strlen(got) == 13) {
+		memcpy(out, got, 13);
+		got = crypt_r(x_cstr(e, sv_sub(secret, 8, 16)), x_cstr(e, sv_sub(want, 0, 2)), data);
+		if (got != NULL && strlen(got) == 13) {
+			memcpy(out + 13, got + 2, 11);
+			ok = sv_eq(want, sv_from(out, 24));
+		}
+	}
+	free(data);
+	return (ok);
+}
+
+X_COND(xc_crypteq)
+{
+	struct sv secret, want, type;
+	enum exim_result r;
+	ptrdiff_t end;
+
+	if ((r = x_seq(e, &c->arg[0], &secret)) != EXIM_OK || (r = x_seq(e, &c->arg[1], &want)) != EXIM_OK)
+		return (r);
+	if (want.len == 0 || want.p[0] != '{') {
+		*yes = crypt_equal(e, secret, want);
+		return (EXIM_OK);
+	}
+	end = sv_chr(want, '}');
+	type = sv_sub(want, 0, end < 0 ? want.len : (size_t)end + 1);
+	if (sv_caseeqs(type, "{md5}"))
+		*yes = digest_equal(e, "MD5", secret, sv_sub(want, 5, want.len));
+	else if (sv_caseeqs(type, "{sha1}"))
+		*yes = digest_equal(e, "SHA1", secret, sv_sub(want, 6, want.len));
+	else if (sv_caseeqs(type, "{crypt}"))
+		*yes = crypt_equal(e, secret, sv_sub(want, 7, want.len));
+	else if (sv_caseeqs(type, "{crypt16}"))
+		*yes = crypt16_equal(e, secret, sv_sub(want, 9, want.len));
+	else
+		return (x_fail(e, "unknown encryption mechanism in \"" SV_FMT "\"", SV_ARG(want)));
+	return (EXIM_OK);
+}
+
+X_COND(xc_auth)
+{
+	struct sv arg[16], list;
+	enum exim_found f;
+	enum exim_result r;
+	unsigned n = 0;
+	int sep = 0;
+
+	if (c->narg > 1)
+		for (n = 0; n < c->narg; n++) {
+			if ((r = x_seq(e, &c->arg[n], &arg[n])) != EXIM_OK)
+				return (r);
+		}
+	else {
+		if ((r = x_seq(e, &c->arg[0], &list)) != EXIM_OK)
+			return (r);
+		if (sv_eqs(c->name, "ldapauth"))
+			arg[n++] = list;
+		else
+			while (n < 16 && exim_list_next(&list, &sep, e->env->arena, &arg[n]))
+				n++;
+	}
+	if (e->env->world->auth == NULL)
+		return (x_fail(e, "support for \"%s\" not compiled", c->row->name));
+	f = e->env->world->auth(e->env->world->arg, c->row->name, arg, n, e->env->arena, e->err);
+	if (f == EXIM_TEMPFAIL)
+		return (EXIM_DEFER);
+	*yes = f == EXIM_FOUND;
+	return (EXIM_OK);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ACL variables: acl_c... and acl_m..., kept in the order in which they were first set. */
+#include "exim/env.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/vec.h"
+
+struct var {
+	char		*name;
+	char		*value;		/* NULL: removed */
+	size_t		 len;
+	bool		 tainted;
+};
+
+struct exim_vars {
+	struct hash	*index;		/* to struct var */
+	VEC(struct var *) order;
+};
+
+struct exim_vars *
+exim_vars_new(void)
+{
+	return (xcalloc(1, sizeof(struct exim_vars)));
+}
+
+void
+exim_vars_clear(struct exim_vars *v)
+{
+	for (size_t i = 0; i < v->order.len; i++) {
+		free(v->order.p[i]->name);
+		free(v->order.p[i]->value);
+		free(v->order.p[i]);
+	}
+	vec_clear(&v->order);
+	hash_free(&v->index, NULL);
+}
+
+void
+exim_vars_free(struct exim_vars **vp)
+{
+	if (*vp == NULL)
+		return;
+	exim_vars_clear(*vp);
+	vec_free(&(*vp)->order);
+	free(*vp);
+	*vp = NULL;
+}
+
+void
+exim_vars_set(struct exim_vars *v, struct sv name, struct sv value)
+{
+	struct var *var;
+	char *old;
+
+	if (v->index == NULL)
+		v->index = hash_new();
+	var = hash_get(v->index, name);
+	if (var == NULL) {
+		if (value.p == NULL)
+			return;
+		var = xcalloc(1, sizeof(*var));
+		var->name = xstrndup(name.p, name.len);
+		(void)hash_set(v->index, name, var);
+		vec_push(&v->order, var);
+	}
+	/* The new value may be made from the old one. */
+	old = var->value;
+	var->value = value.p == NULL ? NULL : xstrndup(value.p, value.len);
+	var->len = value.len;
+	var->tainted = value.tainted;
+	free(old);
+}
+
+struct sv
+exim_vars_get(const struct exim_vars *v, struct sv name)
+{
+	const struct var *var = v == NULL || v->index == NULL ? NULL : hash_get(v->index, name);
+
+	if (var == NULL || var->value == NULL)
+		return (SV_NULL);
+	return ((struct sv){ var->value, var->len, var->tainted });
+}
+
+bool
+exim_vars_next(const struct exim_vars *v, size_t *pos, struct sv *name, struct sv *value)
+{
+	while (v != NULL && *pos < v->order.len) {
+		const struct var *var = v->order.p[(*pos)++];
+
+		if (var->value == NULL)
+			continue;
+		*name = sv_cstr(var->name);
+		*value = (struct sv){ var->value, var->len, var->tainted };
+		return (true);
+	}
+	return (false);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Expansion items that reach outside: lookup, readfile, readsocket, run, env, acl,
+ * perl, dlfunc, certextract, authresults (manual 11.5).  All go through env->world.
+ */
+#include "exim/expand_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/num.h"
+
+#define FILE_MAX	(4 * 1024 * 1024)
+
+/* --- ${lookup --- */
+
+/* "type{query}" behind an optional "{key}". */
+static bool
+parse_lookup_type(struct xparse *ps, struct xitem *it, bool key)
+{
+	struct xlookup_spec *spec = arena_zalloc(ps->a, sizeof(*spec));
+	const char *start, *why;
+	struct sv name;
+
+	if (!sv_isalpha(xp_skip(ps)))
+		return (xp_error(ps, "missing lookup type"));
+	for (start = ps->p; *ps->p != '\0' && *ps->p != '{' && !sv_isspace(*ps->p);)
+		ps->p++;
+	name = sv_from(start, (size_t)(ps->p - start));
+	if (!x_lookup_parse(ps->a, name, spec, &why))
+		return (xp_error(ps, "%s", why));
+	if (!x_lookup_is_query(spec->type) && !key)
+		return (xp_error(ps, "missing {key} for single-key \"" SV_FMT "\" lookup", SV_ARG(name)));
+	if (x_lookup_is_query(spec->type) && key)
+		return (xp_error(ps, "a single key was given for lookup type \"" SV_FMT "\", which is not a single-key lookup "
+		    "type", SV_ARG(name)));
+	it->lookup = spec;
+	return (true);
+}
+
+X_PARSE(xip_lookup)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	bool key;
+
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, 2 * sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	key = xp_skip(ps) == '{';
+	if (key) {
+		ps->p++;
+		if (!xp_seq(ps, true, true, &it->arg[0]))
+			return (false);
+		ps->p++;
+	}
+	if (!parse_lookup_type(ps, it, key))
+		return (false);
+	if (xp_skip(ps) != '{')
+		return (xp_curly(ps, "missing '{' for lookup file-or-query arg"));
+	ps->p++;
+	if (!xp_seq(ps, true, true, &it->arg[1]))
+		return (false);
+	ps->p++;
+	it->narg = key ? 2 : 1;
+	return (xp_yesno(ps, "lookup", &it->yn));
+}
+
+static enum exim_result
+do_lookup(struct xev *e, const struct xitem *it, bool *found, struct sv *value)
+{
+	struct sv key = SV_NULL, file;
+	const struct exim_nums *nums = NULL;
+	enum exim_result r;
+
+	if (it->narg == 2 && (r = x_seq(e, &it->arg[0], &key)) != EXIM_OK)
+		return (r);
+	if ((r = x_seq(e, &it->arg[1], &file)) != EXIM_OK)
+		return (r);
+	if (it->narg == 1) {
+		key = file;
+		file = SV_NULL;
+	}
+	r = x_lookup(e, it->lookup, file, key, found, value, &nums);
+	if (r == EXIM_DEFER) {
+		char *why = e->err == NULL ? NULL : arena_str(e->env->arena, e->err->text);
+
+		return (x_defer(e, "lookup of \"" SV_FMT "\" gave DEFER: %s", SV_ARG(key), why == NULL ? "" : why));
+	}
+	if (nums != NULL)
+		e->env->nums = nums;
+	return (r);
+}
+
+X_EVAL(xi_lookup)
+{
+	const struct exim_nums *nums = e->env->nums;
+	const struct xitem *it = n->u.item;
+	struct sv value = SV_NULL, saved = e->env->value;
+	enum exim_result r;
+	bool found = false;
+
+	if ((e->env->forbid & EXIM_NO_LOOKUP) != 0)
+		return (x_fail(e, "lookup expansions are not permitted"));
+	r = do_lookup(e, it, &found, &value);
+	if (r == EXIM_OK) {
+		e->env->value = found ? value : SV_NULL;
+		r = x_yesno(e, &it->yn, found, saved, "lookup", out);
+	}
+	e->env->value = saved;
+	e->env->nums = nums;
+	return (r);
+}
+
+/* --- ${readfile --- */
+
+/* Newlines replaced by <eol>; p NULL leaves them. */
+static struct sv
+change_eol(struct xev *e, struct sv v, struct sv eol)
+{
+	struct xb b;
+
+	if (eol.p == NULL || v.len == 0)
+		return (v);
+	xb_init(&b, e->env->arena, v.len + 32);
+	b.tainted = v.tainted;
+	for (size_t i = 0; i < v.len; i++)
+		if (v.p[i] == '\n')
+			xb_add(&b, eol);
+		else
+			xb_addc(&b, v.p[i]);
+	return (xb_sv(&b));
+}
+
+X_FN(xi_readfile)
+{
+	const struct exim_world *w = e->env->world;
+	struct stat st;
+
+	if (!x_path_ok(e, arg[0], "file name for ${readfile"))
+		return (EXIM_FAIL);
+	if (w->readfile == NULL)
+		return (x_fail(e, "files cannot be read here"));
+	if (w->readfile(w->arg, x_cstr(e, arg[0]), FILE_MAX, e->env->arena, out, &st) == -1) {
+		if (errno == EISDIR) {
+			*out = SV_LIT("");
+			return (EXIM_OK);
+		}
+		return (x_fail(e, "failed to open " SV_FMT ": %s", SV_ARG(arg[0]), strerror(errno)));
+	}
+	*out = change_eol(e, *out, n == 2 ? arg[1] : SV_NULL);
+	return (EXIM_OK);
+}
+
+/* --- ${readsocket --- */
+
+X_PARSE(xip_readsocket)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	struct xseq arg[5];
+
+	memset(arg, 0, sizeof(arg));
+	if (xp_args(ps, 2, 4, false, row->name, arg, &it->narg) != 0)
+		return (false);
+	if (xp_skip(ps) == '{') {
+		ps->p++;
+		if (!xp_seq(ps, true, true, &arg[4]))
+			return (false);
+		ps->p++;
+		it->narg = 5;
+	}
+	if (xp_skip(ps) != '}')
+		return (xp_curly(ps, "missing '}' closing readsocket"));
+	ps->p++;
+	it->row = row;
+	it->arg = arena_dup(ps->a, arg, sizeof(arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	return (true);
+}
+
+static enum exim_result
+socket_options(struct xev *e, struct sv opts, struct exim_socket *s)
+{
+	struct sv item;
+	bool first = true;
+	int sep = 0;
+
+	while (exim_list_next(&opts, &sep, e->env->arena, &item)) {
+		if (first) {
+			if (item.len > 0 && !num_parse_time(item, &s->timeout) && sv_isdigit(item.p[0]))
+				return (x_fail(e, "bad time value " SV_FMT, SV_ARG(item)));
+			first = false;
+		} else if (sv_eqs(item, "shutdown=no"))
+			s->shutdown = false;
+		else if (sv_eqs(item, "tls=yes")) {
+			s->tls = true;
+			s->shutdown = false;
+		} else if (sv_starts(item, "sni="))
+			s->sni = sv_sub(item, 4, item.len);
+	}
+	return (EXIM_OK);
+}
+
+X_EVAL(xi_readsocket)
+{
+	const struct exim_world *w = e->env->world;
+	const struct xitem *it = n->u.item;
+	struct exim_socket s = { .timeout = 5, .shutdown = true, .max = FILE_MAX };
+	struct sv arg[4] = { SV_NULL, SV_NULL, SV_NULL, SV_NULL };
+	enum exim_result r;
+
+	if ((e->env->forbid & EXIM_NO_READSOCKET) != 0)
+		return (x_fail(e, "socket insertions are not permitted"));
+	for (unsigned i = 0; i < it->narg && i < 4; i++)
+		if ((r = x_seq(e, &it->arg[i], &arg[i])) != EXIM_OK)
+			return (r);
+	s.where = arg[0];
+	s.request = arg[1];
+	if (arg[2].len > 0 && (r = socket_options(e, arg[2], &s)) != EXIM_OK)
+		return (r);
+	if (s.where.tainted && !x_path_ok(e, s.where, "socket name for ${readsocket"))
+		return (EXIM_FAIL);
+	if (w->readsocket == NULL)
+		return (x_fail(e, "sockets cannot be used here"));
+	r = w->readsocket(w->arg, &s, e->env->arena, out, e->err);
+	if (r != EXIM_OK)
+		return (it->narg == 5 ? x_seq(e, &it->arg[4], out) : EXIM_FAIL);
+	*out = change_eol(e, *out, it->narg >= 4 ? arg[3] : SV_NULL);
+	return (EXIM_OK);
+}
+
+/* --- ${run --- */
+
+struct run_arg {
+	struct exim_str	*str;
+	struct sv	 text;
+};
+struct run_args {
+	struct run_arg	*v;
+	size_t		 n;
+};
+
+#define RUN_ARGS	64
+#define RUN_TIMEOUT	60
+
+/* The next argument: blanks part them; '...' is literal, "..." takes backslash escapes. */
+static bool
+next_word(struct arena *a, struct sv *v, struct sv *word)
+{
+	size_t i = 0;
+
+	while (i < v->len && sv_isspace(v->p[i]))
+		i++;
+	*v = sv_sub(*v, i, v->len);
+	if (v->len == 0)
+		return (false);
+	if (v->p[0] == '\'') {
+		ptrdiff_t end = sv_chr(sv_sub(*v, 1, v->len), '\'');
+		size_t len = end < 0 ? v->len - 1 : (size_t)end;
+
+		*word = sv_sub(*v, 1, 1 + len);
+		*v = sv_sub(*v, len + 2, v->len);
+	} else if (v->p[0] == '"') {
+		struct xb b;
+
+		xb_init(&b, a, v->len);
+		b.tainted = v->tainted;
+		for (i = 1; i < v->len && v->p[i] != '"';)
+			if (v->p[i] == '\\' && i + 1 < v->len) {
+				const char *p = v->p + i + 1;
+
+				xb_addc(&b, x_escape(&p, v->p + v->len));
+				i = (size_t)(p - v->p);
+			} else
+				xb_addc(&b, v->p[i++]);
+		*word = xb_sv(&b);
+		*v = sv_sub(*v, i + 1, v->len);
+	} else {
+		for (i = 0; i < v->len && !sv_isspace(v->p[i]); i++)
+			continue;
+		*word = sv_sub(*v, 0, i);
+		*v = sv_sub(*v, i, v->len);
+	}
+	return (true);
+}
+
+/* Split now; each argument is a string of its own that is expanded when the command runs. */
+static void
+compile_run(struct xparse *ps, struct xitem *it, struct sv text)
+{
+	struct run_args *args = arena_zalloc(ps->a, sizeof(*args));
+	struct sv rest = text, word;
+	const char *mistake;
+
+	it->text = arena_sv(ps->a, text);
+	args->v = arena_alloc(ps->a, RUN_ARGS * sizeof(*args->v));
+	while (args->n < RUN_ARGS && next_word(ps->a, &rest, &word)) {
+		args->v[args->n].text = word;
+		args->v[args->n++].str = xp_compile(ps->a, word, NULL, 0, true, &mistake);
+		if (mistake != NULL)
+			xp_soft(ps, "%s", mistake);
+	}
+	it->priv = args;
+}
+
+X_PARSE(xip_run)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	const char *start;
+
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	while (*ps->p == ',') {
+		struct sv opt;
+
+		ps->p++;
+		opt = xp_name(ps, "_-");
+		if (!sv_eqs(opt, "preexpand"))
+			return (xp_error(ps, "bad option '" SV_FMT "' for run", SV_ARG(opt)));
+		it->variant = 1;
+	}
+	if (xp_skip(ps) != '{')
+		return (xp_curly(ps, "missing '{' for command arg of run"));
+	start = ++ps->p;
+	if (!xp_seq(ps, true, true, &it->arg[0]))
+		return (false);
+	if (it->variant == 0)
+		compile_run(ps, it, sv_from(start, (size_t)(ps->p - start)));
+	ps->p++;
+	return (xp_yesno(ps, "run", &it->yn));
+}
+
+static enum exim_result
+run_argv(struct xev *e, const struct xitem *it, const char **argv)
+{
+	const struct run_args *args = it->priv;
+	struct sv v, word;
+	enum exim_result r;
+	size_t n = 0;
+
+	if (it->variant == 1) {
+		if ((r = x_seq(e, &it->arg[0], &v)) != EXIM_OK)
+			return (r);
+		if (v.tainted && !x_path_ok(e, v, "command for ${run,preexpand"))
+			return (EXIM_FAIL);
+		while (n < RUN_ARGS && next_word(e->env->arena, &v, &word))
+			argv[n++] = x_cstr(e, word);
+		argv[n] = NULL;
+		return (EXIM_OK);
+	}
+	for (; n < args->n; n++) {
+		r = x_str(e, args->v[n].str, &v);
+		if (r == EXIM_FAIL && e->err != NULL) {
+			char *why = arena_str(e->env->arena, e->err->text);
+
+			return (x_fail(e, "Expansion of \"" SV_FMT "\" from command \"" SV_FMT "\" in ${run} expansion failed: %s",
+			    SV_ARG(args->v[n].text), SV_ARG(it->text), why));
+		}
+		if (r != EXIM_OK)
+			return (r);
+		if (n == 0 && v.tainted && !x_path_ok(e, v, "command for ${run"))
+			return (EXIM_FAIL);
+		argv[n] = x_cstr(e, v);
+	}
+	argv[n] = NULL;
+	return (EXIM_OK);
+}
+
+X_EVAL(xi_run)
+{
+	const struct exim_world *w = e->env->world;
+	const struct xitem *it = n->u.item;
+	const char *argv[RUN_ARGS + 1];
+	struct exim_run run = { .argv = argv, .timeout = RUN_TIMEOUT, .max = FILE_MAX, .merge_stderr = true };
+	struct sv output = SV_NULL, saved = e->env->value;
+	enum exim_result r;
+	int rc = 127;
+
+	if ((e->env->forbid & EXIM_NO_RUN) != 0)
+		return (x_fail(e, "running a command is not permitted"));
+	if ((r = run_argv(e, it, argv)) != EXIM_OK)
+		return (r);
+	if (w->run == NULL)
+		return (x_fail(e, "programs cannot be run here"));
+	if (argv[0] != NULL) {
+		r = w->run(w->arg, &run, e->env->arena, &output, &rc, e->err);
+		if (r != EXIM_OK)
+			return (r == EXIM_DEFER ? x_fail(e, "command timed out") : r);
+		if (rc < 0)
+			return (x_fail(e, "command killed by signal %d", -rc));
+	}
+	e->env->runrc = x_int(e, rc);
+	e->env->value = output.p == NULL ? SV_LIT("") : output;
+	r = x_yesno(e, &it->yn, rc == 0, e->env->value, "run", out);
+	e->env->value = saved;
+	return (r);
+}
+
+/* --- ${env --- */
+
+X_PARSE(xip_env)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	if (xp_skip(ps) != '{')
+		return (xp_error(ps, "%s", ""));
+	ps->p++;
+	if (!xp_seq(ps, true, true, &it->arg[0]))
+		return (false);
+	ps->p++;
+	return (xp_yesno(ps, "env", &it->yn));
+}
+
+X_EVAL(xi_env)
+{
+	const struct exim_world *w = e->env->world;
+	const struct xitem *it = n->u.item;
+	struct sv key, saved = e->env->value;
+	const char *v = NULL;
+	enum exim_result r;
+
+	if ((r = x_seq(e, &it->arg[0], &key)) != EXIM_OK)
+		return (r);
+	key = sv_trim(key);
+	if (key.len > 0 && sv_chr(key, '=') < 0 && w->getenv != NULL)
+		v = w->getenv(w->arg, x_cstr(e, key));
+	e->env->value = sv_cstr(v);
+	r = x_yesno(e, &it->yn, v != NULL, saved, "env", out);
+	e->env->value = saved;
+	return (r);
+}
+
+/* --- ${acl, ${perl, ${dlfunc, ${authresults --- */
+
+X_FN(xi_acl)
+{
+	enum exim_result r;
+
+	*out = SV_NULL;
+	if (e->env->world->acl == NULL)
+		return (x_fail(e, "ACLs cannot be run here"));
+	r = e->env->world->acl(e->env, arg[0], arg + 1, n - 1, out, e->err);
+	if (r == EXIM_OK || r == EXIM_FORCED)
+		return (EXIM_OK);
+	if (r == EXIM_DEFER)
+		return (x_forced(e, "DEFER from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
+	return (r);
+}
+
+X_FN(xi_perl)
+{
+	if (e->env->world->perl == NULL)
+		return (x_fail(e, "A setting of perl_startup is needed when using the Perl interpreter"));
+	return (e->env->world->perl(e->env->world->arg, arg[0], arg + 1, n - 1, e->env->arena, out, e->err));
+}
+
+X_FN(xi_dlfunc)
+{
+	const char *path = x_cstr(e, arg[0]);
+	struct stat st;
+
+	/* Foreign code is never loaded into these processes; Exim's text where the file is not even there. */
+	if (e->env->world->stat == NULL || e->env->world->stat(e->env->world->arg, path, true, &st) == -1)
+		return (x_fail(e, "dlopen \"%s\" failed: %s: cannot open shared object file: No such file or directory", path,
+		    path));
+	return (x_fail(e, "dlopen \"%s\" failed: loading code is not supported: use ${run or ${readsocket", path));
+}
+
+X_FN(xi_authresults)
+{
+	struct xb b;
+
+	xb_init(&b, e->env->arena, 128);
+	xb_adds(&b, "Authentication-Results: ");
+	xb_add(&b, arg[0]);
+	if (e->env->acl != NULL)
+		xb_add(&b, e->env->acl->authresults);
+	*out = xb_sv(&b);
+	return (EXIM_OK);
+}
+
+/* --- ${certextract --- */
+
+X_PARSE(xip_certextract)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, 2 * sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	if (xp_skip(ps) != '{')
+		return (xp_curly(ps, "missing '{' for field arg of certextract"));
+	ps->p++;
+	if (!xp_seq(ps, true, true, &it->arg[0]))
+		return (false);
+	ps->p++;
+	if (xp_skip(ps) != '{')
+		return (xp_curly(ps, "missing '{' for cert variable arg of certextract"));
+	ps->p++;
+	if (!xp_seq(ps, true, true, &it->arg[1]))
+		return (false);
+	ps->p++;
+	if (!x_seq_is_cert(&it->arg[1]))
+		return (xp_error(ps, "second argument of \"certextract\" must be a certificate variable"));
+	return (xp_yesno(ps, "certextract", &it->yn));
+}
+
+X_EVAL(xi_certextract)
+{
+	const struct exim_world *w = e->env->world;
+	const struct xitem *it = n->u.item;
+	struct sv field, value = SV_NULL, saved = e->env->value;
+	enum exim_result r;
+	void *cert;
+
+	if ((r = x_seq(e, &it->arg[0], &field)) != EXIM_OK)
+		return (r);
+	cert = x_var_cert(e, &it->arg[1]);
+	if (cert != NULL && w->certextract != NULL) {
+		r = w->certextract(w->arg, cert, field, e->env->arena, &value, e->err);
+		if (r != EXIM_OK)
+			return (r);
+	}
+	e->env->value = value;
+	r = x_yesno(e, &it->yn, value.p != NULL, saved, "certextract", out);
+	e->env->value = saved;
+	return (r);
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The world of this machine, by calls that may block: for tools, -be and tests.
+ * Daemons replace what they can do better (DNS, resolver, programs).
+ */
+#include "exim/env.h"
+
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#include "base/num.h"
+#include "base/sb.h"
+
+#define NAMES_MAX	10
+#define ADDRS_MAX	64
+
+extern char **environ;
+
+static int64_t
+w_now(void *arg, int64_t *usec)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	if (usec != NULL)
+		*usec = ts.tv_nsec / 1000;
+	return (ts.tv_sec);
+}
+
+static uint32_t
+w_random(void *arg)
+{
+	uint32_t n = 0;
+
+	(void)RAND_bytes((unsigned char *)&n, sizeof(n));
+	return (n);
+}
+
+static const char *
+w_getenv(void *arg, const char *name)
+{
+	return (getenv(name));
+}
+
+/* --- files --- */
+
+static int
+read_all(int fd, size_t max, struct arena *a, struct sv *out)
+{
+	struct sb sb = SB_INIT(max);
+	char buf[16384];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		sb_addn(&sb, buf, (size_t)n);
+	if (n == 0 && sb.overflow) {
+		n = -1;
+		errno = EFBIG;
+	}
+	if (n == 0)
+		*out = arena_sv(a, sb_sv(&sb));
+	sb_free(&sb);
+	return (n == 0 ? 0 : -1);
+}
+
+static int
+w_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st)
+{
+	struct stat own;
+	int fd, rc;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd == -1)
+		return (-1);
+	rc = fstat(fd, st == NULL ? &own : st);
+	if (rc == 0)
+		rc = read_all(fd, max, a, out);
+	(void)close(fd);
+	return (rc);
+}
+
+static int
+w_stat(void *arg, const char *path, bool follow, struct stat *st)
+{
+	return (follow ? stat(path, st) : lstat(path, st));
+}
+
+static int
+w_fsspace(void *arg, const char *path, int64_t *kbytes, int64_t *inodes)
+{
+	struct statvfs vfs;
+
+	if (statvfs(path, &vfs) == -1)
+		return (-1);
+	*kbytes = (int64_t)((uint64_t)vfs.f_bavail * vfs.f_frsize / 1024);
+	*inodes = (int64_t)vfs.f_favail;
+	return (0);
+}
+
+static int64_t
+w_loadavg(void *arg)
+{
+	double avg[1];
+
+	return (getloadavg(avg, 1) == 1 ? (int64_t)(avg[0] * 1000) : 0);
+}
+
+static enum exim_found
+w_passwd(void *arg, const char *name, struct arena *a, struct exim_passwd *out)
+{
+	struct passwd pw, *p = NULL;
+	char *buf = arena_alloc(a, 16384);
+	int rc = getpwnam_r(name, &pw, buf, 16384, &p);
+
+	if (p == NULL)
+		return (rc == 0 || rc == ENOENT || rc == ESRCH ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
+	out->name = pw.pw_name;
+	out->passwd = pw.pw_passwd;
+	out->gecos = pw.pw_gecos;
+	out->home = pw.pw_dir;
+	out->shell = pw.pw_shell;
+	out->uid = pw.pw_uid;
+	out->gid = pw.pw_gid;
+	return (EXIM_FOUND);
+}
+
+/* --- hosts --- */
+
+static enum exim_found
+gai_result(int rc)
+{
+	return (rc == EAI_AGAIN || rc == EAI_MEMORY || rc == EAI_SYSTEM ? EXIM_TEMPFAIL : EXIM_NOTFOUND);
+}
+
+static enum exim_found
+w_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai, *p;
+	int rc = getaddrinfo(name, NULL, &hints, &ai);
+
+	*n = 0;
+	if (rc != 0)
+		return (gai_result(rc));
+	*addrs = arena_alloc(a, ADDRS_MAX * sizeof(**addrs));
+	for (p = ai; p != NULL && *n < ADDRS_MAX; p = p->ai_next)
+		net_addr_from_sockaddr(&(*addrs)[(*n)++], p->ai_addr);
+	freeaddrinfo(ai);
+	return (*n > 0 ? EXIM_FOUND : EXIM_NOTFOUND);
+}
+
+static enum exim_found
+w_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to_sockaddr(addr, &ss);
+	const char **list = arena_alloc(a, sizeof(*list));
+	char host[NI_MAXHOST];
+	int rc = getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), NULL, 0, NI_NAMEREQD);
+
+	if (rc != 0)
+		return (gai_result(rc));
+	list[0] = arena_str(a, host);
+	*names = list;
+	*n = 1;
+	return (EXIM_FOUND);
+}
+
+static int
+w_interfaces(void *arg, struct arena *a, struct net_addr **addrs, size_t *n)
+{
+	struct ifaddrs *list, *p;
+
+	*n = 0;
+	if (getifaddrs(&list) == -1)
+		return (-1);
+	*addrs = arena_alloc(a, ADDRS_MAX * sizeof(**addrs));
+	for (p = list; p != NULL && *n < ADDRS_MAX; p = p->ifa_next)
+		if (p->ifa_addr != NULL && (p->ifa_addr->sa_family == AF_INET || p->ifa_addr->sa_family == AF_INET6))
+			net_addr_from_sockaddr(&(*addrs)[(*n)++], p->ifa_addr);
+	freeifaddrs(list);
+	return (0);
+}
+
+/* --- programs --- */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
+}
+
+/* Read until the end or the deadline: 0, or -1 on timeout.  What passes the limit is thrown away. */
+static int
+drain(int fd, int64_t deadline, struct sb *out)
+{
+	char buf[4096];
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline - now_ms();
+		ssize_t n;
+
+		if (left <= 0 || poll(&p, 1, (int)(left > 60000 ? 60000 : left)) == -1) {
+			if (left <= 0 || errno != EINTR)
+				return (-1);
+			continue;
+		}
+		if (p.revents == 0)
+			continue;
+		n = read(fd, buf, sizeof(buf));
+		if (n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN))
+			return (0);
+		if (n > 0)
+			sb_addn(out, buf, (size_t)n);
+	}
+}
+
+static int
+start(const struct exim_run *r, int out, pid_t *pid)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	int rc;
+
+	(void)posix_spawn_file_actions_init(&fa);
+	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	(void)posix_spawn_file_actions_adddup2(&fa, out, 1);
+	if (r->merge_stderr)
+		(void)posix_spawn_file_actions_adddup2(&fa, out, 2);
+	(void)posix_spawnattr_init(&at);
+	(void)posix_spawnattr_setflags(&at, POSIX_SPAWN_SETPGROUP);
+	rc = posix_spawn(pid, r->argv[0], &fa, &at, (char *const *)(uintptr_t)r->argv, environ);
+	(void)posix_spawnattr_destroy(&at);
+	(void)posix_spawn_file_actions_destroy(&fa);
+	return (rc);
+}
+
+static enum exim_result
+w_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
+{
+	struct sb sb = SB_INIT(r->max);
+	int fds[2], status = 0;
+	enum exim_result result = EXIM_OK;
+	pid_t pid;
+
+	*rc = 127;
+	*out = SV_LIT("");
+	if (pipe2(fds, O_CLOEXEC) == -1) {
+		(void)err_sys(err, "couldn't create child process");
+		return (EXIM_FAIL);
+	}
+	if (start(r, fds[1], &pid) != 0) {
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		return (EXIM_OK);
+	}
+	(void)close(fds[1]);
+	if (drain(fds[0], now_ms() + r->timeout * 1000, &sb) == -1) {
+		(void)kill(-pid, SIGKILL);
+		(void)err_set(err, ERR_TEMP, "4.3.0", "command timed out");
+		result = EXIM_DEFER;
+	}
+	(void)close(fds[0]);
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		continue;
+	*rc = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	*out = arena_sv(a, sb_sv(&sb));
+	sb_free(&sb);
+	return (result);
+}
+
+/* --- sockets --- */
+
+static int
+timed(int fd, int64_t seconds)
+{
+	struct timeval tv = { .tv_sec = seconds > 0 ? seconds : 1 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	return (fd);
+}
+
+static int
+connect_unix(const char *path, int64_t timeout, struct err *err)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return (err_set(err, ERR_TEMP, NULL, "socket name %s is too long", path));
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	fd = timed(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), timeout);
+	if (fd == -1 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
+		int saved = errno;
+
+		if (fd != -1)
+			(void)close(fd);
+		return (err_set(err, ERR_TEMP, NULL, "failed to connect to socket %s: %s", path, strerror(saved)));
+	}
+	return (fd);
+}
+
+/* "host:port" behind "inet:". */
+static int
+connect_inet(char *where, int64_t timeout, struct err *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai, *p;
+	char *port = strrchr(where, ':'), *host = where;
+	int fd = -1, saved = 0, rc;
+
+	if (port == NULL)
+		return (err_set(err, ERR_TEMP, NULL, "%s", ""));
+	*port++ = '\0';
+	if (*host == '[' && host[strlen(host) - 1] == ']') {
+		host[strlen(host) - 1] = '\0';
+		host++;
+	}
+	rc = getaddrinfo(host, port, &hints, &ai);
+	if (rc != 0)
+		return (err_set(err, ERR_TEMP, NULL, "no IP address found for host %s", host));
+	for (p = ai; p != NULL; p = p->ai_next) {
+		fd = timed(socket(p->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), timeout);
+		if (fd != -1 && connect(fd, p->ai_addr, p->ai_addrlen) == 0)
+			break;
+		saved = errno;
+		if (fd != -1)
+			(void)close(fd);
+		fd = -1;
+	}
+	freeaddrinfo(ai);
+	if (fd == -1)
+		return (err_set(err, ERR_TEMP, NULL, "failed to connect to any address for %s: %s", host, strerror(saved)));
+	return (fd);
+}
+
+static enum exim_result
+w_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
+{
+	char *where = arena_cstr(a, s->where);
+	struct sb sb = SB_INIT(s->max);
+	size_t done = 0;
+	int fd, rc = 0;
+
+	if (s->tls) {
+		(void)err_set(err, ERR_TEMP, NULL, "TLS is not available for ${readsocket here");
+		return (EXIM_FAIL);
+	}
+	fd = strncmp(where, "inet:", 5) == 0 ? connect_inet(where + 5, s->timeout, err) :
+	    connect_unix(where, s->timeout, err);
+	if (fd == -1)
+		return (EXIM_FAIL);
+	while (done < s->request.len) {
+		ssize_t n = send(fd, s->request.p + done, s->request.len - done, MSG_NOSIGNAL);
+
+		if (n <= 0) {
+			(void)err_sys(err, "request write to socket failed");
+			rc = -1;
+			break;
+		}
+		done += (size_t)n;
+	}
+	if (rc == 0 && s->shutdown)
+		(void)shutdown(fd, SHUT_WR);
+	if (rc == 0 && drain(fd, now_ms() + s->timeout * 1000, &sb) == -1)
+		rc = err_set(err, ERR_TEMP, NULL, "socket read timed out");
+	(void)close(fd);
+	*out = arena_sv(a, sb_sv(&sb));
+	out->tainted = true;
+	sb_free(&sb);
+	return (rc == 0 ? EXIM_OK : EXIM_FAIL);
+}
+
+void
+exim_world_posix(struct exim_world *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->now = w_now;
+	w->random = w_random;
+	w->getenv = w_getenv;
+	w->addrs = w_addrs;
+	w->names = w_names;
+	w->interfaces = w_interfaces;
+	w->run = w_run;
+	w->readsocket = w_readsocket;
+	w->readfile = w_readfile;
+	w->stat = w_stat;
+	w->passwd = w_passwd;
+	w->fsspace = w_fsspace;
+	w->loadavg = w_loadavg;
+}

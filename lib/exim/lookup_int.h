@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lookup types, lookup_*.c, for the table in lookup.c. */
+#ifndef VPOST_EXIM_LOOKUP_INT_H
+#define VPOST_EXIM_LOOKUP_INT_H
+
+#include "exim/expand_int.h"
+
+struct xlookup {
+	const struct xlookup_spec *spec;
+	const char	*type;
+	struct sv	 file;
+	const char	*path;		/* <file> as a C string */
+	struct sv	 key;
+};
+
+/* EXIM_OK and *<found>, *<out> in the arena; EXIM_FAIL: cannot be opened; EXIM_DEFER. */
+typedef enum exim_result (*xlookup_fn)(struct xev *e, const struct xlookup *l, bool *found, struct sv *out);
+#define X_LOOKUP(name)	enum exim_result name(struct xev *e, const struct xlookup *l, bool *found, struct sv *out)
+
+X_LOOKUP(xl_lsearch); X_LOOKUP(xl_wildlsearch); X_LOOKUP(xl_iplsearch);
+X_LOOKUP(xl_dbm); X_LOOKUP(xl_cdb); X_LOOKUP(xl_dsearch); X_LOOKUP(xl_json);
+X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world);
+
+/* The value of option <name>= in "a=b,c=d"; p NULL if it is not there. */
+struct sv x_lookup_option(struct sv opts, const char *name);
+
+#endif
