@@ -363,7 +363,7 @@ args_bdat(struct parse *p)
 static unsigned
 args_auth(struct parse *p)
 {
-	struct sv v = p->cmd->arg;
+	struct sv v = p->cmd->arg, initial;
 
 	if (!sv_word(&v, &p->cmd->mechanism))
 		return (fail(p, 501, "5.5.4", "AUTH needs the name of a mechanism, as EHLO lists them"));
@@ -373,7 +373,9 @@ args_auth(struct parse *p)
 		if (!sv_isalnum(c) && c != '-' && c != '_')
 			return (fail(p, 501, "5.5.4", "AUTH: the name of the mechanism is malformed"));
 	}
-	if (sv_word(&v, &p->cmd->initial)) {
+	/* No initial response is not the same as an empty one. */
+	if (sv_word(&v, &initial)) {
+		p->cmd->initial = initial;
 		if (sv_eqs(p->cmd->initial, "="))	/* RFC 4954 section 4: an empty initial response */
 			p->cmd->initial.len = 0;
 		if (sv_trim(v).len > 0)

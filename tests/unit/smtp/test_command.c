@@ -220,6 +220,23 @@ test_rcpt_parameters(void **state)
 }
 
 static void
+test_auth(void **state)
+{
+	struct arena *a = arena_new(0);
+	struct err err = ERR_INIT;
+	struct smtp_command c;
+
+	assert_int_equal(parse("AUTH login\r\n", ALL, a, &c, &err), 0);
+	assert_true(sv_eqs(c.mechanism, "login"));
+	assert_null(c.initial.p);
+	assert_int_equal(parse("AUTH PLAIN =\r\n", ALL, a, &c, &err), 0);
+	assert_true(c.initial.p != NULL && c.initial.len == 0);
+	assert_int_equal(parse("AUTH PLAIN AGEAYg==\r\n", ALL, a, &c, &err), 0);
+	assert_true(sv_eqs(c.initial, "AGEAYg=="));
+	arena_free(&a);
+}
+
+static void
 test_helo(void **state)
 {
 	static const struct { const char *arg, *allow; bool ok; } cases[] = {
@@ -263,6 +280,7 @@ main(void)
 		cmocka_unit_test(test_mail_parameters),
 		cmocka_unit_test(test_bad_parameters),
 		cmocka_unit_test(test_rcpt_parameters),
+		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_helo),
 		cmocka_unit_test(test_xtext),
 	};
