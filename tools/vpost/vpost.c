@@ -126,36 +126,28 @@ running_pid(const struct box *b, const char *name)
 	return ((pid_t)pid);
 }
 
-/* The first of the two places below the folder above this program's that exists. */
+/* <rel> from the folder of this program. */
 static int
-beside_us(const char *in_tree, const char *installed, const char *probe, char *buf, size_t size, struct err *err)
+beside_us(const char *rel, char *buf, size_t size, struct err *err)
 {
-	char self[PATH_MAX], probed[PATH_MAX];
-	const char *const places[] = { in_tree, installed };
+	char self[PATH_MAX];
 	char *slash;
 
 	if (!os_self_path(self, sizeof(self)) || (slash = strrchr(self, '/')) == NULL)
 		return (err_set(err, ERR_TEMP, NULL, "cannot tell where this program lies"));
 	*slash = '\0';
-	for (size_t i = 0; i < 2; i++) {
-		if (snprintf(buf, size, "%s/%s", self, places[i]) >= (int)size ||
-		    snprintf(probed, sizeof(probed), "%s%s", buf, probe) >= (int)sizeof(probed))
-			continue;
-		if (access(probed, F_OK) == 0)
-			return (0);
-	}
-	return (err_set(err, ERR_CONFIG, NULL, "neither %s/%s%s nor %s/%s%s exists; is the installation whole?", self, in_tree,
-	    probe, self, installed, probe));
+	if (snprintf(buf, size, "%s/%s", self, rel) >= (int)size || access(buf, F_OK) == -1)
+		return (err_set(err, ERR_CONFIG, NULL, "%s does not exist; is the installation whole?", buf));
+	return (0);
 }
 
 int
 find_share(const char *what, char *buf, size_t size, struct err *err)
 {
-	char in_tree[64], installed[64];
+	char rel[64];
 
-	(void)snprintf(in_tree, sizeof(in_tree), "../../%s", what);
-	(void)snprintf(installed, sizeof(installed), "../share/vpost/%s", what);
-	return (beside_us(in_tree, installed, "", buf, size, err));
+	(void)snprintf(rel, sizeof(rel), "../share/vpost/%s", what);
+	return (beside_us(rel, buf, size, err));
 }
 
 int
@@ -164,7 +156,7 @@ find_daemon(const char *name, char *buf, size_t size, struct err *err)
 	char rel[64];
 
 	(void)snprintf(rel, sizeof(rel), "../sbin/%s", name);
-	return (beside_us(rel, rel, "", buf, size, err));
+	return (beside_us(rel, buf, size, err));
 }
 
 static int
