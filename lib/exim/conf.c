@@ -90,6 +90,8 @@ main_option(struct loader *ld, const struct exim_opt_ctx *ctx, const struct exim
 
 	if (exim_assign_parse(line, &as, ld->rep) == -1)
 		return;
+	if (sv_eqs(as.full_name, "return_size_limit"))
+		as.full_name = as.name = SV_LIT("bounce_return_size_limit");	/* its name of old */
 	i = exim_opt_find(t, as.full_name);
 	if (i >= 0)
 		as.negated = false;

@@ -45,6 +45,13 @@ struct exim_affix {			/* one item of local_part_prefix or _suffix */
 	bool		 wild;			/* "*-" (prefix) or "-*" (suffix) */
 };
 
+/* A rule of manualroute's route_list. */
+struct exim_route_rule {
+	const struct exim_list *pattern;	/* a domain list of one item */
+	const struct exim_str *hosts;		/* NULL: none given */
+	struct sv	 options;
+};
+
 struct exim_router {
 	struct exim_driver d;
 	enum exim_router_driver drv;
@@ -56,8 +63,12 @@ struct exim_router {
 	size_t		 nprefix, nsuffix;
 	bool		 verify_sender, verify_recipient, verify_only, address_test, expn;
 	bool		 fail_verify_sender, fail_verify_recipient;
-	bool		 retry_local_part;	/* retry_use_local_part, by default check_local_user */
+	bool		 retry_local_part;	/* retry_use_local_part, by default as preconditions look at the local part */
 	bool		 caseful, prefix_optional, suffix_optional, check_local_user;
+	const struct exim_str *const *require_files;	/* its items, each expanded by itself */
+	size_t		 nrequire_files;
+	const struct exim_route_rule *rules;	/* manualroute */
+	size_t		 nrules;
 	/* redirect's *_transport, where they are fixed names */
 	const struct exim_transport *pipe_transport, *file_transport, *directory_transport, *reply_transport;
 };

@@ -7,6 +7,7 @@
 
 #include "exim/acl.h"
 #include "exim/conf_int.h"
+#include "exim/rewrite_int.h"
 
 #define AFFIXES_MAX	64
 
@@ -82,6 +83,61 @@ router_opt(struct loader *ld, const struct exim_router *r, const struct exim_val
 	return (to);
 }
 
+/* Rules of route_list: "pattern hosts options", by semicolons. */
+static void
+route_rules(struct loader *ld, struct exim_router *r)
+{
+	const struct exim_value *v = &r->d.own[EXIM_MANUALROUTE_route_list];
+	VEC(struct exim_route_rule) rules = VEC_INIT;
+	struct sv rest = v->text, item, word;
+	int sep = sv_starts(rest, "<") ? 0 : ';';
+
+	while (exim_list_next(&rest, &sep, ld->a, &item)) {
+		struct exim_route_rule rule = { .hosts = NULL, .options = SV_LIT("") };
+		struct exim_str *s = NULL;
+		struct err err = ERR_INIT;
+
+		if (!exim_rule_word(&item, ld->a, &word, &err))
+			continue;
+		rule.pattern = exim_single_list(ld->a, EXIM_LIST_DOMAIN, word, v->file, v->line, ld->rep);
+		if (exim_rule_word(&item, ld->a, &word, &err)) {
+			if (exim_str_compile(ld->a, word, v->file, v->line, &s, &err) == -1)
+				exim_report_soft(ld->rep, NULL, 0, "%s (route_list)", err.text);
+			rule.hosts = s;
+		}
+		rule.options = arena_sv(ld->a, item);
+		vec_push(&rules, rule);
+	}
+	r->rules = rules.len == 0 ? NULL : arena_dup(ld->a, rules.p, rules.len * sizeof(*rules.p));
+	r->nrules = rules.len;
+	vec_free(&rules);
+}
+
+/* require_files is cut into items before they are expanded. */
+static void
+required_files(struct loader *ld, struct exim_router *r)
+{
+	const struct exim_value *v = &r->d.generic[EXIM_ROUTER_require_files];
+	VEC(const struct exim_str *) items = VEC_INIT;
+	struct sv rest = v->text, item;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, ld->a, &item)) {
+		struct exim_str *s = NULL;
+		struct err err = ERR_INIT;
+
+		if (item.len == 0)
+			continue;
+		if (exim_str_compile(ld->a, item, v->file, v->line, &s, &err) == -1)
+			exim_report_soft(ld->rep, NULL, 0, "%s (require_files)", err.text);
+		if (s != NULL)
+			vec_push(&items, s);
+	}
+	r->require_files = items.len == 0 ? NULL : arena_dup(ld->a, items.p, items.len * sizeof(*items.p));
+	r->nrequire_files = items.len;
+	vec_free(&items);
+}
+
 static void
 router_driver(struct loader *ld, struct exim_router *r)
 {
@@ -104,6 +160,7 @@ router_driver(struct loader *ld, struct exim_router *r)
 	case EXIM_ROUTER_DRV_MANUALROUTE:
 		if (o[EXIM_MANUALROUTE_route_list].set == o[EXIM_MANUALROUTE_route_data].set)
 			wrong = "route_list or route_data (but not both) must be specified";
+		route_rules(ld, r);
 		break;
 	case EXIM_ROUTER_DRV_QUERYPROGRAM:
 		if (!o[EXIM_QUERYPROGRAM_command].set)
@@ -144,7 +201,10 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	r->suffix_optional = g[EXIM_ROUTER_local_part_suffix_optional].num != 0;
 	r->check_local_user = g[EXIM_ROUTER_check_local_user].num != 0;
 	r->retry_local_part = g[EXIM_ROUTER_retry_use_local_part].set ? g[EXIM_ROUTER_retry_use_local_part].num != 0 :
-	    r->check_local_user;
+	    r->check_local_user || g[EXIM_ROUTER_local_parts].set || g[EXIM_ROUTER_condition].set ||
+	    g[EXIM_ROUTER_local_part_prefix].set || g[EXIM_ROUTER_local_part_suffix].set || g[EXIM_ROUTER_senders].set ||
+	    g[EXIM_ROUTER_require_files].set;
+	required_files(ld, r);
 	r->transport = transport_opt(ld, r, &g[EXIM_ROUTER_transport]);
 	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
 	r->redirect_router = router_opt(ld, r, &g[EXIM_ROUTER_redirect_router], false);
@@ -208,11 +268,8 @@ check_auth(struct loader *ld, struct exim_auth *au)
 	struct sv name = au->d.generic[EXIM_AUTH_public_name].text;
 	char *up;
 
-	if (name.p == NULL) {
-		au->public_name = "";
-		(void)exim_report_error(ld->rep, au->d.file, au->d.line, "authenticator %s: public_name is missing", au->d.name);
-		return;
-	}
+	if (name.p == NULL)
+		name = sv_cstr(au->d.name);
 	up = arena_cstr(ld->a, name);
 	for (char *p = up; *p != '\0'; p++)
 		*p = sv_upper(*p);

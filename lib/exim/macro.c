@@ -314,7 +314,7 @@ macro_expand(const struct exim_macros *m, struct sv line, size_t from, struct sb
 		found = true;
 		bytes_of(cur, first, set);
 	}
-	if (cur.p == other.p && found) {
+	if (found && which == 1) {
 		struct sb tmp = *out;
 
 		/* The result stands in the scratch builder: hand its memory over. */

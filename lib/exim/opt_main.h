@@ -258,7 +258,7 @@
 	X(spool_directory, ESTRING, "/var/spool/exim4", 0)	\
 	X(spool_wireformat, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(sqlite_dbfile, STRING, NULL, 0)	\
-	X(sqlite_lock_timeout, TIME, "5", 0)	\
+	X(sqlite_lock_timeout, TIME, "5s", 0)	\
 	X(strict_acl_vars, BOOL, "false", 0)	\
 	X(strip_excess_angle_brackets, BOOL, "false", 0)	\
 	X(strip_trailing_dot, BOOL, "false", 0)	\

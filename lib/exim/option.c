@@ -198,41 +198,96 @@ append_ptr(const struct setting *s, const void *elem, size_t size)
 	s->v->n++;
 }
 
-/* headers_add joins by newlines, headers_remove by colons, condition holds when all do. */
+/* One element more for each item of a list. */
+static void
+append_items(struct setting *s, struct sv text, int sep)
+{
+	struct sv item;
+
+	while (exim_list_next(&text, &sep, s->ctx->arena, &item)) {
+		const struct exim_str *str = item.len == 0 ? NULL : compile(s, item);
+
+		if (str != NULL)
+			append_ptr(s, &str, sizeof(str));
+	}
+}
+
+/* Header fields are separated by newlines that no blank follows. */
+static void
+append_headers(struct setting *s, struct sv text)
+{
+	size_t start = 0;
+
+	if (sv_starts(text, "<")) {
+		append_items(s, text, 0);
+		return;
+	}
+	for (size_t i = 0; i <= text.len; i++) {
+		struct sv item;
+		const struct exim_str *str;
+
+		if (i < text.len && (text.p[i] != '\n' || (i + 1 < text.len && (text.p[i + 1] == ' ' || text.p[i + 1] == '\t'))))
+			continue;
+		item = sv_trim(sv_sub(text, start, i));
+		start = i + 1;
+		str = item.len == 0 ? NULL : compile(s, item);
+		if (str != NULL)
+			append_ptr(s, &str, sizeof(str));
+	}
+}
+
+/* headers_add, headers_remove and condition may be given several times. */
 static int
 set_multi(struct setting *s, struct sv before)
 {
-	const struct exim_str *str = compile(s, s->text);
+	const char *join = "\n";
 
-	append_ptr(s, &str, sizeof(str));
-	if (before.p != NULL) {
-		const char *sep = strcmp(s->opt->name, "headers_add") == 0 ? "\n" :
-		    strcmp(s->opt->name, "headers_remove") == 0 ? " : " : "\n";
+	if (strcmp(s->opt->name, "headers_add") == 0)
+		append_headers(s, s->text);
+	else if (strcmp(s->opt->name, "headers_remove") == 0) {
+		append_items(s, s->text, 0);
+		join = " : ";
+	} else {
+		const struct exim_str *str = compile(s, s->text);
 
-		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT "%s" SV_FMT, SV_ARG(before), sep, SV_ARG(s->text)));
+		append_ptr(s, &str, sizeof(str));
 	}
-	s->v->str = s->v->n == 1 ? str : compile(s, s->v->text);
+	if (before.p != NULL)
+		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT "%s" SV_FMT, SV_ARG(before), join, SV_ARG(s->text)));
 	return (0);
 }
 
 static int
-set_var(struct setting *s, struct sv before)
+set_one_var(struct setting *s, struct sv text)
 {
 	struct exim_opt_var var;
-	ptrdiff_t eq = sv_chr(s->text, '=');
-	struct sv name = eq < 0 ? s->text : sv_trim(sv_sub(s->text, 0, (size_t)eq));
+	ptrdiff_t eq = sv_chr(text, '=');
+	struct sv name = eq < 0 ? text : sv_trim(sv_sub(text, 0, (size_t)eq));
 
 	if (eq < 0)
-		return (WRONG(s, "%sset needs \"r_NAME = value\", not \"" SV_FMT "\"", s->ctx->where, SV_ARG(s->text)));
+		return (WRONG(s, "%sset needs \"r_NAME = value\", not \"" SV_FMT "\"", s->ctx->where, SV_ARG(text)));
 	if (!sv_starts(name, "r_") || name.len == 2)
 		return (WRONG(s, "%sthe variable that is set must begin with \"r_\", not \"" SV_FMT "\"", s->ctx->where,
 		    SV_ARG(name)));
 	var.name = arena_cstr(s->ctx->arena, sv_sub(name, 2, name.len));
-	var.str = compile(s, sv_trim(sv_sub(s->text, (size_t)eq + 1, s->text.len)));
+	var.str = compile(s, sv_trim(sv_sub(text, (size_t)eq + 1, text.len)));
 	append_ptr(s, &var, sizeof(var));
-	if (before.p != NULL)
-		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT " : " SV_FMT, SV_ARG(before), SV_ARG(s->text)));
 	return (0);
+}
+
+/* "r_a = x ; r_b = y", perhaps several times. */
+static int
+set_var(struct setting *s, struct sv before)
+{
+	struct sv rest = s->text, item;
+	int sep = sv_starts(rest, "<") ? 0 : ';', rc = 0;
+
+	while (exim_list_next(&rest, &sep, s->ctx->arena, &item))
+		if (item.len > 0 && set_one_var(s, item) == -1)
+			rc = -1;
+	if (before.p != NULL)
+		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT " ; " SV_FMT, SV_ARG(before), SV_ARG(s->text)));
+	return (rc);
 }
 
 static int

@@ -41,7 +41,7 @@ enum exim_opt_type {
 	EXIM_OPT_TIMELIST,	/* nums */
 	EXIM_OPT_STRING,	/* text, never expanded */
 	EXIM_OPT_ESTRING,	/* str */
-	EXIM_OPT_MULTI,		/* str of several settings joined: headers_add, headers_remove */
+	EXIM_OPT_MULTI,		/* strs: the items of all settings (headers_add, headers_remove), each expanded by itself */
 	EXIM_OPT_COND,		/* strs: each is a condition, all must hold */
 	EXIM_OPT_SETVAR,	/* vars: NAME = expanded value */
 	EXIM_OPT_ETIME,		/* str that expands to a time */

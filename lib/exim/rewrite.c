@@ -190,7 +190,7 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 	struct sv text, new;
 	bool yes = false, unqual = false;
 
-	*res = exim_match_address(r->list, env, *addr, true, &yes, NULL, err);
+	*res = exim_match_rewrite(r->list, env, *addr, &yes, err);
 	if (*res == EXIM_DEFER || *res == EXIM_FAIL)
 		return (STEP_ERROR);
 	if (*res != EXIM_OK || !yes)
@@ -279,7 +279,7 @@ exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct s
 		if ((r->flags & EXIM_RW_S) == 0)
 			continue;
 		while (res == EXIM_OK && count < ((r->flags & EXIM_RW_R) != 0 ? REPEAT_MAX : 1)) {
-			res = exim_match_string(r->list, env, *out, false, &yes, err);
+			res = exim_match_rewrite(r->list, env, *out, &yes, err);
 			if (res != EXIM_OK || !yes || r->repl == NULL)
 				break;
 			res = exim_expand(r->repl, env, &new, err);
