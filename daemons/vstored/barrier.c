@@ -52,7 +52,8 @@ barrier_main(void *arg)
 	while (!v->engine_done) {
 		int64_t due;
 
-		if (store_writer_unsynced(v->w) == 0) {
+		/* After a failure the engine writes the bodies again first, and wakes us. */
+		if (store_writer_unsynced(v->w) == 0 || (v->want_rewrite && !v->draining)) {
 			(void)fiber_park(FIBER_FOREVER);
 			continue;
 		}

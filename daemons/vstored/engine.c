@@ -43,7 +43,7 @@ job_free(struct job *j)
 void
 engine_add(struct vstored *v, struct job *j)
 {
-	while (v->queued >= QUEUE_MAX && !v->draining)
+	while ((v->queued >= QUEUE_MAX || v->queued_bytes >= QUEUE_BYTES) && !v->draining)
 		if (fiber_waiters_wait(&v->room, FIBER_FOREVER) == FIBER_CANCELLED) {
 			job_free(j);
 			return;
@@ -55,6 +55,7 @@ engine_add(struct vstored *v, struct job *j)
 	*v->last = j;
 	v->last = &j->next;
 	v->queued++;
+	v->queued_bytes += j->mem.cap;
 	fiber_wake(v->engine);
 }
 
@@ -68,6 +69,7 @@ take(struct vstored *v)
 	while (*end != NULL && jobs < BATCH_JOBS && (jobs == 0 || deliveries + (*end)->deliveries <= BATCH_DELIVERIES)) {
 		deliveries += (*end)->deliveries;
 		jobs++;
+		v->queued_bytes -= (*end)->mem.cap;
 		end = &(*end)->next;
 	}
 	v->batch = v->head;
@@ -160,6 +162,11 @@ one_batch(struct vstored *v)
 	fiber_offload(run_batch, v);
 	if (!v->batch_ok)
 		log_err(NULL, "batch", &v->batch_err);
+	if (store_writer_dead(v->w)) {
+		log_error(NULL, "the index failed for good in this process; starting anew");
+		log_flush();
+		_exit(1);
+	}
 	for (j = v->batch; j != NULL; j = j->next)
 		answer(v, j);
 	server_announce(v);

@@ -16,6 +16,7 @@ struct daemon;
 #define BATCH_DELIVERIES	512	/* deliveries of one transaction; one frame may pass it */
 #define BATCH_JOBS		256
 #define QUEUE_MAX		1024	/* jobs waiting, above which peers are not read */
+#define QUEUE_BYTES	(16 * 1024 * 1024) /* and their frames */
 #define BARRIER_BYTES		((uint64_t)64 << 20)
 #define BARRIER_MS		1000
 #define TIDY_PIECES		2000	/* deferred work done in one batch */
@@ -46,6 +47,7 @@ struct vstored {
 	/* The queue to the writer. */
 	struct job	*head, **last;
 	unsigned	 queued;
+	size_t		 queued_bytes;
 	struct fiber	*engine;
 	struct fiber	*barrier;
 	struct fiber_waiters room;	/* readers that wait for the queue to shrink */

@@ -28,6 +28,7 @@ w_broken(struct store_writer *w, struct err *err, const char *what, int rc)
 	struct err e = ERR_INIT;
 
 	(void)index_err(&e, what, rc);
+	w->dead = w->dead || rc == MDB_PANIC;
 	if (!w->broken)
 		w->why = e;
 	w->broken = true;
@@ -373,6 +374,7 @@ store_writer_begin(struct store_writer *w, struct err *err)
 	assert(w->txn == NULL);
 	if ((rc = mdb_txn_begin(w->ix.env, NULL, 0, &w->txn)) != 0) {
 		w->txn = NULL;
+		w->dead = rc == MDB_PANIC;
 		return (index_err(err, "begin", rc));
 	}
 	w->boxes = hash_new();
@@ -471,6 +473,7 @@ store_writer_commit(struct store_writer *w, void (*changed)(void *arg, uint64_t 
 	if ((rc = mdb_txn_commit(w->txn)) != 0) {
 		sb_clear(&w->rows);
 		end_batch(w);
+		w->dead = rc == MDB_PANIC;
 		return (index_err(err, "commit", rc));
 	}
 	if (w->numbered) {
@@ -486,6 +489,12 @@ store_writer_commit(struct store_writer *w, void (*changed)(void *arg, uint64_t 
 	}
 	end_batch(w);
 	return (0);
+}
+
+bool
+store_writer_dead(const struct store_writer *w)
+{
+	return (w->dead);
 }
 
 void

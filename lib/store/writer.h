@@ -59,6 +59,8 @@ int	 store_writer_begin(struct store_writer *w, struct err *err);
 int	 store_writer_commit(struct store_writer *w, void (*changed)(void *arg, uint64_t mbox), void *arg,
 	     struct err *err);
 void	 store_writer_abort(struct store_writer *w);
+/* The index cannot be written any more in this process (LMDB's MDB_PANIC): only opening it anew helps. */
+bool	 store_writer_dead(const struct store_writer *w);
 /* After a commit: write the cache rows that the batch's deliveries made. */
 void	 store_writer_fill_cache(struct store_writer *w);
 

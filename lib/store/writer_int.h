@@ -87,6 +87,7 @@ struct store_writer {
 	struct cache_maker maker;
 	int64_t		 space_at;	/* when free space was looked at, ms; 0: never */
 	int64_t		 space;		/* bytes above the reserve then, less what was written since */
+	bool		 dead;		/* store_writer_dead() */
 	bool		 untidy;	/* rows of redo or work wait for a barrier */
 
 	atomic_ullong	 commits;

@@ -557,6 +557,27 @@ test_mailboxes(void **state)
 	sb_free(&sb);
 }
 
+/* At the reserve nothing comes in, and expunging goes on. */
+static void
+test_reserve(void **state)
+{
+	struct testbox *t = *state;
+	struct store_writer_opts o = tb_opts(t);
+	struct store_delivery d = tb_delivery("ann", "late");
+	struct store_answer a;
+	struct err err = ERR_INIT;
+	uint64_t id = fill(t, "ann", 3);
+
+	store_writer_close(&t->w);
+	o.reserve_min = INT64_MAX / 2;
+	tb_ok(store_writer_open(&t->w, &o, &err), &err);
+	a = tb_deliver1(t, &d);
+	assert_int_equal(a.result, STORE_TEMP);
+	assert_string_equal(a.status, STORE_E_FULL);
+	assert_int_equal(expunge(t, id, 1, 2, false), 2);
+	tb_barrier(t);
+}
+
 /* UIDs never come twice, and the mailbox file stays ahead of them. */
 static void
 test_many(void **state)
@@ -606,7 +627,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_deliver), T(test_refusals), T(test_links), T(test_flags), T(test_view), T(test_long_log),
 		T(test_expunge_files), T(test_forget), T(test_copy_move), T(test_append), T(test_large),
-		T(test_mailboxes), T(test_many),
+		T(test_mailboxes), T(test_many), T(test_reserve),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
