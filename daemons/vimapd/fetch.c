@@ -235,9 +235,10 @@ mark_seen(struct fetch *f)
 {
 	struct store_flags flags = { .sys = STORE_SEEN };
 	struct err err = ERR_INIT;
+	uint64_t modseq;
 
 	if (f->seen.len > 0 && store_client_flags(srole.client, session_user(f->ss), f->ss->sel.view.mbox, f->seen.p,
-	    f->seen.len, STORE_FLAGS_ADD, &flags, UINT64_MAX, NULL, NULL, &err) == -1)
+	    f->seen.len, STORE_FLAGS_ADD, &flags, UINT64_MAX, NULL, &modseq, &err) == -1)
 		log_err(&f->ss->log, "FETCH marks as seen", &err);
 }
 

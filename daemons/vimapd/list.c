@@ -121,7 +121,8 @@ answer(struct session *ss, struct names *n, struct sv pattern, bool lsub)
 	struct sb out = SB_INIT(ANSWER_MAX);
 	struct hash *told = hash_new();
 
-	qsort(n->v.p, n->v.len, sizeof(*n->v.p), compare);
+	if (n->v.len > 0)
+		qsort(n->v.p, n->v.len, sizeof(*n->v.p), compare);
 	for (size_t i = 0; i < n->v.len; i++) {
 		struct sv name = n->v.p[i];
 
@@ -172,8 +173,9 @@ list(struct session *ss, const struct imap_command *c, bool lsub)
 	struct sv pattern;
 	int rc;
 
+	/* No mailbox has a name that such a pattern could match. */
 	if (c->mailbox.p == NULL || c->mailbox2.p == NULL) {
-		reply_no(ss, "[CANNOT] The pattern is not in modified UTF-7.");
+		reply_ok(ss, "List completed: the pattern is not in modified UTF-7.");
 		return;
 	}
 	pattern = full_pattern(ss, c);

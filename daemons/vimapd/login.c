@@ -24,7 +24,7 @@
 #include "os/fd.h"
 #include "vimapd.h"
 
-#define TEXT_MAX	(8 * 1024)	/* a command before login; SASL lines have their own limit */
+#define TEXT_MAX	(48 * 1024)	/* a command before login; SASL lines have their own limit */
 #define SASL_LINE_MAX	(AUTH_DATA_MAX / 3 * 4 + 8)
 #define TLS_MS		30000
 #define FAILURES_MAX	5		/* wrong passwords on one connection */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mail/address.h"
 #include "mail/charset.h"
 #include "mail/encode.h"
 #include "mail/mime.h"
@@ -240,14 +241,50 @@ load_header(struct search *s)
 	return (true);
 }
 
+/* Addresses as they are meant, without the comments and folds inside. */
+static bool
+addresses_contain(struct search *s, struct sv body, struct sv needle)
+{
+	struct sb text = SB_INIT(4 * MAIL_HEADER_TEXT_MAX);
+	struct mail_addrlist list;
+	bool found;
+
+	mail_addrlist_read(sv_sub(body, 0, MAIL_HEADER_TEXT_MAX), s->a, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		if (list.v[i].name.p != NULL)
+			mail_header_decode(&text, list.v[i].name);
+		sb_adds(&text, " <");
+		if (list.v[i].item == MAIL_ITEM_ADDRESS)
+			mail_address_put(&text, &list.v[i]);
+		sb_adds(&text, ">, ");
+	}
+	found = contains(sb_sv(&text), needle);
+	sb_free(&text);
+	return (found);
+}
+
+static bool
+is_address_field(const char *name)
+{
+	static const char *const names[] = { "From", "To", "Cc", "Bcc", "Sender", "Reply-To" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (sv_caseeqs(sv_cstr(name), names[i]))
+			return (true);
+	return (false);
+}
+
 static bool
 match_header(struct search *s, const struct node *n)
 {
+	bool addresses = is_address_field(n->field);
+
 	if (!load_header(s))
 		return (false);
 	for (ptrdiff_t i = mail_headers_find(&s->header, n->field, 0); i != -1;
 	     i = mail_headers_find(&s->header, n->field, (size_t)i + 1))
-		if (field_contains(&s->header.v[i], false, n->needle))
+		if (field_contains(&s->header.v[i], false, n->needle) ||
+		    (addresses && addresses_contain(s, s->header.v[i].body, n->needle)))
 			return (true);
 	return (false);
 }

@@ -263,7 +263,8 @@ merge_ranges(store_ranges *v)
 {
 	size_t n = 0;
 
-	qsort(v->p, v->len, sizeof(*v->p), compare_ranges);
+	if (v->len > 0)
+		qsort(v->p, v->len, sizeof(*v->p), compare_ranges);
 	for (size_t i = 0; i < v->len; i++) {
 		if (n > 0 && v->p[i].first <= v->p[n - 1].last) {
 			if (v->p[i].last > v->p[n - 1].last)

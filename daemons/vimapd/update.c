@@ -90,6 +90,22 @@ tell_counts(struct session *ss, bool exists)
 	sel->recent = recent;
 }
 
+/*
+ * Messages that were told here are recent to no later session.  Not in IDLE: there it would cost a
+ * transaction for each message that comes; selected_close() makes up for it.
+ */
+static void
+claim_recent(struct session *ss)
+{
+	struct err err = ERR_INIT;
+	uint32_t first;
+
+	if (ss->sel.readonly || ss->idle || ss->sel.view.uidnext <= ss->sel.claimed)
+		return;
+	ss->sel.claimed = ss->sel.view.uidnext;
+	(void)store_client_claim_recent(srole.client, ss->sel.view.mbox, &first, &err);
+}
+
 bool
 session_sync(struct session *ss, bool expunges)
 {
@@ -115,6 +131,8 @@ session_sync(struct session *ss, bool expunges)
 	tell_expunges(ss, &ch);
 	tell_changed(ss, &ch);
 	tell_counts(ss, ch.added > 0);
+	if (ch.added > 0)
+		claim_recent(ss);
 	store_changes_free(&ch);
 	return (true);
 }
