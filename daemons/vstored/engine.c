@@ -66,7 +66,8 @@ take(struct vstored *v)
 	struct job **end = &v->head;
 	unsigned jobs = 0, deliveries = 0;
 
-	while (*end != NULL && jobs < BATCH_JOBS && (jobs == 0 || deliveries + (*end)->deliveries <= BATCH_DELIVERIES)) {
+	while (*end != NULL && jobs < BATCH_JOBS &&
+	    (jobs == 0 || deliveries + (*end)->deliveries <= BATCH_DELIVERIES)) {
 		deliveries += (*end)->deliveries;
 		jobs++;
 		v->queued_bytes -= (*end)->mem.cap;

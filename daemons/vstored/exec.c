@@ -41,7 +41,8 @@ flags_of(const struct job *j, struct store_flags *f, struct sv kw[STORE_KEYWORDS
 	struct ipc_field field;
 	size_t pos = 0;
 
-	*f = (struct store_flags){ .sys = (unsigned)ipc_get_u64(&j->msg, STORE_T_FLAGS, 0) & STORE_SYSFLAGS, .keywords = kw };
+	*f = (struct store_flags){ .sys = (unsigned)ipc_get_u64(&j->msg, STORE_T_FLAGS, 0) & STORE_SYSFLAGS,
+	    .keywords = kw };
 	while (ipc_next(&j->msg, &pos, &field)) {
 		if (field.tag != STORE_T_KEYWORD || field.kind != IPC_BYTES)
 			continue;
@@ -200,7 +201,8 @@ do_expunge(struct store_writer *w, struct job *j, struct err *err)
 static int
 do_append(struct store_writer *w, struct job *j, struct err *err)
 {
-	uint64_t off = ipc_get_u64(&j->msg, STORE_T_OFF, UINT64_MAX), len = ipc_get_u64(&j->msg, STORE_T_LEN, UINT64_MAX);
+	uint64_t off = ipc_get_u64(&j->msg, STORE_T_OFF, UINT64_MAX);
+	uint64_t len = ipc_get_u64(&j->msg, STORE_T_LEN, UINT64_MAX);
 	struct sv kw[STORE_KEYWORDS_MAX];
 	struct store_appended a;
 	struct store_flags f;

@@ -24,9 +24,8 @@ rec_boxfile_put(struct sb *out, const struct rec_boxfile *f)
 	sb_adds(out, "end\n");
 }
 
-/* 16 lower-case hex digits. */
-static bool
-hex64(struct sv v, uint64_t *out)
+bool
+rec_hex64(struct sv v, uint64_t *out)
 {
 	uint64_t n = 0;
 
@@ -72,7 +71,7 @@ rec_boxfile_get(struct rec_boxfile *f, struct sv text)
 
 		v = sp < 0 ? SV_NULL : sv_sub(line, (size_t)sp + 1, line.len);
 		if (sv_eqs(key, "id"))
-			ok = hex64(v, &f->mbox);
+			ok = rec_hex64(v, &f->mbox);
 		else if (sv_eqs(key, "name"))
 			f->name = v;
 		else if (sv_eqs(key, "owner"))
@@ -97,5 +96,5 @@ rec_body_name(struct sv name, uint32_t *uid, uint64_t *oid)
 
 	if (dot <= 0 || name.p[0] == '0')
 		return (false);
-	return (num32(sv_sub(name, 0, (size_t)dot), uid) && hex64(sv_sub(name, (size_t)dot + 1, name.len), oid));
+	return (num32(sv_sub(name, 0, (size_t)dot), uid) && rec_hex64(sv_sub(name, (size_t)dot + 1, name.len), oid));
 }

@@ -85,7 +85,10 @@ int	 store_client_copy(struct store_client *c, struct sv user, uint64_t mbox, co
 	     size_t nset, struct sv to, bool move, struct store_copied *out, struct err *err);
 void	 store_copied_free(struct store_copied *out);
 
-/* A session selected the mailbox read-write: messages from *<first_recent> on are \Recent to it, and to no later one. */
+/*
+ * A session selected the mailbox read-write: messages from *<first_recent> on are \Recent to it, and to no
+ * later one.
+ */
 int	 store_client_claim_recent(struct store_client *c, uint64_t mbox, uint32_t *first_recent, struct err *err);
 /* Ask that cache rows be made for these messages; no answer is waited for. */
 void	 store_client_cache(struct store_client *c, uint64_t mbox, const struct store_range *set, size_t nset);

@@ -88,7 +88,8 @@ store_deliver_decode(struct sv item, struct store_delivery *d)
 		*s[i] = sv_from((const char *)p + pos, n);
 		pos += n;
 	}
-	return (pos == item.len && d->off <= INT64_MAX && d->len <= STORE_MSG_MAX && d->message.len <= REC_MESSAGE_MAX &&
+	return (pos == item.len && d->off <= INT64_MAX && d->len <= STORE_MSG_MAX &&
+	    d->message.len <= REC_MESSAGE_MAX &&
 	    d->prefix.len <= STORE_PREFIX_MAX);
 }
 

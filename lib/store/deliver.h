@@ -59,7 +59,10 @@ struct store_delivery {
 	struct sv	 mailbox;	/* name, store/store.h (STORE_TO_MAILBOX) */
 	unsigned	 dflags;	/* STORE_D_* */
 
-	/* The content: <prefix>, then <len> bytes at <off> of the file <path> (relative to the box: "var/spool/..."). */
+	/*
+	 * The content: <prefix>, then <len> bytes at <off> of the file <path> (relative to the box:
+	 * "var/spool/...").
+	 */
 	struct sv	 prefix;	/* whole header lines with CRLF: Return-Path, Delivered-To, Envelope-To */
 	struct sv	 path;
 	uint64_t	 off;
@@ -87,7 +90,10 @@ struct store_answer {
 /* ---- building and reading frames (pure) ---- */
 
 void	 store_deliver_begin(struct sb *frame);
-/* Append one; false (frame unchanged) when the frame is full: send it first.  On an empty frame: a string is too long. */
+/*
+ * Append one; false (frame unchanged) when the frame is full: send it first. On an empty frame: a string is
+ * too long.
+ */
 bool	 store_deliver_add(struct sb *frame, const struct store_delivery *d);
 /* Walk a batch: *<pos> starts at 0.  1: *<d> was filled (points into the frame), 0: end, -1: malformed. */
 int	 store_deliver_next(const struct ipc_msg *m, size_t *pos, struct store_delivery *d);
@@ -110,7 +116,10 @@ int	 store_deliver_call(struct ipc_client *c, const struct sb *frame, size_t n, 
 /* A notice that barrier <commit> is done: all deliveries whose answer said commit <= this are on disk. */
 bool	 store_barrier_read(const struct ipc_msg *m, uint64_t *commit, uint64_t *instance);
 void	 store_barrier_put(struct sb *frame, uint64_t commit, uint64_t instance);
-/* In ipc_client_on_connect: ask for barrier notices on this connection.  Does not park; the present one comes at once. */
+/*
+ * In ipc_client_on_connect: ask for barrier notices on this connection. Does not park; the present one comes
+ * at once.
+ */
 void	 store_barrier_subscribe(struct ipc_client *c);
 
 /*

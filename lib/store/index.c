@@ -16,8 +16,8 @@
 int
 index_err(struct err *err, const char *what, int rc)
 {
-	return (err_set(err, ERR_TEMP, rc == MDB_MAP_FULL || rc == ENOSPC ? "4.3.1" : "4.3.0", "store index: %s: %s", what,
-	    mdb_strerror(rc)));
+	return (err_set(err, ERR_TEMP, rc == MDB_MAP_FULL || rc == ENOSPC ? "4.3.1" : "4.3.0", "store index: %s: %s",
+	    what, mdb_strerror(rc)));
 }
 
 static int

@@ -41,7 +41,8 @@ index_sv(const MDB_val *v)
  * Open <dir>/<name>.  <write>: makes it where it is missing.  A reader meets TEMP as
  * long as vstored has not made it.
  */
-int	 index_open(struct index *ix, const char *dir, const char *name, uint64_t map_size, bool write, struct err *err);
+int	 index_open(struct index *ix, const char *dir, const char *name, uint64_t map_size, bool write,
+	     struct err *err);
 void	 index_close(struct index *ix);
 
 /* Rows by key inside <txn>: 1 found, 0 not there, -1 *<err>.  What they point to lives as long as the transaction. */
@@ -52,7 +53,8 @@ int	 index_get_box(const struct index *ix, MDB_txn *txn, uint64_t mbox, struct r
 int	 index_get_info(const struct index *ix, MDB_txn *txn, uint64_t mbox, struct rec_info *i, struct err *err);
 
 /*
- * Walk the records of <mbox> with <first> <= uid <= <last>: start with *<more> false; 1: *<m> filled, 0: end, -1: error.
+ * Walk the records of <mbox> with <first> <= uid <= <last>: start with *<more> false; 1: *<m> filled, 0: end,
+ * -1: error.
  */
 int	 index_msg_walk(MDB_cursor *cur, bool *more, uint64_t mbox, uint32_t first, uint32_t last, struct store_msg *m,
 	     struct err *err);
@@ -74,7 +76,10 @@ struct cache_maker {
 };
 void	 cache_maker_init(struct cache_maker *k);
 void	 cache_maker_fini(struct cache_maker *k);
-/* Derive the row of a whole message <msg> and append it to <out>; false (<out> unchanged) where it would be too large. */
+/*
+ * Derive the row of a whole message <msg> and append it to <out>; false (<out> unchanged) where it would be
+ * too large.
+ */
 bool	 cache_make(struct cache_maker *k, struct sv msg, struct sb *out);
 
 #endif

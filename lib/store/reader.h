@@ -29,7 +29,10 @@ void	 store_reader_close(struct store_reader **rp);
 
 /* ---- mailboxes ---- */
 
-/* Counters of the mailbox; first_unseen is only filled if <first_unseen>.  <user>'s rights go to *<rights> (may be NULL). */
+/*
+ * Counters of the mailbox; first_unseen is only filled if <first_unseen>. <user>'s rights go to *<rights>
+ * (may be NULL).
+ */
 enum store_get store_reader_status(struct store_reader *r, struct sv name, struct sv user, bool first_unseen,
 	     struct store_status *st, unsigned *rights, struct err *err);
 /* The same by object id: STORE_GET_NONE once the mailbox was deleted; a rename does not matter. */
@@ -62,7 +65,10 @@ void	 store_keywords_free(struct store_keywords *kw);
 
 /* ---- records ---- */
 
-/* Copy the records with <first> <= uid <= <last> in order, at most <max>; *<n> of them.  Ask again from the last one's uid + 1. */
+/*
+ * Copy the records with <first> <= uid <= <last> in order, at most <max>; *<n> of them. Ask again from the
+ * last one's uid + 1.
+ */
 enum store_get store_reader_msgs(struct store_reader *r, uint64_t mbox, uint32_t first, uint32_t last,
 	     struct store_msg *out, size_t max, size_t *n, struct err *err);
 /* The record of each of <uids> (ascending); out[i].uid is 0 where it is gone. */

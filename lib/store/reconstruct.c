@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/codec.h"
-#include "base/num.h"
 #include "os/time.h"
 #include "store/writer_int.h"
 
@@ -146,7 +145,7 @@ is_pending(struct rebuild *b, const struct mailbox *m, const struct found *f)
 		struct rec_work w;
 
 		yes = rec_work_get(&w, index_sv(&d)) && w.mbox == m->id &&
-		    (w.what == REC_TODO_RMDIR || (w.what == REC_TODO_UNLINK && w.uid == f->uid && w.oid == f->oid));
+		    (w.what == REC_DO_RMDIR || (w.what == REC_DO_UNLINK && w.uid == f->uid && w.oid == f->oid));
 	}
 	mdb_cursor_close(c);
 	return (yes);
@@ -345,13 +344,9 @@ list_dir(const struct rebuild *b, const char *top, ids *out)
 		return;
 	}
 	while ((e = readdir(d)) != NULL) {
-		char *end;
 		uint64_t id;
 
-		if (strlen(e->d_name) != 16)
-			continue;
-		id = strtoull(e->d_name, &end, 16);
-		if (*end == '\0' && id != 0)
+		if (rec_hex64(sv_cstr(e->d_name), &id) && id != 0)
 			vec_push(out, id);
 	}
 	(void)closedir(d);

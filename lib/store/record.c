@@ -72,7 +72,8 @@ add_num(struct sb *out, uint64_t v, unsigned n)
 void
 rec_state_put(uint8_t out[REC_STATE_SIZE], const struct rec_state *s)
 {
-	const uint64_t v[] = { s->version, s->next_mbox, s->next_oid, s->uidvalidity, s->commit, s->barrier, s->cachegen };
+	const uint64_t v[] = { s->version, s->next_mbox, s->next_oid, s->uidvalidity, s->commit, s->barrier,
+	    s->cachegen };
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
 		put_le64(out + 8 * i, v[i]);
@@ -380,7 +381,7 @@ rec_work_get(struct rec_work *w, struct sv v)
 {
 	const uint8_t *p = (const uint8_t *)v.p;
 
-	if (v.len != REC_WORK_SIZE || p[0] < REC_TODO_UNLINK || p[0] > REC_TODO_WRITE)
+	if (v.len != REC_WORK_SIZE || p[0] < REC_DO_UNLINK || p[0] > REC_DO_WRITE)
 		return (false);
 	*w = (struct rec_work){ (enum rec_todo)p[0], get_le64(p + 1), get_le64(p + 9), get_le32(p + 17) };
 	return (true);

@@ -143,9 +143,9 @@ int	 rec_redo_next(struct sv *v, struct rec_redo *r, struct sv *last);
 /* ---- work ---- */
 
 enum rec_todo {
-	REC_TODO_UNLINK = 1,	/* the body <mbox>, <uid>, <oid> */
-	REC_TODO_RMDIR = 2,	/* the mailbox directory with all in it */
-	REC_TODO_WRITE = 3	/* the mailbox file is to be written anew */
+	REC_DO_UNLINK = 1,	/* the body <mbox>, <uid>, <oid> */
+	REC_DO_RMDIR = 2,	/* the mailbox directory with all in it */
+	REC_DO_WRITE = 3	/* the mailbox file is to be written anew */
 };
 struct rec_work {
 	enum rec_todo	 what;
@@ -182,6 +182,8 @@ struct rec_boxfile {
 #define REC_BOXFILE_MAX	8192
 void	 rec_boxfile_put(struct sb *out, const struct rec_boxfile *f);
 bool	 rec_boxfile_get(struct rec_boxfile *f, struct sv text);
+/* 16 lower-case hexadecimal digits, as in the names of directories. */
+bool	 rec_hex64(struct sv v, uint64_t *out);
 /* "UID.OOOOOOOOOOOOOOOO". */
 bool	 rec_body_name(struct sv name, uint32_t *uid, uint64_t *oid);
 

@@ -43,7 +43,8 @@ decode_rows(struct redo_log *l, const size_t *len, size_t n, struct err *err)
 		while ((rc = rec_redo_next(&v, &r, &last)) == 1)
 			vec_push(&l->items, r);
 		if (rc == -1)
-			return (err_set(err, ERR_TEMP, "4.3.0", "store index: a damaged row in table redo; run vstored -R"));
+			return (err_set(err, ERR_TEMP, "4.3.0",
+			    "store index: a damaged row in table redo; run vstored -R"));
 	}
 	return (0);
 }

@@ -124,18 +124,6 @@ fold(uint64_t a, uint64_t b)
 	return ((uint64_t)m ^ (uint64_t)(m >> 64));
 }
 
-static inline uint64_t
-load64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, 8);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-	v = __builtin_bswap64(v);
-#endif
-	return (v);
-}
-
 void
 store_hash_init(struct store_hash *s)
 {
@@ -159,11 +147,11 @@ store_hash_add(struct store_hash *s, const void *data, size_t len)
 		len -= n;
 		if (s->nrest < 16)
 			return;
-		h = fold(load64(s->rest) ^ K1 ^ h, load64(s->rest + 8) ^ K2);
+		h = fold(get_le64(s->rest) ^ K1 ^ h, get_le64(s->rest + 8) ^ K2);
 		s->nrest = 0;
 	}
 	for (; len >= 16; p += 16, len -= 16)
-		h = fold(load64(p) ^ K1 ^ h, load64(p + 8) ^ K2);
+		h = fold(get_le64(p) ^ K1 ^ h, get_le64(p + 8) ^ K2);
 	if (len > 0) {
 		memcpy(s->rest, p, len);
 		s->nrest = (unsigned)len;
@@ -177,7 +165,7 @@ store_hash_end(const struct store_hash *s)
 	uint8_t rest[16] = { 0 };
 
 	memcpy(rest, s->rest, s->nrest);
-	return (fold(fold(load64(rest) ^ K1 ^ s->h, load64(rest + 8) ^ K2) ^ K0, s->len ^ K1));
+	return (fold(fold(get_le64(rest) ^ K1 ^ s->h, get_le64(rest + 8) ^ K2) ^ K0, s->len ^ K1));
 }
 
 /* ---- paths ---- */

@@ -73,7 +73,10 @@ bool		 store_keyword_valid(struct sv name);
 /* Letters to bits and back; letters that are not known are left out.  c and d of RFC 2086 are accepted. */
 unsigned	 store_rights_parse(struct sv letters);
 void		 store_rights_text(unsigned rights, struct sb *out);
-/* Rights of <user> by <acl> ("ID<TAB>rights<TAB>ID<TAB>rights..."); "anyone" counts for all; the owner has all.  Case does not matter. */
+/*
+ * Rights of <user> by <acl> ("ID<TAB>rights<TAB>ID<TAB>rights..."); "anyone" counts for all; the owner has
+ * all. Case does not matter.
+ */
 unsigned	 store_rights_of(struct sv acl, struct sv owner, struct sv user);
 
 /* ---- names ---- */

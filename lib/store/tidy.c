@@ -73,7 +73,7 @@ do_work(struct store_writer *w, const struct rec_work *k, unsigned max)
 	int dir, rc = 1;
 
 	switch (k->what) {
-	case REC_TODO_UNLINK:
+	case REC_DO_UNLINK:
 		w_body_name(name, k->uid, k->oid);
 		dir = w_dir(w, k->mbox, &e);
 		if (dir == -1)
@@ -81,11 +81,11 @@ do_work(struct store_writer *w, const struct rec_work *k, unsigned max)
 		else if (unlink_body(w, dir, name, k->oid) == -1)
 			rc = err_sys(&e, "unlink message %s", name);
 		break;
-	case REC_TODO_RMDIR:
+	case REC_DO_RMDIR:
 		if ((rc = remove_dir(w, k->mbox, max)) == -1)
 			(void)err_sys(&e, "remove a mailbox directory");
 		break;
-	case REC_TODO_WRITE:
+	case REC_DO_WRITE:
 		x = w_box(w, k->mbox, &e);
 		if (x != NULL && w_write_boxfile(w, x, x->b.uidreserved, &e) == -1)
 			rc = -1;

@@ -570,7 +570,8 @@ store_writer_barrier(struct store_writer *w, struct err *err)
 	uint64_t n, bytes;
 
 	if (atomic_load(&w->rewrite))
-		return (err_set(err, ERR_TEMP, "4.3.0", "store: the bodies since the last barrier must be written again first"));
+		return (err_set(err, ERR_TEMP, "4.3.0",
+		    "store: the bodies since the last barrier must be written again first"));
 	bytes = atomic_exchange(&w->unsynced, 0);
 	n = atomic_load(&w->commits);
 	if (os_barrier(w->barrier, err) == -1) {

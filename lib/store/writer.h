@@ -68,7 +68,8 @@ void	 store_writer_fill_cache(struct store_writer *w);
 
 /* Fills *<a>; INDEXED and DUPLICATE hold once the commit succeeded. */
 void	 store_writer_deliver(struct store_writer *w, const struct store_delivery *d, struct store_answer *a);
-int	 store_writer_forget(struct store_writer *w, uint64_t origin, const struct sv *keep, size_t nkeep, struct err *err);
+int	 store_writer_forget(struct store_writer *w, uint64_t origin, const struct sv *keep, size_t nkeep,
+	     struct err *err);
 int	 store_writer_forget_message(struct store_writer *w, uint64_t origin, struct sv message, struct err *err);
 int	 store_writer_forget_others(struct store_writer *w, const uint64_t *origins, size_t n, struct err *err);
 
@@ -108,7 +109,10 @@ int	 store_writer_barrier(struct store_writer *w, struct err *err);
 bool	 store_writer_suspect(const struct store_writer *w);
 /* After a failed barrier: write all bodies since the last good one anew.  Outside a batch, on the batches' thread. */
 int	 store_writer_rewrite(struct store_writer *w, struct err *err);
-/* Inside a batch: drop redo rows that a barrier covered, do at most <max> pieces of deferred work; true: more is left. */
+/*
+ * Inside a batch: drop redo rows that a barrier covered, do at most <max> pieces of deferred work; true: more
+ * is left.
+ */
 bool	 store_writer_tidy(struct store_writer *w, unsigned max);
 bool	 store_writer_untidy(const struct store_writer *w);
 

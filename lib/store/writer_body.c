@@ -279,7 +279,8 @@ w_body_link(struct store_writer *w, uint64_t from_mbox, uint32_t from_uid, uint6
 	if (rc == -1 && (errno == EMLINK || errno == EXDEV || errno == EPERM))
 		rc = w_body_copy(from, fname, to, tname, err);
 	else if (rc == -1 && errno == ENOENT)
-		(void)err_set(err, ERR_TEMP, STORE_E_BODY, "UNAVAILABLE: the file of message %" PRIu32 " is missing", from_uid);
+		(void)err_set(err, ERR_TEMP, STORE_E_BODY, "UNAVAILABLE: the file of message %" PRIu32 " is missing",
+		    from_uid);
 	else if (rc == -1)
 		(void)err_sys(err, "link a message");
 out:

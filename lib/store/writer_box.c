@@ -237,7 +237,7 @@ w_flush_boxes(struct store_writer *w, struct err *err)
 		if (x->info_dirty && put_info(w, x, err) == -1)
 			return (-1);
 		if (x->file_dirty) {
-			struct rec_work todo = { .what = REC_TODO_WRITE, .mbox = x->id };
+			struct rec_work todo = { .what = REC_DO_WRITE, .mbox = x->id };
 
 			if (w_todo(w, &todo, err) == -1)
 				return (-1);
@@ -295,9 +295,12 @@ count_below(struct store_writer *w, struct sv prefix, unsigned max, struct err *
 
 	if (w_cursor(w, w->ix.names, &c, err) == -1)
 		return (-1);
-	for (rc = mdb_cursor_get(c, &k, &d, MDB_SET_RANGE); rc == 0 && n < max; rc = mdb_cursor_get(c, &k, &d, MDB_NEXT), n++)
+	rc = mdb_cursor_get(c, &k, &d, MDB_SET_RANGE);
+	for (; rc == 0 && n < max; n++) {
 		if (k.mv_size < prefix.len || memcmp(k.mv_data, prefix.p, prefix.len) != 0)
 			break;
+		rc = mdb_cursor_get(c, &k, &d, MDB_NEXT);
+	}
 	mdb_cursor_close(c);
 	return ((int)n);
 }
@@ -419,7 +422,7 @@ int
 store_writer_delete(struct store_writer *w, struct sv user, struct sv name, struct err *err)
 {
 	struct wbox *x = w_box_name(w, name, err);
-	struct rec_work todo = { .what = REC_TODO_RMDIR };
+	struct rec_work todo = { .what = REC_DO_RMDIR };
 	uint8_t key[8];
 
 	if (x == NULL || w_need(x, user, STORE_R_DELMBOX, err) == -1)
@@ -571,7 +574,8 @@ store_writer_set_acl(struct store_writer *w, struct sv user, struct sv name, str
 
 	if (x == NULL || w_need(x, user, STORE_R_ADMIN, err) == -1)
 		return (-1);
-	if (id.len == 0 || id.len > STORE_USER_MAX || sv_chr(id, '\t') >= 0 || sv_chr(id, '\n') >= 0 || sv_chr(id, '\0') >= 0)
+	if (id.len == 0 || id.len > STORE_USER_MAX || sv_chr(id, '\t') >= 0 || sv_chr(id, '\n') >= 0 ||
+	    sv_chr(id, '\0') >= 0)
 		return (err_set(err, ERR_PERM, STORE_E_BADNAME, "not a valid identifier"));
 	rest = x->info.acl;
 	while (sv_next(&rest, '\t', &who) && sv_next(&rest, '\t', &letters))

@@ -101,8 +101,8 @@ struct store_writer {
 
 /* The index failed: mark the batch broken, fill *<err>, -1. */
 int	 w_broken(struct store_writer *w, struct err *err, const char *what, int rc);
-int	 w_put(struct store_writer *w, MDB_dbi dbi, const void *key, size_t klen, const void *p, size_t n, unsigned flags,
-	     struct err *err);
+int	 w_put(struct store_writer *w, MDB_dbi dbi, const void *key, size_t klen, const void *p, size_t n,
+	     unsigned flags, struct err *err);
 int	 w_del(struct store_writer *w, MDB_dbi dbi, const void *key, size_t klen, struct err *err);
 /* Delete all rows of <dbi> whose key begins with <prefix> (and that <keep>, may be NULL, does not want). */
 int	 w_del_prefix(struct store_writer *w, MDB_dbi dbi, const void *prefix, size_t n,
@@ -145,18 +145,21 @@ void	 w_dir_forget(struct store_writer *w, uint64_t mbox);
 int	 w_source(struct store_writer *w, struct sv path, struct err *err);
 void	 w_body_name(char buf[48], uint32_t uid, uint64_t oid);
 
-/* Write <prefix> and <len> bytes at <off> of <fd> as a new body; size and hash go to *<m>; small ones get a cache row. */
-int	 w_body_write(struct store_writer *w, uint64_t mbox, struct store_msg *m, struct sv prefix, int fd, uint64_t off,
-	     uint64_t len, bool sync, struct err *err);
-/* The same under another name in <dir>. */
-int	 w_body_write_as(struct store_writer *w, int dir, const char *name, struct store_msg *m, struct sv prefix, int fd,
+/*
+ * Write <prefix> and <len> bytes at <off> of <fd> as a new body; size and hash go to *<m>; small ones get a
+ * cache row.
+ */
+int	 w_body_write(struct store_writer *w, uint64_t mbox, struct store_msg *m, struct sv prefix, int fd,
 	     uint64_t off, uint64_t len, bool sync, struct err *err);
+/* The same under another name in <dir>. */
+int	 w_body_write_as(struct store_writer *w, int dir, const char *name, struct store_msg *m, struct sv prefix,
+	     int fd, uint64_t off, uint64_t len, bool sync, struct err *err);
 int	 w_body_copy(int from, const char *fname, int to, const char *tname, struct err *err);
 /* The content <oid> has no link left: drop its cache row with the next store_writer_fill_cache(). */
 void	 w_row_drop(struct store_writer *w, uint64_t oid);
 /* Link (EMLINK, EXDEV: copy) another body under the name of (mbox, uid, oid). */
-int	 w_body_link(struct store_writer *w, uint64_t from_mbox, uint32_t from_uid, uint64_t mbox, uint32_t uid, uint64_t oid,
-	     struct err *err);
+int	 w_body_link(struct store_writer *w, uint64_t from_mbox, uint32_t from_uid, uint64_t mbox, uint32_t uid,
+	     uint64_t oid, struct err *err);
 /* True when the body is there with this size and hash. */
 bool	 w_body_check(struct store_writer *w, uint64_t mbox, uint32_t uid, uint64_t oid, uint32_t size, uint64_t hash);
 /* Note a body in the batch's redo row. */

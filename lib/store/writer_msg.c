@@ -93,7 +93,8 @@ remember_body(struct store_writer *w, const struct store_delivery *d, uint64_t m
 }
 
 static int
-deliver_body(struct store_writer *w, const struct store_delivery *d, uint64_t mbox, struct store_msg *m, struct err *err)
+deliver_body(struct store_writer *w, const struct store_delivery *d, uint64_t mbox, struct store_msg *m,
+    struct err *err)
 {
 	struct wbody *l = &w->last;
 	int fd;
@@ -422,7 +423,7 @@ store_writer_flags(struct store_writer *w, struct sv user, uint64_t mbox, const 
 static int
 remove_one(struct store_writer *w, struct wbox *x, MDB_cursor *cur, const struct store_msg *m, struct err *err)
 {
-	struct rec_work todo = { REC_TODO_UNLINK, x->id, m->oid, m->uid };
+	struct rec_work todo = { REC_DO_UNLINK, x->id, m->oid, m->uid };
 	int rc = mdb_cursor_del(cur, 0);
 
 	if (rc != 0)
@@ -512,7 +513,8 @@ collect(struct store_writer *w, const struct wbox *x, const struct store_range *
 
 /* Link all bodies before a record is written, so that a failure leaves no trace. */
 static int
-link_all(struct store_writer *w, const struct wbox *x, struct wbox *to, const msgs *from, uint32_t *uids, struct err *err)
+link_all(struct store_writer *w, const struct wbox *x, struct wbox *to, const msgs *from, uint32_t *uids,
+    struct err *err)
 {
 	size_t i;
 	char name[48];
@@ -602,7 +604,8 @@ store_writer_copy(struct store_writer *w, struct sv user, uint64_t mbox, const s
 	for (size_t i = 0; i < from.len; i++)
 		add_range(&out->from, from.p[i].uid);
 	if (out->from.len > COPY_RANGES_MAX) {
-		(void)err_set(err, ERR_PERM, STORE_E_LIMIT, "too many messages lie too far apart; copy fewer at a time");
+		(void)err_set(err, ERR_PERM, STORE_E_LIMIT,
+		    "too many messages lie too far apart; copy fewer at a time");
 		goto done;
 	}
 	if (from.len > 0) {

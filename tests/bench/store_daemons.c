@@ -40,6 +40,12 @@ now(void)
 	return ((double)ts.tv_sec + (double)ts.tv_nsec / 1e9);
 }
 
+static double
+ms(const struct timeval *from, const struct timeval *to)
+{
+	return ((double)(to->tv_sec - from->tv_sec) * 1e3 + (double)(to->tv_usec - from->tv_usec) / 1e3);
+}
+
 static pid_t
 spawn(const char *sbin, const char *name)
 {
@@ -206,7 +212,8 @@ main(int argc, char **argv)
 		boxes = (unsigned)strtoul(argv[5], NULL, 10);
 	if (mkdtemp(root) == NULL)
 		return (1);
-	snprintf(cmd, sizeof(cmd), "cd %s && mkdir -p etc var/mail var/spool/intake var/run var/log && chmod 755 .", root);
+	snprintf(cmd, sizeof(cmd), "cd %s && mkdir -p etc var/mail var/spool/intake var/run var/log && chmod 755 .",
+	    root);
 	if (system(cmd) != 0)
 		return (1);
 	snprintf(path, sizeof(path), "%s/etc/vpost.conf", root);
@@ -235,9 +242,8 @@ main(int argc, char **argv)
 	(void)getrusage(RUSAGE_CHILDREN, &ru);
 	printf("%u messages of %zu bytes, batches of %u, %u mailboxes: answered %.0f/s, on disk %.0f/s, %u failed\n",
 	    messages, size, batch, boxes, messages / (t[1] - t[0]), messages / (t[2] - t[0]), failed);
-	printf("CPU of both per message: user %.4f ms, system %.4f ms\n",
-	    ((double)(ru.ru_utime.tv_sec - ru0.ru_utime.tv_sec) * 1e3 + (double)(ru.ru_utime.tv_usec - ru0.ru_utime.tv_usec) / 1e3) / messages,
-	    ((double)(ru.ru_stime.tv_sec - ru0.ru_stime.tv_sec) * 1e3 + (double)(ru.ru_stime.tv_usec - ru0.ru_stime.tv_usec) / 1e3) / messages);
+	printf("CPU of both per message: user %.4f ms, system %.4f ms\n", ms(&ru0.ru_utime, &ru.ru_utime) / messages,
+	    ms(&ru0.ru_stime, &ru.ru_stime) / messages);
 	if (getenv("KEEP") == NULL) {
 		snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
 		(void)!system(cmd);

@@ -29,7 +29,8 @@ deliveries(const struct ipc_msg *m)
 		at = frame.len;
 		if (store_deliver_add(&frame, &d))
 			/* Bits that mean nothing are dropped: flags at 2, and the byte behind. */
-			assert(frame.len - at - 6 == item.len && memcmp(frame.p + at + 10, item.p + 4, item.len - 4) == 0);
+			assert(frame.len - at - 6 == item.len && memcmp(frame.p + at + 10, item.p + 4,
+			    item.len - 4) == 0);
 	}
 	sb_free(&frame);
 }
@@ -42,7 +43,8 @@ answers(const struct ipc_msg *m)
 	for (size_t n = 0; n <= 8; n++)
 		if (store_answers_read(m, a, n))
 			for (size_t i = 0; i < n; i++)
-				assert(strlen(a[i].text) < sizeof(a[i].text) && strlen(a[i].status) < sizeof(a[i].status));
+				assert(strlen(a[i].text) < sizeof(a[i].text) &&
+				    strlen(a[i].status) < sizeof(a[i].status));
 }
 
 int

@@ -190,7 +190,8 @@ messages(struct store_client *c, struct store_reader *r, uint64_t inbox)
 	OK(store_client_flags(c, ann, inbox, &all, 1, STORE_FLAGS_ADD, &f, modseq - 1, &failed, &modseq, &err));
 	CHECK(failed.len == 1 && failed.p[0].first == 1);
 	vec_free(&failed);
-	CHECK(store_client_flags(c, SV_LIT("eve"), inbox, &one, 1, STORE_FLAGS_ADD, &f, UINT64_MAX, NULL, &modseq, &err) == -1);
+	CHECK(store_client_flags(c, SV_LIT("eve"), inbox, &one, 1, STORE_FLAGS_ADD, &f, UINT64_MAX, NULL, &modseq,
+	    &err) == -1);
 	OK(store_client_create(c, ann, SV_LIT("user.ann.X"), &id, &err));
 	OK(store_client_copy(c, ann, inbox, &all, 1, SV_LIT("user.ann.X"), false, &cp, &err));
 	CHECK(cp.to.len == 1 && cp.to.p[0].last == 2);
@@ -205,7 +206,8 @@ messages(struct store_client *c, struct store_reader *r, uint64_t inbox)
 	store_view_close(r, &v);
 	OK(store_client_rename(c, ann, SV_LIT("user.ann.X"), SV_LIT("user.ann.Y"), &err));
 	OK(store_client_subscribe(c, ann, SV_LIT("user.ann.Y"), true, &err));
-	CHECK(store_reader_status(r, SV_LIT("user.ann.Y"), ann, false, &st, NULL, &err) == STORE_GET_OK && st.messages == 2);
+	CHECK(store_reader_status(r, SV_LIT("user.ann.Y"), ann, false, &st, NULL, &err) == STORE_GET_OK &&
+	    st.messages == 2);
 	OK(store_client_delete(c, ann, SV_LIT("user.ann.Y"), &err));
 	CHECK(store_reader_status(r, SV_LIT("user.ann.Y"), ann, false, &st, NULL, &err) == STORE_GET_NONE);
 }
@@ -247,7 +249,8 @@ kills(struct ipc_client *local, struct store_client *c, struct store_reader *r, 
 			if (i == 12) {
 				stop(*store, SIGKILL);
 				/* Readers do not need it. */
-				CHECK(store_reader_status(r, SV_LIT("user.bob"), SV_NULL, false, &st, NULL, &err) == STORE_GET_OK);
+				CHECK(store_reader_status(r, SV_LIT("user.bob"), SV_NULL, false, &st, NULL,
+				    &err) == STORE_GET_OK);
 				CHECK(st.messages == n + 1);
 				(void)fiber_sleep(100);
 				*store = start("vstored");

@@ -115,7 +115,8 @@ test_flags_rights(void **state)
 	assert_false(store_keyword_valid(SV_LIT("\\x")));
 	assert_false(store_keyword_valid(SV_LIT("")));
 	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("Own")), STORE_R_ALL);
-	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("ann")), STORE_R_LOOKUP | STORE_R_READ | STORE_R_SEEN);
+	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("ann")),
+	    STORE_R_LOOKUP | STORE_R_READ | STORE_R_SEEN);
 	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("bob")), 0);
 	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("eve")), STORE_R_LOOKUP);
 	assert_int_equal(store_rights_of(acl, SV_LIT("own"), SV_LIT("cid")), STORE_R_ALL);
@@ -328,7 +329,8 @@ test_frames(void **state)
 
 	assert_true(ipc_parse(&msg, v));
 	assert_int_equal(store_deliver_next(&msg, &pos, &e), 1);
-	assert_true(sv_eq(e.rcpt, d.rcpt) && sv_eq(e.path, d.path) && sv_eq(e.prefix, d.prefix) && sv_eq(e.user, d.user));
+	assert_true(sv_eq(e.rcpt, d.rcpt) && sv_eq(e.path, d.path) && sv_eq(e.prefix, d.prefix) && sv_eq(e.user,
+	    d.user));
 	assert_int_equal(e.date, -1);
 	assert_int_equal(e.off, 9);
 	assert_int_equal(e.flags, STORE_SEEN);

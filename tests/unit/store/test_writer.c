@@ -382,7 +382,8 @@ test_copy_move(void **state)
 	(void)set_flags(t, id, 2, 2, STORE_FLAGS_ADD, 0, "second", UINT64_MAX, NULL);
 	tb_begin(t);
 	memset(&c, 0, sizeof(c));
-	assert_int_equal(store_writer_copy(t->w, SV_LIT("ann"), id, r, 2, SV_LIT("user.ann.Work"), false, &c, &err), -1);
+	assert_int_equal(store_writer_copy(t->w, SV_LIT("ann"), id, r, 2, SV_LIT("user.ann.Work"), false, &c, &err),
+	    -1);
 	assert_string_equal(err.status, STORE_E_NONE);
 	tb_ok(store_writer_create(t->w, SV_LIT("ann"), SV_LIT("user.ann.Work"), &to, &err), &err);
 	tb_ok(store_writer_copy(t->w, SV_LIT("ann"), id, r, 2, SV_LIT("user.ann.Work"), false, &c, &err), &err);
@@ -537,7 +538,8 @@ test_mailboxes(void **state)
 	tb_begin(t);
 	assert_int_equal(store_writer_rename(t->w, ann, SV_LIT("user.ann.A"), SV_LIT("user.ann.A.C"), &err), -1);
 	assert_int_equal(store_writer_rename(t->w, ann, SV_LIT("user.ann"), SV_LIT("user.ann.X"), &err), -1);
-	assert_int_equal(store_writer_rename(t->w, SV_LIT("bob"), SV_LIT("user.ann.A"), SV_LIT("user.bob.A"), &err), -1);
+	assert_int_equal(store_writer_rename(t->w, SV_LIT("bob"), SV_LIT("user.ann.A"), SV_LIT("user.bob.A"), &err),
+	    -1);
 	tb_ok(store_writer_rename(t->w, ann, SV_LIT("user.ann.A"), SV_LIT("user.ann.X"), &err), &err);
 	tb_commit(t);
 	assert_int_equal(tb_mbox(t, "user.ann.X", &st), id);
