@@ -23,7 +23,7 @@ by_id(const void *a, const void *b)
 	return (sv_cmp(*(const struct sv *)a, *(const struct sv *)b));
 }
 
-/* All messages: those of queue/, and those of segments that are under way. */
+/* All messages: those of queue/, and those of segments that wait for something else than the next barrier. */
 static void
 collect(struct vq *vq, struct sv after, struct idlist *l)
 {
@@ -35,7 +35,7 @@ collect(struct vq *vq, struct sv after, struct idlist *l)
 		if (sv_cmp(key, after) > 0)
 			vec_push(&l->v, sv_cstr(((struct qent *)e)->id));
 	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
-		if (m->qe == NULL && sv_cmp(sv_cstr(m->env.id), after) > 0 && queue_find(vq, sv_cstr(m->env.id)) == NULL)
+		if (m->qe == NULL && m->indexed < m->busy && sv_cmp(sv_cstr(m->env.id), after) > 0 && queue_find(vq, sv_cstr(m->env.id)) == NULL)
 			vec_push(&l->v, sv_cstr(m->env.id));
 	if (l->v.len > 1)
 		qsort(l->v.p, l->v.len, sizeof(*l->v.p), by_id);

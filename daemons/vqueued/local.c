@@ -178,9 +178,11 @@ static void
 wait_barrier(struct vq *vq, struct dlv *d, uint64_t commit)
 {
 	if (commit == 0 || commit <= vq->barrier_done) {
+		d->m->indexed -= d->commit != 0;
 		delivery_ok(d, SPOOL_ST_LOCAL, NULL, true);
 		return;
 	}
+	d->m->indexed += d->commit == 0;
 	d->commit = commit;
 	d->next = NULL;
 	*vq->barrier_last = d;
@@ -275,6 +277,8 @@ send_again(struct vq *vq)
 	vq->barrier_last = &vq->barrier_head;
 	for (; d != NULL; d = next) {
 		next = d->next;
+		d->m->indexed--;
+		d->commit = 0;
 		local_add(vq, d);
 	}
 }

@@ -115,6 +115,7 @@ struct msg {
 	uint64_t	 origin;
 	int		 fd;		/* of the queue file, opened when needed; -1 */
 	unsigned	 busy;		/* deliveries and work under way */
+	unsigned	 indexed;	/* of these: in the index, waiting for the barrier */
 	bool		 retrying;	/* not its first attempt */
 	bool		 force;		/* past retry times */
 	bool		 giveup;	/* an administrator ended it: whatever is not delivered fails */
