@@ -83,7 +83,7 @@ within_max(struct session *s, struct txn *t)
 	return (false);
 }
 
-/* $local_part and $domain of the ACL: the domain in lower case, the local part too unless told otherwise. */
+/* $local_part and $domain of the ACL: the domain in lower case; the local part is the ACL's to lower. */
 static void
 set_address(struct session *s, struct txn *t, struct sv addr)
 {
@@ -97,14 +97,11 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 	a->domain = sv_taint(sv_cstr(domain));
 	a->original_domain = a->domain;
 	if (s->c.path.local_plain.len > 0 && sv_eq(sv_sub(addr, 0, (size_t)at), s->c.path.local))
-		a->local_part = sv_taint(s->c.path.local_plain);
+		a->local_part = arena_sv(t->arena, sv_taint(s->c.path.local_plain));
 	else
 		a->local_part = sv_sub(addr, 0, (size_t)at);
-	char *local = arena_cstr(t->arena, a->local_part);
-	for (char *p = local; *p != '\0'; p++)
-		*p = sv_lower(*p);
 	a->original_local_part = a->local_part;
-	a->local_part = sv_taint(sv_from(local, a->local_part.len));
+	s->acl.rcpt_local = a->local_part;
 }
 
 static void
@@ -140,9 +137,9 @@ session_rcpt(struct session *s)
 	if (!within_max(s, t))
 		return;
 	set_address(s, t, addr);
+	text = SV_NULL;
 	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);
-	if (t->discard)
-		text = SV_NULL;
+	s->acl.rcpt_local = SV_NULL;
 	switch (a) {
 	case ACL_GO:
 		add_recipient(s, t, addr);

@@ -433,6 +433,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 		command_loop(s);
 	not_quit(s);
 	session_txn_end(s);
+	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
 	exim_vars_free(&s->env.acl_c);
 	exim_vars_free(&s->env.acl_m);

@@ -172,6 +172,7 @@ session_txn_end(struct session *s)
 	s->txn = NULL;
 	session_env_reset(s);
 	exim_vars_clear(s->env.acl_m);
+	exim_acl_run_reset(&s->acl);
 	exim_acl_effects_free(&t->fx);
 	content_free(&t->content);
 	vec_free(&t->rcpts);
