@@ -273,6 +273,7 @@ parse_def(struct xparse *ps, struct xcond *c)
 		return (parse_def_header(ps, c, start, prefix, kind));
 	if (name.len == 0)
 		return (xp_error(ps, "variable name omitted after \"def:\""));
+	c->name = arena_sv(ps->a, name);
 	if (!xp_var(ps, name, &c->var))
 		return (xp_error(ps, "unknown variable \"" SV_FMT "\" after \"def:\"%s", SV_ARG(name), x_acl_hint(name)));
 	return (true);
@@ -427,11 +428,11 @@ test_combined(struct xev *e, const struct xcond *c, bool stop, bool *yes)
 		bool one;
 
 		if ((r = x_cond(e, c->sub[i], &one)) != EXIM_OK) {
-			char *text;
+			const char *text;
 
 			if (e->err == NULL || r == EXIM_FORCED)
 				return (r);
-			text = arena_str(e->env->arena, e->err->text);
+			text = x_message(e);
 			(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s{...}\" condition", text,
 			    c->row->name);
 			return (r);
@@ -458,7 +459,7 @@ static X_COND(test_or)
 static bool
 all_digits(struct sv v, bool *nonzero)
 {
-	size_t i = v.len > 0 && (v.p[0] == '-' || v.p[0] == '+') ? 1 : 0;
+	size_t i = v.len > 0 && v.p[0] == '-' ? 1 : 0;
 
 	*nonzero = false;
 	if (i == v.len)
@@ -503,7 +504,10 @@ static X_COND(test_def)
 	}
 	r = c->var.eval(e, &c->var, &v);
 	*yes = r == EXIM_OK && v.len > 0;
-	return (r);
+	if (r != EXIM_FAIL)
+		return (r);
+	return (x_fail(e, "unknown variable \"" SV_FMT "\" after \"def:\"%s", SV_ARG(c->name),
+	    sv_starts(c->name, "acl_") ? " (strict_acl_vars is set)" : ""));
 }
 
 static X_COND(test_exists)
@@ -583,7 +587,7 @@ static X_COND(test_forany)
 		e->env->item = item;
 		if ((r = x_cond(e, c->sub[0], yes)) != EXIM_OK) {
 			if (e->err != NULL && r != EXIM_FORCED) {
-				char *text = arena_str(e->env->arena, e->err->text);
+				const char *text = x_message(e);
 
 				(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s\" condition", text,
 				    c->row->name);

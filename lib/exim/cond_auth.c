@@ -49,29 +49,34 @@ crypt_equal(struct xev *e, struct sv secret, struct sv want)
 	return (same);
 }
 
-/* Exim's own crypt16: two calls of crypt, one per eight characters. */
+/* Exim's own crypt16: crypt of the first eight bytes, and of the rest with a salt from that result. */
 static bool
 crypt16_equal(struct xev *e, struct sv secret, struct sv want)
 {
 	struct crypt_data *data;
-	char out[26];
+	char out[32] = "", salt[3] = "";
 	const char *got;
-	bool ok = false;
+	size_t n = 0;
 
 	if (want.len < 2)
 		return (false);
 	data = xcalloc(1, sizeof(*data));
-	got = crypt_r(x_cstr(e, sv_sub(secret, 0, 8)), x_cstr(e, sv_sub(want, 0, 2)), data);
-	if (got != NULL && strlen(got) == 13) {
+	got = crypt_r(x_cstr(e, secret), x_cstr(e, want), data);
+	if (got != NULL && strlen(got) >= 13) {
 		memcpy(out, got, 13);
-		got = crypt_r(x_cstr(e, sv_sub(secret, 8, 16)), x_cstr(e, sv_sub(want, 0, 2)), data);
-		if (got != NULL && strlen(got) == 13) {
+		n = 13;
+		memcpy(salt, out + 2, 2);
+	}
+	if (n > 0 && secret.len > 8) {
+		got = crypt_r(x_cstr(e, sv_sub(secret, 8, secret.len)), salt, data);
+		if (got != NULL && strlen(got) >= 13) {
 			memcpy(out + 13, got + 2, 11);
-			ok = sv_eq(want, sv_from(out, 24));
+			n = 24;
 		}
 	}
+	OPENSSL_cleanse(data, sizeof(*data));
 	free(data);
-	return (ok);
+	return (n > 0 && sv_eq(want, sv_from(out, n)));
 }
 
 X_COND(xc_crypteq)

@@ -38,10 +38,12 @@ match_result(struct xev *e, enum exim_result r, struct sv list, bool *yes, struc
 			e->env->value = data;
 		return (EXIM_OK);
 	case EXIM_DEFER: {
-		char *why = e->err == NULL ? NULL : arena_str(e->env->arena, e->err->text);
+		const char *why = x_message(e);
 
-		return (x_defer(e, "unable to complete match against \"" SV_FMT "\": %s", SV_ARG(list),
-		    why == NULL || *why == '\0' ? "NULL" : why));
+		/* Exim logs which list is unknown, and knows no reason here. */
+		if (*why == '\0' || strncmp(why, "unknown named", 13) == 0)
+			why = "NULL";
+		return (x_defer(e, "unable to complete match against \"" SV_FMT "\": %s", SV_ARG(list), why));
 	}
 	default:
 		return (r);

@@ -404,6 +404,7 @@ struct exim_env {
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;
+	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
 };
 

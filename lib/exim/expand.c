@@ -22,6 +22,7 @@ set_error(struct xev *e, enum exim_result r, enum err_class cls, const char *sta
 	if (e->err == NULL)
 		return (r);
 	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	e->env->message = sv_cstr(arena_str(e->env->arena, buf));
 	(void)err_set(e->err, cls, status, "%s", buf);
 	return (r);
 }
@@ -274,7 +275,7 @@ x_integer(struct xev *e, struct sv v, int64_t *out)
 		over |= __builtin_mul_overflow(n, (uint64_t)mul, &n);
 		i++;
 	}
-	if (over || n > INT64_MAX) {
+	if (over || n > (uint64_t)INT64_MAX + neg) {
 		(void)x_fail(e, "absolute value of integer \"" SV_FMT "\" is too large (overflow)", SV_ARG(v));
 		return (false);
 	}
@@ -282,7 +283,7 @@ x_integer(struct xev *e, struct sv v, int64_t *out)
 		(void)x_fail(e, "invalid integer \"" SV_FMT "\"", SV_ARG(v));
 		return (false);
 	}
-	*out = neg ? -(int64_t)n : (int64_t)n;
+	*out = neg ? (int64_t)(0 - n) : (int64_t)n;
 	return (true);
 }
 
@@ -482,10 +483,25 @@ exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, st
 
 /* --- sendmail -be --- */
 
+const char *
+x_message(struct xev *e)
+{
+	struct sv m = e->env->message;
+
+	if (e->err == NULL)
+		return ("");
+	/* Others fill *<err> as well: then it is the newer. */
+	for (size_t i = 0; i < m.len; i++)
+		if (e->err->text[i] != m.p[i] && !(e->err->text[i] == ' ' && m.p[i] == '\n'))
+			return (arena_str(e->env->arena, e->err->text));
+	return (m.len > 0 && e->err->text[m.len] == '\0' ? m.p : arena_str(e->env->arena, e->err->text));
+}
+
 int
 exim_be_line(struct exim_env *env, struct sv line, FILE *out, struct err *err)
 {
 	struct exim_str *s;
+	struct xev e = { .env = env, .err = err };
 	const char *mistake;
 	struct sv v;
 
@@ -501,7 +517,7 @@ exim_be_line(struct exim_env *env, struct sv line, FILE *out, struct err *err)
 	} else if (strcmp(err->status, EXIM_STATUS_DIE) == 0)
 		return (-1);
 	else
-		(void)fprintf(out, "Failed: %s\n", err->text);
+		(void)fprintf(out, "Failed: %s\n", x_message(&e));
 	return (0);
 }
 

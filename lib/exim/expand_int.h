@@ -146,6 +146,8 @@ enum exim_result x_text(struct xev *e, struct sv text, struct sv *out);
 enum exim_result x_fail(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum exim_result x_forced(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum exim_result x_defer(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The text of the last mistake, all its lines; in the arena. */
+const char *x_message(struct xev *e);
 /* <saved>: $value as it was before the item, which it has again for the "no" part; <value> the result when there is no "yes" part. */
 enum exim_result x_yesno(struct xev *e, const struct xyn *yn, bool yes, struct sv saved, const char *type, struct sv *out);
 enum exim_result x_cond(struct xev *e, const struct xcond *c, bool *yes);
@@ -233,6 +235,8 @@ X_OP(xo_domain_to_alabel); X_OP(xo_domain_from_alabel); X_OP(xo_local_to_alabel)
 X_OP(xo_eval); X_OP(xo_eval10); X_OP(xo_mask); X_OP(xo_mask_n); X_OP(xo_ipv6norm); X_OP(xo_ipv6denorm); X_OP(xo_reverse_ip);
 X_OP(xo_headerwrap);
 
+/* The parts of a header address as Exim reads it; false: it is none. */
+bool	 x_address_split(struct xev *e, struct sv v, struct sv *local, struct sv *domain);
 /* quote_TYPE: of lookup types (lookup.c). */
 /* Names for exim_family_name; NULL behind the last. */
 const char *x_var_name(size_t i);

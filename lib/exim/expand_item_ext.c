@@ -83,9 +83,9 @@ do_lookup(struct xev *e, const struct xitem *it, bool *found, struct sv *value)
 	}
 	r = x_lookup(e, it->lookup, file, key, found, value, &nums);
 	if (r == EXIM_DEFER) {
-		char *why = e->err == NULL ? NULL : arena_str(e->env->arena, e->err->text);
+		const char *why = x_message(e);
 
-		return (x_defer(e, "lookup of \"" SV_FMT "\" gave DEFER: %s", SV_ARG(key), why == NULL ? "" : why));
+		return (x_defer(e, "lookup of \"" SV_FMT "\" gave DEFER: %s", SV_ARG(key), why));
 	}
 	if (nums != NULL)
 		e->env->nums = nums;
@@ -354,7 +354,7 @@ run_argv(struct xev *e, const struct xitem *it, const char **argv)
 	for (; n < args->n; n++) {
 		r = x_str(e, args->v[n].str, &v);
 		if (r == EXIM_FAIL && e->err != NULL) {
-			char *why = arena_str(e->env->arena, e->err->text);
+			const char *why = x_message(e);
 
 			return (x_fail(e, "Expansion of \"" SV_FMT "\" from command \"" SV_FMT "\" in ${run} expansion failed: %s",
 			    SV_ARG(args->v[n].text), SV_ARG(it->text), why));

@@ -454,11 +454,11 @@ X_PARSE(xip_iterate)
 static enum exim_result
 inside(struct xev *e, enum exim_result r, const char *name, const char *what)
 {
-	char *text;
+	const char *text;
 
 	if (e->err == NULL || r == EXIM_FORCED)
 		return (r);
-	text = arena_str(e->env->arena, e->err->text);
+	text = x_message(e);
 	(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s\" %s", text, name, what);
 	return (r);
 }

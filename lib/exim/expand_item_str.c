@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mail/address.h"
-
 const char x_base32[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char hash_codes[] = "abcdefghijklmnopqrtsuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -357,7 +355,7 @@ prvs_hash(struct xev *e, struct sv address, struct sv key, char keynum, struct s
 	if (!x_hmac(SV_LIT("sha1"), key, xb_sv(&b), hex))
 		return (false);
 	for (int i = 0; i < 6; i++)
-		out[i] = sv_upper(hex[i]);
+		out[i] = hex[i];
 	out[6] = '\0';
 	return (true);
 }
@@ -401,7 +399,7 @@ prvs_split(struct sv v, char *keynum, struct sv *day, struct sv *hash, struct sv
 		if (!sv_isdigit(v.p[i]))
 			return (false);
 	for (size_t i = 9; i < 15; i++)
-		if (!sv_isdigit(v.p[i]) && !(v.p[i] >= 'A' && v.p[i] <= 'F'))
+		if (!sv_isdigit(v.p[i]) && !(sv_lower(v.p[i]) >= 'a' && sv_lower(v.p[i]) <= 'f'))
 			return (false);
 	*keynum = v.p[5];
 	*day = sv_sub(v, 6, 9);
@@ -416,7 +414,7 @@ prvs_valid(struct xev *e, struct sv address, struct sv key, char keynum, struct 
 	unsigned expire, now = prvs_day(e, 0);
 	char want[7];
 
-	if (!prvs_hash(e, address, key, keynum, day, want) || !sv_eqs(hash, want))
+	if (!prvs_hash(e, address, key, keynum, day, want) || !sv_caseeqs(hash, want))
 		return (false);
 	expire = (unsigned)((day.p[0] - '0') * 100 + (day.p[1] - '0') * 10 + day.p[2] - '0');
 	/* The count of days went round at 1000. */
@@ -479,7 +477,7 @@ srs_local(struct xev *e, struct sv local, struct xb *b)
 
 X_FN(xi_srs_encode)
 {
-	struct mail_address m;
+	struct sv local, domain;
 	struct xb lower, b, full;
 	char hex[65], stamp[4];
 	unsigned day;
@@ -489,8 +487,8 @@ X_FN(xi_srs_encode)
 	*out = SV_LIT("");
 	if (arg[1].len == 0)
 		return (EXIM_OK);
-	if (mail_address_parse(arg[1], MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8, e->env->arena, &m, e->err) == -1)
-		return (EXIM_FAIL);
+	if (!x_address_split(e, arg[1], &local, &domain))
+		return (x_fail(e, "domain missing or malformed"));
 	xb_init(&lower, e->env->arena, arg[1].len);
 	for (size_t i = 0; i < arg[1].len; i++)
 		xb_addc(&lower, sv_lower(arg[1].p[i]));
@@ -503,9 +501,9 @@ X_FN(xi_srs_encode)
 	stamp[k] = '\0';
 	xb_init(&b, e->env->arena, arg[1].len + arg[2].len + 24);
 	xb_fmt(&b, "SRS0=%.4s=%s=", hex, stamp);
-	xb_add(&b, m.domain);
+	xb_add(&b, domain);
 	xb_addc(&b, '=');
-	quoted = srs_local(e, m.local, &b);
+	quoted = srs_local(e, local, &b);
 	xb_init(&full, e->env->arena, b.len + arg[2].len + 4);
 	if (quoted)
 		xb_addc(&full, '"');

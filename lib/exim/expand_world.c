@@ -3,7 +3,7 @@
  * The world of this machine, by calls that may block: for tools, -be and tests.
  * Daemons replace what they can do better (DNS, resolver, programs).
  */
-#include "exim/env.h"
+#include "exim/lookup_int.h"
 
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -391,6 +391,16 @@ w_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv 
 	return (rc == 0 ? EXIM_OK : EXIM_FAIL);
 }
 
+static enum exim_found
+w_lookup(void *arg, const char *type, struct sv file, struct sv query, struct sv opts, struct arena *a, struct sv *out,
+    struct err *err)
+{
+	if (strcmp(type, "sqlite") == 0)
+		return (x_sqlite(file, query, a, out, err));
+	(void)err_set(err, ERR_TEMP, "4.3.0", "%s", x_lookup_missing(type));
+	return (EXIM_TEMPFAIL);
+}
+
 void
 exim_world_posix(struct exim_world *w)
 {
@@ -408,4 +418,5 @@ exim_world_posix(struct exim_world *w)
 	w->passwd = w_passwd;
 	w->fsspace = w_fsspace;
 	w->loadavg = w_loadavg;
+	w->lookup = w_lookup;
 }

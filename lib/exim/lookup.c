@@ -80,6 +80,14 @@ x_lookup_type_name(size_t i)
 }
 
 const char *
+x_lookup_missing(const char *type)
+{
+	const struct xlookup_type *t = find_type(sv_cstr(type));
+
+	return (t == NULL || t->missing == NULL ? "this type is not available here" : t->missing);
+}
+
+const char *
 x_lookup_name(const struct xlookup_type *t)
 {
 	return (t->name);

@@ -191,7 +191,7 @@ X_LOOKUP(xl_iplsearch)
 	struct text *t;
 	bool star = sv_eqs(l->key, "*");
 
-	if (!star && !net_prefix_parse(l->key, &key))
+	if (!star && (sv_chr(l->key, '/') >= 0 || !net_prefix_parse(l->key, &key)))
 		return (x_defer(e, "\"" SV_FMT "\" is not a valid iplsearch key (an IP address, with optional CIDR mask, is "
 		    "wanted): in a host list, use net-iplsearch as the search type", SV_ARG(l->key)));
 	if ((f = open_text(e, l, load_iplsearch, &r)) == NULL)

@@ -24,4 +24,9 @@ X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world);
 /* The value of option <name>= in "a=b,c=d"; p NULL if it is not there. */
 struct sv x_lookup_option(struct sv opts, const char *name);
 
+/* What to say where a type cannot be looked up. */
+const char *x_lookup_missing(const char *type);
+/* <query> on database <file>, which blocks: for worlds. */
+enum exim_found x_sqlite(struct sv file, struct sv query, struct arena *a, struct sv *out, struct err *err);
+
 #endif

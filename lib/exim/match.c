@@ -328,7 +328,7 @@ undecided(struct mscan *s, const struct mitem *it, enum mresult *r)
 	if (include)
 		*r = MR_YES;
 	else if (*r == MR_UNKNOWN)
-		*r = MR_NO;
+		*r = MR_END;
 	else if (s->e->err != NULL && s->e->err->cls == ERR_NONE)
 		(void)x_defer(s->e, "DNS lookup of \"" SV_FMT "\" deferred", SV_ARG(s->subject));
 	return (true);
@@ -457,7 +457,7 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	struct xcached *c;
 	enum mresult r;
 	struct sv text;
-	char *why;
+	const char *why;
 
 	switch (x_str(s->e, l->str, &text)) {
 	case EXIM_OK:
@@ -465,9 +465,9 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	case EXIM_FORCED:
 		return (MR_NO);
 	default:
-		why = s->e->err == NULL ? NULL : arena_str(s->e->env->arena, s->e->err->text);
+		why = x_message(s->e);
 		(void)x_defer(s->e, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(l->text),
-		    why == NULL ? "" : why);
+		    why);
 		return (MR_DEFER);
 	}
 	c = x_cache_list(s->e, l->kind, text);
@@ -500,8 +500,8 @@ m_list(struct mscan *s, const struct exim_list *l)
 			continue;
 		if (r == MR_YES)
 			return (sign ? MR_YES : MR_NO);
-		if (r == MR_FAIL || undecided(s, it, &r))
-			return (r);
+		if (r == MR_FAIL || r == MR_END || undecided(s, it, &r))
+			return (r == MR_END ? MR_NO : r);
 	}
 	/* A list that ends in a negated item matches everything else. */
 	s->value = SV_NULL;

@@ -40,8 +40,9 @@ address_nums(struct mscan *s, const struct mitem *it, struct sv local, const str
 static enum mresult
 domain_matches(struct mscan *s, const struct mitem *it, struct sv local, struct sv domain)
 {
-	struct mscan d = { .e = s->e, .kind = EXIM_LIST_DOMAIN, .subject = domain, .original = domain, .caseless = true,
-	    .depth = s->depth + 1 };
+	struct mscan d = { .e = s->e, .kind = EXIM_LIST_DOMAIN, .subject = domain, .original = domain,
+	    .caseless = s->caseless, .depth = s->depth + 1 };
+	/* Behind +caseful, Exim compares domains as they are written too. */
 	struct exim_list one = { .kind = EXIM_LIST_DOMAIN, .v = it->domain, .n = it->domain->type == M_EMPTY ? 0 : 1 };
 	enum mresult r;
 	struct xb b;

@@ -55,7 +55,14 @@ struct exim_list {
 	size_t		 n;
 };
 
-enum mresult { MR_YES, MR_NO, MR_DEFER, MR_UNKNOWN, MR_FAIL };
+enum mresult {
+	MR_YES,
+	MR_NO,
+	MR_DEFER,
+	MR_UNKNOWN,		/* a name or address could not be found */
+	MR_END,			/* so the list as a whole does not match */
+	MR_FAIL
+};
 
 struct mscan {
 	struct xev	*e;

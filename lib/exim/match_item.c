@@ -289,9 +289,9 @@ m_lookup(struct mscan *s, const struct xlookup_spec *spec, struct sv file, struc
 	if (r == EXIM_DEFER)
 		return (MR_DEFER);
 	if (r != EXIM_OK) {
-		char *why = s->e->err == NULL ? NULL : arena_str(s->e->env->arena, s->e->err->text);
+		const char *why = x_message(s->e);
 
-		return (m_die(s, "%s", why == NULL ? "lookup failed" : why));
+		return (m_die(s, "%s", why));
 	}
 	if (!found)
 		return (MR_NO);

@@ -296,11 +296,11 @@ static X_OP(op_escape8bit)
 static X_OP(op_expand)
 {
 	enum exim_result r = x_text(e, v, out);
-	char *why;
+	const char *why;
 
 	if (r != EXIM_FAIL || e->err == NULL)
 		return (r);
-	why = arena_str(e->env->arena, e->err->text);
+	why = x_message(e);
 	return (x_fail(e, "internal expansion of \"" SV_FMT "\" failed: %s", SV_ARG(v), why));
 }
 
@@ -416,9 +416,10 @@ add_named(struct xev *e, enum exim_list_kind kind, struct sv text, struct xb *b,
 		}
 		if (b->len > 0)
 			xb_adds(b, " : ");
+		/* Exim doubles colons only where the list had another separator. */
 		for (size_t i = 0; i < item.len; i++) {
 			xb_addc(b, item.p[i]);
-			if (item.p[i] == ':')
+			if (item.p[i] == ':' && sep != ':')
 				xb_addc(b, ':');
 		}
 	}
@@ -518,6 +519,7 @@ static X_OP(op_time_interval)
 			    SV_ARG(v), SV_ARG(n->u.op.name)));
 		num = num * 10 + v.p[i] - '0';
 	}
+	num = (int64_t)(uint32_t)num;		/* as Exim, which counts in int */
 	xb_init(&b, e->env->arena, 32);
 	for (size_t k = 0; k < 5; k++) {
 		if (num >= t[k].mul)

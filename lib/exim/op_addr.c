@@ -6,53 +6,228 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mail/address.h"
+/*
+ * An address as Exim reads it: more lenient than RFC 5322 with dots and quotes, stricter with
+ * domains, and both parts as they were written.
+ */
+struct addr {
+	const char	*p;		/* NUL-terminated */
+	struct xb	 local, domain;
+	bool		 bad;
+};
 
-#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
+static void
+skip_comment(struct addr *a)
+{
+	unsigned depth = 0;
+
+	for (; *a->p != '\0'; a->p++) {
+		if (depth == 0 && *a->p != '(' && !sv_isspace(*a->p))
+			return;
+		if (*a->p == '\\' && depth > 0 && a->p[1] != '\0')
+			a->p++;
+		else if (*a->p == '(')
+			depth++;
+		else if (*a->p == ')' && depth > 0)
+			depth--;
+	}
+}
 
 static bool
-parse(struct xev *e, struct sv v, struct mail_address *m)
+special(char c)
 {
-	struct err quiet = ERR_INIT;
+	return ((unsigned char)c <= 32 || c == 127 || strchr("()<>@,;:\\\".[]", c) != NULL);
+}
 
-	return (mail_address_parse(v, ADDR_FLAGS, e->env->arena, m, &quiet) == 0);
+static void
+quoted_word(struct addr *a, struct xb *b)
+{
+	xb_addc(b, *a->p++);
+	while (*a->p != '\0' && *a->p != '"') {
+		if (*a->p == '\\' && a->p[1] != '\0')
+			xb_addc(b, *a->p++);
+		xb_addc(b, *a->p++);
+	}
+	if (*a->p != '"')
+		a->bad = true;
+	else
+		xb_addc(b, *a->p++);
+}
+
+/* Words parted by dots; any number of dots. */
+static void
+read_local(struct addr *a, struct xb *b, bool may_be_empty)
+{
+	for (;;) {
+		size_t before = b->len;
+
+		skip_comment(a);
+		if (*a->p == '"')
+			quoted_word(a, b);
+		else
+			while (*a->p == '\\' || (*a->p != '\0' && !special(*a->p))) {
+				if (*a->p == '\\' && a->p[1] != '\0')
+					xb_addc(b, *a->p++);
+				xb_addc(b, *a->p++);
+			}
+		skip_comment(a);
+		if (b->len == before && *a->p != '.') {
+			a->bad |= before > 0 || !may_be_empty;
+			return;
+		}
+		if (*a->p != '.' || a->bad)
+			return;
+		while (*a->p == '.')
+			xb_addc(b, *a->p++);
+		skip_comment(a);
+		/* Dots may end it, too. */
+		if (*a->p == '@' || *a->p == '>' || *a->p == '\0')
+			return;
+	}
+}
+
+static void
+read_domain(struct addr *a, struct xb *b)
+{
+	skip_comment(a);
+	if (*a->p == '[') {
+		while (*a->p != ']' && *a->p != '\0' && !sv_isspace(*a->p))
+			xb_addc(b, *a->p++);
+		a->bad |= *a->p != ']';
+		if (!a->bad)
+			xb_addc(b, *a->p++);
+		skip_comment(a);
+		return;
+	}
+	for (;;) {
+		if (!sv_isalnum(*a->p)) {
+			a->bad = true;
+			return;
+		}
+		while (sv_isalnum(*a->p) || *a->p == '-')
+			xb_addc(b, *a->p++);
+		skip_comment(a);
+		if (*a->p != '.')
+			return;
+		xb_addc(b, *a->p++);
+		skip_comment(a);
+	}
+}
+
+/* "@a,@b:" is passed over. */
+static void
+read_route(struct addr *a, struct xb *scratch)
+{
+	while (!a->bad && *a->p == '@') {
+		a->p++;
+		scratch->len = 0;
+		read_domain(a, scratch);
+		if (*a->p == ',') {
+			a->p++;
+			skip_comment(a);
+		}
+	}
+	if (*a->p == ':')
+		a->p++;
+	else
+		a->bad = true;
+}
+
+static void
+read_spec(struct addr *a)
+{
+	skip_comment(a);
+	if (*a->p == '@')
+		read_route(a, &a->domain);
+	a->local.len = a->domain.len = 0;
+	if (a->bad)
+		return;
+	read_local(a, &a->local, false);
+	if (!a->bad && *a->p == '@') {
+		a->p++;
+		read_domain(a, &a->domain);
+	}
+}
+
+/* Local part alone, local@domain, @route:local@domain, phrase <...>. */
+static bool
+parse(struct xev *e, struct sv v, struct addr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->p = x_cstr(e, v);
+	xb_init(&a->local, e->env->arena, 64);
+	xb_init(&a->domain, e->env->arena, 64);
+	a->local.tainted = v.tainted;
+	a->domain.tainted = v.tainted;
+	read_local(a, &a->local, true);
+	/* More words: a phrase, which only "<" can end. */
+	if (!a->bad && *a->p != '\0' && *a->p != '@')
+		while (!a->bad && *a->p != '<')
+			read_local(a, &a->local, false);
+	if (a->bad)
+		return (false);
+	if (*a->p == '<') {
+		a->p++;
+		read_spec(a);
+		a->bad |= *a->p != '>';
+		if (!a->bad)
+			a->p++;
+	} else if (*a->p == '@' && a->local.len == 0)
+		read_spec(a);
+	else if (*a->p == '@') {
+		a->p++;
+		read_domain(a, &a->domain);
+	}
+	if (!a->bad)
+		skip_comment(a);
+	return (!a->bad && *a->p == '\0' && a->local.len > 0);
 }
 
 static struct sv
-whole(struct xev *e, const struct mail_address *m)
+whole(struct xev *e, struct addr *a)
 {
-	struct xb b;
+	if (a->domain.len > 0) {
+		xb_addc(&a->local, '@');
+		xb_add(&a->local, xb_sv(&a->domain));
+	}
+	return (xb_sv(&a->local));
+}
 
-	if (m->domain.len == 0)
-		return (m->local);
-	xb_init(&b, e->env->arena, m->local.len + m->domain.len + 2);
-	xb_add(&b, m->local);
-	xb_addc(&b, '@');
-	xb_add(&b, m->domain);
-	return (xb_sv(&b));
+bool
+x_address_split(struct xev *e, struct sv v, struct sv *local, struct sv *domain)
+{
+	struct addr a;
+
+	if (!parse(e, v, &a))
+		return (false);
+	*local = xb_sv(&a.local);
+	*domain = xb_sv(&a.domain);
+	return (true);
 }
 
 X_OP(xo_address)
 {
-	struct mail_address m;
+	struct addr a;
 
-	*out = parse(e, v, &m) ? whole(e, &m) : SV_LIT("");
+	*out = parse(e, v, &a) ? whole(e, &a) : SV_LIT("");
 	return (EXIM_OK);
 }
 
 X_OP(xo_local_part)
 {
-	struct mail_address m;
+	struct sv domain;
 
-	*out = parse(e, v, &m) ? m.local : SV_LIT("");
+	if (!x_address_split(e, v, out, &domain))
+		*out = SV_LIT("");
 	return (EXIM_OK);
 }
 
 X_OP(xo_domain)
 {
-	struct mail_address m;
+	struct sv local;
 
-	*out = parse(e, v, &m) ? m.domain : SV_LIT("");
+	if (!x_address_split(e, v, &local, out))
+		*out = SV_LIT("");
 	return (EXIM_OK);
 }
 
@@ -100,7 +275,7 @@ address_end(struct sv v, bool *group)
 X_OP(xo_addresses)
 {
 	bool first = true, group = false;
-	struct mail_address m;
+	struct addr a;
 	char sep = ':';
 	struct xb b;
 
@@ -117,8 +292,8 @@ X_OP(xo_addresses)
 		struct sv one = sv_trim(sv_sub(v, 0, end));
 
 		/* A group's name is no address. */
-		if (!name && one.len > 0 && parse(e, one, &m))
-			xb_item(&b, whole(e, &m), sep, &first);
+		if (!name && one.len > 0 && parse(e, one, &a))
+			xb_item(&b, whole(e, &a), sep, &first);
 		v = sv_sub(v, end + 1, v.len);
 	}
 	*out = xb_sv(&b);

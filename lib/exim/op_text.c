@@ -222,7 +222,7 @@ X_OP(xo_from_utf8)
 
 		for (; more > 0 && i + 1 < v.len; more--)
 			point = point << 6 | ((unsigned char)v.p[++i] & 0x3f);
-		if (c >= 0x80 && c < 0xc0)
+		if ((c >= 0x80 && c < 0xc0) || more > 0)
 			point = 256;
 		xb_addc(&b, point < 256 ? (char)point : '_');
 	}
@@ -286,7 +286,7 @@ X_OP(xo_domain_from_alabel)
 	rc = idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0);
 	if (rc != IDN2_OK || !all_ascii(v))
 		return (x_fail(e, "error converting alabel (%s) to utf8: %s", printing(e, v),
-		    rc == IDN2_OK || rc == IDN2_ENCODING_ERROR ? "Invalid input" : idn2_strerror(rc)));
+		    !all_ascii(v) || rc == IDN2_OK || rc == IDN2_ENCODING_ERROR ? "Invalid input" : idn2_strerror(rc)));
 	return (idn_result(e, p, v, out));
 }
 

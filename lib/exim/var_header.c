@@ -161,22 +161,26 @@ X_EVAL(x_header)
 	return (EXIM_OK);
 }
 
+/* Raw: as received; else each trimmed, joined by newlines. */
 static struct sv
-all_headers(struct xev *e)
+all_headers(struct xev *e, bool raw)
 {
 	struct sv name, body, whole;
 	struct walk w = { .m = e->env->msg };
 	struct xb b;
 
 	xb_init(&b, e->env->arena, 1024);
-	while (!b.over && next_field(&w, &name, &body, &whole))
-		add_lf(&b, whole);
+	while (!b.over && next_field(&w, &name, &body, &whole)) {
+		if (!raw && b.len > 0)
+			xb_addc(&b, '\n');
+		add_lf(&b, raw ? whole : sv_trim(whole));
+	}
 	return (xb_sv(&b));
 }
 
 XV(xv_message_headers_raw)
 {
-	*out = e->env->msg == NULL ? SV_LIT("") : all_headers(e);
+	*out = e->env->msg == NULL ? SV_LIT("") : all_headers(e, true);
 	return (EXIM_OK);
 }
 
@@ -184,8 +188,8 @@ XV(xv_message_headers)
 {
 	*out = SV_LIT("");
 	if (e->env->msg != NULL)
-		*out = x_rfc2047_decode(e, all_headers(e), e->env->g != NULL && e->env->g->check_rfc2047_length,
-		    headers_charset(e));
+		*out = x_rfc2047_decode(e, all_headers(e, false), e->env->g != NULL && e->env->g->check_rfc2047_length,
+		    SV_NULL);
 	return (EXIM_OK);
 }
 
