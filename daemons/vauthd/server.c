@@ -127,7 +127,7 @@ conclude(struct request *rq, const struct sb *challenge, struct err *why)
 		/* A map that cannot be written must not keep people from their mail. */
 		if (opens_relay(rq) && relays_login(rq->a->relays, &rq->addr, &err) == -1)
 			log_err(NULL, "login not recorded for relaying", &err);
-		log_info(NULL, "service=%s user=%s peer=%s login", rq->service, rq->who.name, rq->addr_text);
+		log_debug(NULL, "service=%s user=%s peer=%s login", rq->service, rq->who.name, rq->addr_text);
 	} else if (rq->result == AUTH_FAIL) {
 		int64_t delay = guard_wrong(rq->a->guard, &rq->addr);
 

@@ -376,11 +376,12 @@ mark_read(struct session *ss)
 	struct store_flags seen = { .sys = STORE_SEEN };
 	store_ranges r = VEC_INIT;
 	struct err err = ERR_INIT;
+	uint64_t modseq;
 
 	pick(ss, is_read, &r);
 	if (r.len > 0 && r.len <= STORE_RANGES_MAX &&
 	    store_client_flags(role.client, sv_cstr(ss->user), ss->mbox, r.p, r.len, STORE_FLAGS_ADD, &seen, UINT64_MAX, NULL,
-	    NULL, &err) == -1)
+	    &modseq, &err) == -1)
 		log_err(&ss->log, "marking messages as read", &err);
 	vec_free(&r);
 }

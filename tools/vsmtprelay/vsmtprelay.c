@@ -19,6 +19,7 @@
 #include "box/box.h"
 #include "ipc/ipc.h"
 #include "map/map.h"
+#include "os/fd.h"
 
 #define VERSION		"1.1.0"
 #define ASK_MS		10000
@@ -63,16 +64,24 @@ complain(const char *what, const char *why)
 
 /* ---- changes ---- */
 
-/* False when vauthd does not run or did not answer: what was asked may be done again. */
+/*
+ * False when vauthd does not run or did not answer: what was asked may be done again.  *<perhaps>: it may have
+ * been done already.
+ */
 static bool
-ask_daemon(const struct relay_tool *t, op_list *ops, int *rc)
+ask_daemon(const struct relay_tool *t, op_list *ops, int *rc, bool *perhaps)
 {
+	int probe = os_unix_connect(t->sock);
 	struct sb m = SB_INIT(IPC_FRAME_MAX);
 	struct ipc_msg reply;
 	struct ipc_field f;
 	struct err err = ERR_INIT;
 	size_t pos = 0, i = 0;
 
+	*perhaps = probe != -1;
+	if (probe == -1)
+		return (false);
+	(void)close(probe);
 	ipc_begin(&m, AUTH_M_RELAY);
 	for (size_t j = 0; j < ops->len; j++) {
 		ipc_put_u64(&m, AUTH_F_OP, ops->p[j].kind);
@@ -109,14 +118,18 @@ change(const struct relay_tool *t, op_list *ops)
 {
 	struct relay_batch b = { .ops = ops->p, .n = ops->len };
 	struct err err = ERR_INIT;
+	bool perhaps;
 	int rc;
 
-	if (ask_daemon(t, ops, &rc))
+	if (ask_daemon(t, ops, &rc, &perhaps))
 		return (rc);
 	if (relay_apply(t->db, &b, &err) == -1) {
 		fprintf(stderr, "vsmtprelay: %s\n", err.text);
 		return (EX_TEMPFAIL);
 	}
+	/* vauthd ended while it was asked: what is not there now may be its work. */
+	for (size_t i = 0; perhaps && i < ops->len; i++)
+		ops->p[i].found = true;
 	return (EX_OK);
 }
 
