@@ -137,6 +137,8 @@ store_hash_add(struct store_hash *s, const void *data, size_t len)
 	const uint8_t *p = data;
 	uint64_t h = s->h;
 
+	if (len == 0)
+		return;
 	s->len += len;
 	if (s->nrest > 0) {
 		size_t n = 16 - s->nrest < len ? 16 - s->nrest : len;
