@@ -74,7 +74,7 @@ file_next_try(const struct spool_qfile *q)
 {
 	int64_t next = INT64_MAX;
 
-	for (size_t i = 0; i < q->env.nrcpts; i++)
+	for (size_t i = 0; q->rcpts != NULL && i < q->env.nrcpts; i++)
 		if ((q->rcpts[i].state == SPOOL_ST_OPEN || q->rcpts[i].state == SPOOL_ST_RETRY) && q->rcpts[i].next_try < next)
 			next = q->rcpts[i].next_try;
 	return (next == INT64_MAX ? 0 : next);

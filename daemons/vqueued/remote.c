@@ -63,7 +63,7 @@ tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const stru
 	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
 		sb_adds(&out, " C=\"");
 		for (const char *p = confirmation; *p != '\0'; p++) {
-			if (*p == '"' || *p == '\\')
+			if (*p == '"')
 				sb_addc(&out, '\\');
 			sb_addc(&out, *p);
 		}

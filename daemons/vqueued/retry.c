@@ -125,11 +125,9 @@ retry_host_failed(struct vq *vq, struct exim_env *env, struct sv key, const stru
 void
 retry_host_ok(struct vq *vq, struct sv key)
 {
-	struct host_hint *h = hash_del(vq->hosts, key);
-
-	if (h == NULL)
+	if (hint_load(vq, key) == NULL)
 		return;
-	free(h);
+	free(hash_del(vq->hosts, key));
 	if (vq->hints != NULL)
 		hints_del(vq->hints, HINT_DB, key);
 }

@@ -18,10 +18,6 @@
 int
 deliver_lost(struct deliver_conn *c, enum stream_result r, const char *what, struct deliver_error *e)
 {
-	const char *name = c->host.name;
-	char ip[NET_ADDR_TEXT_MAX];
-
-	(void)net_addr_text(&c->host.addr, ip);
 	c->dead = true;
 	e->host = true;
 	e->code = 0;
@@ -29,17 +25,15 @@ deliver_lost(struct deliver_conn *c, enum stream_result r, const char *what, str
 	switch (r) {
 	case STREAM_TIMEOUT:
 		e->what = EXIM_RE_TIMEOUT;
-		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: timeout after %s", name, ip, what));
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "timeout after %s", what));
 	case STREAM_EOF:
-		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: remote host closed connection in response to %s", name,
-		    ip, what));
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "remote host closed connection in response to %s", what));
 	case STREAM_TOO_LONG:
-		return (err_set(&e->err, ERR_TEMP, "4.5.0", "%s [%s]: a line of the answer to %s is too long", name, ip,
-		    what));
+		return (err_set(&e->err, ERR_TEMP, "4.5.0", "a line of the answer to %s is too long", what));
 	case STREAM_CANCELLED:
-		return (err_set(&e->err, ERR_TEMP, "4.3.2", "%s [%s]: interrupted after %s", name, ip, what));
+		return (err_set(&e->err, ERR_TEMP, "4.3.2", "interrupted after %s", what));
 	default:
-		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s [%s]: %s after %s", name, ip, stream_error(c->s), what));
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "%s after %s", stream_error(c->s), what));
 	}
 }
 
@@ -70,7 +64,7 @@ deliver_read_reply(struct deliver_conn *c, int64_t ms, const char *what, struct 
 	if (st == SMTP_REPLY_BAD) {
 		c->dead = true;
 		e->host = true;
-		err_prefix(&e->err, "%s, after %s", c->host.name, what);
+		err_prefix(&e->err, "after %s", what);
 		return (-1);
 	}
 	/* 421: the host goes away, whatever was asked (RFC 5321 section 3.8). */
@@ -147,7 +141,7 @@ tls_failed(struct deliver_conn *c, const char *why, struct deliver_error *e)
 	c->dead = true;
 	e->host = true;
 	e->what = EXIM_RE_TLS_REQUIRED;
-	return (err_set(&e->err, ERR_TEMP, "4.7.0", "%s: a TLS session is required, but %s", c->host.name, why));
+	return (err_set(&e->err, ERR_TEMP, "4.7.0", "a TLS session is required, but %s", why));
 }
 
 /* 0 done or not wanted; 1: the negotiation failed, a plain connection may be tried; -1. */
@@ -244,8 +238,7 @@ login(struct deliver_conn *c, struct deliver_error *e)
 	if (rc == 1 && o->auth_require) {
 		c->dead = true;
 		if (e->err.cls == ERR_NONE)
-			(void)err_set(&e->err, ERR_TEMP, "4.7.0", "%s: authentication is required, but no mechanism is common",
-			    c->host.name);
+			(void)err_set(&e->err, ERR_TEMP, "4.7.0", "authentication is required, but no mechanism is common");
 		e->host = true;
 		e->what = EXIM_RE_AUTH_FAILED;
 		return (-1);
@@ -304,9 +297,6 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 
 	fd = net_connect(&host->addr, o->from, deadline, &e->err);
 	if (fd == -1) {
-		char ip[NET_ADDR_TEXT_MAX];
-
-		err_prefix(&e->err, "%s [%s]", host->name, net_addr_text(&host->addr, ip));
 		e->host = true;
 		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : EXIM_RE_REFUSED;
 		return (-1);

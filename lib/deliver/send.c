@@ -353,13 +353,18 @@ send_chunk(struct deliver_conn *c, struct deliver_message *m, struct deliver_err
 	return (r == STREAM_OK ? 0 : deliver_lost(c, r, "sending a chunk", e));
 }
 
+/* The reply in one line, its lines between "\n" as Exim logs them. */
 static void
 keep_confirmation(struct deliver_conn *c, struct deliver_message *m)
 {
-	(void)snprintf(m->confirmation, sizeof(m->confirmation), "%u %s", c->reply.code, sb_cstr(&c->reply.text));
-	for (char *p = m->confirmation; *p != '\0'; p++)
-		if (*p == '\n')
-			*p = ' ';
+	struct sv text = sb_sv(&c->reply.text), line;
+	size_t max = sizeof(m->confirmation), n = 0;
+
+	while (n < max - 1 && sv_next(&text, '\n', &line))
+		n += (size_t)snprintf(m->confirmation + n, max - n, "%s%u%c" SV_FMT, n > 0 ? "\\n" : "", c->reply.code,
+		    text.len > 0 ? '-' : ' ', SV_ARG(line));
+	if (n == 0)
+		(void)snprintf(m->confirmation, max, "%u", c->reply.code);
 }
 
 static void
