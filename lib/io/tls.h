@@ -18,7 +18,8 @@ struct tls_client;
 /*
  * <dir> holds NAME.pem (chain, then key in the same file or in NAME.key) for each
  * domain NAME, and default.pem.  A key that others than its owner (and group) can
- * read is refused.  TLS 1.2 and later; session cache and tickets of 3600 s.
+ * read is refused.  TLS 1.2 and later; session cache and tickets of 3600 s.  NULL when
+ * none could be loaded; with a result *<err> is set all the same when one of several could not.
  */
 struct tls_server *tls_server_new(const char *dir, struct err *err);
 /* One certificate by file names, as Exim's tls_certificate and tls_privatekey (NULL: in the same file). */

@@ -160,10 +160,10 @@ check_certs(const struct box *b, struct tally *t)
 	struct tls_cert_info c;
 	char text[2048];
 
-	if (tls == NULL) {
+	if (err.cls != ERR_NONE)
 		mistake(t, &err);
+	if (tls == NULL)
 		return;
-	}
 	for (unsigned i = 0; tls_server_cert(tls, i, &c); i++) {
 		long days = (long)((c.not_after - time(NULL)) / 86400);
 
