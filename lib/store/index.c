@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/codec.h"
+#include "os/file.h"
 #include "store/index_int.h"
 
 #define READERS_MAX	512
@@ -44,6 +45,13 @@ open_tables(struct index *ix, bool write, struct err *err)
 	return (rc == 0 ? 0 : index_err(err, "commit", rc));
 }
 
+/* LMDB makes its files and leaves their names to chance. */
+static int
+sync_names(const char *dir, const char *path, struct err *err)
+{
+	return (os_fsync_dir(path, err) == -1 || os_fsync_dir(dir, err) == -1 ? -1 : 0);
+}
+
 int
 index_open(struct index *ix, const char *dir, const char *name, uint64_t map_size, bool write, struct err *err)
 {
@@ -62,7 +70,7 @@ index_open(struct index *ix, const char *dir, const char *name, uint64_t map_siz
 	rc = mdb_env_open(ix->env, path, MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT | (write ? 0 : MDB_RDONLY), 0600);
 	if (rc != 0)
 		(void)index_err(err, path, rc);
-	else if (open_tables(ix, write, err) == 0)
+	else if (open_tables(ix, write, err) == 0 && (!write || sync_names(dir, path, err) == 0))
 		return (0);
 	index_close(ix);
 	return (-1);

@@ -264,7 +264,7 @@ open_dirs(struct store_writer *w, struct err *err)
 	char path[4096];
 
 	(void)snprintf(path, sizeof(path), "%s/u", w->dir);
-	if (os_mkdir_p(path, 0700, err) == -1)
+	if (os_mkdir_p(path, 0700, err) == -1 || os_fsync_parent(w->dir, err) == -1)
 		return (-1);
 	w->dirfd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w->boxfd = open(w->box, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -114,6 +114,21 @@ ranges(struct sv v)
 	}
 }
 
+/* Keys of delivery ids: what is another recipient has another key behind the same prefix. */
+static void
+did(struct sv v)
+{
+	uint8_t a[REC_DID_MAX], b[REC_DID_MAX];
+	struct sv message = v, rcpt = v;
+	size_t n;
+
+	(void)sv_next(&rcpt, ' ', &message);
+	if ((n = rec_did_key(a, 7, message, rcpt, 1)) == 0)
+		return;
+	assert(rec_did_prefix(b, 7, message) == n - 16 && memcmp(a, b, n - 16) == 0);
+	assert(rec_did_key(b, 7, message, rcpt, 2) == n && memcmp(a, b, n) != 0);
+}
+
 static void
 name(struct sv v)
 {
@@ -159,6 +174,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 9:
 		name(v);
+		break;
+	case 10:
+		did(v);
 		break;
 	default:
 		fixed(kind, v);
