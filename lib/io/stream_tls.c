@@ -13,6 +13,7 @@
 #include <openssl/err.h>
 
 #include "base/arena.h"
+#include "io/tls.h"
 #include "io/stream_int.h"
 
 /* ---- the BIO ---- */
@@ -241,6 +242,8 @@ stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
 {
 	enum stream_result r = prepare(s);
 
+	/* A certificate that was replaced holds for the next session; a broken one keeps the old. */
+	(void)tls_server_refresh(ctx, NULL);
 	return (r != STREAM_OK ? r : handshake(s, tls_server_ssl(ctx), true, deadline_ms));
 }
 

@@ -11,7 +11,7 @@ box_start
 # EHLO words (S2-42).
 ehlo=$(printf 'EHLO me.test\nQUIT\n' | mt talk "$SMTP")
 for w in PIPELINING "SIZE 25600000" VRFY ETRN STARTTLS ENHANCEDSTATUSCODES 8BITMIME DSN CHUNKING SMTPUTF8 HELP; do
-	has "$ehlo" "250-$w" EHLO 2>/dev/null || has "$ehlo" "250 $w" EHLO
+	printf '%s\n' "$ehlo" | grep -qE "^250[ -]$w( |\$)" || die "EHLO lacks $w: $ehlo"
 done
 # From loopback AUTH may be plain; from elsewhere it is hidden before TLS (the tls test shows that).
 has "$ehlo" AUTH EHLO
@@ -60,12 +60,12 @@ has "$out" "552 5.3.4" "MAIL with too large a SIZE"
 # Received loop.
 { for k in $(seq 40); do echo "Received: from a by b; Mon, 02 Jan 2023 10:00:00 +000$((k % 10))"; done; printf 'Subject: loop\n\nx\n'; } >"$T/loop.eml"
 out=$(mt send "$SMTP" a@out.test joe@local.test --file "$T/loop.eml" || true)
-has "$out" "554" "a message with 40 Received lines"
+has "$out" "5.4.6" "a message with 40 Received lines"
 # user+detail and user.detail.
 mt imap "$IMAP" joe pw-joe delete-all
 mt send "$SMTP" a@out.test joe+news@local.test,joe.lists@local.test
 wait_for 10 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 2 ]"
 # Every reply has an enhanced status code (S2-44), but for the greeting, EHLO and 3xx.
-printf '%s\n' 'NOOP' 'HELO me' 'FOO' 'MAIL' 'MAIL FROM:<a@b.test>' 'MAIL FROM:<a@b.test>' 'RCPT TO:<nobody@local.test>' 'RCPT TO:<x@elsewhere.test>' 'DATA' 'RCPT TO:<joe@local.test>' 'VRFY joe' 'EXPN joe' 'ETRN local.test' 'RSET' 'AUTH FOO' 'BDAT x' 'STARTTLS now' 'HELP' 'QUIT' | mt talk "$SMTP" >"$T/talk"
+printf '%s\n' 'NOOP' 'HELO me' 'DATA' 'FOO' 'MAIL' 'MAIL FROM:<a@b.test>' 'MAIL FROM:<a@b.test>' 'RCPT TO:<nobody@local.test>' 'RCPT TO:<x@elsewhere.test>' 'RCPT TO:<joe@local.test>' 'VRFY joe' 'EXPN joe' 'ETRN local.test' 'RSET' 'AUTH FOO' 'BDAT x' 'STARTTLS now' 'HELP' 'QUIT' | mt talk "$SMTP" >"$T/talk"
 tail -n +2 "$T/talk" | grep -vE '^(250[ -](mail.local.test|.*(Hello|SIZE|PIPELINING))|3[0-9][0-9])' | grep -vE '^[245][0-9][0-9][ -][245]\.[0-9]+\.[0-9]+ ' && die "replies without an enhanced status code"
 true

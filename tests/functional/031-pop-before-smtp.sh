@@ -13,11 +13,9 @@ mt pop "$POP3" --source 127.0.0.2 joe wrong count >/dev/null 2>&1 && die "wrong 
 python3 - "$POP3" "$IMAP" <<'X'
 import imaplib, poplib, socket, sys
 pop, imap = map(int, sys.argv[1:])
+connect = socket.create_connection
 def src(ip):
-    orig = socket.create_connection
-    def f(address, timeout=None, source_address=None, **k):
-        return orig(address, 30, (ip, 0))
-    socket.create_connection = f
+    socket.create_connection = lambda address, timeout=None, source_address=None, **k: connect(address, 30, (ip, 0))
 src('127.0.0.3')
 try:
     p = poplib.POP3('127.0.0.1', pop); p.user('joe'); p.pass_('wrong'); sys.exit('wrong password taken')

@@ -27,6 +27,7 @@ ap.add_argument('--users', type=int, default=10)
 ap.add_argument('--deletes', type=int, default=200)
 ap.add_argument('--seed', type=int, default=int(time.time()))
 ap.add_argument('--size', type=int, default=3000)
+ap.add_argument('--pace', type=float, default=0.0, help='seconds that a sender rests after each message')
 ap.add_argument('--gap', type=float, default=0.0, help='seconds between two kills; 0: spread over the messages')
 a = ap.parse_args()
 rnd = random.Random(a.seed)
@@ -80,6 +81,8 @@ def sender(k):
                     unanswered.discard(ident)
                 else:
                     refused += 1
+            if a.pace:
+                time.sleep(a.pace * rnd.uniform(0.5, 1.5))
             left -= 1
             if left == 0:
                 s.quit()

@@ -38,6 +38,7 @@ def send(a):
     for i in range(a.count):
         if a.file:
             data = open(a.file, 'rb').read() if a.file != '-' else sys.stdin.buffer.read()
+            data = re.sub(rb'\r?\n', b'\r\n', data)
         else:
             data = ('From: <%s>\r\nTo: %s\r\nSubject: %s\r\nX-Number: %d\r\n\r\n%s\r\n' %
                     (a.sender, a.to, a.subject, i, a.body)).encode()

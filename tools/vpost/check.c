@@ -5,6 +5,7 @@
  */
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -153,17 +154,11 @@ check_map(const struct box *b, const char *rel, const char *remake, struct tally
 }
 
 static void
-check_certs(const struct box *b, struct tally *t)
+check_expiry(const struct tls_server *tls, struct tally *t)
 {
-	struct err err = ERR_INIT;
-	struct tls_server *tls = tls_server_new(box_path(b, b->tls_dir), &err);
 	struct tls_cert_info c;
 	char text[2048];
 
-	if (err.cls != ERR_NONE)
-		mistake(t, &err);
-	if (tls == NULL)
-		return;
 	for (unsigned i = 0; tls_server_cert(tls, i, &c); i++) {
 		long days = (long)((c.not_after - time(NULL)) / 86400);
 
@@ -173,7 +168,44 @@ check_certs(const struct box *b, struct tally *t)
 		    days < 0 ? "has expired" : "expires within two weeks");
 		warning(t, text);
 	}
-	tls_server_free(&tls);
+}
+
+/* Each NAME.pem of tls_dir by itself, so that one that would be passed over is told too. */
+static void
+check_certs(const struct box *b, struct tally *t)
+{
+	const char *dir = box_path(b, b->tls_dir);
+	struct err err = ERR_INIT;
+	struct dirent *de;
+	unsigned n = 0;
+	DIR *d;
+
+	if ((d = opendir(dir)) == NULL) {
+		err_sys(&err, "%s", dir);
+		mistake(t, &err);
+		return;
+	}
+	while ((de = readdir(d)) != NULL) {
+		char cert[PATH_MAX + 300], key[PATH_MAX + 300];
+		struct tls_server *tls;
+
+		if (!sv_ends(sv_cstr(de->d_name), ".pem"))
+			continue;
+		n++;
+		(void)snprintf(cert, sizeof(cert), "%s/%s", dir, de->d_name);
+		(void)snprintf(key, sizeof(key), "%.*s.key", (int)strlen(cert) - 4, cert);
+		tls = tls_server_new_files(cert, access(key, F_OK) == 0 ? key : NULL, NULL, &err);
+		if (tls == NULL)
+			mistake(t, &err);
+		else
+			check_expiry(tls, t);
+		tls_server_free(&tls);
+	}
+	(void)closedir(d);
+	if (n == 0) {
+		err_set(&err, ERR_CONFIG, NULL, "%s holds no certificate; put default.pem (chain, then key) there", dir);
+		mistake(t, &err);
+	}
 }
 
 static void
