@@ -109,9 +109,8 @@ run(struct store_writer *w, unsigned messages, size_t size, unsigned batch, unsi
 
 			snprintf(id, sizeof(id), "1abcde-%06u-00", i);
 			snprintf(user, sizeof(user), "user%u", boxes == 1 ? 0 : i % boxes);
-			snprintf(prefix, sizeof(prefix), "Return-Path: <ann@example.org>\r\nDelivered-To:
-			    %s@example.net\r\n"
-			    "Envelope-To: %s@example.net\r\n", user, user);
+			snprintf(prefix, sizeof(prefix), "Return-Path: <ann@example.org>\r\n"
+			    "Delivered-To: %s@example.net\r\nEnvelope-To: %s@example.net\r\n", user, user);
 			d = (struct store_delivery){ .origin = origin, .message = sv_cstr(id), .rcpt = sv_cstr(user),
 			    .to = STORE_TO_USER, .user = sv_cstr(user), .dflags = STORE_D_CREATE,
 			    .prefix = sv_cstr(prefix), .path = SV_LIT("var/spool/seg"), .off = (uint64_t)i * size,
@@ -128,8 +127,8 @@ run(struct store_writer *w, unsigned messages, size_t size, unsigned batch, unsi
 		store_writer_fill_cache(w);
 	}
 	t = now() - t0;
-	printf("%u messages of %zu bytes, batches of %u, %u mailboxes: %.0f/s, %.4f ms CPU each (user %.4f,
-	    system %.4f)\n",
+	printf("%u messages of %zu bytes, batches of %u, %u mailboxes: %.0f/s, "
+	    "%.4f ms CPU each (user %.4f, system %.4f)\n",
 	    messages, size, batch, boxes, messages / t, (cpu(false) + cpu(true) - u0 - s0) * 1e3 / messages,
 	    (cpu(false) - u0) * 1e3 / messages, (cpu(true) - s0) * 1e3 / messages);
 }
