@@ -104,10 +104,7 @@ run_batch(void *arg)
 	v->batch_ok = false;
 	if (store_writer_begin(v->w, &v->batch_err) == -1)
 		return;
-	if (store_writer_untidy(v->w))
-		v->want_tidy = store_writer_tidy(v->w, TIDY_PIECES);
-	else
-		v->want_tidy = false;
+	v->tidy_more = store_writer_tidy(v->w, TIDY_PIECES);
 	for (struct job *j = v->batch; j != NULL; j = j->next)
 		if (j->type != STORE_IPC_CACHE)
 			exec_job(v->w, j);
@@ -160,7 +157,9 @@ one_batch(struct vstored *v)
 	struct job *j;
 
 	take(v);
+	v->want_tidy = v->tidy_more = false;
 	fiber_offload(run_batch, v);
+	v->want_tidy = v->want_tidy || v->tidy_more;
 	if (!v->batch_ok)
 		log_err(NULL, "batch", &v->batch_err);
 	if (store_writer_dead(v->w)) {

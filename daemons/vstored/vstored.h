@@ -61,6 +61,7 @@ struct vstored {
 	VEC(uint64_t)	 changed;
 	struct err	 batch_err;
 	bool		 batch_ok;
+	bool		 tidy_more;
 	bool		 rewrite_ok;
 
 	peers		 hello;		/* want barrier notices; not references: they leave in closed() */

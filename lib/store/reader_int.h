@@ -36,7 +36,7 @@ int	 reader_begin(struct store_reader *r, struct err *err);
 void	 reader_end(struct store_reader *r);
 /* 1, 0, -1 of the index as an answer; <what> is missing where it is 0. */
 enum store_get reader_answer(int rc, const char *what, struct err *err);
-/* For clean look at the records of a mailbox; *<c> belongs to r->txn. */
+/* Counters of the mailbox, inside a transaction. */
 enum store_get reader_box(struct store_reader *r, uint64_t mbox, struct rec_box *b, struct err *err);
 
 #endif

@@ -347,7 +347,7 @@ make_box(struct store_writer *w, struct sv name, struct sv acl, struct err *err)
 	x->info.name = arena_sv(w->a, name);
 	x->info.owner = arena_sv(w->a, store_name_owner(name, buf));
 	x->info.acl = acl;
-	x->dirty = x->info_dirty = x->fresh = true;
+	x->dirty = x->info_dirty = true;
 	if (make_dir(w, x, err) == -1)
 		return (NULL);
 	for (unsigned i = 0; i < 8; i++)

@@ -27,7 +27,6 @@ struct wbox {
 	bool		 info_dirty;
 	bool		 file_dirty;	/* the mailbox file does not say what info says */
 	bool		 gone;
-	bool		 fresh;		/* made by this batch */
 };
 
 struct wdir {
@@ -88,11 +87,11 @@ struct store_writer {
 	int64_t		 space_at;	/* when free space was looked at, ms; 0: never */
 	int64_t		 space;		/* bytes above the reserve then, less what was written since */
 	bool		 dead;		/* store_writer_dead() */
-	bool		 untidy;	/* rows of redo or work wait for a barrier */
 
 	atomic_ullong	 commits;
 	atomic_ullong	 unsynced;
 	atomic_ullong	 done;
+	atomic_bool	 untidy;	/* rows of redo or work wait for a barrier */
 	atomic_bool	 suspect;	/* a barrier failed */
 	atomic_bool	 rewrite;	/* and the bodies since the good one have not been written again */
 };
