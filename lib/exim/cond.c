@@ -668,6 +668,7 @@ exim_cond_test(const struct exim_cond *c, struct exim_env *env, bool *out, struc
 	struct xev e = { .env = env, .err = err };
 
 	*out = false;
+	x_begin(env);
 	if (c->mistake != NULL)
 		return (x_fail(&e, "%s", c->mistake));
 	return (x_cond(&e, c->cond, out));

@@ -83,6 +83,14 @@ exim_vars_get(const struct exim_vars *v, struct sv name)
 	return ((struct sv){ var->value, var->len, var->tainted });
 }
 
+void
+exim_env_forget(struct exim_env *env)
+{
+	env->nums = NULL;
+	env->value = env->item = env->message = SV_NULL;
+	env->prvscheck_address = env->prvscheck_keynum = env->srs_recipient = SV_NULL;
+}
+
 bool
 exim_vars_next(const struct exim_vars *v, size_t *pos, struct sv *name, struct sv *value)
 {

@@ -375,6 +375,10 @@ void	 exim_world_posix(struct exim_world *w);
 #define EXIM_NO_DLFUNC		0x020
 #define EXIM_NO_EXISTS		0x040
 
+/*
+ * What expansions and matches leave in the environment for later ones ($1, $value, $srs_recipient ...) points into <arena>:
+ * whoever resets that calls exim_env_forget.
+ */
 struct exim_env {
 	const struct exim_conf	*conf;
 	const struct exim_names	*names;		/* NULL: no named lists */
@@ -399,7 +403,7 @@ struct exim_env {
 	const struct exim_nums	*nums;		/* $0, $1 ...: NULL none */
 	struct sv		 value;		/* $value */
 	struct sv		 item;		/* $item */
-	struct sv		 runrc;		/* $runrc */
+	int64_t			 runrc;		/* $runrc */
 	struct sv		 prvscheck_result, prvscheck_address, prvscheck_keynum;
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
@@ -407,5 +411,7 @@ struct exim_env {
 	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
 };
+
+void	 exim_env_forget(struct exim_env *env);
 
 #endif

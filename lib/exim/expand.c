@@ -391,11 +391,20 @@ xb_item(struct xb *b, struct sv item, char sep, bool *first)
 
 /* --- the public entries --- */
 
+/* A text of an earlier mistake may point into an arena that was reset since. */
+void
+x_begin(struct exim_env *env)
+{
+	if (env->depth == 0)
+		env->message = SV_NULL;
+}
+
 enum exim_result
 exim_expand(const struct exim_str *s, struct exim_env *env, struct sv *out, struct err *err)
 {
 	struct xev e = { .env = env, .err = err };
 
+	x_begin(env);
 	return (x_str(&e, s, out));
 }
 
@@ -417,6 +426,7 @@ exim_expand_text(struct sv text, struct exim_env *env, struct sv *out, struct er
 {
 	struct xev e = { .env = env, .err = err };
 
+	x_begin(env);
 	return (x_text(&e, text, out));
 }
 
@@ -430,6 +440,7 @@ exim_expand_bool(const struct exim_str *s, struct exim_env *env, bool strict, bo
 	int b;
 
 	*out = false;
+	x_begin(env);
 	r = x_str(&e, s, &v);
 	if (r != EXIM_OK)
 		return (r);
@@ -462,6 +473,7 @@ exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, st
 	struct sv v;
 
 	*out = 0;
+	x_begin(env);
 	r = x_str(&e, s, &v);
 	if (r != EXIM_OK)
 		return (r);
@@ -564,6 +576,7 @@ exim_be(struct exim_env *env, FILE *in, FILE *out, bool prompt, struct err *err)
 		if (rc == -1)
 			break;
 		arena_reset(env->arena);
+		exim_env_forget(env);
 	}
 	if (prompt)
 		(void)fputc('\n', out);

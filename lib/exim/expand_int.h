@@ -146,6 +146,8 @@ enum exim_result x_text(struct xev *e, struct sv text, struct sv *out);
 enum exim_result x_fail(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum exim_result x_forced(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum exim_result x_defer(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Each public entry calls it first. */
+void	 x_begin(struct exim_env *env);
 /* The text of the last mistake, all its lines; in the arena. */
 const char *x_message(struct xev *e);
 /* <saved>: $value as it was before the item, which it has again for the "no" part; <value> the result when there is no "yes" part. */

@@ -392,7 +392,7 @@ X_EVAL(xi_run)
 		if (rc < 0)
 			return (x_fail(e, "command killed by signal %d", -rc));
 	}
-	e->env->runrc = x_int(e, rc);
+	e->env->runrc = rc;
 	e->env->value = output.p == NULL ? SV_LIT("") : output;
 	r = x_yesno(e, &it->yn, rc == 0, e->env->value, "run", out);
 	e->env->value = saved;

@@ -472,6 +472,7 @@ list_sep(int sep)
 X_EVAL(xi_map)
 {
 	const struct xitem *it = n->u.item;
+	const struct exim_nums *nums = e->env->nums;
 	struct sv list, item, v, saved = e->env->item;
 	enum exim_result r;
 	bool first = true;
@@ -490,6 +491,7 @@ X_EVAL(xi_map)
 			r = inside(e, r, "map", "item");
 	}
 	e->env->item = saved;
+	e->env->nums = nums;
 	*out = xb_sv(&b);
 	return (b.over ? x_fail(e, "the result of ${map is too long") : r);
 }
@@ -497,6 +499,7 @@ X_EVAL(xi_map)
 X_EVAL(xi_filter)
 {
 	const struct xitem *it = n->u.item;
+	const struct exim_nums *nums = e->env->nums;
 	struct sv list, item, saved = e->env->item;
 	enum exim_result r;
 	bool first = true, yes;
@@ -515,6 +518,7 @@ X_EVAL(xi_filter)
 			xb_item(&b, item, list_sep(sep), &first);
 	}
 	e->env->item = saved;
+	e->env->nums = nums;
 	*out = xb_sv(&b);
 	return (r);
 }
@@ -522,6 +526,7 @@ X_EVAL(xi_filter)
 X_EVAL(xi_reduce)
 {
 	const struct xitem *it = n->u.item;
+	const struct exim_nums *nums = e->env->nums;
 	struct sv list, item, v, saved = e->env->item, saved_value = e->env->value;
 	enum exim_result r;
 	int sep = 0;
@@ -540,6 +545,7 @@ X_EVAL(xi_reduce)
 	*out = e->env->value;
 	e->env->item = saved;
 	e->env->value = saved_value;
+	e->env->nums = nums;
 	return (r);
 }
 

@@ -520,6 +520,7 @@ finish(struct mscan *s, const struct exim_list *l, bool *yes, struct sv *data)
 		*data = SV_NULL;
 	if (l == NULL)
 		return (EXIM_OK);
+	x_begin(s->e->env);
 	if (s->e->err != NULL)
 		err_clear(s->e->err);
 	r = m_list(s, l);

@@ -227,7 +227,7 @@ static const struct xvar_row vars[] = {
 	{ "return_path",		K_SV, MSG(return_path), NULL, NULL },
 	{ "return_size_limit",		K_INT, GLO(bounce_return_size_limit), "102400", NULL },
 	{ "router_name",		K_SV, ADR(router_name), NULL, NULL },
-	{ "runrc",			K_SV, ENV(runrc), "0", NULL },
+	{ "runrc",			K_INT, ENV(runrc), "0", NULL },
 	{ "self_hostname",		K_SV, ADR(self_hostname), NULL, NULL },
 	{ "sender_address",		K_SV, MSG(sender), NULL, NULL },
 	{ "sender_address_data",	K_SV, MSG(sender_address_data), NULL, NULL },

@@ -291,6 +291,7 @@ test_env_init(struct test_env *t, bool caches)
 	t->g.exim_uid = 99;
 	assert_true(net_addr_parse(SV_LIT("192.0.2.1"), &t->session.addr));
 	t->session.host_address = SV_LIT("192.0.2.1");
+	t->session.arena = t->conf;
 	t->session.host_port = 4711;
 	t->session.helo = sv_taint(SV_LIT("helo.test"));
 	t->msg.sender = sv_taint(SV_LIT("joe@sender.test"));
@@ -336,6 +337,7 @@ test_expand(struct test_env *t, const char *text)
 	assert_non_null(exact);
 	memcpy(exact, text, len);
 	arena_reset(t->arena);
+	exim_env_forget(&t->env);
 	(void)exim_str_compile(t->arena, sv_from(exact, len), NULL, 0, &s, &err);
 	free(exact);
 	err_clear(&err);
