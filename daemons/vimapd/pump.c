@@ -30,7 +30,8 @@ carry(struct stream *from, struct stream *to)
 	struct sv piece;
 
 	for (;;) {
-		if (stream_wait_input(from, FIBER_FOREVER) != STREAM_OK || stream_peek(from, &piece) != STREAM_OK || stream_write(to, piece) != STREAM_OK)
+		if (stream_wait_input(from, FIBER_FOREVER) != STREAM_OK ||
+		    stream_peek(from, &piece) != STREAM_OK || stream_write(to, piece) != STREAM_OK)
 			return;
 		stream_skip(from, piece.len);
 		if (!stream_has_input(from) && stream_flush(to) != STREAM_OK)

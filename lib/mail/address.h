@@ -21,7 +21,7 @@
 #define MAIL_ADDRESS_MAX	1024	/* local part, @, domain: in any mode */
 #define MAIL_ADDRLIST_MAX	10000	/* addresses of one list */
 
-#define MAIL_ADDR_STRICT	0x01	/* the RFC's lengths, no obsolete forms but routes in paths, domain needs a dot or to be a literal or one label */
+#define MAIL_ADDR_STRICT	0x01	/* the RFC's lengths and syntax, no obsolete forms but routes in paths */
 #define MAIL_ADDR_UTF8		0x02	/* UTF-8 in local part, domain and names (RFC 6531, 6532) */
 #define MAIL_ADDR_BARE		0x04	/* a local part alone (no domain) is accepted */
 #define MAIL_ADDR_EMPTY		0x08	/* "<>" is accepted: both parts empty */
@@ -68,7 +68,8 @@ struct mail_addrlist {
 };
 
 /* All of <text>, a list by commas; empty pieces are accepted (RFC 5322 4.4).  -1 at the first mistake. */
-int	 mail_addrlist_parse(struct sv text, unsigned flags, struct arena *a, struct mail_addrlist *out, struct err *err);
+int	 mail_addrlist_parse(struct sv text, unsigned flags, struct arena *a, struct mail_addrlist *out,
+	     struct err *err);
 /* Lenient: takes what can be read (UTF-8, 8-bit, bare and literal forms), skips the rest up to the next comma. */
 void	 mail_addrlist_read(struct sv text, struct arena *a, struct mail_addrlist *out);
 
@@ -76,7 +77,7 @@ void	 mail_addrlist_read(struct sv text, struct arena *a, struct mail_addrlist *
 void	 mail_address_put(struct sb *out, const struct mail_address *m);
 /* The local part <plain> with quotes if it needs them (RFC 5321 4.1.2). */
 void	 mail_local_put(struct sb *out, struct sv plain);
-/* True for the RFC 5321 Domain syntax (LDH labels of 1 to 63 bytes, a trailing dot refused), or U-labels with <utf8>. */
+/* True for RFC 5321 Domain (LDH labels of 1 to 63 bytes, no dot at the end); with <utf8> also U-labels. */
 bool	 mail_domain_ok(struct sv domain, bool utf8);
 /* True for "[1.2.3.4]" and "[IPv6:...]" of RFC 5321 4.1.3. */
 bool	 mail_domain_literal_ok(struct sv domain);
