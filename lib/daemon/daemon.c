@@ -131,6 +131,7 @@ take_lock(struct daemon *d, struct err *err)
 			return (-1);
 		}
 	}
+	(void)fchmod(d->lockfd, 0644);
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	if (ftruncate(d->lockfd, 0) == -1 || pwrite(d->lockfd, text, (size_t)n, 0) != n)
 		return (err_sys(err, "write %s", path));

@@ -17,6 +17,7 @@ static struct logfile file = LOGFILE_INIT;
 static char program[64] = "vpost";
 static enum log_level min_level = LOG_L_INFO;
 static bool also_stderr;
+static long own_pid;		/* as of log_set_program: each process names itself */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -36,6 +37,7 @@ void
 log_set_program(const char *prog)
 {
 	(void)snprintf(program, sizeof(program), "%s", prog);
+	own_pid = (long)getpid();
 }
 
 void
@@ -101,7 +103,7 @@ vlog(enum log_level level, const struct log_ctx *c, const char *fmt, va_list ap)
 
 	if (level < min_level)
 		return;
-	n = snprintf(line, sizeof(line), "%s %s[%ld] %s: %s%s", log_stamp(), program, (long)getpid(), level_names[level],
+	n = snprintf(line, sizeof(line), "%s %s[%ld] %s: %s%s", log_stamp(), program, own_pid, level_names[level],
 	    c == NULL ? "" : c->text, c == NULL || c->text[0] == '\0' ? "" : " ");
 	if (n < 0 || n > max)
 		n = max;
