@@ -250,7 +250,7 @@ conditions(struct acl_state *st, const struct acl_stmt *s, bool *endpass)
 /* ---- warn ---- */
 
 static void
-warn(struct acl_state *st)
+log_warning(struct acl_state *st)
 {
 	struct sv line = st->log_msg;
 
@@ -301,7 +301,7 @@ outcome(struct acl_state *st, const struct acl_stmt *s, bool endpass, enum acl_r
 		return (*rc != RC_OK);
 	case VERB_WARN:
 		if (*rc == RC_OK)
-			warn(st);
+			log_warning(st);
 		else if (*rc == RC_DEFER && st->run->log_warn_skipped)
 			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: ACL \"warn\" statement skipped: condition test deferred%s"
 			    SV_FMT, st->log_msg.p == NULL ? "" : ": ", SV_ARG(st->log_msg));

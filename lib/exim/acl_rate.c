@@ -174,18 +174,13 @@ load(struct acl_state *st, const char *key)
 	const struct exim_world *w = st->env->world;
 	struct sample s = { 0, 0.0, false };
 	struct sv v;
-	char buf[64], *end;
+	ptrdiff_t blank;
 
-	if (w->hint_get == NULL ||
-	    w->hint_get(w->arg, "ratelimit", sv_cstr(key), st->env->arena, &v) != EXIM_FOUND || v.len >= sizeof(buf))
+	if (w->hint_get == NULL || w->hint_get(w->arg, "ratelimit", sv_cstr(key), st->env->arena, &v) != EXIM_FOUND)
 		return (s);
-	memcpy(buf, v.p, v.len);
-	buf[v.len] = '\0';
-	s.usec = strtoll(buf, &end, 10);
-	if (*end == ' ') {
-		s.rate = strtod(end + 1, NULL);
-		s.known = isfinite(s.rate);
-	}
+	blank = sv_chr(v, ' ');
+	s.known = blank > 0 && num_parse(sv_sub(v, 0, (size_t)blank), 0, INT64_MAX, &s.usec) &&
+	    parse_double(sv_sub(v, (size_t)blank + 1, v.len), &s.rate);
 	return (s);
 }
 

@@ -291,6 +291,19 @@ file_load(struct xev *e, const char *path, void *(*load)(struct arena *, struct 
 	return (f);
 }
 
+/* "KIND PATH"; printf would cost more than the look-up. */
+static struct sv
+cache_key(struct xev *e, const char *kind, const char *path)
+{
+	size_t k = strlen(kind), n = strlen(path);
+	char *p = arena_alloc(e->env->arena, k + 1 + n + 1);
+
+	memcpy(p, kind, k);
+	p[k] = ' ';
+	memcpy(p + k + 1, path, n + 1);
+	return (sv_from(p, k + 1 + n));
+}
+
 struct xfile *
 x_file_get(struct xev *e, const char *kind, const char *path, void *(*load)(struct arena *a, struct sv text),
     void (*fn)(void *data), bool *not_regular)
@@ -313,7 +326,7 @@ x_file_get(struct xev *e, const char *kind, const char *path, void *(*load)(stru
 		errno = EINVAL;
 		return (NULL);
 	}
-	key = sv_cstr(arena_fmt(e->env->arena, "%s %s", kind, path));
+	key = cache_key(e, kind, path);
 	f = c == NULL ? NULL : hash_get(c->files, key);
 	if (f != NULL && same_file(f, &st)) {
 		f->refs++;
@@ -348,7 +361,7 @@ x_cache_map(struct xev *e, const char *path, int type, bool *own)
 	*own = c == NULL;
 	if (c == NULL)
 		return (map_open(path, (enum map_type)type, 0));
-	key = sv_cstr(arena_fmt(e->env->arena, "%d %s", type, path));
+	key = cache_key(e, type == MAP_HASH ? "hash" : type == MAP_BTREE ? "btree" : type == MAP_CDB ? "cdb" : "text", path);
 	m = hash_get(c->maps, key);
 	if (m != NULL)
 		return (m);

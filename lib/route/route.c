@@ -522,8 +522,15 @@ route_address(const struct route_request *rq, struct route_result *res)
 
 	memset(res, 0, sizeof(*res));
 	a->address = rq->address;
-	a->unique = at < 0 ? rq->address : sv_cstr(arena_fmt(rq->arena, SV_FMT SV_FMT, SV_ARG(sv_sub(rq->address, 0, (size_t)at)),
-	    SV_ARG(route_lower(rq->arena, sv_sub(rq->address, (size_t)at, rq->address.len)))));
+	a->unique = rq->address;
+	for (size_t i = at < 0 ? rq->address.len : (size_t)at; i < rq->address.len; i++)
+		if (sv_lower(rq->address.p[i]) != rq->address.p[i]) {
+			char *u = arena_dup(rq->arena, rq->address.p, rq->address.len);
+
+			for (; i < rq->address.len; i++)
+				u[i] = sv_lower(u[i]);
+			a->unique.p = u;
+		}
 	if (verifying(rq)) {
 		/* $verify_mode */
 		if (acl != NULL)
