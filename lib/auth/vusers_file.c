@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "map/update.h"
 #include "os/file.h"
 
 #define TRIES		10
-#define LOCK_WAIT_MS	10000
 
 struct change {
 	struct sv	 name;
@@ -27,25 +27,6 @@ struct change {
 	bool		 del;
 	bool		 found;
 };
-
-static int
-take_lock(const char *path, struct err *err)
-{
-	struct sb name = SB_INIT(4096);
-	int fd;
-
-	sb_addf(&name, "%s.lock", path);
-	fd = open(sb_cstr(&name), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd == -1)
-		err_sys(err, "open the lock file %s", sb_cstr(&name));
-	else if (os_flock(fd, OS_LOCK_EXCLUSIVE, LOCK_WAIT_MS, err) == -1) {
-		err_prefix(err, "lock %s", sb_cstr(&name));
-		(void)close(fd);
-		fd = -1;
-	}
-	sb_free(&name);
-	return (fd);
-}
 
 static void
 put_field(struct sb *out, const char *new, struct sv old)
@@ -180,7 +161,7 @@ out:
 static int
 change(const char *path, struct change *c, struct err *err)
 {
-	int lock = take_lock(path, err), rc = 1;
+	int lock = map_lock(path, 0600, err), rc = 1;
 
 	if (lock == -1)
 		return (-1);

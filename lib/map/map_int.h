@@ -80,8 +80,6 @@ enum load { LOAD_OK, LOAD_MISSING, LOAD_BUSY, LOAD_ERROR };
  */
 enum load load_file(struct table *t, struct stamp *s, const char *path, enum map_type type, int wait_ms, struct err *err);
 
-/* Take <path>.lock; the descriptor, or -1. */
-int	 lock_take(const char *path, struct err *err);
 /* Write <t> beside <path> (mode and owner as of the present file, else <mode>); the temporary name in *<tmp>. */
 int	 write_beside(const struct table *t, const char *path, enum map_type type, bool dup, mode_t mode, struct sb *tmp,
 	     struct err *err);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "map_int.h"
+#include "map/update.h"
 
 struct map_rebuild {
 	char		*path;
@@ -33,7 +34,7 @@ struct map_rebuild *
 map_rebuild_open(const char *path, enum map_type type, unsigned flags, mode_t mode, struct err *err)
 {
 	struct map_rebuild *r;
-	int lock = lock_take(path, err);
+	int lock = map_lock(path, 0644, err);
 
 	if (lock == -1)
 		return (NULL);

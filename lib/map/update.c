@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "map_int.h"
+#include "map/update.h"
 
 #define TRIES		20
 #define WRITER_WAIT_MS	3000
@@ -136,7 +137,7 @@ map_update(const char *path, enum map_type type, mode_t mode,
 {
 	int lock, rc = 2;
 
-	lock = lock_take(path, err);
+	lock = map_lock(path, 0644, err);
 	if (lock == -1)
 		return (-1);
 	for (int i = 0; i < TRIES && rc == 2; i++) {

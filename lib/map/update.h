@@ -14,6 +14,12 @@
 
 struct map_edit;
 
+/*
+ * Take the lock of file <path>: an exclusive flock on <path>.lock, which is made with <mode> and stays.  Waits up to 30
+ * seconds.  The descriptor, whose close gives the lock back, or -1.
+ */
+int	 map_lock(const char *path, mode_t mode, struct err *err);
+
 /* NULL value: not there.  Valid until the next change. */
 struct sv map_edit_get(struct map_edit *e, struct sv key);
 /* Copies both; the stored form (with or without NUL) of an existing key is kept. */

@@ -17,20 +17,41 @@
 #include <unistd.h>
 
 #include "base/sb.h"
+#include "map/update.h"
 #include "os/file.h"
 
 #define LOCK_WAIT_MS	30000
 
+/* Where root works in somebody's directory, what it makes there is theirs; 0 when that needs nothing or is done. */
+static int
+give_to_owner(int fd, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct sb dir = SB_INIT(4096);
+	struct stat st;
+	int rc = 0;
+
+	if (geteuid() != 0)
+		return (0);
+	sb_addn(&dir, path, slash == NULL ? 0 : (size_t)(slash - path));
+	if (stat(slash == NULL ? "." : slash == path ? "/" : sb_cstr(&dir), &st) == 0)
+		rc = fchown(fd, st.st_uid, st.st_gid);
+	sb_free(&dir);
+	return (rc);
+}
+
 int
-lock_take(const char *path, struct err *err)
+map_lock(const char *path, mode_t mode, struct err *err)
 {
 	struct sb name = SB_INIT(4096);
 	int fd;
 
 	sb_addf(&name, "%s.lock", path);
 	/* The lock is on the open file, so that reading is enough where another user made it. */
-	fd = open(sb_cstr(&name), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd == -1 && (errno == EACCES || errno == EROFS))
+	fd = open(sb_cstr(&name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd != -1)
+		(void)!give_to_owner(fd, path);
+	else if (errno == EEXIST)
 		fd = open(sb_cstr(&name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1)
 		err_sys(err, "open the lock file %s", sb_cstr(&name));
@@ -187,7 +208,8 @@ same_owner(int fd, const char *path, mode_t mode, struct err *err)
 		if ((st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid) == -1 &&
 		    fchown(fd, (uid_t)-1, st.st_gid) == -1 && geteuid() == 0)
 			return (err_sys(err, "give the new file its owner"));
-	}
+	} else if (give_to_owner(fd, path) == -1)
+		return (err_sys(err, "give the new file its owner"));
 	return (fchmod(fd, mode) == -1 ? err_sys(err, "set the mode of the new file") : 0);
 }
 
