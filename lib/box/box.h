@@ -41,7 +41,7 @@
 	X(pop3_idle_timeout, TIME, "10m", "inactivity that ends a POP3 session")	\
 	X(plaintext_auth, BOOL, "no", "passwords without TLS from elsewhere than loopback") \
 	X(cram_md5, BOOL, "no", "offer CRAM-MD5 (needs passwords stored in clear)")	\
-	X(accept_bare_newlines, BOOL, "no", "repair mail whose lines end in a lone CR or LF instead of refusing it") \
+	X(accept_bare_newlines, BOOL, "no", "take mail with a lone CR, or a dot between lone LFs, which could forge its end; lone LFs otherwise are repaired always") \
 	X(auth_delay, TIME, "1s", "pause after a wrong password, doubled each time up to 15s") \
 	X(auth_ban_failures, INT, "20", "wrong passwords of one address within auth_ban_time that ban it; 0: never") \
 	X(auth_ban_time, TIME, "10m", "how long a ban lasts")				\

@@ -217,21 +217,6 @@ keep(struct session *s)
 /* ---- running ---- */
 
 static void
-put_history(struct session *s)
-{
-	struct sb sb = SB_INIT(512);
-	unsigned n = s->nhist < SESSION_HISTORY ? s->nhist : SESSION_HISTORY;
-
-	for (unsigned i = s->nhist - n; i < s->nhist; i++) {
-		const char *name = smtp_verb_name((enum smtp_verb)s->hist[i % SESSION_HISTORY]);
-
-		sb_addf(&sb, "%s%s", sb.len > 0 ? "," : "", name[0] == '\0' ? "?" : name);
-	}
-	s->x.smtp_history = arena_sv(s->cmd, sb_sv(&sb));
-	sb_free(&sb);
-}
-
-static void
 log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const struct exim_acl_result *res)
 {
 	struct sb line = SB_INIT(16384);
@@ -329,8 +314,6 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	s->acl.fx = s->txn != NULL ? &s->txn->fx : &s->fx;
 	s->acl.where = where;
 	s->sender_failed = SV_NULL;
-	if (session_acl_set(s, where))
-		put_history(s);
 	v = exim_acl_check(&s->env, &s->acl, &res);
 	s->env.msg->headers_added = s->acl.fx->headers_added;
 	keep(s);

@@ -10,7 +10,7 @@ data_flags(const struct session *s)
 {
 	if (s->conn->lf_lines)
 		return (SMTP_DATA_LF_LINES);
-	return (s->sv->keep_bare ? SMTP_DATA_FIX_LF | SMTP_DATA_FIX_CR : 0);
+	return (s->sv->keep_bare ? SMTP_DATA_FIX_LF | SMTP_DATA_FIX_CR : SMTP_DATA_FIX_LF);
 }
 
 /* A transaction with a recipient, and the ACL before the content. False when answered. */

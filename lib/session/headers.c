@@ -16,22 +16,25 @@
 static void
 put_field(struct sb *out, struct sv text)
 {
+	size_t run = 0;
+
 	while (text.len > 0 && text.p[text.len - 1] == '\n')
 		text.len--;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.p[i];
 
-		if (c == '\r' || c == '\0')
+		if (c != '\r' && c != '\0' && c != '\n')
 			continue;
-		if (c == '\n') {
-			sb_addn(out, "\r\n", 2);
-			/* A line within a field goes on with a blank, whatever was written. */
-			if (i + 1 < text.len && text.p[i + 1] != ' ' && text.p[i + 1] != '\t')
-				sb_addc(out, '\t');
-		} else {
-			sb_addc(out, c);
-		}
+		sb_addn(out, text.p + run, i - run);
+		run = i + 1;
+		if (c != '\n')
+			continue;
+		sb_addn(out, "\r\n", 2);
+		/* A line within a field goes on with a blank, whatever was written. */
+		if (run < text.len && text.p[run] != ' ' && text.p[run] != '\t')
+			sb_addc(out, '\t');
 	}
+	sb_addn(out, text.p + run, text.len - run);
 	sb_addn(out, "\r\n", 2);
 }
 

@@ -139,8 +139,12 @@ session_helo(struct session *s)
 	else if (s->kind == SESSION_LOCAL)
 		sb_addf(&out, SV_FMT " Hello %s at " SV_FMT, SV_ARG(s->x.active_hostname), s->conn->user == NULL ? "" :
 		    s->conn->user, SV_ARG(s->x.helo));
-	else
-		sb_addf(&out, SV_FMT " Hello " SV_FMT " [%s]", SV_ARG(s->x.active_hostname), SV_ARG(s->x.helo), s->peer_text);
+	else {
+		sb_add(&out, s->x.active_hostname);
+		sb_adds(&out, " Hello ");
+		sb_add(&out, s->x.helo);
+		sb_addf(&out, " [%s]", s->peer_text);
+	}
 	if (s->esmtp)
 		put_keywords(s, &out);
 	session_reply(s, code, NULL, sb_sv(&out));

@@ -19,7 +19,9 @@ session_logs(const struct session *s, enum exim_logsel sel)
 static void
 put_address(const struct session *s, struct sb *out)
 {
-	sb_addf(out, "[%s]", s->peer_text);
+	sb_addc(out, '[');
+	sb_adds(out, s->peer_text);
+	sb_addc(out, ']');
 	if (session_logs(s, EXIM_LOGSEL_incoming_port))
 		sb_addf(out, ":%u", (unsigned)s->x.host_port);
 }
@@ -33,10 +35,15 @@ session_fullhost(const struct session *s, struct sb *out)
 		sb_addf(out, "local user %s", s->conn->user == NULL ? "?" : s->conn->user);
 		return;
 	}
-	if (x->host_name.len > 0)
-		sb_addf(out, SV_FMT " ", SV_ARG(x->host_name));
-	if (x->helo.len > 0 && !sv_caseeq(x->helo, x->host_name))
-		sb_addf(out, "(" SV_FMT ") ", SV_ARG(x->helo));
+	if (x->host_name.len > 0) {
+		sb_add(out, x->host_name);
+		sb_addc(out, ' ');
+	}
+	if (x->helo.len > 0 && !sv_caseeq(x->helo, x->host_name)) {
+		sb_addc(out, '(');
+		sb_add(out, x->helo);
+		sb_adds(out, ") ");
+	}
 	put_address(s, out);
 }
 
@@ -96,8 +103,10 @@ clean(struct sb *sb)
 static void
 put_id(const struct session *s, struct sb *out)
 {
-	if (s->txn != NULL && s->txn->id[0] != '\0')
-		sb_addf(out, "%s ", s->txn->id);
+	if (s->txn != NULL && s->txn->id[0] != '\0') {
+		sb_adds(out, s->txn->id);
+		sb_addc(out, ' ');
+	}
 }
 
 void
@@ -141,6 +150,20 @@ put_headers(const struct txn *t, struct sb *out)
 				    field.p[k]);
 		sb_addc(out, '\n');
 	}
+}
+
+void
+session_log_line(struct session *s, unsigned which, struct sb *text)
+{
+	struct sb line = SB_INIT(16384);
+
+	if (s->sv->log == NULL)
+		return;
+	put_id(s, &line);
+	sb_add(&line, sb_sv(text));
+	clean(&line);
+	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), NULL);
+	sb_free(&line);
 }
 
 void

@@ -29,7 +29,9 @@ qualify_sender(struct session *s, struct txn *t)
 		session_mistake(s, 501, "5.1.7", SV_FMT ": domain literals not allowed", SV_ARG(s->c.path_text));
 		return (false);
 	}
-	sb_addf(&sb, SV_FMT "@" SV_FMT, SV_ARG(p->local), SV_ARG(p->domain.len > 0 ? p->domain : s->conf->g.qualify_domain));
+	sb_add(&sb, p->local);
+	sb_addc(&sb, '@');
+	sb_add(&sb, p->domain.len > 0 ? p->domain : s->conf->g.qualify_domain);
 	out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));
 	sb_free(&sb);
 	t->msg.sender = out;

@@ -45,11 +45,14 @@ content_ok(struct session *s)
 		refuse(s, 452, "4.3.1", "no room for this message now, please try later", t->content.err->text);
 		return (false);
 	}
-	/* RFC 5321 section 2.3.8; anything else lets two servers see different messages in one stream. */
-	if (!s->sv->keep_bare && !s->conn->lf_lines && (t->data.bare_lf > 0 || t->data.bare_cr > 0)) {
-		refuse(s, 550, "5.6.11", "this message has lines that end in a bare LF or CR; the sending program must end "
-		    "every line with CR LF (RFC 5321 section 2.3.8)", t->data.bare_lf > 0 ? "bare LF in message" :
-		    "bare CR in message");
+	/*
+	 * RFC 5321 section 2.3.8.  Lines that end in LF alone are repaired, as careless programs send them; a dot between such
+	 * ends and a lone CR are refused, since another server could take them for the end of the message.
+	 */
+	if (!s->sv->keep_bare && !s->conn->lf_lines && (t->data.fake_ends > 0 || t->data.bare_cr > 0)) {
+		refuse(s, 550, "5.6.11", "this message has lines that end in a bare LF or CR and could be taken for its end; the "
+		    "sending program must end every line with CR LF (RFC 5321 section 2.3.8)",
+		    t->data.fake_ends > 0 ? "end of data forged by bare LF in message" : "bare CR in message");
 		return (false);
 	}
 	return (true);
@@ -200,9 +203,12 @@ log_arrival(struct session *s, uint64_t size)
 	struct sb line = SB_INIT(16384);
 	struct sv id = mail_msgid_first(mail_headers_get(&t->headers, "Message-ID"));
 
-	sb_addf(&line, "<= " SV_FMT " ", SV_ARG(t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>")));
+	sb_adds(&line, "<= ");
+	sb_add(&line, t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>"));
+	sb_addc(&line, ' ');
 	session_log_host(s, &line);
-	sb_addf(&line, " P=" SV_FMT, SV_ARG(t->msg.received_protocol));
+	sb_adds(&line, " P=");
+	sb_add(&line, t->msg.received_protocol);
 	session_log_tls(s, &line);
 	session_log_auth(s, &line);
 	if (t->fed)
@@ -210,8 +216,10 @@ log_arrival(struct session *s, uint64_t size)
 	sb_addf(&line, " S=%llu", (unsigned long long)size);
 	if (session_logs(s, EXIM_LOGSEL_8bitmime))
 		sb_addf(&line, " M8S=%d", t->body == SMTP_BODY_8BITMIME ? 8 : t->body == SMTP_BODY_7BIT ? 7 : 0);
-	if (session_logs(s, EXIM_LOGSEL_msg_id) && id.len > 2)
-		sb_addf(&line, " id=" SV_FMT, SV_ARG(sv_sub(id, 1, id.len - 1)));
+	if (session_logs(s, EXIM_LOGSEL_msg_id) && id.len > 2) {
+		sb_adds(&line, " id=");
+		sb_add(&line, sv_sub(id, 1, id.len - 1));
+	}
 	if (session_logs(s, EXIM_LOGSEL_subject) && mail_headers_get(&t->headers, "Subject").p != NULL)
 		sb_addf(&line, " T=\"" SV_FMT "\"", SV_ARG(mail_header_text(s->cmd, mail_headers_get(&t->headers, "Subject"))));
 	if (session_logs(s, EXIM_LOGSEL_received_sender))
@@ -221,7 +229,7 @@ log_arrival(struct session *s, uint64_t size)
 		for (size_t i = 0; i < t->rcpts.len; i++)
 			sb_addf(&line, " " SV_FMT, SV_ARG(t->rcpts.p[i].addr));
 	}
-	session_logf(s, SESSION_LOG_MAIN, "%s", sb_cstr(&line));
+	session_log_line(s, SESSION_LOG_MAIN, &line);
 	sb_free(&line);
 }
 

@@ -2,6 +2,7 @@
 /* Answers of the session: one place that writes them. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "session/session_int.h"
 
@@ -24,13 +25,20 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 	if (s->conn->exim_style || code / 100 == 3)
 		status = NULL;
 	if (plain_text(text)) {
-		char buf[440];
-		int n;
+		char buf[440] = { (char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
+		size_t len = 4, n;
 
-		n = status == NULL || status[0] == '\0' ?
-		    snprintf(buf, sizeof(buf), "%03u " SV_FMT "\r\n", code, SV_ARG(text)) :
-		    snprintf(buf, sizeof(buf), "%03u %s " SV_FMT "\r\n", code, status, SV_ARG(text));
-		(void)stream_write(s->io, sv_from(buf, (size_t)n));
+		if (status != NULL && status[0] != '\0') {
+			n = strlen(status);
+			memcpy(buf + len, status, n);
+			len += n;
+			buf[len++] = ' ';
+		}
+		memcpy(buf + len, text.p, text.len);
+		len += text.len;
+		buf[len++] = '\r';
+		buf[len++] = '\n';
+		(void)stream_write(s->io, sv_from(buf, len));
 		return;
 	}
 	smtp_reply_put(&out, code, status, text);

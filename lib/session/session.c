@@ -59,15 +59,23 @@ void
 session_protocol(struct session *s)
 {
 	const char *base = s->lmtp ? "lmtp" : s->esmtp ? "esmtp" : "smtp";
-	bool utf8 = s->txn != NULL && s->txn->smtputf8;
+	bool extended = s->esmtp || s->lmtp;
+	const struct { bool on; const char *text; } parts[] = {
+		{ s->kind == SESSION_LOCAL, "local-" }, { s->txn != NULL && s->txn->smtputf8, "utf8" }, { true, base },
+		/* RFC 3848 */
+		{ extended && s->x.tls_in.cipher.len > 0, "s" }, { extended && s->authenticated, "a" },
+	};
+	struct exim_message *m = session_msg(s);
+	size_t len = 0;
 
-	s->esmtp = s->esmtp || s->lmtp;
-	if (s->txn == NULL && s->nomsg.received_protocol.p != NULL)
-		s->nomsg.received_protocol = SV_NULL;
-	/* RFC 3848, RFC 6531 section 4.3; Exim's names for local callers. */
-	session_msg(s)->received_protocol = sv_cstr(arena_fmt(s->txn != NULL ? s->txn->arena : s->cmd, "%s%s%s%s%s",
-	    s->kind == SESSION_LOCAL ? "local-" : "", utf8 ? "utf8" : "", base,
-	    s->esmtp && s->x.tls_in.cipher.len > 0 ? "s" : "", s->esmtp && s->authenticated ? "a" : ""));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i].on) {
+			size_t n = strlen(parts[i].text);
+
+			memcpy(s->protocol + len, parts[i].text, n);
+			len += n;
+		}
+	m->received_protocol = sv_from(s->protocol, len);
 }
 
 /* ---- the loop ---- */
@@ -170,6 +178,25 @@ legal(struct session *s, const struct command *c)
 	return (true);
 }
 
+/* $smtp_command_history */
+static void
+add_history(struct session *s)
+{
+	const char *name = s->c.verb == SMTP_UNKNOWN ? "?" : smtp_verb_name(s->c.verb);
+	size_t len = s->x.smtp_history.len, n = strlen(name);
+
+	if (++s->nhist > SESSION_HISTORY) {
+		size_t first = (size_t)sv_chr(s->x.smtp_history, ',') + 1;
+
+		len -= first;
+		memmove(s->hist, s->hist + first, len);
+	}
+	if (len > 0)
+		s->hist[len++] = ',';
+	memcpy(s->hist + len, name, n);
+	s->x.smtp_history = sv_from(s->hist, len + n);
+}
+
 static void
 one_command(struct session *s, struct sv line)
 {
@@ -181,7 +208,7 @@ one_command(struct session *s, struct sv line)
 	code = smtp_command_parse(s->line, s->parse_flags, s->txn != NULL ? s->txn->arena : s->cmd, &s->c, &err);
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;
-	s->hist[s->nhist++ % SESSION_HISTORY] = (unsigned char)s->c.verb;
+	add_history(s);
 	c = find_command(s->c.verb);
 	if (c != NULL && sync_broken(s, c)) {
 		sync_error(s);
@@ -237,6 +264,7 @@ command_loop(struct session *s)
 	stream_set_timeout(s->io, s->timeout_ms, s->timeout_ms);
 	while (s->end == END_NONE) {
 		arena_reset(s->cmd);
+		exim_env_forget(&s->env);
 		s->conn->idle = s->txn == NULL;
 		r = stream_read_line(s->io, SMTP_COMMAND_MAX, &line);
 		s->conn->idle = false;

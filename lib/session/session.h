@@ -65,7 +65,7 @@ struct session_service {
 	int64_t			 max_per_host;
 	bool			 plaintext_auth;
 	bool			 cram_md5;
-	bool			 keep_bare;	/* messages with bare CR and LF are repaired, not refused */
+	bool			 keep_bare;	/* bare CR and forged ends are repaired too, not refused */
 };
 
 enum session_kind {

@@ -106,9 +106,10 @@ struct session {
 	int64_t		 size_limit;	/* -1: not known yet */
 	unsigned	 unknown, synprot, nonmail, mails;
 	bool		 free_rset, free_helo;	/* do not count as nonmail commands, once per message */
+	char		 hist[SESSION_HISTORY * 9 + 1];	/* the last commands, commas between */
 	unsigned	 nhist;
-	unsigned char	 hist[SESSION_HISTORY];
 	int64_t		 started;	/* fiber_now() */
+	char		 protocol[24];	/* $received_protocol */
 	char		 peer_text[NET_ADDR_TEXT_MAX];
 	char		 local_text[NET_ADDR_TEXT_MAX];
 };
@@ -134,6 +135,8 @@ void	 session_fullhost(const struct session *s, struct sb *out);
 void	 session_log_tls(const struct session *s, struct sb *out);
 void	 session_log_auth(const struct session *s, struct sb *out);
 void	 session_logf(struct session *s, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The same for a line that is built already. */
+void	 session_log_line(struct session *s, unsigned which, struct sb *text);
 /* A refusal in the main and reject logs, there with the message's envelope and header. */
 void	 session_log_reject(struct session *s, unsigned which, const char *line);
 bool	 session_logs(const struct session *s, enum exim_logsel sel);

@@ -37,25 +37,34 @@ put(struct feed *f, const char *p, size_t n)
 	f->sink(f->arg, sv_taint(sv_from(p, n)));
 }
 
+/* <bare>: by an LF alone.  A line that is one dot and has a bare LF on either side is what smugglers send. */
 static void
-line_ended(struct smtp_data *d)
+line_ended(struct smtp_data *d, bool bare)
 {
+	if (d->line == 1 && d->first == '.' && (bare || d->after_bare))
+		d->fake_ends++;
+	d->after_bare = bare;
 	if (d->line > d->longest)
 		d->longest = d->line;
 	d->line = 0;
 	d->lines++;
 }
 
-/* NULs, bytes above 127 and bare CRs of a run without LF. */
+/* NULs and bytes above 127 of a run without line ends. */
 static void
 count_run(struct smtp_data *d, const char *p, size_t n)
 {
-	unsigned char high = 0;
+	uint64_t high = 0, w;
+	size_t i = 0;
 
 	d->line += n;
-	for (size_t i = 0; i < n; i++)
-		high |= (unsigned char)p[i];
-	if ((high & 0x80) != 0)
+	for (; i + sizeof(w) <= n; i += sizeof(w)) {
+		memcpy(&w, p + i, sizeof(w));
+		high |= w;
+	}
+	for (; i < n; i++)
+		high |= (unsigned char)p[i] & 0x80;
+	if ((high & UINT64_C(0x8080808080808080)) != 0)
 		d->high++;
 	for (const char *q = p; (q = memchr(q, '\0', n - (size_t)(q - p))) != NULL; q++)
 		d->nuls++;
@@ -98,7 +107,7 @@ bare_lf(struct feed *f)
 
 	if ((d->flags & SMTP_DATA_LF_LINES) == 0)
 		d->bare_lf++;
-	line_ended(d);
+	line_ended(d, (d->flags & SMTP_DATA_LF_LINES) == 0);
 	if ((d->flags & (SMTP_DATA_FIX_LF | SMTP_DATA_LF_LINES)) != 0)
 		put(f, "\r\n", 2);
 	else
@@ -107,14 +116,40 @@ bare_lf(struct feed *f)
 	d->state = (d->flags & SMTP_DATA_LF_LINES) != 0 ? SMTP_DATA_LINE_START : SMTP_DATA_LINE;
 }
 
+/* Whole lines in order, CR LF each and no other CR, none that begins with a dot but the first: their length, or 0. */
+static size_t
+clean_lines(struct smtp_data *d, const char *p, size_t n)
+{
+	bool dots = (d->flags & SMTP_DATA_NO_DOTS) == 0;
+	size_t at = 0, k;
+	const char *lf;
+
+	while (at < n && (at == 0 || !dots || p[at] != '.') && (lf = memchr(p + at, '\n', n - at)) != NULL) {
+		k = (size_t)(lf - p);
+		if (k == at || p[k - 1] != '\r' || memchr(p + at, '\r', k - 1 - at) != NULL)
+			break;
+		count_run(d, p + at, k - 1 - at);
+		line_ended(d);
+		at = k + 1;
+	}
+	return (at);
+}
+
 /* In the middle of a line: take up to its LF, or all.  Returns the number of bytes taken. */
 static size_t
 feed_line(struct feed *f, const char *p, size_t n)
 {
 	struct smtp_data *d = f->d;
-	const char *lf = memchr(p, '\n', n);
-	size_t k = lf == NULL ? n : (size_t)(lf - p);
+	size_t k = clean_lines(d, p, n);
+	const char *lf;
 
+	if (k > 0) {
+		put(f, p, k);
+		d->state = SMTP_DATA_LINE_START;
+		return (k);
+	}
+	lf = memchr(p, '\n', n);
+	k = lf == NULL ? n : (size_t)(lf - p);
 	if (lf == NULL) {
 		/* A CR at the very end may belong to an LF that is yet to come. */
 		if (p[n - 1] == '\r') {
@@ -127,13 +162,8 @@ feed_line(struct feed *f, const char *p, size_t n)
 		return (n);
 	}
 	if (k > 0 && p[k - 1] == '\r') {
-		if (memchr(p, '\r', k - 1) == NULL) {
-			count_run(d, p, k - 1);
-			put(f, p, k + 1);
-		} else {
-			put_text(f, p, k - 1);
-			put(f, "\r\n", 2);
-		}
+		put_text(f, p, k - 1);
+		put(f, "\r\n", 2);
 		line_ended(d);
 		d->state = SMTP_DATA_LINE_START;
 	} else {
@@ -168,6 +198,8 @@ feed_dot(struct feed *f, const char *p, size_t n)
 		d->state = SMTP_DATA_DONE;
 		return (1);
 	}
+	if (*p == '\n')
+		d->fake_ends++;
 	return (feed_line(f, p, n));
 }
 
@@ -192,7 +224,7 @@ feed_one(struct feed *f, const char *p, size_t n)
 	case SMTP_DATA_CR:
 		if (*p == '\n') {
 			put(f, "\r\n", 2);
-			line_ended(d);
+			line_ended(d, false);
 			d->state = SMTP_DATA_LINE_START;
 			return (1);
 		}

@@ -24,12 +24,15 @@ enum smtp_data_state { SMTP_DATA_LINE_START, SMTP_DATA_DOT, SMTP_DATA_DOT_CR, SM
 struct smtp_data {
 	enum smtp_data_state state;
 	unsigned	 flags;
+	bool		 after_bare;	/* the line before ended in a bare LF */
+	char		 first;		/* first byte of the line at hand */
 	uint64_t	 size;		/* bytes given to the sink */
 	uint64_t	 lines;
 	uint64_t	 line;		/* length of the line at hand */
 	uint64_t	 longest;	/* line, without its end */
 	uint64_t	 bare_lf;	/* how many */
 	uint64_t	 bare_cr;
+	uint64_t	 fake_ends;	/* lines of one dot with a bare LF before or behind it */
 	uint64_t	 nuls;
 	uint64_t	 high;		/* bytes above 127 were there (not counted exactly: pieces with such bytes) */
 };

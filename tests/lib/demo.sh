@@ -36,7 +36,7 @@ up() { # BOX LOG
 }
 wait_port() { i=0; while port_free "$1"; do i=$((i + 1)); [ $i -lt 100 ] || fail "port $1 never opened"; sleep 0.1; done; }
 # send FROM TO FILE [CURL OPTIONS]: by SMTP with curl.  A remote address stands for "from outside".
-send() { f=$1 t=$2 m=$3; shift 3; curl -sS --max-time 20 --url "smtp://127.0.0.1:$SMTP/client.test" --mail-from "$f" --mail-rcpt "$t" --upload-file "$m" "$@" 2>&1; }
+send() { f=$1 t=$2 m=$3; shift 3; curl -sS --crlf --max-time 20 --url "smtp://127.0.0.1:$SMTP/client.test" --mail-from "$f" --mail-rcpt "$t" --upload-file "$m" "$@" 2>&1; }
 imap_count() { curl -s --url "imap://127.0.0.1:$IMAP" -u joe:secret -X 'STATUS INBOX (MESSAGES)' | tr -dc '0-9 (' | sed 's/.*(//; s/[^0-9]//g'; }
 wait_count() { i=0; while [ "$(imap_count)" != "$1" ]; do i=$((i + 1)); [ $i -lt 100 ] || fail "INBOX has $(imap_count) messages, not $1"; sleep 0.1; done; }
 

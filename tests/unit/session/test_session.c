@@ -560,7 +560,7 @@ test_bdat_message(void **state)
 	    "! BDAT 9 LAST\\r\\n.\\r\\nbody\\r\\n\n< 250 2.0.0 OK id=\n~ 250-2.0.0 9 byte chunk, total 26\n"
 	    "= Subject: bdat\\r\\n\\r\\n.\\r\\nbody\\r\\n\n@  K S=\n"
 	    "> RSET\n< 250\n! BDAT 5 LAST\\r\\nabcde\n< 503 5.5.1\n> NOOP\n< 250\n"
-	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<x@example.test>\n< 250\n! BDAT 3\\r\\na\\nb\n< 250\n"
+	    "> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<x@example.test>\n< 250\n! BDAT 3\\r\\na\\rb\n< 250\n"
 	    "> DATA\n< 503 5.5.1 DATA cannot\n! BDAT 0 LAST\\r\\n\n< 550 5.6.11\n> QUIT\n< 221\n");
 	assert_int_equal(b.taken, 1);
 	bench_close(&b);
