@@ -74,6 +74,8 @@ X_COND(xc_match_list)
 		r = exim_match_local(list, e->env, subject, false, yes, &data, e->err);
 		break;
 	}
+	if (data.p != NULL && cached != NULL)
+		data = arena_sv(e->env->arena, data);
 	x_cache_put(cached);
 	return (match_result(e, r, text, yes, data));
 }
@@ -96,6 +98,8 @@ X_COND(xc_match_ip)
 		list = cached->list;
 	}
 	r = exim_match_host(list, e->env, &h, yes, &data, e->err);
+	if (data.p != NULL && cached != NULL)
+		data = arena_sv(e->env->arena, data);
 	x_cache_put(cached);
 	return (match_result(e, r, text, yes, data));
 }

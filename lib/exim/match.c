@@ -399,6 +399,14 @@ open_items(struct mscan *s, const struct mitem *it)
 	return (x);
 }
 
+/* The value may be text of what is given back. */
+static void
+keep_value(struct mscan *s)
+{
+	if (s->value.p != NULL)
+		s->value = arena_sv(s->e->env->arena, s->value);
+}
+
 /* MR_YES: a line matched, *<sign> is what that means.  Else *<sign> is that of the last line, which counts at the list's end. */
 static enum mresult
 file(struct mscan *s, const struct mitem *it, bool *sign)
@@ -420,6 +428,8 @@ file(struct mscan *s, const struct mitem *it, bool *sign)
 		else if (r == MR_NO)
 			continue;
 	}
+	if (r == MR_YES)
+		keep_value(s);
 	x_file_put(s->e, x);
 	return (r);
 }
@@ -472,6 +482,8 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	}
 	c = x_cache_list(s->e, l->kind, text);
 	r = m_list(s, c->list);
+	if (r == MR_YES)
+		keep_value(s);
 	x_cache_put(c);
 	return (r);
 }
