@@ -57,6 +57,8 @@ count_run(struct smtp_data *d, const char *p, size_t n)
 	uint64_t high = 0, w;
 	size_t i = 0;
 
+	if (d->line == 0 && n > 0)
+		d->first = p[0];
 	d->line += n;
 	for (; i + sizeof(w) <= n; i += sizeof(w)) {
 		memcpy(&w, p + i, sizeof(w));
@@ -129,7 +131,7 @@ clean_lines(struct smtp_data *d, const char *p, size_t n)
 		if (k == at || p[k - 1] != '\r' || memchr(p + at, '\r', k - 1 - at) != NULL)
 			break;
 		count_run(d, p + at, k - 1 - at);
-		line_ended(d);
+		line_ended(d, false);
 		at = k + 1;
 	}
 	return (at);
@@ -164,7 +166,7 @@ feed_line(struct feed *f, const char *p, size_t n)
 	if (k > 0 && p[k - 1] == '\r') {
 		put_text(f, p, k - 1);
 		put(f, "\r\n", 2);
-		line_ended(d);
+		line_ended(d, false);
 		d->state = SMTP_DATA_LINE_START;
 	} else {
 		put_text(f, p, k);

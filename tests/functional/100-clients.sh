@@ -91,7 +91,7 @@ mpop -C "$HOME/.mpoprc" a >"$T/out" 2>&1 || { cat "$T/out"; die mpop; }
 eq "$(ls "$HOME/popped/new" | wc -l)" "$left" "messages fetched by mpop"
 eq "$(count joe)" 0 "INBOX after mpop"
 # curl's IMAP and POP3, with a folder, an upload and a deletion.
-curl -sS --url "imap://127.0.0.1:$IMAP/INBOX" -u joe:pw-joe --crlf --upload-file "$TOP/tests/data/1-plain.eml" || die "curl APPEND"
+curl -sS --url "imap://127.0.0.1:$IMAP/INBOX" -u joe:pw-joe --upload-file "$TOP/tests/data/1-plain.eml" || die "curl APPEND"
 eq "$(count joe)" 1 "INBOX after APPEND"
 curl -sS --url "imap://127.0.0.1:$IMAP/INBOX;MAILINDEX=1" -u joe:pw-joe >"$T/got" || die "curl FETCH"
 has "$(cat "$T/got")" "plain-1@example.test" "what curl fetched"
