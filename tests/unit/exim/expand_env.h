@@ -26,7 +26,7 @@ static const struct { const char *path, *text; } test_files[] = {
 	{ "/t/aliases", "# comment\npostmaster: root\nroot: alice\nmulti: a@x,\n  b@x\n\"quoted key\": quoted value\n"
 	    "dup: first\ndup: second\nUPPER: upper\nplain value\n*@example.test: domain default\n*: star\nempty:\n" },
 	{ "/t/domains", "hosted1.test: key1\nhosted2.test: a=1 b=\"x y\"\n*.wild.test: wild\n.dot.test: dot\n" },
-	{ "/t/wild", "exact.test: exact\n*.tail.test: tail\n^\\\\d+$: digits\n\\N^x(\\w)$\\N: one letter\n*: any\n" },
+	{ "/t/wild", "exact.test: exact\n*.tail.test: tail\n^\\\\d+\\$: digits\n\\N^x(\\w)$\\N: one letter\n*: any\n" },
 	{ "/t/nwild", "^v\\d+$: digits\n*.x: x\n" },
 	{ "/t/ip", "192.0.2.1: host\n192.0.2.0/24: net\n\"2001:db8::/32\": six\n*: other\n" },
 	{ "/t/net", "192.0.2.0/24: n24\n192.0.2.9: host9\n2001.0db8.0000.0000.0000.0000.0000.0001: six\n" },

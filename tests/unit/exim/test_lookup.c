@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lookups: types, partial and default keys, options, captures, DNS, maps, failures. */
+#include "expand_env.h"
+
+#include <unistd.h>
+
+#include "map/rebuild.h"
+
+struct row {
+	const char	*text, *want;
+};
+
+static void
+check_rows(const struct row *rows, size_t n, const struct exim_world *w)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		struct test_env t;
+
+		test_env_init(&t, pass == 0);
+		if (w != NULL)
+			t.env.world = w;
+		for (int again = 0; again < 2; again++)
+			for (size_t i = 0; i < n; i++) {
+				const char *got = test_expand(&t, rows[i].text);
+
+				if (strcmp(got, rows[i].want) != 0)
+					fail_msg("%s\n  got:  %s\n  want: %s", rows[i].text, got, rows[i].want);
+			}
+		exim_caches_message(t.env.caches);
+		test_env_fini(&t);
+	}
+}
+#define ROWS(r)	check_rows(r, sizeof(r) / sizeof((r)[0]), NULL)
+
+static void
+test_text_files(void **state)
+{
+	static const struct row rows[] = {
+		{ "${lookup{ROOT}lsearch{/t/aliases}}|${lookup{no}lsearch{/t/aliases}}", "alice|" },
+		{ "${lookup{multi}lsearch{/t/aliases}}|${lookup{quoted key}lsearch{/t/aliases}}", "a@x, b@x|quoted value" },
+		{ "${lookup{dup}lsearch{/t/aliases}}|${lookup{plain}lsearch{/t/aliases}}|${lookup{empty}lsearch{/t/aliases}{[$value]}{n}}",
+		    "first|value|[]" },
+		{ "${lookup{no}lsearch{/t/aliases}{y}{n}}|${lookup{no}lsearch{/t/aliases}{y}fail}",
+		    "!!\"lookup\" failed and \"fail\" requested" },
+		{ "${lookup{no}lsearch*{/t/aliases}}|${lookup{x@example.test}lsearch*@{/t/aliases}{$1 $value}}", "star|x domain default" },
+		{ "${lookup{a.b.wild.test}partial-lsearch{/t/domains}{$1,$2,$value}}", "a.b,wild.test,wild" },
+		{ "${lookup{hosted1.test}partial-lsearch{/t/domains}{[$1] $2}}|$1", "[] hosted1.test|" },
+		{ "${lookup{a.dot.test}partial(.)lsearch{/t/domains}}|${lookup{wild.test}partial-lsearch{/t/domains}}", "dot|wild" },
+		{ "${lookup{x.y.wild.test}partial4-lsearch{/t/domains}}", "" }, { "${lookup{x}partial0-lsearch{/t/aliases}}", "star" },
+		{ "${lookup{root}lsearch,ret=key{/t/aliases}}|${lookup{root}lsearch,ret=full{/t/aliases}}", "root|root: alice" },
+		{ "${lookup{}lsearch{/t/aliases}{y}{n}}", "n" },
+		{ "${lookup{root}lsearch{/t/none}}", "!failed to open /t/none for linear search: No such file or directory" },
+		{ "${lookup{root}lsearch{/t/dir}}", "!/t/dir is not a regular file (lsearch lookup)" },
+		{ "${lookup{exact.test}wildlsearch{/t/wild}}|${lookup{x.tail.test}wildlsearch{/t/wild}}", "exact|tail" },
+		{ "${lookup{42}wildlsearch{/t/wild}}|${lookup{xa}wildlsearch{/t/wild}{$value$1}}|${lookup{zz}wildlsearch{/t/wild}}",
+		    "digits|one letter|any" },
+		{ "${lookup{v7}nwildlsearch{/t/nwild}}|${lookup{q.x}nwildlsearch{/t/nwild}}|${lookup{q}nwildlsearch{/t/nwild}}",
+		    "digits|x|" },
+		{ "${lookup{192.0.2.1}iplsearch{/t/ip}}|${lookup{192.0.2.9}iplsearch{/t/ip}}|${lookup{2001:db8::9}iplsearch{/t/ip}}",
+		    "host|net|six" },
+		{ "${lookup{203.0.113.1}iplsearch{/t/ip}{y}{n}}|${lookup{203.0.113.1}iplsearch*{/t/ip}}", "n|other" },
+		{ "${lookup{entry}dsearch{/t/dir}}|${lookup{no}dsearch{/t/dir}}|${lookup{entry}dsearch,ret=full{/t/dir}}",
+		    "entry||/t/dir/entry" },
+		{ "${lookup{sub}dsearch,filter=dir{/t/dir}}|${lookup{sub}dsearch,filter=file{/t/dir}{y}{n}}", "sub|n" },
+		{ "${lookup{a/b}dsearch{/t/dir}}", "?lookup of \"a/b\" gave DEFER: key for dsearch lookup contains a slash: a/b" },
+		{ "${lookup{a:1:b}json{/t/json}}|${lookup{s}json{/t/json}}|${lookup{a:0}json{/t/json}}|${lookup{x}json{/t/json}{y}{n}}",
+		    "two|str|1|n" },
+		{ "${lookup passwd{alice}}|${lookup passwd{no}{y}{n}}", "*:1001:1002:Alice,,,:/home/alice:/bin/sh|n" },
+		{ "${lookup passwd{later}}", "?lookup of \"later\" gave DEFER: the password file cannot be read now" },
+	};
+
+	ROWS(rows);
+}
+
+static void
+test_types(void **state)
+{
+	static const struct row rows[] = {
+		{ "${lookup{x}nosuch{/t}}", "!unknown lookup type \"nosuch\"" }, { "${lookup}", "!missing lookup type" },
+		{ "${lookup lsearch{/t}}", "!missing {key} for single-key \"lsearch\" lookup" },
+		{ "${lookup{x}passwd{y}}",
+		    "!a single key was given for lookup type \"passwd\", which is not a single-key lookup type" },
+		{ "${lookup passwd*{x}}", "!defaults using \"*\" or \"*@\" are not permitted for lookup type \"passwd*\"" },
+		{ "${lookup partial-passwd{x}}", "!\"partial\" is not permitted for lookup type \"passwd\"" },
+		{ "${lookup{x}partialx-lsearch{/t}}", "!format error in lookup type \"partialx-lsearch\"" },
+		{ "${lookup mysql{select 1}}|${lookup mysql{none}{y}{n}}", "mysql//select 1|n" },
+		{ "${lookup mysql{later}}", "?lookup of \"later\" gave DEFER: server is away" },
+		{ "${lookup sqlite,file=/d{q}}|${lookup sqlite{/d q}}", "sqlite//d/q|sqlite//d/q" },
+		{ "${lookup sqlite{q}}", "!absolute file name expected for \"sqlite\" lookup" },
+	};
+
+	ROWS(rows);
+}
+
+static void
+test_dnsdb(void **state)
+{
+	static const struct row rows[] = {
+		{ "${lookup dnsdb{mx=mx.test}}", "10 mx1.test\n20 mx2.test" }, { "${lookup dnsdb{>: mxh=mx.test}}", "mx1.test:mx2.test" },
+		{ "${lookup dnsdb{>:,- mx=mx.test}}", "10-mx1.test:20-mx2.test" }, { "${lookup dnsdb{a=mx1.test}}", "198.51.100.11" },
+		{ "${lookup dnsdb{>; a+=mx1.test}}", "2001:db8::1;198.51.100.11" },
+		{ "${lookup dnsdb{>, a=mx1.test : none.test : mx2.test}}", "198.51.100.11,198.51.100.12" },
+		{ "${lookup dnsdb{txt.test}}|${lookup dnsdb{>\\n; txt=txt.test}}|${lookup dnsdb{>\\n,: txt=txt.test}}",
+		    "hello|hello world|hello: world" },
+		{ "${lookup dnsdb{ptr=192.0.2.1}}", "client.test" }, { "${lookup dnsdb{srv=_s._tcp.test}}", "1 2 25 mx1.test" },
+		{ "${lookup dnsdb{soa=a.b.soa.test}}|${lookup dnsdb{>:,; soa=soa.test}}", "ns.test|ns.test;root.test;1;2;3;4;5" },
+		{ "${lookup dnsdb{zns=x.y.test}}", "ns.test" }, { "${lookup dnsdb{tlsa=tlsa.test}}", "3 1 1 abcd" },
+		{ "${lookup dnsdb{cname=alias.test}}", "mx1.test" }, { "${lookup dnsdb{a=none.test}{y}{n}}", "n" },
+		{ "${lookup dnsdb{a=later.test}}", "?lookup of \"a=later.test\" gave DEFER: " },
+		{ "${lookup dnsdb{a=later.test:mx1.test}}|${lookup dnsdb{defer_never,a=later.test}{y}{n}}", "198.51.100.11|n" },
+		{ "${lookup dnsdb{defer_strict,a=later.test:mx1.test}}",
+		    "?lookup of \"defer_strict,a=later.test:mx1.test\" gave DEFER: " },
+		{ "${lookup dnsdb{dnssec_strict,a=mx1.test}}$lookup_dnssec_authenticated", "198.51.100.11yes" },
+		{ "${lookup dnsdb{dnssec_strict,a=mx2.test}}", "?lookup of \"dnssec_strict,a=mx2.test\" gave DEFER: " },
+		{ "${lookup dnsdb{foo=x}}", "?lookup of \"foo=x\" gave DEFER: unsupported DNS record type" },
+		{ "${lookup dnsdb{defer_x,a=x}}", "?lookup of \"defer_x,a=x\" gave DEFER: unsupported dnsdb defer behaviour" },
+	};
+
+	ROWS(rows);
+}
+
+/* Real files: maps as makemap and exim_dbmbuild write them, and a text file that changes. */
+static void
+test_maps(void **state)
+{
+	char dir[] = "/tmp/vpost-lookup-XXXXXX", path[4][64], text[1024];
+	struct exim_world w;
+	struct err err = ERR_INIT;
+	struct map_rebuild *r;
+	struct test_env t;
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path[0], sizeof(path[0]), "%s/nul.db", dir);
+	(void)snprintf(path[1], sizeof(path[1]), "%s/plain.db", dir);
+	(void)snprintf(path[2], sizeof(path[2]), "%s/c.cdb", dir);
+	(void)snprintf(path[3], sizeof(path[3]), "%s/text", dir);
+	for (int i = 0; i < 3; i++) {
+		r = map_rebuild_open(path[i], i == 2 ? MAP_CDB : MAP_HASH, i == 0 ? MAP_RB_NUL : 0, 0600, &err);
+		assert_non_null(r);
+		(void)map_rebuild_put(r, SV_LIT("alice"), SV_LIT("one"));
+		(void)map_rebuild_put(r, SV_LIT("*.wild.test"), SV_LIT("two"));
+		assert_int_equal(map_rebuild_commit(&r, &err), 0);
+	}
+	exim_world_posix(&w);
+	test_env_init(&t, true);
+	t.env.world = &w;
+	for (int i = 0; i < 3; i++) {
+		const char *type = i == 0 ? "dbm" : i == 1 ? "dbmnz" : "cdb";
+
+		(void)snprintf(text, sizeof(text), "${lookup{alice}%s{%s}}|${lookup{a.wild.test}partial-%s{%s}}|${lookup{x}%s{%s}{y}{n}}",
+		    type, path[i], type, path[i], type, path[i]);
+		assert_string_equal(test_expand(&t, text), "one|two|n");
+	}
+	(void)snprintf(text, sizeof(text), "${lookup{alice}dbmnz{%s}{y}{n}}", path[0]);
+	assert_string_equal(test_expand(&t, text), "n");
+	(void)snprintf(text, sizeof(text), "${lookup{k}lsearch{%s}}", path[3]);
+	for (int i = 0; i < 2; i++) {
+		f = fopen(path[3], "w");
+		assert_non_null(f);
+		(void)fprintf(f, i == 0 ? "k: old\n" : "k: newer\n");
+		(void)fclose(f);
+		assert_string_equal(test_expand(&t, text), i == 0 ? "old" : "newer");
+	}
+	test_env_fini(&t);
+	for (int i = 0; i < 4; i++)
+		(void)unlink(path[i]);
+	(void)snprintf(text, sizeof(text), "rm -rf %s", dir);
+	assert_int_equal(system(text), 0);
+}
+
+/* The world of this machine: programs, files, clock. */
+static void
+test_posix(void **state)
+{
+	static const struct row rows[] = {
+		{ "${run{/bin/echo a 'b  c'}}", "a b  c\n" }, { "${run{/bin/sh -c \"exit 3\"}{y}{n $runrc}}", "n 3" },
+		{ "${run{/nonexistent}{y}{n $runrc}}", "n 127" }, { "${if exists{/}}", "true" }, { "${if >{$tod_epoch}{1}}", "true" },
+		{ "${readsocket{/nonexistent}{x}{1s}{}{none}}", "none" },
+	};
+	struct exim_world w;
+
+	exim_world_posix(&w);
+	check_rows(rows, sizeof(rows) / sizeof(rows[0]), &w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text_files), cmocka_unit_test(test_types), cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_posix),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
