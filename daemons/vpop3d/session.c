@@ -61,6 +61,7 @@ static struct {
 	struct store_client *client;
 	struct session	*sessions;
 	size_t		 count;
+	struct hash	*hosts;		/* client address to number of sessions */
 	bool		 receiver_gone;
 } role;
 
@@ -456,9 +457,26 @@ maybe_done(void)
 		daemon_worker_done(role.d);
 }
 
+/* Sessions from this address, <delta> taken in. */
+static size_t
+host_count(const struct net_addr *a, int delta)
+{
+	char buf[NET_ADDR_TEXT_MAX];
+	struct sv key = sv_cstr(net_addr_text(a, buf));
+	uintptr_t n = (uintptr_t)hash_get(role.hosts, key);
+
+	n = delta < 0 ? n - 1 : n + 1;
+	if (n == 0)
+		(void)hash_del(role.hosts, key);
+	else
+		(void)hash_set(role.hosts, key, (void *)n);
+	return ((size_t)n);
+}
+
 static void
 end_session(struct session *ss)
 {
+	(void)host_count(&ss->peer, -1);
 	log_info(&ss->log, "logout in=%llu out=%llu messages=%u deleted=%u", (unsigned long long)stream_bytes_in(ss->s),
 	    (unsigned long long)stream_bytes_out(ss->s), ss->n, ss->ndeleted);
 	stream_close(&ss->s);
@@ -510,7 +528,8 @@ take(const struct daemon_handover *h, int fd)
 	role.count++;
 	log_info(&ss->log, "pop3-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method, rip,
 	    net_addr_text(&h->local, lip), h->cipher[0] != '\0' ? ", TLS, tls=" : "", h->cipher);
-	if ((int64_t)role.count > role.box->max_sessions || fiber_spawn("pop3 session", session_main, ss) == NULL) {
+	if ((int64_t)host_count(&ss->peer, 1) > role.box->max_sessions_per_host ||
+	    (int64_t)role.count > role.box->max_sessions || fiber_spawn("pop3 session", session_main, ss) == NULL) {
 		fail(ss, "[SYS/TEMP] Too many sessions");
 		end_session(ss);
 	}
@@ -546,6 +565,7 @@ start(struct daemon *d, struct err *err)
 {
 	role.d = d;
 	role.box = daemon_box(d);
+	role.hosts = hash_new();
 	role.client = store_client_new(box_path(role.box, BOX_SOCK_STORE));
 	if (fiber_spawn("pop3 receiver", receiver, (void *)(intptr_t)daemon_pair(d, 0)) == NULL)
 		return (err_set(err, ERR_TEMP, NULL, "no fiber for the receiver"));

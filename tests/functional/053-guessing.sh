@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# Guessing passwords: answers come later each time, then the address is turned away, for all services, and nobody else is.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+box_users joe
+conf "auth_ban_failures = 4"
+conf "auth_ban_time = 1h"
+conf "services = store:auth:pop3:imap"
+vpost run "$BOX" >>"$T/run.log" 2>&1 &
+PIDS="$PIDS $!"
+wait_port "$POP3"; wait_port "$IMAP"
+python3 - "$POP3" "$IMAP" <<'X'
+import imaplib, socket, sys, time
+pop, imap = map(int, sys.argv[1:])
+
+def login(source, user, password, port=pop):
+    s = socket.create_connection(('127.0.0.1', port), 60, (source, 0))
+    f = s.makefile('rwb')
+    f.readline()
+    lines = [b'USER ' + user, b'PASS ' + password] if port == pop else [b'a LOGIN ' + user + b' ' + password]
+    t = time.time()
+    for l in lines:
+        f.write(l + b'\r\n')
+        f.flush()
+        a = f.readline()
+    return a, time.time() - t
+
+def want(what, got, start):
+    if not got.startswith(start):
+        sys.exit('%s: %r' % (what, got))
+
+# The first answer after a second, the second after two; a name that does not exist the same.
+for source, user in (('127.0.0.2', b'joe'), ('127.0.0.3', b'nobody')):
+    for seconds in (1, 2):
+        a, t = login(source, user, b'wrong')
+        want('a wrong password', a, b'-ERR [AUTH]')
+        if t < seconds - 0.1:
+            sys.exit('%s: answer number %d after %.2f s' % (user, seconds, t))
+a, t = login('127.0.0.2', b'joe', b'pw-joe')
+want('a right password in between', a, b'+OK')
+for _ in range(2):
+    login('127.0.0.2', b'joe', b'wrong')
+a, t = login('127.0.0.2', b'joe', b'pw-joe')
+want('a right password from a banned address', a, b'-ERR [AUTH] too many')
+a, t = login('127.0.0.2', b'joe', b'pw-joe', imap)
+if b'too many' not in a:
+    sys.exit('IMAP from a banned address: %r' % a)
+a, t = login('127.0.0.4', b'joe', b'pw-joe')
+want('another address', a, b'+OK')
+X
+grep -q 'peer=127.0.0.2 banned' "$BOX"/var/log/* || die "the log does not tell of the ban"
+hasnot "$(cat "$BOX"/var/log/*)" "pw-joe" "the logs"
+vsmtprelay list | grep -q '^127.0.0.3 ' && die "a wrong password opened the relay"
+vsmtprelay list | grep -q '^127.0.0.4 ' || die "a right password did not open the relay"
