@@ -75,19 +75,20 @@ name_char(char c)
 /* ---- files ---- */
 
 static int
-read_file(struct exim_lexer *lx, const char *path, struct sv *out)
+read_file(struct exim_lexer *lx, const char *path, bool included, struct sv *out)
 {
 	struct stat st;
 	size_t got = 0;
 	char *p;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), e;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | (included ? O_NONBLOCK : 0)), e;
 
 	if (fd == -1)
 		return (-1);
 	if (fstat(fd, &st) == -1)
 		goto fail;
-	if (S_ISDIR(st.st_mode)) {
-		errno = EISDIR;
+	/* -C /dev/stdin is a way to test; nothing else that could make us wait is read. */
+	if (S_ISDIR(st.st_mode) || (included && !S_ISREG(st.st_mode))) {
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 		goto fail;
 	}
 	if (st.st_size > EXIM_FILE_MAX) {
@@ -168,7 +169,7 @@ include(struct exim_lexer *lx, struct sv arg, bool if_exists)
 		    EXIM_INCLUDE_MAX);
 		return;
 	}
-	if (read_file(lx, path, &text) == -1) {
+	if (read_file(lx, path, true, &text) == -1) {
 		if (!if_exists || errno != ENOENT)
 			COMPLAIN(lx, ".include: cannot open %s: %s", path, strerror(errno));
 		return;
@@ -537,7 +538,7 @@ exim_lexer_open(const char *path, const char *const *defines, size_t n, struct a
 	struct exim_lexer *lx = lexer_new(defines, n, a, rep);
 	struct sv text = SV_NULL;
 
-	if (read_file(lx, path, &text) == -1) {
+	if (read_file(lx, path, false, &text) == -1) {
 		(void)exim_report_error(rep, NULL, 0, "cannot open configuration file %s: %s", path, strerror(errno));
 		exim_lexer_close(&lx);
 		return (NULL);
