@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The input grammar of makemap; see input.h. */
-#include "input.h"
+#include "map/input.h"
 
 void
 map_input_init(struct map_input *in, struct sv text)

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lsearch.h"
+#include "map/lsearch.h"
 #include "os/file.h"
 #include "os/time.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Text maps; see lsearch.h.  Quoting in keys is Exim's: \\ \" \n \t \r \ooo \xhh inside double quotes. */
-#include "lsearch.h"
+#include "map/lsearch.h"
 
 #define ENTRY_MAX	(16 * 1024 * 1024)
 

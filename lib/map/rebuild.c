@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Whole new map files; see rebuild.h. */
-#include "rebuild.h"
+#include "map/rebuild.h"
 
 #include <unistd.h>
 

@@ -4,12 +4,11 @@
  * the lock: if one of them wrote to the file between our read and our rename, our
  * new file is thrown away and the change is made again on what is there now.
  */
-#include "update.h"
+#include "map/update.h"
 
 #include <unistd.h>
 
 #include "map_int.h"
-#include "map/update.h"
 
 #define TRIES		20
 #define WRITER_WAIT_MS	3000
