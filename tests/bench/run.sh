@@ -28,7 +28,7 @@ ours_make() {
 	# Relaying: the world is a sink on this machine, where the shipped router would not send to.
 	printf 'relay.test MX 10 sink.relay.test\nsink.relay.test A 127.0.0.1\n' >"$BOX/etc/bench.zone"
 	printf 'dns_zone_file = etc/bench.zone\nremote_port = %s\nuser = nobody\n' $((PORTS + 9)) >>"$BOX/etc/vpost.conf"
-	sed -i 's/ignore_target_hosts = .*/ignore_target_hosts = <; 0.0.0.0/' "$BOX/etc/exim.conf"
+	sed -i 's/ignore_target_hosts = .*/ignore_target_hosts = <; 0.0.0.0\n  self = send/' "$BOX/etc/exim.conf"
 	chown -R nobody "$BOX"
 }
 

@@ -73,8 +73,10 @@ static struct {
 	bool		 group;
 } rule;
 
-#define REAL(name)	real_##name
-#define DEF(ret, name, ...) static ret (*REAL(name))(__VA_ARGS__)
+/* Constructors of other libraries may come here before ours ran. */
+#define REAL(name)	(*(real_##name == NULL ? (load_all(), real_##name) : real_##name))
+#define DEF(ret, name, ...) static ret (*real_##name)(__VA_ARGS__)
+static void	 load_all(void);
 DEF(int, openat, int, const char *, int, ...);
 DEF(int, close, int);
 DEF(int, dup2, int, int);
@@ -104,6 +106,16 @@ load(void *fnp, const char *name)
 	void *p = dlsym(RTLD_NEXT, name);
 
 	memcpy(fnp, &p, sizeof(p));
+}
+
+static void
+load_all(void)
+{
+#define L(name) load(&real_##name, #name)
+	L(openat); L(close); L(dup2); L(dup3); L(write); L(pwrite); L(writev); L(pwritev); L(ftruncate); L(fallocate);
+	L(posix_fallocate); L(copy_file_range); L(sendfile); L(unlinkat); L(renameat2); L(linkat); L(symlinkat); L(mkdirat);
+	L(fsync); L(fdatasync); L(syncfs); L(sync);
+#undef L
 }
 
 static int
@@ -166,11 +178,7 @@ start(void)
 	const char *r = getenv("SHIM_ROOT"), *d = getenv("SHIM_DIR");
 	int fd;
 
-#define L(name) load(&REAL(name), #name)
-	L(openat); L(close); L(dup2); L(dup3); L(write); L(pwrite); L(writev); L(pwritev); L(ftruncate); L(fallocate);
-	L(posix_fallocate); L(copy_file_range); L(sendfile); L(unlinkat); L(renameat2); L(linkat); L(symlinkat); L(mkdirat);
-	L(fsync); L(fdatasync); L(syncfs); L(sync);
-#undef L
+	load_all();
 	if (r == NULL || d == NULL || realpath(r, root) == NULL || realpath(d, dir) == NULL)
 		return;
 	root_len = strlen(root);
@@ -374,7 +382,8 @@ all_zero(const char *p, size_t n)
 static void
 note_bytes(int fd, const struct stat *st, off_t off, size_t len, bool durable)
 {
-	char buf[CHUNK];
+	/* Under the lock, so one is enough; stacks may be small. */
+	static char buf[CHUNK];
 
 	if (off >= st->st_size || len == 0) {
 		(void)note(N_WRITE, st->st_ino, (uint64_t)off, (uint64_t)st->st_size, (durable ? 1U : 0U) | (uint64_t)len << 8, NULL,
