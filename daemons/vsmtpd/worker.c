@@ -201,7 +201,7 @@ session_fiber(void *arg)
 
 	if (c->c.kind == SESSION_LOCAL)
 		local_peer(c);
-	c->c.stream = stream_new(c->fd);
+	c->c.stream = stream_new_accepted(c->fd);
 	session_run(&c->w->sv, &c->c);
 	conn_free(c);
 }

@@ -28,12 +28,19 @@
 struct stream *
 stream_new(int fd)
 {
-	struct stream *s = xcalloc(1, sizeof(*s));
 	int flags = fcntl(fd, F_GETFL);
 
-	assert(fd >= 0);
 	if (flags != -1 && (flags & O_NONBLOCK) == 0)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	return (stream_new_accepted(fd));
+}
+
+struct stream *
+stream_new_accepted(int fd)
+{
+	struct stream *s = xcalloc(1, sizeof(*s));
+
+	assert(fd >= 0);
 	s->fd = fd;
 	s->read_ms = DEFAULT_TIMEOUT;
 	s->write_ms = DEFAULT_TIMEOUT;

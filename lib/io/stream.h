@@ -30,6 +30,8 @@ enum stream_result {
 
 /* Takes over <fd> (made non-blocking); stream_close ends it. */
 struct stream	*stream_new(int fd);
+/* The same for a socket that is non-blocking already, as net_accept gives it. */
+struct stream	*stream_new_accepted(int fd);
 /* Flush what can go within two seconds, close notify, close, free. */
 void		 stream_close(struct stream **sp);
 /* Give the descriptor back and free; only when nothing is buffered (assert) and no TLS is on. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The world of fibers: see world.h.  What would block the loop parks the asking fiber instead. */
+#include <errno.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "dns/dns.h"
 #include "exim/acl.h"
 #include "fiber/fiber.h"
@@ -64,6 +67,43 @@ world_names(void *arg, const struct net_addr *addr, struct arena *a, const char 
 
 	*names = v;
 	return (found(r));
+}
+
+/* ---- files: the same one is looked at once in a turn of the loop, whoever asks ---- */
+
+#define MEMO_FILES	16
+#define MEMO_PATH	256
+
+static struct memo {
+	uint64_t	 turn;		/* when it was looked at; 0: never */
+	int		 error;		/* errno, 0 when it is there */
+	struct stat	 st;
+	char		 path[MEMO_PATH];
+} memos[MEMO_FILES];
+static uint64_t this_turn = 1;
+
+static void
+next_turn(void *arg)
+{
+	this_turn++;
+}
+
+static int
+world_stat(void *arg, const char *path, bool follow, struct stat *st)
+{
+	size_t len = strlen(path);
+	struct memo *m = &memos[hash_bytes(path, len) % MEMO_FILES];
+
+	if (!follow || len >= MEMO_PATH)
+		return (posix.stat(posix.arg, path, follow, st));
+	if (m->turn != this_turn || strcmp(m->path, path) != 0) {
+		m->error = posix.stat(posix.arg, path, true, &m->st) == -1 ? errno : 0;
+		m->turn = this_turn;
+		memcpy(m->path, path, len + 1);
+	}
+	*st = m->st;
+	errno = m->error;
+	return (m->error == 0 ? 0 : -1);
 }
 
 /* ---- programs and sockets: on a thread; the fiber waits ---- */
@@ -156,6 +196,8 @@ session_world_init(struct exim_world *w, struct hints *hints)
 	w->dns = world_dns;
 	w->addrs = world_addrs;
 	w->names = world_names;
+	w->stat = world_stat;
+	fiber_on_turn_end(next_turn, NULL);
 	if (posix.run != NULL)
 		w->run = world_run;
 	if (posix.readsocket != NULL)
