@@ -156,11 +156,13 @@ spool_reader_next(struct spool_reader *r, uint64_t offset, uint64_t limit, bool 
 	struct sv v;
 	struct stat st;
 
-	/* A segment cut short after an error of its writer ends where the file ends. */
-	if (fstat(r->fd, &st) == 0)
-		r->size = (uint64_t)st.st_size;
-	if (limit > r->size)
-		limit = r->size;
+	/* A segment ends where its file ends; what is declared durable lies before that, and is not asked for. */
+	if (limit > r->size) {
+		if (fstat(r->fd, &st) == 0)
+			r->size = (uint64_t)st.st_size;
+		if (limit > r->size)
+			limit = r->size;
+	}
 	if (offset % SPOOL_ALIGN != 0 || offset + SPOOL_RECORD_HEADER > limit)
 		return (SPOOL_READ_END);
 	if (fill(r, offset, SPOOL_RECORD_HEADER, limit, &v, err) == -1)
