@@ -22,6 +22,7 @@
 #include "log/log.h"
 #include "net/sock.h"
 #include "os/fd.h"
+#include "os/sandbox.h"
 #include "vimapd.h"
 
 #define TEXT_MAX	(48 * 1024)	/* a command before login; SASL lines have their own limit */
@@ -559,4 +560,21 @@ drain(struct daemon *d)
 	maybe_done();
 }
 
-const struct daemon_role imap_login_role = { .name = "login", .start = start, .drain = drain };
+/* Nothing of the mail: certificates, the socket of vauthd, the log. */
+static int
+sandbox(struct daemon *d, struct err *err)
+{
+	const struct box *b = daemon_box(d);
+	const struct os_sandbox_path paths[] = {
+		{ box_path(b, b->tls_dir), OS_ACCESS_READ },
+		{ box_path(b, BOX_RUN), OS_ACCESS_READ | OS_ACCESS_WRITE },
+		{ box_path(b, BOX_LOG), OS_ACCESS_READ | OS_ACCESS_WRITE },
+		{ "/etc/localtime", OS_ACCESS_READ }, { "/usr/share/zoneinfo", OS_ACCESS_READ },
+		{ NULL, 0 },
+	};
+	const struct os_sandbox s = { .paths = paths, .unix_sockets = true };
+
+	return (os_sandbox_apply(&s, err));
+}
+
+const struct daemon_role imap_login_role = { .name = "login", .start = start, .drain = drain, .sandbox = sandbox };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "os/sandbox.h"
 #include "session.h"
 
 #define FIRST_CHUNK	2048		/* of a command's arena */
@@ -362,10 +363,33 @@ drain(struct daemon *d)
 	maybe_done();
 }
 
+/*
+ * No keys, no passwords, no network.  The store's lock files and var/run's temporary files are written; /usr and
+ * /lib hold the character sets of iconv.
+ */
+static int
+sandbox(struct daemon *d, struct err *err)
+{
+	const struct box *b = daemon_box(d);
+	const struct os_sandbox_path paths[] = {
+		{ box_path(b, BOX_MAIL), OS_ACCESS_READ | OS_ACCESS_WRITE },
+		{ box_path(b, BOX_RUN), OS_ACCESS_READ | OS_ACCESS_WRITE },
+		{ box_path(b, BOX_LOG), OS_ACCESS_READ | OS_ACCESS_WRITE },
+		{ "/etc/localtime", OS_ACCESS_READ }, { "/etc/ld.so.cache", OS_ACCESS_READ },
+		{ "/usr/lib", OS_ACCESS_READ | OS_ACCESS_EXEC }, { "/lib", OS_ACCESS_READ | OS_ACCESS_EXEC },
+		{ "/lib64", OS_ACCESS_READ | OS_ACCESS_EXEC }, { "/usr/share", OS_ACCESS_READ },
+		{ NULL, 0 },
+	};
+	const struct os_sandbox s = { .paths = paths, .unix_sockets = true };
+
+	return (os_sandbox_apply(&s, err));
+}
+
 static int
 count(const struct box *b)
 {
 	return (b->imap_workers > 0 ? (int)b->imap_workers : 1);
 }
 
-const struct daemon_role imap_session_role = { .name = "session", .count = count, .start = start, .drain = drain };
+const struct daemon_role imap_session_role = { .name = "session", .count = count, .start = start, .drain = drain,
+    .sandbox = sandbox };
