@@ -10,7 +10,9 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # All processes of the box: its session's (their environment is gone, it makes room for the titles).
 pids() {
-	awk -v s="$(cat "$SHIM_DIR.sid" 2>/dev/null || echo none)" '{ pid = $1; sub(/.*\) /, ""); if ($4 == s && $1 != "Z") print pid }' /proc/[0-9]*/stat 2>/dev/null || true
+	# Processes come and go meanwhile: cat passes over those that are gone.
+	{ cat /proc/[0-9]*/stat 2>/dev/null || true; } |
+		awk -v s="$(cat "$SHIM_DIR.sid" 2>/dev/null || echo none)" '{ pid = $1; sub(/.*\) /, ""); if ($4 == s && $1 != "Z") print pid }'
 }
 
 start() {
