@@ -247,10 +247,9 @@ check_system(struct vauthd *a, const char *service, const char *addr, struct sv 
 }
 
 enum auth_result
-accounts_check(struct vauthd *a, const struct accounts *acc, const char *service, const char *addr, struct sv user,
-    struct sv password, struct auth_user *who)
+accounts_check(struct vauthd *a, const struct accounts *acc, unsigned generation, const char *service, const char *addr,
+    struct sv user, struct sv password, struct auth_user *who)
 {
-	unsigned generation = logins_generation(a->logins);
 	const struct vuser *u;
 	enum auth_result r;
 

@@ -34,6 +34,7 @@ struct request {
 	char		 addr_text[NET_ADDR_TEXT_MAX];
 	struct sb	 user, password, banner;
 	struct accounts	*acc;
+	unsigned	 generation;	/* of remembered logins, when <acc> was taken */
 	int64_t		 began;
 	enum auth_result result;
 	struct auth_user who;
@@ -184,6 +185,7 @@ request_init(struct request *rq, struct vauthd *a, struct ipc_peer *p, const str
 		(void)net_addr_text(&rq->addr, rq->addr_text);
 	accounts_refresh(a);
 	rq->acc = accounts_ref(a);
+	rq->generation = logins_generation(a->logins);
 	return (true);
 }
 
@@ -195,8 +197,8 @@ check_job(void *arg)
 	if (rq->type == AUTH_M_APOP)
 		rq->result = accounts_apop(rq->a, rq->acc, sb_sv(&rq->user), sb_sv(&rq->banner), sb_sv(&rq->password), &rq->who);
 	else
-		rq->result = accounts_check(rq->a, rq->acc, rq->service, rq->addr_text, sb_sv(&rq->user), sb_sv(&rq->password),
-		    &rq->who);
+		rq->result = accounts_check(rq->a, rq->acc, rq->generation, rq->service, rq->addr_text, sb_sv(&rq->user),
+		    sb_sv(&rq->password), &rq->who);
 }
 
 static void
@@ -294,7 +296,7 @@ backend_check(void *arg, struct sv user, struct sv password)
 	struct exchange *x = arg;
 	struct auth_user who;
 
-	switch (accounts_check(x->rq.a, x->rq.acc, x->rq.service, x->rq.addr_text, user, password, &who)) {
+	switch (accounts_check(x->rq.a, x->rq.acc, x->rq.generation, x->rq.service, x->rq.addr_text, user, password, &who)) {
 	case AUTH_OK:
 		return (SASL_CHECK_OK);
 	case AUTH_TEMP:

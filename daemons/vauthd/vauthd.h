@@ -53,9 +53,12 @@ const struct vuser *accounts_find(struct vauthd *a, const struct accounts *acc, 
 /* What nobody's password fits, in the form of <user>'s real keys. */
 void	 accounts_fake_key(const struct accounts *acc, struct sv user, struct sb *out);
 
-/* Check on any thread; may take milliseconds, for system users seconds.  Never AUTH_CONTINUE or AUTH_BANNED. */
-enum auth_result accounts_check(struct vauthd *a, const struct accounts *acc, const char *service, const char *addr,
-	     struct sv user, struct sv password, struct auth_user *who);
+/*
+ * Check on any thread; may take milliseconds, for system users seconds.  Never AUTH_CONTINUE or AUTH_BANNED.
+ * <generation> is logins_generation() from when <acc> was taken: what was checked against older accounts is not remembered.
+ */
+enum auth_result accounts_check(struct vauthd *a, const struct accounts *acc, unsigned generation, const char *service,
+	     const char *addr, struct sv user, struct sv password, struct auth_user *who);
 enum auth_result accounts_apop(struct vauthd *a, const struct accounts *acc, struct sv user, struct sv banner, struct sv digest,
 	     struct auth_user *who);
 /* Is there such a user?  AUTH_OK, AUTH_FAIL, AUTH_TEMP. */

@@ -53,3 +53,11 @@ grep -q 'peer=127.0.0.2 banned' "$BOX"/var/log/* || die "the log does not tell o
 hasnot "$(cat "$BOX"/var/log/*)" "pw-joe" "the logs"
 vsmtprelay list | grep -q '^127.0.0.3 ' && die "a wrong password opened the relay"
 vsmtprelay list | grep -q '^127.0.0.4 ' || die "a right password did not open the relay"
+# A right password is remembered for minutes, but not past a change of the account.
+for _ in 1 2 3; do mt pop "$POP3" --source 127.0.0.5 joe pw-joe count >/dev/null || die "the password before the change"; done
+sed -i 's/^joe:.*/joe:{PLAIN}new-pw:::::/' "$BOX/etc/vusers"
+mt pop "$POP3" --source 127.0.0.5 joe pw-joe count >/dev/null 2>&1 && die "the old password is still taken"
+mt pop "$POP3" --source 127.0.0.5 joe new-pw count >/dev/null || die "the new password is not taken"
+sed -i '/^joe:/d' "$BOX/etc/vusers"
+mt pop "$POP3" --source 127.0.0.5 joe new-pw count >/dev/null 2>&1 && die "a removed account is still let in"
+wait_for 5 sh -c "! makemap -u hash $BOX/etc/vusers.db | grep -q ^joe"
