@@ -216,6 +216,7 @@ bool	 x_compute_hash(struct xev *e, struct sv v, int64_t n, int64_t m, struct sv
 bool	 x_compute_nhash(struct xev *e, struct sv v, int64_t n, int64_t m, struct sv *out);
 /* "md5" or "sha1" in lower-case hex; false: unknown. */
 bool	 x_hmac(struct sv how, struct sv key, struct sv text, char hex[65]);
+void	 x_hex(const unsigned char *p, size_t n, bool upper, char *out);	/* 2 * n + 1 bytes */
 bool	 x_digest(const char *how, struct sv v, char *hex, size_t size, bool upper, size_t *len);
 extern const char x_base32[];
 
@@ -371,6 +372,8 @@ struct xfile *x_file_get(struct xev *e, const char *kind, const char *path, void
 void	 x_file_put(struct xev *e, struct xfile *f);
 struct map;
 /* An open map of type MAP_... (map/map.h); it belongs to the caches, or to the caller if there are none (*<own>). */
+/* Must a map's file be looked at (MAP_FRESH), or was it since the command began? */
+bool	 x_map_fresh(struct xev *e, const char *path);
 struct map *x_cache_map(struct xev *e, const char *path, int type, bool *own);
 /* Results of queries; kept until exim_caches_message or 30 seconds. */
 bool	 x_cache_result(struct xev *e, struct sv key, bool *found, struct sv *value);

@@ -317,8 +317,7 @@ x_hmac(struct sv how, struct sv key, struct sv text, char hex[65])
 	if (HMAC(type, key.p == NULL ? "" : key.p, (int)key.len, (const unsigned char *)(text.p == NULL ? "" : text.p),
 	    text.len, md, &len) == NULL)
 		return (false);
-	for (unsigned i = 0; i < len && i < 32; i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", md[i]);
+	x_hex(md, len, false, hex);
 	return (true);
 }
 

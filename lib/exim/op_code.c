@@ -213,22 +213,49 @@ X_OP(xo_xtextd)
 
 /* --- digests --- */
 
+/* Fetching a digest costs more than a short text's digest: each is fetched once per process. */
+static const EVP_MD *
+fetch(const char *how)
+{
+	static struct { const char *how; const EVP_MD *md; } t[16];
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		if (t[i].md == NULL) {
+			t[i].how = how;
+			t[i].md = EVP_MD_fetch(NULL, how, NULL);
+			return (t[i].md);
+		}
+		if (strcmp(t[i].how, how) == 0)
+			return (t[i].md);
+	}
+	return (NULL);
+}
+
+void
+x_hex(const unsigned char *p, size_t n, bool upper, char *out)
+{
+	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		*out++ = digits[p[i] >> 4];
+		*out++ = digits[p[i] & 15];
+	}
+	*out = '\0';
+}
+
+/* <how> is a string constant: OpenSSL's name. */
 bool
 x_digest(const char *how, struct sv v, char *hex, size_t size, bool upper, size_t *len)
 {
 	unsigned char md[EVP_MAX_MD_SIZE];
+	const EVP_MD *type = fetch(how);
 	unsigned n = 0;
-	EVP_MD *type = EVP_MD_fetch(NULL, how, NULL);
-	bool ok;
 
-	if (type == NULL)
+	if (type == NULL || EVP_Digest(v.p == NULL ? "" : v.p, v.len, md, &n, type, NULL) != 1 || size <= 2 * (size_t)n)
 		return (false);
-	ok = EVP_Digest(v.p == NULL ? "" : v.p, v.len, md, &n, type, NULL) == 1 && size > 2 * (size_t)n;
-	EVP_MD_free(type);
-	for (unsigned i = 0; ok && i < n; i++)
-		(void)snprintf(hex + 2 * i, 3, upper ? "%02X" : "%02x", md[i]);
+	x_hex(md, n, upper, hex);
 	*len = n;
-	return (ok);
+	return (true);
 }
 
 static enum exim_result
