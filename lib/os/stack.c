@@ -49,6 +49,16 @@ page_size(void)
 	return (page);
 }
 
+bool
+os_sanitized(void)
+{
+#ifdef OS_ASAN
+	return (true);
+#else
+	return (false);
+#endif
+}
+
 size_t
 os_stack_size(void)
 {

@@ -3,6 +3,7 @@
 #ifndef VPOST_OS_STACK_H
 #define VPOST_OS_STACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct os_stack {
@@ -10,6 +11,8 @@ struct os_stack {
 	size_t	 size;
 };
 
+/* AddressSanitizer is in this build. */
+bool	 os_sanitized(void);
 size_t	 os_stack_size(void);			/* 256 KiB; 1 MiB under sanitizers */
 int	 os_stack_alloc(struct os_stack *s);	/* -1 with errno */
 void	 os_stack_free(struct os_stack *s);
