@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""imap_sessions.py IMAP-PORT IMAPS-PORT LOG: what 052-imap.sh checks."""
+"""imap_sessions.py IMAP-PORT IMAPS-PORT LOG: what 056-imap.sh checks."""
 import re
 import socket
 import ssl
