@@ -503,6 +503,7 @@ run(const struct exim_acl *acl, struct sv what, struct exim_env *env, struct exi
 	struct exim_acl_run *outer = env->acl_run;
 	struct sv local = env->addr == NULL ? SV_NULL : env->addr->local_part;
 	unsigned depth = env->acl_depth;
+	uint64_t epoch = exim_epoch_begin(env);
 
 	memset(res, 0, sizeof(*res));
 	r->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
@@ -520,6 +521,7 @@ run(const struct exim_acl *acl, struct sv what, struct exim_env *env, struct exi
 		env->addr->local_part = local;
 	env->acl_run = outer;
 	env->acl_depth = depth;
+	exim_epoch_end(env, epoch);
 	return (res->verdict);
 }
 

@@ -520,7 +520,7 @@ static X_COND(test_exists)
 		return (x_fail(e, "File existence tests are not permitted"));
 	if ((r = x_seq(e, &c->arg[0], &v)) != EXIM_OK)
 		return (r);
-	*yes = e->env->world->stat != NULL && e->env->world->stat(e->env->world->arg, x_cstr(e, v), true, &st) == 0;
+	*yes = exim_stat(e->env, x_cstr(e, v), &st) == 0;
 	return (EXIM_OK);
 }
 

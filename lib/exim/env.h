@@ -396,6 +396,7 @@ struct exim_env {
 	unsigned		 depth;		/* of recursion, the evaluator's own; 0 outside */
 	struct exim_acl_run	*acl_run;	/* exim/acl.h: of the ACL under way, NULL outside */
 	unsigned		 acl_depth;	/* of nested ACLs, their interpreter's own */
+	uint64_t		 epoch;		/* of the command under way (exim_epoch); 0: none */
 	bool			 queue_running;
 	bool			 message_loaded;	/* -bem, delivery: $h_ and $message_body mean something */
 

@@ -72,6 +72,16 @@ void	 exim_caches_free(struct exim_caches **cp);
 /* Between messages: what must not outlive one (negative lookups, results of queries). */
 void	 exim_caches_message(struct exim_caches *c);
 
+/*
+ * A command (an ACL's run, the routing of an address) sees one state of each file: what was looked at since it
+ * began is not looked at again by stat(2).  exim_epoch_begin at its start, outermost only, gives what exim_epoch_end
+ * puts back.  Outside commands every look is fresh.
+ */
+uint64_t exim_epoch_begin(struct exim_env *env);
+void	 exim_epoch_end(struct exim_env *env, uint64_t saved);
+/* world->stat, following links, through that; -1 and errno. */
+int	 exim_stat(struct exim_env *env, const char *path, struct stat *st);
+
 /* Truth of Exim's condition strings: 1 true, 0 false, -1 neither. */
 int	 exim_bool_text(struct sv v);
 

@@ -31,7 +31,8 @@ struct result {
 };
 
 struct exim_caches {
-	struct hash	*str, *list[KINDS], *regex, *files, *maps, *results;
+	struct hash	*str, *list[KINDS], *regex, *files, *maps, *results, *stats;
+	uint64_t	 epoch;		/* of the latest command */
 	uint64_t	 regex_gen;
 	unsigned	 regex_users;
 };
@@ -57,6 +58,7 @@ exim_caches_new(void)
 	c->files = hash_new();
 	c->maps = hash_new();
 	c->results = hash_new();
+	c->stats = hash_new();
 	c->regex_gen = next_gen();
 	return (c);
 }
@@ -135,6 +137,7 @@ exim_caches_free(struct exim_caches **cp)
 	hash_free(&c->files, free_file);
 	hash_free(&c->maps, free_map);
 	hash_free(&c->results, free_result);
+	hash_free(&c->stats, free);
 	free(c);
 	*cp = NULL;
 }
@@ -291,6 +294,112 @@ file_load(struct xev *e, const char *path, void *(*load)(struct arena *, struct 
 	return (f);
 }
 
+/* --- one state of each file per command --- */
+
+struct looked {
+	uint64_t	 epoch;		/* the latest command when it was looked at */
+	uint64_t	 map_epoch;	/* the same, for the content of a map */
+	int		 error;		/* errno, or 0 */
+	struct stat	 st;
+	struct stat	 map_st;	/* as it was when the map was read */
+};
+
+#define SETTLED		3		/* seconds: a file that changed later may change again unseen */
+
+uint64_t
+exim_epoch_begin(struct exim_env *env)
+{
+	uint64_t saved = env->epoch;
+
+	if (saved == 0 && env->caches != NULL)
+		env->epoch = ++env->caches->epoch;
+	return (saved);
+}
+
+void
+exim_epoch_end(struct exim_env *env, uint64_t saved)
+{
+	env->epoch = saved;
+}
+
+/* NULL outside commands. */
+static struct looked *
+looked_at(struct exim_env *env, const char *path)
+{
+	struct exim_caches *c = env->caches;
+	struct looked *l;
+
+	if (c == NULL || env->epoch == 0)
+		return (NULL);
+	l = hash_get(c->stats, sv_cstr(path));
+	if (l == NULL) {
+		if (hash_count(c->stats) >= FILES_MAX)
+			clear(&c->stats, free);
+		l = xcalloc(1, sizeof(*l));
+		(void)hash_set(c->stats, sv_cstr(path), l);
+	}
+	return (l);
+}
+
+int
+exim_stat(struct exim_env *env, const char *path, struct stat *st)
+{
+	const struct exim_world *w = env->world;
+	struct looked *l;
+
+	if (w->stat == NULL) {
+		errno = ENOSYS;
+		return (-1);
+	}
+	l = looked_at(env, path);
+	if (l == NULL)
+		return (w->stat(w->arg, path, true, st));
+	if (l->epoch < env->epoch) {
+		uint64_t epoch = env->caches->epoch;
+		struct stat now;
+		int error = w->stat(w->arg, path, true, &now) == -1 ? errno : 0;
+
+		/* The world may park: the entry may be gone. */
+		l = looked_at(env, path);
+		l->epoch = epoch;
+		l->error = error;
+		if (error == 0)
+			l->st = now;
+	}
+	errno = l->error;
+	if (l->error != 0)
+		return (-1);
+	*st = l->st;
+	return (0);
+}
+
+static bool
+unchanged(const struct stat *a, const struct stat *b)
+{
+	return (a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	    a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec);
+}
+
+bool
+x_map_fresh(struct xev *e, const char *path)
+{
+	const struct exim_world *w = e->env->world;
+	struct looked *l = looked_at(e->env, path);
+
+	if (l == NULL)
+		return (true);
+	if (l->map_epoch >= e->env->epoch)
+		return (false);
+	l->map_epoch = e->env->caches->epoch;
+	/* The look at the file that this command has had serves the map too. */
+	if (l->epoch >= e->env->epoch && l->error == 0 && w->now != NULL && unchanged(&l->st, &l->map_st) &&
+	    l->st.st_ctim.tv_sec + SETTLED < w->now(w->arg, NULL))
+		return (false);
+	l->map_st = l->st;
+	return (true);
+}
+
 /* "KIND PATH"; printf would cost more than the look-up. */
 static struct sv
 cache_key(struct xev *e, const char *kind, const char *path)
@@ -319,7 +428,7 @@ x_file_get(struct xev *e, const char *kind, const char *path, void *(*load)(stru
 		errno = ENOSYS;
 		return (NULL);
 	}
-	if (w->stat(w->arg, path, true, &st) == -1)
+	if (exim_stat(e->env, path, &st) == -1)
 		return (NULL);
 	if (!S_ISREG(st.st_mode)) {
 		*not_regular = true;

@@ -296,12 +296,12 @@ X_LOOKUP(xl_dbm)
 	struct map *map;
 	bool own;
 
-	if (w->stat != NULL && w->stat(w->arg, l->path, true, &st) == -1)
+	if (w->stat != NULL && exim_stat(e->env, l->path, &st) == -1)
 		return (x_fail(e, "failed to open %s as a db (v4.1+) file: %s", l->path, strerror(errno)));
 	if (sv_eqs(sv_cstr(l->type), "dbmjz"))
 		key = join_nul(e, l->key);
 	map = x_cache_map(e, l->path, MAP_HASH, &own);
-	m = map_get(map, key, MAP_FRESH | (l->type[3] == 'n' ? MAP_NONUL : l->type[3] == 'j' ? 0 : MAP_NUL), &value, &why);
+	m = map_get(map, key, (x_map_fresh(e, l->path) ? MAP_FRESH : 0) | (l->type[3] == 'n' ? MAP_NONUL : l->type[3] == 'j' ? 0 : MAP_NUL), &value, &why);
 	(void)map_result(e, m, value, found, out);
 	if (own)
 		map_close(&map);
@@ -318,12 +318,12 @@ X_LOOKUP(xl_cdb)
 	struct map *map;
 	bool own;
 
-	if (w->stat != NULL && w->stat(w->arg, l->path, true, &st) == -1)
+	if (w->stat != NULL && exim_stat(e->env, l->path, &st) == -1)
 		return (x_fail(e, "failed to open %s for cdb lookup: %s", l->path, strerror(errno)));
 	if (w->stat != NULL && st.st_size < 2048)
 		return (x_fail(e, "failed to open %s too short for cdb lookup: Success", l->path));
 	map = x_cache_map(e, l->path, MAP_CDB, &own);
-	m = map_get(map, l->key, MAP_FRESH | MAP_NONUL, &value, &why);
+	m = map_get(map, l->key, (x_map_fresh(e, l->path) ? MAP_FRESH : 0) | MAP_NONUL, &value, &why);
 	(void)map_result(e, m, value, found, out);
 	if (own)
 		map_close(&map);

@@ -211,7 +211,6 @@ check_senders(struct visit *v, bool *yes)
 static enum exim_result
 check_file(struct visit *v, struct sv item, bool *yes)
 {
-	const struct exim_world *w = v->rt->env->world;
 	bool negate = false, eacces_ok = false;
 	struct stat st;
 	int rc;
@@ -231,7 +230,7 @@ check_file(struct visit *v, struct sv item, bool *yes)
 		    SV_ARG(item));
 		return (EXIM_DEFER);
 	}
-	rc = w->stat == NULL ? -1 : w->stat(w->arg, arena_cstr(v->rt->env->arena, item), true, &st);
+	rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
 	if (rc == -1 && errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && eacces_ok)) {
 		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "require_files: error for " SV_FMT ": %s", SV_ARG(item), strerror(errno));
 		return (EXIM_DEFER);

@@ -518,8 +518,10 @@ route_address(const struct route_request *rq, struct route_result *res)
 	struct routing rt = { .rq = rq, .res = res, .a = rq->arena, .env = rq->env };
 	struct route_addr *a = arena_zalloc(rq->arena, sizeof(*a));
 	struct pending p = { .addr = a, .address_data = SV_NULL };
+	uint64_t epoch;
 	ptrdiff_t at = sv_rchr(rq->address, '@');
 
+	epoch = exim_epoch_begin(rq->env);
 	memset(res, 0, sizeof(*res));
 	a->address = rq->address;
 	a->unique = rq->address;
@@ -543,6 +545,7 @@ route_address(const struct route_request *rq, struct route_result *res)
 	vec_push(&rt.todo, p);
 	walk(&rt);
 	seal(&rt);
+	exim_epoch_end(rq->env, epoch);
 	rq->env->addr = addr;
 	rq->env->acl = acl;
 }
