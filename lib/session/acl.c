@@ -310,7 +310,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	if (text != NULL)
 		*text = SV_NULL;
 	s->env.msg = session_msg(s);
-	s->env.addr = s->txn != NULL ? &s->txn->addr : &s->addr;
+	if (s->txn != NULL)
+		s->env.addr = &s->txn->addr;
 	s->acl.fx = s->txn != NULL ? &s->txn->fx : &s->fx;
 	s->acl.where = where;
 	s->sender_failed = SV_NULL;

@@ -21,6 +21,8 @@
 #define C_LMTP		0x40	/* LMTP only */
 #define C_NOT_LMTP	0x80
 
+#define SPARE_ARENAS	32
+
 static const struct command {
 	enum smtp_verb	 verb;
 	unsigned	 flags;
@@ -255,6 +257,37 @@ lost(struct session *s, enum stream_result r)
 	sb_free(&host);
 }
 
+/*
+ * The arena of a command: sessions that only wait have none.  A few wait here for the next
+ * command of any session; all belongs to the loop's thread.
+ */
+static struct arena *spare[SPARE_ARENAS];
+static size_t nspare;
+
+static void
+take_arena(struct session *s)
+{
+	s->cmd = nspare > 0 ? spare[--nspare] : arena_new(0);
+	s->env.arena = s->cmd;
+}
+
+static void
+give_arena(struct session *s)
+{
+	/* What points into it is forgotten. */
+	s->x.smtp_command = s->x.smtp_argument = SV_NULL;
+	exim_env_forget(&s->env);
+	if (s->txn == NULL)
+		s->env.addr = NULL;
+	if (nspare < SPARE_ARENAS) {
+		arena_reset(s->cmd);
+		spare[nspare++] = s->cmd;
+	} else {
+		arena_free(&s->cmd);
+	}
+	s->cmd = s->env.arena = NULL;
+}
+
 static void
 command_loop(struct session *s)
 {
@@ -263,11 +296,11 @@ command_loop(struct session *s)
 
 	stream_set_timeout(s->io, s->timeout_ms, s->timeout_ms);
 	while (s->end == END_NONE) {
-		arena_reset(s->cmd);
-		exim_env_forget(&s->env);
+		give_arena(s);
 		s->conn->idle = s->txn == NULL;
 		r = stream_read_line(s->io, SMTP_COMMAND_MAX, &line);
 		s->conn->idle = false;
+		take_arena(s);
 		if (r == STREAM_TOO_LONG) {
 			s->line = SV_LIT("(too long)");
 			session_mistake(s, 500, "5.5.6", "line too long");
@@ -412,13 +445,12 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->kind = c->kind;
 	s->lmtp = c->kind == SESSION_LMTP;
 	s->arena = arena_new(1024);
-	s->cmd = arena_new(0);
 	s->size_limit = -1;
 	s->free_rset = s->free_helo = true;
 	s->started = fiber_now();
 	exim_conf_env(s->conf, &s->env);
+	take_arena(s);
 	s->env.caches = sv->caches;
-	s->env.arena = s->cmd;
 	s->env.world = sv->world;
 	s->env.session = &s->x;
 	s->env.acl = &s->st;
@@ -467,7 +499,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	exim_vars_free(&s->env.acl_m);
 	stream_close(&s->io);
 	free(s->auth_list);
-	arena_free(&s->cmd);
+	give_arena(s);
 	arena_free(&s->arena);
 	free(s);
 }

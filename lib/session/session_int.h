@@ -42,6 +42,7 @@ struct txn {
 	struct exim_message msg;
 	struct exim_address addr;
 	struct exim_acl_effects fx;
+	struct exim_acl_state st_conn;	/* what the session's was before */
 	VEC(struct spool_rcpt) rcpts;
 	VEC(struct sv)	 rcpt_addrs;	/* the same addresses, for $recipients */
 	bool		 mail_given;
@@ -83,12 +84,10 @@ struct session {
 	struct exim_session x;
 	struct exim_acl_run acl;
 	struct exim_acl_state st;
-	struct exim_acl_state st_conn;	/* what it was before the transaction */
 	const char	*kept[SESSION_KEPT];
 	const char	*kept_host;
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
-	struct exim_address addr;	/* of VRFY and the like */
 	struct exim_message nomsg;	/* outside a transaction */
 	struct txn	*txn;
 	struct smtp_command c;

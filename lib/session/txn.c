@@ -157,7 +157,7 @@ session_txn_new(struct session *s)
 	exim_acl_effects_init(&t->fx, t->arena);
 	s->x.rcpt_count = s->x.rcpt_defer_count = s->x.rcpt_fail_count = 0;
 	s->txn = t;
-	s->st_conn = s->st;
+	t->st_conn = s->st;
 	session_env_reset(s);
 	return (t);
 }
@@ -172,6 +172,9 @@ session_txn_end(struct session *s)
 	s->txn = NULL;
 	session_env_reset(s);
 	exim_vars_clear(s->env.acl_m);
+	/* What this message's checks left must not show in the next one's, and its memory goes. */
+	s->st = t->st_conn;
+	memset(s->kept, 0, sizeof(s->kept));
 	exim_acl_run_reset(&s->acl);
 	exim_acl_effects_free(&t->fx);
 	content_free(&t->content);
@@ -184,16 +187,13 @@ session_txn_end(struct session *s)
 	s->x.rcpt_count = s->x.rcpt_defer_count = s->x.rcpt_fail_count = 0;
 	if (s->sv->caches != NULL)
 		exim_caches_message(s->sv->caches);
-	/* What this message's checks left must not show in the next one's, and its memory is gone. */
-	s->st = s->st_conn;
-	memset(s->kept, 0, sizeof(s->kept));
 }
 
 void
 session_env_reset(struct session *s)
 {
 	s->env.msg = session_msg(s);
-	s->env.addr = s->txn != NULL ? &s->txn->addr : &s->addr;
+	s->env.addr = s->txn != NULL ? &s->txn->addr : NULL;
 	s->acl.fx = s->txn != NULL ? &s->txn->fx : &s->fx;
 	s->env.message_loaded = false;
 }

@@ -23,8 +23,10 @@ the_address(struct session *s, struct sv *out)
 	}
 	*out = sv_taint(sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(m.local), SV_ARG(m.domain.len > 0 ? m.domain :
 	    s->conf->g.qualify_recipient))));
-	s->addr.local_part = m.local;
-	s->addr.domain = m.domain.len > 0 ? m.domain : s->conf->g.qualify_recipient;
+	if (s->txn == NULL)
+		s->env.addr = arena_zalloc(s->cmd, sizeof(*s->env.addr));
+	s->env.addr->local_part = m.local;
+	s->env.addr->domain = m.domain.len > 0 ? m.domain : s->conf->g.qualify_recipient;
 	return (true);
 }
 
