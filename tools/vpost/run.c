@@ -291,9 +291,12 @@ plan_children(struct run *r, struct err *err)
 	return (0);
 }
 
-/* Go on in a child of its own session, its output in var/log/vpost.log; the caller waits until all daemons are ready. */
+/*
+ * Go on in a child of its own session, its output in var/log/vpost.log (returns 1 there); the caller waits until
+ * all daemons are ready: 0, or -1.
+ */
 static int
-detach(struct run *r)
+detach(struct run *r, struct err *err)
 {
 	const char *log = box_path(r->box, BOX_LOG "/vpost.log");
 	struct pollfd pf = { .events = POLLIN };
@@ -302,7 +305,7 @@ detach(struct run *r)
 	char c;
 
 	if (os_pipe(p, false) == -1 || (pid = fork()) == -1)
-		return (-1);
+		return (err_sys(err, "fork"));
 	if (pid == 0) {
 		(void)setsid();
 		(void)close(p[0]);
@@ -319,14 +322,13 @@ detach(struct run *r)
 			(void)dup2(fd, 0);
 			(void)close(fd);
 		}
-		return (0);
+		return (1);
 	}
 	(void)close(p[1]);
 	pf.fd = p[0];
 	if (poll(&pf, 1, READY_MS) > 0 && read(p[0], &c, 1) == 1)
-		exit(0);
-	(void)fprintf(stderr, "vpost run: not all daemons came up; %s says why\n", log);
-	exit(1);
+		return (0);
+	return (err_set(err, ERR_TEMP, NULL, "not all daemons came up; %s says why", log));
 }
 
 /* TERM to the supervisor, and wait until it is gone. */
@@ -351,6 +353,22 @@ stop_running(struct box *b)
 	return (kill(pid, 0) == 0 ? 1 : 0);
 }
 
+static int
+run_box(struct run *r, bool detached, struct err *err)
+{
+	int rc;
+
+	if (plan_children(r, err) == -1)
+		return (-1);
+	if (detached && running_pid(r->box, "vpost") == 0 && (rc = detach(r, err)) != 1)
+		return (rc);
+	if (take_lock(r, err) == -1)
+		return (-1);
+	supervise(r);
+	(void)unlink(box_path(r->box, BOX_RUN "/vpost.pid"));
+	return (0);
+}
+
 int
 cmd_run(int argc, char **argv)
 {
@@ -358,7 +376,7 @@ cmd_run(int argc, char **argv)
 	bool detached = false, stop = false;
 	const char *dir = NULL;
 	struct run r;
-	int c;
+	int c, rc;
 
 	memset(&r, 0, sizeof(r));
 	r.tell = -1;
@@ -384,19 +402,11 @@ cmd_run(int argc, char **argv)
 	if ((r.box = open_box(dir)) == NULL)
 		return (1);
 	if (stop)
-		return (stop_running(r.box));
-	if (plan_children(&r, &err) == -1)
-		return (complain(&err));
-	if (detached && running_pid(r.box, "vpost") == 0 && detach(&r) == -1) {
-		err_sys(&err, "fork");
-		return (complain(&err));
-	}
-	if (take_lock(&r, &err) == -1)
-		return (complain(&err));
-	supervise(&r);
-	(void)unlink(box_path(r.box, BOX_RUN "/vpost.pid"));
+		rc = stop_running(r.box);
+	else
+		rc = run_box(&r, detached, &err) == -1 ? complain(&err) : 0;
 	box_free(&r.box);
-	return (0);
+	return (rc);
 usage:
 	(void)fprintf(stderr, "usage: vpost run [-d | -k] [BOX]\n");
 	return (2);
