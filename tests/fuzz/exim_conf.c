@@ -10,6 +10,7 @@
 
 #include "exim/acl.h"
 #include "exim/conf.h"
+#include "exim/lexer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -70,7 +71,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct exim_acl_state acl;
 	struct exim_env env;
 	struct err err = ERR_INIT;
+	static const char *const defines[] = { "CMD=given", "FLAG" };
+	struct sv name, value;
+	size_t pos = 0;
 
+	src.defines = defines;
+	src.ndefines = sizeof(defines) / sizeof(defines[0]);
 	if (data == NULL || size == 0)
 		src.text = SV_LIT("");
 	told = 0;
@@ -102,6 +108,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	env.acl_m = exim_vars_new();
 	run_acls(c, &env);
 	retry(c);
+	while (exim_lexer_macro_next(c->lexer, &pos, &name, &value))
+		assert(sv_eq(exim_lexer_macro(c->lexer, name), value));
 	exim_vars_free(&env.acl_c);
 	exim_vars_free(&env.acl_m);
 	arena_free(&env.arena);
