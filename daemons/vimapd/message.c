@@ -135,7 +135,8 @@ cmd_copy(struct session *ss, const struct imap_command *c)
 		sb_adds(&code, "] ");
 	}
 	if (!move) {
-		reply_okf(ss, "%sCopy completed.", sb_cstr(&code));
+		if (session_sync(ss, true))
+			reply_okf(ss, "%sCopy completed.", sb_cstr(&code));
 		goto out;
 	}
 	/* RFC 6851 4.3: COPYUID comes before the EXPUNGEs. */

@@ -79,12 +79,15 @@ static const command_fn commands[] = {
 	[IMAP_STORE] = cmd_store, [IMAP_COPY] = cmd_copy, [IMAP_MOVE] = cmd_copy,
 };
 
-/* Commands that tell what is new themselves, or must not. */
+/*
+ * Commands that tell what is new themselves, or must not.  Those with sequence numbers are among them: an EXPUNGE
+ * told before they are looked up would change what the numbers mean.
+ */
 static bool
 syncs_itself(enum imap_verb v)
 {
 	static const enum imap_verb verbs[] = { IMAP_NOOP, IMAP_CHECK, IMAP_LOGOUT, IMAP_SELECT, IMAP_EXAMINE, IMAP_CLOSE,
-	    IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_MOVE };
+	    IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE };
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (verbs[i] == v)
