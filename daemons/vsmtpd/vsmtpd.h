@@ -16,4 +16,7 @@ struct vsmtpd_conf {
 
 extern const struct daemon_role vsmtpd_worker;
 
+/* sandbox.c */
+int	 vsmtpd_sandbox(struct daemon *d, struct err *err);
+
 #endif

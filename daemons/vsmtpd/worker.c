@@ -498,4 +498,4 @@ drain(struct daemon *d)
 	daemon_worker_done(d);
 }
 
-const struct daemon_role vsmtpd_worker = { .name = "worker", .start = start, .drain = drain };
+const struct daemon_role vsmtpd_worker = { .name = "worker", .start = start, .drain = drain, .sandbox = vsmtpd_sandbox };
