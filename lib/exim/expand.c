@@ -7,7 +7,6 @@
 #include "exim/expand_int.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -465,6 +464,25 @@ exim_expand_bool(const struct exim_str *s, struct exim_env *env, bool strict, bo
 	return (x_fail(&e, "\"" SV_FMT "\" is not a valid value for a boolean", SV_ARG(v)));
 }
 
+/* "0x1f", "017". */
+static bool
+based_integer(struct sv v, int64_t *out)
+{
+	bool is_hex = v.p[1] == 'x' || v.p[1] == 'X';
+	int64_t n = 0;
+
+	for (size_t i = is_hex ? 2 : 1; i < v.len; i++) {
+		char c = sv_lower(v.p[i]);
+		int d = sv_isdigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+
+		if (d >= (is_hex ? 16 : 8) || n > INT64_MAX / 16 - 16)
+			return (false);
+		n = n * (is_hex ? 16 : 8) + d;
+	}
+	*out = n;
+	return (v.len > (is_hex ? 2 : 1));
+}
+
 enum exim_result
 exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, struct err *err)
 {
@@ -479,17 +497,8 @@ exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, st
 		return (r);
 	v = sv_trim(v);
 	/* Options also take hexadecimal and octal, as in the configuration file. */
-	if (v.len > 1 && v.len < 24 && v.p[0] == '0' && sv_chr(v, ' ') < 0) {
-		char *end;
-		long long n;
-
-		errno = 0;
-		n = strtoll(x_cstr(&e, v), &end, 0);
-		if (*end == '\0' && errno == 0) {
-			*out = n;
-			return (EXIM_OK);
-		}
-	}
+	if (v.len > 1 && v.p[0] == '0' && based_integer(v, out))
+		return (EXIM_OK);
 	return (x_integer(&e, v, out) ? EXIM_OK : EXIM_FAIL);
 }
 
