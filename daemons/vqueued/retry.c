@@ -67,18 +67,28 @@ hint_save(struct vq *vq, struct sv key, const struct host_hint *h)
 		    exim_main_int(vq->conf, EXIM_MAIN_retry_data_expire), NULL);
 }
 
+static bool
+hint_parse(struct sv text, struct host_hint *h)
+{
+	int64_t n[3];
+	struct sv word;
+
+	for (size_t i = 0; i < 3; i++)
+		if (!sv_word(&text, &word) || !num_parse(word, 0, INT64_MAX, &n[i]))
+			return (false);
+	*h = (struct host_hint){ n[0], n[1], n[2] };
+	return (true);
+}
+
 static struct host_hint *
 hint_load(struct vq *vq, struct sv key)
 {
 	struct host_hint *h = hash_get(vq->hosts, key), got;
 	struct sb v = SB_INIT(256);
-	long long a, b, c;
 
 	if (h != NULL || vq->hints == NULL)
 		return (h);
-	if (hints_get(vq->hints, HINT_DB, key, now_s(), &v) &&
-	    sscanf(sb_cstr(&v), "%lld %lld %lld", &a, &b, &c) == 3) {
-		got = (struct host_hint){ a, b, c };
+	if (hints_get(vq->hints, HINT_DB, key, now_s(), &v) && hint_parse(sb_sv(&v), &got)) {
 		h = xcalloc(1, sizeof(*h));
 		*h = got;
 		(void)hash_set(vq->hosts, key, h);

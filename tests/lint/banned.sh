@@ -8,5 +8,5 @@ grep -nE '(^|[^A-Za-z0-9_])(exit|err|errx|warn|warnx|syslog)[[:space:]]*\(' $(fi
 # No numbers but by base/num.h.
 grep -nE '(^|[^A-Za-z0-9_])(strtol|strtoul|strtoll|strtoull|sscanf)[[:space:]]*\(' $(find lib daemons tools -name '*.c') | grep -vE ':[[:space:]]*(/?\*|//)' && bad=1
 # Open points do not stand in the code.
-grep -nE 'TODO|FIXME|\bXXX\b|HACK' $(find lib daemons tools tests -name '*.[ch]') && bad=1
+grep -nE '\bTODO|FIXME|\bXXX\b|HACK' $(find lib daemons tools tests -name '*.[ch]') | grep -v '"XXX"' && bad=1
 exit $bad
