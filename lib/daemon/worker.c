@@ -125,7 +125,7 @@ daemon_worker_main(struct daemon *d, size_t role, int index)
 
 	d->role = d->def->roles[role];
 	d->index = index;
-	os_signal_reset();
+	os_signal_forget();
 	/* A terminal's interrupt is the parent's business. */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)close(d->life[1]);

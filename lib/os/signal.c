@@ -58,6 +58,14 @@ os_signal_reset(void)
 	(void)sigprocmask(SIG_UNBLOCK, &taken, NULL);
 }
 
+void
+os_signal_forget(void)
+{
+	if (sigfd != -1)
+		(void)close(sigfd);
+	sigfd = -1;
+}
+
 #else
 
 static int sigpipe_w = -1;
@@ -106,6 +114,12 @@ os_signal_reset(void)
 	(void)close(sigfd);
 	(void)close(sigpipe_w);
 	sigfd = sigpipe_w = -1;
+}
+
+void
+os_signal_forget(void)
+{
+	os_signal_reset();
 }
 
 #endif

@@ -11,6 +11,8 @@ int	 os_signal_fd(void);
 int	 os_signal_next(void);
 /* After fork: a descriptor of our own, without signals taken in. */
 void	 os_signal_reset(void);
+/* The same, but the signals stay blocked, so that none is lost or kills before os_signal_add takes it in again. */
+void	 os_signal_forget(void);
 /* SIGPIPE is ignored. */
 void	 os_signal_ignore_pipe(void);
 

@@ -234,6 +234,18 @@ report(void *arg, const struct err *e, bool warning)
 	(void)fprintf(stderr, "%s%s\n", warning ? "warning: " : "", e->text);
 }
 
+/* The caller's -D names the macro. */
+static bool
+defined(const struct options *o, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < o->defines.len; i++)
+		if (strncmp(o->defines.p[i], name, n) == 0 && (o->defines.p[i][n] == '=' || o->defines.p[i][n] == '\0'))
+			return (true);
+	return (false);
+}
+
 /* -bV: what would be used, and whether it can be read. */
 static int
 version(const struct box *b, const struct options *o)
@@ -255,8 +267,9 @@ version(const struct box *b, const struct options *o)
 	}
 	if (b != NULL) {
 		(void)snprintf(boxdef, sizeof(boxdef), "BOX=%s", b->root);
-		vec_push(&defines, boxdef);
-		if (b->system_users)
+		if (!defined(o, "BOX"))
+			vec_push(&defines, boxdef);
+		if (b->system_users && !defined(o, "VPOST_SYSTEM_USERS"))
 			vec_push(&defines, "VPOST_SYSTEM_USERS=yes");
 		src.hostname = b->hostname[0] != '\0' ? b->hostname : NULL;
 	}
