@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "vqueued_int.h"
 
 #define HINT_DB		"retry"
