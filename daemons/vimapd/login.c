@@ -29,6 +29,7 @@
 #define SASL_LINE_MAX	(AUTH_DATA_MAX / 3 * 4 + 8)
 #define TLS_MS		30000
 #define FAILURES_MAX	5		/* wrong passwords on one connection */
+#define LISTENERS_MAX	64
 
 static struct {
 	struct daemon	*d;
@@ -37,7 +38,9 @@ static struct {
 	struct auth_client *auth;
 	struct hash	*hosts;		/* address to number of connections */
 	size_t		 connections;
-	size_t		 acceptors;
+	struct login	*logins;	/* all connections */
+	struct fiber	*acceptor[LISTENERS_MAX];
+	size_t		 acceptors;	/* running ones */
 	unsigned	 next;		/* session process that gets the next client */
 } role;
 
@@ -49,6 +52,7 @@ struct login {
 	unsigned	 failures, bad;
 	bool		 secure;	/* TLS, or from this machine, or the box does not care */
 	bool		 gone;		/* handed over: <s> is not ours any more */
+	struct login	*next, **prev;
 	struct log_ctx	 log;
 };
 
@@ -467,6 +471,9 @@ connection(void *arg)
 	stream_close(&l->s);
 	host_count(&l->conn.peer, -1, &n);
 	role.connections--;
+	*l->prev = l->next;
+	if (l->next != NULL)
+		l->next->prev = l->prev;
 	free(l);
 	maybe_done();
 }
@@ -500,13 +507,18 @@ accepted(int fd, const struct daemon_listener *from, const struct net_addr *peer
 	l->conn = (struct auth_conn){ .service = "imap", .peer = *peer, .local = *local };
 	l->deadline = FIBER_NOW_PLUS(role.box->login_timeout * 1000);
 	log_ctx_set(&l->log, "peer=%s:%u", net_addr_text(peer, buf), peer->port);
-	role.connections++;
 	if (fiber_spawn("imap login", connection, l) == NULL) {
-		role.connections--;
 		host_count(peer, -1, &n);
 		stream_close(&l->s);
 		free(l);
+		return;
 	}
+	role.connections++;
+	l->next = role.logins;
+	l->prev = &role.logins;
+	if (l->next != NULL)
+		l->next->prev = &l->next;
+	role.logins = l;
 }
 
 static void
@@ -516,11 +528,7 @@ acceptor(void *arg)
 	struct net_addr peer, local;
 	int fd;
 
-	while (!daemon_draining(role.d)) {
-		if (fiber_wait_fd(from->fd, FIBER_READ, FIBER_NOW_PLUS(1000)) == FIBER_CANCELLED)
-			break;
-		if (daemon_draining(role.d))
-			break;
+	while (fiber_wait_fd(from->fd, FIBER_READ, FIBER_FOREVER) == FIBER_READY) {
 		while ((fd = net_accept(from->fd, &peer, &local)) != -1)
 			accepted(fd, from, &peer, &local);
 		/* Out of descriptors: a pause, or the loop would spin. */
@@ -544,19 +552,28 @@ start(struct daemon *d, struct err *err)
 	if (role.tls == NULL)
 		log_warn(NULL, "no TLS: %s", tls_err.text);
 	for (const struct daemon_listener *l = daemon_listeners(d); l->fd != -1; l++) {
+		struct fiber *f;
+
 		if (strcmp(l->service, "imaps") == 0 && role.tls == NULL)
 			continue;
-		if (fiber_spawn("imap accept", acceptor, (void *)(uintptr_t)l) == NULL)
-			return (err_set(err, ERR_TEMP, NULL, "no fiber for a listener"));
-		role.acceptors++;
+		if (role.acceptors == LISTENERS_MAX || (f = fiber_spawn("imap accept", acceptor, (void *)(uintptr_t)l)) == NULL)
+			return (err_set(err, ERR_TEMP, NULL, "too many listeners"));
+		role.acceptor[role.acceptors++] = f;
 	}
 	return (0);
 }
 
+/* At the end of the daemon those who did not log in are not waited for; pumps end with their sessions. */
 static void
 drain(struct daemon *d)
 {
-	(void)d;
+	for (size_t i = 0; i < LISTENERS_MAX && role.acceptor[i] != NULL; i++) {
+		fiber_cancel(role.acceptor[i]);
+		role.acceptor[i] = NULL;
+	}
+	for (struct login *l = role.logins; l != NULL && daemon_ending(d); l = l->next)
+		if (!l->gone)
+			(void)shutdown(stream_fd(l->s), SHUT_RD);
 	maybe_done();
 }
 
