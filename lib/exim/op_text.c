@@ -283,10 +283,10 @@ X_OP(xo_domain_from_alabel)
 	char *p = NULL;
 	int rc;
 
-	rc = idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0);
-	if (rc != IDN2_OK || !all_ascii(v))
+	rc = all_ascii(v) ? idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0) : IDN2_ENCODING_ERROR;
+	if (rc != IDN2_OK)
 		return (x_fail(e, "error converting alabel (%s) to utf8: %s", printing(e, v),
-		    !all_ascii(v) || rc == IDN2_OK || rc == IDN2_ENCODING_ERROR ? "Invalid input" : idn2_strerror(rc)));
+		    rc == IDN2_ENCODING_ERROR ? "Invalid input" : idn2_strerror(rc)));
 	return (idn_result(e, p, v, out));
 }
 
