@@ -244,6 +244,21 @@ check_done(const char *call, const char *path)
 	check_rule(name, path);
 }
 
+/* The same for a name in a directory: rules speak of whole paths. */
+static void
+check_name(const char *call, const char *d, const char *name, bool done)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+
+	if (rule.n == 0)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", d, name);
+	if (done)
+		check_done(call, path);
+	else
+		check_rule(call, path);
+}
+
 static uint64_t
 note(uint32_t type, uint64_t a, uint64_t b, uint64_t c, uint64_t d, const char *s1, const void *s2, size_t n2)
 {
@@ -635,14 +650,14 @@ posix_fallocate64(int fd, off_t off, off_t len)
 /* ---- names ---- */
 
 static int
-finish(int r, uint64_t seq, const char *call, const char *path)
+finish(int r, uint64_t seq, const char *call, const char *d, const char *name)
 {
 	int e = errno;
 
 	if (r == -1)
 		(void)note(N_ABORT, seq, 0, 0, 0, NULL, NULL, 0);
 	else
-		check_done(call, path);
+		check_name(call, d, name, true);
 	errno = e;
 	leave();
 	return (r);
@@ -663,14 +678,14 @@ do_openat(int dfd, const char *path, int flags, mode_t mode)
 	enter();
 	ino = inode_at(d, name, NULL);
 	if (ino == 0) {
-		check_rule("create", path);
+		check_name("create", d, name, false);
 		seq = shared->seq + 1;
 		fd = REAL(openat)(dfd, path, flags, mode);
 		/* The number is known only now: a crash in between leaves an empty file that nobody knows of. */
 		if (fd != -1)
 			(void)note(N_ENTRY, 0, inode_at(d, name, NULL), seq, 0, d, name, strlen(name));
 		if (fd != -1)
-			check_done("create", path);
+			check_name("create", d, name, true);
 		e = errno;
 		leave();
 		forget(fd);
@@ -716,12 +731,12 @@ unlinkat(int dfd, const char *path, int flags)
 	if (!split(dfd, path, d, name))
 		return (REAL(unlinkat)(dfd, path, flags));
 	enter();
-	check_rule(call, path);
+	check_name(call, d, name, false);
 	ino = inode_at(d, name, &is_dir);
 	if (ino != 0 && !is_dir)
 		keep_inode(d, name, ino);
 	seq = note(N_ENTRY, ino, 0, shared->seq + 1, is_dir ? 1 : 0, d, name, strlen(name));
-	return (finish(REAL(unlinkat)(dfd, path, flags), seq, call, path));
+	return (finish(REAL(unlinkat)(dfd, path, flags), seq, call, d, name));
 }
 
 int unlink(const char *path) { return (unlinkat(AT_FDCWD, path, 0)); }
@@ -746,7 +761,7 @@ do_rename(int fd1, const char *from, int fd2, const char *to, unsigned flags)
 	if (!in1 && !in2)
 		return (REAL(renameat2)(fd1, from, fd2, to, flags));
 	enter();
-	check_rule("rename", to);
+	check_name("rename", in2 ? d2 : d1, in2 ? n2 : n1, false);
 	i1 = in1 ? inode_at(d1, n1, &dir1) : 0;
 	i2 = in2 ? inode_at(d2, n2, &dir2) : 0;
 	if (i2 != 0 && !dir2)
@@ -759,7 +774,7 @@ do_rename(int fd1, const char *from, int fd2, const char *to, unsigned flags)
 	if (in1)
 		(void)note(N_ENTRY, i1, 0, op, dir1 ? 1 : 0, d1, n1, strlen(n1));
 	r = REAL(renameat2)(fd1, from, fd2, to, flags);
-	return (finish(r, op, "rename", to));
+	return (finish(r, op, "rename", in2 ? d2 : d1, in2 ? n2 : n1));
 }
 
 int rename(const char *from, const char *to) { return (do_rename(AT_FDCWD, from, AT_FDCWD, to, 0)); }
@@ -776,7 +791,7 @@ linkat(int fd1, const char *from, int fd2, const char *to, int flags)
 	if (!split(fd2, to, d, name))
 		return (REAL(linkat)(fd1, from, fd2, to, flags));
 	enter();
-	check_rule("link", to);
+	check_name("link", d, name, false);
 	if (split(fd1, from, fd, fn))
 		ino = inode_at(fd, fn, NULL);
 	op = shared->seq + 1;
@@ -785,7 +800,7 @@ linkat(int fd1, const char *from, int fd2, const char *to, int flags)
 	if (r == 0)
 		(void)note(N_ENTRY, 0, ino != 0 ? ino : inode_at(d, name, NULL), op, 0, d, name, strlen(name));
 	if (r == 0)
-		check_done("link", to);
+		check_name("link", d, name, true);
 	errno = e;
 	leave();
 	return (r);
@@ -820,12 +835,12 @@ mkdirat(int dfd, const char *path, mode_t mode)
 	if (!split(dfd, path, d, name))
 		return (REAL(mkdirat)(dfd, path, mode));
 	enter();
-	check_rule("mkdir", path);
+	check_name("mkdir", d, name, false);
 	r = REAL(mkdirat)(dfd, path, mode);
 	if (r == 0)
 		(void)note(N_ENTRY, 0, inode_at(d, name, NULL), shared->seq + 1, 2, d, name, strlen(name));
 	if (r == 0)
-		check_done("mkdir", path);
+		check_name("mkdir", d, name, true);
 	leave();
 	return (r);
 }

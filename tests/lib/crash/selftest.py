@@ -66,9 +66,9 @@ CASES = [
     ('child process', "put('a', b'x', True); dsync()\nif os.fork() == 0:\n    put('a', b'y', True); put('b', b'z', True); os._exit(0)\n"
      "os.wait()", {'a': b'y'}),
     ('killed in the middle', "put('a', b'x', True); dsync(); put('t', b'y', True); os.rename('t', 'a'); dsync()\n"
-     "put('zz', b'never')", {'a': b'x'}, 'rename:a:1:self'),
+     "put('zz', b'never')", {'a': b'x'}, 'rename:/a:1:self'),
     ('killed behind', "put('a', b'x', True); dsync(); put('t', b'y', True); os.rename('t', 'a'); dsync(); put('zz', b'n')",
-     {'a': b'y'}, 'create:zz:1:self'),
+     {'a': b'y'}, 'create:/zz:1:self'),
 ]
 
 
