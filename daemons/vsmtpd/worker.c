@@ -155,8 +155,6 @@ conn_free(struct conn *c)
 	if (c->c.peer.family != 0)
 		limits_sub(w->conf->limits, w->index, &c->c.peer);
 	free(c);
-	if (w->draining && w->nconns == 0)
-		daemon_worker_done(w->d);
 }
 
 struct user_job {

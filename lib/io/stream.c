@@ -238,9 +238,11 @@ in_room(struct stream *s)
 {
 	size_t have = s->in_len - s->in_off;
 
+	if (s->in != NULL && have == 0 && s->wide && s->in_cap < STREAM_READ_WIDE)
+		in_release(s);
 	if (s->in == NULL) {
-		s->in = xmalloc(STREAM_READ_SIZE);
-		s->in_cap = STREAM_READ_SIZE;
+		s->in_cap = s->wide ? STREAM_READ_WIDE : STREAM_READ_SIZE;
+		s->in = xmalloc(s->in_cap);
 		s->in_off = s->in_len = 0;
 		return;
 	}
@@ -287,6 +289,10 @@ in_fill(struct stream *s, int64_t deadline)
 		if ((r = stream_await(s, t, deadline)) != STREAM_OK)
 			return (r);
 	}
+	if (n == s->in_cap - s->in_len)
+		s->wide = true;
+	else if (n < STREAM_READ_SIZE / 4)
+		s->wide = false;
 	if (s->trace != NULL)
 		s->trace(s->trace_arg, false, sv_from(s->in + s->in_len, n));
 	s->in_len += n;

@@ -9,6 +9,7 @@
 #include "io/stream.h"
 
 #define STREAM_READ_SIZE	16384		/* one read(2); also the least capacity of the input buffer */
+#define STREAM_READ_WIDE	65536		/* one read(2) of a peer that sends much */
 #define STREAM_WRITE_MAX	65536		/* output waits up to here */
 
 /* TLS on a stream; absent while it is plain. */
@@ -23,6 +24,7 @@ struct stream {
 	bool		 drained;	/* the last read was short: the socket is empty until the loop says otherwise */
 	bool		 dead;		/* an error: nothing more is written */
 	bool		 eof;
+	bool		 wide;		/* the peer fills whole buffers: read more at once */
 	char		*in;		/* NULL while nothing is buffered */
 	size_t		 in_cap;
 	size_t		 in_off;	/* bytes before it were handed out */

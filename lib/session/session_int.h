@@ -20,6 +20,8 @@
 #include "smtp/reply.h"
 
 #define SESSION_MEM_MAX		65536	/* of a message in memory; more goes to a file */
+#define SESSION_MEM_WIDE	(512 * 1024)	/* the same while all messages of the process take less than ... */
+#define SESSION_MEM_TOTAL	(16 * 1024 * 1024)	/* ... this */
 #define SESSION_HISTORY		20
 #define SESSION_KEPT		22	/* values of ACL conditions that outlive their command */
 #define SESSION_TLS_TIMEOUT	60000	/* milliseconds for a handshake */

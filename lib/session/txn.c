@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The transaction: what lives from MAIL to the end of its message, and the content
- * while it comes in: in memory up to SESSION_MEM_MAX, then in an unlinked file.
+ * while it comes in: in memory, then in an unlinked file.  How much memory a message may
+ * take depends on what the others take.
  */
 #include <sys/mman.h>
 
@@ -16,15 +17,29 @@
 
 #define FILE_BUFFER	(256 * 1024)
 
+/* Bytes of all contents that this process holds in memory (the loop's thread only). */
+static size_t held;
+
 /* ---- content ---- */
 
 void
 content_init(struct content *c, int64_t max)
 {
 	memset(c, 0, sizeof(*c));
-	sb_init(&c->mem, FILE_BUFFER + SESSION_MEM_MAX);
+	sb_init(&c->mem, SESSION_MEM_WIDE + FILE_BUFFER);
 	c->fd = -1;
 	c->max = max;
+}
+
+/* The bytes in memory go. */
+static void
+mem_drop(struct content *c, bool keep_room)
+{
+	held -= c->mem.len;
+	if (keep_room)
+		sb_clear(&c->mem);
+	else
+		sb_free(&c->mem);
 }
 
 void
@@ -36,7 +51,7 @@ content_free(struct content *c)
 	if (c->fd != -1)
 		(void)close(c->fd);
 	c->fd = -1;
-	sb_free(&c->mem);
+	mem_drop(c, false);
 	free(c->err);
 	c->err = NULL;
 }
@@ -47,10 +62,9 @@ content_error(struct content *c, const char *what)
 	c->failed = true;
 	if (c->err == NULL) {
 		c->err = xcalloc(1, sizeof(*c->err));
-		(void)err_sys(c->err, "%s", what);
 		(void)err_set(c->err, ERR_TEMP, "4.3.1", "%s: %s", what, strerror(errno));
 	}
-	sb_free(&c->mem);
+	mem_drop(c, false);
 }
 
 static int
@@ -90,7 +104,7 @@ content_spill(struct content *c, const char *dir)
 		}
 		at += (size_t)n;
 	}
-	sb_clear(&c->mem);
+	mem_drop(c, true);
 }
 
 void
@@ -103,17 +117,18 @@ content_sink(void *arg, struct sv piece)
 		return;
 	if (c->max > 0 && c->len + (int64_t)piece.len > c->max) {
 		c->too_big = true;
-		sb_free(&c->mem);
+		mem_drop(c, false);
 		return;
 	}
 	c->len += (int64_t)piece.len;
-	if (c->mem.len + piece.len > (c->fd == -1 ? SESSION_MEM_MAX : FILE_BUFFER))
+	if (c->mem.len + piece.len > (c->fd != -1 ? FILE_BUFFER : held < SESSION_MEM_TOTAL ? SESSION_MEM_WIDE : SESSION_MEM_MAX))
 		content_spill(c, s->sv->tmpdir == NULL ? "/tmp" : s->sv->tmpdir);
 	if (c->failed)
 		return;
 	if (c->mem.cap == 0)
 		(void)sb_room(&c->mem, 8000);
 	sb_add(&c->mem, piece);
+	held += piece.len;
 }
 
 int

@@ -130,7 +130,7 @@ take_keyword(struct smtp_ehlo *e, struct sv line)
 	struct sv word;
 	int64_t n;
 
-	if (sv_starts(line, "XXX") || sv_starts(line, "***"))
+	if (line.len > 2 && (line.p[0] == 'X' || line.p[0] == '*') && line.p[1] == line.p[0] && line.p[2] == line.p[0])
 		e->ext |= SMTP_EXT_GARBLED;
 	/* "AUTH=LOGIN" is an old form that some still send. */
 	if (sv_casestarts(line, "AUTH=")) {
