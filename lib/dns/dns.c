@@ -131,6 +131,8 @@ configure(const struct dns_conf *conf, struct err *err)
 	(void)ub_ctx_set_option(ctx, "outgoing-num-tcp:", "4");
 	(void)ub_ctx_set_option(ctx, "key-cache-size:", "1m");
 	(void)ub_ctx_set_option(ctx, "neg-cache-size:", "512k");
+	/* What our servers say of private networks counts; the library would answer NXDOMAIN by itself. */
+	(void)ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes");
 	if (zones && dns_zone_load(ctx, conf->zone_file, &only, err) == -1)
 		return (-1);
 	if (only) {
@@ -139,7 +141,13 @@ configure(const struct dns_conf *conf, struct err *err)
 	}
 	if (servers ? set_servers(conf->servers, err) == -1 : (rc = ub_ctx_resolvconf(ctx, NULL)) != 0)
 		return (servers ? -1 : fail(err, "/etc/resolv.conf", rc));
-	return (set_anchor(conf->trust_anchor, err));
+	if (set_anchor(conf->trust_anchor, err) == -1)
+		return (-1);
+	/* The same for "test", which a zone file may say more of. */
+	if (zones)
+		return (0);
+	rc = ub_ctx_zone_add(ctx, "test.", "transparent");
+	return (rc == 0 ? 0 : fail(err, "zone test.", rc));
 }
 
 int
