@@ -202,7 +202,8 @@ find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 		struct sv all = v->r->d.own[EXIM_MANUALROUTE_host_all_ignored].text;
 
 		if (items == 0)
-			return (route_defer(v, "no host(s) specified for domain in %s router", v->r->d.name));
+			return (route_defer(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name,
+			    SV_ARG(v->domain)));
 		return (on_failure(v, all, "all ignored"));
 	}
 	return (Y_ACCEPT);

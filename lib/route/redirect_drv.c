@@ -85,6 +85,8 @@ from_file(struct redirect *rd, struct sv *data)
 		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
 		    (errno == EACCES && flag(rd, EXIM_REDIRECT_ignore_eacces)))
 			return (Y_DECLINE);
+		if (errno == EISDIR)
+			return (route_defer(v, "%s is not a regular file", path));
 		return (route_defer(v, "failed to open %s: %s", path, strerror(errno)));
 	}
 	return (check_file(rd, path, &st));
@@ -115,7 +117,7 @@ bad_item(struct redirect *rd, struct sv raw, const char *why)
 	if (flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
 		if (rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->trace != NULL)
 			rd->v->rt->rq->ops->trace(rd->v->rt->rq->ops->arg,
-			    arena_fmt(rd->v->rt->a, "%s router: skipped error in redirect data: %s in \"" SV_FMT "\"",
+			    arena_fmt(rd->v->rt->a, "%s router: skipped error: %s in \"" SV_FMT "\"",
 			    rd->v->r->d.name, why, SV_ARG(raw)));
 		return (Y_ACCEPT);
 	}

@@ -210,7 +210,10 @@ clone(struct visit *v, const struct exim_router *next, size_t todo, size_t deliv
 	p.start = next;
 	p.headers_add = p.headers_remove = NULL;
 	p.nheaders_add = p.nheaders_remove = 0;
+	/* It goes on before the children are looked at. */
 	vec_push(&rt->todo, p);
+	memmove(&rt->todo.p[todo + 1], &rt->todo.p[todo], (rt->todo.len - 1 - todo) * sizeof(p));
+	rt->todo.p[todo] = p;
 }
 
 /* ---- one address ---- */
