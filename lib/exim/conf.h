@@ -237,7 +237,7 @@ enum exim_result exim_conf_transport_of(const struct exim_conf *c, const struct 
 /* Point an env's conf, names and g at <c>. */
 void	 exim_conf_env(const struct exim_conf *c, struct exim_env *env);
 
-/* Printing (-bP): one option as Exim writes it, without a newline; false if <name> is unknown. */
+/* Printing (-bP): one option as Exim writes it, without a newline; false and nothing written for pairs (verify). */
 struct sb;
 bool	 exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, struct sb *out);
 

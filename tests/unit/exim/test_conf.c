@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/sb.h"
 #include "exim/acl.h"
 #include "exim/conf.h"
 #include "exim/logsel.h"
@@ -412,6 +413,35 @@ real_files(void **state)
 	print_message("%u of %u load clean\n", clean, n);
 }
 
+/* As -bP writes options. */
+static void
+print(void **state)
+{
+	static const struct { enum exim_main_opt o; const char *text; } t[] = {
+		{ EXIM_MAIN_accept_8bitmime, "accept_8bitmime" }, { EXIM_MAIN_prdr_enable, "no_prdr_enable" },
+		{ EXIM_MAIN_smtp_accept_max, "smtp_accept_max = 20" }, { EXIM_MAIN_bounce_return_size_limit,
+		    "bounce_return_size_limit = 100K" }, { EXIM_MAIN_check_spool_space, "check_spool_space = 10M" },
+		{ EXIM_MAIN_delay_warning, "delay_warning = 4h:1d" }, { EXIM_MAIN_auto_thaw, "auto_thaw = 0s" },
+		{ EXIM_MAIN_ignore_bounce_errors_after, "ignore_bounce_errors_after = 10w" },
+		{ EXIM_MAIN_queue_only_load, "queue_only_load = 1.5" }, { EXIM_MAIN_smtp_banner, "smtp_banner = a\\nb" },
+		{ EXIM_MAIN_mysql_servers, "mysql_servers = <value not displayable>" },
+		{ EXIM_MAIN_deliver_queue_load_max, "deliver_queue_load_max = " }, { EXIM_MAIN_never_users, "never_users = root" },
+	};
+	struct exim_conf *c = load("delay_warning = 4h:1d\nqueue_only_load = 1.5\nsmtp_banner = \"a\\nb\"\nhide mysql_servers = x\n"
+	    "never_users = 0\n");
+	struct sb out = SB_INIT(1024);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		sb_clear(&out);
+		assert_true(exim_conf_print_option(&exim_opt_table(EXIM_KIND_MAIN, SV_NULL)->opts[t[i].o], &c->main[t[i].o], false,
+		    &out));
+		assert_string_equal(sb_cstr(&out), t[i].text);
+	}
+	sb_free(&out);
+	exim_conf_unref(&c);
+}
+
 static void
 tables_sorted(void **state)
 {
@@ -427,7 +457,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tables_sorted), cmocka_unit_test(typed), cmocka_unit_test(drivers), cmocka_unit_test(mistakes),
 		cmocka_unit_test(soft), cmocka_unit_test(warnings), cmocka_unit_test(retry), cmocka_unit_test(rewrite),
-		cmocka_unit_test(real_files),
+		cmocka_unit_test(print), cmocka_unit_test(real_files),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
