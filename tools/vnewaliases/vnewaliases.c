@@ -151,7 +151,7 @@ one_alias(struct run *run, const struct lsearch_entry *e)
 }
 
 static int
-rebuild(const char *file, const char *db)
+rebuild(const char *file, const char *db, bool check)
 {
 	struct run run = { .file = file };
 	struct sb text = SB_INIT(FILE_MAX + 1);
@@ -177,7 +177,10 @@ rebuild(const char *file, const char *db)
 	lsearch_free(&l);
 	/* sendmail waits for this entry before it believes that the map is complete. */
 	(void)map_rebuild_put(run.r, SV_LIT("@"), SV_LIT("@"));
-	if (map_rebuild_commit(&run.r, &err) == -1) {
+	if (check) {
+		map_rebuild_abort(&run.r);
+		rc = run.wrong > 0 ? EX_DATAERR : EX_OK;
+	} else if (map_rebuild_commit(&run.r, &err) == -1) {
 		fprintf(stderr, "vnewaliases: %s\n", err.text);
 		rc = EX_CANTCREAT;
 	} else {
@@ -196,12 +199,16 @@ main(int argc, char **argv)
 	char *root = NULL;
 	struct err err = ERR_INIT;
 	const char *dir = NULL;
+	bool check = false;
 	int opt, rc;
 
-	while ((opt = getopt(argc, argv, "d:")) != -1) {
-		if (opt != 'd')
+	while ((opt = getopt(argc, argv, "d:n")) != -1) {
+		if (opt == 'd')
+			dir = optarg;
+		else if (opt == 'n')
+			check = true;
+		else
 			goto usage;
-		dir = optarg;
 	}
 	if (optind != argc)
 		goto usage;
@@ -211,10 +218,10 @@ main(int argc, char **argv)
 	}
 	(void)snprintf(file, sizeof(file), "%s/%s", root, BOX_ALIASES);
 	(void)snprintf(db, sizeof(db), "%s.db", file);
-	rc = rebuild(file, db);
+	rc = rebuild(file, db, check);
 	free(root);
 	return (rc);
 usage:
-	fprintf(stderr, "usage: vnewaliases [-d box]\n");
+	fprintf(stderr, "usage: vnewaliases [-n] [-d box]\n");
 	return (EX_USAGE);
 }

@@ -87,7 +87,7 @@ one_line(struct run *run, struct sv line)
 }
 
 static int
-rebuild(const char *file, const char *db)
+rebuild(const char *file, const char *db, bool check)
 {
 	struct run run = { .file = file };
 	struct sb text = SB_INIT(FILE_MAX + 1);
@@ -112,7 +112,10 @@ rebuild(const char *file, const char *db)
 		run.line++;
 		one_line(&run, line);
 	}
-	if (map_rebuild_commit(&run.r, &err) == -1) {
+	if (check) {
+		map_rebuild_abort(&run.r);
+		rc = run.wrong > 0 ? EX_DATAERR : EX_OK;
+	} else if (map_rebuild_commit(&run.r, &err) == -1) {
 		fprintf(stderr, "vnewspammers: %s\n", err.text);
 		rc = EX_CANTCREAT;
 	} else if (run.wrong > 0) {
@@ -131,12 +134,16 @@ main(int argc, char **argv)
 	char *root = NULL;
 	struct err err = ERR_INIT;
 	const char *dir = NULL;
+	bool check = false;
 	int opt, rc;
 
-	while ((opt = getopt(argc, argv, "d:")) != -1) {
-		if (opt != 'd')
+	while ((opt = getopt(argc, argv, "d:n")) != -1) {
+		if (opt == 'd')
+			dir = optarg;
+		else if (opt == 'n')
+			check = true;
+		else
 			goto usage;
-		dir = optarg;
 	}
 	if (optind != argc)
 		goto usage;
@@ -146,10 +153,10 @@ main(int argc, char **argv)
 	}
 	(void)snprintf(file, sizeof(file), "%s/%s", root, SPAMMERS);
 	(void)snprintf(db, sizeof(db), "%s.db", file);
-	rc = rebuild(file, db);
+	rc = rebuild(file, db, check);
 	free(root);
 	return (rc);
 usage:
-	fprintf(stderr, "usage: vnewspammers [-d box]\n");
+	fprintf(stderr, "usage: vnewspammers [-n] [-d box]\n");
 	return (EX_USAGE);
 }

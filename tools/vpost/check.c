@@ -20,7 +20,9 @@
 #include "exim/conf.h"
 #include "io/tls.h"
 #include "map/map.h"
+#include "os/fd.h"
 #include "os/file.h"
+#include "os/spawn.h"
 #include "vpost_int.h"
 
 #define FILE_MAX	(64 * 1024 * 1024)
@@ -171,6 +173,42 @@ check_expiry(const struct tls_server *tls, struct tally *t)
 }
 
 /* Each NAME.pem of tls_dir by itself, so that one that would be passed over is told too. */
+/* The text behind a map: its tool tells each line that is wrong; and whether the map is older. */
+static void
+check_text(const struct box *b, const char *rel, const char *tool, struct tally *t)
+{
+	const char *src = box_path(b, rel);
+	char path[PATH_MAX], line[2048], db[PATH_MAX + 8];
+	const char *const argv[] = { path, "-n", "-d", b->root, NULL };
+	struct os_spawn s = { .argv = argv, .in = -1, .out = -1 };
+	struct err err = ERR_INIT;
+	struct stat st, made;
+	FILE *f;
+	int p[2];
+	pid_t pid;
+
+	if (stat(src, &st) == -1 || find_tool(tool, path, sizeof(path), &err) == -1 || os_pipe(p, false) == -1)
+		return;
+	s.errfd = p[1];
+	pid = os_spawn(&s, &err);
+	(void)close(p[1]);
+	f = fdopen(p[0], "r");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		(void)err_set(&err, ERR_CONFIG, NULL, "%s", line);
+		mistake(t, &err);
+	}
+	if (f != NULL)
+		(void)fclose(f);
+	if (pid != -1)
+		(void)os_wait(pid, NULL, -1);
+	(void)snprintf(db, sizeof(db), "%s.db", src);
+	if (stat(db, &made) == 0 && made.st_mtime < st.st_mtime) {
+		(void)snprintf(line, sizeof(line), "%s is newer than its map: run %s", src, tool);
+		warning(t, line);
+	}
+}
+
 static void
 check_certs(const struct box *b, struct tally *t)
 {
@@ -281,6 +319,8 @@ cmd_check(int argc, char **argv)
 	check_exim(b, &t);
 	check_domains(b, &t);
 	check_vusers(b, &t);
+	check_text(b, BOX_ALIASES, "vnewaliases", &t);
+	check_text(b, "etc/spammers", "vnewspammers", &t);
 	check_map(b, BOX_SPAMMERS_DB, "vnewspammers", &t);
 	check_map(b, BOX_ALIASES ".db", "vnewaliases", &t);
 	check_map(b, BOX_RELAYERS_DB, "vsmtprelay, after removing it", &t);

@@ -159,6 +159,12 @@ find_daemon(const char *name, char *buf, size_t size, struct err *err)
 	return (beside_us(rel, buf, size, err));
 }
 
+int
+find_tool(const char *name, char *buf, size_t size, struct err *err)
+{
+	return (beside_us(name, buf, size, err));
+}
+
 static int
 usage(FILE *to)
 {

@@ -42,6 +42,7 @@ int	 selfsign(const char *path, const char *host, struct err *err);
 
 /* Where the files of a new box and the daemons are found: beside this program. */
 int	 find_share(const char *what, char *buf, size_t size, struct err *err);
+int	 find_tool(const char *name, char *buf, size_t size, struct err *err);
 int	 find_daemon(const char *name, char *buf, size_t size, struct err *err);
 
 #endif
