@@ -142,22 +142,22 @@ forget_add(struct vq *vq, const struct forget *f)
 void
 queue_remove(struct vq *vq, struct qent *e)
 {
-	struct forget f = { .origin = e->origin };
+	struct forget f = { .origin = e->origin, .local = e->local };
 	struct err err = ERR_INIT;
 
 	if (spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1)
 		log_err(NULL, "queue", &err);
 	memcpy(f.id, e->id, sizeof(f.id));
 	(void)hash_del(vq->qents, sv_cstr(e->id));
-	if (e->local)
-		forget_add(vq, &f);
+	/* Until its directory is synced the file may come back: what was sent would be sent again. */
+	forget_add(vq, &f);
 	free(e);
 }
 
 void
 forget_segment(struct vq *vq, struct seg *s)
 {
-	struct forget f = { .origin = s->id, .nkeep = s->copied.len };
+	struct forget f = { .origin = s->id, .local = true, .nkeep = s->copied.len };
 
 	f.keep = xcalloc(s->copied.len + 1, sizeof(*f.keep));
 	for (size_t i = 0; i < s->copied.len; i++)
@@ -177,36 +177,44 @@ forget_free(struct forget *f)
 static int
 forget_one(struct vq *vq, const struct forget *f, struct err *err)
 {
+	if (!f->local)
+		return (0);
 	if (f->id[0] != '\0')
 		return (store_forget_message(vq->local, f->origin, sv_cstr(f->id), err));
 	return (store_forget(vq->local, f->origin, f->keep, f->nkeep, err));
+}
+
+/* Those that are there now; false when something has to be waited for. */
+static bool
+forget_batch(struct vq *vq)
+{
+	struct forget *v = vq->forgets.p;
+	size_t n = vq->forgets.len, done = 0;
+	struct err err = ERR_INIT;
+
+	memset(&vq->forgets, 0, sizeof(vq->forgets));
+	/* The removal of their files is on disk after this. */
+	if (spool_dir_sync(vq->queue_dir, &err) == -1)
+		log_err(NULL, "queue", &err);
+	else
+		/* vlocald away: nothing is lost if we end first, the next process names the origins that still count. */
+		while (done < n && (!v[done].local || vq->local_greeted) && forget_one(vq, &v[done], &err) == 0)
+			forget_free(&v[done++]);
+	for (size_t i = done; i < n; i++)
+		vec_push(&vq->forgets, v[i]);
+	free(v);
+	return (done == n);
 }
 
 void
 queue_forgetter(void *arg)
 {
 	struct vq *vq = arg;
-	struct err err = ERR_INIT;
 
 	for (;;) {
-		size_t n;
-
 		if (vq->forgets.len == 0 && fiber_waiters_wait(&vq->forget_wait, FIBER_FOREVER) == FIBER_CANCELLED)
 			return;
-		/* Those that are there now; their files' removal is on disk after this. */
-		n = vq->forgets.len;
-		if (n == 0 || spool_dir_sync(vq->queue_dir, &err) == -1 || !vq->local_greeted) {
-			if (fiber_sleep(n == 0 ? 0 : 500) == FIBER_CANCELLED)
-				return;
-			continue;
-		}
-		while (n > 0 && forget_one(vq, &vq->forgets.p[0], &err) == 0) {
-			forget_free(&vq->forgets.p[0]);
-			vec_remove(&vq->forgets, 0);
-			n--;
-		}
-		/* vlocald is away; nothing is lost if we end first: the next process names the origins that still count. */
-		if (n > 0 && fiber_sleep(500) == FIBER_CANCELLED)
+		if (vq->forgets.len > 0 && !forget_batch(vq) && fiber_sleep(500) == FIBER_CANCELLED)
 			return;
 	}
 }

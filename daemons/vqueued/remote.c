@@ -83,6 +83,7 @@ struct worker {
 	struct vq_env	 env;
 	/* of the job at hand */
 	const struct dlv *first;
+	bool		 sent;		/* somebody has taken it over */
 	struct deliver_error last;	/* of the last host that failed */
 	const char	*last_tail;
 	int64_t		 next_try;	/* earliest of the hosts that failed or were not due; INT64_MAX: none */
@@ -180,6 +181,7 @@ tell_results(struct worker *w, struct job *j, struct deliver_message *dm, bool t
 		if (r->status == DELIVER_OK) {
 			d->also = !first;
 			first = false;
+			w->sent = true;
 			delivery_ok(d, SPOOL_ST_SENT, ok_tail, r->dsn_passed);
 		} else if (r->status == DELIVER_PERM) {
 			const char *text = strstr(r->error.err.text, ">: ");
@@ -336,6 +338,7 @@ process(struct worker *w, struct job *j)
 	w->next_try = INT64_MAX;
 	w->expired = true;
 	w->first = j->v[0];
+	w->sent = false;
 	/* The end of the last delivery must not end the message yet: its strings are used until here. */
 	msg_hold(j->m);
 	env_open(&w->env, w->d->vq, j->m);
@@ -353,6 +356,9 @@ process(struct worker *w, struct job *j)
 		give_up(w, j);
 	}
 	env_close(&w->env);
+	/* What was sent is noted in the log; of a message that waits on, that is synced before anything else is done here. */
+	if (w->sent && j->m->q != NULL && j->m->open > 0 && record_sync(j->m, &err) == -1)
+		log_err(NULL, "queue", &err);
 	msg_release(j->m);
 }
 

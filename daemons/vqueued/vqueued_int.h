@@ -323,6 +323,7 @@ void	 log_injected(const struct vq *vq, const struct spool_envelope *e);
 
 struct forget {				/* a queue file or segment that is gone */
 	uint64_t	 origin;
+	bool		 local;			/* there may be delivery ids */
 	char		 id[SPOOL_ID_SIZE];	/* "": the whole segment but <keep> */
 	struct sv	*keep;
 	size_t		 nkeep;
