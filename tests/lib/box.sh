@@ -25,6 +25,7 @@ BUILD=$(realpath "${BUILD:-$TOP/build}")
 PATH=$BUILD/bin:$BUILD/sbin:$PATH
 T=$(mktemp -d "${TMPDIR:-/tmp}/vpost-test.XXXXXX")
 PIDS=
+USED=	# bases of this test's boxes, started or not
 mt() { python3 "$TOP/tests/lib/mailtool.py" "$@"; }
 
 die() { echo "FAILED: $*" >&2; exit 1; }
@@ -40,6 +41,7 @@ free_base() {
 	local b i
 	for i in $(seq 50); do
 		b=$((20000 + (RANDOM % 40) * 1000))
+		case " $USED " in *" $b "*) continue ;; esac
 		if port_free $((b + 25)) && port_free $((b + 143)) && port_free $((b + 587)) && port_free $((b + 26)); then echo $b; return; fi
 	done
 	die "no free ports"
@@ -49,6 +51,7 @@ free_base() {
 box_make() {
 	BOX=$T/${1:-box}
 	BASE=$(free_base)
+	USED="$USED $BASE"
 	vpost init "$BOX" --ports "$BASE" --hostname "${HOSTNAME_OF_BOX:-mail.local.test}" >"$T/init.log" 2>&1 || { cat "$T/init.log"; die "vpost init"; }
 	SMTP=$((BASE + 25)) SUBMISSION=$((BASE + 587)) SMTPS=$((BASE + 465))
 	POP3=$((BASE + 110)) POP3S=$((BASE + 995)) IMAP=$((BASE + 143)) IMAPS=$((BASE + 993))
