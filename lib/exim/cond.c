@@ -211,15 +211,48 @@ parse_args(struct xparse *ps, struct xcond *c)
 	return (rc == 1 ? too_few(ps, c) : rc == 0);
 }
 
+/* A whole number, digits only. */
+static bool
+all_digits(struct sv v, bool *nonzero)
+{
+	size_t i = v.len > 0 && v.p[0] == '-' ? 1 : 0;
+
+	*nonzero = false;
+	if (i == v.len)
+		return (false);
+	for (; i < v.len; i++) {
+		if (!sv_isdigit(v.p[i]))
+			return (false);
+		*nonzero |= v.p[i] != '0';
+	}
+	return (true);
+}
+
+/* 1, 0, or -1 for what is no boolean to "bool". */
+static int
+truth(struct sv v)
+{
+	int b = exim_bool_text(v);
+	bool nonzero;
+
+	if (b >= 0)
+		return (b);
+	return (all_digits(sv_trim(v), &nonzero) ? nonzero : -1);
+}
+
 static bool
 parse_bool(struct xparse *ps, struct xcond *c)
 {
+	struct sv v;
 	int rc;
 
 	c->arg = arena_zalloc(ps->a, sizeof(*c->arg));
 	if (xp_skip(ps) != '{')
 		return (xp_error(ps, "missing { after \"%s\"", c->row->name));
 	rc = xp_args(ps, 1, 1, false, c->row->name, c->arg, &c->narg);
+	/* Exim looks at a literal even where it skips the condition. */
+	if (rc == 0 && c->row->kind == 0 && x_seq_literal(&c->arg[0], &v) && truth(v) < 0)
+		return (xp_error(ps, "unrecognised boolean value \"" SV_FMT "\"", SV_ARG(sv_trim(v))));
 	return (rc == 1 ? too_few(ps, c) : rc == 0);
 }
 
@@ -366,18 +399,17 @@ decide(int cmp, int kind)
 	}
 }
 
+/* As Exim's: a string that the other begins with counts as the greater one. */
 static int
 case_cmp(struct sv a, struct sv b)
 {
-	size_t n = a.len < b.len ? a.len : b.len;
-
-	for (size_t i = 0; i < n; i++) {
-		int d = (uint8_t)sv_lower(a.p[i]) - (uint8_t)sv_lower(b.p[i]);
+	for (size_t i = 0; i < a.len; i++) {
+		int d = (uint8_t)sv_lower(a.p[i]) - (i < b.len ? (uint8_t)sv_lower(b.p[i]) : 0);
 
 		if (d != 0)
 			return (d);
 	}
-	return (a.len < b.len ? -1 : a.len > b.len);
+	return (b.len > a.len);
 }
 
 bool
@@ -427,16 +459,8 @@ test_combined(struct xev *e, const struct xcond *c, bool stop, bool *yes)
 	for (unsigned i = 0; i < c->nsub; i++) {
 		bool one;
 
-		if ((r = x_cond(e, c->sub[i], &one)) != EXIM_OK) {
-			const char *text;
-
-			if (e->err == NULL || r == EXIM_FORCED)
-				return (r);
-			text = x_message(e);
-			(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s{...}\" condition", text,
-			    c->row->name);
-			return (r);
-		}
+		if ((r = x_cond(e, c->sub[i], &one)) != EXIM_OK)
+			return (x_behind(e, r, " inside \"%s{...}\" condition", c->row->name));
 		if (one == stop) {
 			*yes = stop;
 			return (EXIM_OK);
@@ -455,41 +479,18 @@ static X_COND(test_or)
 	return (test_combined(e, c, true, yes));
 }
 
-/* strtol() of the whole text. */
-static bool
-all_digits(struct sv v, bool *nonzero)
-{
-	size_t i = v.len > 0 && v.p[0] == '-' ? 1 : 0;
-
-	*nonzero = false;
-	if (i == v.len)
-		return (false);
-	for (; i < v.len; i++) {
-		if (!sv_isdigit(v.p[i]))
-			return (false);
-		*nonzero |= v.p[i] != '0';
-	}
-	return (true);
-}
-
 static X_COND(test_bool)
 {
 	enum exim_result r;
-	bool nonzero;
 	struct sv v;
 	int b;
 
 	if ((r = x_seq(e, &c->arg[0], &v)) != EXIM_OK)
 		return (r);
-	b = exim_bool_text(v);
-	if (c->row->kind == 1)
-		*yes = b != 0;
-	else if (b >= 0)
-		*yes = b == 1;
-	else if (all_digits(sv_trim(v), &nonzero))
-		*yes = nonzero;
-	else
+	b = c->row->kind == 1 ? exim_bool_text(v) != 0 : truth(v);
+	if (b < 0)
 		return (x_fail(e, "unrecognised boolean value \"" SV_FMT "\"", SV_ARG(sv_trim(v))));
+	*yes = b == 1;
 	return (EXIM_OK);
 }
 
@@ -586,12 +587,7 @@ static X_COND(test_forany)
 		}
 		e->env->item = item;
 		if ((r = x_cond(e, c->sub[0], yes)) != EXIM_OK) {
-			if (e->err != NULL && r != EXIM_FORCED) {
-				const char *text = x_message(e);
-
-				(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s\" condition", text,
-				    c->row->name);
-			}
+			r = x_behind(e, r, " inside \"%s\" condition", c->row->name);
 			break;
 		}
 		if (*yes != all)

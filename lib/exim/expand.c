@@ -513,9 +513,27 @@ x_message(struct xev *e)
 		return ("");
 	/* Others fill *<err> as well: then it is the newer. */
 	for (size_t i = 0; i < m.len; i++)
-		if (e->err->text[i] != m.p[i] && !(e->err->text[i] == ' ' && m.p[i] == '\n'))
+		if (e->err->text[i] != m.p[i] && !(e->err->text[i] == ' ' && (unsigned char)m.p[i] < 32))
 			return (arena_str(e->env->arena, e->err->text));
 	return (m.len > 0 && e->err->text[m.len] == '\0' ? m.p : arena_str(e->env->arena, e->err->text));
+}
+
+enum exim_result
+x_behind(struct xev *e, enum exim_result r, const char *fmt, ...)
+{
+	struct xb b;
+	va_list ap;
+	char buf[200];
+
+	if (e->err == NULL || r == EXIM_FORCED || strcmp(e->err->status, EXIM_STATUS_DIE) == 0)
+		return (r);
+	va_start(ap, fmt);
+	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	xb_init(&b, e->env->arena, 128);
+	xb_adds(&b, x_message(e));
+	xb_adds(&b, buf);
+	return (r == EXIM_DEFER ? x_defer(e, "%s", xb_sv(&b).p) : x_fail(e, "%s", xb_sv(&b).p));
 }
 
 int

@@ -150,6 +150,8 @@ enum exim_result x_defer(struct xev *e, const char *fmt, ...) __attribute__((for
 void	 x_begin(struct exim_env *env);
 /* The text of the last mistake, all its lines; in the arena. */
 const char *x_message(struct xev *e);
+/* Put more behind the text of a mistake; returns <r>. */
+enum exim_result x_behind(struct xev *e, enum exim_result r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* <saved>: $value as it was before the item, which it has again for the "no" part; <value> the result when there is no "yes" part. */
 enum exim_result x_yesno(struct xev *e, const struct xyn *yn, bool yes, struct sv saved, const char *type, struct sv *out);
 enum exim_result x_cond(struct xev *e, const struct xcond *c, bool *yes);
@@ -238,6 +240,8 @@ X_OP(xo_domain_to_alabel); X_OP(xo_domain_from_alabel); X_OP(xo_local_to_alabel)
 X_OP(xo_eval); X_OP(xo_eval10); X_OP(xo_mask); X_OP(xo_mask_n); X_OP(xo_ipv6norm); X_OP(xo_ipv6denorm); X_OP(xo_reverse_ip);
 X_OP(xo_headerwrap);
 
+/* Tab and newline as escapes, for messages. */
+struct sv x_printing(struct xev *e, struct sv v);
 /* The parts of a header address as Exim reads it; false: it is none. */
 bool	 x_address_split(struct xev *e, struct sv v, struct sv *local, struct sv *domain);
 /* quote_TYPE: of lookup types (lookup.c). */

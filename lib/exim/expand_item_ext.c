@@ -85,6 +85,7 @@ do_lookup(struct xev *e, const struct xitem *it, bool *found, struct sv *value)
 	if (r == EXIM_DEFER) {
 		const char *why = x_message(e);
 
+		key = x_printing(e, key);
 		return (x_defer(e, "lookup of \"" SV_FMT "\" gave DEFER: %s", SV_ARG(key), why));
 	}
 	if (nums != NULL)

@@ -214,7 +214,8 @@ extract_json(struct xev *e, unsigned form, struct sv key, bool numbered, int64_t
 	struct sv list, item, name, rest, found = SV_NULL;
 
 	if (!x_json_dewrap(v, numbered ? '[' : '{', numbered ? ']' : '}', &list, NULL))
-		return (x_fail(e, "missing '%c' for extract json", numbered ? ']' : '}'));
+		return (x_fail(e, "missing '%c' wrapping %s for extract json", numbered ? '[' : '{',
+		    numbered ? "array" : "object"));
 	if (numbered && field <= 0)
 		return (x_fail(e, "first argument of \"extract\" must be greater than zero"));
 	while (x_json_next(&list, &item)) {
@@ -247,9 +248,9 @@ extract_late(struct xev *e, const struct xitem *it, unsigned want, struct xyn *y
 	*yn = (struct xyn){ .form = XYN_NONE };
 	if (it->narg < want)
 		return (x_fail(e, "missing '{' for arg %u of extract", want));
-	if (it->narg > want + 2)
+	if (it->narg > want + 2 || (it->narg == want + 2 && it->yn.form == XYN_FAIL))
 		return (x_fail(e, "curly-bracket problem in conditional yes/no parsing: did not close with '}'\n"
-		    " remaining string is '" SV_FMT "'", SV_ARG(it->rest[want + 1])));
+		    " remaining string is '" SV_FMT "'", SV_ARG(skip_space(it->rest[want + 1]))));
 	if (it->narg > want) {
 		yn->form = XYN_YES;
 		yn->yes = it->arg[want];
@@ -450,19 +451,6 @@ X_PARSE(xip_iterate)
 	return (true);
 }
 
-/* The error of a body, with the item's name behind it. */
-static enum exim_result
-inside(struct xev *e, enum exim_result r, const char *name, const char *what)
-{
-	const char *text;
-
-	if (e->err == NULL || r == EXIM_FORCED)
-		return (r);
-	text = x_message(e);
-	(void)err_set(e->err, e->err->cls, e->err->status, "%s inside \"%s\" %s", text, name, what);
-	return (r);
-}
-
 static char
 list_sep(int sep)
 {
@@ -488,7 +476,7 @@ X_EVAL(xi_map)
 		if (r == EXIM_OK)
 			xb_item(&b, v, list_sep(sep), &first);
 		else
-			r = inside(e, r, "map", "item");
+			r = x_behind(e, r, " inside \"map\" item");
 	}
 	e->env->item = saved;
 	e->env->nums = nums;
@@ -513,7 +501,7 @@ X_EVAL(xi_filter)
 		e->env->item = item;
 		r = x_cond(e, it->cond, &yes);
 		if (r != EXIM_OK)
-			r = inside(e, r, "filter", "condition");
+			r = x_behind(e, r, " inside \"filter\" condition");
 		else if (yes)
 			xb_item(&b, item, list_sep(sep), &first);
 	}
@@ -540,7 +528,7 @@ X_EVAL(xi_reduce)
 		if (r == EXIM_OK)
 			e->env->value = v;
 		else
-			r = inside(e, r, "reduce", "item");
+			r = x_behind(e, r, " inside \"reduce\" item");
 	}
 	*out = e->env->value;
 	e->env->item = saved;

@@ -195,11 +195,15 @@ struct search {
 static enum exim_result
 one(struct xev *e, struct search *s, struct sv key)
 {
+	enum exim_result r;
+
 	*s->found = false;
-	if (key.len == 0)
-		return (EXIM_OK);
 	s->l.key = key;
-	return (s->l.spec->type->find(e, &s->l, s->found, s->out));
+	r = s->l.spec->type->find(e, &s->l, s->found, s->out);
+	/* The file was opened, and may be missing; but nothing has an empty key. */
+	if (key.len == 0)
+		*s->found = false;
+	return (r);
 }
 
 static void

@@ -191,11 +191,17 @@ X_LOOKUP(xl_iplsearch)
 	struct text *t;
 	bool star = sv_eqs(l->key, "*");
 
-	if (!star && (sv_chr(l->key, '/') >= 0 || !net_prefix_parse(l->key, &key)))
-		return (x_defer(e, "\"" SV_FMT "\" is not a valid iplsearch key (an IP address, with optional CIDR mask, is "
-		    "wanted): in a host list, use net-iplsearch as the search type", SV_ARG(l->key)));
 	if ((f = open_text(e, l, load_iplsearch, &r)) == NULL)
 		return (r);
+	if (l->key.len > 0 && !star && (sv_chr(l->key, '/') >= 0 || !net_prefix_parse(l->key, &key))) {
+		x_file_put(e, f);
+		return (x_defer(e, "\"" SV_FMT "\" is not a valid iplsearch key (an IP address, with optional CIDR mask, is "
+		    "wanted): in a host list, use net-iplsearch as the search type", SV_ARG(l->key)));
+	}
+	if (l->key.len == 0) {
+		x_file_put(e, f);
+		return (EXIM_OK);
+	}
 	t = f->data;
 	for (size_t i = 0; i < t->n; i++) {
 		const struct entry *x = &t->v[i];
@@ -242,7 +248,7 @@ X_LOOKUP(xl_wildlsearch)
 	if (f == NULL)
 		return (r);
 	t = f->data;
-	for (size_t i = 0; i < t->n && r == EXIM_OK && !*found; i++) {
+	for (size_t i = 0; i < t->n && r == EXIM_OK && !*found && l->key.len > 0; i++) {
 		bool yes = false;
 
 		r = wild_match(e, &t->v[i], l->key, &yes);
@@ -346,6 +352,8 @@ X_LOOKUP(xl_dsearch)
 		return (x_fail(e, "failed to open %s for directory search: %s", l->path, strerror(errno)));
 	if (!S_ISDIR(st.st_mode))
 		return (x_fail(e, "failed to open %s for directory search: %s", l->path, strerror(ENOTDIR)));
+	if (l->key.len == 0)
+		return (EXIM_OK);
 	if (sv_chr(l->key, '/') >= 0)
 		return (x_defer(e, "key for dsearch lookup contains a slash: " SV_FMT, SV_ARG(l->key)));
 	path = arena_fmt(e->env->arena, "%s/" SV_FMT, l->path, SV_ARG(l->key));

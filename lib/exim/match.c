@@ -382,7 +382,7 @@ static void *load_addresses(struct arena *a, struct sv t) { return (load_items(a
 static void *load_locals(struct arena *a, struct sv t) { return (load_items(a, t, EXIM_LIST_LOCAL)); }
 
 static struct xfile *
-open_items(struct mscan *s, const struct mitem *it)
+open_items(struct mscan *s, const struct mitem *it, bool *empty)
 {
 	static void *(*const load[])(struct arena *, struct sv) = { load_domains, load_hosts, load_addresses, load_locals,
 	    load_locals };
@@ -394,6 +394,11 @@ open_items(struct mscan *s, const struct mitem *it)
 	if (it->arg.tainted && !x_path_ok(s->e, it->arg, "file of a list"))
 		return (NULL);
 	x = x_file_get(s->e, kind[s->kind], path, load[s->kind], NULL, &irregular);
+	/* What can be opened but holds no lines matches nothing. */
+	if (x == NULL && irregular) {
+		*empty = true;
+		return (NULL);
+	}
 	if (x == NULL)
 		(void)m_die(s, "failed to open %s when checking \"" SV_FMT "\": %s", path, SV_ARG(it->text), strerror(errno));
 	return (x);
@@ -411,12 +416,13 @@ keep_value(struct mscan *s)
 static enum mresult
 file(struct mscan *s, const struct mitem *it, bool *sign)
 {
-	struct xfile *x = open_items(s, it);
+	bool empty = false;
+	struct xfile *x = open_items(s, it, &empty);
 	enum mresult r = MR_NO;
 	struct file_items *f;
 
 	if (x == NULL)
-		return (MR_FAIL);
+		return (empty ? MR_NO : MR_FAIL);
 	f = x->data;
 	for (size_t i = 0; i < f->n && r == MR_NO; i++) {
 		const struct mitem *line = &f->v[i];

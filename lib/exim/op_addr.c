@@ -260,7 +260,7 @@ address_end(struct sv v, bool *group)
 			angle = true;
 		else if (c == '>' || c == ']')
 			angle = false;
-		else if (c == ',' || (c == ';' && *group) || (c == ':' && !angle))
+		else if (c == ',' || (c == ';' && *group) || (c == ':' && !angle && !*group && i > 0))
 			break;
 	}
 	if (i >= v.len)
@@ -406,10 +406,12 @@ X_OP(xo_ipv6denorm)
 
 X_OP(xo_reverse_ip)
 {
+	ptrdiff_t slash = sv_chr(v, '/');
 	struct ip ip;
 	struct xb b;
 
-	if (!ip_parse(e, v, &ip))
+	/* A mask behind it is passed over. */
+	if (!ip_parse(e, slash > 0 ? sv_sub(v, 0, (size_t)slash) : v, &ip))
 		return (x_fail(e, "reverse_ip() not given an IP address [" SV_FMT "]", SV_ARG(v)));
 	xb_init(&b, e->env->arena, 64);
 	for (int i = ip.bytes - 1; i >= 0; i--) {

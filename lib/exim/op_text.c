@@ -232,6 +232,22 @@ X_OP(xo_from_utf8)
 
 /* --- A-labels --- */
 
+struct sv
+x_printing(struct xev *e, struct sv v)
+{
+	struct xb b;
+
+	if (sv_chr(v, '\t') < 0 && sv_chr(v, '\n') < 0)
+		return (v);
+	xb_init(&b, e->env->arena, v.len + 16);
+	for (size_t i = 0; i < v.len; i++)
+		if (v.p[i] == '\t' || v.p[i] == '\n')
+			xb_adds(&b, v.p[i] == '\t' ? "\\t" : "\\n");
+		else
+			xb_addc(&b, v.p[i]);
+	return (xb_sv(&b));
+}
+
 static const char *
 printing(struct xev *e, struct sv v)
 {
@@ -239,7 +255,7 @@ printing(struct xev *e, struct sv v)
 
 	xb_init(&b, e->env->arena, v.len + 16);
 	for (size_t i = 0; i < v.len; i++)
-		if (v.p[i] >= 32 && v.p[i] < 127)
+		if ((v.p[i] >= 32 && v.p[i] < 127) || v.p[i] == '\t')
 			xb_addc(&b, v.p[i]);
 		else
 			xb_fmt(&b, "\\%03o", (unsigned char)v.p[i]);
@@ -283,6 +299,9 @@ X_OP(xo_domain_from_alabel)
 	char *p = NULL;
 	int rc;
 
+	*out = v;
+	if (sv_casefind(v, SV_LIT("xn--")) < 0)
+		return (EXIM_OK);
 	rc = all_ascii(v) ? idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0) : IDN2_ENCODING_ERROR;
 	if (rc != IDN2_OK)
 		return (x_fail(e, "error converting alabel (%s) to utf8: %s", printing(e, v),
@@ -521,6 +540,7 @@ X_FN(xi_imapfolder)
 	uint8_t u16[2 * 2 * 64 + 8];
 	uint32_t point[PUNY_MAX];
 	size_t count, held = 0;
+	bool pending = false;
 	struct sv sep = n >= 2 ? arg[1] : SV_LIT("/"), special = n >= 3 ? arg[2] : SV_NULL, v = arg[0];
 	struct xb b;
 
@@ -539,9 +559,17 @@ X_FN(xi_imapfolder)
 		uint32_t c = point[i];
 		bool is_special = c < 128 && c != 0 && sv_chr(special, (char)c) >= 0;
 
-		if (c == (uint8_t)sep.p[0])
-			c = '.';
-		else if ((c == '.' || c == '/') && !is_special)
+		if (c == (uint8_t)sep.p[0]) {
+			/* Only between names: none in front, behind, or twice. */
+			pending = held > 0 || b.len > 0;
+			continue;
+		}
+		if (pending) {
+			utf7_flush(&b, u16, &held);
+			xb_addc(&b, '.');
+			pending = false;
+		}
+		if ((c == '.' || c == '/') && !is_special)
 			return (x_fail(e, "imapfolder: illegal character '%c'", (char)c));
 		else if (c < 32 || c > 126 || is_special) {
 			if (held > sizeof(u16) - 8)

@@ -178,7 +178,10 @@ test_operators(void **state)
 		{ "${stat:/t/dir/entry}", "mode=0640 smode=-rw-r----- inode=0 device=0 links=0 uid=0 gid=0 size=0 atime=0 mtime=0 "
 		    "ctime=0" },
 		{ "${listcount:a:b::c:}|${listcount:<;a;b}", "2|2" }, { "${listnamed:none}", "!\"none\" is not a named list" },
-		{ "${xtextd:a+20b}", "a b" },
+		{ "${xtextd:a+20b}", "a b" }, { "${addresses:a:b:c}|${reverse_ip:192.0.2.1/24}", "|1.2.0.192" },
+		{ "${imapfolder{/a//b/}}|${utf8_domain_from_alabel:\\xff}|${base62d:a\\tb}",
+		    "!argument for base62d operator is \"a b\", which is not a base 62 number" },
+		{ "${imapfolder{/a//b/}}|${utf8_domain_from_alabel:\\xff}", "a.b|\377" },
 	};
 
 	ROWS(rows);
@@ -209,6 +212,8 @@ test_conditions(void **state)
 		{ "${if crypteq{x}{\\{no\\}y}}", "!unknown encryption mechanism in \"{no}y\"" },
 		{ "${if pam{u:p}}|${if saslauthd{{u}{p}}}|${if pam{u:x}}", "true|true|" },
 		{ "${if first_delivery{y}{n}}${if queue_running{y}{n}}", "nn" },
+		{ "${if lti{a}{ab}}|${if gti{a}{ab}}|${if lt{a}{ab}}", "|true|true" },
+		{ "${if and{{eq{a}{b}}{bool{x}}}}", "!unrecognised boolean value \"x\" inside \"and{...}\" condition" },
 		{ "${if nosuch{x}}", "!unknown condition \"nosuch\"" }, { "${if}", "!condition name expected, but found \"}\"" },
 		{ "${if eq{a}}", "!missing 2nd string in {} after \"eq\"" },
 		{ "${if forany{a}{eq}}", "!missing { after \"eq\" inside \"forany\" condition" },
