@@ -127,10 +127,24 @@ op_delay(void *arg, struct exim_env *env, int64_t seconds)
 	(void)fiber_sleep(seconds * 1000);
 }
 
+/* Line ends within show as "\n"; what a warn statement tells names the client. */
 static void
 op_log(void *arg, unsigned logs, struct sv line)
 {
-	session_logf(arg, logs, SV_FMT, SV_ARG(line));
+	struct session *s = arg;
+	struct sb out = SB_INIT(16384);
+
+	if (sv_starts(line, "Warning: ")) {
+		session_log_host(s, &out);
+		sb_addc(&out, ' ');
+	}
+	for (size_t i = 0; i < line.len; i++)
+		if (line.p[i] == '\n')
+			sb_adds(&out, "\\n");
+		else
+			sb_addc(&out, line.p[i]);
+	session_log_line(s, logs, &out);
+	sb_free(&out);
 }
 
 static void

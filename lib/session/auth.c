@@ -252,7 +252,8 @@ session_auth(struct session *s)
 		failed(s, name, id, r, &err);
 		break;
 	case SAUTH_CANCEL:
-		session_reply(s, 501, "5.7.0", SV_LIT("Authentication cancelled"));
+		/* It counts: each try costs vauthd a conversation. */
+		session_mistake(s, 501, "5.7.0", "Authentication cancelled");
 		break;
 	case SAUTH_BAD64:
 		session_mistake(s, 501, "5.5.2", "Invalid base64 data");

@@ -23,9 +23,12 @@ ready(struct session *s, const char *verb, struct sv *text, unsigned *code)
 	if (t == NULL || (t->rcpts.len == 0 && !t->discard && !t->discarded_some)) {
 		if (t != NULL && t->too_many && exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject))
 			session_reply(s, 554, "5.5.3", SV_LIT("Too many recipients"));
-		else if (t != NULL && t->rcpt_given > 0)
+		else if (s->rcpt_reply != NULL && s->rcpt_same)
 			/* Behind PIPELINING this is no mistake: the client could not know. */
-			session_replyf(s, 503, "5.5.1", "All RCPT commands were rejected\nvalid RCPT command must precede %s", verb);
+			session_replyf(s, 503, "5.5.1", "All RCPT commands were rejected with this error:\n%s\nvalid RCPT command must "
+			    "precede %s", s->rcpt_reply, verb);
+		else if (s->rcpt_reply != NULL)
+			session_replyf(s, 503, "5.5.1", "valid RCPT command must precede %s", verb);
 		else
 			session_mistake(s, 503, "5.5.1", "valid RCPT command must precede %s", verb);
 		return (false);
@@ -191,7 +194,7 @@ session_bdat(struct session *s)
 		return;
 	}
 	smtp_data_finish(&t->data, content_sink, s);
-	(void)snprintf(prefix, sizeof(prefix), "%llu byte chunk, total %llu\n", (unsigned long long)n,
+	(void)snprintf(prefix, sizeof(prefix), "%s%llu byte chunk, total %llu\n", s->conn->exim_style ? " " : "", (unsigned long long)n,
 	    (unsigned long long)t->data.size);
 	session_message(s, prefix);
 	session_txn_end(s);

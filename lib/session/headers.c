@@ -180,6 +180,8 @@ session_fixups(struct session *s)
 	}
 	for (size_t i = 0; i < t->fixes.len; i++)
 		vec_push(&t->seen, t->fixes.p[i]);
+	/* They are part of the message now, and no longer of what the ACL under way adds. */
+	fx->headers_added = t->msg.headers_added = SV_NULL;
 	t->msg.added = t->seen.p;
 	t->msg.nadded = t->seen.len;
 }

@@ -31,6 +31,24 @@ helo_verified(struct session *s, struct sv name)
 	return (false);
 }
 
+/* helo_lookup_domains: who calls itself by our name or an address gets its own name looked up. */
+static void
+lookup_suspicious(struct session *s, struct sv name)
+{
+	const struct exim_list *l = exim_main_list(s->conf, EXIM_MAIN_helo_lookup_domains);
+	struct err err = ERR_INIT;
+	bool yes = false;
+
+	if (l == NULL || s->kind == SESSION_LOCAL || s->x.host_name.len > 0)
+		return;
+	/* The default list is our name and our addresses: most names differ at a glance. */
+	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.p[0] != '[' && !sv_isdigit(name.p[name.len - 1]) &&
+	    !sv_caseeq(name, s->conf->g.primary_hostname))
+		return;
+	if (exim_match_domain(l, &s->env, name, &yes, NULL, &err) == EXIM_OK && yes)
+		exim_host_name(&s->env);
+}
+
 static bool
 name_accepted(struct session *s)
 {
@@ -49,6 +67,7 @@ name_accepted(struct session *s)
 	}
 	s->x.helo = arena_sv(s->arena, sv_taint(arg));
 	s->x.helo_verified = false;
+	lookup_suspicious(s, arg);
 	if (session_client_in(s, EXIM_MAIN_helo_verify_hosts)) {
 		s->x.helo_verified = helo_verified(s, arg);
 		if (!s->x.helo_verified) {
@@ -128,6 +147,7 @@ session_helo(struct session *s)
 	s->pipelining = s->chunking = s->dsn = s->utf8 = s->tls_offered = s->auth_offered = false;
 	/* RFC 5321 section 4.1.4: it clears what was under way. */
 	session_txn_end(s);
+	session_rcpt_forget(s);
 	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
 		s->helo_seen = false;
 		s->x.helo = SV_NULL;

@@ -179,5 +179,6 @@ void
 session_rset(struct session *s)
 {
 	session_txn_end(s);
+	session_rcpt_forget(s);
 	session_reply(s, 250, "2.0.0", SV_LIT("Reset OK"));
 }

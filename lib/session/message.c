@@ -58,6 +58,24 @@ content_ok(struct session *s)
 	return (true);
 }
 
+/* A header that nobody needs would cost far more than its size to look at; and fields that we do not see we cannot keep. */
+static bool
+header_fits(struct session *s)
+{
+	const struct mail_headers *h = &s->txn->headers;
+	int64_t max = exim_main_int(s->conf, EXIM_MAIN_header_maxsize);
+
+	if (max > 0 && (int64_t)h->body_start > max) {
+		refuse(s, 552, "5.3.4", "Message header is ridiculously long", "ridiculously long message header");
+		return (false);
+	}
+	if (h->truncated) {
+		refuse(s, 552, "5.3.4", "Message header has too many fields", "too many header fields");
+		return (false);
+	}
+	return (true);
+}
+
 /* Offset behind the header, and what ACLs and logs see of the message. */
 static bool
 index_message(struct session *s, struct sv *content)
@@ -72,6 +90,8 @@ index_message(struct session *s, struct sv *content)
 		return (false);
 	}
 	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	if (!header_fits(s))
+		return (false);
 	t->gone = arena_zalloc(t->arena, t->headers.n + 1);
 	m->headers = &t->headers;
 	m->headers_gone = t->gone;
@@ -91,7 +111,9 @@ index_message(struct session *s, struct sv *content)
 		m->body_linecount--;
 	m->body_zerocount = (int64_t)t->data.nuls;
 	m->max_linelength = (int64_t)t->data.longest;
-	m->size = (int64_t)content->len;
+	/* Exim counts line ends as one byte. */
+	m->size = (int64_t)content->len - m->linecount;
+	m->body_size -= m->body_linecount;
 	m->received_count = (int64_t)mail_received_count(&t->headers);
 	m->received_time = (int64_t)time(NULL);
 	if (t->rcpts.len == 1)
@@ -318,7 +340,10 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 	uint64_t size = 0;
 
 	if (session_headers(s, &h, &err) == -1) {
-		refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
+		if (err.cls == ERR_PERM)
+			refuse(s, 552, err.status, err.text, err.text);
+		else
+			refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
 	} else if (submit(s, content, &h, &size, &err) == -1) {
 		if (err.cls == ERR_PERM)
 			refuse(s, 554, err.status, err.text, err.text);

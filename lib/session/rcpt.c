@@ -4,18 +4,8 @@
 
 #include "session/session_int.h"
 
-/* The answer to a refused recipient is told again at DATA when all were refused alike. */
-static void
-refused(struct session *s, struct txn *t, const char *text)
-{
-	if (t->rcpt_reply.p != NULL && !sv_eqs(t->rcpt_reply, text))
-		t->rcpt_same = false;
-	if (t->rcpt_reply.p == NULL)
-		t->rcpt_reply = sv_cstr(arena_str(t->arena, text));
-}
-
 static bool
-qualify_recipient(struct session *s, struct txn *t, struct sv *out)
+qualify_recipient(struct session *s, struct sv *out)
 {
 	struct mail_address *p = &s->c.path;
 	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 16);
@@ -30,8 +20,9 @@ qualify_recipient(struct session *s, struct txn *t, struct sv *out)
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified recipient rejected: <" SV_FMT "> %s",
-		    SV_ARG(p->local), sb_cstr(&host));
+		if (!s->conn->host_checking)
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified recipient rejected: <" SV_FMT "> %s",
+			    SV_ARG(p->local), sb_cstr(&host));
 		sb_free(&host);
 		session_mistake(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(s->c.path_text));
 		return (false);
@@ -43,14 +34,14 @@ qualify_recipient(struct session *s, struct txn *t, struct sv *out)
 	sb_add(&sb, p->local);
 	sb_addc(&sb, '@');
 	sb_add(&sb, p->domain.len > 0 ? p->domain : s->conf->g.qualify_recipient);
-	*out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));
+	*out = arena_sv(s->cmd, sv_taint(sb_sv(&sb)));
 	sb_free(&sb);
 	if ((s->conf->rewrites.flags & EXIM_RW_T) != 0) {
 		struct err err = ERR_INIT;
 		struct sv rewritten;
 
 		if (exim_rewrite_address(&s->conf->rewrites, &s->env, EXIM_RW_T, *out, &rewritten, NULL, &err) == EXIM_OK)
-			*out = arena_sv(t->arena, rewritten);
+			*out = rewritten;
 	}
 	return (true);
 }
@@ -129,15 +120,14 @@ session_rcpt(struct session *s)
 	int64_t refusals;
 
 	s->x.rcpt_count++;
-	t->rcpt_given++;
 	refusals = s->x.rcpt_fail_count;
-	if (!utf8_allowed(s, t) || !qualify_recipient(s, t, &addr)) {
+	if (!utf8_allowed(s, t) || !qualify_recipient(s, &addr)) {
 		s->x.rcpt_fail_count = refusals + 1;
-		t->rcpt_same = false;
 		return;
 	}
 	if (!within_max(s, t))
 		return;
+	addr = arena_sv(t->arena, addr);
 	set_address(s, t, addr);
 	text = SV_NULL;
 	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);
@@ -152,7 +142,6 @@ session_rcpt(struct session *s)
 		break;
 	default:
 		s->x.rcpt_fail_count++;
-		refused(s, t, "see above");
 		return;
 	}
 	if (text.len > 0)

@@ -2,6 +2,7 @@
 /* Answers of the session: one place that writes them. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "session/session_int.h"
@@ -18,12 +19,40 @@ plain_text(struct sv text)
 }
 
 void
+session_rcpt_forget(struct session *s)
+{
+	free(s->rcpt_reply);
+	s->rcpt_reply = NULL;
+	s->rcpt_same = true;
+}
+
+/* What is answered to refused recipients is told again at DATA, when it was the same for all. */
+static void
+note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
+{
+	char buf[512];
+
+	if (code < 400) {
+		s->rcpt_same = false;
+		return;
+	}
+	(void)snprintf(buf, sizeof(buf), "%u %s%s" SV_FMT, code, status == NULL ? "" : status, status == NULL ? "" : " ",
+	    SV_ARG(text));
+	if (s->rcpt_reply == NULL)
+		s->rcpt_reply = xstrdup(buf);
+	else if (strcmp(s->rcpt_reply, buf) != 0)
+		s->rcpt_same = false;
+}
+
+void
 session_reply(struct session *s, unsigned code, const char *status, struct sv text)
 {
 	struct sb out = SB_INIT(65536);
 
 	if (s->conn->exim_style || code / 100 == 3)
 		status = NULL;
+	if (s->c.verb == SMTP_RCPT && code != 250)
+		note_rcpt(s, code, status, text);
 	if (plain_text(text)) {
 		char buf[440] = { (char)('0' + code / 100), (char)('0' + code / 10 % 10), (char)('0' + code % 10), ' ' };
 		size_t len = 4, n;

@@ -225,12 +225,34 @@ one_command(struct session *s, struct sv line)
 	/* Order comes before the grammar of arguments, as Exim has it. */
 	if (c != NULL && !legal(s, c))
 		return;
+	/* Whether AUTH is for this client at all comes before its grammar. */
+	if (code != 0 && s->c.verb == SMTP_AUTH && !s->auth_offered)
+		code = 0;
+	if (code == 555 && s->conn->exim_style)
+		code = 501;
 	if (code != 0) {
 		session_mistake(s, code, err.status, "%s", s->conn->exim_style && code == 500 ? "unrecognized command" :
 		    err.text);
 		return;
 	}
 	c->run(s);
+}
+
+/* acl_smtp_notquit: whatever ended the session but QUIT. */
+void
+session_not_quit(struct session *s)
+{
+	static const char *const reasons[] = {
+		[END_LOST] = "connection-lost", [END_TIMEOUT] = "command-timeout", [END_DROP] = "acl-drop",
+		[END_SYNC] = "synchronization-error", [END_ERRORS] = "bad-commands", [END_TLS] = "tls-failed",
+		[END_SHUTDOWN] = "signal-exit",
+	};
+
+	if (s->notquit_done || s->end == END_QUIT || s->end == END_NONE || !session_acl_set(s, EXIM_WHERE_NOTQUIT))
+		return;
+	s->notquit_done = true;
+	s->x.notquit_reason = sv_cstr(reasons[s->end]);
+	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, NULL, NULL);
 }
 
 static void
@@ -241,18 +263,20 @@ lost(struct session *s, enum stream_result r)
 
 	session_fullhost(s, &host);
 	if (r == STREAM_TIMEOUT) {
+		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
+		session_not_quit(s);
 		session_logf(s, SESSION_LOG_MAIN, "SMTP command timeout on%s connection from %s D=%.3fs",
 		    stream_is_tls(s->io) ? " TLS" : "", sb_cstr(&host), secs);
-		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
 	} else if (r == STREAM_CANCELLED) {
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
 	} else {
-		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) && s->helo_seen)
-			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%.3fs",
-			    sb_cstr(&host), secs);
 		if (r == STREAM_EOF)
 			session_421(s, "4.4.2", END_LOST, "lost input connection");
 		s->end = END_LOST;
+		session_not_quit(s);
+		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) && s->helo_seen)
+			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%.3fs",
+			    sb_cstr(&host), secs);
 	}
 	sb_free(&host);
 }
@@ -446,7 +470,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->lmtp = c->kind == SESSION_LMTP;
 	s->arena = arena_new(1024);
 	s->size_limit = -1;
-	s->free_rset = s->free_helo = true;
+	s->free_rset = s->free_helo = s->rcpt_same = true;
 	s->started = fiber_now();
 	exim_conf_env(s->conf, &s->env);
 	take_arena(s);
@@ -467,22 +491,6 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->timeout_ms = session_time(s, EXIM_MAIN_smtp_receive_timeout, 300) * 1000;
 }
 
-/* acl_smtp_notquit: whatever ended the session but QUIT. */
-static void
-not_quit(struct session *s)
-{
-	static const char *const reasons[] = {
-		[END_LOST] = "connection-lost", [END_TIMEOUT] = "command-timeout", [END_DROP] = "acl-drop",
-		[END_SYNC] = "synchronization-error", [END_ERRORS] = "bad-commands", [END_TLS] = "tls-failed",
-		[END_SHUTDOWN] = "signal-exit",
-	};
-
-	if (s->end == END_QUIT || s->end == END_NONE || !session_acl_set(s, EXIM_WHERE_NOTQUIT))
-		return;
-	s->x.notquit_reason = sv_cstr(reasons[s->end]);
-	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, NULL, NULL);
-}
-
 void
 session_run(const struct session_service *sv, struct session_conn *c)
 {
@@ -491,7 +499,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_init(s, sv, c);
 	if (greet(s))
 		command_loop(s);
-	not_quit(s);
+	session_not_quit(s);
 	session_txn_end(s);
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
@@ -499,6 +507,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	exim_vars_free(&s->env.acl_m);
 	stream_close(&s->io);
 	free(s->auth_list);
+	free(s->rcpt_reply);
 	give_arena(s);
 	arena_free(&s->arena);
 	free(s);

@@ -67,9 +67,7 @@ struct txn {
 	bool		*gone;		/* fields that are removed */
 	VEC(struct exim_header_add) fixes;	/* fields that submission adds */
 	VEC(struct exim_header_add) seen;	/* all added ones, as $h_ shows them to the ACL of DATA */
-	unsigned	 rcpt_given;
-	bool		 rcpt_same;	/* all refused RCPTs so far got <rcpt_reply> */
-	struct sv	 rcpt_reply;
+	bool		 sender_told;	/* that it does not verify */
 };
 
 enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC, END_ERRORS, END_TLS, END_SHUTDOWN };
@@ -111,6 +109,9 @@ struct session {
 	unsigned	 nhist;
 	int64_t		 started;	/* fiber_now() */
 	char		 protocol[24];	/* $received_protocol */
+	char		*rcpt_reply;	/* what refused recipients were told, heap; NULL: none was refused */
+	bool		 rcpt_same;	/* all of them the same */
+	bool		 notquit_done;
 	char		 peer_text[NET_ADDR_TEXT_MAX];
 	char		 local_text[NET_ADDR_TEXT_MAX];
 };
@@ -126,6 +127,9 @@ void	 session_mistake(struct session *s, unsigned code, const char *status, cons
 /* 421 and the end. */
 void	 session_421(struct session *s, const char *status, enum session_end end, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
+
+/* No recipient was refused yet. */
+void	 session_rcpt_forget(struct session *s);
 
 /* ---- log.c ---- */
 /* "H=name (helo) [ip]:port I=[ip]:port U=ident", with a leading blank when <lead>. */
@@ -186,6 +190,8 @@ void	 session_expn(struct session *s);
 void	 session_etrn(struct session *s);
 void	 session_starttls(struct session *s);
 void	 session_auth(struct session *s);
+/* acl_smtp_notquit, once. */
+void	 session_not_quit(struct session *s);
 
 /* ---- txn.c ---- */
 struct txn *session_txn_new(struct session *s);

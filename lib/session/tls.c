@@ -81,6 +81,8 @@ session_starttls(struct session *s)
 	s->helo_seen = s->esmtp = s->x.esmtp = s->pipelining = s->chunking = s->tls_offered = s->auth_offered = false;
 	s->x.helo = SV_NULL;
 	s->x.helo_verified = false;
+	s->authenticated = false;
+	s->x.auth_mechanism = s->x.authenticated_id = SV_NULL;
 	s->parse_flags = 0;
 	s->free_helo = true;
 }

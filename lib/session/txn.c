@@ -166,11 +166,11 @@ session_txn_new(struct session *s)
 	exim_vars_clear(s->env.acl_m);
 	t->arena = arena_new(0);
 	t->declared = -1;
-	t->rcpt_same = true;
 	t->msg.size = -1;
 	content_init(&t->content, 0);
 	exim_acl_effects_init(&t->fx, t->arena);
 	s->x.rcpt_count = s->x.rcpt_defer_count = s->x.rcpt_fail_count = 0;
+	session_rcpt_forget(s);
 	s->txn = t;
 	t->st_conn = s->st;
 	session_env_reset(s);

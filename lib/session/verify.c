@@ -34,18 +34,58 @@ route_it(struct session *s, struct exim_env *env, struct sv address, enum route_
 	return (r.verdict == EXIM_OK ? EXIM_OK : failed(s, &r, out));
 }
 
+/* A header address that can be replied to: Sender, Reply-To and From in this order, one is enough. */
+static enum exim_result
+header_sender(struct session *s, struct exim_env *env, struct exim_verify_result *out)
+{
+	static const char *const names[] = { "Sender", "Reply-To", "From" };
+	enum exim_result worst = EXIM_FAIL;
+	struct mail_addrlist list;
+	struct sb addr = SB_INIT(MAIL_ADDRESS_MAX);
+	struct txn *t = s->txn;
+
+	for (size_t k = 0; t != NULL && k < sizeof(names) / sizeof(names[0]); k++)
+		for (ptrdiff_t i = -1; (i = mail_headers_find(&t->headers, names[k], (size_t)(i + 1))) >= 0;) {
+			mail_addrlist_read(t->headers.v[i].body, s->cmd, &list);
+			for (size_t j = 0; j < list.n; j++) {
+				struct exim_verify_result one = { .details = false };
+				enum exim_result r;
+
+				sb_clear(&addr);
+				mail_address_put(&addr, &list.v[j]);
+				if (list.v[j].item != MAIL_ITEM_ADDRESS || list.v[j].domain.len == 0)
+					continue;
+				r = route_it(s, env, arena_sv(s->cmd, sv_taint(sb_sv(&addr))), ROUTE_VERIFY_SENDER, false, &one);
+				if (r == EXIM_OK) {
+					sb_free(&addr);
+					return (EXIM_OK);
+				}
+				if (r == EXIM_DEFER)
+					worst = EXIM_DEFER;
+			}
+		}
+	sb_free(&addr);
+	out->log_msg = SV_LIT("there is no valid sender in any header line");
+	return (worst);
+}
+
+/* Told once per message: in the log, and to the peer in front of the refusal. */
 static void
 sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r, const struct exim_verify_result *out)
 {
 	struct sb line = SB_INIT(4096);
 
-	if (session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
+	if (v->no_details || (s->txn != NULL && s->txn->sender_told))
+		return;
+	if (s->txn != NULL)
+		s->txn->sender_told = true;
+	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
-		session_logf(s, SESSION_LOG_MAIN, "%s sender verify %s for <" SV_FMT ">: " SV_FMT, sb_cstr(&line),
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s sender verify %s for <" SV_FMT ">: " SV_FMT, sb_cstr(&line),
 		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), SV_ARG(out->log_msg));
 		sb_free(&line);
 	}
-	if (!v->no_details && r == EXIM_FAIL)
+	if (r == EXIM_FAIL)
 		s->sender_failed = out->user_msg;
 }
 
@@ -65,6 +105,10 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		out->log_msg = SV_LIT("this kind of verification is not available");
 		return (EXIM_DEFER);
 	}
+	if (v->what == EXIM_VERIFY_HEADER_SENDER) {
+		r = header_sender(s, env, out);
+		return (r == EXIM_DEFER && v->defer_ok ? EXIM_OK : r);
+	}
 	if (address.len == 0)
 		return (EXIM_OK);
 	if (sv_rchr(address, '@') < 0) {
@@ -77,7 +121,10 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 	if (r == EXIM_DEFER && v->defer_ok)
 		return (EXIM_OK);
 	out->details = !v->no_details;
-	if (r != EXIM_OK && v->what == EXIM_VERIFY_SENDER)
+	if (r != EXIM_OK && v->what == EXIM_VERIFY_SENDER) {
 		sender_failed(s, v, r, out);
+		if (r == EXIM_FAIL)
+			out->user_msg = out->log_msg = SV_LIT("Sender verify failed");
+	}
 	return (r);
 }

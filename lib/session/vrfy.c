@@ -9,6 +9,8 @@
 static bool
 the_address(struct session *s, struct sv *out)
 {
+	/* A transaction's address outlives the command. */
+	struct arena *a = s->txn != NULL ? s->txn->arena : s->cmd;
 	struct mail_address m;
 	struct err err = ERR_INIT;
 	struct sv arg = s->c.arg;
@@ -25,8 +27,8 @@ the_address(struct session *s, struct sv *out)
 	    s->conf->g.qualify_recipient))));
 	if (s->txn == NULL)
 		s->env.addr = arena_zalloc(s->cmd, sizeof(*s->env.addr));
-	s->env.addr->local_part = m.local;
-	s->env.addr->domain = m.domain.len > 0 ? m.domain : s->conf->g.qualify_recipient;
+	s->env.addr->local_part = arena_sv(a, m.local);
+	s->env.addr->domain = m.domain.len > 0 ? arena_sv(a, m.domain) : s->conf->g.qualify_recipient;
 	return (true);
 }
 
@@ -86,8 +88,15 @@ session_expn(struct session *s)
 	if (!the_address(s, &address) || session_acl(s, EXIM_WHERE_EXPN, s->c.arg, NULL, NULL) != ACL_GO)
 		return;
 	route_it(s, address, ROUTE_EXPN, &r);
-	for (size_t i = 0; i < r.ndeliveries; i++)
-		sb_addf(&out, "%s<" SV_FMT ">", i > 0 ? "\n" : "", SV_ARG(r.delivery[i].addr->address));
+	for (size_t i = 0; i < r.ngenerated && r.verdict == EXIM_OK; i++) {
+		const struct route_addr *g = &r.generated[i];
+
+		/* One step: what the address stands for, not what that stands for in turn. */
+		if (g->parent != NULL && g->parent->parent == NULL)
+			sb_addf(&out, "%s<" SV_FMT ">", out.len > 0 ? "\n" : "", SV_ARG(g->address));
+	}
+	if (out.len == 0 && r.verdict == EXIM_OK)
+		sb_addf(&out, "<" SV_FMT ">", SV_ARG(address));
 	if (out.len > 0)
 		session_reply(s, 250, "2.1.5", sb_sv(&out));
 	else

@@ -338,7 +338,8 @@ args_mail(struct parse *p)
 static unsigned
 args_rcpt(struct parse *p)
 {
-	return (mail_or_rcpt(p, "TO", 0));
+	/* The empty path is the session's to refuse, in its own words. */
+	return (mail_or_rcpt(p, "TO", MAIL_ADDR_EMPTY));
 }
 
 static unsigned
