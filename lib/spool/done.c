@@ -27,6 +27,7 @@ struct spool_done {
 	uint64_t	 end;		/* of the good entries in the file */
 	struct sb	 pending;
 	bool		 broken;	/* a write failed half way: the tail is to be cut */
+	bool		 named;		/* its directory is on disk */
 	/* The shared sync. */
 	uint64_t	 written;	/* bytes written */
 	uint64_t	 synced;	/* bytes known to be on disk */
@@ -180,9 +181,10 @@ spool_done_write(struct spool_done *d, struct err *err)
 }
 
 struct sync_job {
-	int	 fd;
-	int	 rc;
-	int	 error;
+	int		 fd;
+	const char	*name;		/* its directory is to be synced too; or NULL */
+	int		 rc;
+	struct err	 err;
 };
 
 static void
@@ -190,8 +192,9 @@ sync_fd(void *arg)
 {
 	struct sync_job *j = arg;
 
-	j->rc = fdatasync(j->fd);
-	j->error = errno;
+	j->rc = fdatasync(j->fd) == -1 ? err_sys(&j->err, "fdatasync the done-log") : 0;
+	if (j->rc == 0 && j->name != NULL)
+		j->rc = os_fsync_parent(j->name, &j->err);
 }
 
 int
@@ -205,7 +208,7 @@ spool_done_sync(struct spool_done *d, struct err *err)
 	want = d->written;
 	d->users++;
 	while (d->synced < want && rc == 0) {
-		struct sync_job j = { .fd = d->fd };
+		struct sync_job j = { .fd = d->fd, .name = d->named ? NULL : d->path, .err = ERR_INIT };
 		uint64_t upto;
 
 		if (d->syncing) {
@@ -219,8 +222,12 @@ spool_done_sync(struct spool_done *d, struct err *err)
 		d->syncing = false;
 		if (j.rc == 0 && upto > d->synced)
 			d->synced = upto;
-		errno = j.error;
-		rc = j.rc == 0 ? 0 : err_sys(err, "fdatasync %s", d->path);
+		d->named = d->named || j.rc == 0;
+		rc = j.rc;
+		if (rc == -1 && err != NULL) {
+			*err = j.err;
+			err_prefix(err, "%s", d->path);
+		}
 		fiber_waiters_wake_all(&d->waiters);
 	}
 	if (--d->users == 0 && d->closing)
