@@ -4,6 +4,7 @@
  * after a barrier that failed.
  */
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -170,9 +171,21 @@ settle(struct store_writer *w, const redos *lost, struct err *err)
 	return (store_writer_commit(w, NULL, NULL, err));
 }
 
-/* Look at each body; those that cannot be had back go to <lost>. */
-static void
-verify(struct store_writer *w, MDB_txn *txn, const struct redo_log *l, redos *lost)
+/* What may be better at the next start: settled now, the journal's copy would go, and the message with it. */
+static bool
+passing(int error)
+{
+	static const int t[] = { ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EROFS, EACCES, EPERM };
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (t[i] == error)
+			return (true);
+	return (false);
+}
+
+/* Look at each body; those that cannot be had back go to <lost>.  -1: they could be, but not now. */
+static int
+verify(struct store_writer *w, MDB_txn *txn, const struct redo_log *l, redos *lost, struct err *err)
 {
 	unsigned repaired = 0;
 
@@ -183,15 +196,22 @@ verify(struct store_writer *w, MDB_txn *txn, const struct redo_log *l, redos *lo
 
 		if (!is_live(w, txn, r) || w_body_check(w, r->mbox, r->uid, r->oid, r->size, r->hash))
 			continue;
+		errno = 0;
 		if (repair(w, l, r, &e) == 0) {
 			repaired++;
 			continue;
+		}
+		if (passing(errno)) {
+			*err = e;
+			err_prefix(err, "repair message %s", store_path_body(r->mbox, r->uid, r->oid, path));
+			return (-1);
 		}
 		vec_push(lost, *r);
 		w_report(w, true, "message %s is lost: %s", store_path_body(r->mbox, r->uid, r->oid, path), e.text);
 	}
 	if (repaired > 0)
 		w_report(w, false, "repaired %u messages of %zu since the last barrier", repaired, l->items.len);
+	return (0);
 }
 
 int
@@ -213,8 +233,11 @@ w_recover(struct store_writer *w, struct err *err)
 		(void)err_set(err, ERR_TEMP, NULL, "store index: no transaction for recovery");
 		goto out;
 	}
-	verify(w, txn, &l, &lost);
+	rc = verify(w, txn, &l, &lost, err);
 	mdb_txn_abort(txn);
+	if (rc == -1)
+		goto out;
+	rc = -1;
 	if (os_barrier(w->barrier, err) == -1 || settle(w, &lost, err) == -1)
 		goto out;
 	atomic_store(&w->done, w->st.commit);

@@ -2,7 +2,27 @@
 /* What a start finds after a crash, and the index rebuilt from files. */
 #include <sys/wait.h>
 
+#include <errno.h>
+
 #include "testbox.h"
+
+static bool full;
+
+/* renameat(2) within a directory, on a disk that may be full. */
+int
+renameat(int from, const char *a, int to, const char *b)
+{
+	int here = open(".", O_RDONLY | O_DIRECTORY), rc = -1;
+
+	if (!full && from == to && fchdir(from) == 0)
+		rc = rename(a, b);
+	if (fchdir(here) == -1)
+		abort();
+	close(here);
+	if (full)
+		errno = ENOSPC;
+	return (rc);
+}
 
 /*
  * A crash of the writer: a child makes the changes and ends without closing; what it did not sync is
@@ -108,6 +128,34 @@ test_repair(void **state)
 	store_writer_close(&t->w);
 	reopen(t);
 	assert_int_equal(t->bad + t->good, 0);
+	sb_free(&sb);
+}
+
+/* What cannot be repaired now is not lost: a store that opened would let the queue drop the journal's copy. */
+static void
+test_full_disk(void **state)
+{
+	struct testbox *t = *state;
+	struct store_writer_opts o = tb_opts(t);
+	struct store_status st;
+	struct sb sb = SB_INIT(65536);
+	struct err err = ERR_INIT;
+	char p[256];
+
+	in_child(t, three_messages);
+	body_path(t, 1, 1, 1, p, sizeof(p));
+	assert_int_equal(unlink(p), 0);
+	body_path(t, 1, 2, 1, p, sizeof(p));
+	assert_int_equal(unlink(p), 0);
+	body_path(t, 2, 1, 1, p, sizeof(p));
+	assert_int_equal(unlink(p), 0);
+	full = true;
+	assert_int_equal(store_writer_open(&t->w, &o, &err), -1);
+	full = false;
+	assert_null(t->w);
+	reopen(t);
+	assert_int_equal(t->bad, 0);
+	assert_string_equal(tb_body(t, tb_mbox(t, "user.ann", &st), 1, &sb), PREFIX MSG1);
 	sb_free(&sb);
 }
 
@@ -363,7 +411,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, tb_setup, tb_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_repair), T(test_lost), T(test_copy_lost), T(test_uncommitted), T(test_expunged),
+		T(test_repair), T(test_full_disk), T(test_lost), T(test_copy_lost), T(test_uncommitted), T(test_expunged),
 		T(test_cache_after_crash), T(test_reconstruct),
 	};
 
