@@ -477,8 +477,12 @@ store_writer_commit(struct store_writer *w, void (*changed)(void *arg, uint64_t 
 		return (index_err(err, "commit", rc));
 	}
 	if (w->numbered) {
-		atomic_fetch_add(&w->unsynced, w->bytes + 1);
+		/*
+		 * In this order: a barrier that begins in between covers the commit, and another follows.  The other way round
+		 * it would take the bytes and not the number, and nothing would ask for the next.
+		 */
 		atomic_store(&w->commits, w->st.commit);
+		atomic_fetch_add(&w->unsynced, w->bytes + 1);
 		w->untidy = true;
 	}
 	while (changed != NULL && hash_next(w->boxes, &pos, &k, &v)) {
