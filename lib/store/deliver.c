@@ -245,6 +245,10 @@ store_forget(struct ipc_client *c, uint64_t origin, const struct sv *keep, size_
 	ipc_put_u64(&m, STORE_T_ORIGIN, origin);
 	for (size_t i = 0; i < nkeep; i++)
 		ipc_put_bytes(&m, STORE_T_MESSAGE, keep[i]);
+	if (m.overflow) {
+		sb_free(&m);
+		return (0);
+	}
 	return (forget(c, &m, err));
 }
 

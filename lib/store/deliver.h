@@ -125,7 +125,8 @@ void	 store_barrier_subscribe(struct ipc_client *c);
 /*
  * Drop delivery ids.  Segment <origin> is gone: all of its ids but those of the messages <keep>, which live on in
  * queue/.  Their ids go by store_forget_message when the queue file is gone.  At its start vqueued names the origins
- * that still have messages; the ids of all others are dropped.
+ * that still have messages; the ids of all others are dropped.  Where <keep> does not fit in a frame nothing is
+ * dropped: those ids stay until a start finds nothing of the origin.
  */
 int	 store_forget(struct ipc_client *c, uint64_t origin, const struct sv *keep, size_t nkeep, struct err *err);
 int	 store_forget_message(struct ipc_client *c, uint64_t origin, struct sv message, struct err *err);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -174,9 +175,15 @@ store_writer_deliver(struct store_writer *w, const struct store_delivery *d, str
 /* ---- delivery ids ---- */
 
 struct keep {
-	const struct sv	*v;
+	struct sv	*v;		/* sorted: there may be tens of thousands */
 	size_t		 n;
 };
+
+static int
+by_name(const void *a, const void *b)
+{
+	return (sv_cmp(*(const struct sv *)a, *(const struct sv *)b));
+}
 
 static bool
 is_kept(void *arg, struct sv key)
@@ -186,19 +193,20 @@ is_kept(void *arg, struct sv key)
 	ptrdiff_t nul = sv_chr(id, '\0');
 
 	id = sv_sub(id, 0, nul < 0 ? 0 : (size_t)nul);
-	for (size_t i = 0; i < k->n; i++)
-		if (sv_eq(k->v[i], id))
-			return (true);
-	return (false);
+	return (bsearch(&id, k->v, k->n, sizeof(*k->v), by_name) != NULL);
 }
 
 int
 store_writer_forget(struct store_writer *w, uint64_t origin, const struct sv *keep, size_t nkeep, struct err *err)
 {
-	struct keep k = { keep, nkeep };
+	struct keep k = { NULL, nkeep };
 	uint8_t key[8];
 
 	rec_be64(key, origin);
+	if (nkeep > 0) {
+		k.v = arena_dup(w->a, keep, nkeep * sizeof(*keep));
+		qsort(k.v, k.n, sizeof(*k.v), by_name);
+	}
 	return (w_del_prefix(w, w->ix.dids, key, 8, nkeep == 0 ? NULL : is_kept, &k, err));
 }
 

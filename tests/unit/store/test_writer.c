@@ -339,13 +339,20 @@ test_forget(void **state)
 {
 	struct testbox *t = *state;
 	struct store_delivery d = tb_delivery("ann", "m1");
-	const struct sv keep[] = { SV_LIT("m1"), SV_LIT("m12") };
+	const struct sv keep[] = { SV_LIT("m12"), SV_LIT("x"), SV_LIT("m1") };
 	const uint64_t live[] = { 7, 8 };
+	struct sv *many = calloc(100000, sizeof(*many));
 	struct err err = ERR_INIT;
+
+	/* More than a frame holds: nothing is asked for, and nobody waits for ever. */
+	for (size_t i = 0; i < 100000; i++)
+		many[i] = SV_LIT("1abcde-000001-AA");
+	tb_ok(store_forget(NULL, 7, many, 100000, &err), &err);
+	free(many);
 
 	(void)fill(t, "ann", 3);
 	tb_begin(t);
-	tb_ok(store_writer_forget(t->w, 7, keep, 2, &err), &err);
+	tb_ok(store_writer_forget(t->w, 7, keep, 3, &err), &err);
 	tb_commit(t);
 	assert_int_equal(tb_deliver1(t, &d).result, STORE_DUPLICATE);
 	tb_begin(t);
