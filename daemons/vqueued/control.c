@@ -175,19 +175,25 @@ freeze_entry(struct vq *vq, struct qent *e, bool on)
 	struct spool_qfile *q;
 	struct sb log = SB_INIT(256);
 	struct err err = ERR_INIT;
+	char id[SPOOL_ID_SIZE];
+	int rc;
 
-	if (spool_qfile_load(&q, vq->queue_dir, e->id, &err) == -1) {
+	memcpy(id, e->id, sizeof(id));
+	if (spool_qfile_load(&q, vq->queue_dir, id, &err) == -1) {
 		log_err(NULL, "queue", &err);
 		return;
 	}
 	spool_qlog_frozen(&log, on, now_s());
-	if (spool_qfile_append(vq->queue_dir, q, sb_sv(&log), true, &err) == 0) {
+	rc = spool_qfile_append(vq->queue_dir, q, sb_sv(&log), true, &err);
+	/* That parked: the message may be gone. */
+	e = queue_find(vq, sv_cstr(id));
+	if (rc == 0 && e != NULL) {
 		e->frozen = on;
 		e->frozen_at = now_s();
 		if (!on)
 			e->next_try = now_s();
 		vlog(vq, "%s %s", e->id, on ? "frozen by an administrator" : "unfrozen by an administrator");
-	} else {
+	} else if (rc == -1) {
 		log_err(NULL, "queue", &err);
 	}
 	sb_free(&log);
@@ -203,7 +209,9 @@ mark(struct vq *vq, struct qent *e, const struct ipc_msg *m)
 	struct sb log = SB_INIT(SPOOL_ENVELOPE_MAX);
 	struct ipc_field f;
 	bool all = ipc_get_bytes(m, SPOOL_T_ADDR).p == NULL, any = false;
+	char id[SPOOL_ID_SIZE];
 
+	memcpy(id, e->id, sizeof(id));
 	if (e->active || spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == -1)
 		return (false);
 	st.last_try = now_s();
@@ -223,7 +231,8 @@ mark(struct vq *vq, struct qent *e, const struct ipc_msg *m)
 		any = false;
 	sb_free(&log);
 	spool_qfile_free(&q);
-	if (any) {
+	/* The append parked: the message may be gone. */
+	if (any && (e = queue_find(vq, sv_cstr(id))) != NULL) {
 		e->force = true;	/* ends it if nothing is left */
 		queue_wake(vq);
 	}

@@ -325,6 +325,39 @@ on_connect(void *arg, struct ipc_client *c)
 	store_barrier_subscribe(c);
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x < y ? -1 : x > y);
+}
+
+/* Say which origins still matter: the segments, and where the messages of queue/ came from (each told once). */
+static int
+greet(struct vq *vq, struct err *err)
+{
+	uint64_t *v;
+	struct sv key;
+	void *e;
+	size_t n, k = 0, pos = 0;
+	int rc;
+
+	if (segs_origins(vq, &v, &n, err) == -1)
+		return (-1);
+	v = xreallocarray(v, n + hash_count(vq->qents) + 1, sizeof(*v));
+	v[n++] = vq->own_origin;
+	while (hash_next(vq->qents, &pos, &key, &e))
+		v[n++] = ((struct qent *)e)->origin;
+	qsort(v, n, sizeof(*v), by_number);
+	for (size_t i = 0; i < n; i++)
+		if (k == 0 || v[k - 1] != v[i])
+			v[k++] = v[i];
+	rc = store_forget_others(vq->local, v, k, err);
+	free(v);
+	return (rc);
+}
+
 /* Keeps the connection, and says once which origins still matter. */
 static void
 keeper_fiber(void *arg)
@@ -338,25 +371,16 @@ keeper_fiber(void *arg)
 			log_err(NULL, "local deliveries wait", &err);
 			warned = true;
 		}
-		if (ipc_client_connected(vq->local))
+		if (ipc_client_connected(vq->local) && vq->local_greeted)
 			warned = false;
 		if (!vq->local_greeted && vq->loaded && ipc_client_connected(vq->local)) {
-			uint64_t *v;
-			struct sv key;
-			void *e;
-			size_t n, pos = 0, cap;
-
-			segs_origins(vq, &v, &n);
-			cap = n + hash_count(vq->qents) + 1;
-			v = xreallocarray(v, cap, sizeof(*v));
-			v[n++] = vq->own_origin;
-			while (n < cap && hash_next(vq->qents, &pos, &key, &e))
-				v[n++] = ((struct qent *)e)->origin;
-			if (store_forget_others(vq->local, v, n, &err) == 0) {
+			if (greet(vq, &err) == 0) {
 				vq->local_greeted = true;
 				fiber_waiters_wake_all(&vq->local_wait);
+			} else if (!warned) {
+				log_err(NULL, "local deliveries wait", &err);
+				warned = true;
 			}
-			free(v);
 		}
 		if (fiber_sleep(vq->local_greeted ? 500 : 50) == FIBER_CANCELLED)
 			return;

@@ -22,6 +22,7 @@
 
 #define SCAN_MS		3000
 #define SYNC_GAP_MS	20	/* between two syncs of a done-log */
+#define REMOVE_RETRY_MS	5000	/* between two tries to remove a segment */
 
 /* ---- done-logs of earlier lives ---- */
 
@@ -447,16 +448,18 @@ remove_fiber(void *arg)
 	char *done = join(vq->intake, s->name, ".done");
 	struct seg **p;
 
-	/* The segment first: a done-log without its segment is nothing, a segment without its done-log is sent again. */
-	if (unlink(s->path) == -1 && errno != ENOENT) {
-		err_sys(&err, "unlink %s", s->path);
-		log_err(NULL, "segment", &err);
-	}
-	while (spool_dir_sync(vq->intake, &err) == -1) {
+	/*
+	 * The segment first, and durably: a done-log without its segment is nothing, a segment that stays without its
+	 * done-log and its delivery ids is delivered again.
+	 */
+	while ((unlink(s->path) == -1 && errno != ENOENT && err_sys(&err, "unlink %s", s->path) == -1) ||
+	    spool_dir_sync(vq->intake, &err) == -1) {
 		log_err(NULL, "segment", &err);
 		err_clear(&err);
-		if (fiber_sleep(1000) == FIBER_CANCELLED)
-			break;
+		if (fiber_sleep(REMOVE_RETRY_MS) == FIBER_CANCELLED) {
+			free(done);
+			return;
+		}
 	}
 	(void)unlink(done);
 	free(done);
@@ -475,20 +478,27 @@ seg_check_end(struct seg *s)
 	s->removing = fiber_spawn("segment-remove", remove_fiber, s) != NULL;
 }
 
-void
-segs_origins(struct vq *vq, uint64_t **v, size_t *n)
+int
+segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err)
 {
 	VEC(uint64_t) o = VEC_INIT;
 	DIR *d = opendir(vq->intake);
 	struct dirent *de;
 	uint64_t id;
+	int rc;
 
+	/* Half a list would drop ids that count. */
+	if (d == NULL)
+		return (err_sys(err, "read %s", vq->intake));
 	/* By name: also those that live and were not told of yet. */
-	while (d != NULL && (de = readdir(d)) != NULL)
+	while (errno = 0, (de = readdir(d)) != NULL)
 		if (spool_segment_name_valid(de->d_name, NULL, NULL, &id))
 			vec_push(&o, id);
-	if (d != NULL)
-		(void)closedir(d);
+	rc = errno == 0 ? 0 : err_sys(err, "read %s", vq->intake);
+	(void)closedir(d);
+	if (rc == -1)
+		vec_free(&o);
 	*v = o.p;
 	*n = o.len;
+	return (rc);
 }

@@ -192,8 +192,8 @@ void	 seg_dirty(struct seg *s);
 void	 segs_flush(void *arg);			/* fiber: writes done-logs at the end of the turn */
 void	 seg_want_sync(struct seg *s);
 void	 seg_check_end(struct seg *s);
-/* Ids of <origins> that still matter, for store_forget_others. */
-void	 segs_origins(struct vq *vq, uint64_t **v, size_t *n);
+/* Numbers of the segments that are there, for store_forget_others; *<v> is the caller's to free.  -1: not known. */
+int	 segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err);
 
 /* ---- the deferred queue (queue.c) ---- */
 
