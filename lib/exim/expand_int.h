@@ -240,6 +240,8 @@ X_OP(xo_domain_to_alabel); X_OP(xo_domain_from_alabel); X_OP(xo_local_to_alabel)
 X_OP(xo_eval); X_OP(xo_eval10); X_OP(xo_mask); X_OP(xo_mask_n); X_OP(xo_ipv6norm); X_OP(xo_ipv6denorm); X_OP(xo_reverse_ip);
 X_OP(xo_headerwrap);
 
+/* A field of an X509 with its modifiers (expand_cert.c). */
+enum exim_result x_cert_field(struct xev *e, void *x509, struct sv field, struct sv *out);
 /* Tab and newline as escapes, for messages. */
 struct sv x_printing(struct xev *e, struct sv v);
 /* The parts of a header address as Exim reads it; false: it is none. */

@@ -525,8 +525,9 @@ X_EVAL(xi_certextract)
 	if ((r = x_seq(e, &it->arg[0], &field)) != EXIM_OK)
 		return (r);
 	cert = x_var_cert(e, &it->arg[1]);
-	if (cert != NULL && w->certextract != NULL) {
-		r = w->certextract(w->arg, cert, field, e->env->arena, &value, e->err);
+	if (cert != NULL) {
+		r = w->certextract != NULL ? w->certextract(w->arg, cert, field, e->env->arena, &value, e->err) :
+		    x_cert_field(e, cert, field, &value);
 		if (r != EXIM_OK)
 			return (r);
 	}

@@ -2,6 +2,10 @@
 /* Expanded strings: text, items, operators, conditions, variables, mistakes, limits, taint. */
 #include "expand_env.h"
 
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
 struct row {
 	const char	*text, *want;
 };
@@ -345,6 +349,54 @@ test_limits(void **state)
 	test_env_fini(&t);
 }
 
+/* A certificate made here: names, times, alternative names, fingerprints. */
+static void
+test_certificates(void **state)
+{
+	static const struct row rows[] = {
+		{ "${certextract{subject}{$tls_in_peercert}}", "O=Org,CN=host.test" },
+		{ "${certextract{subject,CN}{$tls_in_peercert}{<$value>}{none}}", "<host.test>" },
+		{ "${certextract{subject,OU}{$tls_in_peercert}{$value}{none}}", "none" },
+		{ "${certextract{issuer}{$tls_in_peercert}}|${certextract{version}{$tls_in_peercert}}", "O=Org,CN=host.test|3" },
+		{ "${certextract{serial_number}{$tls_in_peercert}}", "0102" },
+		{ "${certextract{notbefore,int}{$tls_in_peercert}}", "1795226400" },
+		{ "${certextract{notafter}{$tls_in_peercert}}", "Nov 22 02:00:00 2026 +0000" },
+		{ "${certextract{subj_altname}{$tls_in_peercert}}", "DNS=a.test\nMAIL=m@a.test" },
+		{ "${certextract{subj_altname,dns,>:}{$tls_in_peercert}}", "a.test" },
+		{ "${certextract{nosuch}{$tls_in_peercert}}", "!bad field selector \"nosuch\" for certextract" },
+		{ "${strlen:${sha1:$tls_in_peercert}}|${strlen:${md5:$tls_in_peercert}}", "40|32" },
+		{ "$tls_in_peercert", "" },
+	};
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	X509 *c = X509_new();
+	X509_EXTENSION *ext;
+	struct test_env t;
+	X509_NAME *name;
+
+	assert_non_null(key);
+	(void)X509_set_version(c, 2);
+	(void)ASN1_INTEGER_set(X509_get_serialNumber(c), 258);
+	(void)ASN1_TIME_set(X509_getm_notBefore(c), TEST_NOW);
+	(void)ASN1_TIME_set(X509_getm_notAfter(c), TEST_NOW + 86400);
+	name = X509_get_subject_name(c);
+	(void)X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"host.test", -1, -1, 0);
+	(void)X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"Org", -1, -1, 0);
+	(void)X509_set_issuer_name(c, name);
+	(void)X509_set_pubkey(c, key);
+	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:a.test,email:m@a.test");
+	assert_non_null(ext);
+	(void)X509_add_ext(c, ext, -1);
+	X509_EXTENSION_free(ext);
+	assert_true(X509_sign(c, key, EVP_sha256()) > 0);
+	test_env_init(&t, true);
+	t.session.tls_in.peercert = c;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_string_equal(test_expand(&t, rows[i].text), rows[i].want);
+	test_env_fini(&t);
+	X509_free(c);
+	EVP_PKEY_free(key);
+}
+
 static void
 test_be(void **state)
 {
@@ -371,7 +423,7 @@ main(void)
 		cmocka_unit_test(test_text), cmocka_unit_test(test_variables), cmocka_unit_test(test_items),
 		cmocka_unit_test(test_operators), cmocka_unit_test(test_conditions), cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_be),
+		cmocka_unit_test(test_certificates), cmocka_unit_test(test_be),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
