@@ -104,10 +104,14 @@ verify_header_syntax(struct acl_state *st)
 		ptrdiff_t i = -1;
 
 		while ((i = mail_headers_find(h, address_headers[k], (size_t)(i + 1))) >= 0) {
+			/* An arena for each field: a header may hold as many addresses as it likes. */
+			struct arena *a = arena_new(0);
 			struct mail_addrlist list;
 			struct err err = ERR_INIT;
+			int rc = mail_addrlist_parse(h->v[i].body, flags, a, &list, &err);
 
-			if (mail_addrlist_parse(h->v[i].body, flags, st->env->arena, &list, &err) == 0)
+			arena_free(&a);
+			if (rc == 0)
 				continue;
 			st->user_msg = acl_fmt(st, "\"%s:\" header: %s", address_headers[k], err.text);
 			st->log_msg = acl_fmt(st, "bad \"%s:\" header: %s", address_headers[k], err.text);

@@ -114,7 +114,7 @@
 	X(gnutls_allow_auto_pkcs11, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(gnutls_compat_mode, BOOL, "false", 0)	\
 	X(header_line_maxsize, INT, "0", EXIM_OPTF_KNOWN)	\
-	X(header_maxsize, INT, "1M", EXIM_OPTF_KNOWN)	\
+	X(header_maxsize, INT, "1M", 0)	\
 	X(headers_charset, STRING, "UTF-8", 0)	\
 	X(helo_accept_junk_hosts, HOSTS, NULL, 0)	\
 	X(helo_allow_chars, STRING, NULL, 0)	\

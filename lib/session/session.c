@@ -207,7 +207,7 @@ one_command(struct session *s, struct sv line)
 	unsigned code;
 
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
-	code = smtp_command_parse(s->line, s->parse_flags, s->txn != NULL ? s->txn->arena : s->cmd, &s->c, &err);
+	code = smtp_command_parse(s->line, s->parse_flags, s->cmd, &s->c, &err);
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;
 	add_history(s);
