@@ -37,6 +37,7 @@ lock = threading.Lock()
 answered, unanswered, refused = set(), set(), 0
 serial = 0
 deleted = set()
+asked = set()     # deletions that were asked for: without an answer they may have happened
 stop = threading.Event()
 body = ('x' * 70 + '\r\n') * (a.size // 72)
 
@@ -112,6 +113,8 @@ def deleter(kind):
                     i = str(rnd.randint(1, n))
                     got = m.fetch(i, '(BODY.PEEK[HEADER.FIELDS (X-ATTEMPT)])')[1][0]
                     ident = got[1].decode().split(':', 1)[1].strip()
+                    with lock:
+                        asked.add(ident)
                     m.store(i, '+FLAGS', '(\\Deleted)')
                     if m.expunge()[0] == 'OK':
                         with lock:
@@ -126,6 +129,8 @@ def deleter(kind):
                 if n:
                     i = rnd.randint(1, n)
                     ident = [l for l in p.top(i, 0)[1] if l.lower().startswith(b'x-attempt:')][0].decode().split(':', 1)[1].strip()
+                    with lock:
+                        asked.add(ident)
                     p.dele(i)
                     p.quit()
                     with lock:
@@ -230,7 +235,7 @@ end = time.time() + 120
 while True:
     try:
         seen = collect()
-        if answered - deleted <= set(seen):
+        if answered - asked <= set(seen):
             break
     except (imaplib.IMAP4.error, OSError):
         seen = collections.Counter()
@@ -239,7 +244,7 @@ while True:
     time.sleep(1)
 time.sleep(2)
 seen = collect()
-lost = (answered - deleted) - set(seen)
+lost = (answered - asked) - set(seen)
 twice = {i for i, n in seen.items() if n > 1}
 back = deleted & set(seen)
 unknown = set(seen) - answered - unanswered
