@@ -21,8 +21,7 @@ ours_make() {
 	vpost init "$BOX" --ports $PORTS --hostname mail.local.test >/dev/null
 	echo local.test >"$BOX/etc/domains"
 	# u<N> and m0..m9 are accounts; <digits>u goes to one of the ten by its last digit.
-	for u in $(seq 0 100 | sed 's/^/u/') $(seq 0 9 | sed 's/^/m/'); do echo "$u:{PLAIN}pw"; done >"$BOX/etc/vusers"
-	chmod 600 "$BOX/etc/vusers"
+	for u in $(seq 0 100 | sed 's/^/u/') $(seq 0 9 | sed 's/^/m/'); do echo pw | vpost adduser -b "$BOX" "$u" >/dev/null; done
 	python3 -c 'for i in range(20000): print("%du: m%d" % (i, i % 10))' >>"$BOX/etc/aliases"
 	vnewaliases -d "$BOX" >/dev/null
 	# Relaying: the world is a sink on this machine, where the shipped router would not send to.
