@@ -46,6 +46,27 @@ add_lines(struct sb *out, struct sv text)
 	}
 }
 
+/* Fields go: the whole header travels in front of the body. */
+static int
+make_header(struct vq_env *e, struct dlv *d, struct err *err)
+{
+	struct sb out = SB_INIT(STORE_PREFIX_MAX);
+	uint64_t body = 0;
+	int rc = header_edit(e, d, &out, &body, err);
+
+	if (rc == 0 && out.overflow) {
+		log_warn(NULL, "qid=%s headers_remove is not done for a header of more than %d bytes", d->m->env.id,
+		    STORE_PREFIX_MAX);
+		rc = 1;
+	} else if (rc == 0) {
+		d->prefix = arena_sv(d->m->arena, sb_sv(&out));
+		d->off += body;
+		d->len -= body;
+	}
+	sb_free(&out);
+	return (rc);
+}
+
 static int
 make_prefix(struct vq_env *e, struct dlv *d, struct err *err)
 {
@@ -65,13 +86,11 @@ make_prefix(struct vq_env *e, struct dlv *d, struct err *err)
 		sb_addf(&out, "Delivery-date: %s\r\n", mail_date_format_local(date, now_s()));
 	for (size_t i = 0; i < d->rd->nheaders_add; i++)
 		add_lines(&out, d->rd->headers_add[i]);
-	if (g[EXIM_TRANSPORT_headers_add].str != NULL) {
-		if (expand(e, &g[EXIM_TRANSPORT_headers_add], &add, err) == -1) {
-			sb_free(&out);
-			return (-1);
-		}
-		add_lines(&out, add);
+	if (transport_multi(e, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1) {
+		sb_free(&out);
+		return (-1);
 	}
+	add_lines(&out, add);
 	d->prefix = arena_sv(d->m->arena, sb_sv(&out));
 	sb_free(&out);
 	return (0);
@@ -102,6 +121,12 @@ local_prepare(struct vq *vq, struct vq_env *e, struct dlv *d, struct err *err)
 	d->mailbox = sv_cstr(inbox ? arena_str(d->m->arena, name) :
 	    arena_fmt(d->m->arena, "%s." SV_FMT, name, SV_ARG(folder)));
 	d->as = d->rd->local_part;
+	if (header_wants_removal(d)) {
+		int rc = make_header(e, d, err);
+
+		if (rc != 1)
+			return (rc);
+	}
 	return (make_prefix(e, d, err));
 }
 

@@ -87,6 +87,9 @@ msg_free(struct msg **mp)
 		m->all_next->all_prev = m->all_prev;
 	if (m->fd != -1)
 		(void)close(m->fd);
+	for (size_t i = 0; i < m->vars.len; i++)
+		hash_free(&m->vars.p[i], NULL);
+	vec_free(&m->vars);
 	childset_free(&m->settled);
 	childset_free(&m->taken);
 	spool_qfile_free(&m->q);

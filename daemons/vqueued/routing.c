@@ -280,6 +280,10 @@ route_recipient(struct work *w, uint32_t i)
 		return;
 	memset(&res, 0, sizeof(res));
 	route_address(&rq, &res);
+	for (size_t k = 0; k < res.nvars; k++)
+		vec_push(&m->vars, res.vars[k]);	/* live as long as the deliveries */
+	res.nvars = 0;
+	route_result_free(&res);
 	m->rcpts[i].multi = res.ndeliveries + res.nfailures > 1;
 	/* Held together so that the first to end does not end the recipient. */
 	m->rcpts[i].pending++;

@@ -44,6 +44,32 @@ text_of(struct vq_env *e, const struct exim_value *v, struct sv *out, struct err
 	}
 }
 
+int
+transport_multi(struct vq_env *e, const struct exim_value *v, char sep, struct sv *out, struct err *err)
+{
+	struct sb all = SB_INIT(HEADER_OUT_MAX);
+	int rc = 0;
+
+	for (size_t i = 0; i < v->n && rc == 0; i++) {
+		struct sv one;
+		enum exim_result r = exim_expand(v->strs[i], &e->env, &one, err);
+
+		if (r == EXIM_FORCED || (r == EXIM_OK && sv_trim(one).len == 0))
+			continue;
+		if (r != EXIM_OK) {
+			err->cls = ERR_TEMP;
+			rc = -1;
+			break;
+		}
+		if (all.len > 0)
+			sb_addc(&all, sep);
+		sb_add(&all, one);
+	}
+	*out = arena_sv(e->arena, sb_sv(&all));
+	sb_free(&all);
+	return (rc);
+}
+
 /* ---- hosts ---- */
 
 static uint16_t
@@ -350,53 +376,81 @@ remove_names(struct mail_edit *ed, struct arena *a, struct sv list)
 		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
 }
 
+bool
+header_wants_removal(const struct dlv *d)
+{
+	return (d->rd->nheaders_remove > 0 || d->rd->transport->d.generic[EXIM_TRANSPORT_headers_remove].n > 0);
+}
+
 static bool
 wants_edit(const struct dlv *d)
 {
 	const struct exim_value *g = d->rd->transport->d.generic;
 
-	return (d->rd->nheaders_add > 0 || d->rd->nheaders_remove > 0 || g[EXIM_TRANSPORT_headers_add].str != NULL ||
-	    g[EXIM_TRANSPORT_headers_remove].str != NULL || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
+	return (d->rd->nheaders_add > 0 || d->rd->nheaders_remove > 0 || g[EXIM_TRANSPORT_headers_add].n > 0 ||
+	    g[EXIM_TRANSPORT_headers_remove].n > 0 || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
 	    g[EXIM_TRANSPORT_envelope_to_add].num != 0 || g[EXIM_TRANSPORT_delivery_date_add].num != 0);
 }
 
-static int
-edit_header(struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err)
+/* The original recipient, for Envelope-to. */
+static struct sv
+top_address(const struct dlv *d)
+{
+	const struct route_addr *top = d->rd->addr;
+
+	while (top->parent != NULL)
+		top = top->parent;
+	return (top->address);
+}
+
+int
+header_edit(struct vq_env *e, const struct dlv *d, struct sb *out, uint64_t *body_start, struct err *err)
 {
 	const struct exim_value *g = d->rd->transport->d.generic;
 	struct arena *a = e->arena;
-	struct sb out = SB_INIT(HEADER_OUT_MAX);
 	struct mail_edit *ed;
 	char date[MAIL_DATE_MAX];
-	struct sv text;
+	struct sv remove, add;
 
 	if (!env_headers(e, d->m))
 		return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the header of the message"));
+	if (transport_multi(e, &g[EXIM_TRANSPORT_headers_remove], ':', &remove, err) == -1 ||
+	    transport_multi(e, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
+		return (-1);
 	ed = mail_edit_new(a, e->msg.headers);
 	for (size_t i = 0; i < d->rd->nheaders_remove; i++)
 		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd->headers_remove[i]));
-	if (text_of(e, &g[EXIM_TRANSPORT_headers_remove], &text, err) == -1)
-		return (-1);
-	remove_names(ed, a, text);
+	remove_names(ed, a, remove);
 	for (size_t i = 0; i < d->rd->nheaders_add; i++)
 		mail_edit_append(ed, crlf_lines(a, d->rd->headers_add[i]));
-	if (text_of(e, &g[EXIM_TRANSPORT_headers_add], &text, err) == -1)
-		return (-1);
-	if (text.len > 0)
-		mail_edit_append(ed, crlf_lines(a, text));
+	if (add.len > 0)
+		mail_edit_append(ed, crlf_lines(a, add));
 	if (g[EXIM_TRANSPORT_delivery_date_add].num != 0)
 		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Delivery-date: %s\r\n", mail_date_format_local(date, now_s()))));
 	if (g[EXIM_TRANSPORT_envelope_to_add].num != 0)
-		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Envelope-to: " SV_FMT "\r\n", SV_ARG(d->rd->addr->address))));
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Envelope-to: " SV_FMT "\r\n", SV_ARG(top_address(d)))));
 	if (g[EXIM_TRANSPORT_return_path_add].num != 0)
 		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Return-path: <" SV_FMT ">\r\n", SV_ARG(e->msg.return_path))));
-	mail_edit_write(ed, &out);
-	sb_adds(&out, "\r\n");
-	dm->header = arena_sv(a, sb_sv(&out));
-	dm->off = d->off + e->msg.headers->body_start;
-	dm->len = d->len - e->msg.headers->body_start;
-	sb_free(&out);
+	mail_edit_write(ed, out);
+	sb_adds(out, "\r\n");
+	*body_start = e->msg.headers->body_start;
 	return (0);
+}
+
+static int
+use_edited(struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err)
+{
+	struct sb out = SB_INIT(HEADER_OUT_MAX);
+	uint64_t body = 0;
+	int rc = header_edit(e, d, &out, &body, err);
+
+	if (rc == 0) {
+		dm->header = arena_sv(e->arena, sb_sv(&out));
+		dm->off = d->off + body;
+		dm->len = d->len - body;
+	}
+	sb_free(&out);
+	return (rc);
 }
 
 int
@@ -420,7 +474,7 @@ smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct delive
 	dm->off = d->off;
 	dm->len = d->len;
 	dm->header = SV_LIT("");
-	if (wants_edit(d) && edit_header(e, d, dm, err) == -1)
+	if (wants_edit(d) && use_edited(e, d, dm, err) == -1)
 		return (-1);
 	dm->size = dm->header.len + dm->len;
 	if (limit > 0 && dm->size > (uint64_t)limit)

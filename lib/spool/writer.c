@@ -31,6 +31,7 @@
 #define JOURNAL_DEFAULT	(2LL * 1024 * 1024 * 1024)
 #define LOOP_WRITE_MAX	(128 * 1024)	/* larger records are written on a thread */
 #define ROOM_PERIOD_MS	1000
+#define SEGMENT_AGE_MS	(3600 * 1000)	/* a segment that was written to gets a successor: bodies do not lie about for weeks */
 
 /* A record between its place in the file and its answer; lies on the submitter's stack. */
 struct pending {
@@ -48,6 +49,7 @@ struct journal {
 	uint64_t	 durable;
 	struct pending	*head, **last;
 	unsigned	 users;		/* submitters that still look at it */
+	int64_t		 since;		/* fiber_now() of its first record; 0: none */
 	unsigned	 writing;	/* records being written */
 	bool		 syncing;
 	bool		 leading;	/* somebody is about to sync */
@@ -420,8 +422,13 @@ current(struct spool_writer *w, uint64_t len, struct err *err)
 {
 	for (;;) {
 		struct journal *j = w->cur;
+		bool old = j != NULL && j->since != 0 && fiber_now() >= j->since + SEGMENT_AGE_MS;
 
-		if (j != NULL && j->seg.size - j->tail >= len) {
+		if (j != NULL && j->seg.size - j->tail >= len && !(old && w->have_ready)) {
+			if (j->since == 0)
+				j->since = fiber_now();
+			if (old)
+				prepare(w);
 			/* Half full: time for the next. */
 			if (j->tail + len > j->seg.size / 2)
 				prepare(w);
