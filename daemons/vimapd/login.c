@@ -156,9 +156,9 @@ take_input(struct stream *s, struct sb *input)
 }
 
 static bool
-hand_over_plain(struct login *l, struct imap_handover *h, int pair, struct err *err)
+hand_over_plain(struct login *l, struct daemon_handover *h, int pair, struct err *err)
 {
-	struct sb input = SB_INIT(IMAP_INPUT_MAX);
+	struct sb input = SB_INIT(DAEMON_INPUT_MAX);
 	bool ok;
 
 	if (stream_flush(l->s) != STREAM_OK) {
@@ -169,7 +169,7 @@ hand_over_plain(struct login *l, struct imap_handover *h, int pair, struct err *
 	take_input(l->s, &input);
 	h->input = sb_sv(&input);
 	/* Unread input stays with us when the handing over fails, so that only the descriptor is lent. */
-	ok = !input.overflow && imap_handover_send(pair, h, stream_fd(l->s), err) == 0;
+	ok = !input.overflow && daemon_handover_send(pair, h, stream_fd(l->s), err) == 0;
 	if (input.overflow)
 		(void)err_set(err, ERR_PERM, NULL, "too much input behind the login");
 	sb_free(&input);
@@ -181,7 +181,7 @@ hand_over_plain(struct login *l, struct imap_handover *h, int pair, struct err *
 }
 
 static bool
-hand_over_tls(struct login *l, struct imap_handover *h, int pair, struct err *err)
+hand_over_tls(struct login *l, struct daemon_handover *h, int pair, struct err *err)
 {
 	int sv[2];
 
@@ -191,14 +191,14 @@ hand_over_tls(struct login *l, struct imap_handover *h, int pair, struct err *er
 	}
 	h->pumped = true;
 	(void)snprintf(h->cipher, sizeof(h->cipher), "%s", stream_tls_cipher(l->s));
-	if (imap_handover_send(pair, h, sv[1], err) == -1) {
+	if (daemon_handover_send(pair, h, sv[1], err) == -1) {
 		(void)close(sv[0]);
 		(void)close(sv[1]);
 		return (false);
 	}
 	(void)close(sv[1]);
 	l->gone = true;
-	imap_pump(l->s, sv[0]);
+	daemon_pump(l->s, sv[0], IMAP_WRITE_MS);
 	l->s = NULL;
 	return (true);
 }
@@ -207,7 +207,7 @@ hand_over_tls(struct login *l, struct imap_handover *h, int pair, struct err *er
 static bool
 logged_in(struct login *l, const struct imap_command *c, const struct auth_user *who, const char *method)
 {
-	struct imap_handover h = { .peer = l->conn.peer, .local = l->conn.local };
+	struct daemon_handover h = { .peer = l->conn.peer, .local = l->conn.local };
 	struct err err = ERR_INIT;
 	int pair = session_pair(sv_cstr(who->name));
 	bool ok;

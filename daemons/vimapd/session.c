@@ -253,7 +253,7 @@ session_main(void *arg)
 /* ---- taking sessions over ---- */
 
 static void
-log_login(const struct session *ss, const struct imap_handover *h)
+log_login(const struct session *ss, const struct daemon_handover *h)
 {
 	char rip[NET_ADDR_TEXT_MAX], lip[NET_ADDR_TEXT_MAX];
 
@@ -263,7 +263,7 @@ log_login(const struct session *ss, const struct imap_handover *h)
 }
 
 static void
-refuse(int fd, const struct imap_handover *h, const char *why)
+refuse(int fd, const struct daemon_handover *h, const char *why)
 {
 	char text[256];
 	int n = snprintf(text, sizeof(text), "%s NO [LIMIT] %s\r\n* BYE %s\r\n", h->tag, why, why);
@@ -273,7 +273,7 @@ refuse(int fd, const struct imap_handover *h, const char *why)
 }
 
 static void
-take(const struct imap_handover *h, int fd)
+take(const struct daemon_handover *h, int fd)
 {
 	struct session *ss;
 	char buf[NET_ADDR_TEXT_MAX];
@@ -313,11 +313,11 @@ receiver(void *arg)
 {
 	int pair = (int)(intptr_t)arg, fd, rc;
 	struct sb mem = SB_INIT(1024 * 1024 + 8);
-	struct imap_handover h;
+	struct daemon_handover h;
 	struct err err = ERR_INIT;
 
 	for (;;) {
-		rc = imap_handover_receive(pair, &h, &mem, &fd, &err);
+		rc = daemon_handover_receive(pair, &h, &mem, &fd, &err);
 		if (rc != 0)
 			break;
 		take(&h, fd);

@@ -11,6 +11,7 @@
 #include "base/sb.h"
 #include "base/sv.h"
 #include "daemon/daemon.h"
+#include "daemon/handover.h"
 #include "io/stream.h"
 #include "net/addr.h"
 
@@ -40,29 +41,5 @@ enum imap_got imap_command_gather(struct stream *s, struct sb *text, int64_t dea
 /* "tag OK|NO|BAD ..." for a command whose tag may be missing. */
 void	 imap_reply_bad(struct stream *s, struct sv tag, const char *why);
 void	 imap_reply_id(struct stream *s, struct sv tag);
-
-/* ---- from the login role to the session role (handover.c) ---- */
-
-struct imap_handover {
-	char		 user[AUTH_NAME_MAX + 1];
-	char		 tag[65];
-	char		 method[32];
-	char		 cipher[96];	/* "" without TLS */
-	struct net_addr	 peer, local;
-	bool		 pumped;	/* the descriptor is not the client's but a byte pump's */
-	struct sv	 input;		/* what the client sent behind its login, already */
-};
-
-#define IMAP_INPUT_MAX	(128 * 1024)
-
-/* Send <fd> (which stays the caller's) with <h>; parks.  -1: the session role is gone. */
-int	 imap_handover_send(int pair, const struct imap_handover *h, int fd, struct err *err);
-/* Receive one; <mem> holds h->input.  0: got one, 1: the other end closed, -1: error. */
-int	 imap_handover_receive(int pair, struct imap_handover *h, struct sb *mem, int *fd, struct err *err);
-
-/* ---- TLS clients (pump.c) ---- */
-
-/* Carry bytes between <client> and descriptor <fd> until one of them ends; takes both over; parks until then. */
-void	 imap_pump(struct stream *client, int fd);
 
 #endif
