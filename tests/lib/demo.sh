@@ -42,7 +42,7 @@ wait_count() { i=0; while [ "$(imap_count)" != "$1" ]; do i=$((i + 1)); [ $i -lt
 
 echo "vpost demo in $T"
 
-PA=$(base 21000); PB=$(base $((PA + 1000)))
+PA=$(base 11000); PB=$(base $((PA + 1000)))
 SMTP=$((PA + 25)) IMAP=$((PA + 143)) POP3=$((PA + 110))
 say "vpost init: a box is a directory"
 vpost init "$A" --ports "$PA" --hostname mail.demo.test | show
