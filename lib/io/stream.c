@@ -22,6 +22,7 @@
 
 #define DEFAULT_TIMEOUT	300000
 #define CLOSE_TIMEOUT	2000
+#define DISCARD_READS	64
 #define OUT_FIRST	1024
 #define FILE_COPY_MAX	32768		/* smaller files go through the buffer, together with what surrounds them */
 
@@ -59,6 +60,19 @@ stream_free(struct stream **sp)
 	*sp = NULL;
 }
 
+/*
+ * Throw away input that nobody read: with it in the socket, close(2) would send a reset, and the peer
+ * could lose the last reply before it has read it.
+ */
+static void
+discard_input(int fd)
+{
+	char junk[4096];
+
+	for (int i = 0; i < DISCARD_READS && recv(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 void
 stream_close(struct stream **sp)
 {
@@ -73,6 +87,7 @@ stream_close(struct stream **sp)
 	}
 	stream_tls_end(s);
 	fiber_io_close(&s->io);
+	discard_input(s->fd);
 	(void)close(s->fd);
 	stream_free(sp);
 }
