@@ -50,13 +50,13 @@ wait_count $n
 # The journal's cap: vqueued stands still, journal_max is reached, 452 4.3.1; then everything is delivered.
 box_stop
 conf 'journal_segment = 256K'
-conf 'journal_max = 512K'
+conf 'journal_max = 1M'
 box_start
 q="$(daemon_pid vqueued) $(cat /proc/"$(daemon_pid vqueued)"/task/*/children)"
 kill -STOP $q
 head -c 60000 /dev/zero | tr '\0' 'x' | fold -w 70 >"$T/big"
 taken=0
-for _ in $(seq 30); do
+for _ in $(seq 60); do
 	out=$(mt send "$SMTP" a@out.test joe@local.test --file "$T/big" 2>&1 || true)
 	case $out in *452*4.3.1*) break ;; '') taken=$((taken + 1)) ;; *) die "answered $out" ;; esac
 done
