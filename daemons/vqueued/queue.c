@@ -344,6 +344,7 @@ queue_run(void *arg)
 		void *v;
 
 		vq->queue_starved = false;
+		routing_more(vq);
 		while (vq->loaded && hash_next(vq->qents, &pos, &key, &v)) {
 			struct qent *e = v;
 

@@ -14,7 +14,9 @@
 
 #define CONNECTIONS_MAX	500
 #define IDLE_MS		1000		/* a connection without work is kept so long */
-#define JOBS_MAX	2000		/* waiting for one destination; more go to queue/ */
+#define JOBS_MAX	1000		/* waiting for one destination; more go to queue/ */
+#define JOBS_ALL_MAX	4000		/* for all together, so that local mail always finds a place */
+#define PROGRESS_MS	5000
 #define DEFER_S		300
 
 struct job {
@@ -35,6 +37,7 @@ struct dest {
 	struct job	*head, **last;
 	size_t		 njobs;
 	unsigned	 workers, idle;
+	int64_t		 last_ok;	/* fiber_now() when it last took a message */
 	struct fiber_waiters wait;
 };
 
@@ -182,6 +185,7 @@ tell_results(struct worker *w, struct job *j, struct deliver_message *dm, bool t
 			d->also = !first;
 			first = false;
 			w->sent = true;
+			w->d->last_ok = fiber_now();
 			delivery_ok(d, SPOOL_ST_SENT, ok_tail, r->dsn_passed);
 		} else if (r->status == DELIVER_PERM) {
 			const char *text = strstr(r->error.err.text, ">: ");
@@ -405,6 +409,7 @@ worker_fiber(void *arg)
 		if ((d->head = j->next) == NULL)
 			d->last = &d->head;
 		d->njobs--;
+		vq->jobs--;
 		vq->sending++;
 		process(&w, j);
 		vq->sending--;
@@ -460,6 +465,7 @@ dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_ho
 			d->hosts[i].name = arena_str(d->arena, hosts[i].name);
 		d->nhosts = n;
 		d->mx = mx;
+		d->last_ok = fiber_now();
 		d->last = &d->head;
 		(void)hash_set(vq->dests, sv_cstr(d->key), d);
 	}
@@ -479,6 +485,7 @@ jobs_dropped(struct dest *d)
 		if ((d->head = j->next) == NULL)
 			d->last = &d->head;
 		d->njobs--;
+		d->vq->jobs--;
 		for (size_t i = 0; i < j->n; i++)
 			delivery_deferred(j->v[i], &err, now_s() + 60, NULL);
 		free(j->v);
@@ -495,6 +502,7 @@ job_add(struct dest *d, struct job *j)
 	*d->last = j;
 	d->last = &j->next;
 	d->njobs++;
+	vq->jobs++;
 	if (d->idle > 0) {
 		fiber_waiters_wake_one(&d->wait);
 		if (d->njobs <= d->idle)
@@ -541,7 +549,8 @@ place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_
 		return;
 	}
 	dest = dest_get(vq, d->rd->transport, hosts, n, mx, e->arena);
-	if (dest->njobs >= JOBS_MAX) {
+	/* Behind a host that takes mail the line may grow as long as it likes: it is what is under way that is limited. */
+	if ((dest->njobs >= JOBS_MAX || vq->jobs >= JOBS_ALL_MAX) && fiber_now() > dest->last_ok + PROGRESS_MS) {
 		err_set(&err, ERR_TEMP, "4.4.5", "too many messages wait for this host already");
 		delivery_deferred(d, &err, now_s() + 60, NULL);
 		return;

@@ -13,6 +13,8 @@
 
 #define YIELD_EVERY	50		/* recipients routed in a turn of the loop */
 #define DEFER_S		300		/* when no retry rule says anything */
+#define PATIENCE_US	200000		/* a message that waits longer for a router gets one more */
+#define MORE		16
 
 /* ---- the world, as far as the libraries below do not know it ---- */
 
@@ -163,10 +165,19 @@ routing_init(struct vq *vq, struct err *err)
 	vq->g = vq->conf->g;
 	vq->g.pid = getpid();
 	vq->uses_headers = uses_headers(vq->conf);
-	for (int i = 0; i < ROUTERS; i++)
+	for (vq->routers = 0; vq->routers < ROUTERS; vq->routers++)
 		if (fiber_spawn("router", routing_fiber, vq) == NULL)
 			return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for routing"));
 	return (0);
+}
+
+void
+routing_more(struct vq *vq)
+{
+	if (vq->route_head == NULL || os_mono_us() - vq->route_head->started_us < PATIENCE_US)
+		return;
+	for (int i = 0; i < MORE && vq->routers < ROUTERS_MAX && fiber_spawn("router", routing_fiber, vq) != NULL; i++)
+		vq->routers++;
 }
 
 /* ---- one recipient ---- */
@@ -367,8 +378,11 @@ routing_fiber(void *arg)
 				vq->route_last = &vq->route_head;
 			route_message(vq, m, &e);
 		}
+		if (vq->routers > ROUTERS)
+			break;
 		if (fiber_waiters_wait(&vq->route_wait, FIBER_FOREVER) == FIBER_CANCELLED)
 			break;
 	}
+	vq->routers--;
 	arena_free(&e.arena);
 }

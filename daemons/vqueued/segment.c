@@ -357,6 +357,7 @@ segs_pump(void *arg)
 		bool more = false;
 		unsigned n = 0;
 
+		routing_more(vq);
 		if (fiber_now() >= scanned + SCAN_MS) {
 			segs_scan(vq);
 			scanned = fiber_now();

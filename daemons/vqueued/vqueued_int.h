@@ -29,7 +29,8 @@
 
 #define ACTIVE_MAX	8192		/* messages under way, from segments */
 #define ACTIVE_QUEUE_MAX 1000		/* and from queue files */
-#define ROUTERS		32		/* fibers that route */
+#define ROUTERS		32		/* fibers that route; more come while these wait for DNS */
+#define ROUTERS_MAX	1000
 #define FINISHERS	32		/* fibers that write reports and queue files */
 
 struct daemon;
@@ -233,6 +234,8 @@ void	 queue_forgetter(void *arg);
 
 void	 routing_fiber(void *arg);
 int	 routing_init(struct vq *vq, struct err *err);
+/* Messages wait although no router is idle: all wait for DNS. */
+void	 routing_more(struct vq *vq);
 /* An environment for expansions about <m> (and <d>, may be NULL); lives in <a>. */
 struct vq_env {
 	struct exim_env	 env;
@@ -367,6 +370,8 @@ struct vq {
 	unsigned	 active, active_queue;
 	unsigned	 connections;	/* of remote deliveries */
 	unsigned	 sending;	/* transactions under way with other hosts */
+	unsigned	 jobs;		/* transactions that wait */
+	unsigned	 routers;
 	struct tls_client *tls_any, *tls_verify;
 	/* local batches */
 	struct dlv	*local_head, **local_last;
