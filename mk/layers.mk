@@ -2,7 +2,7 @@
 # include.  The order of LAYERS is the link order (reversed); tests/lint/layers.sh checks
 # every #include against this table.
 
-LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim filter box spool store auth route deliver session daemon
+LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox filter box spool store auth route deliver session daemon
 
 DEPS_base    :=
 DEPS_os      := base
@@ -19,6 +19,7 @@ DEPS_smtp    := base mail
 DEPS_pop3    := base
 DEPS_imap    := base mail
 DEPS_exim    := base os net map mail
+DEPS_mbox    := base os fiber mail
 DEPS_filter  := base os net map mail exim mbox
 DEPS_box     := base os net exim
 DEPS_spool   := base os fiber ipc mail
