@@ -380,7 +380,8 @@ literal(struct addr_reader *r, struct sb *out)
 		r->i++;
 		if (sv_isspace(c) && r->cfws)
 			continue;
-		if ((unsigned char)c <= ' ' && !r->lax)
+		/* Quotes and angles stand in no literal that is in use, and would end the path early in a command. */
+		if (((unsigned char)c <= ' ' || c == '"' || c == '<' || c == '>') && !r->lax)
 			return (addr_bad(r, "domain missing or malformed"));
 		sb_addc(out, c);
 	} while (escaped || r->v.p[r->i - 1] != ']');
