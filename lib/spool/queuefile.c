@@ -30,6 +30,7 @@
 #define ENTRY_HEAD	12
 #define LOG_TEXT_MAX	2048
 #define LOG_MAX		(64 * 1024 * 1024)
+#define CHILD_LINEAR	16		/* more children than that are found by a hash */
 
 enum { QLOG_RCPT = 1, QLOG_CHILD = 2, QLOG_FROZEN = 3, QLOG_WARNED = 4 };
 
@@ -113,20 +114,58 @@ apply_rcpt(struct spool_qfile *q, const uint8_t *p, size_t len)
 		r->text = arena_sv(q->arena, sv_from((const char *)p + 32, len - 32));
 }
 
+static struct sv
+child_key(const uint64_t *child)
+{
+	return (sv_from((const char *)child, sizeof(*child)));
+}
+
+static struct spool_qchild *
+find_child(struct spool_qfile *q, uint64_t child)
+{
+	if (q->child_index != NULL) {
+		uintptr_t i = (uintptr_t)hash_get(q->child_index, child_key(&child));
+
+		return (i == 0 ? NULL : &q->children.p[i - 1]);
+	}
+	for (size_t i = 0; i < q->children.len; i++)
+		if (q->children.p[i].child == child)
+			return (&q->children.p[i]);
+	return (NULL);
+}
+
+static void
+index_child(struct spool_qfile *q, size_t i)
+{
+	(void)hash_set(q->child_index, child_key(&q->children.p[i].child), (void *)(uintptr_t)(i + 1));
+}
+
+static void
+add_child(struct spool_qfile *q, const struct spool_qchild *c)
+{
+	vec_push(&q->children, *c);
+	if (q->child_index != NULL) {
+		index_child(q, q->children.len - 1);
+	} else if (q->children.len > CHILD_LINEAR) {
+		q->child_index = hash_new();
+		for (size_t i = 0; i < q->children.len; i++)
+			index_child(q, i);
+	}
+}
+
 static void
 apply_child(struct spool_qfile *q, const uint8_t *p, size_t len)
 {
-	struct spool_qchild c;
+	struct spool_qchild c, *have;
 
 	if (len < 16 || p[12] > SPOOL_ST_RETRY)
 		return;
 	c = (struct spool_qchild){ .child = get_le64(p), .rcpt = get_le32(p + 8), .state = (enum spool_state)p[12] };
-	for (size_t i = 0; i < q->children.len; i++)
-		if (q->children.p[i].child == c.child) {
-			q->children.p[i] = c;
-			return;
-		}
-	vec_push(&q->children, c);
+	have = find_child(q, c.child);
+	if (have != NULL)
+		*have = c;
+	else
+		add_child(q, &c);
 }
 
 static void
@@ -356,6 +395,7 @@ spool_qfile_free(struct spool_qfile **qp)
 	if (q == NULL)
 		return;
 	vec_free(&q->children);
+	hash_free(&q->child_index, NULL);
 	arena_free(&q->arena);
 	free(q);
 	*qp = NULL;

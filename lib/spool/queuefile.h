@@ -9,6 +9,7 @@
 #ifndef VPOST_SPOOL_QUEUEFILE_H
 #define VPOST_SPOOL_QUEUEFILE_H
 
+#include "base/hash.h"
 #include "base/vec.h"
 #include "spool/done.h"
 #include "spool/envelope.h"
@@ -34,6 +35,7 @@ struct spool_qfile {
 	struct spool_envelope env;
 	struct spool_qrcpt *rcpts;	/* env.nrcpts of them */
 	VEC(struct spool_qchild) children;
+	struct hash	*child_index;	/* of <children>: index + 1 by child, when there are many */
 	uint64_t	 origin;	/* id of the segment that it came in by: part of its delivery ids */
 	uint64_t	 content_off;
 	uint64_t	 content_len;

@@ -206,6 +206,30 @@ queue_file(void **state)
 	sb_free(&log);
 }
 
+/* As many children as a list has members: each is found by its last entry. */
+static void
+many_children(void **state)
+{
+	enum { N = 65000 };
+	struct spool_qfile *q = make(1, "x");
+	struct sb log = SB_INIT(64 * 1024 * 1024);
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++)
+		for (uint32_t i = 0; i < N; i++) {
+			struct spool_qchild c = { .child = (uint64_t)i * 977 + 1, .rcpt = 0,
+			    .state = round == 0 ? SPOOL_ST_INTENT : SPOOL_ST_SENT };
+
+			spool_qlog_child(&log, &c);
+		}
+	assert_int_equal(spool_qlog_apply(q, sb_sv(&log)), log.len);
+	assert_int_equal(q->children.len, N);
+	for (uint32_t i = 0; i < N; i++)
+		assert_true(q->children.p[i].child == (uint64_t)i * 977 + 1 && q->children.p[i].state == SPOOL_ST_SENT);
+	sb_free(&log);
+	spool_qfile_free(&q);
+}
+
 static void
 damaged_queue_file(void **state)
 {
@@ -235,7 +259,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(done_log, setup, teardown), cmocka_unit_test(child_hash),
 		cmocka_unit_test_setup_teardown(queue_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(damaged_queue_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_queue_file, setup, teardown), cmocka_unit_test(many_children),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
