@@ -19,6 +19,7 @@ struct parse {
 	struct arena	*a;
 	struct smtp_command *cmd;
 	struct err	*err;
+	unsigned	 given;		/* parameters seen, by their row */
 };
 
 /* ---- xtext ---- */
@@ -128,8 +129,6 @@ par_auth(struct parse *p, struct sv v)
 static bool
 par_ret(struct parse *p, struct sv v)
 {
-	if (p->cmd->ret != SMTP_RET_NONE)
-		return (false);
 	if (sv_caseeqs(v, "FULL"))
 		p->cmd->ret = SMTP_RET_FULL;
 	else if (sv_caseeqs(v, "HDRS"))
@@ -140,7 +139,7 @@ par_ret(struct parse *p, struct sv v)
 static bool
 par_envid(struct parse *p, struct sv v)
 {
-	return (p->cmd->envid.p == NULL && v.len > 0 && xtext_value(p, v, ENVID_MAX, &p->cmd->envid));
+	return (v.len > 0 && xtext_value(p, v, ENVID_MAX, &p->cmd->envid));
 }
 
 static bool
@@ -151,8 +150,6 @@ par_notify(struct parse *p, struct sv v)
 	};
 	struct sv word;
 
-	if (p->cmd->notify != 0)
-		return (false);
 	if (sv_caseeqs(v, "NEVER")) {
 		p->cmd->notify = SMTP_NOTIFY_NEVER;
 		return (true);
@@ -176,7 +173,7 @@ par_orcpt(struct parse *p, struct sv v)
 	ptrdiff_t semi = sv_chr(v, ';');
 	struct sv addr;
 
-	if (p->cmd->orcpt.p != NULL || semi < 1 || v.len > ORCPT_MAX)
+	if (semi < 1 || v.len > ORCPT_MAX)
 		return (false);
 	for (ptrdiff_t i = 0; i < semi; i++)
 		if (!sv_isalnum(v.p[i]) && v.p[i] != '-')
@@ -222,6 +219,12 @@ one_param(struct parse *p, struct sv word)
 			continue;
 		if ((p->flags & params[i].flag) == 0)
 			break;
+		/* RFC 5321 section 4.1.2 has each parameter once. */
+		if ((p->given & 1u << i) != 0) {
+			(void)err_set(p->err, ERR_PERM, "5.5.4", "%s can be specified once only", params[i].name);
+			return (501);
+		}
+		p->given |= 1u << i;
 		if (params[i].take(p, value))
 			return (0);
 		(void)err_set(p->err, ERR_PERM, "5.5.4", "%s parameter is malformed: " SV_FMT, params[i].name,
