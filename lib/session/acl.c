@@ -208,11 +208,14 @@ keep(struct session *s)
 		struct sv *v = (struct sv *)(void *)((char *)(kept[i].in_msg ? (void *)session_msg(s) : (void *)&s->st) +
 		    kept[i].offset);
 
-		if (v->p == s->kept[i])
+		if (v->p == s->kept[i].p)
 			continue;
-		if (v->len > 0)
+		/* What stays the same from recipient to recipient takes no memory anew. */
+		if (v->len > 0 && sv_eq(*v, s->kept[i]) && v->tainted == s->kept[i].tainted)
+			*v = s->kept[i];
+		else if (v->len > 0)
 			*v = arena_sv(a, *v);
-		s->kept[i] = v->p;
+		s->kept[i] = *v;
 	}
 	if (s->x.host_name.p != s->kept_host) {
 		if (s->x.host_name.len > 0)
@@ -290,8 +293,7 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 	}
 	/* Exim tells why the sender did not stand, in front of what the ACL says. */
 	if (s->sender_failed.p != NULL && !temp)
-		text = sv_cstr(arena_fmt(s->cmd, "Verification failed for <" SV_FMT ">\n" SV_FMT "\n" SV_FMT,
-		    SV_ARG(session_msg(s)->sender), SV_ARG(s->sender_failed), SV_ARG(text)));
+		text = sv_cstr(arena_fmt(s->cmd, SV_FMT "\n" SV_FMT, SV_ARG(s->sender_failed), SV_ARG(text)));
 	if (s->no_multiline && sv_chr(text, '\n') >= 0)
 		text = sv_sub(text, 0, (size_t)sv_chr(text, '\n'));
 	session_reply(s, code, status, text);

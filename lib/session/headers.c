@@ -177,6 +177,7 @@ session_fixups(struct session *s)
 			fix_sender(s);
 		/* RFC 5322 section 3.6.3: the blind copies' addresses must not be seen. */
 		drop(t, "Bcc");
+		drop(t, "Resent-Bcc");
 	}
 	for (size_t i = 0; i < t->fixes.len; i++)
 		vec_push(&t->seen, t->fixes.p[i]);

@@ -312,7 +312,6 @@ static void
 accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 {
 	struct txn *t = s->txn;
-	size_t n = s->kind == SESSION_LMTP ? t->rcpts.len : 1;
 
 	if (t->fx.fake_code != 0) {
 		struct sv fake = t->fx.fake_msg;
@@ -322,12 +321,10 @@ accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 		    "may still be delivered to the target recipient(s)."));
 		return;
 	}
-	/* RFC 2033 section 4.2: one answer for each accepted recipient. */
-	for (size_t i = 0; i < n; i++)
-		if (text.len > 0)
-			session_replyf(s, code, "2.0.0", "%s" SV_FMT, prefix, SV_ARG(text));
-		else
-			session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
+	if (text.len > 0)
+		session_replyf(s, code, "2.0.0", "%s" SV_FMT, prefix, SV_ARG(text));
+	else
+		session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
 	if (s->conn->host_checking)
 		(void)stream_write(s->io, SV_LIT("\r\n**** SMTP testing: that is not a real message id!\r\n\r\n"));
 }
@@ -356,8 +353,8 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 	session_headers_free(&h);
 }
 
-void
-session_message(struct session *s, const char *prefix)
+static void
+judge(struct session *s, const char *prefix)
 {
 	struct txn *t = s->txn;
 	enum acl_answer a;
@@ -382,4 +379,13 @@ session_message(struct session *s, const char *prefix)
 	}
 	if (a == ACL_GO)
 		store(s, content, prefix, text, code / 100 == 2 ? code : 250);
+}
+
+/* RFC 2033 section 4.2: by LMTP each accepted recipient gets an answer, whatever it is. */
+void
+session_message(struct session *s, const char *prefix)
+{
+	s->answers = s->kind == SESSION_LMTP ? s->txn->rcpts.len : 0;
+	judge(s, prefix);
+	s->answers = 0;
 }

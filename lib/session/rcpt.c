@@ -65,7 +65,8 @@ within_max(struct session *s, struct txn *t)
 	int64_t max = session_int(s, EXIM_MAIN_recipients_max, 0);
 	bool reject = exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject);
 
-	if ((max <= 0 || s->x.rcpt_count <= max) && t->rcpts.len < SPOOL_RCPT_MAX)
+	/* However many are allowed: an envelope holds so many, and what refused ones leave behind in the ACLs' variables is bounded. */
+	if ((max <= 0 || s->x.rcpt_count <= max) && s->x.rcpt_count <= SPOOL_RCPT_MAX)
 		return (true);
 	s->x.rcpt_fail_count++;
 	t->too_many = true;
@@ -76,13 +77,13 @@ within_max(struct session *s, struct txn *t)
 	return (false);
 }
 
-/* $local_part and $domain of the ACL: the domain in lower case; the local part is the ACL's to lower. */
+/* $local_part and $domain of the ACL, for as long as it runs: the domain in lower case; the local part is the ACL's to lower. */
 static void
 set_address(struct session *s, struct txn *t, struct sv addr)
 {
 	ptrdiff_t at = sv_rchr(addr, '@');
 	struct exim_address *a = &t->addr;
-	char *domain = arena_cstr(t->arena, sv_sub(addr, (size_t)at + 1, addr.len));
+	char *domain = arena_cstr(s->cmd, sv_sub(addr, (size_t)at + 1, addr.len));
 
 	memset(a, 0, sizeof(*a));
 	for (char *p = domain; *p != '\0'; p++)
@@ -90,7 +91,7 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 	a->domain = sv_taint(sv_cstr(domain));
 	a->original_domain = a->domain;
 	if (s->c.path.local_plain.len > 0 && sv_eq(sv_sub(addr, 0, (size_t)at), s->c.path.local))
-		a->local_part = arena_sv(t->arena, sv_taint(s->c.path.local_plain));
+		a->local_part = arena_sv(s->cmd, sv_taint(s->c.path.local_plain));
 	else
 		a->local_part = sv_sub(addr, 0, (size_t)at);
 	a->original_local_part = a->local_part;
@@ -100,12 +101,12 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 static void
 add_recipient(struct session *s, struct txn *t, struct sv addr)
 {
-	struct spool_rcpt r = { .addr = addr, .orcpt = SV_NULL, .notify = s->c.notify };
+	struct spool_rcpt r = { .addr = arena_sv(t->arena, addr), .orcpt = SV_NULL, .notify = s->c.notify };
 
 	if (s->c.orcpt.p != NULL)
 		r.orcpt = arena_sv(t->arena, s->c.orcpt);
 	vec_push(&t->rcpts, r);
-	vec_push(&t->rcpt_addrs, addr);
+	vec_push(&t->rcpt_addrs, r.addr);
 	t->msg.recipients = t->rcpt_addrs.p;
 	t->msg.nrecipients = t->rcpt_addrs.len;
 }
@@ -127,7 +128,6 @@ session_rcpt(struct session *s)
 	}
 	if (!within_max(s, t))
 		return;
-	addr = arena_sv(t->arena, addr);
 	set_address(s, t, addr);
 	text = SV_NULL;
 	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);

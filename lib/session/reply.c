@@ -44,6 +44,13 @@ note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 		s->rcpt_same = false;
 }
 
+static void
+send_reply(struct session *s, struct sv reply)
+{
+	for (size_t i = 0; i == 0 || i < s->answers; i++)
+		(void)stream_write(s->io, reply);
+}
+
 void
 session_reply(struct session *s, unsigned code, const char *status, struct sv text)
 {
@@ -67,11 +74,11 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 		len += text.len;
 		buf[len++] = '\r';
 		buf[len++] = '\n';
-		(void)stream_write(s->io, sv_from(buf, len));
+		send_reply(s, sv_from(buf, len));
 		return;
 	}
 	smtp_reply_put(&out, code, status, text);
-	(void)stream_write(s->io, sb_sv(&out));
+	send_reply(s, sb_sv(&out));
 	sb_free(&out);
 }
 

@@ -42,8 +42,8 @@ static const struct command {
 	{ SMTP_VRFY,	 C_SYNC,				session_vrfy },
 	{ SMTP_EXPN,	 C_SYNC,				session_expn },
 	{ SMTP_ETRN,	 C_SYNC,				session_etrn },
-	{ SMTP_STARTTLS, C_SYNC | C_MAIL,			session_starttls },
-	{ SMTP_AUTH,	 C_SYNC_PLAIN | C_MAIL,			session_auth },
+	{ SMTP_STARTTLS, C_SYNC,				session_starttls },
+	{ SMTP_AUTH,	 C_SYNC_PLAIN,				session_auth },
 };
 
 static const struct command *
@@ -119,6 +119,14 @@ nonmail_passed(struct session *s, const struct command *c)
 	}
 	if ((s->c.verb == SMTP_HELO || s->c.verb == SMTP_EHLO || s->c.verb == SMTP_LHLO) && s->free_helo) {
 		s->free_helo = false;
+		return (false);
+	}
+	if (s->c.verb == SMTP_STARTTLS && s->free_tls) {
+		s->free_tls = false;
+		return (false);
+	}
+	if (s->c.verb == SMTP_AUTH && s->free_auth) {
+		s->free_auth = false;
 		return (false);
 	}
 	if ((int64_t)++s->nonmail <= exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max_nonmail) ||
@@ -301,7 +309,9 @@ give_arena(struct session *s)
 	/* What points into it is forgotten. */
 	s->x.smtp_command = s->x.smtp_argument = SV_NULL;
 	exim_env_forget(&s->env);
-	if (s->txn == NULL)
+	if (s->txn != NULL)
+		memset(&s->txn->addr, 0, sizeof(s->txn->addr));
+	else
 		s->env.addr = NULL;
 	if (nspare < SPARE_ARENAS) {
 		arena_reset(s->cmd);
@@ -327,6 +337,7 @@ command_loop(struct session *s)
 		take_arena(s);
 		if (r == STREAM_TOO_LONG) {
 			s->line = SV_LIT("(too long)");
+			s->c.verb = SMTP_UNKNOWN;
 			session_mistake(s, 500, "5.5.6", "line too long");
 			continue;
 		}
@@ -347,7 +358,9 @@ refused_connection(struct session *s, unsigned code, const char *status, const c
 
 	session_fullhost(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "refused connection from %s (%s)", sb_cstr(&host), why);
-	session_reply(s, code, status, sv_cstr(text));
+	/* A client that waits for a handshake could not read it. */
+	if (s->kind != SESSION_SMTPS || stream_is_tls(s->io))
+		session_reply(s, code, status, sv_cstr(text));
 	sb_free(&host);
 	s->end = END_DROP;
 	return (false);
@@ -411,12 +424,13 @@ greet(struct session *s)
 	unsigned code = 220;
 	struct sv text;
 
+	/* Before anything that costs: the handshake, a look at the DNS. */
+	if (!within_limits(s))
+		return (false);
 	if (s->kind == SESSION_SMTPS && !session_tls_start(s))
 		return (false);
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
 		exim_host_name(&s->env);
-	if (!within_limits(s))
-		return (false);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
 		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "host_reject_connection"));
 	if (session_acl(s, EXIM_WHERE_CONNECT, SV_NULL, &text, &code) != ACL_GO) {
@@ -470,7 +484,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->lmtp = c->kind == SESSION_LMTP;
 	s->arena = arena_new(1024);
 	s->size_limit = -1;
-	s->free_rset = s->free_helo = s->rcpt_same = true;
+	s->free_rset = s->free_helo = s->free_tls = s->free_auth = s->rcpt_same = true;
 	s->started = fiber_now();
 	exim_conf_env(s->conf, &s->env);
 	take_arena(s);

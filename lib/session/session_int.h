@@ -84,7 +84,7 @@ struct session {
 	struct exim_session x;
 	struct exim_acl_run acl;
 	struct exim_acl_state st;
-	const char	*kept[SESSION_KEPT];
+	struct sv	 kept[SESSION_KEPT];	/* as they were copied last */
 	const char	*kept_host;
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
@@ -105,6 +105,7 @@ struct session {
 	int64_t		 size_limit;	/* -1: not known yet */
 	unsigned	 unknown, synprot, nonmail, mails;
 	bool		 free_rset, free_helo;	/* do not count as nonmail commands, once per message */
+	bool		 free_tls, free_auth;	/* the same, once per connection */
 	char		 hist[SESSION_HISTORY * 9 + 1];	/* the last commands, commas between */
 	unsigned	 nhist;
 	int64_t		 started;	/* fiber_now() */
@@ -112,6 +113,7 @@ struct session {
 	char		*rcpt_reply;	/* what refused recipients were told, heap; NULL: none was refused */
 	bool		 rcpt_same;	/* all of them the same */
 	bool		 notquit_done;
+	size_t		 answers;	/* LMTP, behind the content: so many recipients, so many replies; else 0 */
 	char		 peer_text[NET_ADDR_TEXT_MAX];
 	char		 local_text[NET_ADDR_TEXT_MAX];
 };

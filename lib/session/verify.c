@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* verify = sender, recipient, header_sender (chapter 44.31 of Exim's manual): by routing the address. */
+/*
+ * verify = sender, recipient, header_sender (sections 44.45 to 44.51 of Exim's manual): by routing the address, and
+ * with callout by asking its hosts.
+ */
 #include "route/route.h"
+#include "session/callout.h"
 #include "session/session_int.h"
 
 /* The first failure tells; a user's text is for the peer, the other one for the log. */
@@ -16,27 +20,48 @@ failed(struct session *s, const struct route_result *r, struct exim_verify_resul
 	return (r->verdict == EXIM_DEFER ? EXIM_DEFER : EXIM_FAIL);
 }
 
+/* The values of an address that its own host accepted are no longer foreign. */
+static void
+trust(struct exim_env *env, const struct route_delivery *rd)
+{
+	if (env->addr == NULL)
+		return;
+	env->addr->domain_data = sv_from(rd->domain.p, rd->domain.len);
+	env->addr->local_part_data = sv_from(rd->local_part.p, rd->local_part.len);
+}
+
 /* Routing sets the address in env and puts it back: what this one was stays for later conditions. */
 static enum exim_result
-route_it(struct session *s, struct exim_env *env, struct sv address, enum route_mode mode, bool redirect_ok,
+route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, struct sv address, enum route_mode mode,
     struct exim_verify_result *out)
 {
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = s->cmd, .ops = s->sv->route, .mode = mode, .address = address,
-		.sender = env->msg == NULL ? SV_NULL : env->msg->sender,
+		.sender = env->msg == NULL ? SV_NULL : env->msg->sender, .success_on_redirect = v->success_on_redirect,
 	};
 	struct route_result r;
+	enum exim_result res;
 
 	route_address(&rq, &r);
 	out->address_data = r.address_data;
-	if (redirect_ok && r.redirected && r.verdict != EXIM_OK)
-		return (EXIM_OK);
-	return (r.verdict == EXIM_OK ? EXIM_OK : failed(s, &r, out));
+	if (v->success_on_redirect && r.redirected)
+		res = EXIM_OK;
+	else if (r.verdict != EXIM_OK)
+		res = failed(s, &r, out);
+	else if (!v->callout || r.ndeliveries != 1)
+		res = EXIM_OK;
+	else {
+		res = session_callout(s, env, v, &r.delivery[0], r.delivery[0].addr->address, out);
+		if (res == EXIM_OK && out->asked && v->what == EXIM_VERIFY_RECIPIENT)
+			trust(env, &r.delivery[0]);
+	}
+	route_result_free(&r);
+	return (res);
 }
 
 /* A header address that can be replied to: Sender, Reply-To and From in this order, one is enough. */
 static enum exim_result
-header_sender(struct session *s, struct exim_env *env, struct exim_verify_result *out)
+header_sender(struct session *s, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out)
 {
 	static const char *const names[] = { "Sender", "Reply-To", "From" };
 	enum exim_result worst = EXIM_FAIL;
@@ -55,7 +80,7 @@ header_sender(struct session *s, struct exim_env *env, struct exim_verify_result
 				mail_address_put(&addr, &list.v[j]);
 				if (list.v[j].item != MAIL_ITEM_ADDRESS || list.v[j].domain.len == 0)
 					continue;
-				r = route_it(s, env, arena_sv(s->cmd, sv_taint(sb_sv(&addr))), ROUTE_VERIFY_SENDER, false, &one);
+				r = route_it(s, env, v, arena_sv(s->cmd, sv_taint(sb_sv(&addr))), ROUTE_VERIFY_SENDER, &one);
 				if (r == EXIM_OK) {
 					sb_free(&addr);
 					return (EXIM_OK);
@@ -81,12 +106,20 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 		s->txn->sender_told = true;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s sender verify %s for <" SV_FMT ">: " SV_FMT, sb_cstr(&line),
-		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), SV_ARG(out->log_msg));
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
+		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : "", SV_ARG(out->log_msg));
 		sb_free(&line);
 	}
-	if (r == EXIM_FAIL)
-		s->sender_failed = out->user_msg;
+	if (r != EXIM_FAIL)
+		return;
+	if (sv_eqs(out->failure, "postmaster"))
+		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Postmaster verification failed while checking <" SV_FMT ">\n" SV_FMT
+		    "\nSeveral RFCs state that you are required to have a postmaster\nmailbox for each mail domain. This host does not "
+		    "accept mail\nfrom domains whose servers reject the postmaster address.", SV_ARG(v->address),
+		    SV_ARG(out->user_msg)));
+	else
+		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Verification failed for <" SV_FMT ">\n" SV_FMT, SV_ARG(v->address),
+		    SV_ARG(out->user_msg)));
 }
 
 enum exim_result
@@ -106,7 +139,7 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		return (EXIM_DEFER);
 	}
 	if (v->what == EXIM_VERIFY_HEADER_SENDER) {
-		r = header_sender(s, env, out);
+		r = header_sender(s, env, v, out);
 		return (r == EXIM_DEFER && v->defer_ok ? EXIM_OK : r);
 	}
 	if (address.len == 0)
@@ -116,8 +149,7 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		out->log_msg = out->user_msg = SV_LIT("Unqualified address not permitted");
 		return (EXIM_FAIL);
 	}
-	r = route_it(s, env, address, v->what == EXIM_VERIFY_RECIPIENT ? ROUTE_VERIFY_RECIPIENT : ROUTE_VERIFY_SENDER,
-	    v->success_on_redirect, out);
+	r = route_it(s, env, v, address, v->what == EXIM_VERIFY_RECIPIENT ? ROUTE_VERIFY_RECIPIENT : ROUTE_VERIFY_SENDER, out);
 	if (r == EXIM_DEFER && v->defer_ok)
 		return (EXIM_OK);
 	out->details = !v->no_details;

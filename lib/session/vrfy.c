@@ -9,8 +9,6 @@
 static bool
 the_address(struct session *s, struct sv *out)
 {
-	/* A transaction's address outlives the command. */
-	struct arena *a = s->txn != NULL ? s->txn->arena : s->cmd;
 	struct mail_address m;
 	struct err err = ERR_INIT;
 	struct sv arg = s->c.arg;
@@ -27,8 +25,8 @@ the_address(struct session *s, struct sv *out)
 	    s->conf->g.qualify_recipient))));
 	if (s->txn == NULL)
 		s->env.addr = arena_zalloc(s->cmd, sizeof(*s->env.addr));
-	s->env.addr->local_part = arena_sv(a, m.local);
-	s->env.addr->domain = m.domain.len > 0 ? arena_sv(a, m.domain) : s->conf->g.qualify_recipient;
+	s->env.addr->local_part = arena_sv(s->cmd, m.local);
+	s->env.addr->domain = m.domain.len > 0 ? arena_sv(s->cmd, m.domain) : s->conf->g.qualify_recipient;
 	return (true);
 }
 
@@ -113,16 +111,16 @@ session_etrn(struct session *s)
 	unsigned count = 0;
 	char *domain;
 
+	if (s->txn != NULL) {
+		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
+		return;
+	}
 	session_fullhost(s, &host);
 	if (session_logs(s, EXIM_LOGSEL_etrn))
 		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
 	sb_free(&host);
 	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, NULL, NULL) != ACL_GO)
 		return;
-	if (s->txn != NULL) {
-		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
-		return;
-	}
 	if (s->c.arg.len == 0) {
 		session_mistake(s, 501, "5.5.4", "ETRN needs the name of a domain");
 		return;

@@ -407,6 +407,9 @@ test_too_many_errors(void **state)
 	one(OPEN, "< 220\n> EHLO\n< 501\n> EHLO\n< 501\n> EHLO\n< 501\n> EHLO\n< 421 4.7.0\n~ Too many syntax\n< \n");
 	one(OPEN, "< 220\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n"
 	    "> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 250\n> NOOP\n< 421 4.7.0\n~ nonmail\n< \n");
+	/* One AUTH is free, as one STARTTLS is. */
+	one(OPEN "smtp_accept_max_nonmail = 1\nsmtp_max_synprot_errors = 9\n", "< 220\n> EHLO c.test\n< 250 HELP\n> AUTH X\n< 503\n"
+	    "> STARTTLS\n< 503\n> AUTH X\n< 503\n> AUTH X\n< 421 4.7.0\n~ nonmail\n< \n");
 }
 
 static void
@@ -574,7 +577,7 @@ test_submission(void **state)
 
 	bench_open(&b, "acl_smtp_rcpt = accept control = submission/domain=example.test/name=Some One\n");
 	play(&b, HELLO "> MAIL FROM:<alice@example.test>\n< 250\n> RCPT TO:<x@remote.test>\n< 250\n> DATA\n< 354\n"
-	    "> Subject: no from\n> Bcc: hidden@x.test\n> \n> x\n> .\n< 250\n= From: Some One <alice@example.test>\\r\\n\n= Message-Id: <E\n"
+	    "> Subject: no from\n> Bcc: hidden@x.test\n> Resent-Bcc: hidden@y.test\n> \n> x\n> .\n< 250\n= From: Some One <alice@example.test>\\r\\n\n= Message-Id: <E\n"
 	    "= Date: \n> QUIT\n< 221\n");
 	assert_true((b.flags & SPOOL_SUBMISSION) != 0);
 	assert_true(sv_casefind(sb_sv(&b.content), SV_LIT("bcc")) < 0);
@@ -649,7 +652,34 @@ test_etrn_vrfy(void **state)
 	    "< 220\n> EHLO c.test\n< 250 HELP\n~ 250-ETRN\n~ 250-VRFY\n> ETRN some.test\n< 253 2.0.0 OK, 3 pending messages\n"
 	    "> ETRN @none.test\n< 251 2.0.0\n> ETRN down.test\n< 458 4.3.0\n> ETRN\n< 501\n> ETRN a b\n< 501\n> VRFY x@y.test\n< 252 2.5.2\n"
 	    "> VRFY\n< 501\n> QUIT\n< 221\n");
-	one(OPEN, "< 220\n> EHLO c.test\n< 250 HELP\n> ETRN x.test\n< 458\n> QUIT\n< 221\n");
+	one(OPEN, "< 220\n> EHLO c.test\n< 250 HELP\n> ETRN x.test\n< 458\n> VRFY root\n< 252\n> EXPN root\n< 550\n> QUIT\n< 221\n");
+	/* In a transaction ETRN is out of place (RFC 1985 section 5.1), whoever asks; VRFY is not. */
+	one(OPEN "acl_smtp_vrfy = accept\nacl_smtp_expn = accept\n", BEGIN "> ETRN x.test\n< 503\n> VRFY <x@y.test>\n< 252 2.5.2\n"
+	    "> VRFY root\n< 252\n> NOOP anything goes\n< 250\n> HELP MAIL\n< 214\n> RSET now\n< 501\n> DATA now\n< 501\n"
+	    "> DATA\n< 354\n> \n> .\n< 250\n> QUIT\n< 221\n");
+}
+
+/* RFC 3461 sections 4 and 5: parameters of DSN; each may be given once. */
+static void
+test_parameters(void **state)
+{
+	static const char *const bad[] = { "RET=FULL RET=HDRS", "RET=SOME", "RET", "ENVID=a+ZZ", "ENVID=", "ENVID=a ENVID=a", "SIZE=1 SIZE=1",
+		"SIZE=x", "BODY=7BIT BODY=7BIT", "BODY=9BIT", "SMTPUTF8 SMTPUTF8", "SMTPUTF8=yes" };
+	static const char *const bad_rcpt[] = { "NOTIFY=NEVER,SUCCESS", "NOTIFY=SUCCESS,NEVER", "NOTIFY=", "NOTIFY=NEVER NOTIFY=NEVER",
+		"ORCPT=foo", "ORCPT=;x", "ORCPT=rfc822;", "ORCPT=rfc822;a ORCPT=rfc822;a", "ORCPT=rfc822;a+0Ab" };
+	static const char head[] = OPEN "smtp_max_synprot_errors = 100\ndsn_advertise_hosts = *\nsmtputf8_advertise_hosts = *\n";
+	char script[4000];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(script, sizeof(script), HELLO "> MAIL FROM:<> %s\n< 501 5.5.4\n> QUIT\n< 221\n", bad[i]);
+		one(head, script);
+	}
+	for (size_t i = 0; i < sizeof(bad_rcpt) / sizeof(bad_rcpt[0]); i++) {
+		(void)snprintf(script, sizeof(script), HELLO "> MAIL FROM:<> RET=HDRS ENVID=a+20b SIZE=5 SMTPUTF8\n< 250\n"
+		    "> RCPT TO:<x@b.test> %s\n< 501 5.5.4\n> RCPT TO:<x@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+2Bb@c.test\n"
+		    "< 250\n> RCPT TO:<x@b.test> FOO=bar\n< 555 5.5.4\n> QUIT\n< 221\n", bad_rcpt[i]);
+		one(head, script);
+	}
 }
 
 static void
@@ -692,14 +722,60 @@ test_large_headers(void **state)
 	sb_free(&script);
 }
 
-/* VRFY within a transaction: what it leaves for later ACLs outlives its command. */
+/* The address of a command is gone with it, within a transaction too: later ACLs must see neither it nor stale memory. */
 static void
 test_vrfy_in_transaction(void **state)
 {
 	one("acl_smtp_rcpt = accept\nacl_smtp_vrfy = accept\nacl_smtp_data = data\nbegin acl\ndata:\n"
 	    "  warn logwrite = seen <$local_part@$domain>\n  accept\n",
 	    BEGIN "> VRFY <a-rather-long-name@somewhere.test>\n< 252\n> DATA\n< 354\n> Subject: xxxxxxxxxxxxxxxxxxxxxxxxxxx\n> \n> .\n"
-	    "< 250\n@ seen <a-rather-long-name@somewhere.test>\n> QUIT\n< 221\n");
+	    "< 250\n@ seen <@>\n> QUIT\n< 221\n");
+}
+
+/* drop within a list that another list runs: the connection ends where the outer statement passes the refusal on. */
+static void
+test_nested_drop(void **state)
+{
+	static const struct { const char *user, *reply, *log; bool ends; } rows[] = {
+		{ "endpass", "550 5.7.1 nested says go", "nested log", true },
+		{ "require", "550 5.7.1 nested says go", "nested log", true },
+		{ "deep", "550 5.7.1 outer", "outlog: nested log", true },
+		{ "not", "550 5.7.1 nested says go", "nested log", false },
+		{ "own", "550 5.7.1 outer", "nested log", false },
+		{ "later", "451 4.7.1 nested says go", "nested log", false },
+		{ "drop", "550 5.7.1 nested says go", "nested log", true },
+		{ "pass", "250 2.1.5", "", false },
+	};
+	static const char config[] = "acl_smtp_rcpt = r\nbegin acl\nsub:\n  drop message = nested says go\n       log_message = nested log\n"
+	    "sub2:\n  require acl = sub\nr:\n  accept local_parts = endpass\n         endpass\n         acl = sub\n"
+	    "  require acl = ${if eq{$local_part}{require}{sub}{accept}}\n"
+	    "  require message = outer\n          log_message = outlog\n          acl = ${if eq{$local_part}{deep}{sub2}{accept}}\n"
+	    "  deny local_parts = not\n       ! acl = sub\n  deny message = outer\n       local_parts = own\n       ! acl = sub\n"
+	    "  defer local_parts = later\n        ! acl = sub\n  drop local_parts = drop\n       ! acl = sub\n"
+	    "  deny acl = sub\n  warn acl = sub\n  accept\n";
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char script[1000];
+
+		(void)snprintf(script, sizeof(script), HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<%s@b.test>\n< %s\n@ %s\n%s",
+		    rows[i].user, rows[i].reply, rows[i].log, rows[i].ends ? "< \n" : "> NOOP\n< 250\n> QUIT\n< 221\n");
+		one(config, script);
+	}
+}
+
+/* However many are refused, the session ends up with a word against it, not with their memory. */
+static void
+test_refused_recipients(void **state)
+{
+	struct sb script = SB_INIT(8 << 20);
+
+	sb_adds(&script, HELLO "> MAIL FROM:<a@b.test>\n< 250\n");
+	for (unsigned i = 0; i < 65536; i++)
+		sb_addf(&script, "> RCPT TO:<%u@b.test>\n< 550 5.7.1\n", i);
+	sb_adds(&script, "> RCPT TO:<more@b.test>\n< 452 4.5.3 too many recipients\n> RSET\n< 250\n> MAIL FROM:<a@b.test>\n< 250\n"
+	    "> RCPT TO:<1@b.test>\n< 550\n> QUIT\n< 221\n");
+	one("recipients_max = 0\nacl_smtp_rcpt = deny\n", sb_cstr(&script));
+	sb_free(&script);
 }
 
 static void
@@ -712,6 +788,9 @@ test_lmtp(void **state)
 	play(&b, "< 220\n> EHLO x\n< 500\n> LHLO c.test\n< 250 HELP\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<1@b.test>\n< 250\n"
 	    "> RCPT TO:<2@b.test>\n< 250\n> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK id=\n< 250 2.0.0 OK id=\n> QUIT\n< 221\n");
 	assert_int_equal(b.taken, 1);
+	b.fail = 1;
+	play(&b, "< 220\n> LHLO c.test\n< 250 HELP\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<1@b.test>\n< 250\n"
+	    "> RCPT TO:<2@b.test>\n< 250\n> DATA\n< 354\n> \n> .\n< 452 4.3.1\n< 452 4.3.1\n> QUIT\n< 221\n");
 	bench_close(&b);
 }
 
@@ -758,9 +837,12 @@ main(void)
 		cmocka_unit_test(test_loop_and_spool),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_etrn_vrfy),
+		cmocka_unit_test(test_parameters),
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_large_headers),
 		cmocka_unit_test(test_vrfy_in_transaction),
+		cmocka_unit_test(test_nested_drop),
+		cmocka_unit_test(test_refused_recipients),
 		cmocka_unit_test(test_lmtp),
 		cmocka_unit_test(test_ends),
 	};
