@@ -15,7 +15,8 @@
 #define BLOCK	(64 * 1024)
 
 struct writer {
-	int		 fd;		/* -1: only counted */
+	int		 fd;		/* -1: to <out>, or only counted */
+	struct sb	*out;
 	const struct mbox_format *f;
 	char		*buf;
 	size_t		 n;
@@ -40,8 +41,11 @@ flush(struct writer *w)
 			w->sys = errno == 0 ? EIO : errno;
 		else
 			w->size += w->n;
-	} else if (w->fd == -1)
+	} else if (w->fd == -1) {
+		if (w->out != NULL)
+			sb_addn(w->out, w->buf, w->n);
 		w->size += w->n;
+	}
 	w->n = 0;
 }
 
@@ -242,6 +246,19 @@ mbox_write(int fd, const struct mbox_content *c, const struct mbox_format *f, ui
 	write_all(&w, c);
 	if (size != NULL)
 		*size = w.size;
+	if (w.sys == 0)
+		return (0);
+	errno = w.sys;
+	return (-1);
+}
+
+int
+mbox_write_text(struct sb *out, const struct mbox_content *c, const struct mbox_format *f)
+{
+	char buf[BLOCK];
+	struct writer w = { .fd = -1, .out = out, .f = f, .buf = buf };
+
+	write_all(&w, c);
 	if (w.sys == 0)
 		return (0);
 	errno = w.sys;

@@ -50,6 +50,18 @@ enum mbox_left {
 	MBOX_TORN			/* part of it is there and could not be taken back */
 };
 
+/* What was found, where errno says too little. */
+enum mbox_why {
+	MBOX_WHY_ERRNO,
+	MBOX_WHY_KIND,			/* not a regular file, not a folder, a symbolic link, several hard links */
+	MBOX_WHY_OWNER,
+	MBOX_WHY_MODE,
+	MBOX_WHY_CHANGED,		/* exchanged while we opened it: somebody should look */
+	MBOX_WHY_RACE,			/* made and removed again and again */
+	MBOX_WHY_LOCKED,
+	MBOX_WHY_QUOTA
+};
+
 /*
  * How it ended, besides 0 or -1 and *<err>.  On 0: left is MBOX_WHOLE.  On -1: err->cls is TEMP for what time may heal (no
  * room, locked, quota, I/O, no permission, a target of the wrong kind or owner) and PERM for a message or target that
@@ -61,6 +73,7 @@ enum mbox_left {
 struct mbox_result {
 	int		 sys;
 	enum mbox_left	 left;
+	enum mbox_why	 why;
 	bool		 quota;		/* the limits given were passed, or would be (also with EDQUOT of the system) */
 	int64_t		 last_read;	/* seconds since 1970 of the mailbox' last reading where <quota>; 0: not known */
 	uint64_t	 size;		/* bytes written */
@@ -76,6 +89,9 @@ struct mbox_result {
  * be ignored) and *<size> the bytes that left.
  */
 int	 mbox_write(int fd, const struct mbox_content *c, const struct mbox_format *f, uint64_t *size);
+struct sb;
+/* The same into <out> (its overflow tells of the limit). */
+int	 mbox_write_text(struct sb *out, const struct mbox_content *c, const struct mbox_format *f);
 /* Bytes that mbox_write would write, by reading all of it. */
 uint64_t mbox_written_size(const struct mbox_content *c, const struct mbox_format *f);
 
