@@ -27,7 +27,7 @@ DEPS_store   := base os fiber ipc mail imap
 DEPS_auth    := base os fiber net ipc map
 DEPS_route   := base os fiber net dns map mail exim
 DEPS_deliver := base os fiber net io dns mail smtp exim spool
-DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route
+DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route deliver
 DEPS_daemon  := base os log fiber net io ipc box
 
 # Libraries of the system that each module needs.  (libasan has a crypt_r of its own that needs the real one.)

@@ -3,6 +3,7 @@
  * The connection of callouts: hosts and manners of the transport that a verified address was routed to, spoken to by
  * lib/deliver.  What is asked, and what is remembered, is lib/exim's.
  */
+#include "base/num.h"
 #include "deliver/ask.h"
 #include "exim/callout.h"
 #include "exim/option.h"

@@ -157,6 +157,8 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		sender_failed(s, v, r, out);
 		if (r == EXIM_FAIL)
 			out->user_msg = out->log_msg = SV_LIT("Sender verify failed");
+		else if (out->asked)
+			out->log_msg = out->user_msg;
 	}
 	return (r);
 }

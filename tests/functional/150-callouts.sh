@@ -1,0 +1,127 @@
+# shellcheck shell=bash
+# verify = recipient/callout and sender/callout ask the hosts of an address, keep the answers, and defer without them.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+PEER=$((SMTP + 90))
+cat >"$BOX/etc/exim.conf" <<X
+primary_hostname = here.test
+acl_smtp_rcpt = check
+begin acl
+check:
+  accept local_parts = ^known
+         endpass
+         verify = recipient/callout=5s
+  accept local_parts = ^nocache
+         endpass
+         verify = recipient/callout=5s,no_cache,use_sender
+         logwrite = data <\$local_part_data@\$domain_data> asked \$callout_address
+  accept local_parts = ^later
+         endpass
+         verify = recipient/callout=5s
+  accept local_parts = ^easy
+         verify = recipient/callout=5s,defer_ok
+  accept verify = sender/callout=5s,postmaster
+  deny   message = no good: \$sender_verify_failure
+begin routers
+there:
+  driver = manualroute
+  domains = !dead.test
+  route_list = * 127.0.0.1
+  self = send
+  transport = smtp
+dead:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  self = send
+  transport = dead
+begin transports
+smtp:
+  driver = smtp
+  port = $PEER
+  helo_data = helo.here.test
+dead:
+  driver = smtp
+  port = $((PEER + 1))
+X
+python3 - "$PEER" "$BOX/peer.log" <<'X' &
+import socket, sys, threading
+
+log = open(sys.argv[2], 'a', 1)
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', int(sys.argv[1])))
+s.listen(20)
+
+
+def serve(c):
+    f = c.makefile('rwb', 0)
+    f.write(b'220 peer\r\n')
+    for line in f:
+        word = line.strip().decode()
+        log.write(word + '\n')
+        no = word.startswith('RCPT') and ('-no@' in word or 'postmaster@strict.test' in word)
+        f.write(b'550 5.1.1 nobody of that name\r\n' if no else b'451 busy\r\n' if '-busy@' in word else b'250 ok\r\n')
+        if word == 'QUIT':
+            break
+    c.close()
+
+
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+X
+PEER_PID=$!
+at_end() { kill $PEER_PID 2>/dev/null; }
+box_start
+wait_port "$PEER"
+
+ask() { # SENDER RECIPIENT...: the answers to RCPT
+	python3 - "$SMTP" "$@" <<'X'
+import socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 30)
+f = s.makefile('rwb', 0)
+def reply():
+    out = []
+    while not out or out[-1][3:4] == '-':
+        out.append(f.readline().decode().rstrip('\r\n'))
+    return '/'.join(out)
+reply()
+for c in ['EHLO me.test', 'MAIL FROM:<%s>' % sys.argv[2]]:
+    f.write(c.encode() + b'\r\n')
+    reply()
+for r in sys.argv[3:]:
+    f.write(b'RCPT TO:<%s>\r\n' % r.encode())
+    print(reply())
+f.write(b'QUIT\r\n')
+X
+}
+
+out=$(ask a@b.test known-yes@r.test known-no@r.test)
+has "$out" "250 " "a known recipient"
+has "$out" "Callout verification failed:" "an unknown recipient"
+has "$out" "550 5.1.1 nobody of that name" "the peer's words"
+has "$(cat "$BOX/peer.log")" "EHLO helo.here.test" "dialogue"
+has "$(cat "$BOX/peer.log")" "MAIL FROM:<>" "dialogue"
+hasnot "$(cat "$BOX/peer.log")" "DATA" "dialogue"
+has "$(cat "$BOX"/var/log/mainlog)" "127.0.0.1 [127.0.0.1] : SMTP error from remote mail server after RCPT TO:<known-no@r.test>: 550 5.1.1" mainlog
+
+: >"$BOX/peer.log"
+out=$(ask a@b.test known-yes@r.test known-no@r.test)
+has "$out" "Previous (cached) callout verification failure" "the second time"
+eq "$(cat "$BOX/peer.log")" "" "questions of the second time"
+has "$(ask a@b.test nocache@r.test)" "250 " "without the cache"
+has "$(cat "$BOX/peer.log")" "MAIL FROM:<a@b.test>" "use_sender"
+has "$(cat "$BOX"/var/log/mainlog)" "data <nocache@r.test> asked 127.0.0.1" "what an accepted recipient is worth"
+
+out=$(ask a@b.test later-busy@r.test later@dead.test easy@dead.test)
+eq "$(echo "$out" | grep -c 'Could not complete recipient verify callout')" 2 "deferred ones"
+has "$(echo "$out" | sed -n 3p)" "250 " "defer_ok"
+has "$(cat "$BOX"/var/log/mainlog)" "Could not complete recipient verify callout: 127.0.0.1 [127.0.0.1] : " mainlog
+
+out=$(ask x-no@s.test r1@r.test r2@r.test)
+has "$out" "550-5.7.1 Verification failed for <x-no@s.test>/550-5.7.1 Called:   127.0.0.1/550-5.7.1 Sent:     RCPT TO:<x-no@s.test>" "the sender's host"
+has "$out" "no good: recipient" "sender_verify_failure"
+has "$(ask yes@s.test r1@r.test)" "250 " "a sender that is known"
+out=$(ask yes@strict.test r1@r.test)
+has "$out" "Postmaster verification failed while checking <yes@strict.test>" postmaster
+has "$out" "no good: postmaster" postmaster
