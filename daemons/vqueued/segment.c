@@ -22,6 +22,7 @@
 
 #define SCAN_MS		3000
 #define SYNC_GAP_MS	20	/* between two syncs of a done-log */
+#define FLUSH_RETRY_MS	1000	/* after a failed write or sync of a done-log */
 #define REMOVE_RETRY_MS	5000	/* between two tries to remove a segment */
 
 /* ---- done-logs of earlier lives ---- */
@@ -364,7 +365,8 @@ segs_pump(void *arg)
 		}
 		for (struct seg *s = vq->segs, *next; s != NULL; s = next) {
 			next = s->next;
-			while (vq->active < ACTIVE_MAX && n < 256 && seg_step(s)) {
+			/* Of a segment whose done-log the disk does not take nothing new is begun. */
+			while (vq->active < ACTIVE_MAX && n < 256 && !spool_done_behind(s->done) && seg_step(s)) {
 				more = true;
 				n++;
 			}
@@ -406,10 +408,22 @@ segs_flush(void *arg)
 			if (!s->dirty)
 				continue;
 			s->dirty = false;
-			if (spool_done_write(s->done, &err) == -1)
+			if (spool_done_write(s->done, &err) == -1) {
 				log_err(NULL, "done-log", &err);
+				s->dirty = vq->flush_needed = true;
+			}
 		}
+		/* The disk refuses: not at once again. */
+		if (vq->flush_needed && fiber_sleep(FLUSH_RETRY_MS) == FIBER_CANCELLED)
+			return;
 	}
+}
+
+/* No message of it is under way, and none will come. */
+static bool
+seg_over(const struct seg *s)
+{
+	return (s->sealed && !s->orphan && s->live == 0 && s->parsed >= s->durable);
 }
 
 static void
@@ -419,12 +433,18 @@ sync_fiber(void *arg)
 	struct err err = ERR_INIT;
 
 	while (s->sync_wanted) {
+		bool ok;
+
 		s->sync_wanted = false;
-		if (spool_done_sync(s->done, &err) == -1) {
+		ok = spool_done_sync(s->done, &err) == 0;
+		if (!ok) {
 			log_err(NULL, "done-log", &err);
 			err_clear(&err);
+			/* Until it succeeds, or nothing is left that it is needed for. */
+			s->sync_wanted = !seg_over(s);
 		}
-		(void)fiber_sleep(SYNC_GAP_MS);
+		if (fiber_sleep(ok ? SYNC_GAP_MS : FLUSH_RETRY_MS) == FIBER_CANCELLED)
+			break;
 	}
 	s->syncing = false;
 	seg_check_end(s);
@@ -474,7 +494,7 @@ remove_fiber(void *arg)
 void
 seg_check_end(struct seg *s)
 {
-	if (!s->sealed || s->orphan || s->removing || s->syncing || s->live > 0 || s->parsed < s->durable)
+	if (!seg_over(s) || s->removing || s->syncing)
 		return;
 	s->removing = fiber_spawn("segment-remove", remove_fiber, s) != NULL;
 }

@@ -8,8 +8,9 @@
 
 #include <sys/stat.h>
 
-#include <errno.h>
+#include <assert.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,19 +20,24 @@
 #include "os/file.h"
 
 #define ENTRY_SIZE	32
-#define PENDING_MAX	(8 * 1024 * 1024)
+#define BEHIND		(1024 * 1024)	/* so much that cannot be written is a reason to begin nothing new */
+#define UNLIMITED	(SIZE_MAX / 4)	/* nothing that was settled may be dropped: see spool_done_behind() */
 
 struct spool_done {
 	int		 fd;
 	char		*path;
 	uint64_t	 end;		/* of the good entries in the file */
 	struct sb	 pending;
+	struct sb	 keep;		/* entries whose loss does harm, since the last good sync: written or pending */
 	bool		 broken;	/* a write failed half way: the tail is to be cut */
 	bool		 named;		/* its directory is on disk */
 	/* The shared sync. */
-	uint64_t	 written;	/* bytes written */
-	uint64_t	 synced;	/* bytes known to be on disk */
+	uint64_t	 written;	/* bytes written, of whichever file */
+	uint64_t	 synced;	/* of these, known to be on disk */
 	bool		 syncing;
+	bool		 suspect;	/* a sync failed: the file is not to be trusted, whatever the next one says */
+	bool		 renewing;
+	struct sb	 since;		/* written while the file is being made anew */
 	struct fiber_waiters waiters;
 	unsigned	 users;
 	bool		 closing;
@@ -107,7 +113,9 @@ spool_done_open(struct spool_done **dp, const char *path, void (*fn)(void *arg, 
 
 	*dp = NULL;
 	d->path = xstrdup(path);
-	sb_init(&d->pending, PENDING_MAX);
+	sb_init(&d->pending, UNLIMITED);
+	sb_init(&d->keep, UNLIMITED);
+	sb_init(&d->since, UNLIMITED);
 	d->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (d->fd == -1)
 		err_sys(err, "open %s", path);
@@ -126,6 +134,8 @@ done_free(struct spool_done *d)
 	if (d->fd != -1)
 		(void)close(d->fd);
 	sb_free(&d->pending);
+	sb_free(&d->keep);
+	sb_free(&d->since);
 	free(d->path);
 	free(d);
 }
@@ -154,12 +164,22 @@ spool_done_add(struct spool_done *d, uint64_t record, uint32_t rcpt, uint64_t ch
 	b[24] = (uint8_t)st;
 	put_le32(b, crc32c(0, b + 4, ENTRY_SIZE - 4));
 	sb_addn(&d->pending, b, sizeof(b));
+	/* A local delivery is found again by its delivery id; without its intent a message is sent again unremarked. */
+	if (st != SPOOL_ST_LOCAL && st != SPOOL_ST_INTENT)
+		sb_addn(&d->keep, b, sizeof(b));
+	assert(!d->pending.overflow && !d->keep.overflow);
 }
 
 bool
 spool_done_pending(const struct spool_done *d)
 {
 	return (d->pending.len > 0);
+}
+
+bool
+spool_done_behind(const struct spool_done *d)
+{
+	return (d->pending.len > BEHIND || d->keep.len > BEHIND);
 }
 
 int
@@ -175,10 +195,115 @@ spool_done_write(struct spool_done *d, struct err *err)
 		return (err_sys(err, "write %s", d->path));
 	}
 	d->end += d->pending.len;
-	d->written = d->end;
+	d->written += d->pending.len;
+	if (d->renewing)
+		sb_add(&d->since, sb_sv(&d->pending));
 	sb_clear(&d->pending);
 	return (0);
 }
+
+/* ---- a file that is not to be trusted is made anew ---- */
+
+struct renew_job {
+	int		 fd;
+	const char	*tmp;
+	struct sb	 all;
+	int		 rc;
+	struct err	 err;
+};
+
+static void
+write_new(void *arg)
+{
+	struct renew_job *j = arg;
+
+	j->rc = -1;
+	j->fd = open(j->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (j->fd == -1)
+		err_sys(&j->err, "create %s", j->tmp);
+	else if (os_pwrite_full(j->fd, j->all.p, j->all.len, 0) != (ssize_t)j->all.len)
+		err_sys(&j->err, "write %s", j->tmp);
+	else if (fdatasync(j->fd) == -1)
+		err_sys(&j->err, "fdatasync %s", j->tmp);
+	else
+		j->rc = 0;
+}
+
+/* What can be read of the old file, then from memory what it may have lost. */
+static void
+collect_all(const struct spool_done *d, struct sb *all)
+{
+	uint8_t buf[ENTRY_SIZE * 512];
+	struct spool_done_entry e;
+	ssize_t n;
+
+	for (uint64_t off = 0; off < d->end; off += (size_t)n) {
+		n = os_pread_full(d->fd, buf, sizeof(buf), (off_t)off);
+		if (n < ENTRY_SIZE)
+			break;
+		n -= n % ENTRY_SIZE;
+		for (ssize_t at = 0; at < n; at += ENTRY_SIZE)
+			if (entry_get(&e, buf + at))
+				sb_addn(all, buf + at, ENTRY_SIZE);
+	}
+	sb_add(all, sb_sv(&d->keep));
+}
+
+static char *
+tmp_name(const char *path)
+{
+	const char *base = strrchr(path, '/');
+	size_t n = strlen(path) + 32;
+	char *p = xmalloc(n);
+
+	base = base == NULL ? path : base + 1;
+	(void)snprintf(p, n, "%.*stmp.%ld.%s", (int)(base - path), path, (long)getpid(), base);
+	return (p);
+}
+
+/*
+ * A new file takes the place of the one whose sync failed: what the system could not write it may have dropped, and a
+ * later sync of the same file would not tell.  The old file gets entries until the new one has its name, for the
+ * process may be killed meanwhile.
+ */
+static int
+renew(struct spool_done *d, struct err *err)
+{
+	struct renew_job j = { .fd = -1, .all = SB_INIT(UNLIMITED), .err = ERR_INIT };
+	char *tmp = tmp_name(d->path);
+	size_t len;
+
+	collect_all(d, &j.all);
+	len = j.all.len;
+	j.tmp = tmp;
+	d->renewing = true;
+	sb_clear(&d->since);
+	fiber_offload(write_new, &j);
+	d->renewing = false;
+	if (j.rc == 0 && os_pwrite_full(j.fd, d->since.p, d->since.len, (off_t)len) != (ssize_t)d->since.len)
+		j.rc = err_sys(&j.err, "write %s", tmp);
+	if (j.rc == 0 && rename(tmp, d->path) == -1)
+		j.rc = err_sys(&j.err, "rename %s", tmp);
+	if (j.rc == 0) {
+		(void)close(d->fd);
+		d->fd = j.fd;
+		d->end = len + d->since.len;
+		d->suspect = d->broken = d->named = false;
+	} else {
+		if (j.fd != -1) {
+			(void)close(j.fd);
+			(void)unlink(tmp);
+		}
+		if (err != NULL)
+			*err = j.err;
+	}
+	sb_free(&d->since);
+	sb_free(&j.all);
+	free(tmp);
+	return (j.rc);
+}
+
+/* ---- the shared sync ---- */
 
 struct sync_job {
 	int		 fd;
@@ -197,6 +322,39 @@ sync_fd(void *arg)
 		j->rc = os_fsync_parent(j->name, &j->err);
 }
 
+/* Sync, of a file that can be trusted, all that is written when this begins. */
+static int
+lead(struct spool_done *d, struct err *err)
+{
+	struct sync_job j = { .err = ERR_INIT };
+	uint64_t upto;
+	size_t kept;
+
+	if (d->suspect && renew(d, err) == -1)
+		return (-1);
+	/* Nothing that is kept below is still pending. */
+	if (spool_done_write(d, err) == -1)
+		return (-1);
+	j.fd = d->fd;
+	j.name = d->named ? NULL : d->path;
+	upto = d->written;
+	kept = d->keep.len;
+	fiber_offload(sync_fd, &j);
+	if (j.rc == -1) {
+		d->suspect = true;
+		if (err != NULL) {
+			*err = j.err;
+			err_prefix(err, "%s", d->path);
+		}
+		return (-1);
+	}
+	d->named = true;
+	if (upto > d->synced)
+		d->synced = upto;
+	sb_drop(&d->keep, kept);
+	return (0);
+}
+
 int
 spool_done_sync(struct spool_done *d, struct err *err)
 {
@@ -208,26 +366,14 @@ spool_done_sync(struct spool_done *d, struct err *err)
 	want = d->written;
 	d->users++;
 	while (d->synced < want && rc == 0) {
-		struct sync_job j = { .fd = d->fd, .name = d->named ? NULL : d->path, .err = ERR_INIT };
-		uint64_t upto;
-
 		if (d->syncing) {
-			(void)fiber_waiters_wait(&d->waiters, FIBER_FOREVER);
-			if (!fiber_cancelled())
-				continue;
+			if (fiber_waiters_wait(&d->waiters, FIBER_FOREVER) == FIBER_CANCELLED)
+				rc = err_set(err, ERR_TEMP, "4.3.2", "%s: cancelled before it was synced", d->path);
+			continue;
 		}
 		d->syncing = true;
-		upto = d->written;
-		fiber_offload(sync_fd, &j);
+		rc = lead(d, err);
 		d->syncing = false;
-		if (j.rc == 0 && upto > d->synced)
-			d->synced = upto;
-		d->named = d->named || j.rc == 0;
-		rc = j.rc;
-		if (rc == -1 && err != NULL) {
-			*err = j.err;
-			err_prefix(err, "%s", d->path);
-		}
 		fiber_waiters_wake_all(&d->waiters);
 	}
 	if (--d->users == 0 && d->closing)

@@ -52,7 +52,15 @@ void	 spool_done_close(struct spool_done **dp);
 void	 spool_done_add(struct spool_done *d, uint64_t record, uint32_t rcpt, uint64_t child, enum spool_state st);
 int	 spool_done_write(struct spool_done *d, struct err *err);
 bool	 spool_done_pending(const struct spool_done *d);
-/* On a fiber: returns when all that was written before the call is on disk; callers share one fdatasync. */
+/*
+ * The disk takes no entries, or does not sync them, and they gather in memory: nothing is dropped, so begin nothing new
+ * until this is false again.
+ */
+bool	 spool_done_behind(const struct spool_done *d);
+/*
+ * On a fiber: returns when all that was written before the call is on disk; callers share one fdatasync.  After a failed
+ * one the file is abandoned: the next call makes a new one, of the old one's entries and those in memory.
+ */
 int	 spool_done_sync(struct spool_done *d, struct err *err);
 
 #endif

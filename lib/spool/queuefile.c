@@ -11,6 +11,7 @@
 
 #include <sys/stat.h>
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 #define ENTRY_HEAD	12
 #define LOG_TEXT_MAX	2048
 #define LOG_MAX		(64 * 1024 * 1024)
+#define SYNC_TRIES	2
 #define CHILD_LINEAR	16		/* more children than that are found by a hash */
 
 enum { QLOG_RCPT = 1, QLOG_CHILD = 2, QLOG_FROZEN = 3, QLOG_WARNED = 4 };
@@ -384,6 +386,8 @@ spool_qfile_new(void)
 	struct spool_qfile *q = xcalloc(1, sizeof(*q));
 
 	q->arena = arena_new(0);
+	sb_init(&q->unwritten, LOG_MAX * 4);
+	sb_init(&q->unsynced, LOG_MAX * 4);
 	return (q);
 }
 
@@ -396,6 +400,8 @@ spool_qfile_free(struct spool_qfile **qp)
 		return;
 	vec_free(&q->children);
 	hash_free(&q->child_index, NULL);
+	sb_free(&q->unwritten);
+	sb_free(&q->unsynced);
 	arena_free(&q->arena);
 	free(q);
 	*qp = NULL;
@@ -418,32 +424,80 @@ sync_file(void *arg)
 	j->error = errno;
 }
 
+void
+spool_qfile_keep(struct spool_qfile *q, struct sv log)
+{
+	sb_add(&q->unwritten, log);
+	assert(!q->unwritten.overflow);
+}
+
+/*
+ * At the end of the good entries: a torn tail of an earlier life is overwritten, so it never hides what follows.
+ */
+static int
+write_log(struct spool_qfile *q, int fd, struct sv log)
+{
+	size_t before = q->unwritten.len;
+
+	sb_add(&q->unwritten, log);
+	if (q->unwritten.len == 0)
+		return (0);
+	if (ftruncate(fd, (off_t)q->log_end) == -1 ||
+	    os_pwrite_full(fd, q->unwritten.p, q->unwritten.len, (off_t)q->log_end) != (ssize_t)q->unwritten.len) {
+		/* The caller knows of <log>: he tries again, or keeps it. */
+		sb_cut(&q->unwritten, before);
+		return (-1);
+	}
+	q->log_end += q->unwritten.len;
+	sb_add(&q->unsynced, sb_sv(&q->unwritten));
+	sb_clear(&q->unwritten);
+	return (0);
+}
+
+/* After a failed sync the system may have dropped what it could not write: it gets it once more. */
+static int
+sync_log(struct spool_qfile *q, int fd)
+{
+	struct append_job j = { .fd = fd };
+
+	for (int i = 0; i < SYNC_TRIES; i++) {
+		uint64_t upto = q->log_end, from;
+
+		if (q->suspect && os_pwrite_full(fd, q->unsynced.p, q->unsynced.len, (off_t)(upto - q->unsynced.len)) !=
+		    (ssize_t)q->unsynced.len)
+			return (-1);
+		run_blocking(sync_file, &j);
+		/* Parked: others may have appended, or synced, meanwhile. */
+		from = q->log_end - q->unsynced.len;
+		q->suspect = j.rc == -1;
+		if (j.rc == 0) {
+			if (upto > from)
+				sb_drop(&q->unsynced, (size_t)(upto - from));
+			return (0);
+		}
+	}
+	errno = j.error;
+	return (-1);
+}
+
 int
 spool_qfile_append(const char *dir, struct spool_qfile *q, struct sv log, bool sync, struct err *err)
 {
-	struct append_job j = { .rc = 0 };
 	char path[PATH_SIZE];
+	int fd, rc = 0;
 
 	if (log.len == 0 && !sync)
 		return (0);
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, q->env.id);
-	j.fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (j.fd == -1)
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd == -1)
 		return (err_sys(err, "open %s", path));
-	/* At the end of the good entries: a torn tail of an earlier life is overwritten, so it never hides what follows. */
-	if ((log.len > 0 && ftruncate(j.fd, (off_t)q->log_end) == -1) ||
-	    os_pwrite_full(j.fd, log.p, log.len, (off_t)q->log_end) != (ssize_t)log.len) {
-		j.rc = err_sys(err, "write %s", path);
-	} else {
-		q->log_end += log.len;
-		if (sync)
-			run_blocking(sync_file, &j);
-		errno = j.error;
-		if (j.rc == -1)
-			err_sys(err, "fdatasync %s", path);
-	}
-	(void)close(j.fd);
-	return (j.rc);
+	if (write_log(q, fd, log) == -1)
+		rc = err_sys(err, "write %s", path);
+	else if (sync && sync_log(q, fd) == -1)
+		rc = err_sys(err, "fdatasync %s", path);
+	(void)close(fd);
+	return (rc);
 }
 
 struct dir_job {
@@ -500,15 +554,17 @@ spool_qfile_scan(const char *dir, bool clean, void (*fn)(void *arg, const char *
 {
 	DIR *d = opendir(dir);
 	struct dirent *de;
+	int rc;
 
 	if (d == NULL)
 		return (err_sys(err, "read %s", dir));
-	while ((de = readdir(d)) != NULL) {
+	while (errno = 0, (de = readdir(d)) != NULL) {
 		if (spool_id_valid(sv_cstr(de->d_name)))
 			fn(arg, de->d_name);
 		else if (clean && stale_tmp(de->d_name))
 			(void)unlinkat(dirfd(d), de->d_name, 0);
 	}
+	rc = errno == 0 ? 0 : err_sys(err, "read %s", dir);
 	(void)closedir(d);
-	return (0);
+	return (rc);
 }

@@ -40,6 +40,9 @@ struct spool_qfile {
 	uint64_t	 content_off;
 	uint64_t	 content_len;
 	uint64_t	 log_end;	/* where the next entry of the log goes */
+	struct sb	 unwritten;	/* entries that the disk refused: see spool_qfile_keep() */
+	struct sb	 unsynced;	/* what lies before <log_end> and is not known to be on disk */
+	bool		 suspect;	/* a sync of it failed */
 	bool		 frozen;
 	int64_t		 frozen_at;	/* seconds since 1970 */
 	int64_t		 warned_at;	/* last delay warning */
@@ -60,13 +63,16 @@ void	 spool_qfile_free(struct spool_qfile **qp);
 
 /*
  * The log: changes are built in an sb by spool_qlog_*, then appended with one write(2).
- * spool_qfile_append with <sync> also waits for fdatasync, parked.
+ * spool_qfile_append with <sync> also waits for fdatasync, parked: <q> must stay meanwhile.  Where that fails,
+ * what may be lost is written again before another try.  An empty <log> writes and syncs what is left.
  */
 void	 spool_qlog_rcpt(struct sb *log, uint32_t rcpt, const struct spool_qrcpt *st);
 void	 spool_qlog_child(struct sb *log, const struct spool_qchild *c);
 void	 spool_qlog_frozen(struct sb *log, bool frozen, int64_t now);
 void	 spool_qlog_warned(struct sb *log, unsigned warnings, int64_t now);
 int	 spool_qfile_append(const char *dir, struct spool_qfile *q, struct sv log, bool sync, struct err *err);
+/* <log> could not be appended and must not be forgotten: the next append writes it first. */
+void	 spool_qfile_keep(struct spool_qfile *q, struct sv log);
 /* Apply the log <v> to *<q> up to its first torn entry; returns the bytes that were good.  Pure (fuzzed). */
 size_t	 spool_qlog_apply(struct spool_qfile *q, struct sv v);
 /* Unlink; <sync>: then fsync the directory, parked. */

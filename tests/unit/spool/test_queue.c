@@ -2,6 +2,7 @@
 /* Done-logs and queue files: written, replayed, torn. */
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,6 +44,40 @@ fsync(int fd)
 	(void)fd;
 	fsyncs++;
 	return (0);
+}
+
+/* A disk that refuses. */
+static bool sync_fails, write_fails;
+static char lose[256];			/* the file whose last entry goes with a failed sync, as the system drops its pages */
+
+int
+fdatasync(int fd)
+{
+	struct stat st;
+
+	(void)fd;
+	if (!sync_fails)
+		return (0);
+	if (lose[0] != '\0') {
+		int f = open(lose, O_WRONLY);
+
+		assert_int_equal(fstat(f, &st), 0);
+		assert_int_equal(ftruncate(f, st.st_size - 32), 0);
+		assert_int_equal(ftruncate(f, st.st_size), 0);
+		(void)close(f);
+	}
+	errno = EIO;
+	return (-1);
+}
+
+ssize_t
+pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	if (write_fails) {
+		errno = ENOSPC;
+		return (-1);
+	}
+	return (lseek(fd, off, SEEK_SET) == -1 ? -1 : write(fd, p, n));
 }
 
 struct seen {
@@ -110,6 +145,91 @@ done_log(void **state)
 	assert_int_equal(s.e[3].state, SPOOL_ST_INTENT);
 	spool_done_close(&d);
 	fiber_fini();
+	(void)unlink(path);
+}
+
+static void
+failing_sync(void *arg)
+{
+	struct spool_done *d = arg;
+	struct err err = ERR_INIT;
+
+	sync_fails = true;
+	assert_int_equal(spool_done_sync(d, &err), -1);
+	/* A new file cannot be synced either: not yet. */
+	assert_int_equal(spool_done_sync(d, &err), -1);
+	sync_fails = false;
+	spool_done_add(d, 128, 0, 0, SPOOL_ST_BOUNCED);
+	assert_int_equal(spool_done_sync(d, &err), 0);
+}
+
+/* A sync that failed may have lost what it was to write: a later good one alone proves nothing. */
+static void
+done_sync_fails(void **state)
+{
+	struct spool_done *d;
+	struct seen s = { .n = 0 };
+	struct err err = ERR_INIT;
+	bool sent = false, bounced = false;
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/x.done", dir);
+	assert_int_equal(fiber_init(&err), 0);
+	assert_int_equal(spool_done_open(&d, path, NULL, NULL, &err), 0);
+	spool_done_add(d, 64, 0, 0, SPOOL_ST_LOCAL);
+	spool_done_add(d, 64, 1, 0, SPOOL_ST_SENT);
+	(void)snprintf(lose, sizeof(lose), "%s", path);
+	(void)fiber_spawn("sync", failing_sync, d);
+	fiber_run();
+	lose[0] = '\0';
+	spool_done_close(&d);
+	assert_int_equal(spool_done_open(&d, path, see, &s, &err), 0);
+	for (unsigned i = 0; i < s.n; i++) {
+		sent |= s.e[i].record == 64 && s.e[i].rcpt == 1 && s.e[i].state == SPOOL_ST_SENT;
+		bounced |= s.e[i].record == 128 && s.e[i].state == SPOOL_ST_BOUNCED;
+	}
+	assert_true(sent && bounced);
+	spool_done_close(&d);
+	fiber_fini();
+	(void)unlink(path);
+}
+
+static void
+count_entry(void *arg, const struct spool_done_entry *e)
+{
+	unsigned *n = arg;
+
+	assert_int_equal(e->record, 64 * (uint64_t)++*n);
+}
+
+/* Whatever gathers while the disk is full is written when it is not; that it gathers can be seen. */
+static void
+done_write_fails(void **state)
+{
+	enum { N = 300000 };
+	struct spool_done *d;
+	struct err err = ERR_INIT;
+	char path[128];
+	unsigned n = 0;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/x.done", dir);
+	assert_int_equal(spool_done_open(&d, path, NULL, NULL, &err), 0);
+	write_fails = true;
+	for (uint64_t i = 1; i <= N; i++) {
+		spool_done_add(d, i * 64, 0, 0, SPOOL_ST_LOCAL);
+		if (i % 1000 == 0)
+			assert_int_equal(spool_done_write(d, &err), -1);
+	}
+	assert_true(spool_done_behind(d));
+	write_fails = false;
+	assert_int_equal(spool_done_write(d, &err), 0);
+	assert_false(spool_done_behind(d));
+	spool_done_close(&d);
+	assert_int_equal(spool_done_open(&d, path, count_entry, &n, &err), 0);
+	assert_int_equal(n, N);
+	spool_done_close(&d);
 	(void)unlink(path);
 }
 
@@ -206,6 +326,44 @@ queue_file(void **state)
 	sb_free(&log);
 }
 
+/* What the disk refused once is written with what comes next, in its order. */
+static void
+queue_file_refused(void **state)
+{
+	struct iovec iov = { (void *)"x\r\n", 3 };
+	struct spool_content c = { .iov = &iov, .niov = 1, .fd = -1 };
+	struct spool_qfile *q = make(2, "x"), *l;
+	struct spool_qrcpt sent = { .state = SPOOL_ST_SENT }, wait = { .state = SPOOL_ST_RETRY, .next_try = 9 };
+	struct sb one = SB_INIT(4096), two = SB_INIT(4096);
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(spool_qfile_create(dir, q, &c, &err), 0);
+	spool_qlog_rcpt(&one, 1, &sent);
+	spool_qlog_rcpt(&two, 0, &wait);
+	write_fails = true;
+	assert_int_equal(spool_qfile_append(dir, q, sb_sv(&one), false, &err), -1);
+	spool_qfile_keep(q, sb_sv(&one));
+	assert_int_equal(spool_qfile_append(dir, q, sb_sv(&two), true, &err), -1);
+	write_fails = false;
+	sync_fails = true;
+	assert_int_equal(spool_qfile_append(dir, q, sb_sv(&two), true, &err), -1);
+	sync_fails = false;
+	/* The system has dropped what it could not write. */
+	(void)snprintf(lose, sizeof(lose), "%s/%s", dir, q->env.id);
+	assert_int_equal(truncate(lose, (off_t)(q->log_end - one.len - two.len)), 0);
+	lose[0] = '\0';
+	assert_int_equal(spool_qfile_append(dir, q, SV_LIT(""), true, &err), 0);
+	assert_int_equal(spool_qfile_load(&l, dir, q->env.id, &err), 0);
+	assert_int_equal(l->rcpts[1].state, SPOOL_ST_SENT);
+	assert_true(l->rcpts[0].state == SPOOL_ST_RETRY && l->rcpts[0].next_try == 9);
+	assert_int_equal(spool_qfile_remove(dir, q->env.id, true, &err), 0);
+	spool_qfile_free(&l);
+	spool_qfile_free(&q);
+	sb_free(&one);
+	sb_free(&two);
+}
+
 /* As many children as a list has members: each is found by its last entry. */
 static void
 many_children(void **state)
@@ -257,9 +415,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(done_log, setup, teardown), cmocka_unit_test(child_hash),
+		cmocka_unit_test_setup_teardown(done_log, setup, teardown),
+		cmocka_unit_test_setup_teardown(done_sync_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(done_write_fails, setup, teardown), cmocka_unit_test(child_hash),
 		cmocka_unit_test_setup_teardown(queue_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_queue_file, setup, teardown), cmocka_unit_test(many_children),
+		cmocka_unit_test_setup_teardown(queue_file_refused, setup, teardown),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
