@@ -58,6 +58,13 @@ int	 exim_cond_compile(struct arena *a, struct sv text, const char *file, unsign
 	     struct err *err);
 enum exim_result exim_cond_test(const struct exim_cond *c, struct exim_env *env, bool *out, struct err *err);
 
+/*
+ * A regular expression that is known only at run time, through env->caches.  1: it matches, <nums> points into <subject>; 0; -1:
+ * it cannot be compiled or its limits were reached, *<why> in PCRE2's words ("TEXT at offset N").
+ */
+int	 exim_regex_match(struct exim_env *env, struct sv subject, struct sv pattern, bool caseless, struct exim_nums *nums,
+	     char why[256]);
+
 /* A variable by name without "$" ("sender_address", "h_subject"); false if there is no such variable. */
 bool	 exim_var_get(struct exim_env *env, struct sv name, struct sv *out);
 /* Is that a known variable of the language (for checks of macros and filters)? */

@@ -162,3 +162,21 @@ x_regex_match(struct xev *e, const struct xregex *r, struct sv subject, size_t f
 	}
 	return (1);
 }
+
+int
+exim_regex_match(struct exim_env *env, struct sv subject, struct sv pattern, bool caseless, struct exim_nums *nums,
+    char why[256])
+{
+	struct err err = ERR_INIT;
+	struct xev e = { .env = env, .err = &err };
+	struct xregex *r = x_regex_get(&e, pattern, caseless ? XRE_CASELESS : 0, NULL, why);
+	int rc;
+
+	if (r == NULL)
+		return (-1);
+	rc = x_regex_match(&e, r, subject, 0, 0, nums, NULL);
+	x_regex_put(&e, r);
+	if (rc < 0)
+		(void)snprintf(why, 256, "%.255s", err.text);
+	return (rc);
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/sb.h"
+#include "exim/env.h"
 #include "filter/action.h"
 
 #define TEXT_MAX	4096		/* of a trace line */
@@ -217,6 +218,17 @@ keep_strings(struct arena *a, const char *const *v)
 	return (copy);
 }
 
+static const struct exim_nums *
+keep_nums(struct arena *a, const struct exim_nums *from)
+{
+	struct exim_nums *nums = arena_zalloc(a, sizeof(*nums));
+
+	nums->n = from->n;
+	for (unsigned i = 0; i < from->n; i++)
+		nums->v[i] = keep(a, from->v[i]);
+	return (nums);
+}
+
 static const struct filter_mail *
 keep_mail(struct arena *a, const struct filter_mail *from)
 {
@@ -267,6 +279,9 @@ plan_act(void *arg, const struct filter_action *from, struct err *err)
 	c.shell = arena_str(a, c.shell);
 	c.shell_flags = arena_str(a, c.shell_flags);
 	c.cwd = arena_str(a, c.cwd);
+	c.thisaddress = keep(a, c.thisaddress);
+	if (c.nums != NULL)
+		c.nums = keep_nums(a, c.nums);
 	c.env = keep_strings(a, c.env);
 	c.argv = keep_strings(a, c.argv);
 	vec_push(&p->v, c);

@@ -24,6 +24,7 @@
 #include "base/vec.h"
 
 struct sb;
+struct exim_nums;		/* exim/env.h */
 
 #define FILTER_ACTIONS_MAX	1000		/* of one run: a plan takes no more */
 
@@ -39,7 +40,7 @@ enum filter_kind {
 	FILTER_FORWARD,		/* to <to>: one address, or several with commas */
 	FILTER_PIPE,		/* to the command <to> */
 	FILTER_FILE,		/* append to the file <to> (mbox or what the transport makes of it) */
-	FILTER_MAILDIR,		/* into the maildir <to> (ends in a slash) */
+	FILTER_MAILDIR,		/* into the maildir <to> (ends in a slash); from an Exim filter or .forward: what directory_transport makes of it */
 	FILTER_MH,		/* into the MH folder <to>, next number */
 	FILTER_DIRECTORY,	/* a file of its own in the directory <to>, name <prefix> and something unique */
 	FILTER_MAIL,		/* a new message: <mail> */
@@ -92,6 +93,7 @@ struct filter_mail {
 #define FILTER_A_HEAD		0x400	/* only the header (procmail h without b) */
 #define FILTER_A_BODY		0x800	/* only the body */
 #define FILTER_A_NO_FROM	0x1000	/* without the "From " line */
+#define FILTER_A_EXPAND		0x2000	/* FILTER_PIPE of an Exim filter: each word is expanded when it runs, with <nums> */
 
 struct filter_action {
 	enum filter_kind kind;
@@ -113,6 +115,8 @@ struct filter_action {
 	const char	*cwd;		/* of programs and relative paths; NULL: the home */
 	mode_t		 umask;		/* of files it makes; 0: the supplier's */
 	int64_t		 timeout;	/* seconds; 0: the supplier's */
+	const struct exim_nums *nums;	/* FILTER_A_EXPAND: $1 ... as they were; may be NULL */
+	struct sv	 thisaddress;	/* and $thisaddress */
 };
 
 /* A program whose output or exit status the filter itself needs (conditions, back quotes, procmail f). */
