@@ -174,7 +174,7 @@ struct exim_message {
 	int64_t		 received_count;
 	int64_t		 received_time;		/* seconds; 0: not received */
 	struct sv	 received_for;
-	const struct sv	*recipients;
+	const struct sv	*recipients;		/* NULL with a count: not to be shown (users' filters) */
 	size_t		 nrecipients;
 	int64_t		 originator_uid;
 	int64_t		 originator_gid;
