@@ -21,9 +21,9 @@ Linux)
 	done
 	[ -n "$missing" ] || exit 0
 	echo "deps: installing$missing"
-	as_root apt-get update -qq
+	as_root apt-get -o Acquire::Retries=3 update -qq
 	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends $missing >/dev/null
 	;;
 FreeBSD)
 	# shellcheck disable=SC2046

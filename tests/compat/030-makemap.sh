@@ -6,6 +6,8 @@
 PEERS=${VPOST_PEERROOT:-/opt/peers}
 SM=$PEERS/sendmail/usr/libexec/sendmail/makemap
 POSTMAP=$(command -v postmap || echo "$PEERS/postfix/usr/sbin/postmap")
+# The unpacked one looks for its libraries where the package would have put them.
+postmap() { LD_LIBRARY_PATH=$PEERS/postfix/usr/lib/postfix "$POSTMAP" "$@"; }
 [ -x "$SM" ] || skip "sendmail's makemap is not in $PEERS/sendmail"
 [ -x "$POSTMAP" ] || skip "Postfix's postmap is not installed"
 cd "$T"
@@ -97,15 +99,15 @@ eq "$(md5sum <k.db)" "$before" "the map after a kill"
 
 # postmap: its maps carry a NUL behind keys and values, or not, by how it was built.
 grep -v '^$' "$T/many" | tr 'A-Z' 'a-z' >pm
-"$POSTMAP" -c "$T" "hash:pm"
-"$POSTMAP" -c "$T" "btree:$T/pm" && makemap -u btree pm | sort >o.s
+postmap -c "$T" "hash:pm"
+postmap -c "$T" "btree:$T/pm" && makemap -u btree pm | sort >o.s
 sort pm | cmp -s - o.s || die "ours does not read postmap's btree"
-"$POSTMAP" -c "$T" "hash:pm" && makemap -u hash pm | sort | cmp -s - o.s || die "ours does not read postmap's hash"
+postmap -c "$T" "hash:pm" && makemap -u hash pm | sort | cmp -s - o.s || die "ours does not read postmap's hash"
 makemap hash our <pm
 : >our
-head -n 500 pm | cut -f1 | "$POSTMAP" -c "$T" -q - "hash:$T/our" | cmp -s - <(head -n 500 pm) || die "postmap does not read ours"
+head -n 500 pm | cut -f1 | postmap -c "$T" -q - "hash:$T/our" | cmp -s - <(head -n 500 pm) || die "postmap does not read ours"
 makemap -N hash our <pm
-head -n 500 pm | cut -f1 | "$POSTMAP" -c "$T" -q - "hash:$T/our" | cmp -s - <(head -n 500 pm) || die "postmap does not read ours with NULs"
+head -n 500 pm | cut -f1 | postmap -c "$T" -q - "hash:$T/our" | cmp -s - <(head -n 500 pm) || die "postmap does not read ours with NULs"
 
 # The relay map: dump, sendmail's makemap in place, dump.
 box_make

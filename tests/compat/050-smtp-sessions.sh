@@ -5,6 +5,7 @@ set -eu
 : "${VPOST_ORACLE:=}"
 [ -n "$VPOST_ORACLE" ] && [ -d "$VPOST_ORACLE/exim" ] || { echo "VPOST_ORACLE is not set"; exit 77; }
 [ "$(id -u)" = 0 ] || { echo "needs root for a name space of its own"; exit 77; }
+bash "$VPOST_ORACLE/exim/env.sh" true >/dev/null 2>&1 || { echo "no name spaces or overlay mounts here"; exit 78; }
 cd "$(dirname "$0")/../.."
 BUILD=$(realpath "${BUILD:-build}")
 T=$(mktemp -d)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # POP-before-SMTP with IPv6 clients: keys are canonical text (S3-21).
-NEED_NET=1
+NEED_NET=1 NEED_IPV6=1
 . "$(dirname "$0")/../lib/box.sh"
 
 box_make

@@ -6,7 +6,7 @@ box_make
 box_users joe
 box_start
 python3 - "$SMTP" "$BOX" <<'X' || die "a session went wrong"
-import base64, glob, re, socket, ssl, sys
+import base64, glob, os, re, socket, ssl, sys
 port, box = int(sys.argv[1]), sys.argv[2]
 
 
@@ -41,7 +41,9 @@ class Session:
 
 
 def memory():
-    """KiB of the workers."""
+    """KiB of the workers; sanitizers keep what is freed, so with them nothing can be said."""
+    if os.environ.get('VPOST_SAN'):
+        return 1
     parent, total = open(box + '/var/run/vsmtpd.pid').read().strip(), 0
     for path in glob.glob('/proc/[0-9]*/status'):
         try:

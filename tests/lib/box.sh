@@ -3,16 +3,20 @@
 # removed at the end.  Variables afterwards: BOX, BASE, SMTP SUBMISSION SMTPS POP3 POP3S IMAP IMAPS (ports).
 #
 # Set before sourcing: NEED_NET=1 runs the test in a network namespace of its own, with 192.0.2.1, 192.0.2.2 and 2001:db8::1
-# as further addresses (clients that are not loopback); NEED_ROOT=1 keeps root.  Otherwise a test started by root goes on as nobody.
+# as further addresses (clients that are not loopback), NEED_IPV6=1 that the last is there; NEED_ROOT=1 keeps root.  Otherwise a
+# test started by root goes on as nobody.
 set -eu
 if [ -n "${NEED_NET-}" ] && [ -z "${IN_NET-}" ]; then
 	[ "$(id -u)" = 0 ] || { echo "a network namespace needs root"; exit 77; }
+	unshare -n true 2>/dev/null || { echo "no network namespaces here"; exit 78; }
 	export IN_NET=1
 	exec unshare -n bash "$0" "$@"
 fi
 if [ -n "${IN_NET-}" ] && [ "$(id -u)" = 0 ]; then
 	ip link set lo up
-	for a in 192.0.2.1/32 192.0.2.2/32 2001:db8::1/128; do ip addr add $a dev lo 2>/dev/null || true; done
+	for a in 192.0.2.1/32 192.0.2.2/32 2001:db8::1/128; do
+		ip addr add $a dev lo 2>/dev/null || [ -z "${NEED_IPV6-}" ] || { echo "no IPv6 here"; exit 78; }
+	done
 fi
 if [ -n "${NEED_ROOT-}" ]; then
 	[ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }

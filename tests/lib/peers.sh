@@ -11,13 +11,13 @@ unpack() { # NAME PROBE PACKAGE...
 	local name=$1 probe=$2 p
 	shift 2
 	[ ! -e "$root/$name/$probe" ] || return 0
-	[ -n "$updated" ] || { apt-get update -qq; updated=1; }
+	[ -n "$updated" ] || { apt-get -o Acquire::Retries=3 update -qq; updated=1; }
 	mkdir -p "$root/$name"
 	for p in "$@"; do
-		(cd "$root/deb" && { ls "$p"_*.deb >/dev/null 2>&1 || apt-get download -qq "$p"; })
+		(cd "$root/deb" && { ls "$p"_*.deb >/dev/null 2>&1 || apt-get -o Acquire::Retries=3 download -qq "$p"; })
 		dpkg -x "$root"/deb/"$p"_*.deb "$root/$name"
 		dpkg -f "$root"/deb/"$p"_*.deb Depends | tr ',' '\n' | sed 's/|.*//; s/(.*//; s/:any//; s/ //g' |
-			grep -E '^lib' | xargs -r apt-get install -y -qq --no-install-recommends >/dev/null
+			grep -E '^lib' | xargs -r apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends >/dev/null
 	done
 }
 unpack sendmail usr/libexec/sendmail/makemap sendmail-bin

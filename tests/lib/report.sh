@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Sourced by the runners: results go to $BUILD/results, one line a test: pass|fail|skip NAME.
+# Sourced by the runners: results go to $BUILD/results, one line a test: pass|fail|skip|cannot NAME.
 
 results=$BUILD/results
 
@@ -7,7 +7,7 @@ report() { # RESULT NAME [WHY]
 	echo "$1 $2" >>"$results"
 	case $1 in
 	pass) printf '  ok    %s\n' "$2" ;;
-	skip) printf '  skip  %s: %s\n' "$2" "${3-}" ;;
+	skip | cannot) printf '  skip  %s: %s\n' "$2" "${3-}" ;;
 	fail) printf '  FAIL  %s%s\n' "$2" "${3:+: $3}" ;;
 	esac
 }
@@ -23,6 +23,7 @@ run_one() { # NAME SECONDS COMMAND...
 	case $rc in
 	0) report pass "$name" ;;
 	77) report skip "$name" "$(tail -n 1 "$log")" ;;
+	78) report cannot "$name" "$(tail -n 1 "$log")" ;;
 	124 | 137) report fail "$name" "not done in $secs s"; tail -n 40 "$log" | sed 's/^/        /' ;;
 	*) report fail "$name" "exit $rc"; tail -n 40 "$log" | sed 's/^/        /' ;;
 	esac

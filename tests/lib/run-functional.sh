@@ -1,7 +1,8 @@
 #!/bin/sh
 # run-functional.sh [-q|-l] DIR - run the scripts of DIR in order.  -q: only those with "# quick" in
 # their first five lines; -l: only those with "# long"; otherwise all but the long ones.  A script
-# ends with 0 (passed), 77 (skipped; in CI a failure), or anything else.
+# ends with 0 (passed), 77 (skipped; in CI a failure), 78 (the kernel or the container forbids what it
+# needs, which nothing that can be installed would change), or anything else.
 set -u
 mode=
 case ${1-} in -q | -l) mode=$1; shift ;; esac
