@@ -116,6 +116,8 @@ struct exim_retry_what {
 	int		 code;		/* SMTP reply code of *_4xx, else 0 */
 	int64_t		 quota_age;
 };
+/* Fill error, host and code of *<w> from the name of an error in rules; false if it is none. */
+bool	 exim_retry_error_parse(struct sv name, struct exim_retry_what *w);
 /* The first rule that fits; NULL: none (such an address fails at the first temporary error). */
 const struct exim_retry_rule *exim_retry_find(const struct exim_conf *c, struct exim_env *env,
 	     const struct exim_retry_what *w);
@@ -237,8 +239,11 @@ enum exim_result exim_conf_transport_of(const struct exim_conf *c, const struct 
 /* Point an env's conf, names and g at <c>. */
 void	 exim_conf_env(const struct exim_conf *c, struct exim_env *env);
 
-/* Printing (-bP): one option as Exim writes it, without a newline; false and nothing written for pairs (verify). */
+/*
+ * Printing (-bP): one option as Exim writes it, without a newline; false and nothing written for pairs (verify).
+ * Without <label> only the value (-n).
+ */
 struct sb;
-bool	 exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, struct sb *out);
+bool	 exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, bool label, struct sb *out);
 
 #endif

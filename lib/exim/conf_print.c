@@ -148,15 +148,24 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 	}
 }
 
+/* Unset lists of users and fixed-point numbers have no blank behind the "=". */
+static bool
+tight(const struct exim_option *o, const struct exim_value *v)
+{
+	return (((o->type == EXIM_OPT_UIDLIST || o->type == EXIM_OPT_GIDLIST) && v->n == 0 && v->text.len == 0) ||
+	    (o->type == EXIM_OPT_FIXED && v->num < 0));
+}
+
 bool
-exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, struct sb *out)
+exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, bool label, struct sb *out)
 {
 	switch (o->type) {
 	case EXIM_OPT_BOOL_VERIFY:
 		return (false);		/* shown as the two that it stands for */
 	case EXIM_OPT_EBOOL:
 		if (v->str != NULL) {
-			sb_addf(out, "%s = ", o->name);
+			if (label)
+				sb_addf(out, "%s = ", o->name);
 			put_text(out, v->text);
 			return (true);
 		}
@@ -168,7 +177,8 @@ exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, 
 	default:
 		break;
 	}
-	sb_addf(out, "%s = ", o->name);
+	if (label)
+		sb_addf(out, tight(o, v) ? "%s =" : "%s = ", o->name);
 	if (v->hide && !secrets)
 		sb_adds(out, "<value not displayable>");
 	else

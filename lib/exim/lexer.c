@@ -312,6 +312,8 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 	line = sv_sub(f->rest, 0, n);
 	f->rest = sv_sub(f->rest, nl == NULL ? n : n + 1, f->rest.len);
 	f->line++;
+	if (lx->rep != NULL)
+		lx->rep->at = f->line;
 	if (memchr(line.p, '\0', line.len) != NULL) {
 		COMPLAIN(lx, "the line holds a NUL byte: it is skipped");
 		line = SV_LIT("");
@@ -571,6 +573,24 @@ exim_lexer_macro(const struct exim_lexer *lx, struct sv name)
 	if (m != NULL)
 		return (m->value);
 	return (exim_macro_predefined(name, &v) ? v : SV_NULL);
+}
+
+bool
+exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out)
+{
+	struct exim_report quiet = EXIM_REPORT_INIT, *rep = lx->rep;
+	struct exim_line l;
+	bool defined;
+
+	(void)macro_expand(&lx->macros, line, definition_skip(line), &lx->phys);
+	memset(&l, 0, sizeof(l));
+	l.text = *out = arena_sv(a, sb_sv(&lx->phys));
+	/* As in the main section, but words that no "=" follows are text. */
+	lx->rep = &quiet;
+	lx->in_main = false;
+	defined = l.text.len > 0 && definition(lx, &l);
+	lx->rep = rep;
+	return (defined);
 }
 
 bool

@@ -71,8 +71,15 @@ void	 exim_line_where(const struct exim_line *line, size_t off, const char **fil
 
 /* A macro's value; p is NULL if there is none of this name. */
 struct sv exim_lexer_macro(const struct exim_lexer *lx, struct sv name);
+/*
+ * A line of text outside of a file (-be): *<out> (in <a>) is it with its macros replaced.  True when it defined a
+ * macro instead, or tried to.
+ */
+bool	 exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out);
 /* Walk the user's macros in the order of their definition (-bP macros). */
 bool	 exim_lexer_macro_next(const struct exim_lexer *lx, size_t *pos, struct sv *name, struct sv *value);
+/* Walk the predefined ones; names are made in <a>. */
+bool	 exim_macro_predefined_next(size_t *pos, struct arena *a, struct sv *name, struct sv *value);
 /* Did the predefined macro <name> ("_HAVE_TLS") stand in the tables. */
 bool	 exim_macro_predefined(struct sv name, struct sv *value);
 

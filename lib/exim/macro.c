@@ -180,6 +180,49 @@ exim_macro_predefined(struct sv name, struct sv *value)
 	return (false);
 }
 
+/* "_OPT_ROUTER_REDIRECT_" and the option's name in upper case. */
+static struct sv
+upper_name(struct arena *a, const char *prefix, const char *driver, const char *name)
+{
+	char *s = driver == NULL ? arena_fmt(a, "%s%s", prefix, name) : arena_fmt(a, "%s%s_%s", prefix, driver, name);
+
+	for (char *p = s; *p != '\0'; p++)
+		*p = sv_upper(*p);
+	return (sv_cstr(s));
+}
+
+bool
+exim_macro_predefined_next(size_t *pos, struct arena *a, struct sv *name, struct sv *value)
+{
+	static const char *const generic[] = { "_OPT_MAIN_", "_OPT_ROUTERS_", "_OPT_TRANSPORTS_", "_OPT_AUTHENTICATORS_" };
+	static const char *const own[] = { "", "_OPT_ROUTER_", "_OPT_TRANSPORT_", "_OPT_AUTHENTICATOR_" };
+	size_t i = (*pos)++, nvalued = sizeof(valued) / sizeof(valued[0]), nhave = sizeof(have) / sizeof(have[0]);
+
+	*value = SV_LIT("y");
+	if (i < nvalued) {
+		*name = sv_cstr(valued[i].name);
+		*value = sv_cstr(valued[i].value);
+		return (true);
+	}
+	i -= nvalued;
+	if (i < nhave) {
+		*name = sv_cstr(have[i]);
+		return (true);
+	}
+	i -= nhave;
+	for (size_t t = 0; t < exim_nopt_tables; t++) {
+		const struct exim_opt_table *tab = &exim_opt_tables[t];
+
+		if (i < tab->n) {
+			*name = upper_name(a, tab->driver == NULL ? generic[tab->kind] : own[tab->kind], tab->driver,
+			    tab->opts[i].name);
+			return (true);
+		}
+		i -= tab->n;
+	}
+	return (false);
+}
+
 struct exim_macro *
 macro_get(const struct exim_macros *m, struct sv name)
 {

@@ -65,6 +65,7 @@ enum exim_opt_type {
 #define EXIM_OPTF_KNOWN		0x01	/* read, typed, printed; without effect, warned about when set */
 #define EXIM_OPTF_HIDDEN	0x02	/* value is a secret: -bP hides it */
 #define EXIM_OPTF_VPOST		0x04	/* ours: Exim does not know it */
+#define EXIM_OPTF_UNLISTED	0x08	/* not shown by -bP where it is not set */
 
 struct exim_option {
 	const char	*name;

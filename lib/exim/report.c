@@ -2,11 +2,24 @@
 /* Gathering of a configuration's mistakes; see report.h. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "exim/report.h"
 
+/* How Exim tells where: by line, by instance, not at all. */
+enum place { PLACE_LINE, PLACE_DRIVER, PLACE_NONE };
+
 static void fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
 	__attribute__((format(printf, 4, 0)));
+
+static void
+strip_hint(char *text)
+{
+	char *hint = strchr(text, EXIM_HINT[0]);
+
+	if (hint != NULL)
+		memmove(hint, hint + 1, strlen(hint));
+}
 
 static void
 fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
@@ -14,11 +27,34 @@ fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap
 	char text[ERR_TEXT_MAX];
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	strip_hint(text);
 	err_clear(e);
 	if (file == NULL)
 		(void)err_set(e, ERR_CONFIG, "4.3.5", "%s", text);
 	else
 		(void)err_conf(e, file, line, "%s", text);
+}
+
+/* What the first mistake is in Exim's words. */
+static void words(struct exim_report *r, enum place place, const char *file, unsigned line, const char *of, const char *fmt,
+    va_list ap) __attribute__((format(printf, 6, 0)));
+
+static void
+words(struct exim_report *r, enum place place, const char *file, unsigned line, const char *of, const char *fmt, va_list ap)
+{
+	char *hint;
+
+	if (r == NULL || r->errors > 0)
+		return;
+	r->place[0] = '\0';
+	if (place == PLACE_DRIVER)
+		(void)snprintf(r->place, sizeof(r->place), "for %s", of);
+	else if (place == PLACE_LINE && file != NULL)
+		(void)snprintf(r->place, sizeof(r->place), "in line %u of %s", r->at != 0 ? r->at : line, file);
+	(void)vsnprintf(r->words, sizeof(r->words), fmt, ap);
+	hint = strchr(r->words, EXIM_HINT[0]);
+	if (hint != NULL)
+		*hint = '\0';
 }
 
 static void
@@ -41,8 +77,55 @@ exim_report_error(struct exim_report *r, const char *file, unsigned line, const 
 	if (r == NULL)
 		return (-1);
 	va_start(ap, fmt);
+	words(r, PLACE_LINE, file, line, NULL, fmt, ap);
+	va_end(ap);
+	va_start(ap, fmt);
 	fill(&e, file, line, fmt, ap);
 	va_end(ap);
+	deliver(r, &e, false);
+	return (-1);
+}
+
+int
+exim_report_bare(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)
+{
+	struct err e = ERR_INIT;
+	va_list ap;
+
+	if (r == NULL)
+		return (-1);
+	va_start(ap, fmt);
+	words(r, PLACE_NONE, file, line, NULL, fmt, ap);
+	va_end(ap);
+	va_start(ap, fmt);
+	fill(&e, file, line, fmt, ap);
+	va_end(ap);
+	deliver(r, &e, false);
+	return (-1);
+}
+
+int
+exim_report_driver(struct exim_report *r, const char *file, unsigned line, const char *kind, const char *name,
+    const char *fmt, ...)
+{
+	char of[128], text[ERR_TEXT_MAX];
+	struct err e = ERR_INIT;
+	va_list ap;
+
+	if (r == NULL)
+		return (-1);
+	(void)snprintf(of, sizeof(of), "%s %s", name, kind);
+	va_start(ap, fmt);
+	words(r, PLACE_DRIVER, file, line, of, fmt, ap);
+	va_end(ap);
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	strip_hint(text);
+	if (file == NULL)
+		(void)err_set(&e, ERR_CONFIG, "4.3.5", "%s %s: %s", kind, name, text);
+	else
+		(void)err_conf(&e, file, line, "%s %s: %s", kind, name, text);
 	deliver(r, &e, false);
 	return (-1);
 }

@@ -18,12 +18,25 @@ struct exim_report {
 	unsigned	 errors;
 	unsigned	 warnings;
 	struct err	 first;		/* the first mistake, class CONFIG */
+	unsigned	 at;		/* last line of what is being read, which is what Exim names; 0: the one told */
+	/* The first mistake as Exim words it: "in line 3 of FILE" or "for r router" or "", and what it says of it. */
+	char		 place[256];
+	char		 words[ERR_TEXT_MAX];
 };
 
 #define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .errors = 0, .warnings = 0, .first = ERR_INIT }
 
+/* Behind this byte of a text stands what we add to Exim's words: a remedy.  It is not shown itself. */
+#define EXIM_HINT	"\t"
+
 /* Tell a mistake; returns -1. */
 int	 exim_report_error(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)
+	     __attribute__((format(printf, 4, 5)));
+/* Of instance <name> of a <kind> ("router") as a whole: Exim names it, not the line. */
+int	 exim_report_driver(struct exim_report *r, const char *file, unsigned line, const char *kind, const char *name,
+	     const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* Exim tells no place at all. */
+int	 exim_report_bare(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
 /* The same for what is read and ignored. */
 void	 exim_report_warn(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)

@@ -169,6 +169,21 @@ exim_retry_parse(struct arena *a, struct sv text, const char *file, unsigned lin
 	return (parse_steps(a, text, file, line, rep, out));
 }
 
+bool
+exim_retry_error_parse(struct sv name, struct exim_retry_what *w)
+{
+	struct exim_retry_rule r = { .code = 0 };
+
+	if (!parse_error(name, &r))
+		return (false);
+	w->error = r.error;
+	w->host = r.host;
+	w->quota_age = r.quota_age;
+	/* "4xx" and "45x" stand for some code of theirs. */
+	w->code = r.code == -1 ? 421 : r.code <= -10 ? 400 + (-10 - r.code) * 10 : r.code;
+	return (true);
+}
+
 /* ---- finding ---- */
 
 static bool

@@ -9,51 +9,28 @@ parents(const struct route_addr *a, struct sb *out)
 		sb_addf(out, "\n    <-- " SV_FMT, SV_ARG(a->address));
 }
 
-static bool
-has_mx(const struct route_delivery *d)
-{
-	for (size_t i = 0; i < d->nhosts; i++)
-		if (d->hosts[i].mx >= 0)
-			return (true);
-	return (false);
-}
-
+/* Name and address stand in columns. */
 static void
-delivery(const struct route_delivery *d, struct sb *out)
+hosts(const struct route_delivery *d, struct sb *out)
 {
-	size_t width = 0;
+	size_t names = 0, addrs = 0, len;
 	char buf[NET_ADDR_TEXT_MAX];
 
-	sb_add(out, d->addr->address);
-	switch (d->kind) {
-	case ROUTE_PIPE:
-		sb_addf(out, " -> |" SV_FMT, SV_ARG(d->text));
-		break;
-	case ROUTE_FILE:
-	case ROUTE_DIRECTORY:
-		sb_addf(out, " -> " SV_FMT, SV_ARG(d->text));
-		break;
-	case ROUTE_DISCARD:
-		sb_adds(out, " is discarded");
-		break;
-	default:
-		break;
+	for (size_t i = 0; i < d->nhosts; i++) {
+		len = d->hosts[i].unknown ? strlen("unknown") : strlen(net_addr_text(&d->hosts[i].addr, buf));
+		names = strlen(d->hosts[i].name) > names ? strlen(d->hosts[i].name) : names;
+		addrs = len > addrs ? len : addrs;
 	}
-	if (d->kind == ROUTE_TO_TRANSPORT || d->kind == ROUTE_FILTER) {
-		parents(d->addr, out);
-		sb_addf(out, "\n  router = %s, transport = %s\n", d->router->d.name,
-		    d->transport == NULL ? "unset" : d->transport->d.name);
-	} else if (d->kind != ROUTE_DISCARD)
-		sb_addf(out, "\n  transport = %s\n", d->transport->d.name);
-	else
-		sb_addc(out, '\n');
-	for (size_t i = 0; i < d->nhosts; i++)
-		width = strlen(d->hosts[i].name) > width ? strlen(d->hosts[i].name) : width;
 	for (size_t i = 0; i < d->nhosts; i++) {
 		const struct route_host *h = &d->hosts[i];
+		const char *text = h->unknown ? "unknown" : net_addr_text(&h->addr, buf);
 
-		sb_addf(out, "  host %-*s [%s]", (int)width, h->name, net_addr_text(&h->addr, buf));
-		if (has_mx(d) && h->mx >= 0)
+		sb_addf(out, "  host %-*s ", (int)names, h->name);
+		if (h->unknown && d->transport != NULL && d->transport->local)
+			sb_addf(out, " %-*s ", (int)addrs, "");
+		else
+			sb_addf(out, "[%s%-*c", text, (int)(addrs + 1 - strlen(text)), ']');
+		if (h->mx >= 0)
 			sb_addf(out, " MX=%d", h->mx);
 		if (h->addr.port != 0)
 			sb_addf(out, " port=%u", h->addr.port);
@@ -61,45 +38,109 @@ delivery(const struct route_delivery *d, struct sb *out)
 	}
 }
 
-static int
-verified(const struct route_request *rq, const struct route_result *res, struct sb *out)
+/* The transport has hosts of its own and takes no others. */
+static bool
+overrides_hosts(const struct exim_transport *t)
 {
-	const struct route_failure *f = res->nfailures > 0 ? &res->failure[0] : NULL;
+	return (t != NULL && t->drv == EXIM_TRANSPORT_DRV_SMTP && t->d.own[EXIM_SMTP_hosts_override].num != 0 &&
+	    t->d.own[EXIM_SMTP_hosts].set);
+}
 
-	sb_add(out, rq->address);
-	if (f == NULL) {
-		sb_adds(out, " verified\n");
-		return (0);
-	}
-	sb_addf(out, f->fate == ROUTE_FAIL ? " failed to verify: %s" : " cannot be resolved at this time: %s", f->err.text);
-	parents(f->addr, out);
+/* A pipe or file of redirect data. */
+static bool
+is_pfr(const struct route_delivery *d)
+{
+	return (d->kind == ROUTE_PIPE || d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY);
+}
+
+static void
+pfr(const struct route_delivery *d, struct sb *out)
+{
+	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n  transport = %s\n", SV_ARG(d->addr->address), d->kind == ROUTE_PIPE ? "|" : "",
+	    SV_ARG(d->text), d->transport == NULL ? "unset" : d->transport->d.name);
+}
+
+static void
+delivery(const struct route_delivery *d, struct hash *seen, struct sb *out)
+{
+	sb_add(out, d->addr->address);
+	if (hash_set(seen, d->addr->unique, seen) != NULL)
+		sb_adds(out, "   [duplicate, would not be delivered]");
+	parents(d->addr, out);
+	sb_addf(out, "\n  router = %s, transport = %s\n", d->router->d.name, d->transport == NULL ? "unset" : d->transport->d.name);
+	if (d->transport != NULL && !overrides_hosts(d->transport))
+		hosts(d, out);
+}
+
+static int
+failure(const struct route_request *rq, const struct route_failure *f, bool full, bool why, struct sb *out)
+{
+	bool fail = f->fate == ROUTE_FAIL;
+
+	sb_add(out, full ? f->addr->address : rq->address);
+	sb_adds(out, !fail ? " cannot be resolved at this time" : rq->mode == ROUTE_TEST ? " is undeliverable" : " failed to verify");
+	if (why)
+		sb_addf(out, ": %s", f->err.text[0] != '\0' ? f->err.text : "unknown error");
+	if (full)
+		parents(f->addr, out);
 	sb_addc(out, '\n');
-	return (f->fate == ROUTE_FAIL ? 2 : 1);
+	return (fail ? 2 : 1);
+}
+
+/* One line: -bv without -v. */
+static int
+brief(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out)
+{
+	if (res->nfailures > 0)
+		return (failure(rq, &res->failure[0], false, why, out));
+	sb_addf(out, SV_FMT " verified\n", SV_ARG(rq->address));
+	return (0);
+}
+
+/* Failures, pipes and files are shown as they came up; how many deliveries were. */
+static size_t
+early(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out, int *rc)
+{
+	size_t f = 0, shown = 0;
+
+	for (size_t d = 0; d < res->ndeliveries || f < res->nfailures;) {
+		if (d < res->ndeliveries && !is_pfr(&res->delivery[d])) {
+			d++;
+		} else if (d < res->ndeliveries && (f == res->nfailures || res->delivery[d].seq < res->failure[f].seq)) {
+			pfr(&res->delivery[d++], out);
+			shown++;
+		} else {
+			int one = failure(rq, &res->failure[f++], true, why, out);
+
+			*rc = one == 2 || *rc == 0 ? one : *rc;
+		}
+	}
+	return (shown);
 }
 
 int
-route_print(const struct route_request *rq, const struct route_result *res, struct sb *out)
+route_print(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out)
 {
+	struct hash *seen;
+	size_t shown = 0;
 	int rc = 0;
 
-	if (rq->mode == ROUTE_VERIFY_RECIPIENT || rq->mode == ROUTE_VERIFY_SENDER)
-		return (verified(rq, res, out));
-	for (size_t i = 0; i < res->nfailures; i++) {
-		const struct route_failure *f = &res->failure[i];
-
-		sb_addf(out, SV_FMT "%s: %s", SV_ARG(f->addr->address), f->fate == ROUTE_FAIL ? " is undeliverable" :
-		    " cannot be resolved at this time", f->err.text);
-		parents(f->addr, out);
-		sb_addc(out, '\n');
-		rc = f->fate == ROUTE_FAIL ? 2 : rc == 0 ? 1 : rc;
-	}
+	if (rq->mode != ROUTE_TEST && !rq->everything)
+		return (brief(rq, res, why, out));
+	shown = early(rq, res, why, out, &rc);
 	/* Exim shows its two stacks: local deliveries, then remote ones, each the last first. */
+	seen = hash_new();
 	for (int remote = 0; remote < 2; remote++)
 		for (size_t i = res->ndeliveries; i > 0; i--) {
 			const struct route_delivery *d = &res->delivery[i - 1];
 
-			if ((d->transport != NULL && !d->transport->local) == (remote == 1))
-				delivery(d, out);
+			if (d->kind == ROUTE_DISCARD || is_pfr(d) || (d->transport != NULL && !d->transport->local) != (remote == 1))
+				continue;
+			delivery(d, seen, out);
+			shown++;
 		}
+	hash_free(&seen, NULL);
+	if (res->nfailures == 0 && shown == 0)
+		sb_addf(out, "mail to " SV_FMT " is discarded\n", SV_ARG(rq->address));
 	return (rc);
 }

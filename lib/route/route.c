@@ -128,6 +128,7 @@ add_failure(struct visit *v, enum route_fate fate)
 
 	memset(&f, 0, sizeof(f));
 	f.addr = v->p->addr;
+	f.seq = v->rt->seq++;
 	f.fate = fate;
 	f.router = v->r;
 	f.err = v->err;
@@ -453,7 +454,7 @@ walk(struct routing *rt)
 		route_one(rt, &p);
 		to_front(rt, i + 1, len);
 		/* Of several children none is verified: the redirection itself was good. */
-		if (verifying(rt->rq) && (rt->todo.len - i - 1 > 1 || (rt->rq->success_on_redirect && rt->res->redirected)))
+		if (verifying(rt->rq) && !rt->rq->everything && (rt->todo.len - i - 1 > 1 || (rt->rq->success_on_redirect && rt->res->redirected)))
 			break;
 		if (rt->rq->mode == ROUTE_EXPN)
 			break;

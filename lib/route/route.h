@@ -123,6 +123,7 @@ struct route_delivery {
 	bool		 dnssec_request, dnssec_require;
 	bool		 one_time;
 	bool		 unseen_copy;
+	unsigned	 seq;		/* order among deliveries and failures as they came up */
 };
 
 /* Why an address goes nowhere (now). */
@@ -135,6 +136,7 @@ struct route_failure {
 	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
 	int		 code;		/* of ":fail: 551 text"; 0: none */
 	bool		 hide_child;
+	unsigned	 seq;
 	enum exim_retry_error retry_error;	/* EXIM_RE_LOOKUP, _TIMEOUT_DNS ... */
 	bool		 errors_to_set;
 	struct sv	 errors_to;
@@ -149,6 +151,7 @@ struct route_request {
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
 	bool		 success_on_redirect;	/* verification: a redirection is enough */
+	bool		 everything;	/* verification: all addresses that it becomes (-v) */
 	/* DELIVER: has this address or delivery been done before (restart after deferral)?  NULL: none was. */
 	bool		(*done)(void *arg, struct sv unique);
 	void		*done_arg;
@@ -178,7 +181,10 @@ void	 route_result_free(struct route_result *res);
  */
 void	 route_address(const struct route_request *rq, struct route_result *res);
 
-/* Exim's -bt text of a result, for sendmail -bt and -bv; returns the exit code (0, 1 deferred, 2 failed). */
-int	 route_print(const struct route_request *rq, const struct route_result *res, struct sb *out);
+/*
+ * Exim's text of a result, for sendmail -bt and -bv; returns the exit code (0, 1 deferred, 2 failed).  With <why>,
+ * reasons are told.
+ */
+int	 route_print(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out);
 
 #endif

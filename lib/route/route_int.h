@@ -43,6 +43,7 @@ struct routing {
 	struct hash	*seen;			/* unique texts of addresses that came up */
 	unsigned	 depth;			/* of errors_to verification */
 	bool		 accepted;
+	unsigned	 seq;
 };
 
 /* One address at one router. */

@@ -30,6 +30,16 @@
 enum mode {
 	MODE_MESSAGE,		/* -bm: a message from standard input */
 	MODE_SMTP,		/* -bs: SMTP on standard input and output */
+	MODE_BATCH,		/* -bS: the same without replies */
+	MODE_HOST_CHECK,	/* -bh, -bhc: a session that keeps nothing */
+	MODE_EXPAND,		/* -be, -bem */
+	MODE_FILTER,		/* -bf, -bF */
+	MODE_PRINT,		/* -bP */
+	MODE_ROUTE,		/* -bt */
+	MODE_VERIFY,		/* -bv, -bvs */
+	MODE_RETRY,		/* -brt */
+	MODE_REWRITE,		/* -brw */
+	MODE_INFO,		/* -bI:... */
 	MODE_LIST,		/* -bp, mailq */
 	MODE_COUNT,		/* -bpc */
 	MODE_VERSION,		/* -bV */
@@ -40,6 +50,7 @@ enum mode {
 
 struct options {
 	enum mode	 mode;
+	const char	*name;		/* how we were called */
 	const char	*conf;		/* -C */
 	VEC(const char *) defines;	/* -D */
 	const char	*sender;	/* -f; NULL: the caller */
@@ -49,6 +60,27 @@ struct options {
 	bool		 verbose;
 	const char	*notify, *ret, *envid;
 	VEC(const char *) args;		/* recipients, or message ids */
+	bool		 names_off;	/* -n */
+	bool		 no_deliver;	/* -N */
+	bool		 no_qualify;	/* -bnq */
+	/* modes that only look */
+	const char	*message;	/* -bem FILE */
+	const char	*peer;		/* -bh ADDRESS */
+	bool		 callouts;	/* -bhc */
+	bool		 as_sender;	/* -bvs */
+	const char	*info;		/* behind -bI: */
+	const char	*filter, *system_filter;	/* -bf, -bF */
+	const char	*filter_domain, *filter_local, *filter_prefix, *filter_suffix;	/* -bfd -bfl -bfp -bfs */
+	/* -oM: facts that a message or session would have */
+	const char	*host_address;	/* -oMa */
+	const char	*auth_mechanism;	/* -oMaa */
+	const char	*auth_id;	/* -oMai */
+	const char	*auth_sender;	/* -oMas */
+	const char	*interface;	/* -oMi */
+	const char	*message_ref;	/* -oMm */
+	const char	*protocol;	/* -oMr, -p */
+	const char	*host_name;	/* -oMs */
+	const char	*ident;		/* -oMt */
 	/* queue */
 	unsigned	 force;		/* -qf: 1, -qff: 2 */
 	const char	*domain;	/* -R: recipients */
@@ -82,6 +114,17 @@ int	 smtp_connect(const struct box *b);
 
 /* spoolit.c: past vsmtpd, to vqueued or into its queue directory. */
 int	 submit_to_queue(struct message *m, struct err *err);
+
+/* options.c: 0, or an exit code when the command line was told to be wrong. */
+int	 options_parse(struct options *o, int argc, char **argv);
+/* Tell that, and return EX_USAGE. */
+int	 usage(const char *why, const char *what);
+/* The caller's -D names macro <name>. */
+bool	 options_define(const struct options *o, const char *name);
+
+/* testing.c: the modes that only look; <b> may be NULL. */
+int	 testing_run(const struct box *b, const struct options *o);
+int	 info_print(const char *what);
 
 /* queue.c */
 int	 queue_list(const struct box *b, const struct options *o, struct err *err);

@@ -234,7 +234,7 @@ answer(struct fix *f, enum route_mode mode, const char *address)
 	f->rq.mode = mode;
 	f->rq.address = sv_taint(sv_cstr(arena_str(f->a, address)));
 	route_address(&f->rq, &f->res);
-	rc = route_print(&f->rq, &f->res, &out);
+	rc = route_print(&f->rq, &f->res, true, &out);
 	sb_addf(&out, "rc=%d", rc);
 	assert_null(f->env.addr);
 	return (sb_steal(&out, NULL));

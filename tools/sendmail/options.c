@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line, as Exim reads it (chapter 5 of its manual): options up to the first
+ * operand, values attached or in the next argument.  What sendmail has and we need not is read over.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sendmail_int.h"
+#include "spool/client.h"
+
+int
+usage(const char *why, const char *what)
+{
+	(void)fprintf(stderr, "sendmail: %s%s; see sendmail(8)\n", why, what);
+	return (EX_USAGE);
+}
+
+bool
+options_define(const struct options *o, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < o->defines.len; i++)
+		if (strncmp(o->defines.p[i], name, n) == 0 && (o->defines.p[i][n] == '=' || o->defines.p[i][n] == '\0'))
+			return (true);
+	return (false);
+}
+
+struct walk {
+	char	**argv;
+	int	 argc, i;
+};
+
+/* The value behind the option's letters, or the next argument; NULL if there is none. */
+static const char *
+value(struct walk *w, const char *rest)
+{
+	if (*rest != '\0')
+		return (rest);
+	return (w->i + 1 < w->argc ? w->argv[++w->i] : NULL);
+}
+
+static int
+need(struct walk *w, const char **to, const char *option)
+{
+	*to = value(w, "");
+	return (*to == NULL ? usage("a value is missing behind -", option) : 0);
+}
+
+/* ---- -b ---- */
+
+static int
+option_bp(struct options *o, const char *rest)
+{
+	o->mode = MODE_LIST;
+	for (; *rest != '\0'; rest++) {
+		if (*rest == 'r' || *rest == 'i')
+			o->unsorted = o->unsorted || *rest == 'r';
+		else if (*rest == 'a')
+			o->all = true;
+		else if (*rest == 'u')
+			o->undelivered = true;
+		else
+			return (usage("unknown mode -bp", rest));
+	}
+	return (0);
+}
+
+/* Modes that have a value of their own. */
+static int
+option_b_valued(struct options *o, struct walk *w, const char *rest)
+{
+	const struct { const char *text; enum mode mode; const char **to; } t[] = {
+		{ "em", MODE_EXPAND, &o->message }, { "h", MODE_HOST_CHECK, &o->peer }, { "hc", MODE_HOST_CHECK, &o->peer },
+		{ "f", MODE_FILTER, &o->filter }, { "F", MODE_FILTER, &o->system_filter },
+		{ "fd", o->mode, &o->filter_domain }, { "fl", o->mode, &o->filter_local },
+		{ "fp", o->mode, &o->filter_prefix }, { "fs", o->mode, &o->filter_suffix }
+	};
+	char name[8];
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		if (strcmp(rest, t[i].text) != 0)
+			continue;
+		o->mode = t[i].mode;
+		o->callouts = o->callouts || strcmp(rest, "hc") == 0;
+		(void)snprintf(name, sizeof(name), "b%s", rest);
+		return (need(w, t[i].to, name));
+	}
+	return (usage("unknown or unsupported mode -b", rest));
+}
+
+static int
+option_b(struct options *o, struct walk *w, const char *rest)
+{
+	static const struct { const char *text; enum mode mode; } modes[] = {
+		{ "m", MODE_MESSAGE }, { "s", MODE_SMTP }, { "S", MODE_BATCH }, { "V", MODE_VERSION }, { "pc", MODE_COUNT },
+		{ "i", MODE_ALIASES }, { "e", MODE_EXPAND }, { "P", MODE_PRINT }, { "t", MODE_ROUTE }, { "v", MODE_VERIFY },
+		{ "vs", MODE_VERIFY }, { "rt", MODE_RETRY }, { "rw", MODE_REWRITE }
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(rest, modes[i].text) == 0) {
+			o->mode = modes[i].mode;
+			o->as_sender = strcmp(rest, "vs") == 0;
+			return (0);
+		}
+	}
+	if (strncmp(rest, "I:", 2) == 0) {
+		o->mode = MODE_INFO;
+		o->info = rest + 2;
+		return (0);
+	}
+	if (strcmp(rest, "nq") == 0) {
+		o->no_qualify = true;
+		return (0);
+	}
+	if (rest[0] == 'p')
+		return (option_bp(o, rest + 1));
+	if (strcmp(rest, "d") == 0 || strcmp(rest, "df") == 0 || strncmp(rest, "w", 1) == 0)
+		return (usage("the daemons are started by `vpost start`", ""));
+	return (option_b_valued(o, w, rest));
+}
+
+/* ---- -o, -q, -M ---- */
+
+/* -oMX: what is known of the sending host and message without a session. */
+static const char **
+option_om(struct options *o, const char *rest)
+{
+	const struct { const char *text; const char **to; } t[] = {
+		{ "a", &o->host_address }, { "aa", &o->auth_mechanism }, { "ai", &o->auth_id }, { "as", &o->auth_sender },
+		{ "i", &o->interface }, { "m", &o->message_ref }, { "r", &o->protocol }, { "s", &o->host_name },
+		{ "t", &o->ident }
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (strcmp(rest, t[i].text) == 0)
+			return (t[i].to);
+	return (NULL);
+}
+
+/* Most change nothing here; those with a value of their own take the next argument as Exim's do. */
+static int
+option_o(struct options *o, struct walk *w, const char *rest)
+{
+	const char *ignored, **to;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "o%s", rest);
+	if (strcmp(rest, "i") == 0 || strcmp(rest, "itrue") == 0)
+		o->dots = false;
+	else if (rest[0] == 'M') {
+		to = option_om(o, rest + 1);
+		return (to == NULL ? usage("unknown option -", name) : need(w, to, name));
+	} else if (strcmp(rest, "P") == 0 || strcmp(rest, "X") == 0 || strcmp(rest, "A") == 0)
+		return (need(w, &ignored, name));
+	return (0);
+}
+
+static int
+option_q(struct options *o, const char *rest)
+{
+	o->mode = MODE_QUEUE;
+	for (; *rest != '\0'; rest++) {
+		if (*rest == 'f')
+			o->force++;
+		else if (*rest != 'i' && *rest != 'l' && *rest != 'q')
+			return (usage("queue runs by time are vqueued's business: -q", rest));
+	}
+	return (0);
+}
+
+static int
+option_m_ids(struct options *o, const char *rest)
+{
+	static const struct { const char *text; unsigned what; unsigned force; char show; } t[] = {
+		{ "", SPOOL_IPC_FLUSH, 2, 0 }, { "C", SPOOL_IPC_FLUSH, 2, 0 }, { "f", SPOOL_IPC_FREEZE, 0, 0 },
+		{ "t", SPOOL_IPC_THAW, 0, 0 }, { "rm", SPOOL_IPC_REMOVE, 0, 0 }, { "g", SPOOL_IPC_GIVEUP, 0, 0 },
+		{ "mad", SPOOL_IPC_MARK, 0, 0 }, { "md", SPOOL_IPC_MARK, 0, 0 }, { "vh", SPOOL_IPC_SHOW, 0, 'h' },
+		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		if (strcmp(rest, t[i].text) == 0) {
+			o->mode = MODE_IDS;
+			o->what = t[i].what;
+			o->force = t[i].force;
+			o->show = t[i].show;
+			return (0);
+		}
+	}
+	return (usage("unknown option -M", rest));
+}
+
+/* Exim's -N delivers nothing; sendmail's has the names of what the sender wants to be told. */
+static int
+option_n(struct options *o, struct walk *w, const char *rest)
+{
+	static const char *const words[] = { "never", "success", "failure", "delay" };
+	const char *next = rest[0] != '\0' ? rest : w->i + 1 < w->argc ? w->argv[w->i + 1] : "";
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strncasecmp(next, words[i], strlen(words[i])) == 0) {
+			o->notify = value(w, rest);
+			return (0);
+		}
+	}
+	o->no_deliver = true;
+	return (rest[0] == '\0' ? 0 : usage("unknown value of -N: ", rest));
+}
+
+/* Where the value of an option with one goes. */
+static const char **
+valued(struct options *o, char letter)
+{
+	static const char *ignored;
+
+	switch (letter) {
+	case 'f':
+	case 'r':
+		return (&o->sender);
+	case 'F':
+		return (&o->fullname);
+	case 'C':
+		return (&o->conf);
+	case 'V':
+		return (&o->envid);
+	case 'R':
+		return (&o->domain);
+	case 'h':		/* hop count, log file, tag, sendmail's options */
+	case 'X':
+	case 'L':
+	case 'O':
+	case 'S':
+		return (&ignored);
+	default:
+		return (NULL);
+	}
+}
+
+static int
+option(struct options *o, struct walk *w, const char *text)
+{
+	const char *rest = text + 1, **to = valued(o, text[0]);
+
+	if (to != NULL) {
+		*to = value(w, rest);
+		return (*to == NULL ? usage("a value is missing behind -", text) : 0);
+	}
+	switch (text[0]) {
+	case 'b':
+		return (option_b(o, w, rest));
+	case 'o':
+		return (option_o(o, w, rest));
+	case 'q':
+		return (option_q(o, rest));
+	case 'M':
+		return (option_m_ids(o, rest));
+	case 'D':
+		vec_push(&o->defines, rest);
+		return (0);
+	case 'N':
+		return (option_n(o, w, rest));
+	case 'n':
+		o->names_off = true;
+		return (0);
+	case 'p':
+		o->protocol = rest;
+		return (0);
+	case 't':
+		o->from_header = true;
+		if (strcmp(rest, "i") == 0)
+			o->dots = false;
+		return (0);
+	case 'i':
+		o->dots = false;
+		return (0);
+	case 'v':
+		o->verbose = true;
+		return (0);
+	case 'd':		/* debugging, and old flags without meaning */
+	case 'e':
+	case 'm':
+	case 'x':
+	case 'U':
+	case 'G':
+	case 'E':
+	case 'A':
+	case 'B':
+		return (0);
+	default:
+		return (usage("unknown option -", text));
+	}
+}
+
+int
+options_parse(struct options *o, int argc, char **argv)
+{
+	struct walk w = { argv, argc, 1 };
+	bool operands = false;
+	int rc;
+
+	for (; w.i < argc; w.i++) {
+		const char *a = argv[w.i];
+
+		if (operands || a[0] != '-' || a[1] == '\0') {
+			/* Nothing behind the first operand is an option. */
+			operands = true;
+			vec_push(&o->args, a);
+		} else if (strcmp(a, "--") == 0) {
+			operands = true;
+		} else if (strcmp(a, "--version") == 0) {
+			o->mode = MODE_VERSION;
+		} else if ((rc = option(o, &w, a + 1)) != 0) {
+			return (rc);
+		}
+	}
+	/* sendmail's -R hdrs|full is about reports; Exim's names recipients of the queue. */
+	if (o->domain != NULL && (strcasecmp(o->domain, "hdrs") == 0 || strcasecmp(o->domain, "full") == 0)) {
+		o->ret = o->domain;
+		o->domain = NULL;
+	}
+	if (o->domain != NULL && o->mode == MODE_MESSAGE)
+		o->mode = MODE_QUEUE;
+	return (0);
+}

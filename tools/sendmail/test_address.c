@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -bt, -bv, -bvs: addresses go through the routers, and what came out is shown.  The arguments, or the
+ * lines of standard input, may each hold several addresses with commas between.
+ */
+#include "mail/address.h"
+#include "testing.h"
+
+#define OUT_MAX		((size_t)16 * 1024 * 1024)
+#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
+
+/* One code for all: failed outright is 2, deferred 1. */
+static int
+worse(int rc, int one)
+{
+	return (one == 2 || (one == 1 && rc == 0) ? one : rc);
+}
+
+static enum route_mode
+mode(const struct testing *t)
+{
+	return (t->o->mode == MODE_ROUTE ? ROUTE_TEST : t->o->as_sender ? ROUTE_VERIFY_SENDER : ROUTE_VERIFY_RECIPIENT);
+}
+
+/* The address qualified and rewritten as the envelope's would be. */
+static struct sv
+envelope_address(struct testing *t, const struct mail_address *m)
+{
+	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 256);
+	struct err err = ERR_INIT;
+	struct sv addr, new;
+
+	mail_address_put(&sb, m);
+	if (m->domain.len == 0)
+		sb_addf(&sb, "@" SV_FMT, SV_ARG(t->o->as_sender ? t->g.qualify_domain : t->g.qualify_recipient));
+	addr = arena_sv(t->arena, sb_sv(&sb));
+	sb_free(&sb);
+	addr.tainted = true;
+	if (exim_rewrite_address(&t->conf->rewrites, &t->env, t->o->as_sender ? EXIM_RW_F : EXIM_RW_T, addr, &new, NULL,
+	    &err) != EXIM_OK) {
+		if (err.text[0] != '\0')
+			testing_log("%s", err.text);
+		return (addr);
+	}
+	if (!sv_eq(new, addr))
+		printf("Address rewritten as: " SV_FMT "\n", SV_ARG(new));
+	new.tainted = true;
+	return (new);
+}
+
+static int
+one_address(struct testing *t, struct sv text)
+{
+	struct route_request rq = { .conf = t->conf, .env = &t->env, .arena = t->arena, .ops = &t->ops, .mode = mode(t) };
+	struct sb out = SB_INIT(OUT_MAX);
+	struct err err = ERR_INIT;
+	struct mail_address m;
+	struct route_result res;
+	int rc;
+
+	if (mail_address_parse(text, ADDR_FLAGS, t->arena, &m, &err) == -1) {
+		printf("syntax error: %s\n", err.text);
+		return (2);
+	}
+	rq.address = envelope_address(t, &m);
+	rq.sender = t->msg.sender;
+	rq.everything = t->o->mode == MODE_ROUTE || t->o->verbose;
+	route_address(&rq, &res);
+	rc = route_print(&rq, &res, t->admin, &out);
+	(void)fwrite(out.p, 1, out.len, stdout);
+	sb_free(&out);
+	route_result_free(&res);
+	return (rc);
+}
+
+/* Where the address at <at> of a list ends: at a comma outside of quotes, comments and brackets. */
+static size_t
+address_end(struct sv list, size_t at)
+{
+	bool quoted = false;
+	unsigned comment = 0, angle = 0;
+
+	for (; at < list.len; at++) {
+		char c = list.p[at];
+
+		if (c == '\\')
+			at++;
+		else if (quoted || c == '"')
+			quoted = quoted != (c == '"');
+		else if (c == '(' || (c == ')' && comment > 0))
+			comment += c == '(' ? 1 : UINT32_MAX;
+		else if (comment == 0 && (c == '<' || (c == '>' && angle > 0)))
+			angle += c == '<' ? 1 : UINT32_MAX;
+		else if (c == ',' && comment == 0 && angle == 0)
+			break;
+	}
+	return (at < list.len ? at : list.len);
+}
+
+/* All addresses of <list>; those behind the first comma that is none of an address' are the next. */
+static int
+addresses(struct testing *t, struct sv list)
+{
+	int rc = 0;
+
+	for (size_t at = 0; at < list.len;) {
+		size_t end = address_end(list, at);
+
+		rc = worse(rc, one_address(t, sv_sub(list, at, end)));
+		for (at = end; at < list.len && (list.p[at] == ',' || sv_isspace(list.p[at])); at++)
+			;
+		testing_reset(t);
+	}
+	return (rc);
+}
+
+static void
+set_sender(struct testing *t)
+{
+	struct mail_address m;
+	struct err err = ERR_INIT;
+	const char *s = t->o->sender;
+
+	t->msg.has_sender = true;
+	if (s == NULL)
+		s = t->login;
+	if (s[0] == '\0' || (s[0] == '<' && s[1] == '>') ||
+	    mail_address_parse(sv_cstr(s), ADDR_FLAGS, t->facts, &m, &err) == -1)
+		return;
+	t->msg.sender = sv_cstr(arena_fmt(t->facts, SV_FMT "@" SV_FMT, SV_ARG(m.local),
+	    SV_ARG(m.domain.len > 0 ? m.domain : t->g.qualify_domain)));
+	t->msg.return_path = t->msg.sender;
+}
+
+int
+test_address(struct testing *t)
+{
+	struct sb line = SB_INIT(1024 * 1024);
+	int rc = 0;
+
+	set_sender(t);
+	for (size_t i = 0; i < t->o->args.len; i++)
+		rc = worse(rc, addresses(t, sv_cstr(t->o->args.p[i])));
+	while (t->o->args.len == 0 && testing_ask(t, &line))
+		rc = worse(rc, addresses(t, sb_sv(&line)));
+	sb_free(&line);
+	return (rc);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -be: each argument, or each line of standard input, is expanded and shown.  -bem FILE: the same
+ * with a message loaded, as if the caller had just submitted it.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "mail/address.h"
+#include "mail/header.h"
+#include "os/file.h"
+#include "testing.h"
+
+#define FILE_MAX	((size_t)64 * 1024 * 1024)
+#define RCPTS_SHOWN	1000
+
+/* ---- the message ---- */
+
+struct loaded {
+	struct sb	 text;		/* CRLF or LF, as the file has it */
+	struct mail_headers headers;
+	struct sv	*rcpts;
+};
+
+static void
+count_body(struct exim_message *m, struct sv body)
+{
+	for (size_t i = 0; i < body.len; i++) {
+		m->body_linecount += body.p[i] == '\n';
+		m->body_zerocount += body.p[i] == '\0';
+	}
+}
+
+static void
+longest_line(struct exim_message *m, struct sv text)
+{
+	struct sv line;
+
+	while (sv_next(&text, '\n', &line))
+		if ((int64_t)line.len > m->max_linelength)
+			m->max_linelength = (int64_t)line.len;
+}
+
+/* -t: To, Cc and Bcc of the header. */
+static void
+recipients(struct testing *t, struct loaded *l)
+{
+	static const char *const names[] = { "To", "Cc", "Bcc" };
+	size_t n = 0;
+
+	l->rcpts = arena_alloc(t->facts, RCPTS_SHOWN * sizeof(*l->rcpts));
+	for (size_t k = 0; k < 3; k++)
+		for (size_t i = 0; i < l->headers.n; i++) {
+			struct mail_addrlist list;
+
+			if (!sv_caseeqs(l->headers.v[i].name, names[k]))
+				continue;
+			mail_addrlist_read(l->headers.v[i].body, t->facts, &list);
+			for (size_t a = 0; a < list.n && n < RCPTS_SHOWN; a++)
+				if (list.v[a].item == MAIL_ITEM_ADDRESS)
+					l->rcpts[n++] = sv_cstr(arena_fmt(t->facts, SV_FMT "@" SV_FMT,
+					    SV_ARG(list.v[a].local), SV_ARG(list.v[a].domain.len > 0 ? list.v[a].domain :
+					    t->g.qualify_recipient)));
+		}
+	t->msg.recipients = l->rcpts;
+	t->msg.nrecipients = n;
+}
+
+static int
+load_message(struct testing *t, struct loaded *l)
+{
+	struct exim_message *m = &t->msg;
+	struct err err = ERR_INIT;
+	struct sv text, body;
+
+	sb_init(&l->text, FILE_MAX);
+	if (os_read_file(t->o->message, FILE_MAX, &l->text, &err) == -1) {
+		(void)fprintf(stderr, "sendmail: %s\n", err.text);
+		return (1);
+	}
+	text = sb_sv(&l->text);
+	mail_headers_parse(&l->headers, t->facts, text, MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	body = sv_sub(text, l->headers.body_start, text.len);
+	m->headers = &l->headers;
+	m->body = body;
+	m->body_whole = true;
+	m->body_size = (int64_t)body.len;
+	m->size = (int64_t)text.len;
+	m->received_time = (int64_t)t->world.now(t->world.arg, NULL);
+	m->received_count = (int64_t)mail_headers_count(&l->headers, "Received");
+	m->has_sender = true;
+	count_body(m, body);
+	m->linecount = m->body_linecount;
+	for (size_t i = 0; i < l->headers.fields_end; i++)
+		m->linecount += text.p[i] == '\n';
+	longest_line(m, text);
+	m->sender = sv_cstr(t->o->sender != NULL ? t->o->sender : arena_fmt(t->facts, "%s@" SV_FMT, t->login,
+	    SV_ARG(t->g.qualify_domain)));
+	if (m->received_protocol.len == 0)
+		m->received_protocol = SV_LIT("local");
+	if (t->o->from_header)
+		recipients(t, l);
+	t->env.message_loaded = true;
+	return (0);
+}
+
+/* ---- the strings ---- */
+
+/* Macros of the configuration count here too, and new ones may be defined. */
+static int
+expand_line(struct testing *t, struct sv line)
+{
+	struct err err = ERR_INIT;
+	struct sv text = line;
+
+	if (t->admin && exim_lexer_text(t->conf->lexer, line, t->arena, &text))
+		return (0);
+	if (exim_be_line(&t->env, text, stdout, &err) == -1) {
+		testing_log("%s", err.text);
+		return (1);
+	}
+	testing_reset(t);
+	return (0);
+}
+
+static int
+from_stdin(struct testing *t)
+{
+	struct sb line = SB_INIT(EXIM_EXPAND_MAX);
+	int rc = 0;
+
+	while (rc == 0 && testing_ask(t, &line))
+		rc = expand_line(t, sb_sv(&line));
+	sb_free(&line);
+	return (rc);
+}
+
+int
+test_expand(struct testing *t)
+{
+	struct loaded l;
+	int rc = 0;
+
+	memset(&l, 0, sizeof(l));
+	if (t->o->message != NULL)
+		rc = load_message(t, &l);
+	if (rc == 0 && t->o->args.len == 0)
+		rc = from_stdin(t);
+	for (size_t i = 0; rc == 0 && i < t->o->args.len; i++)
+		rc = expand_line(t, sv_cstr(t->o->args.p[i]));
+	sb_free(&l.text);
+	return (rc);
+}

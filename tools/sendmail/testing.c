@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frame of the modes that only look: which configuration, how its mistakes are told (in Exim's
+ * words, which scripts look for), what of the command line an expansion sees, and one fiber in
+ * which the mode runs, since DNS parks.
+ */
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "dns/dns.h"
+#include "fiber/fiber.h"
+#include "mail/address.h"
+#include "os/user.h"
+#include "testing.h"
+
+#define LINE_MAX_BYTES	((size_t)16 * 1024 * 1024)
+
+void
+testing_log(const char *fmt, ...)
+{
+	char when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	va_list ap;
+
+	(void)localtime_r(&now, &tm);
+	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "%s ", when);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stderr);
+}
+
+/* ---- the configuration ---- */
+
+static void
+warned(void *arg, const struct err *e, bool warning)
+{
+	if (warning && *(const bool *)arg)
+		(void)fprintf(stderr, "warning: %s\n", e->text);
+}
+
+/* The first file of -C's list that can be read, else the first of all. */
+static const char *
+choose(struct arena *a, const char *list)
+{
+	struct sv rest = sv_cstr(list), item;
+	const char *first = NULL;
+
+	while (sv_next(&rest, ':', &item)) {
+		const char *path = arena_cstr(a, sv_trim(item));
+
+		if (access(path, R_OK) == 0)
+			return (path);
+		if (first == NULL)
+			first = path;
+	}
+	return (first != NULL ? first : list);
+}
+
+/* The macros that the daemons of a box define too. */
+static void
+box_defines(struct testing *t, struct exim_conf_source *src)
+{
+	size_t n = t->o->defines.len, k = 0;
+	const char **v = arena_alloc(t->facts, (n + 2) * sizeof(*v));
+
+	if (t->box != NULL) {
+		if (!options_define(t->o, "BOX"))
+			v[k++] = arena_fmt(t->facts, "BOX=%s", t->box->root);
+		if (t->box->system_users && !options_define(t->o, "VPOST_SYSTEM_USERS"))
+			v[k++] = "VPOST_SYSTEM_USERS=yes";
+		if (t->box->hostname[0] != '\0')
+			src->hostname = t->box->hostname;
+	}
+	for (size_t i = 0; i < n; i++)
+		v[k++] = t->o->defines.p[i];
+	src->defines = v;
+	src->ndefines = k;
+}
+
+static void
+told(const struct options *o, const struct exim_report *rep, const struct err *err)
+{
+	const char *place = rep->errors == 0 ? "" : rep->place, *text = rep->errors == 0 ? err->text : rep->words;
+	const char *blank = place[0] == '\0' ? "" : " ";
+
+	if (o->mode == MODE_HOST_CHECK)
+		(void)fprintf(stderr, "LOG: Exim configuration error%s%s:\n  %s\n", blank, place, text);
+	else if (o->mode == MODE_PRINT && (o->args.len == 0 || strcmp(o->args.p[0], "config") != 0))
+		(void)fprintf(stderr, "LOG: PANIC DIE\n  Exim configuration error%s%s:\n  %s\n", blank, place, text);
+	else
+		testing_log("Exim configuration error%s%s:\n  %s", blank, place, text);
+}
+
+static int
+load(struct testing *t)
+{
+	/* What a configuration is warned about is told where it is asked for, not at each use. */
+	bool tell = t->o->verbose || (t->o->mode == MODE_VERSION && t->o->conf == NULL);
+	struct exim_conf_source src = { .text = SV_NULL };
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct err err = ERR_INIT;
+
+	src.path = t->o->conf != NULL ? choose(t->facts, t->o->conf) : t->box != NULL ?
+	    box_path(t->box, BOX_EXIM_CONF) : NULL;
+	if (src.path == NULL) {
+		(void)fprintf(stderr, "sendmail: there is no box, and no -C names a configuration\n");
+		return (EX_CONFIG);
+	}
+	t->path = src.path;
+	box_defines(t, &src);
+	rep.fn = warned;
+	rep.arg = &tell;
+	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
+		return (EX_OK);
+	told(t->o, &rep, &err);
+	return (1);
+}
+
+/* ---- what expansions see ---- */
+
+static struct sv
+or_null(const char *s)
+{
+	return (s == NULL ? SV_NULL : sv_cstr(s));
+}
+
+/* "10.9.8.7.1234": an address, and a port behind a full stop. */
+static bool
+host_and_port(struct testing *t, const char *text, struct net_addr *addr, struct sv *out, int64_t *port)
+{
+	struct sv v = sv_cstr(text), host = v;
+	char buf[NET_ADDR_TEXT_MAX];
+	ptrdiff_t dot;
+
+	if (!net_addr_parse(host, addr)) {
+		dot = sv_rchr(v, '.');
+		if (dot < 0 || !num_parse(sv_sub(v, (size_t)dot + 1, v.len), 0, 65535, port))
+			return (false);
+		host = sv_sub(v, 0, (size_t)dot);
+		if (!net_addr_parse(host, addr))
+			return (false);
+	}
+	*out = sv_cstr(arena_str(t->facts, net_addr_text(addr, buf)));
+	return (true);
+}
+
+static int
+session_facts(struct testing *t)
+{
+	struct exim_session *s = &t->session;
+	const struct options *o = t->o;
+
+	s->local = o->host_address == NULL;
+	if (o->host_address != NULL && !host_and_port(t, o->host_address, &s->addr, &s->host_address, &s->host_port))
+		return (usage("not an IP address behind -oMa: ", o->host_address));
+	if (o->interface != NULL &&
+	    !host_and_port(t, o->interface, &s->interface, &s->interface_address, &s->interface_port))
+		return (usage("not an IP address behind -oMi: ", o->interface));
+	if (o->host_name != NULL) {
+		s->host_name = sv_cstr(o->host_name);
+		s->host_lookup = EXIM_HOST_FOUND;
+	}
+	s->auth_mechanism = or_null(o->auth_mechanism);
+	s->authenticated_id = or_null(o->auth_id);
+	s->authenticated_sender = or_null(o->auth_sender);
+	s->ident = or_null(o->ident != NULL ? o->ident : o->host_address == NULL ? t->login : NULL);
+	t->msg.received_protocol = or_null(o->protocol);
+	t->msg.size = -1;
+	return (0);
+}
+
+static int
+facts(struct testing *t)
+{
+	char cwd[PATH_MAX];
+
+	t->g = t->conf->g;
+	exim_conf_env(t->conf, &t->env);
+	t->g.pid = (int64_t)getpid();
+	if (getcwd(cwd, sizeof(cwd)) != NULL)
+		t->g.initial_cwd = sv_cstr(arena_str(t->facts, cwd));
+	t->msg.originator_uid = t->msg.caller_uid = (int64_t)getuid();
+	t->msg.originator_gid = t->msg.caller_gid = (int64_t)getgid();
+	t->env.g = &t->g;
+	t->env.arena = t->arena;
+	t->env.world = &t->world;
+	t->env.session = &t->session;
+	t->env.msg = &t->msg;
+	t->env.acl = &t->acl;
+	t->env.caches = exim_caches_new();
+	t->env.acl_c = exim_vars_new();
+	t->env.acl_m = exim_vars_new();
+	testing_world(t);
+	return (session_facts(t));
+}
+
+static void
+who(struct testing *t)
+{
+	struct os_user u;
+
+	t->login = os_user_by_uid(getuid(), &u, NULL) == 1 ? arena_str(t->facts, u.name) :
+	    arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
+	t->admin = getuid() == 0 || (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
+}
+
+/* ---- running ---- */
+
+void
+testing_reset(struct testing *t)
+{
+	arena_reset(t->arena);
+	exim_env_forget(&t->env);
+}
+
+bool
+testing_ask(struct testing *t, struct sb *line)
+{
+	static char *buf;
+	static size_t cap;
+	bool some = false;
+	ssize_t n;
+
+	sb_clear(line);
+	(void)fputs("> ", stdout);
+	for (;;) {
+		(void)fflush(stdout);
+		if ((n = getline(&buf, &cap, stdin)) < 0)
+			break;
+		struct sv piece = sv_from(buf, (size_t)n);
+
+		while (piece.len > 0 && sv_isspace(piece.p[piece.len - 1]))
+			piece.len--;
+		while (some && piece.len > 0 && sv_isspace(piece.p[0]))
+			piece = sv_sub(piece, 1, piece.len);
+		some = true;
+		if (piece.len == 0 || piece.p[piece.len - 1] != '\\') {
+			sb_add(line, piece);
+			return (true);
+		}
+		sb_add(line, sv_sub(piece, 0, piece.len - 1));
+	}
+	if (!some)
+		(void)fputc('\n', stdout);
+	return (some);
+}
+
+struct job {
+	struct testing	*t;
+	int		 rc;
+};
+
+static void
+work(void *arg)
+{
+	struct job *j = arg;
+
+	switch (j->t->o->mode) {
+	case MODE_EXPAND:
+		j->rc = test_expand(j->t);
+		break;
+	case MODE_ROUTE:
+	case MODE_VERIFY:
+		j->rc = test_address(j->t);
+		break;
+	case MODE_FILTER:
+		j->rc = test_filter(j->t);
+		break;
+	case MODE_REWRITE:
+		j->rc = test_rewrite(j->t);
+		break;
+	case MODE_RETRY:
+		j->rc = test_retry(j->t);
+		break;
+	default:
+		break;
+	}
+	(void)fflush(stdout);
+	dns_fini();
+}
+
+static int
+in_fiber(struct testing *t)
+{
+	struct job j = { t, EX_SOFTWARE };
+	struct err err = ERR_INIT;
+
+	if (fiber_init(&err) == -1) {
+		(void)fprintf(stderr, "sendmail: %s\n", err.text);
+		return (EX_SOFTWARE);
+	}
+	if (fiber_spawn("test", work, &j) != NULL)
+		fiber_run();
+	fiber_fini();
+	return (j.rc);
+}
+
+int
+testing_run(const struct box *b, const struct options *o)
+{
+	struct testing t;
+	int rc;
+
+	memset(&t, 0, sizeof(t));
+	t.o = o;
+	t.box = b;
+	t.arena = arena_new(0);
+	t.facts = arena_new(0);
+	who(&t);
+	if (o->mode == MODE_VERSION)
+		version_print(stdout);
+	if ((rc = load(&t)) == EX_OK && (rc = facts(&t)) == EX_OK) {
+		if (o->mode == MODE_VERSION)
+			printf("Configuration file is %s\n", t.path);
+		else if (o->mode == MODE_PRINT)
+			rc = print_conf(&t);
+		else
+			rc = in_fiber(&t);
+	}
+	(void)fflush(stdout);
+	exim_vars_free(&t.env.acl_c);
+	exim_vars_free(&t.env.acl_m);
+	exim_caches_free(&t.env.caches);
+	exim_conf_unref(&t.conf);
+	arena_free(&t.arena);
+	arena_free(&t.facts);
+	return (rc);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the modes share that only look: -be, -bt, -bv, -brw, -brt, -bP, -bV, -bh.  A configuration is loaded
+ * as the caller's own rights allow (sendmail has no others), and expansions see the real world
+ * through calls that may block, for there is nobody else in the process.
+ */
+#ifndef VPOST_TOOLS_SENDMAIL_TESTING_H
+#define VPOST_TOOLS_SENDMAIL_TESTING_H
+
+#include <stdio.h>
+
+#include "exim/conf.h"
+#include "exim/env.h"
+#include "route/route.h"
+#include "sendmail_int.h"
+
+struct testing {
+	const struct options *o;
+	const struct box *box;		/* NULL: none, -C names the configuration */
+	const char	*path;		/* of the configuration */
+	struct exim_conf *conf;
+	struct arena	*arena;		/* of one question */
+	struct arena	*facts;		/* of what holds for all of them */
+	const char	*login;		/* the caller */
+	bool		 admin;		/* may see what "hide" hides */
+	struct exim_world world;
+	struct route_ops ops;
+	struct exim_globals g;
+	struct exim_session session;
+	struct exim_message msg;
+	struct exim_acl_state acl;
+	struct exim_env	 env;
+};
+
+/* The next line of standard input behind a prompt, continued ones joined; false at its end. */
+bool	 testing_ask(struct testing *t, struct sb *line);
+/* <text> with the time in front, to standard error, as a log that is a terminal. */
+void	 testing_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Forget what the last question left. */
+void	 testing_reset(struct testing *t);
+
+/* world.c */
+void	 testing_world(struct testing *t);
+
+/* test_expand.c: -be, -bem */
+int	 test_expand(struct testing *t);
+/* test_address.c: -bt, -bv, -bvs */
+int	 test_address(struct testing *t);
+/* test_rewrite.c: -brw; test_retry.c: -brt */
+int	 test_rewrite(struct testing *t);
+int	 test_retry(struct testing *t);
+/* test_filter.c: -bf, -bF */
+int	 test_filter(struct testing *t);
+/* print_conf.c: -bP */
+int	 print_conf(struct testing *t);
+/* version.c: the banner of -bV */
+void	 version_print(FILE *out);
+
+#endif

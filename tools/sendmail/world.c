@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The world of the modes that only look: POSIX calls that block, DNS by lib/dns.  The resolver
+ * is started by the first question that needs it, since most need none.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "dns/dns.h"
+#include "exim/acl.h"
+#include "fiber/fiber.h"
+#include "testing.h"
+
+static struct exim_world posix;
+static const struct box *dns_box;
+static struct route_ops real_ops;
+static enum { DNS_DOWN, DNS_UP, DNS_BROKEN } dns_state;
+
+static bool
+dns_ready(void)
+{
+	struct dns_conf conf = { NULL, NULL, NULL };
+	struct err err = ERR_INIT;
+
+	if (dns_state == DNS_DOWN) {
+		if (dns_box != NULL) {
+			conf.servers = dns_box->dns_servers;
+			if (dns_box->dns_zone_file[0] != '\0')
+				conf.zone_file = box_path(dns_box, dns_box->dns_zone_file);
+		}
+		dns_state = dns_init(&conf, &err) == 0 ? DNS_UP : DNS_BROKEN;
+	}
+	return (dns_state == DNS_UP);
+}
+
+static int
+world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
+{
+	struct dns_answer ans;
+
+	memset(out, 0, sizeof(*out));
+	out->result = EXIM_DNS_TEMPFAIL;
+	if (!dns_ready())
+		return (0);
+	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
+	case DNS_FOUND:
+		out->result = EXIM_DNS_FOUND;
+		break;
+	case DNS_NODATA:
+		out->result = EXIM_DNS_NODATA;
+		break;
+	case DNS_NXDOMAIN:
+		out->result = EXIM_DNS_NXDOMAIN;
+		break;
+	default:
+		break;
+	}
+	out->secure = ans.secure;
+	out->ttl = ans.ttl;
+	out->n = ans.n;
+	out->rdata = ans.rdata;
+	out->why = ans.why;
+	return (0);
+}
+
+/* Names by DNS as Exim's host_lookup_order has it first; what it does not know, by the host's own tables. */
+static enum exim_found
+world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	const char **v = NULL;
+
+	if (dns_ready() && dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n) == DNS_FOUND) {
+		*names = v;
+		return (EXIM_FOUND);
+	}
+	return (posix.names(posix.arg, addr, a, names, n));
+}
+
+static enum route_dns
+ops_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size_t *n, bool *secure)
+{
+	return (dns_ready() ? real_ops.mx(arg, domain, a, mx, n, secure) : ROUTE_DNS_TEMPFAIL);
+}
+
+static enum route_dns
+ops_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure)
+{
+	return (dns_ready() ? real_ops.addrs(arg, host, families, a, addrs, n, secure) : ROUTE_DNS_TEMPFAIL);
+}
+
+static enum route_dns
+ops_srv(void *arg, const char *name, struct arena *a, struct route_srv **srv, size_t *n, bool *secure)
+{
+	return (dns_ready() ? real_ops.srv(arg, name, a, srv, n, secure) : ROUTE_DNS_TEMPFAIL);
+}
+
+void
+testing_world(struct testing *t)
+{
+	dns_box = t->box;
+	exim_world_posix(&posix);
+	t->world = posix;
+	t->world.dns = world_dns;
+	t->world.names = world_names;
+	t->world.acl = exim_acl_expand;
+	route_ops_dns(&real_ops);
+	t->ops = real_ops;
+	t->ops.mx = ops_mx;
+	t->ops.addrs = ops_addrs;
+	t->ops.srv = ops_srv;
+}
