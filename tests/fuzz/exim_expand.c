@@ -4,107 +4,14 @@
  * without it gives the same, and so it does the second time; nothing is left nested.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "../lib/fuzz/world.h"
 #include "exim/expand.h"
 #include "exim/match.h"
-#include "mail/header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int64_t
-f_now(void *arg, int64_t *usec)
-{
-	if (usec != NULL)
-		*usec = 0;
-	return (1795226400);
-}
-
-static uint32_t
-f_random(void *arg)
-{
-	return (17);
-}
-
-static int
-f_stat(void *arg, const char *path, bool follow, struct stat *st)
-{
-	memset(st, 0, sizeof(*st));
-	st->st_mode = strcmp(path, "/d") == 0 ? S_IFDIR : S_IFREG;
-	if (path[0] != '/') {
-		errno = ENOENT;
-		return (-1);
-	}
-	return (0);
-}
-
-static int
-f_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st)
-{
-	static const char text[] = "key: value\n\"q k\": two\n  lines\n192.0.2.0/24: net\n*.x: wild\n^r(.): re\n*: star\n"
-	    "{ \"a\": [1, \"b\"] }\n";
-
-	if (st != NULL)
-		(void)f_stat(arg, path, true, st);
-	*out = arena_sv(a, sv_cstr(text));
-	return (0);
-}
-
-static int
-f_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
-{
-	static const struct sv rdata[] = { { "\0\012\3mx1\4test\0", 12, true }, { "\5hello\3two", 10, true }, { "\177\0\0\1", 4, true } };
-
-	memset(out, 0, sizeof(*out));
-	out->result = strlen(name) % 3 == 0 ? EXIM_DNS_TEMPFAIL : EXIM_DNS_FOUND;
-	out->rdata = rdata;
-	out->n = 3;
-	return (0);
-}
-
-static enum exim_found
-f_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
-{
-	*addrs = arena_zalloc(a, sizeof(**addrs));
-	(void)net_addr_parse(SV_LIT("192.0.2.1"), *addrs);
-	*n = 1;
-	return (EXIM_FOUND);
-}
-
-static enum exim_found
-f_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
-{
-	static const char *const one[] = { "host.test" };
-
-	*names = one;
-	*n = 1;
-	return (EXIM_FOUND);
-}
-
-static enum exim_result
-f_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
-{
-	*out = sv_cstr(arena_str(a, r->argv[0]));
-	*rc = out->len % 2 == 0 ? 0 : 1;
-	return (EXIM_OK);
-}
-
-static enum exim_result
-f_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
-{
-	*out = arena_sv(a, s->request);
-	return (EXIM_OK);
-}
-
-static enum exim_found
-f_lookup(void *arg, const char *type, struct sv file, struct sv query, struct sv opts, struct arena *a, struct sv *out,
-    struct err *err)
-{
-	*out = arena_sv(a, query);
-	return (query.len % 2 == 0 ? EXIM_FOUND : EXIM_NOTFOUND);
-}
 
 static enum exim_result
 f_acl(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out, struct err *err)
@@ -116,33 +23,52 @@ f_acl(struct exim_env *env, struct sv name, const struct sv *args, size_t n, str
 	return (EXIM_FORCED);
 }
 
-static const struct exim_world world = {
-	.now = f_now, .random = f_random, .stat = f_stat, .readfile = f_readfile, .dns = f_dns, .addrs = f_addrs, .names = f_names,
-	.run = f_run, .readsocket = f_readsocket, .lookup = f_lookup, .acl = f_acl
-};
-
 static struct exim_env
 make_env(struct arena *a)
 {
-	static const char head[] = "From: a@x\nTo: b@y\nSubject: =?utf-8?q?x=C3=A9?= y\n\n";
-	static struct exim_globals g = { .taint_off = true, .timezone_utc = true };
-	static struct exim_message m;
-	static struct exim_address ad;
-	static struct exim_session s;
-	struct mail_headers *h = arena_zalloc(a, sizeof(*h));
+	static struct exim_world world;
+	static struct exim_globals g = { .taint_off = true, .timezone_utc = true, .localhost_number = -1 };
+	struct exim_env env = { .arena = a, .world = &world, .g = &g };
 
-	mail_headers_parse(h, a, sv_cstr(head), 0);
+	world = w_all;
+	world.acl = f_acl;
 	g.primary_hostname = SV_LIT("host.test");
-	memset(&s, 0, sizeof(s));
-	s.host_address = SV_LIT("192.0.2.1");
-	(void)net_addr_parse(s.host_address, &s.addr);
-	s.arena = a;
-	m.headers = h;
-	m.body = SV_LIT("body\n");
-	m.body_whole = true;
-	ad.local_part = SV_LIT("local");
-	ad.domain = SV_LIT("x.test");
-	return ((struct exim_env){ .arena = a, .world = &world, .g = &g, .msg = &m, .addr = &ad, .session = &s });
+	g.log_file_path = SV_LIT("/var/log/exim_%slog : syslog");
+	g.spool_directory = SV_LIT("/var/spool");
+	g.pid = 1;
+	w_fill(&env, a);
+	env.acl = arena_zalloc(a, sizeof(*env.acl));
+	return (env);
+}
+
+/* Forget what the last expansion left. */
+static void
+again(struct exim_env *env)
+{
+	exim_env_forget(env);
+	env->runrc = 0;
+	env->lookup_dnssec_set = false;
+	env->prvscheck_result = SV_NULL;
+}
+
+/* As boolean and as integer: never more than the text gives. */
+static void
+typed(const struct exim_str *s, struct exim_env *env, enum exim_result r)
+{
+	struct err err = ERR_INIT;
+	bool yes, strict;
+	int64_t n;
+	char *text;
+
+	again(env);
+	if (exim_expand_bool(s, env, true, &strict, &err) == EXIM_OK) {
+		again(env);
+		assert(exim_expand_bool(s, env, false, &yes, &err) == EXIM_OK && yes == strict);
+	}
+	again(env);
+	(void)exim_expand_int(s, env, &n, &err);
+	again(env);
+	assert(exim_expand_cstr(s, env, &text, &err) == r && (r != EXIM_OK || text != NULL));
 }
 
 static enum exim_result
@@ -158,6 +84,7 @@ once(struct exim_env *env, struct sv text, struct sv *out, struct err *err)
 	assert(env->depth == 0);
 	if (exim_str_literal(s, &lit))
 		assert(r == EXIM_OK && sv_eq(lit, *out));
+	typed(s, env, r);
 	return (r);
 }
 
@@ -179,17 +106,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct exim_env env = make_env(a);
 
 		r = once(&env, text, &one, &err);
-		exim_env_forget(&env);
-		env.runrc = 0;
+		again(&env);
 		env.caches = caches;
-		env.lookup_dnssec_set = false;
-		env.prvscheck_result = SV_NULL;
 		if (once(&env, text, &two, &err) == EXIM_OK && r == EXIM_OK)
 			assert(sv_eq(one, two));
-		exim_env_forget(&env);
-		env.runrc = 0;
-		env.lookup_dnssec_set = false;
-		env.prvscheck_result = SV_NULL;
+		again(&env);
 		if (once(&env, text, &three, &err) == EXIM_OK && r == EXIM_OK)
 			assert(sv_eq(one, three));
 		arena_free(&a);

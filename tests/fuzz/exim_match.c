@@ -4,77 +4,14 @@
  * same with caches and without; cut into its items and joined again a list has the same items.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "../lib/fuzz/world.h"
 #include "base/sb.h"
 #include "exim/match.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static int64_t
-f_now(void *arg, int64_t *usec)
-{
-	return (1795226400);
-}
-
-static int
-f_stat(void *arg, const char *path, bool follow, struct stat *st)
-{
-	memset(st, 0, sizeof(*st));
-	st->st_mode = S_IFREG;
-	return (0);
-}
-
-static int
-f_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st)
-{
-	static const char text[] = "a.test: value # x\n!b.test\n*.c.test\n192.0.2.0/24\n^r(.)\n+named\n*: !x : y : >z\n";
-
-	if (st != NULL)
-		(void)f_stat(arg, path, true, st);
-	*out = arena_sv(a, sv_cstr(text));
-	return (0);
-}
-
-static int
-f_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
-{
-	static const struct sv rdata[] = { { "\0\012\3mx1\4test\0", 12, true }, { "\0\012", 2, true }, { "\0\1\77abc", 6, true } };
-
-	memset(out, 0, sizeof(*out));
-	out->result = strlen(name) % 3 == 0 ? EXIM_DNS_TEMPFAIL : EXIM_DNS_FOUND;
-	out->rdata = rdata;
-	out->n = 3;
-	return (0);
-}
-
-static enum exim_found
-f_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
-{
-	*n = 0;
-	if (strlen(name) % 3 != 0)
-		return (strlen(name) % 3 == 1 ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
-	*addrs = arena_zalloc(a, sizeof(**addrs));
-	(void)net_addr_parse(SV_LIT("192.0.2.1"), *addrs);
-	*n = 1;
-	return (EXIM_FOUND);
-}
-
-static enum exim_found
-f_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
-{
-	static const char *const two[] = { "abc", "host.test" };
-
-	*names = two;
-	*n = 2;
-	return (EXIM_FOUND);
-}
-
-static const struct exim_world world = {
-	.now = f_now, .stat = f_stat, .readfile = f_readfile, .dns = f_dns, .addrs = f_addrs, .names = f_names
-};
 
 static enum exim_result
 match(struct exim_env *env, enum exim_list_kind kind, struct sv subject, const struct exim_list *l, bool *yes)
@@ -135,8 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct exim_caches *caches;
 	struct arena *a;
 	struct exim_named named = { .kind = EXIM_LIST_DOMAIN, .name = SV_LIT("named"), .text = SV_LIT("!n.test : *.n.test : +named") };
-	struct exim_env env = { .world = &world };
-	static struct exim_session ses;
+	struct exim_env env = { .world = &w_all };
 	struct exim_list *l;
 	struct err err = ERR_INIT;
 	enum exim_list_kind kind;
@@ -153,11 +89,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (caches == NULL)
 		caches = exim_caches_new();
 	a = arena_new(0);
-	memset(&ses, 0, sizeof(ses));
-	(void)net_addr_parse(SV_LIT("192.0.2.1"), &ses.addr);
-	ses.arena = a;
 	env.arena = a;
-	env.session = &ses;
+	w_fill(&env, a);
 	env.names = exim_names_new(a);
 	(void)exim_names_add((struct exim_names *)(uintptr_t)env.names, &named, &err);
 	check_items(a, in);
