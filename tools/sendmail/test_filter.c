@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -bf and -bF: a filter or forward file is tried on the message of standard input, and what it
+ * would do is written in Exim's words (filter manual 1.3; Exim's manual 5.2).  Nothing is done.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "filter/exim_filter.h"
+#include "mail/address.h"
+#include "mail/header.h"
+#include "os/file.h"
+#include "os/user.h"
+#include "route/redirect.h"
+#include "testing.h"
+
+#define ADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT)
+#define INCLUDE_DEPTH	10
+
+struct trial {
+	struct testing	*t;
+	struct sb	 text;		/* the message, lines ending in LF */
+	struct mail_headers headers;
+	struct exim_address addr;
+	struct sv	 rcpt;
+	VEC(const char *) generated;	/* of a forward file */
+	unsigned	 depth;
+};
+
+/* ---- the message ---- */
+
+/* Standard input, up to a line with a single dot unless -i. */
+static void
+read_message(struct trial *r)
+{
+	bool dots = r->t->o->dots;
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	sb_init(&r->text, MESSAGE_MAX);
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		struct sv v = sv_from(line, (size_t)n);
+
+		if (v.p[v.len - 1] == '\n')
+			v.len--;
+		if (v.len > 0 && v.p[v.len - 1] == '\r')
+			v.len--;
+		if (dots && v.len > 0 && v.p[0] == '.') {
+			if (v.len == 1)
+				break;
+			v = sv_sub(v, 1, v.len);
+		}
+		sb_add(&r->text, v);
+		if (line[n - 1] == '\n')
+			sb_addc(&r->text, '\n');
+	}
+	free(line);
+}
+
+static struct sv
+qualified(struct testing *t, struct sv text, struct sv domain)
+{
+	struct sb sb = SB_INIT(2 * MAIL_ADDRESS_MAX);
+	struct mail_address m;
+	struct sv out;
+
+	if (mail_address_parse(text, ADDR_FLAGS | MAIL_ADDR_EMPTY, t->facts, &m, NULL) == -1)
+		return (text);
+	mail_address_put(&sb, &m);
+	if (m.local.len > 0 && m.domain.len == 0)
+		sb_addf(&sb, "@" SV_FMT, SV_ARG(domain));
+	out = arena_sv(t->facts, sb_sv(&sb));
+	sb_free(&sb);
+	return (out);
+}
+
+/* The sender: -f, else that of a line "From ADDRESS date" on top, else the caller. */
+static struct sv
+sender(struct trial *r)
+{
+	struct testing *t = r->t;
+	struct sv v = sb_sv(&r->text), word;
+
+	if (t->o->sender != NULL) {
+		v = sv_cstr(t->o->sender);
+		return (v.len == 0 || sv_eqs(v, "<>") ? SV_LIT("") : qualified(t, v, t->g.qualify_domain));
+	}
+	if (sv_starts(v, "From ")) {
+		v = sv_sub(v, 5, v.len);
+		if (sv_word(&v, &word))
+			return (sv_eqs(word, "<>") ? SV_LIT("") : qualified(t, word, t->g.qualify_domain));
+	}
+	return (qualified(t, sv_cstr(t->login), t->g.qualify_domain));
+}
+
+/* An identification as one of that second would look like. */
+static const char *
+message_id(struct testing *t, int64_t now)
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	char id[] = "000000-000000-00";
+	uint64_t v[3] = { (uint64_t)now, (uint64_t)getpid(), (uint64_t)now % 3000 };
+
+	for (size_t k = 0, at = 0; k < 3; k++, at += 7)
+		for (size_t i = k == 2 ? 2 : 6; i > 0; i--, v[k] /= 62)
+			id[at + i - 1] = digits[v[k] % 62];
+	return (arena_str(t->facts, id));
+}
+
+static struct sv
+shown(struct sv address)
+{
+	return (address.len == 0 ? SV_LIT("<>") : address);
+}
+
+static void
+load_message(struct trial *r)
+{
+	struct testing *t = r->t;
+	struct exim_message *m = &t->msg;
+	struct sv body, path;
+
+	read_message(r);
+	mail_headers_parse(&r->headers, t->facts, sv_taint(sb_sv(&r->text)), MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	body = sv_taint(sv_sub(sb_sv(&r->text), r->headers.body_start, r->text.len));
+	m->received_time = t->world.now(t->world.arg, NULL);
+	m->id = sv_cstr(message_id(t, m->received_time));
+	m->has_sender = true;
+	m->sender = sv_taint(sender(r));
+	path = mail_headers_get(&r->headers, "Return-path");
+	m->return_path = m->sender;
+	if (path.p != NULL)
+		m->return_path = qualified(t, sv_trim(path), t->g.qualify_domain);
+	m->headers = &r->headers;
+	m->body = body;
+	m->body_whole = true;
+	m->body_size = (int64_t)body.len;
+	m->size = (int64_t)r->text.len;
+	m->received_count = 1 + (int64_t)mail_headers_count(&r->headers, "Received");
+	for (size_t i = 0; i < body.len; i++) {
+		m->body_linecount += body.p[i] == '\n';
+		m->body_zerocount += body.p[i] == '\0';
+	}
+	for (size_t i = 0; i < r->headers.body_start; i++)
+		m->linecount += r->text.p[i] == '\n';
+	if (m->received_protocol.len == 0)
+		m->received_protocol = SV_LIT("local");
+	m->first_delivery = true;
+	t->env.message_loaded = true;
+	if (r->headers.n == 0)
+		printf("Warning: no message headers read\n");
+	if (path.p == NULL)
+		printf("Return-path copied from sender\n");
+	else
+		printf("Return-path = " SV_FMT "\n", SV_ARG(shown(m->return_path)));
+	printf("Sender      = " SV_FMT "\n", SV_ARG(shown(m->sender)));
+}
+
+static void
+load_recipient(struct trial *r)
+{
+	struct testing *t = r->t;
+	const struct options *o = t->o;
+	struct exim_address *a = &r->addr;
+	const char *home = getenv("HOME");
+	struct os_user u;
+
+	if (home == NULL && os_user_by_uid(getuid(), &u, NULL) == 1)
+		home = arena_str(t->facts, u.dir);
+	a->local_part = sv_cstr(o->filter_local != NULL ? o->filter_local : t->login);
+	a->domain = o->filter_domain != NULL ? sv_cstr(o->filter_domain) : t->g.qualify_recipient;
+	a->local_part_data = a->local_part;
+	a->domain_data = a->domain;
+	a->local_part_prefix = sv_cstr(o->filter_prefix);
+	a->local_part_suffix = sv_cstr(o->filter_suffix);
+	a->original_local_part = a->local_part;
+	a->original_domain = a->domain;
+	a->home = sv_cstr(home);
+	t->env.addr = a;
+	r->rcpt = sv_cstr(arena_fmt(t->facts, SV_FMT SV_FMT SV_FMT "@" SV_FMT, SV_ARG(a->local_part_prefix), SV_ARG(a->local_part),
+	    SV_ARG(a->local_part_suffix), SV_ARG(a->domain)));
+	printf("Recipient   = " SV_FMT "\n", SV_ARG(r->rcpt));
+	if (o->filter_prefix != NULL)
+		printf("Prefix    = %s\n", o->filter_prefix);
+	if (o->filter_suffix != NULL)
+		printf("Suffix    = %s\n", o->filter_suffix);
+	t->msg.nrecipients = 1;
+}
+
+/* ---- a forward file ---- */
+
+static int list_items(struct trial *r, struct sv data);
+
+static const char *
+forwarded(struct trial *r, const struct redirect_item *it)
+{
+	struct testing *t = r->t;
+	struct sv v = it->text, out;
+
+	if (it->kind == REDIRECT_PIPE)
+		return (arena_fmt(t->facts, "|" SV_FMT, SV_ARG(v)));
+	if (it->kind != REDIRECT_ADDRESS)
+		return (arena_cstr(t->facts, v));
+	v = qualified(t, v, it->verbatim ? r->addr.domain : t->g.qualify_recipient);
+	if (exim_rewrite_address(&t->conf->rewrites, &t->env, EXIM_RW_T, v, &out, NULL, NULL) == EXIM_OK)
+		v = out;
+	return (arena_cstr(t->facts, v));
+}
+
+static int
+mistake(const char *why, struct sv in)
+{
+	printf("exim: error in forward file: %s%s" SV_FMT "%s\n", why, in.p != NULL ? " in \"" : "", SV_ARG(in),
+	    in.p != NULL ? "\"" : "");
+	return (1);
+}
+
+static int
+include_file(struct trial *r, const struct redirect_item *it)
+{
+	struct sb text = SB_INIT(ROUTE_DATA_MAX);
+	struct err err = ERR_INIT;
+	int rc;
+
+	if (it->text.len == 0 || it->text.p[0] != '/')
+		return (mistake("included file is not an absolute path", it->raw));
+	if (r->depth >= INCLUDE_DEPTH)
+		return (mistake(":include: files nested too deeply", it->raw));
+	if (os_read_file(arena_cstr(r->t->facts, it->text), ROUTE_DATA_MAX, &text, &err) == -1) {
+		sb_free(&text);
+		return (mistake(err.text, SV_NULL));
+	}
+	r->depth++;
+	rc = list_items(r, arena_sv(r->t->facts, sb_sv(&text)));
+	r->depth--;
+	sb_free(&text);
+	return (rc);
+}
+
+/* 0, 1 after a mistake, 2 when the list is no list: that was told. */
+static int
+list_items(struct trial *r, struct sv data)
+{
+	struct redirect_item it;
+	int rc = 0;
+
+	while (rc == 0 && redirect_next(&data, r->t->facts, &it)) {
+		switch (it.kind) {
+		case REDIRECT_ADDRESS:
+		case REDIRECT_PIPE:
+		case REDIRECT_FILE:
+		case REDIRECT_DIRECTORY:
+			vec_push(&r->generated, forwarded(r, &it));
+			break;
+		case REDIRECT_INCLUDE:
+			rc = include_file(r, &it);
+			break;
+		case REDIRECT_BLACKHOLE:
+			printf("exim: forwardfile contains \":blackhole:\"\n");
+			rc = 2;
+			break;
+		case REDIRECT_FAIL:
+		case REDIRECT_DEFER:
+			rc = mistake(it.kind == REDIRECT_FAIL ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted", SV_NULL);
+			break;
+		case REDIRECT_BAD:
+			rc = mistake(it.err_text, it.raw);
+			break;
+		default:
+			break;
+		}
+	}
+	return (rc);
+}
+
+static int
+try_forward(struct trial *r, struct sv data)
+{
+	int rc = list_items(r, data);
+
+	if (rc == 1)
+		return (1);
+	if (r->generated.len == 0) {
+		printf("exim: no addresses generated from forward file\n");
+		return (0);
+	}
+	/* Each new address was put in front of those before. */
+	printf("exim: forward file generated:\n");
+	for (size_t i = r->generated.len; i > 0; i--)
+		printf("  %s\n", r->generated.p[i - 1]);
+	return (0);
+}
+
+/* ---- filters ---- */
+
+static int
+try_filter(struct trial *r, struct sv data, const char *path, bool system)
+{
+	struct testing *t = r->t;
+	unsigned flags = EXIM_FILTER_REWRITE | (system ? EXIM_FILTER_ALL : 0);
+	struct filter_ops ops;
+	struct exim_filter_run run = { .env = &t->env, .ops = &ops, .flags = flags, .test = stdout };
+	struct exim_filter *f;
+	const char *why = "";
+
+	memset(&ops, 0, sizeof(ops));
+	if ((f = exim_filter_parse(t->facts, data, path, flags, &why)) == NULL) {
+		printf("Filter error: %s\n", why);
+		return (1);
+	}
+	run.verbose = t->o->verbose ? stderr : NULL;
+	t->msg.recipients = system ? &r->rcpt : NULL;
+	return (exim_filter_run(f, &run) == EXIM_FILTER_ERROR ? 1 : 0);
+}
+
+static int
+try_file(struct trial *r, const char *path, bool system)
+{
+	struct sb text = SB_INIT(EXIM_FILTER_TEXT_MAX);
+	enum redirect_data_kind kind = REDIRECT_EXIM_FILTER;
+	struct err err = ERR_INIT;
+	struct sv data;
+
+	if (os_read_file(path, EXIM_FILTER_TEXT_MAX, &text, &err) == -1) {
+		(void)fprintf(stderr, "exim: failed to open %s: %s\n", path, err.text);
+		sb_free(&text);
+		return (1);
+	}
+	data = arena_sv(r->t->facts, sb_sv(&text));
+	sb_free(&text);
+	if (!system)
+		kind = redirect_data_kind(data);
+	printf("Testing %s file \"%s\"\n\n", kind == REDIRECT_EXIM_FILTER ? "Exim filter" :
+	    kind == REDIRECT_SIEVE_FILTER ? "Sieve filter" : "forward file", path);
+	if (kind == REDIRECT_LIST)
+		return (try_forward(r, data));
+	if (kind == REDIRECT_EXIM_FILTER)
+		return (try_filter(r, data, path, system));
+	printf("Sieve filters are not run yet: the message would be kept in the inbox\n");
+	return (0);
+}
+
+int
+test_filter(struct testing *t)
+{
+	struct trial r = { .t = t, .addr = { .home = SV_NULL } };
+	int rc = 0;
+
+	load_message(&r);
+	load_recipient(&r);
+	if (t->o->system_filter != NULL) {
+		rc = try_file(&r, t->o->system_filter, true);
+		memcpy(t->msg.sn, t->msg.n, sizeof(t->msg.sn));
+	}
+	if (rc == 0 && t->o->filter != NULL)
+		rc = try_file(&r, t->o->filter, false);
+	vec_free(&r.generated);
+	sb_free(&r.text);
+	return (rc);
+}
