@@ -2,7 +2,7 @@
 # include.  The order of LAYERS is the link order (reversed); tests/lint/layers.sh checks
 # every #include against this table.
 
-LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox filter box spool store auth route deliver session daemon
+LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox filter box spool store auth route deliver transport session daemon
 
 DEPS_base    :=
 DEPS_os      := base
@@ -27,6 +27,7 @@ DEPS_store   := base os fiber ipc mail imap
 DEPS_auth    := base os fiber net ipc map
 DEPS_route   := base os fiber net dns map mail exim
 DEPS_deliver := base os fiber net io dns mail smtp exim spool
+DEPS_transport := base os ipc map mail smtp exim mbox filter route
 DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route deliver
 DEPS_daemon  := base os log fiber net io ipc box
 
@@ -38,7 +39,7 @@ LIBS_dns     := -lunbound -lidn2
 LIBS_map     := -ldb-5.3 -lcdb
 LIBS_hints   := -llmdb
 LIBS_mail    := -lidn2 -lunistring
-LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -lsqlite3 -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state
+LIBS_exim    := -lpcre2-8 -lcrypto -lidn2 -lsqlite3 -llmdb -lpthread -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state
 LIBS_store   := -llmdb
 LIBS_auth    := -lsasl2 -lpam -Wl,--push-state,--no-as-needed -lcrypt -Wl,--pop-state -lcrypto
 LIBS_log     :=

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Conditions that check passwords: crypteq; pam, radius, saslauthd, pwcheck, ldapauth through the world (manual 11.7). */
-#include "exim/expand_int.h"
+#include "exim/conf.h"
+#include "exim/lookup_int.h"
 
 #include <crypt.h>
 #include <openssl/crypto.h>
@@ -122,13 +123,16 @@ X_COND(xc_auth)
 	else {
 		if ((r = x_seq(e, &c->arg[0], &list)) != EXIM_OK)
 			return (r);
-		if (sv_eqs(c->name, "ldapauth"))
+		if (sv_eqs(c->name, "ldapauth")) {
 			arg[n++] = list;
+			arg[n++] = x_ldap_settings(e->env);
+			arg[n++] = e->env->conf == NULL ? SV_NULL : exim_main_text(e->env->conf, EXIM_MAIN_ldap_default_servers);
+		}
 		else
 			while (n < 16 && exim_list_next(&list, &sep, e->env->arena, &arg[n]))
 				n++;
 	}
-	if (e->env->world->auth == NULL)
+	if (e->env->world->auth == NULL || sv_eqs(c->name, "radius") || sv_eqs(c->name, "pwcheck"))
 		return (x_fail(e, "support for \"%s\" not compiled", c->row->name));
 	f = e->env->world->auth(e->env->world->arg, c->row->name, arg, n, e->env->arena, e->err);
 	if (f == EXIM_TEMPFAIL)

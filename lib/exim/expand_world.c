@@ -4,6 +4,7 @@
  * Daemons replace what they can do better (DNS, resolver, programs).
  */
 #include "exim/lookup_int.h"
+#include "exim/world_auth.h"
 
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -391,16 +392,6 @@ w_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv 
 	return (rc == 0 ? EXIM_OK : EXIM_FAIL);
 }
 
-static enum exim_found
-w_lookup(void *arg, const char *type, struct sv file, struct sv query, struct sv opts, struct arena *a, struct sv *out,
-    struct err *err)
-{
-	if (strcmp(type, "sqlite") == 0)
-		return (x_sqlite(file, query, a, out, err));
-	(void)err_set(err, ERR_TEMP, "4.3.0", "%s", x_lookup_missing(type));
-	return (EXIM_TEMPFAIL);
-}
-
 void
 exim_world_posix(struct exim_world *w)
 {
@@ -418,5 +409,6 @@ exim_world_posix(struct exim_world *w)
 	w->passwd = w_passwd;
 	w->fsspace = w_fsspace;
 	w->loadavg = w_loadavg;
-	w->lookup = w_lookup;
+	w->lookup = x_lookup_blocking;
+	w->auth = x_auth_blocking;
 }

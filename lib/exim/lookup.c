@@ -34,13 +34,13 @@ static const struct xlookup_type types[] = {
 	{ "ibase",	L_QUERY | L_CACHE,	xl_world,	Q_NONE, "no Interbase servers defined (ibase_servers option)" },
 	{ "iplsearch",	0,			xl_iplsearch,	Q_NONE, NULL },
 	{ "json",	0,			xl_json,	Q_NONE, NULL },
-	{ "ldap",	L_QUERY | L_CACHE,	xl_world,	Q_LDAP, "LDAP is not available here" },
-	{ "ldapauth",	L_QUERY,		xl_world,	Q_LDAP, "LDAP is not available here" },
-	{ "ldapdn",	L_QUERY | L_CACHE,	xl_world,	Q_LDAP, "LDAP is not available here" },
-	{ "ldapm",	L_QUERY | L_CACHE,	xl_world,	Q_LDAP, "LDAP is not available here" },
+	{ "ldap",	L_QUERY | L_CACHE,	xl_ldap,	Q_LDAP, "LDAP is not available here" },
+	{ "ldapauth",	L_QUERY,		xl_ldap,	Q_LDAP, "LDAP is not available here" },
+	{ "ldapdn",	L_QUERY | L_CACHE,	xl_ldap,	Q_LDAP, "LDAP is not available here" },
+	{ "ldapm",	L_QUERY | L_CACHE,	xl_ldap,	Q_LDAP, "LDAP is not available here" },
 	{ "lmdb",	0,			xl_world,	Q_NONE, "lmdb files cannot be read here" },
 	{ "lsearch",	0,			xl_lsearch,	Q_NONE, NULL },
-	{ "mysql",	L_QUERY | L_CACHE,	xl_world,	Q_MYSQL, "no MySQL servers defined (mysql_servers option)" },
+	{ "mysql",	L_QUERY | L_CACHE,	xl_servers,	Q_MYSQL, "no MySQL servers defined (mysql_servers option)" },
 	{ "nis",	0,			xl_world,	Q_NONE, "failed to get default NIS domain" },
 	{ "nis0",	0,			xl_world,	Q_NONE, "failed to get default NIS domain" },
 	{ "nisplus",	L_QUERY | L_CACHE,	xl_world,	Q_NISPLUS, "NIS+ is not available here" },
@@ -48,9 +48,9 @@ static const struct xlookup_type types[] = {
 	{ "nwildlsearch", 0,			xl_wildlsearch, Q_NONE, NULL },
 	{ "oracle",	L_QUERY | L_CACHE,	xl_world,	Q_NONE, "no ORACLE servers defined (oracle_servers option)" },
 	{ "passwd",	L_QUERY,		xl_passwd,	Q_NONE, NULL },
-	{ "pgsql",	L_QUERY | L_CACHE,	xl_world,	Q_PGSQL, "no PostgreSQL servers defined (pgsql_servers option)" },
-	{ "readsock",	L_QUERY,		xl_world,	Q_NONE, "readsock lookups are not available here" },
-	{ "redis",	L_QUERY,		xl_world,	Q_REDIS, "no REDIS servers defined (redis_servers option)" },
+	{ "pgsql",	L_QUERY | L_CACHE,	xl_servers,	Q_PGSQL, "no PostgreSQL servers defined (pgsql_servers option)" },
+	{ "readsock",	L_QUERY,		xl_world,	Q_NONE, "readsock lookups are not available: use ${readsocket" },
+	{ "redis",	L_QUERY,		xl_servers,	Q_REDIS, "no REDIS servers defined (redis_servers option)" },
 	{ "spf",	0,			xl_world,	Q_NONE, "SPF is not available here" },
 	{ "sqlite",	L_QUERY | L_FILE,	xl_world,	Q_SQLITE, "SQLite is not available here" },
 	{ "testdb",	L_QUERY,		xl_world,	Q_NONE, "testdb is not built" },
@@ -355,18 +355,6 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0)
 		x_cache_result_set(e, ck, *found, *out);
 	return (r);
-}
-
-X_LOOKUP(xl_world)
-{
-	const struct exim_world *w = e->env->world;
-	enum exim_found f;
-
-	if (w->lookup == NULL)
-		return (x_defer(e, "%s", l->spec->type->missing));
-	f = w->lookup(w->arg, l->type, l->file, l->key, l->spec->opts, e->env->arena, out, e->err);
-	*found = f == EXIM_FOUND;
-	return (f == EXIM_TEMPFAIL ? EXIM_DEFER : EXIM_OK);
 }
 
 /* --- quoting (manual 9.9, 9.16, 9.22) --- */

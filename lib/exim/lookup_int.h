@@ -19,10 +19,19 @@ typedef enum exim_result (*xlookup_fn)(struct xev *e, const struct xlookup *l, b
 
 X_LOOKUP(xl_lsearch); X_LOOKUP(xl_wildlsearch); X_LOOKUP(xl_iplsearch);
 X_LOOKUP(xl_dbm); X_LOOKUP(xl_cdb); X_LOOKUP(xl_dsearch); X_LOOKUP(xl_json);
-X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world);
+X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world); X_LOOKUP(xl_servers); X_LOOKUP(xl_ldap);
 
 /* The value of option <name>= in "a=b,c=d"; p NULL if it is not there. */
 struct sv x_lookup_option(struct sv opts, const char *name);
+
+/* Ask the world for a lookup of <type> in <file> (or servers). */
+enum exim_result x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv query, struct sv opts, bool *found,
+	     struct sv *out);
+/* struct exim_world's lookup by blocking calls. */
+enum exim_found x_lookup_blocking(void *arg, const char *type, struct sv file, struct sv query, struct sv opts, struct arena *a,
+	     struct sv *out, struct err *err);
+/* The main options ldap_... as lines NAME=VALUE, for x_ldap. */
+struct sv x_ldap_settings(struct exim_env *env);
 
 /* What to say where a type cannot be looked up. */
 const char *x_lookup_missing(const char *type);
