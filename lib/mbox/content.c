@@ -175,23 +175,6 @@ feed(struct writer *w, const char *p, size_t len)
 	}
 }
 
-/* Prefix and suffix: only line ends are made. */
-static void
-put_text(struct writer *w, struct sv v)
-{
-	struct mbox_format plain = { .eol = w->f->eol };
-	const struct mbox_format *f = w->f;
-
-	w->f = &plain;
-	w->bol = false;
-	feed(w, v.p, v.len);
-	if (w->cr) {
-		w->cr = false;
-		put(w, "\r", 1);
-	}
-	w->f = f;
-}
-
 static void
 feed_fd(struct writer *w, const struct mbox_content *c)
 {
@@ -215,7 +198,7 @@ feed_fd(struct writer *w, const struct mbox_content *c)
 static void
 write_all(struct writer *w, const struct mbox_content *c)
 {
-	put_text(w, w->f->prefix);
+	put(w, w->f->prefix.p, w->f->prefix.len);
 	w->bol = w->empty_line = true;
 	w->body = false;
 	feed(w, c->head.p, c->head.len);
@@ -233,7 +216,7 @@ write_all(struct writer *w, const struct mbox_content *c)
 	}
 	if (w->f->end_line && !w->bol)
 		put_eol(w);
-	put_text(w, w->f->suffix);
+	put(w, w->f->suffix.p, w->f->suffix.len);
 	flush(w);
 }
 

@@ -35,7 +35,7 @@ enum mbox_eol {
 /* How it is written. */
 struct mbox_format {
 	enum mbox_eol	 eol;
-	struct sv	 prefix;	/* before and after the message; never escaped; line ends as <eol> says */
+	struct sv	 prefix;	/* before and after the message, byte for byte */
 	struct sv	 suffix;
 	/* Lines of the body that begin with <check> have these bytes replaced by <escape>; empty: none are. */
 	struct sv	 check, escape;

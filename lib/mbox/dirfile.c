@@ -104,7 +104,7 @@ highest(int at)
 }
 
 static int
-number_it(const struct mbox_dir *d, int at, const char *tmp, char *name, size_t size)
+number_it(int at, const char *tmp, char *name, size_t size)
 {
 	int64_t n = highest(at);
 
@@ -136,7 +136,7 @@ mbox_mh(const struct mbox_dir *d, const struct mbox_content *c, const struct mbo
 		return (-1);
 	rc = write_tmp(d, at, tmp, sizeof(tmp), c, f, &st, r, err);
 	if (rc == 0) {
-		rc = number_it(d, at, tmp, name, sizeof(name));
+		rc = number_it(at, tmp, name, sizeof(name));
 		if (rc == -1)
 			(void)mbox_fail(r, err, MBOX_WHY_ERRNO, errno, "no free number in %s", d->path);
 		else

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The header as a transport sends it (chapter 24 of Exim's manual). */
+#include <string.h>
+
+#include "mail/date.h"
+#include "mail/header.h"
+#include "transport/transport_int.h"
+
+#define HEADER_MAX	(8 * 1024 * 1024)
+#define ENVELOPE_TO_MAX	100
+
+struct sv
+transport_crlf(struct arena *a, struct sv text)
+{
+	struct sb out = SB_INIT(HEADER_MAX);
+	struct sv line, r;
+
+	while (sv_next(&text, '\n', &line)) {
+		if (line.len > 0 && line.p[line.len - 1] == '\r')
+			line.len--;
+		if (line.len == 0)
+			continue;
+		sb_add(&out, line);
+		sb_adds(&out, "\r\n");
+	}
+	r = arena_sv(a, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
+/* All settings of headers_add or headers_remove, expanded, with <sep> between them. */
+static int
+multi(struct exim_env *env, const struct exim_value *v, char sep, struct sv *out, struct err *err)
+{
+	struct sb all = SB_INIT(HEADER_MAX);
+	int rc = 0;
+
+	for (size_t i = 0; i < v->n && rc == 0; i++) {
+		struct sv one;
+		enum exim_result r = exim_expand(v->strs[i], env, &one, err);
+
+		if (r == EXIM_FORCED || (r == EXIM_OK && sv_trim(one).len == 0))
+			continue;
+		if (r != EXIM_OK) {
+			err->cls = ERR_TEMP;
+			rc = -1;
+			break;
+		}
+		if (all.len > 0)
+			sb_addc(&all, sep);
+		sb_add(&all, one);
+	}
+	*out = arena_sv(env->arena, sb_sv(&all));
+	sb_free(&all);
+	return (rc);
+}
+
+static void
+remove_names(struct mail_edit *ed, struct arena *a, struct sv list)
+{
+	struct sv name;
+	int sep = 0;
+
+	while (exim_list_next(&list, &sep, a, &name))
+		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
+}
+
+static unsigned
+rewrite_kind(struct sv name)
+{
+	static const struct {
+		const char *name;
+		unsigned flag;
+	} kinds[] = { { "from", EXIM_RW_f }, { "to", EXIM_RW_t }, { "cc", EXIM_RW_c }, { "bcc", EXIM_RW_b },
+	    { "reply-to", EXIM_RW_r }, { "sender", EXIM_RW_s } };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (sv_caseeqs(name, kinds[i].name))
+			return (kinds[i].flag);
+	return (0);
+}
+
+/* headers_rewrite: as the rewrite section, for what this transport sends. */
+static void
+rewrite(const struct transport_delivery *d, struct mail_edit *ed)
+{
+	const struct exim_value *v = &d->t->d.generic[EXIM_TRANSPORT_headers_rewrite];
+	const struct mail_headers *h = d->env->msg->headers;
+	struct exim_rewrites rw = { .rule = v->rules, .n = v->n };
+	struct arena *a = d->env->arena;
+
+	for (size_t i = 0; i < v->n; i++)
+		rw.flags |= v->rules[i].flags;
+	for (size_t i = 0; v->n > 0 && i < h->n; i++) {
+		unsigned kind = rewrite_kind(h->v[i].name);
+		struct err err = ERR_INIT;
+		struct sv out;
+		bool changed = false;
+
+		if (kind == 0 || (rw.flags & kind) == 0 ||
+		    exim_rewrite_header(&rw, d->env, kind, h->v[i].body, &out, &changed, &err) != EXIM_OK || !changed)
+			continue;
+		mail_edit_replace(ed, i, sv_cstr(arena_fmt(a, SV_FMT ": " SV_FMT "\r\n", SV_ARG(h->v[i].name), SV_ARG(sv_trim(out)))));
+	}
+}
+
+static struct sv
+top_address(const struct route_delivery *rd)
+{
+	const struct route_addr *top = rd->addr;
+
+	while (top->parent != NULL)
+		top = top->parent;
+	return (top->address);
+}
+
+static struct sv
+envelope_to(const struct transport_delivery *d)
+{
+	struct sb out = SB_INIT(HEADER_MAX);
+	struct arena *a = d->env->arena;
+	struct sv r;
+
+	sb_adds(&out, "Envelope-to: ");
+	for (size_t i = 0; i < d->n && i < ENVELOPE_TO_MAX; i++) {
+		struct sv top = top_address(d->rd[i]);
+		bool seen = false;
+
+		for (size_t k = 0; k < i && !seen; k++)
+			seen = sv_eq(top_address(d->rd[k]), top);
+		if (seen)
+			continue;
+		if (i > 0)
+			sb_adds(&out, ",\r\n ");
+		sb_add(&out, top);
+	}
+	sb_adds(&out, "\r\n");
+	r = arena_sv(a, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
+static void
+put_on_top(const struct transport_delivery *d, struct mail_edit *ed)
+{
+	const struct exim_value *g = d->t->d.generic;
+	struct arena *a = d->env->arena;
+	char date[MAIL_DATE_MAX];
+
+	if (g[EXIM_TRANSPORT_delivery_date_add].num != 0)
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Delivery-date: %s\r\n", mail_date_format_local(date, d->now))));
+	if (g[EXIM_TRANSPORT_envelope_to_add].num != 0)
+		mail_edit_prepend(ed, envelope_to(d));
+	if (g[EXIM_TRANSPORT_return_path_add].num != 0)
+		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Return-path: <" SV_FMT ">\r\n", SV_ARG(d->env->msg->return_path))));
+}
+
+int
+transport_header(const struct transport_delivery *d, struct sb *out, struct err *err)
+{
+	const struct exim_value *g = d->t->d.generic;
+	struct arena *a = d->env->arena;
+	struct mail_edit *ed;
+	struct sv remove, add;
+
+	if (d->env->msg->headers == NULL)
+		return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the header of the message"));
+	if (multi(d->env, &g[EXIM_TRANSPORT_headers_remove], ':', &remove, err) == -1 ||
+	    multi(d->env, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
+		return (-1);
+	ed = mail_edit_new(a, d->env->msg->headers);
+	rewrite(d, ed);
+	for (size_t i = 0; i < d->rd[0]->nheaders_remove; i++)
+		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd[0]->headers_remove[i]));
+	remove_names(ed, a, remove);
+	for (size_t i = 0; i < d->rd[0]->nheaders_add; i++)
+		mail_edit_append(ed, transport_crlf(a, d->rd[0]->headers_add[i]));
+	if (add.len > 0)
+		mail_edit_append(ed, transport_crlf(a, add));
+	put_on_top(d, ed);
+	mail_edit_write(ed, out);
+	sb_adds(out, "\r\n");
+	return (0);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The local transports: appendfile, pipe, autoreply and lmtp (chapters 23 to 29 of Exim's
+ * manual).  Two halves: transport_prepare expands the options of a transport for one delivery
+ * (or a batch) into a struct transport_job, with the configuration at hand and the daemon's rights;
+ * transport_execute does the job, with nothing but the job and the content's descriptor, as the user.  Between them
+ * lies a process boundary, or in a program of one process a fork.
+ */
+#ifndef VPOST_TRANSPORT_TRANSPORT_H
+#define VPOST_TRANSPORT_TRANSPORT_H
+
+#include "base/arena.h"
+#include "exim/conf.h"
+#include "exim/env.h"
+#include "filter/action.h"
+#include "route/route.h"
+#include "transport/job.h"
+
+/* What is delivered.  <env> has the message (headers too, with their block's end known) and the address of rd[0] set. */
+struct transport_delivery {
+	struct exim_env	*env;
+	const struct exim_transport *t;
+	const struct route_delivery *const *rd;
+	size_t		 n;		/* more than one: a batch */
+	const struct filter_mail *mail;	/* autoreply: what a filter asked for; NULL: the transport's options */
+	struct sv	 id;
+	struct sv	 return_path;	/* before the transport's own return_path option */
+	bool		 bounce;	/* the message has the null sender */
+	uint64_t	 size, body_off, body_len;	/* of the content; the body's place in its descriptor */
+	int64_t		 now;
+	int64_t		 uid, gid;	/* where neither transport nor router names a user; -1: none */
+	const char	*hostname;
+	struct arena	*arena;		/* results */
+};
+
+/* May <b> go in one batch with <a>?  <t> is their transport; batch_max is the caller's to count. */
+bool	 transport_same_batch(const struct exim_transport *t, struct exim_env *env_a, const struct route_delivery *a,
+	     struct exim_env *env_b, const struct route_delivery *b);
+int64_t	 transport_batch_max(const struct exim_transport *t);
+
+/* 0 and *<j>; -1 and *<r>: what became of it already. */
+int	 transport_prepare(const struct transport_delivery *d, struct transport_job *j, struct transport_result *r);
+
+/*
+ * The header as a transport sends it, with its empty line (CRLF): fields removed, rewritten and added by
+ * router and transport, Return-path, Envelope-to and Delivery-date on top.  Appended to <out>; -1 and *<err> (TEMP).
+ */
+int	 transport_header(const struct transport_delivery *d, struct sb *out, struct err *err);
+
+/* The autoreply's message (CRLF), its recipients and whether there are any, from <r> of the first phase. */
+struct transport_reply {
+	struct sv	*rcpts;
+	size_t		 nrcpts;
+	struct sv	 text;		/* header, empty line, body */
+};
+int	 transport_reply_compose(const struct transport_delivery *d, const struct transport_job *j,
+	     const struct transport_result *r, int content_fd, struct transport_reply *reply, struct err *err);
+/* The text of quota_warn_message, the same way. */
+int	 transport_quota_warning(const struct transport_delivery *d, struct transport_reply *reply, struct err *err);
+
+/* Command lines as pipe, transport_filter and queryprogram split them (29.3).  <expand>: each word by itself. */
+int	 transport_argv(const struct transport_delivery *d, struct sv command, bool expand, struct sv address_pipe, bool force,
+	     const char *what, struct transport_list *out, struct transport_result *r);
+
+/*
+ * Do it, as whoever the process is; the current directory, umask and signals are changed.  <fd>: the content's, or -1.
+ * *<r>'s texts live in <a>.
+ */
+void	 transport_execute(const struct transport_job *j, int fd, struct arena *a, struct transport_result *r);
+
+/*
+ * The same in a child of its own that becomes j->uid and j->gid first (where the caller may); waits for it, kills it after
+ * <timeout_s> (0: never).
+ */
+void	 transport_run(const struct transport_job *j, int fd, int timeout_s, struct arena *a, struct transport_result *r);
+
+/* Become the job's user for good. */
+int	 transport_become(const struct transport_job *j, struct err *err);
+
+#endif
