@@ -186,10 +186,8 @@ x_sql_column(struct xb *b, int n, const char *name, const char *v, size_t len)
 {
 	bool quote;
 
-	if (v == NULL) {
-		v = n == 1 ? "" : "<NULL>";
-		len = strlen(v);
-	}
+	if (v == NULL)
+		len = 0;
 	if (n == 1) {
 		xb_add(b, sv_from(v, len));
 		return;

@@ -41,7 +41,7 @@ enum exim_found x_ldap(const char *type, struct sv servers, struct sv query, str
 /* Ask the servers of the list <servers> in turn.  *<out> in <a>. */
 enum exim_found x_sql(const struct x_sql_driver *d, struct sv servers, struct sv query, struct arena *a, struct sv *out,
 		    struct err *err);
-/* One column of a row of <n>: the value alone, or NAME=VALUE and a blank.  <v> NULL: SQL's NULL. */
+/* One column of a row of <n>: the value alone, or NAME=VALUE and a blank.  <v> NULL: SQL's NULL, like an empty value. */
 void	 x_sql_column(struct xb *b, int n, const char *name, const char *v, size_t len);
 
 /* "/path" or "inet:host:port" with a time-out in <opts>, the query is what is sent. */

@@ -304,7 +304,7 @@ answer_code(const struct query *q, LDAP *l, int id, int *code, char text[256])
 
 /* EXIM_NOTFOUND: the server knows the user not by that password. */
 static enum exim_found
-bind_user(const struct query *q, LDAP *l, struct err *err)
+bind_user(const struct query *q, LDAP *l, const char *where, struct err *err)
 {
 	struct berval cred = { .bv_val = (char *)(uintptr_t)(q->pass == NULL ? "" : q->pass) };
 	char text[256];
@@ -313,13 +313,14 @@ bind_user(const struct query *q, LDAP *l, struct err *err)
 	cred.bv_len = strlen(cred.bv_val);
 	code = ld.ldap_sasl_bind(l, q->user == NULL ? "" : q->user, LDAP_SASL_SIMPLE, &cred, NULL, NULL, &id);
 	if (code != LDAP_SUCCESS) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server: %s", ld.ldap_err2string(code));
+		(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server %s - %s",
+		    where, ld.ldap_err2string(code));
 		return (EXIM_TEMPFAIL);
 	}
 	(void)answer_code(q, l, id, &code, text);
 	if (code == LDAP_SUCCESS)
 		return (EXIM_FOUND);
-	(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server: %s", text);
+	(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server %s - LDAP error %d: %s", where, code, text);
 	return (code == LDAP_INVALID_CREDENTIALS ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
 }
 
@@ -442,11 +443,13 @@ ask_server(const struct query *q, struct sv server, struct sv *out, struct err *
 {
 	enum exim_found f = EXIM_TEMPFAIL;
 	LDAP *l = NULL;
+	const char *where = server.len > 0 ? arena_cstr(q->a, server) : arena_fmt(q->a, "%s:%d",
+	    q->desc->lud_host == NULL || q->desc->lud_host[0] == '\0' ? "localhost" : q->desc->lud_host, q->desc->lud_port);
 	struct xb b;
 
 	xb_init(&b, q->a, 64);
 	if (open_server(q, server, &l, err) == 0) {
-		f = bind_user(q, l, err);
+		f = bind_user(q, l, where, err);
 		if (f == EXIM_FOUND && strcmp(q->type, "ldapauth") != 0) {
 			f = search(q, l, &b, err);
 			*out = xb_sv(&b);

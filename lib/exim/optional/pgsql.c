@@ -9,7 +9,7 @@
 
 #define FUNCTIONS(X)								\
 	X(PQconnectdbParams) X(PQstatus) X(PQexec) X(PQresultStatus) X(PQresultErrorMessage) X(PQntuples) X(PQnfields)	\
-	X(PQfname) X(PQgetvalue) X(PQgetlength) X(PQgetisnull) X(PQclear) X(PQfinish) X(PQerrorMessage) X(PQcmdTuples)	\
+	X(PQfname) X(PQgetvalue) X(PQgetlength) X(PQclear) X(PQfinish) X(PQerrorMessage) X(PQcmdTuples)	\
 	X(PQsetNoticeProcessor)
 static struct {
 #define X(f)	__typeof__(&f) f;
@@ -53,7 +53,7 @@ failed(struct err *err, const char *what, const char *text)
 	for (size_t i = 0; i < n; i++)
 		flat[i] = v.p[i] == '\n' ? ' ' : v.p[i];
 	flat[n] = '\0';
-	(void)err_set(err, ERR_TEMP, "4.3.0", "PGSQL %s: %s", what, flat);
+	(void)err_set(err, ERR_TEMP, "4.3.0", "%s: %s", what, flat);
 	return (EXIM_TEMPFAIL);
 }
 
@@ -90,7 +90,7 @@ open_server(const struct x_sql_server *s, struct err *err)
 		(void)pg.PQsetNoticeProcessor(c, no_notice, NULL);
 		return (c);
 	}
-	(void)failed(err, "connection failed", c == NULL ? "no memory" : pg.PQerrorMessage(c));
+	(void)failed(err, "PGSQL connection failed", c == NULL ? "no memory" : pg.PQerrorMessage(c));
 	if (c != NULL)
 		pg.PQfinish(c);
 	return (NULL);
@@ -105,7 +105,7 @@ rows(const PGresult *r, struct xb *out)
 		if (k > 0)
 			xb_addc(out, '\n');
 		for (int i = 0; i < n; i++)
-			x_sql_column(out, n, pg.PQfname(r, i), pg.PQgetisnull(r, k, i) ? NULL : pg.PQgetvalue(r, k, i),
+			x_sql_column(out, n, pg.PQfname(r, i), pg.PQgetvalue(r, k, i),
 			    (size_t)pg.PQgetlength(r, k, i));
 	}
 }
@@ -129,7 +129,7 @@ query(void *conn, const char *text, struct xb *out, bool *lost, struct err *err)
 		break;
 	default:
 		*lost = pg.PQstatus(c) != CONNECTION_OK;
-		f = failed(err, "query failed", pg.PQresultErrorMessage(r));
+		f = failed(err, "PGSQL: query failed", pg.PQresultErrorMessage(r));
 		break;
 	}
 	pg.PQclear(r);
