@@ -37,6 +37,7 @@ make_env(struct arena *a)
 	g.spool_directory = SV_LIT("/var/spool");
 	g.pid = 1;
 	w_fill(&env, a);
+	env.session->nhost_aliases = 0;
 	env.acl = arena_zalloc(a, sizeof(*env.acl));
 	return (env);
 }
@@ -49,6 +50,9 @@ again(struct exim_env *env)
 	env->runrc = 0;
 	env->lookup_dnssec_set = false;
 	env->prvscheck_result = SV_NULL;
+	env->session->host_lookup = EXIM_HOST_UNTRIED;
+	env->session->host_name = SV_NULL;
+	env->session->nhost_aliases = 0;
 }
 
 /* As boolean and as integer: never more than the text gives. */

@@ -43,6 +43,20 @@ check_block(struct arena *a, struct sv msg, unsigned flags)
 	mail_headers_parse(&h, a, sb_sv(&out), flags & ~(unsigned)MAIL_HEADERS_MBOX);
 	assert(mail_headers_get(&h, "a").p != NULL);
 	(void)mail_received_count(&h);
+	for (size_t i = 0; i < h.n && i < 8; i++) {
+		struct sv body = sv_trim(h.v[i].body), cs, rest = body;
+
+		assert(!sv_caseeqs(h.v[i].name, "Delivered-To") || mail_received_loops(&h, "Delivered-To", body));
+		/* "charset text": what can be written in it is read back. */
+		if (!sv_word(&rest, &cs))
+			continue;
+		sb_clear(&out);
+		if (!mail_charset_from_utf8(&out, cs, rest))
+			continue;
+		assert(mail_charset_known(cs));
+		sb_clear(&text);
+		assert(mail_charset_to_utf8(&text, cs, sb_sv(&out)));
+	}
 	sb_free(&out);
 	sb_free(&text);
 }

@@ -13,6 +13,7 @@
 #include "spool/client.h"
 #include "spool/queuefile.h"
 #include "spool/reader.h"
+#include "spool/spool_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,6 +58,33 @@ record(const uint8_t *data, size_t size)
 	spool_record_head_put(again, &h);
 	assert(memcmp(again + 8, head + 8, 28) == 0);
 	envelope(sv_from((const char *)data + sizeof(head), size - sizeof(head)));
+}
+
+/* A segment's header, its checksum put right, and the name that goes with it. */
+static void
+segment(const uint8_t *data, size_t size)
+{
+	uint8_t head[SPOOL_SEGMENT_HEADER], again[SPOOL_SEGMENT_HEADER];
+	struct segment_head h = { .worker = 0 };
+	char name[SPOOL_SEGMENT_NAME_MAX];
+	unsigned worker, generation;
+	uint64_t id;
+
+	if (size < 40)
+		return;
+	(void)spool_segment_head_get(&h, sv_from((const char *)data, size));
+	h.worker = get_le32(data) % 64;
+	h.generation = get_le32(data + 4) % 10000;
+	h.id = get_le64(data + 8) & 0xfffffffffffffff;
+	h.made = (int64_t)get_le64(data + 16);
+	spool_segment_head_put(head, &h);
+	memset(&h, 0, sizeof(h));
+	assert(spool_segment_head_get(&h, sv_from((const char *)head, sizeof(head))));
+	spool_segment_head_put(again, &h);
+	assert(memcmp(head, again, sizeof(head)) == 0);
+	spool_segment_name(name, h.worker, h.generation, h.id);
+	assert(spool_segment_name_valid(name, &worker, &generation, &id));
+	assert(worker == h.worker && generation == h.generation && id == h.id);
 }
 
 static void
@@ -111,6 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 4) {
 	case 0:
 		record(data + 1, size - 1);
+		segment(data + 1, size - 1);
 		break;
 	case 1:
 		envelope(sv_from((const char *)data + 1, size - 1));

@@ -38,13 +38,26 @@ deliveries(const struct ipc_msg *m)
 static void
 answers(const struct ipc_msg *m)
 {
-	struct store_answer a[8];
+	struct sb frame = SB_INIT(IPC_FRAME_MAX);
+	struct store_answer a[8], b[8];
+	struct ipc_msg again;
 
 	for (size_t n = 0; n <= 8; n++)
 		if (store_answers_read(m, a, n))
 			for (size_t i = 0; i < n; i++)
 				assert(strlen(a[i].text) < sizeof(a[i].text) &&
 				    strlen(a[i].status) < sizeof(a[i].status));
+	for (size_t n = 1; n <= 8; n++) {
+		if (!store_answers_read(m, a, n))
+			continue;
+		store_answers_begin(&frame);
+		for (size_t i = 0; i < n; i++)
+			store_answers_add(&frame, &a[i]);
+		assert(ipc_parse(&again, sv_sub(sb_sv(&frame), 4, frame.len)) && store_answers_read(&again, b, n));
+		for (size_t i = 0; i < n; i++)
+			assert(b[i].result == a[i].result && b[i].commit == a[i].commit);
+	}
+	sb_free(&frame);
 }
 
 int

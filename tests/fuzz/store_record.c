@@ -36,6 +36,8 @@ fixed(unsigned kind, struct sv v)
 		rec_msg_put(out, &m);
 		/* Bits that mean nothing are dropped. */
 		assert(memcmp(out + 4, v.p + 4, REC_MSG_SIZE - 4) == 0);
+		rec_msg_key(out, 1, m.uid);
+		rec_log_key(out, 1, m.modseq);
 	} else if (kind == 3 && rec_work_get(&w, v)) {
 		rec_work_put(out, &w);
 		assert(memcmp(out, v.p, REC_WORK_SIZE) == 0);
@@ -63,11 +65,20 @@ info(struct sv v)
 static void
 redo(struct sv v)
 {
-	struct sv last = SV_NULL;
-	struct rec_redo r;
+	struct sv last = SV_NULL, put = SV_NULL, got = SV_NULL, rest;
+	struct sb out = SB_INIT(1 << 20);
+	struct rec_redo r, again;
+	unsigned n = 0;
 
-	while (rec_redo_next(&v, &r, &last) == 1)
+	while (rec_redo_next(&v, &r, &last) == 1) {
 		assert(r.from != REC_FROM_RANGE || r.path.p != NULL);
+		rec_redo_put(&out, &r, &put);
+		n++;
+	}
+	for (rest = sb_sv(&out); rec_redo_next(&rest, &again, &got) == 1;)
+		n--;
+	assert(n == 0 && rest.len == 0);
+	sb_free(&out);
 }
 
 static void
@@ -111,6 +122,19 @@ ranges(struct sv v)
 		rec_ranges_at(v, (size_t)i, &r);
 		assert(r.first > last && r.first <= r.last);
 		last = r.last;
+	}
+	if (n > 0 && n < 1000) {
+		struct store_range many[1001];
+		struct sb out = SB_INIT(1 << 20);
+		size_t k;
+
+		for (ptrdiff_t i = 0; i < n; i++)
+			rec_ranges_at(v, (size_t)i, &many[i]);
+		rec_ranges_put(&out, many, (size_t)n);
+		same(&out, v);
+		k = rec_ranges_add(many, (size_t)n, last);
+		assert(last == UINT32_MAX || k == (size_t)n + 1);
+		sb_free(&out);
 	}
 }
 
