@@ -157,7 +157,7 @@ add_user(const struct box *b, const char *name, struct err *err)
 	own(b, box_path(b, BOX_VUSERS_DB));
 	printf("%s %s; home %s; mailbox user.%s %s\n", name, rc == 1 ? "added" : "was there: new password set", home, name,
 	    mailbox_now(b, name) ? "is there" : "comes with the first message or login");
-	rc = 0;
+	rc = postmaster_ensure(b, name, err);
 out:
 	if (password.p != NULL)
 		explicit_bzero(password.p, password.cap);

@@ -50,6 +50,12 @@ warning(struct tally *t, const char *text)
 }
 
 static void
+tell_warning(void *arg, const char *text)
+{
+	warning(arg, text);
+}
+
+static void
 exim_report(void *arg, const struct err *e, bool is_warning)
 {
 	if (is_warning)
@@ -318,6 +324,7 @@ cmd_check(int argc, char **argv)
 	}
 	check_exim(b, &t);
 	check_domains(b, &t);
+	postmaster_check(b, tell_warning, &t);
 	check_vusers(b, &t);
 	check_text(b, BOX_ALIASES, "vnewaliases", &t);
 	check_text(b, "etc/spammers", "vnewspammers", &t);

@@ -203,6 +203,20 @@ make_plan(struct plan *p, const char *dir, struct err *err)
 	return (0);
 }
 
+/* A box that has accounts already, from elsewhere or made by an older version. */
+static int
+postmaster_of(const char *root, struct err *err)
+{
+	struct box *b = NULL;
+	int rc;
+
+	if (box_open(&b, root, NULL, NULL, err) == -1)
+		return (-1);
+	rc = postmaster_ensure(b, NULL, err);
+	box_free(&b);
+	return (rc);
+}
+
 int
 cmd_init(int argc, char **argv)
 {
@@ -227,7 +241,7 @@ cmd_init(int argc, char **argv)
 	if (p.ports == 0 && !os_is_root())
 		p.ports = 20000;
 	if (make_plan(&p, argv[optind], &err) == -1 || make_dirs(&p, &err) == -1 || copy_etc(&p, &err) == -1 ||
-	    first_files(&p, &err) == -1)
+	    first_files(&p, &err) == -1 || postmaster_of(p.root, &err) == -1)
 		return (complain(&err));
 	printf("ready     %s\nnext      write your domains into etc/domains; vpost adduser -b %s NAME; vpost check %s; vpost start %s\n",
 	    p.root, p.root, p.root, p.root);

@@ -20,6 +20,11 @@ int	 cmd_check(int argc, char **argv);
 int	 cmd_cert(int argc, char **argv);
 int	 cmd_adduser(int argc, char **argv);
 
+/* Names of RFC 5321 and RFC 2142 whose mail reaches nobody: tell() with file, line and what to do. */
+void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
+/* Where etc/aliases has no postmaster yet: <name>, or the first account where it is NULL, becomes it, and the user is told. */
+int	 postmaster_ensure(const struct box *b, const char *name, struct err *err);
+
 /* The box that is meant: <arg> (may be NULL), else as box_find says.  NULL, and the error on stderr, otherwise. */
 struct box *open_box(const char *arg);
 /* Options [-b BOX] and at most one operand, which names the box too; returns -1 after printing <usage>. */
