@@ -18,6 +18,7 @@
 #define JOBS_ALL_MAX	4000		/* for all together, so that local mail always finds a place */
 #define PROGRESS_MS	5000
 #define DEFER_S		300
+#define NO_MEANS_S	60
 
 struct job {
 	struct job	*next;
@@ -129,6 +130,19 @@ host_failed(struct worker *w, const struct job *j, const struct deliver_host *h,
 	w->last_tail = tail_of(d->vq, w->env.arena, h, NULL, false, NULL);
 }
 
+/* Descriptors or ports ran out: the job waits a little, and no host is blamed. */
+static void
+no_means(struct worker *w, const struct deliver_error *e)
+{
+	int64_t next = now_s() + NO_MEANS_S;
+
+	w->last = *e;
+	w->last_tail = NULL;
+	w->expired = false;
+	if (next < w->next_try)
+		w->next_try = next;
+}
+
 /* Connect to <h>; 0, or -1 with the failure noted. */
 static int
 connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
@@ -144,7 +158,10 @@ connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
 	}
 	if (deliver_open(&w->conn, h, &w->so.o, &e) == -1) {
 		smtp_opts_close(&w->so);
-		host_failed(w, j, h, &e);
+		if (e.ours)
+			no_means(w, &e);
+		else
+			host_failed(w, j, h, &e);
 		return (-1);
 	}
 	retry_host_ok(d->vq, host_key(w, h));
@@ -303,6 +320,9 @@ try_hosts(struct worker *w, struct job *j, struct deliver_message *dm)
 		tried++;
 		disconnect(w);
 		if (connect_to(w, j, &d->hosts[i]) == 0 && send_job(w, j, dm, last))
+			return;
+		/* The others would fare no better. */
+		if (w->conn == NULL && w->last.ours)
 			return;
 	}
 }

@@ -26,8 +26,10 @@ struct deliver_error {
 	int		 code;		/* SMTP reply code; 0: none */
 	/* The host or the connection failed, not the message: another host may do better. */
 	bool		 host;
+	/* We had no means to try: no descriptors, ports or memory.  Says nothing of host or message. */
+	bool		 ours;
 };
-#define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .host = false }
+#define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .host = false, .ours = false }
 
 /* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
 struct deliver_auth {
@@ -64,7 +66,7 @@ struct deliver_host {
 	struct net_addr	 addr;		/* with its port */
 };
 
-/* Connect, greet, STARTTLS, AUTH.  -1 and *<e> (always .host). */
+/* Connect, greet, STARTTLS, AUTH.  -1 and *<e> (always .host or .ours). */
 int	 deliver_open(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o,
 	     struct deliver_error *e);
 /* QUIT if the connection is in order (its answer is not waited for), close. */

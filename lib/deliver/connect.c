@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Opening a connection to a mail server: greeting, EHLO, STARTTLS, AUTH; and ending it. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,6 +288,17 @@ conn_free(struct deliver_conn **cp)
 	*cp = NULL;
 }
 
+static bool
+is_ours(int error)
+{
+	static const int v[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EADDRINUSE };
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+		if (v[i] == error)
+			return (true);
+	return (false);
+}
+
 /* As deliver_open; 1: TLS failed, try without. */
 static int
 open_once(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o, struct deliver_error *e)
@@ -297,7 +309,8 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 
 	fd = net_connect(&host->addr, o->from, deadline, &e->err);
 	if (fd == -1) {
-		e->host = true;
+		e->ours = is_ours(errno);
+		e->host = !e->ours;
 		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : EXIM_RE_REFUSED;
 		return (-1);
 	}

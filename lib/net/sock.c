@@ -106,6 +106,7 @@ net_connect(const struct net_addr *to, const struct net_addr *from, int64_t dead
 	if (from != NULL && from->family == to->family) {
 		len = net_addr_to_sockaddr(from, &ss);
 		if (bind(fd, (struct sockaddr *)&ss, len) == -1) {
+			e = errno;
 			(void)err_sys(err, "bind to %s", net_addr_text(from, text));
 			goto fail;
 		}
@@ -122,5 +123,6 @@ net_connect(const struct net_addr *to, const struct net_addr *from, int64_t dead
 	    strerror(e));
 fail:
 	(void)close(fd);
+	errno = e;
 	return (-1);
 }
