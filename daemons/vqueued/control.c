@@ -32,7 +32,7 @@ collect(struct vq *vq, struct sv after, struct idlist *l)
 	void *e;
 
 	while (hash_next(vq->qents, &pos, &key, &e))
-		if (sv_cmp(key, after) > 0)
+		if (sv_cmp(key, after) > 0 && !((struct qent *)e)->gone)
 			vec_push(&l->v, sv_cstr(((struct qent *)e)->id));
 	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
 		if (m->qe == NULL && m->indexed < m->busy && sv_cmp(sv_cstr(m->env.id), after) > 0 && queue_find(vq, sv_cstr(m->env.id)) == NULL)
@@ -132,6 +132,13 @@ list_one(struct vq *vq, struct sv id, struct sv domain, struct sb *reply)
 	} else if (e != NULL && spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, domain)) {
 		list_file(e, q, &l, a);
 		yes = true;
+	} else if (e != NULL && e->unread && domain.len == 0) {
+		l.id = sv_cstr(e->id);
+		l.received = e->received;
+		l.next_try = e->next_try;
+		l.sender = SV_LIT("");
+		l.reason = SV_LIT("the file of this message cannot be read now");
+		yes = true;
 	}
 	if (yes)
 		put_entry(reply, &l);
@@ -157,12 +164,54 @@ do_list(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 
 /* ---- changes ---- */
 
+/*
+ * Append to the log of queue/ID, durably.  Where an attempt is under way its own view of the file is used: two would
+ * write over each other.  Parks: <id> may be gone afterwards.
+ */
+static int
+append_log(struct vq *vq, const char *id, struct sv log, struct err *err)
+{
+	struct msg *m = find_active(vq, sv_cstr(id));
+	struct spool_qfile *q;
+	int rc;
+
+	if (m != NULL && m->q != NULL) {
+		m->refs++;
+		rc = spool_qfile_append(vq->queue_dir, m->q, log, true, err);
+		msg_unref(m);
+		return (rc);
+	}
+	if (spool_qfile_load(&q, vq->queue_dir, id, err) == -1)
+		return (-1);
+	rc = spool_qfile_append(vq->queue_dir, q, log, true, err);
+	spool_qfile_free(&q);
+	return (rc);
+}
+
+/* An attempt is under way: its recipients are written off at once, the entry goes when the attempt is over. */
+static void
+remove_active(struct vq *vq, struct qent *e)
+{
+	struct msg *m = find_active(vq, sv_cstr(e->id));
+	struct spool_qrcpt st = { .state = SPOOL_ST_REMOVED, .last_try = now_s() };
+	struct sb log = SB_INIT(SPOOL_ENVELOPE_MAX);
+	struct err err = ERR_INIT;
+
+	e->gone = true;
+	for (uint32_t i = 0; m != NULL && i < m->env.nrcpts; i++)
+		if (m->rcpts[i].state == SPOOL_ST_OPEN)
+			spool_qlog_rcpt(&log, i, &st);
+	if (log.len > 0 && append_log(vq, e->id, sb_sv(&log), &err) == -1)
+		log_err(NULL, "queue", &err);
+	sb_free(&log);
+}
+
 static void
 remove_entry(struct vq *vq, struct qent *e)
 {
 	vlog(vq, "%s removed by an administrator", e->id);
 	if (e->active) {
-		e->gone = true;
+		remove_active(vq, e);
 		return;
 	}
 	vlog(vq, "%s Completed", e->id);
@@ -172,19 +221,14 @@ remove_entry(struct vq *vq, struct qent *e)
 static void
 freeze_entry(struct vq *vq, struct qent *e, bool on)
 {
-	struct spool_qfile *q;
 	struct sb log = SB_INIT(256);
 	struct err err = ERR_INIT;
 	char id[SPOOL_ID_SIZE];
 	int rc;
 
 	memcpy(id, e->id, sizeof(id));
-	if (spool_qfile_load(&q, vq->queue_dir, id, &err) == -1) {
-		log_err(NULL, "queue", &err);
-		return;
-	}
 	spool_qlog_frozen(&log, on, now_s());
-	rc = spool_qfile_append(vq->queue_dir, q, sb_sv(&log), true, &err);
+	rc = append_log(vq, id, sb_sv(&log), &err);
 	/* That parked: the message may be gone. */
 	e = queue_find(vq, sv_cstr(id));
 	if (rc == 0 && e != NULL) {
@@ -197,7 +241,32 @@ freeze_entry(struct vq *vq, struct qent *e, bool on)
 		log_err(NULL, "queue", &err);
 	}
 	sb_free(&log);
-	spool_qfile_free(&q);
+}
+
+/* A message of a segment, that has no queue file yet. */
+static bool
+change_active(struct vq *vq, struct msg *m, unsigned type)
+{
+	struct err err = ERR_INIT;
+
+	switch (type) {
+	case SPOOL_IPC_REMOVE:
+		vlog(vq, "%s removed by an administrator", m->env.id);
+		m->removed = true;
+		record_add(m, SPOOL_ALL, 0, SPOOL_ST_REMOVED);
+		if (record_sync(m, &err) == -1)
+			log_err(NULL, "done-log", &err);
+		return (true);
+	case SPOOL_IPC_FREEZE:
+	case SPOOL_IPC_THAW:
+		m->freeze = type == SPOOL_IPC_FREEZE;
+		return (true);
+	case SPOOL_IPC_GIVEUP:
+		m->giveup = true;
+		return (true);
+	default:
+		return (false);
+	}
 }
 
 /* Mark recipients as delivered: <addrs> of <m>, or all. */
@@ -244,7 +313,12 @@ change(struct vq *vq, const struct ipc_msg *m, struct sv id)
 {
 	struct qent *e = queue_find(vq, id);
 
-	if (e == NULL)
+	if (e == NULL) {
+		struct msg *active = find_active(vq, id);
+
+		return (active != NULL && active->seg != NULL && change_active(vq, active, m->type));
+	}
+	if (e->gone)
 		return (false);
 	switch (m->type) {
 	case SPOOL_IPC_REMOVE:

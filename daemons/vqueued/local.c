@@ -368,6 +368,9 @@ greet(struct vq *vq, struct err *err)
 	size_t n, k = 0, pos = 0;
 	int rc;
 
+	/* Half a list would drop ids that count: without the origin of each queue file they stay until the next start. */
+	if (vq->unread > 0)
+		return (0);
 	if (segs_origins(vq, &v, &n, err) == -1)
 		return (-1);
 	v = xreallocarray(v, n + hash_count(vq->qents) + 1, sizeof(*v));
@@ -421,6 +424,8 @@ local_init(struct vq *vq, struct err *err)
 	for (int i = 0; i < SENDERS; i++)
 		if (fiber_spawn("local-sender", sender_fiber, vq) == NULL)
 			return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for local delivery"));
+	if (jobs_init(vq, err) == -1)
+		return (-1);
 	if (fiber_spawn("local-keeper", keeper_fiber, vq) == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.2", "no fiber for vlocald"));
 	return (0);

@@ -12,52 +12,10 @@
 #include "os/time.h"
 #include "vqueued_int.h"
 
-#define CHILD_LINEAR	32	/* more settled children than that are found by a hash */
-
 int64_t
 now_s(void)
 {
 	return (os_wall_us() / 1000000);
-}
-
-static void
-index_child(struct childset *c, uint64_t child)
-{
-	(void)hash_set(c->index, sv_from((const char *)&child, sizeof(child)), c);
-}
-
-bool
-childset_has(const struct childset *c, uint64_t child)
-{
-	if (c->index != NULL)
-		return (hash_get(c->index, sv_from((const char *)&child, sizeof(child))) != NULL);
-	for (size_t i = 0; i < c->v.len; i++)
-		if (c->v.p[i] == child)
-			return (true);
-	return (false);
-}
-
-bool
-childset_add(struct childset *c, uint64_t child)
-{
-	if (childset_has(c, child))
-		return (false);
-	vec_push(&c->v, child);
-	if (c->index != NULL)
-		index_child(c, child);
-	if (c->index == NULL && c->v.len > CHILD_LINEAR) {
-		c->index = hash_new();
-		for (size_t i = 0; i < c->v.len; i++)
-			index_child(c, c->v.p[i]);
-	}
-	return (true);
-}
-
-static void
-childset_free(struct childset *c)
-{
-	vec_free(&c->v);
-	hash_free(&c->index, NULL);
 }
 
 struct msg *
@@ -67,6 +25,7 @@ msg_new(struct vq *vq)
 
 	m->vq = vq;
 	m->arena = arena_new(2048);
+	sb_init(&m->log, SPOOL_ENVELOPE_MAX);
 	m->fd = -1;
 	m->started_us = os_mono_us();
 	if ((m->all_next = vq->msgs) != NULL)
@@ -83,8 +42,12 @@ msg_free(struct msg **mp)
 
 	if (m == NULL)
 		return;
-	if ((*m->all_prev = m->all_next) != NULL)
+	*mp = NULL;
+	if (!m->dead && (*m->all_prev = m->all_next) != NULL)
 		m->all_next->all_prev = m->all_prev;
+	m->dead = true;
+	if (m->refs > 0)
+		return;
 	if (m->fd != -1)
 		(void)close(m->fd);
 	for (size_t i = 0; i < m->vars.len; i++)
@@ -92,10 +55,17 @@ msg_free(struct msg **mp)
 	vec_free(&m->vars);
 	childset_free(&m->settled);
 	childset_free(&m->taken);
+	sb_free(&m->log);
 	spool_qfile_free(&m->q);
 	arena_free(&m->arena);
 	free(m);
-	*mp = NULL;
+}
+
+void
+msg_unref(struct msg *m)
+{
+	if (--m->refs == 0 && m->dead)
+		msg_free(&m);
 }
 
 void
@@ -125,65 +95,6 @@ msg_fd(struct msg *m, struct err *err)
 	return (m->fd);
 }
 
-/* ---- what is written down ---- */
-
-void
-record_settled(struct msg *m, uint32_t rcpt, uint64_t child, enum spool_state st)
-{
-	struct sb log = SB_INIT(4096);
-	struct err err = ERR_INIT;
-
-	if (m->seg != NULL) {
-		spool_done_add(m->seg->done, m->record, rcpt, child, st);
-		if (st == SPOOL_ST_LOCAL) {
-			seg_dirty(m->seg);	/* its loss is harmless: written at the end of the turn */
-			return;
-		}
-		if (spool_done_write(m->seg->done, &err) == -1)
-			log_err(NULL, "done-log", &err);
-		seg_want_sync(m->seg);
-		return;
-	}
-	if (child == 0) {
-		struct rcpt *r = &m->rcpts[rcpt];
-		struct spool_qrcpt q = { .state = st, .first_failed = r->first_failed, .last_try = now_s(), .text = r->text };
-
-		spool_qlog_rcpt(&log, rcpt, &q);
-	} else {
-		struct spool_qchild c = { .child = child, .rcpt = rcpt, .state = st };
-
-		spool_qlog_child(&log, &c);
-	}
-	if (spool_qfile_append(m->vq->queue_dir, m->q, sb_sv(&log), false, &err) == -1)
-		log_err(NULL, "queue file", &err);
-	sb_free(&log);
-}
-
-int
-record_intent(struct msg *m, struct err *err)
-{
-	struct sb log = SB_INIT(256);
-	struct spool_qchild c = { .child = 1, .rcpt = SPOOL_ALL, .state = SPOOL_ST_INTENT };
-	int rc;
-
-	if (m->seg != NULL) {
-		spool_done_add(m->seg->done, m->record, SPOOL_ALL, 0, SPOOL_ST_INTENT);
-		return (spool_done_write(m->seg->done, err));
-	}
-	spool_qlog_child(&log, &c);
-	rc = spool_qfile_append(m->vq->queue_dir, m->q, sb_sv(&log), false, err);
-	sb_free(&log);
-	return (rc);
-}
-
-int
-record_sync(struct msg *m, struct err *err)
-{
-	if (m->seg != NULL)
-		return (spool_done_sync(m->seg->done, err));
-	return (spool_qfile_append(m->vq->queue_dir, m->q, SV_LIT(""), true, err));
-}
-
 /* ---- ends of deliveries ---- */
 
 static bool
@@ -201,46 +112,70 @@ msg_settle(struct msg *m, uint32_t rcpt, enum spool_state st)
 	}
 }
 
+/* The other host was told what the recipient whose delivery it is wants to be told, not what others do who share it. */
 static void
-note_success(struct dlv *d, enum spool_state how, bool dsn_passed)
+note_success(struct dlv *d, uint32_t rcpt, enum spool_state how, bool dsn_passed)
 {
 	struct msg *m = d->m;
 	struct success *s;
 
-	if ((m->env.rcpts[d->rcpt].notify & SPOOL_NOTIFY_SUCCESS) == 0 || m->env.sender.len == 0 ||
-	    (how == SPOOL_ST_SENT && dsn_passed))
+	if ((m->env.rcpts[rcpt].notify & SPOOL_NOTIFY_SUCCESS) == 0 || m->env.sender.len == 0 ||
+	    (how == SPOOL_ST_SENT && dsn_passed && (m->env.rcpts[d->rcpt].notify & SPOOL_NOTIFY_SUCCESS) != 0))
 		return;
 	s = arena_zalloc(m->arena, sizeof(*s));
-	s->rcpt = d->rcpt;
+	s->rcpt = rcpt;
 	s->address = d->rd->addr->address;
 	s->relayed = how == SPOOL_ST_SENT;
 	s->next = m->successes;
 	m->successes = s;
 }
 
+/* One of the deliveries of <rcpt> succeeded. */
+static void
+rcpt_ok(struct dlv *d, uint32_t rcpt, enum spool_state how, bool dsn_passed)
+{
+	struct msg *m = d->m;
+	struct rcpt *r = &m->rcpts[rcpt];
+
+	note_success(d, rcpt, how, dsn_passed);
+	r->pending--;
+	r->sent |= how == SPOOL_ST_SENT;
+	if (last_of(r)) {
+		record_add(m, rcpt, 0, how);
+		msg_settle(m, rcpt, r->sent ? SPOOL_ST_SENT : SPOOL_ST_LOCAL);
+	} else if (rcpt == d->rcpt && !d->recorded) {
+		record_add(m, rcpt, d->child, how);
+	}
+}
+
 void
 delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_passed)
 {
 	struct msg *m = d->m;
-	struct rcpt *r = &m->rcpts[d->rcpt];
 
-	if (d->ended)
+	if (d->end != DLV_OPEN)
 		return;
-	d->ended = true;
+	d->end = DLV_OK;
 	if (how == SPOOL_ST_SENT)
 		m->vq->n_sent++;
 	else
 		m->vq->n_local++;
 	log_delivered(d, log_tail);
-	note_success(d, how, dsn_passed);
-	r->pending--;
-	r->sent |= how == SPOOL_ST_SENT;
-	record_settled(m, d->rcpt, last_of(r) ? 0 : d->child, how);
-	(void)childset_add(&m->settled, d->child);
+	/*
+	 * Another recipient may lead to the same address, now or when it is routed again after a crash: the address itself
+	 * is written down, in the same write.  The store knows its deliveries by their ids.
+	 */
+	if (how == SPOOL_ST_SENT && m->env.nrcpts > 1) {
+		record_add(m, d->rcpt, d->child, how);
+		d->recorded = true;
+	}
+	rcpt_ok(d, d->rcpt, how, dsn_passed);
+	for (struct follower *f = d->followers; f != NULL; f = f->next)
+		rcpt_ok(d, f->rcpt, how, dsn_passed);
+	record_write(m, how);
+	(void)childset_add(&m->settled, d->child, d);
 	if (m->qe != NULL && how == SPOOL_ST_LOCAL)
 		m->qe->local = true;
-	if (last_of(r))
-		msg_settle(m, d->rcpt, r->sent ? SPOOL_ST_SENT : SPOOL_ST_LOCAL);
 	msg_release(m);
 }
 
@@ -257,8 +192,25 @@ note_failure(struct msg *m, uint32_t rcpt, struct sv address, const struct err *
 	f->next = m->failures;
 	m->failures = f;
 	m->rcpts[rcpt].failed = true;
+	m->rcpts[rcpt].failures++;
 	m->vq->n_failed++;
 	return (f);
+}
+
+/* The delivery failed for <rcpt>, to whom it belongs or who shares it. */
+static void
+rcpt_failed(struct dlv *d, uint32_t rcpt, const struct failure *like)
+{
+	struct msg *m = d->m;
+	struct failure *f = arena_dup(m->arena, like, sizeof(*like));
+
+	f->rcpt = rcpt;
+	/* Who gave the same address twice is told once. */
+	f->quiet = rcpt != d->rcpt && sv_eq(m->env.rcpts[rcpt].addr, m->env.rcpts[d->rcpt].addr);
+	f->next = m->failures;
+	m->failures = f;
+	m->rcpts[rcpt].failed = true;
+	m->rcpts[rcpt].failures++;
 }
 
 void
@@ -267,9 +219,9 @@ delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, stru
 	struct msg *m = d->m;
 	struct failure *f;
 
-	if (d->ended)
+	if (d->end != DLV_OPEN)
 		return;
-	d->ended = true;
+	d->end = DLV_FAILED;
 	log_not_delivered(d, "**", err, log_tail);
 	f = note_failure(m, d->rcpt, d->rd->addr->address, err);
 	f->child = d->child;
@@ -277,7 +229,12 @@ delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, stru
 	f->diagnostic = arena_sv(m->arena, diagnostic);
 	if (d->rd->errors_to_set)
 		f->to = d->rd->errors_to;
+	d->failure = f;
 	m->rcpts[d->rcpt].pending--;
+	for (struct follower *o = d->followers; o != NULL; o = o->next) {
+		rcpt_failed(d, o->rcpt, f);
+		m->rcpts[o->rcpt].pending--;
+	}
 	msg_release(m);
 }
 
@@ -302,7 +259,7 @@ delivery_deferred(struct dlv *d, const struct err *err, int64_t next_try, const 
 {
 	struct msg *m = d->m;
 
-	if (d->ended)
+	if (d->end != DLV_OPEN)
 		return;
 	if (m->giveup || next_try == 0) {
 		struct err e = *err;
@@ -314,11 +271,48 @@ delivery_deferred(struct dlv *d, const struct err *err, int64_t next_try, const 
 		delivery_failed(d, &e, SV_NULL, SV_NULL, log_tail);
 		return;
 	}
-	d->ended = true;
+	d->end = DLV_DEFERRED;
 	log_not_delivered(d, "==", err, log_tail);
 	note_deferral(m, d->rcpt, err, next_try);
 	m->rcpts[d->rcpt].pending--;
+	for (struct follower *f = d->followers; f != NULL; f = f->next) {
+		note_deferral(m, f->rcpt, err, next_try);
+		m->rcpts[f->rcpt].pending--;
+	}
 	msg_release(m);
+}
+
+/* <d> was deferred before <rcpt> came to share it. */
+static void
+defer_like(struct dlv *d, uint32_t rcpt)
+{
+	const struct rcpt *r = &d->m->rcpts[d->rcpt];
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_TEMP, r->status, SV_FMT, SV_ARG(r->text));
+	note_deferral(d->m, rcpt, &err, r->next_try);
+}
+
+void
+delivery_share(struct dlv *d, uint32_t rcpt)
+{
+	struct msg *m = d->m;
+	struct follower *f;
+
+	/* Recipients come one after the other: whoever has it already is the first of the list. */
+	if (rcpt == d->rcpt || (d->followers != NULL && d->followers->rcpt == rcpt))
+		return;
+	if (d->end == DLV_DEFERRED) {
+		defer_like(d, rcpt);
+	} else if (d->end == DLV_FAILED) {
+		rcpt_failed(d, rcpt, d->failure);
+	} else if (d->end == DLV_OPEN) {
+		f = arena_zalloc(m->arena, sizeof(*f));
+		f->rcpt = rcpt;
+		f->next = d->followers;
+		d->followers = f;
+		m->rcpts[rcpt].pending++;
+	}
 }
 
 void
@@ -394,14 +388,19 @@ msg_completed(struct msg **mp)
 static void
 settle_rest(struct msg *m)
 {
+	enum spool_state st = SPOOL_ST_OPEN;
+
 	for (uint32_t i = 0; i < m->env.nrcpts; i++) {
 		struct rcpt *r = &m->rcpts[i];
 
 		if (r->state != SPOOL_ST_OPEN || r->deferred || !r->tried)
 			continue;
 		msg_settle(m, i, r->failed ? SPOOL_ST_BOUNCED : r->sent ? SPOOL_ST_SENT : SPOOL_ST_LOCAL);
-		record_settled(m, i, 0, r->state);
+		record_add(m, i, 0, r->state);
+		st = r->state == SPOOL_ST_LOCAL && st == SPOOL_ST_OPEN ? SPOOL_ST_LOCAL : SPOOL_ST_SENT;
 	}
+	if (st != SPOOL_ST_OPEN)
+		record_write(m, st);
 }
 
 static void
@@ -410,7 +409,7 @@ finish(struct msg *m)
 	struct err err = ERR_INIT;
 
 	/* Where the report could not be written, everything that failed stays open and is tried again. */
-	if (m->failures != NULL && report_failures(m, &err) == -1) {
+	if (m->failures != NULL && !m->removed && report_failures(m, &err) == -1) {
 		log_err(NULL, "report", &err);
 		for (struct failure *f = m->failures; f != NULL; f = f->next)
 			if (!f->reported)
@@ -420,7 +419,8 @@ finish(struct msg *m)
 	if (m->successes != NULL)
 		report_successes(m);
 	settle_rest(m);
-	if (m->open == 0) {
+	/* The record of an administrator's removal counts for all recipients. */
+	if (m->open == 0 || (m->removed && m->seg != NULL)) {
 		msg_completed(&m);
 		return;
 	}

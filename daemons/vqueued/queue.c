@@ -11,6 +11,12 @@
 #include "vqueued_int.h"
 
 #define TICK_MS		1000
+#define REMOVE_RETRY_S	60
+#define UNREAD_RETRY_S	20
+#define DAMAGED_RETRY_S	3600
+#define LOAD_TRIES	3
+#define LOAD_PAUSE_MS	500
+#define LOOK_MS		60000
 #define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
 
 /* ---- reports about messages, found at the start ---- */
@@ -53,7 +59,7 @@ queue_apply_reports(struct msg *m)
 		const struct spool_qchild *c = &r->v.p[i];
 
 		if (c->child != 0) {
-			(void)childset_add(&m->settled, c->child);
+			(void)childset_add(&m->settled, c->child, NULL);
 		} else if (c->rcpt < m->env.nrcpts && m->rcpts[c->rcpt].state == SPOOL_ST_OPEN) {
 			m->rcpts[c->rcpt].state = SPOOL_ST_BOUNCED;
 			m->open--;
@@ -90,6 +96,9 @@ queue_add(struct vq *vq, const struct spool_qfile *q)
 		memcpy(e->id, q->env.id, sizeof(e->id));
 		(void)hash_set(vq->qents, sv_cstr(e->id), e);
 	}
+	if (e->unread)
+		vq->unread--;
+	e->unread = false;
 	e->frozen = q->frozen;
 	e->frozen_at = q->frozen_at;
 	e->bounce = q->env.sender.len == 0;
@@ -106,28 +115,108 @@ queue_wake(struct vq *vq)
 	fiber_waiters_wake_all(&vq->queue_wait);
 }
 
+/* What cannot be read now is known by its id, so that neither it nor its deliveries are forgotten. */
 static void
-load_one(void *arg, const char *id)
+add_unread(struct vq *vq, const char *id)
 {
-	struct vq *vq = arg;
-	struct spool_qfile *q;
-	struct err err = ERR_INIT;
+	struct qent *e = queue_find(vq, sv_cstr(id));
 
-	if (spool_qfile_load(&q, vq->queue_dir, id, &err) == -1) {
-		log_err(NULL, "queue", &err);
+	if (e != NULL)
 		return;
-	}
+	e = xcalloc(1, sizeof(*e));
+	memcpy(e->id, id, sizeof(e->id) - 1);	/* its form was looked at */
+	e->unread = e->local = true;
+	e->received = spool_id_time(sv_cstr(id));
+	e->next_try = now_s() + UNREAD_RETRY_S;
+	vq->unread++;
+	(void)hash_set(vq->qents, sv_cstr(e->id), e);
+}
+
+static int
+read_entry(struct vq *vq, const char *id, struct err *err)
+{
+	struct spool_qfile *q;
+
+	if (spool_qfile_load(&q, vq->queue_dir, id, err) == -1)
+		return (-1);
 	note_report(vq, &q->env);
 	queue_add(vq, q)->local = true;
 	spool_qfile_free(&q);
+	return (0);
+}
+
+struct loading {
+	struct vq	*vq;
+	VEC(char *)	 failed;
+};
+
+static void
+load_one(void *arg, const char *id)
+{
+	struct loading *l = arg;
+	struct err err = ERR_INIT;
+
+	if (queue_find(l->vq, sv_cstr(id)) != NULL || read_entry(l->vq, id, &err) == 0)
+		return;
+	log_err(NULL, "queue", &err);
+	/* What is damaged stays so. */
+	if (err.cls == ERR_TEMP)
+		vec_push(&l->failed, xstrdup(id));
+}
+
+static void
+add_all_unread(struct loading *l)
+{
+	for (size_t k = 0; k < l->failed.len; k++) {
+		add_unread(l->vq, l->failed.p[k]);
+		free(l->failed.p[k]);
+	}
+	vec_free(&l->failed);
+}
+
+/* Some rounds over what failed, for a report that is read late names what must not be reported again; then by and by. */
+static void
+load_failed(struct loading *l)
+{
+	for (int i = 0; i < LOAD_TRIES && l->failed.len > 0; i++) {
+		(void)fiber_sleep(LOAD_PAUSE_MS);
+		for (size_t k = l->failed.len; k > 0; k--)
+			if (read_entry(l->vq, l->failed.p[k - 1], NULL) == 0) {
+				free(l->failed.p[k - 1]);
+				vec_remove(&l->failed, k - 1);
+			}
+	}
+	add_all_unread(l);
 }
 
 int
 queue_load(struct vq *vq, struct err *err)
 {
+	struct loading l = { .vq = vq };
+	int rc;
+
 	/* Temporary files of intake are those of dead workers only: their pids are looked at. */
-	(void)spool_qfile_scan(vq->intake, true, load_one, vq, NULL);
-	return (spool_qfile_scan(vq->queue_dir, true, load_one, vq, err));
+	(void)spool_qfile_scan(vq->intake, true, load_one, &l, NULL);
+	rc = spool_qfile_scan(vq->queue_dir, true, load_one, &l, err);
+	load_failed(&l);
+	vq->looked = fiber_now();
+	return (rc);
+}
+
+/* Files that others have put there: sendmail(1) does while we are away, which may have ended just then. */
+static void
+look_for_files(struct vq *vq)
+{
+	struct loading l = { .vq = vq };
+	struct err err = ERR_INIT;
+
+	/* Those that are being made by us are not known by their ids yet. */
+	if (!vq->loaded || vq->making > 0 || fiber_now() < vq->looked + LOOK_MS)
+		return;
+	vq->looked = fiber_now();
+	if (spool_qfile_scan(vq->queue_dir, false, load_one, &l, &err) == -1)
+		log_err(NULL, "queue", &err);
+	add_all_unread(&l);
 }
 
 /* ---- what is gone ---- */
@@ -145,10 +234,16 @@ queue_remove(struct vq *vq, struct qent *e)
 	struct forget f = { .origin = e->origin, .local = e->local };
 	struct err err = ERR_INIT;
 
-	if (spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1)
+	if (spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1) {
+		/* The entry stays for as long as the file does: else the message would come back. */
 		log_err(NULL, "queue", &err);
+		e->gone = true;
+		e->next_try = now_s() + REMOVE_RETRY_S;
+		return;
+	}
 	memcpy(f.id, e->id, sizeof(f.id));
 	(void)hash_del(vq->qents, sv_cstr(e->id));
+	vq->unread -= e->unread;
 	/* Until its directory is synced the file may come back: what was sent would be sent again. */
 	forget_add(vq, &f);
 	free(e);
@@ -219,6 +314,19 @@ queue_forgetter(void *arg)
 	}
 }
 
+/* Its attempt is over, or it may have its first; what an administrator said meanwhile is done now. */
+void
+queue_let_go(struct vq *vq, struct qent *e)
+{
+	e->active = false;
+	if (e->gone) {
+		vlog(vq, "%s Completed", e->id);
+		queue_remove(vq, e);
+	} else {
+		queue_wake(vq);
+	}
+}
+
 /* ---- attempts ---- */
 
 static struct msg *
@@ -255,7 +363,7 @@ msg_of_file(struct vq *vq, struct qent *e, struct spool_qfile *q)
 		if (c->state == SPOOL_ST_INTENT)
 			m->intent = true;
 		else if (c->state != SPOOL_ST_OPEN)
-			(void)childset_add(&m->settled, c->child);
+			(void)childset_add(&m->settled, c->child, NULL);
 	}
 	queue_apply_reports(m);
 	return (m);
@@ -271,9 +379,17 @@ start(struct vq *vq, struct qent *e)
 
 	if (spool_qfile_load(&q, vq->queue_dir, e->id, &err) == -1) {
 		log_err(NULL, "queue", &err);
-		e->next_try = now_s() + 3600;
+		e->next_try = now_s() + (err.cls == ERR_TEMP ? UNREAD_RETRY_S : DAMAGED_RETRY_S);
 		e->force = false;
 		return;
+	}
+	if (e->unread) {
+		note_report(vq, &q->env);
+		(void)queue_add(vq, q);
+		if (e->frozen || e->next_try > now_s()) {
+			spool_qfile_free(&q);
+			return;
+		}
 	}
 	m = msg_of_file(vq, e, q);
 	if (m->intent)
@@ -332,6 +448,18 @@ due(struct vq *vq, struct qent *e, int64_t now)
 	return (e->frozen ? frozen_due(vq, e, now) : now >= e->next_try);
 }
 
+/* False: there is no room for it now. */
+static bool
+attempt(struct vq *vq, struct qent *e)
+{
+	if (vq->active_queue >= ACTIVE_QUEUE_MAX) {
+		vq->queue_starved = true;
+		return (false);
+	}
+	start(vq, e);
+	return (true);
+}
+
 void
 queue_run(void *arg)
 {
@@ -345,16 +473,14 @@ queue_run(void *arg)
 
 		vq->queue_starved = false;
 		routing_more(vq);
+		look_for_files(vq);
 		while (vq->loaded && hash_next(vq->qents, &pos, &key, &v)) {
 			struct qent *e = v;
 
-			if (!due(vq, e, now))
-				continue;
-			if (vq->active_queue >= ACTIVE_QUEUE_MAX) {
-				vq->queue_starved = true;
+			if (e->gone && !e->active && now >= e->next_try)
+				queue_remove(vq, e);	/* the current key: the walk allows that */
+			else if (!e->gone && due(vq, e, now) && !attempt(vq, e))
 				break;
-			}
-			start(vq, e);
 		}
 		if (fiber_waiters_wait(&vq->queue_wait, FIBER_NOW_PLUS(TICK_MS)) == FIBER_CANCELLED)
 			return;
@@ -385,6 +511,37 @@ rcpt_to_file(const struct msg *m, size_t i, struct spool_qrcpt *out)
 		out->next_try = now_s() + QUEUE_ONLY_WAIT;
 }
 
+/* The caller makes it known by queue_add() before it parks. */
+static int
+make_file(struct vq *vq, struct spool_qfile *q, const struct spool_content *c, struct err *err)
+{
+	int rc;
+
+	vq->making++;
+	rc = spool_qfile_create(vq->queue_dir, q, c, err);
+	vq->making--;
+	return (rc);
+}
+
+/* What an administrator said of <m> while its queue file was written. */
+static void
+take_words(struct msg *m, struct spool_qfile *q, struct qent *e)
+{
+	struct sb log = SB_INIT(256);
+	struct err err = ERR_INIT;
+
+	e->gone = m->removed;
+	e->giveup = e->force = m->giveup;
+	if (m->freeze == q->frozen)
+		return;
+	e->frozen = m->freeze;
+	e->frozen_at = now_s();
+	spool_qlog_frozen(&log, m->freeze, e->frozen_at);
+	if (spool_qfile_append(m->vq->queue_dir, q, sb_sv(&log), false, &err) == -1)
+		log_err(NULL, "queue", &err);
+	sb_free(&log);
+}
+
 /* Copy a message of a segment out. */
 static int
 copy_out(struct msg *m, struct err *err)
@@ -392,6 +549,7 @@ copy_out(struct msg *m, struct err *err)
 	struct spool_qfile *q = spool_qfile_new();
 	struct spool_content c = { .fd = msg_fd(m, err), .off = (int64_t)m->off, .len = (int64_t)m->len };
 	struct seg *s = m->seg;
+	struct qent *e;
 
 	q->env = m->env;
 	q->env.flags &= ~(uint32_t)(SPOOL_FREEZE | SPOOL_QUEUE_ONLY);
@@ -400,20 +558,21 @@ copy_out(struct msg *m, struct err *err)
 	for (size_t i = 0; i < m->env.nrcpts; i++)
 		rcpt_to_file(m, i, &q->rcpts[i]);
 	for (size_t i = 0; i < m->settled.v.len; i++)
-		vec_push(&q->children, ((struct spool_qchild){ m->settled.v.p[i], SPOOL_ALL, SPOOL_ST_LOCAL }));
+		vec_push(&q->children, ((struct spool_qchild){ m->settled.v.p[i].child, SPOOL_ALL, SPOOL_ST_LOCAL }));
 	q->frozen = m->freeze;
 	q->frozen_at = now_s();
-	if (spool_qfile_create(m->vq->queue_dir, q, &c, err) == -1) {
+	if (make_file(m->vq, q, &c, err) == -1) {
 		spool_qfile_free(&q);
 		return (-1);
 	}
 	vec_push(&s->copied, xstrdup(m->env.id));
-	queue_add(m->vq, q)->local = true;
 	/*
 	 * On disk before the queue file can be finished and removed: else the journal's copy would be found
 	 * again, without a queue file to beat it.
 	 */
-	queue_find(m->vq, sv_cstr(m->env.id))->active = true;
+	e = queue_add(m->vq, q);
+	e->local = e->active = true;
+	take_words(m, q, e);
 	spool_done_add(s->done, m->record, SPOOL_ALL, 0, SPOOL_ST_COPIED);
 	while (spool_done_sync(s->done, err) == -1) {
 		log_err(NULL, "done-log", err);
@@ -421,8 +580,10 @@ copy_out(struct msg *m, struct err *err)
 		if (fiber_sleep(1000) == FIBER_CANCELLED)
 			break;
 	}
-	queue_find(m->vq, sv_cstr(m->env.id))->active = false;
 	spool_qfile_free(&q);
+	if (e->frozen)
+		vlog(m->vq, "%s Frozen", m->env.id);
+	queue_let_go(m->vq, e);
 	return (0);
 }
 
@@ -452,18 +613,20 @@ log_changes(struct msg *m, struct err *err)
 int
 queue_defer(struct msg *m, struct err *err)
 {
-	int rc = m->qe == NULL ? copy_out(m, err) : log_changes(m, err);
-
-	if (rc == 0 && m->qe != NULL) {
-		m->qe->next_try = queue_next_try(m);
-		if (m->freeze) {
-			m->qe->frozen = true;
-			m->qe->frozen_at = now_s();
-		}
-	}
-	if (rc == 0 && m->freeze)
+	if (m->qe == NULL)
+		return (copy_out(m, err));
+	/* Removed meanwhile: what that wrote must not be overruled. */
+	if (m->qe->gone)
+		return (0);
+	if (log_changes(m, err) == -1)
+		return (-1);
+	m->qe->next_try = queue_next_try(m);
+	if (m->freeze) {
+		m->qe->frozen = true;
+		m->qe->frozen_at = now_s();
 		vlog(m->vq, "%s Frozen", m->env.id);
-	return (rc);
+	}
+	return (0);
 }
 
 int
@@ -472,7 +635,7 @@ queue_inject(struct vq *vq, struct spool_qfile *q, const struct spool_content *c
 	struct qent *e;
 
 	q->origin = vq->own_origin;
-	if (spool_qfile_create(vq->queue_dir, q, c, err) == -1)
+	if (make_file(vq, q, c, err) == -1)
 		return (-1);
 	e = queue_add(vq, q);
 	if (go)

@@ -6,6 +6,7 @@
  *
  * Order: the report is durable; what it is about is noted durably; it is let go.
  */
+#include <assert.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 #include "vqueued_int.h"
 
 #define REPORT_MAX	(64 * 1024 * 1024)
+#define REPORT_RCPTS	2000		/* of one report: what it is about must fit into SPOOL_STR_MAX */
+#define SYNC_TRIES	12
+#define SYNC_PAUSE_MS	5000
 #define FROZEN_RETRY_S	(365 * 86400)
 
 static struct sv
@@ -81,13 +85,6 @@ make(struct msg *m, struct dsn *n, struct sv about, struct err *err)
 	return (e);
 }
 
-static void
-let_go(struct vq *vq, struct qent *e)
-{
-	e->active = false;
-	queue_wake(vq);
-}
-
 /* ---- failures ---- */
 
 static void
@@ -114,12 +111,14 @@ failure_done(struct msg *m, struct failure *f)
 	struct rcpt *r = &m->rcpts[f->rcpt];
 
 	f->reported = true;
-	(void)childset_add(&m->settled, f->child);
-	if (r->deferred) {
-		record_settled(m, f->rcpt, f->child, SPOOL_ST_BOUNCED);
+	r->failures--;
+	(void)childset_add(&m->settled, f->child, NULL);
+	/* Others of the recipient may still have to be told, or tried. */
+	if (r->deferred || r->failures > 0) {
+		record_add(m, f->rcpt, f->child, SPOOL_ST_BOUNCED);
 	} else if (r->state == SPOOL_ST_OPEN) {
 		msg_settle(m, f->rcpt, SPOOL_ST_BOUNCED);
-		record_settled(m, f->rcpt, 0, SPOOL_ST_BOUNCED);
+		record_add(m, f->rcpt, 0, SPOOL_ST_BOUNCED);
 	}
 }
 
@@ -128,7 +127,7 @@ wanted(const struct msg *m, const struct failure *f)
 {
 	unsigned notify = m->env.rcpts[f->rcpt].notify;
 
-	return (f->to.len > 0 && (m->env.flags & SPOOL_NO_DSN) == 0 && (notify == 0 || (notify & SPOOL_NOTIFY_FAILURE) != 0));
+	return (f->to.len > 0 && !f->quiet && (m->env.flags & SPOOL_NO_DSN) == 0 && (notify == 0 || (notify & SPOOL_NOTIFY_FAILURE) != 0));
 }
 
 /*
@@ -153,46 +152,77 @@ bounce_failed(struct msg *m, struct failure *f)
 	note_deferral(m, f->rcpt, &err, now_s() + FROZEN_RETRY_S);
 }
 
-/* All failures that go to the same address, in one report. */
+/* Failures that go to the same address, as many as one report takes; in the order in which they happened. */
+static struct failure **
+pick_group(struct msg *m, struct sv to, struct arena *a, size_t *n)
+{
+	struct failure **v;
+	size_t count = 0, k = 0;
+
+	for (struct failure *f = m->failures; f != NULL; f = f->next)
+		count += !f->reported && sv_eq(f->to, to) && wanted(m, f);
+	if (count > REPORT_RCPTS)
+		count = REPORT_RCPTS;
+	v = arena_zalloc(a, (count + 1) * sizeof(struct failure *));
+	/* The list has the last failure first. */
+	for (struct failure *f = m->failures; f != NULL && k < count; f = f->next)
+		if (!f->reported && sv_eq(f->to, to) && wanted(m, f))
+			v[count - ++k] = f;
+	*n = count;
+	return (v);
+}
+
+/* The note must be on disk before the report can be gone; a disk that fails for long must not hold it up for ever. */
+static void
+sync_note(struct msg *m)
+{
+	struct err err = ERR_INIT;
+
+	for (int i = 0; i < SYNC_TRIES && record_sync(m, &err) == -1; i++) {
+		log_err(NULL, "report", &err);
+		err_clear(&err);
+		if (fiber_sleep(SYNC_PAUSE_MS) == FIBER_CANCELLED)
+			break;
+	}
+}
+
 static int
 report_group(struct msg *m, struct sv to, struct err *err)
 {
 	struct arena *a = arena_new(0);
 	struct sb about = SB_INIT(SPOOL_STR_MAX);
 	struct dsn_rcpt *v;
+	struct failure **group;
 	struct qent *e;
 	struct dsn n;
-	size_t count = 0, k = 0;
+	size_t count;
 
-	for (struct failure *f = m->failures; f != NULL; f = f->next)
-		count += !f->reported && sv_eq(f->to, to) && wanted(m, f);
+	group = pick_group(m, to, a, &count);
 	v = arena_zalloc(a, count * sizeof(*v));
-	/* The list has the last failure first. */
-	for (struct failure *f = m->failures; f != NULL; f = f->next) {
-		if (f->reported || !sv_eq(f->to, to) || !wanted(m, f))
-			continue;
-		fill_failure(&v[count - ++k], m, f);
-		if (m->rcpts[f->rcpt].deferred)
+	for (size_t i = 0; i < count; i++) {
+		const struct failure *f = group[i];
+		const struct rcpt *r = &m->rcpts[f->rcpt];
+
+		fill_failure(&v[i], m, f);
+		if (r->deferred || r->failures > 1)
 			sb_addf(&about, "%u/%llu ", f->rcpt, (unsigned long long)f->child);
 		else
 			sb_addf(&about, "%u ", f->rcpt);
 	}
+	assert(!about.overflow);
 	fill_dsn(&n, m, to);
 	n.rcpts = v;
 	n.nrcpts = count;
-	if (about.overflow)
-		sb_clear(&about);
 	e = make(m, &n, sb_sv(&about), err);
+	for (size_t i = 0; i < count && e != NULL; i++)
+		failure_done(m, group[i]);
 	sb_free(&about);
 	arena_free(&a);
 	if (e == NULL)
 		return (-1);
-	for (struct failure *f = m->failures; f != NULL; f = f->next)
-		if (!f->reported && sv_eq(f->to, to) && wanted(m, f))
-			failure_done(m, f);
-	if (record_sync(m, err) == -1)
-		log_err(NULL, "report", err);
-	let_go(m->vq, e);
+	record_write(m, SPOOL_ST_BOUNCED);
+	sync_note(m);
+	queue_let_go(m->vq, e);
 	return (0);
 }
 
@@ -209,6 +239,7 @@ report_failures(struct msg *m, struct err *err)
 		else if (report_group(m, f->to, err) == -1)
 			return (-1);
 	}
+	record_write(m, SPOOL_ST_BOUNCED);
 	return (0);
 }
 
@@ -243,7 +274,7 @@ report_successes(struct msg *m)
 	}
 	e = make(m, &n, SV_LIT(""), &err);
 	if (e != NULL)
-		let_go(m->vq, e);
+		queue_let_go(m->vq, e);
 	else
 		log_err(NULL, "report", &err);
 	m->successes = NULL;
@@ -331,5 +362,5 @@ report_delays(struct msg *m)
 	if (spool_qfile_append(m->vq->queue_dir, m->q, sb_sv(&log), true, &err) == -1)
 		log_err(NULL, "queue", &err);
 	sb_free(&log);
-	let_go(m->vq, e);
+	queue_let_go(m->vq, e);
 }

@@ -185,7 +185,7 @@ routing_more(struct vq *vq)
 struct work {				/* of one message */
 	struct msg	*m;
 	struct vq_env	*e;
-	struct dlv	*local, *remote, **remote_last;
+	struct dlv	*local, *remote, **remote_last, *jobs, **jobs_last;
 };
 
 static void
@@ -198,6 +198,9 @@ address_not_routed(struct work *w, uint32_t i, const struct route_failure *f)
 	ptrdiff_t at = sv_rchr(f->addr->address, '@');
 	int64_t next;
 
+	/* It failed in an earlier attempt, and that was told. */
+	if (childset_has(&m->settled, spool_child("route", f->addr->address)))
+		return;
 	if (f->fate == ROUTE_FAIL) {
 		address_failed(m, i, f->addr->address, to, &f->err, f->user_msg, router);
 		return;
@@ -221,12 +224,16 @@ take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
 {
 	struct msg *m = w->m;
 	uint64_t child = spool_child(kind_name(rd), rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address);
+	struct dlv *d = childset_get(&m->taken, child);
 	struct err err = ERR_INIT;
-	struct dlv *d;
 
-	/* Delivered by an earlier attempt, or the same as another of this message. */
-	if (childset_has(&m->settled, child) || !childset_add(&m->taken, child))
+	/* Settled by an earlier attempt, or the same as another of this message. */
+	if (childset_has(&m->settled, child))
 		return;
+	if (d != NULL) {
+		delivery_share(d, i);
+		return;
+	}
 	d = arena_zalloc(m->arena, sizeof(*d));
 	d->m = m;
 	d->rd = rd;
@@ -235,14 +242,14 @@ take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
 	d->path = m->path;
 	d->off = m->off;
 	d->len = m->len;
+	(void)childset_add(&m->taken, child, d);
 	m->rcpts[i].pending++;
 	msg_hold(m);
 	if (rd->kind == ROUTE_DISCARD) {
 		delivery_ok(d, SPOOL_ST_LOCAL, NULL, true);
-	} else if (rd->kind != ROUTE_TO_TRANSPORT || rd->transport == NULL ||
-	    (rd->transport->drv != EXIM_TRANSPORT_DRV_STORE && rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP)) {
-		err_set(&err, ERR_CONFIG, "4.3.5", "deliveries to pipes, files and filters are not taken from here: use a store or smtp "
-		    "transport");
+	} else if (rd->kind == ROUTE_FILTER || rd->transport == NULL) {
+		err_set(&err, ERR_CONFIG, "4.3.5", rd->kind == ROUTE_FILTER ? "filters are not run by this router" :
+		    "the router names no transport for this kind of delivery");
 		delivery_deferred(d, &err, now_s() + DEFER_S, NULL);
 	} else if (rd->transport->drv == EXIM_TRANSPORT_DRV_STORE) {
 		env_delivery(w->e, d);
@@ -252,6 +259,10 @@ take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
 		}
 		d->next = w->local;
 		w->local = d;
+	} else if (rd->transport->local) {
+		d->next = NULL;
+		*w->jobs_last = d;
+		w->jobs_last = &d->next;
 	} else {
 		*w->remote_last = d;
 		w->remote_last = &d->next;
@@ -295,7 +306,6 @@ route_recipient(struct work *w, uint32_t i)
 		vec_push(&m->vars, res.vars[k]);	/* live as long as the deliveries */
 	res.nvars = 0;
 	route_result_free(&res);
-	m->rcpts[i].multi = res.ndeliveries + res.nfailures > 1;
 	/* Held together so that the first to end does not end the recipient. */
 	m->rcpts[i].pending++;
 	for (size_t k = 0; k < res.nfailures; k++)
@@ -344,6 +354,7 @@ route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 	unsigned n = 0;
 
 	w.remote_last = &w.remote;
+	w.jobs_last = &w.jobs;
 	msg_hold(m);
 	env_open(e, vq, m);
 	exim_caches_message(vq->caches);
@@ -360,6 +371,8 @@ route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 		next = d->next;
 		local_add(vq, d);
 	}
+	if (w.jobs != NULL)
+		jobs_add(vq, w.jobs);
 	if (w.remote != NULL)
 		remote_add(vq, m, w.remote);
 	msg_release(m);

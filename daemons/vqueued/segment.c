@@ -245,7 +245,7 @@ apply_entry(struct msg *m, const struct spool_done_entry *e)
 	/* An end was recorded behind the intent. */
 	m->intent = false;
 	if (e->child != 0)
-		(void)childset_add(&m->settled, e->child);
+		(void)childset_add(&m->settled, e->child, NULL);
 	else if (e->rcpt < m->env.nrcpts && m->rcpts[e->rcpt].state == SPOOL_ST_OPEN) {
 		m->rcpts[e->rcpt].state = e->state;
 		m->open--;

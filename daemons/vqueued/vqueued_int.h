@@ -39,8 +39,16 @@ struct seg;
 struct msg;
 struct dest;
 struct tls_client;
+struct job;
 
 /* ---- messages ---- */
+
+struct follower {			/* another recipient that leads to the same address */
+	struct follower	*next;
+	uint32_t	 rcpt;
+};
+
+enum dlv_end { DLV_OPEN, DLV_OK, DLV_FAILED, DLV_DEFERRED };
 
 struct dlv {				/* one final delivery */
 	struct msg	*m;
@@ -49,7 +57,10 @@ struct dlv {				/* one final delivery */
 	uint64_t	 child;
 	uint64_t	 commit;	/* local: the barrier it waits for */
 	uint32_t	 rcpt;		/* index */
-	bool		 ended;
+	enum dlv_end	 end;
+	struct follower	*followers;
+	struct failure	*failure;	/* where it failed */
+	bool		 recorded;	/* by its child */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
 	/* local */
 	enum store_action to;
@@ -71,6 +82,7 @@ struct failure {			/* a delivery that failed for good, for the report */
 	struct sv	 diagnostic, remote_mta;
 	char		 status[12];
 	bool		 reported;
+	bool		 quiet;		/* told with another */
 };
 
 struct success {			/* NOTIFY=SUCCESS was asked for, and we are the last who can tell */
@@ -83,18 +95,23 @@ struct success {			/* NOTIFY=SUCCESS was asked for, and we are the last who can 
 struct rcpt {
 	enum spool_state state;		/* OPEN, LOCAL, SENT, BOUNCED, REMOVED */
 	unsigned	 pending;	/* deliveries under way */
+	unsigned	 failures;	/* not settled yet */
 	bool		 tried;		/* in this attempt */
 	bool		 deferred;
 	bool		 failed;
-	bool		 multi;		/* became more than one delivery */
 	bool		 sent;		/* some of it went to another host */
 	int64_t		 first_failed, last_try, next_try;
 	struct sv	 text;		/* of the deferral */
 	char		 status[12];
 };
 
+struct child {
+	uint64_t	 child;
+	struct dlv	*d;
+};
+
 struct childset {
-	VEC(uint64_t)	 v;
+	VEC(struct child) v;
 	struct hash	*index;		/* when there are many */
 };
 
@@ -115,32 +132,33 @@ struct msg {
 	uint64_t	 off, len;
 	uint64_t	 origin;
 	int		 fd;		/* of the queue file, opened when needed; -1 */
+	unsigned	 refs;		/* who parked and will look at it again, even if it is over */
+	bool		 dead;
 	unsigned	 busy;		/* deliveries and work under way */
 	unsigned	 indexed;	/* of these: in the index, waiting for the barrier */
 	bool		 retrying;	/* not its first attempt */
 	bool		 force;		/* past retry times */
 	bool		 giveup;	/* an administrator ended it: whatever is not delivered fails */
 	bool		 intent;	/* an intent without an end was found */
+	bool		 removed;	/* by an administrator, before it had a queue file */
 	bool		 freeze;	/* hold it until somebody looks */
 	unsigned	 open;		/* recipients not settled */
 	VEC(struct hash *) vars;	/* $r_... of its deliveries */
 	struct failure	*failures;
 	struct success	*successes;
+	struct sb	 log;		/* of a queue file: collected by record_add() */
 	int64_t		 started_us;
 };
 
 /* msg.c */
 struct msg *msg_new(struct vq *vq);
 void	 msg_free(struct msg **mp);
+/* After m->refs++: frees what ended meanwhile. */
+void	 msg_unref(struct msg *m);
 void	 msg_start(struct msg *m);		/* give it to the routers */
 void	 msg_finisher(void *arg);		/* fiber: ends attempts that are not simply over */
 void	 msg_hold(struct msg *m);
 void	 msg_release(struct msg *m);		/* the last release ends the attempt */
-/* Add; false if it was there. */
-bool	 childset_add(struct childset *c, uint64_t child);
-bool	 childset_has(const struct childset *c, uint64_t child);
-/* Everything that was recorded is on disk. */
-int	 record_sync(struct msg *m, struct err *err);
 int	 msg_fd(struct msg *m, struct err *err);
 /* How deliveries end.  Each may be called once. */
 void	 delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_passed);
@@ -152,11 +170,27 @@ void	 address_failed(struct msg *m, uint32_t rcpt, struct sv address, struct sv 
 	     const char *router);
 void	 address_deferred(struct msg *m, uint32_t rcpt, struct sv address, const struct err *err, int64_t next_try,
 	     const char *router);
-/* Record that one delivery of recipient <rcpt> is settled; <whole>: nothing of the recipient is left. */
-void	 record_settled(struct msg *m, uint32_t rcpt, uint64_t child, enum spool_state st);
-int	 record_intent(struct msg *m, struct err *err);
+/* <rcpt> leads to the address of <d> as well: it gets the same end. */
+void	 delivery_share(struct dlv *d, uint32_t rcpt);
 void	 msg_settle(struct msg *m, uint32_t rcpt, enum spool_state st);
 void	 note_deferral(struct msg *m, uint32_t rcpt, const struct err *err, int64_t next_try);
+
+/* ---- what is settled (settled.c) ---- */
+
+/* Add (<d> NULL: of an earlier attempt); false if it was there. */
+bool	 childset_add(struct childset *c, uint64_t child, struct dlv *d);
+bool	 childset_has(const struct childset *c, uint64_t child);
+struct dlv *childset_get(const struct childset *c, uint64_t child);
+void	 childset_free(struct childset *c);
+/*
+ * Collect that the delivery <child> of recipient <rcpt> is settled (0: the whole recipient is); record_write() writes
+ * all that was collected at once, <st> says how much its loss would matter.
+ */
+void	 record_add(struct msg *m, uint32_t rcpt, uint64_t child, enum spool_state st);
+void	 record_write(struct msg *m, enum spool_state st);
+int	 record_intent(struct msg *m, struct err *err);
+/* Everything that was recorded is on disk. */
+int	 record_sync(struct msg *m, struct err *err);
 
 /* ---- segments (segment.c) ---- */
 
@@ -208,6 +242,7 @@ struct qent {				/* one message of queue/ */
 	bool		 gone;		/* to be removed when its attempt is over */
 	bool		 bounce;	/* null sender */
 	bool		 local;		/* there may be delivery ids of it in the store */
+	bool		 unread;	/* the file could not be read yet: only its id is known */
 	int64_t		 received, next_try, frozen_at;
 	uint64_t	 origin;
 	uint64_t	 size;
@@ -216,6 +251,8 @@ struct qent {				/* one message of queue/ */
 int	 queue_load(struct vq *vq, struct err *err);	/* at the start */
 struct qent *queue_find(struct vq *vq, struct sv id);
 struct qent *queue_add(struct vq *vq, const struct spool_qfile *q);
+/* Not active any more: the administrator's removal is done, or it waits for its next attempt. */
+void	 queue_let_go(struct vq *vq, struct qent *e);
 void	 queue_remove(struct vq *vq, struct qent *e);	/* from memory and disk; ids are forgotten */
 void	 queue_run(void *arg);				/* fiber: starts what is due */
 void	 queue_wake(struct vq *vq);
@@ -260,6 +297,11 @@ int	 local_init(struct vq *vq, struct err *err);
 int	 local_prepare(struct vq *vq, struct vq_env *e, struct dlv *d, struct err *err);
 void	 local_add(struct vq *vq, struct dlv *d);
 void	 forget_segment(struct vq *vq, struct seg *s);	/* takes <s>->copied over */
+
+/* job.c: deliveries that vlocald's children do as users. */
+int	 jobs_init(struct vq *vq, struct err *err);
+/* Takes all such deliveries of a message (a list) and makes batches of them. */
+void	 jobs_add(struct vq *vq, struct dlv *list);
 
 int	 remote_init(struct vq *vq, struct err *err);
 /* Takes all remote deliveries of <m> (a list) and groups them by destination. */
@@ -362,6 +404,9 @@ struct vq {
 	struct msg	*route_head, **route_last;
 	struct msg	*finish_head, **finish_last;	/* attempts that end in reports or in queue/ */
 	struct fiber_waiters route_wait, finish_wait, pump_wait, queue_wait, flush_wait, local_wait, forget_wait;
+	unsigned	 unread;	/* queue files that could not be read yet */
+	unsigned	 making;	/* queue files being made */
+	int64_t		 looked;	/* fiber_now() of the last look for files of others in queue/ */
 	bool		 uses_headers;	/* routers or transports look at them */
 	bool		 loaded;	/* queue and segments were read */
 	bool		 draining;
@@ -376,6 +421,8 @@ struct vq {
 	/* local batches */
 	struct dlv	*local_head, **local_last;
 	size_t		 local_n;
+	struct job	*job_head, **job_last;	/* deliveries as users */
+	struct fiber_waiters job_wait;
 	struct dlv	*barrier_head, **barrier_last;
 	uint64_t	 barrier_done, barrier_instance;
 	bool		 local_greeted;	/* store_forget_others was said */

@@ -260,8 +260,8 @@ create_file(void *arg)
 	if (create_tmp(j, tmp) == 0) {
 		if (rename(tmp, path) == -1)
 			err_sys(&j->err, "rename %s", tmp);
-		else
-			j->rc = os_fsync_parent(path, &j->err);
+		else if ((j->rc = os_fsync_parent(path, &j->err)) == -1)
+			(void)unlink(path);	/* the caller makes it again, perhaps by another id */
 	}
 	if (j->rc == -1)
 		(void)unlink(tmp);

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Local deliveries that are not the store's: appendfile, pipe, autoreply and lmtp, done as users by
+ * vlocald's children.  The options are expanded here (lib/transport), the job goes to vlocald with
+ * the content's descriptor, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
+ * was given to a program: its entry in the done-log is written at once, like that of mail sent to another host,
+ * so that files have one copy and pipes and replies at least one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "mail/date.h"
+#include "os/file.h"
+#include "transport/transport.h"
+#include "vqueued_int.h"
+
+#define JOB_FIBERS	24
+#define CALL_MS		(9 * 86400 * INT64_C(1000))	/* the spawner ends a job by its own options, long before */
+#define AWAY_MS		300
+#define AWAY_TRIES	20
+#define SPARE		65536		/* of a frame, for all but the header */
+
+struct job {
+	struct job	*next;
+	struct dlv	**v;
+	size_t		 n;
+};
+
+/* What one fiber works on. */
+struct run {
+	struct vq	*vq;
+	struct vq_env	 e;
+	struct msg	*m;
+	struct dlv	**v;
+	size_t		 n;
+	struct transport_delivery td;
+	struct transport_job j;
+	struct transport_result r;
+	struct ipc_msg	 reply;		/* what <r> points into */
+	const struct route_delivery **rds;
+	int		 fd;
+};
+
+/* ---- asking vlocald ---- */
+
+/* A header that does not fit into a frame goes in front of the body in a file without a name. */
+static int
+big_header(struct run *x, int *made)
+{
+	char path[] = "/tmp/vpost.XXXXXX";
+	uint64_t n = x->j.header.len;
+
+	*made = mkstemp(path);
+	if (*made == -1)
+		return (-1);
+	(void)unlink(path);
+	if (os_write_full(*made, x->j.header.p, x->j.header.len) != (ssize_t)x->j.header.len ||
+	    os_copy_range(x->fd, x->j.off, *made, (off_t)n, (size_t)x->j.len) == -1) {
+		(void)close(*made);
+		*made = -1;
+		return (-1);
+	}
+	x->j.header = SV_NULL;
+	x->j.off = 0;
+	x->j.len += (int64_t)n;
+	return (0);
+}
+
+/* Send the job; 0 with x->r.  -1: vlocald could not be asked. */
+static int
+ask(struct run *x, struct err *err)
+{
+	struct sb frame = SB_INIT(IPC_FRAME_MAX);
+	int made = -1, rc;
+
+	if (x->j.header.len > IPC_FRAME_MAX - SPARE && big_header(x, &made) == -1)
+		return (err_sys(err, "copy a message with a large header"));
+	ipc_begin(&frame, TRANSPORT_IPC_JOB);
+	if (!transport_job_put(&frame, &x->j)) {
+		(void)transport_fail(&x->r, x->e.arena, TRANSPORT_FAIL, TRANSPORT_E_UNKNOWN, "the delivery has too long names");
+		rc = 0;
+	} else {
+		ipc_msg_free(&x->reply);
+		rc = ipc_call(x->vq->local, &frame, made != -1 ? made : x->fd, &x->reply, NULL, FIBER_NOW_PLUS(CALL_MS), err);
+		if (rc == 0 && !transport_result_get(&x->reply, x->e.arena, &x->r))
+			rc = err_set(err, ERR_TEMP, "4.3.0", "vlocald gave a malformed answer");
+	}
+	if (made != -1)
+		(void)close(made);
+	sb_free(&frame);
+	return (rc);
+}
+
+/* ---- how it ended ---- */
+
+static int64_t
+next_try(struct run *x, const struct dlv *d)
+{
+	struct retry_failure rf = { .local_part = d->rd->local_part, .domain = d->rd->domain, .sender = d->m->env.sender,
+	    .what = x->r.quota ? EXIM_RE_QUOTA : EXIM_RE_ANY };
+
+	return (retry_next(x->vq, &x->e.env, &rf, d->m->rcpts[d->rcpt].first_failed, now_s()));
+}
+
+static void
+end_one(struct run *x, struct dlv *d, enum transport_status st, struct sv text, const char *tail)
+{
+	struct err err = ERR_INIT;
+
+	switch (st) {
+	case TRANSPORT_OK:
+		delivery_ok(d, SPOOL_ST_SENT, tail, true);
+		break;
+	case TRANSPORT_FAIL:
+		err_set(&err, ERR_PERM, x->r.quota ? "5.2.2" : "5.0.0", SV_FMT, SV_ARG(text));
+		delivery_failed(d, &err, SV_NULL, SV_NULL, NULL);
+		break;
+	default:
+		err_set(&err, ERR_TEMP, x->r.quota ? "4.2.2" : "4.3.0", SV_FMT, SV_ARG(text));
+		if (x->r.freeze)
+			d->m->freeze = true;
+		delivery_deferred(d, &err, next_try(x, d), NULL);
+	}
+}
+
+/* The words for the log: Exim puts the system's reason in front of its own. */
+static struct sv
+full_text(struct run *x)
+{
+	struct sb out = SB_INIT(4096);
+	struct sv r;
+
+	if (x->r.sys > 0)
+		sb_addf(&out, "%s: ", strerror((int)x->r.sys));
+	sb_add(&out, x->r.text);
+	if (x->r.output.len > 0) {
+		struct sv line = x->r.output;
+
+		/* The first of what the program said goes into the report. */
+		line.len = line.len < 700 ? line.len : 700;
+		sb_adds(&out, ": ");
+		for (size_t i = 0; i < line.len; i++)
+			sb_addc(&out, (unsigned char)line.p[i] < ' ' ? ' ' : line.p[i]);
+	}
+	r = arena_sv(x->e.arena, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
+static void
+end_all(struct run *x, const char *tail)
+{
+	const struct transport_list *each = &x->r.rcpt_results;
+	struct sv text = full_text(x);
+
+	for (size_t i = 0; i < x->n; i++) {
+		enum transport_status st = (enum transport_status)x->r.status;
+		struct sv t = text;
+
+		x->v[i]->also = i > 0;
+		if (each->n == x->n && each->v[i].len > 0) {
+			st = each->v[i].p[0] == '0' ? TRANSPORT_OK : each->v[i].p[0] == '2' ? TRANSPORT_FAIL : TRANSPORT_DEFER;
+			t = sv_sub(each->v[i], 1, each->v[i].len);
+		}
+		end_one(x, x->v[i], st, t, tail);
+	}
+}
+
+/* ---- replies and warnings ---- */
+
+/* A new message of ours: <reply> to its recipients, with an empty return path. */
+static int
+inject(struct run *x, const struct transport_reply *reply, struct err *err)
+{
+	struct spool_qfile *q = spool_qfile_new();
+	struct arena *a = q->arena;
+	char date[MAIL_DATE_MAX];
+	struct iovec iov[2];
+	struct spool_content c = { .iov = iov, .niov = 2, .fd = -1 };
+	struct sv body = SV_LIT("\r\n\r\n");
+	ptrdiff_t end = sv_find(reply->text, body);
+	struct sb head = SB_INIT(8192);
+	struct sv host = x->vq->g.primary_hostname;
+	int rc;
+
+	spool_envelope_init(&q->env);
+	q->env.flags = SPOOL_LOCAL | SPOOL_NO_DSN;
+	q->env.protocol = SV_LIT("local");
+	q->env.ident = SV_LIT("vpost");
+	q->env.parent = sv_from(x->m->env.id, SPOOL_ID_LEN);
+	q->env.rcpts = arena_zalloc(a, reply->nrcpts * sizeof(*q->env.rcpts));
+	for (size_t i = 0; i < reply->nrcpts; i++) {
+		struct sv addr = reply->rcpts[i];
+
+		if (sv_chr(addr, '@') < 0)
+			addr = sv_cstr(arena_fmt(a, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(x->vq->g.qualify_domain)));
+		q->env.rcpts[q->env.nrcpts++].addr = arena_sv(a, addr);
+		q->env.rcpts[q->env.nrcpts - 1].orcpt = SV_LIT("");
+	}
+	q->env.message_id = sv_cstr(arena_fmt(a, "E%s@" SV_FMT, q->env.id, SV_ARG(host)));
+	sb_addf(&head, "Received: from vpost by " SV_FMT " with local\r\n\tid %s;\r\n\t%s\r\n", SV_ARG(host), q->env.id,
+	    mail_date_format_local(date, now_s()));
+	sb_addf(&head, "Message-Id: <" SV_FMT ">\r\nDate: %s\r\n", SV_ARG(q->env.message_id), date);
+	if (!sv_casestarts(reply->text, "from:") && sv_casefind(sv_sub(reply->text, 0, end < 0 ? 0 : (size_t)end),
+	    SV_LIT("\r\nfrom:")) < 0)
+		sb_addf(&head, "From: " SV_FMT "@" SV_FMT "\r\n", SV_ARG(x->v[0]->rd->local_part), SV_ARG(x->v[0]->rd->domain));
+	iov[0] = (struct iovec){ head.p, head.len };
+	iov[1] = (struct iovec){ (void *)(uintptr_t)reply->text.p, reply->text.len };
+	q->env.size = head.len + reply->text.len;
+	q->env.header_size = end < 0 ? q->env.size : head.len + (size_t)end + body.len;
+	rc = queue_inject(x->vq, q, &c, true, err);
+	if (rc == 0)
+		log_injected(x->vq, &q->env);
+	sb_free(&head);
+	spool_qfile_free(&q);
+	return (rc);
+}
+
+/* The first phase said that a reply shall go: make it, then have it noted. */
+static void
+send_reply(struct run *x)
+{
+	struct transport_reply reply;
+	struct err err = ERR_INIT;
+
+	if (transport_reply_compose(&x->td, &x->j, &x->r, x->fd, &reply, &err) == -1 ||
+	    (reply.nrcpts > 0 && inject(x, &reply, &err) == -1)) {
+		(void)transport_fail(&x->r, x->e.arena, err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, 0, "%s", err.text);
+		return;
+	}
+	x->j.phase = TRANSPORT_REPLY_NOTE;
+	if (reply.nrcpts > 0 && (x->j.once.len > 0 || x->j.log.len > 0) && ask(x, &err) == -1)
+		log_warn(NULL, "qid=%s the reply is sent, but not noted: %s", x->m->env.id, err.text);
+	/* Whatever became of the note, there is a reply. */
+	memset(&x->r, 0, sizeof(x->r));
+}
+
+static void
+quota_warning(struct run *x)
+{
+	struct transport_reply reply;
+	struct err err = ERR_INIT;
+
+	if (transport_quota_warning(&x->td, &reply, &err) == -1 || (reply.nrcpts > 0 && inject(x, &reply, &err) == -1))
+		log_warn(NULL, "qid=%s quota warning: %s", x->m->env.id, err.text);
+}
+
+/* ---- one job ---- */
+
+static void
+fill(struct run *x, const struct exim_transport *t)
+{
+	struct msg *m = x->m;
+
+	x->td = (struct transport_delivery){ .env = &x->e.env, .t = t, .rd = x->rds, .n = x->n,
+	    .id = sv_from(m->env.id, SPOOL_ID_LEN), .return_path = x->v[0]->rd->errors_to_set ? x->v[0]->rd->errors_to : m->env.sender,
+	    .bounce = m->env.sender.len == 0, .size = m->len, .now = now_s(), .uid = (int64_t)geteuid(), .gid = (int64_t)getegid(),
+	    .hostname = arena_cstr(x->e.arena, x->vq->g.primary_hostname), .arena = x->e.arena };
+	x->td.body_off = x->v[0]->off + x->e.msg.headers->body_start;
+	x->td.body_len = x->v[0]->len - x->e.msg.headers->body_start;
+}
+
+/* Do it with transport <t>.  -1: vlocald is away. */
+static int
+deliver_by(struct run *x, const struct exim_transport *t, struct err *err)
+{
+	env_delivery(&x->e, x->v[0]);
+	x->e.addr.transport_name = sv_cstr(t->d.name);
+	fill(x, t);
+	if (transport_prepare(&x->td, &x->j, &x->r) == -1)
+		return (0);
+	for (int i = 0; ask(x, err) == -1; i++) {
+		/* An answer that says what went wrong with this job is its end for now. */
+		if (i == AWAY_TRIES || ipc_client_connected(x->vq->local) || fiber_sleep(AWAY_MS) == FIBER_CANCELLED)
+			return (-1);
+		err_clear(err);
+	}
+	if (x->j.kind == TRANSPORT_AUTOREPLY && x->r.status == TRANSPORT_OK && x->r.send)
+		send_reply(x);
+	if (x->r.status == TRANSPORT_OK && x->r.warn)
+		quota_warning(x);
+	return (0);
+}
+
+/* shadow_transport: the same again, for its effects only; what it says goes behind ST=. */
+static const char *
+shadow(struct run *x, const struct exim_transport *t)
+{
+	const struct exim_value *g = t->d.generic;
+	const struct exim_transport *s = g[EXIM_TRANSPORT_shadow_transport].text.p == NULL ? NULL :
+	    exim_conf_transport(x->vq->conf, g[EXIM_TRANSPORT_shadow_transport].text);
+	struct transport_result kept = x->r;
+	struct ipc_msg reply = x->reply;
+	struct err err = ERR_INIT;
+	const char *text = NULL;
+	bool yes = true;
+
+	if (s == NULL || !s->local || s->drv == EXIM_TRANSPORT_DRV_STORE || x->r.status != TRANSPORT_OK)
+		return (NULL);
+	if (g[EXIM_TRANSPORT_shadow_condition].str != NULL &&
+	    (exim_expand_bool(g[EXIM_TRANSPORT_shadow_condition].str, &x->e.env, false, &yes, &err) != EXIM_OK || !yes))
+		return (NULL);
+	memset(&x->reply, 0, sizeof(x->reply));
+	if (deliver_by(x, s, &err) == -1)
+		text = arena_fmt(x->e.arena, " ST=%s (%s)", s->d.name, err.text);
+	else if (x->r.status == TRANSPORT_OK)
+		text = arena_fmt(x->e.arena, " ST=%s", s->d.name);
+	else
+		text = arena_fmt(x->e.arena, " ST=%s (" SV_FMT ")", s->d.name, SV_ARG(x->r.text));
+	ipc_msg_free(&x->reply);
+	x->reply = reply;
+	x->r = kept;
+	return (text);
+}
+
+static const char *
+log_tail(struct run *x, const struct exim_transport *t)
+{
+	const char *st = shadow(x, t), *c = "";
+
+	if (x->r.confirmation.len > 0 && EXIM_LOGSEL_ON(x->vq->conf->log_selector, smtp_confirmation))
+		c = arena_fmt(x->e.arena, " C=\"" SV_FMT "\"", SV_ARG(x->r.confirmation));
+	return (arena_fmt(x->e.arena, "%s%s", st == NULL ? "" : st, c));
+}
+
+static void
+do_job(struct vq *vq, struct job *job)
+{
+	struct run x = { .vq = vq, .m = job->v[0]->m, .v = job->v, .n = job->n };
+	const struct exim_transport *t = job->v[0]->rd->transport, *other;
+	struct err err = ERR_INIT;
+	int rc = -1;
+
+	env_open(&x.e, vq, x.m);
+	x.rds = arena_alloc(x.e.arena, x.n * sizeof(*x.rds));
+	for (size_t i = 0; i < x.n; i++)
+		x.rds[i] = x.v[i]->rd;
+	x.fd = msg_fd(x.m, &err);
+	if (x.fd != -1 && !env_headers(&x.e, x.m))
+		err_set(&err, ERR_TEMP, "4.3.0", "cannot read the header of the message");
+	else if (x.fd != -1)
+		rc = deliver_by(&x, t, &err);
+	if (rc == 0 && x.r.switch_to.len > 0 && (other = exim_conf_transport(vq->conf, x.r.switch_to)) != NULL)
+		rc = deliver_by(&x, other, &err);
+	if (rc == -1)
+		(void)transport_fail(&x.r, x.e.arena, TRANSPORT_DEFER, 0, "%s", err.text);
+	if (x.r.log_line.len > 0)
+		vlog(vq, "%s <" SV_FMT ">: %s transport output: " SV_FMT, x.m->env.id, SV_ARG(x.v[0]->rd->addr->address), t->d.name,
+		    SV_ARG(x.r.log_line));
+	end_all(&x, x.r.status == TRANSPORT_OK ? log_tail(&x, t) : NULL);
+	ipc_msg_free(&x.reply);
+	env_close(&x.e);
+	arena_free(&x.e.arena);
+}
+
+/* ---- the list ---- */
+
+static void
+job_fiber(void *arg)
+{
+	struct vq *vq = arg;
+	struct job *job;
+
+	for (;;) {
+		while ((job = vq->job_head) != NULL) {
+			if ((vq->job_head = job->next) == NULL)
+				vq->job_last = &vq->job_head;
+			do_job(vq, job);
+			free(job->v);
+			free(job);
+		}
+		if (fiber_waiters_wait(&vq->job_wait, FIBER_FOREVER) == FIBER_CANCELLED)
+			return;
+	}
+}
+
+/* Does <d> go with <first>?  Each has the variables of its own address. */
+static bool
+together(struct vq *vq, const struct dlv *first, const struct dlv *d)
+{
+	struct vq_env a = { .arena = NULL }, b = { .arena = NULL };
+	const struct exim_transport *t = first->rd->transport;
+	bool yes;
+
+	if (d->rd->transport != t || transport_batch_max(t) <= 1)
+		return (false);
+	env_open(&a, vq, first->m);
+	env_delivery(&a, first);
+	env_open(&b, vq, d->m);
+	env_delivery(&b, d);
+	yes = transport_same_batch(t, &a.env, first->rd, &b.env, d->rd);
+	env_close(&a);
+	env_close(&b);
+	arena_free(&a.arena);
+	arena_free(&b.arena);
+	return (yes);
+}
+
+void
+jobs_add(struct vq *vq, struct dlv *list)
+{
+	while (list != NULL) {
+		struct job *job = xcalloc(1, sizeof(*job));
+		struct dlv *first = list, **p;
+		size_t max = (size_t)transport_batch_max(first->rd->transport);
+
+		if (max < 1)
+			max = 1;
+		list = first->next;
+		job->v = xcalloc(max < 1000 ? max : 1000, sizeof(struct dlv *));
+		job->v[job->n++] = first;
+		for (p = &list; *p != NULL && job->n < max && job->n < 1000;) {
+			struct dlv *d = *p;
+
+			if (!together(vq, first, d)) {
+				p = &d->next;
+				continue;
+			}
+			*p = d->next;
+			job->v[job->n++] = d;
+		}
+		*vq->job_last = job;
+		vq->job_last = &job->next;
+		fiber_waiters_wake_one(&vq->job_wait);
+	}
+}
+
+int
+jobs_init(struct vq *vq, struct err *err)
+{
+	vq->job_last = &vq->job_head;
+	for (int i = 0; i < JOB_FIBERS; i++)
+		if (fiber_spawn("job", job_fiber, vq) == NULL)
+			return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for local deliveries"));
+	return (0);
+}
