@@ -2,7 +2,7 @@
 # include.  The order of LAYERS is the link order (reversed); tests/lint/layers.sh checks
 # every #include against this table.
 
-LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox filter box spool store auth route deliver transport session daemon
+LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox box spool store auth route filter deliver transport session daemon
 
 DEPS_base    :=
 DEPS_os      := base
@@ -20,12 +20,12 @@ DEPS_pop3    := base
 DEPS_imap    := base mail
 DEPS_exim    := base os net map mail
 DEPS_mbox    := base os fiber mail
-DEPS_filter  := base os net map mail exim mbox
 DEPS_box     := base os net exim
 DEPS_spool   := base os fiber ipc mail
 DEPS_store   := base os fiber ipc mail imap
 DEPS_auth    := base os fiber net ipc map
 DEPS_route   := base os fiber net dns map mail exim
+DEPS_filter  := base os net map mail exim mbox route
 DEPS_deliver := base os fiber net io dns mail smtp exim spool
 DEPS_transport := base os ipc map mail smtp exim mbox filter route
 DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route deliver

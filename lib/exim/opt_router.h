@@ -9,10 +9,10 @@
 #define EXIM_ROUTER_OPTIONS(X)	\
 	X(address_data, ESTRING, NULL, 0)	\
 	X(address_test, BOOL, "true", 0)	\
-	X(bmi_deliver_alternate, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(bmi_deliver_default, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(bmi_dont_deliver, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(bmi_rule, STRING, NULL, EXIM_OPTF_KNOWN)	\
+	X(bmi_deliver_alternate, BOOL, "false", EXIM_OPTF_KNOWN|EXIM_OPTF_UNLISTED)	\
+	X(bmi_deliver_default, BOOL, "false", EXIM_OPTF_KNOWN|EXIM_OPTF_UNLISTED)	\
+	X(bmi_dont_deliver, BOOL, "false", EXIM_OPTF_KNOWN|EXIM_OPTF_UNLISTED)	\
+	X(bmi_rule, STRING, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_UNLISTED)	\
 	X(cannot_route_message, ESTRING, NULL, 0)	\
 	X(caseful_local_part, BOOL, "false", 0)	\
 	X(check_local_user, BOOL, "false", 0)	\
@@ -51,7 +51,7 @@
 	X(self, STRING, "freeze", 0)	\
 	X(senders, ADDRESSES, NULL, 0)	\
 	X(set, SETVAR, NULL, 0)	\
-	X(translate_ip_address, ESTRING, NULL, 0)	\
+	X(translate_ip_address, ESTRING, NULL, EXIM_OPTF_UNLISTED)	\
 	X(transport, ESTRING, NULL, 0)	\
 	X(transport_current_directory, ESTRING, NULL, 0)	\
 	X(transport_home_directory, ESTRING, NULL, 0)	\
@@ -146,10 +146,11 @@
 	X(reply_transport, ESTRING, NULL, 0)	\
 	X(rewrite, BOOL, "true", 0)	\
 	X(sieve_enotify_mailto_owner, ESTRING, NULL, EXIM_OPTF_KNOWN)	\
-	X(sieve_inbox, ESTRING, "inbox", EXIM_OPTF_KNOWN)	\
+	X(sieve_inbox, ESTRING, "inbox", EXIM_OPTF_KNOWN|EXIM_OPTF_UNLISTED)	\
 	X(sieve_subaddress, ESTRING, NULL, 0)	\
 	X(sieve_useraddress, ESTRING, NULL, 0)	\
 	X(sieve_vacation_directory, ESTRING, NULL, 0)	\
+	X(skip_bad_file, BOOL, "false", EXIM_OPTF_VPOST)	\
 	X(skip_syntax_errors, BOOL, "false", 0)	\
 	X(syntax_errors_text, ESTRING, NULL, 0)	\
 	X(syntax_errors_to, STRING, NULL, 0)

@@ -336,7 +336,14 @@ static struct sv
 unique_of(struct visit *v, const struct route_delivery *d)
 {
 	struct sv addr = d->addr->unique;
+	unsigned n = 0;
 
+	/* Each command of a filter that sends mail counts, though two of them write to the same (filter manual 3.14). */
+	if (d->kind == ROUTE_REPLY) {
+		for (size_t i = 0; i < v->rt->deliveries.len; i++)
+			n += v->rt->deliveries.p[i].kind == ROUTE_REPLY;
+		return (sv_cstr(arena_fmt(v->rt->a, ">%u:" SV_FMT ":" SV_FMT, n, SV_ARG(d->text), SV_ARG(addr))));
+	}
 	if (d->kind == ROUTE_TO_TRANSPORT || d->kind == ROUTE_DISCARD)
 		return (addr);
 	/* A file is the same file whoever sends to it; a pipe belongs to the address that named it. */
@@ -396,12 +403,29 @@ route_child(struct visit *v, const struct route_delivery *d, struct sv address, 
 	p.headers_remove = d->headers_remove;
 	p.nheaders_remove = d->nheaders_remove;
 	p.one_time = d->one_time;
+	p.ignore_error = p.ignore_error || d->ignore_error;
 	p.address_data = keep(v, v->ea.address_data);
 	p.parent_local = v->local;
 	p.parent_domain = v->domain;
 	p.original_local = v->ea.original_local_part;
 	p.original_domain = v->ea.original_domain;
 	vec_push(&rt->todo, p);
+}
+
+void
+route_note(struct visit *v, const char *fmt, ...)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	struct sb sb = SB_INIT(4096);
+	va_list ap;
+
+	if (ops == NULL || (ops->note == NULL && ops->trace == NULL))
+		return;
+	va_start(ap, fmt);
+	sb_addv(&sb, fmt, ap);
+	va_end(ap);
+	(ops->note != NULL ? ops->note : ops->trace)(ops->arg, sb_cstr(&sb));
+	sb_free(&sb);
 }
 
 /* ---- drivers ---- */

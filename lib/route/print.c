@@ -50,14 +50,16 @@ overrides_hosts(const struct exim_transport *t)
 static bool
 is_pfr(const struct route_delivery *d)
 {
-	return (d->kind == ROUTE_PIPE || d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY);
+	return (d->kind == ROUTE_PIPE || d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY || d->kind == ROUTE_REPLY);
 }
 
 static void
 pfr(const struct route_delivery *d, struct sb *out)
 {
-	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n  transport = %s\n", SV_ARG(d->addr->address), d->kind == ROUTE_PIPE ? "|" : "",
-	    SV_ARG(d->text), d->transport == NULL ? "unset" : d->transport->d.name);
+	const char *mark = d->kind == ROUTE_PIPE ? "|" : d->kind == ROUTE_REPLY ? ">" : "";
+
+	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n  transport = %s\n", SV_ARG(d->addr->address), mark, SV_ARG(d->text),
+	    d->transport == NULL ? "unset" : d->transport->d.name);
 }
 
 static void

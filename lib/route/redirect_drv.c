@@ -9,57 +9,13 @@
 #include <string.h>
 
 #include "mail/address.h"
-#include "route/route_int.h"
+#include "redirect_int.h"
 
 #define INCLUDE_DEPTH	10
 
-struct redirect {
-	struct visit	*v;
-	const struct exim_value *o;
-	struct route_delivery base;	/* what all children and deliveries have in common */
-	size_t		 found;		/* items that count */
-	unsigned	 depth;
-	bool		 blackhole;
-};
-
-static bool
-flag(const struct redirect *rd, enum exim_redirect_opt o)
-{
-	return (rd->o[o].num != 0);
-}
+#define flag	redirect_flag
 
 /* ---- data ---- */
-
-static bool
-listed(const struct exim_value *val, int64_t id)
-{
-	for (size_t i = 0; i < val->n; i++)
-		if (val->nums[i] == id)
-			return (true);
-	return (false);
-}
-
-/* Owner, group and mode of a forward file. */
-static enum route_yield
-check_file(struct redirect *rd, const char *path, const struct stat *st)
-{
-	const struct exim_value *own = &rd->o[EXIM_REDIRECT_check_owner], *grp = &rd->o[EXIM_REDIRECT_check_group];
-	const struct visit *v = rd->v;
-	bool owner = own->set ? own->num != 0 : v->has_pw || rd->o[EXIM_REDIRECT_owners].n > 0;
-	bool group = grp->set ? grp->num != 0 : (v->has_pw && (rd->o[EXIM_REDIRECT_modemask].num & 020) == 0) ||
-	    rd->o[EXIM_REDIRECT_owngroups].n > 0;
-
-	if (!S_ISREG(st->st_mode))
-		return (route_defer(rd->v, "%s is not a regular file", path));
-	if ((st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num) != 0)
-		return (route_defer(rd->v, "bad mode (0%o) for %s: 0%o bit(s) unexpected", (unsigned)(st->st_mode & 07777), path,
-		    (unsigned)(st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num)));
-	if (owner && !(v->has_pw && st->st_uid == v->pw.uid) && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
-		return (route_defer(rd->v, "bad owner for %s", path));
-	if (group && !(v->has_pw && st->st_gid == v->pw.gid) && !listed(&rd->o[EXIM_REDIRECT_owngroups], (int64_t)st->st_gid))
-		return (route_defer(rd->v, "bad group for %s", path));
-	return (Y_ACCEPT);
-}
 
 static enum route_yield
 from_file(struct redirect *rd, struct sv *data)
@@ -80,7 +36,7 @@ from_file(struct redirect *rd, struct sv *data)
 	if (name.len == 0 || name.p[0] != '/')
 		return (route_defer(v, "\"" SV_FMT "\" is not an absolute path for the file option of %s router", SV_ARG(name),
 		    v->r->d.name));
-	path = arena_cstr(v->rt->a, name);
+	path = rd->path = arena_cstr(v->rt->a, name);
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &st) == -1) {
 		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
 		    (errno == EACCES && flag(rd, EXIM_REDIRECT_ignore_eacces)))
@@ -89,7 +45,7 @@ from_file(struct redirect *rd, struct sv *data)
 			return (route_defer(v, "%s is not a regular file", path));
 		return (route_defer(v, "failed to open %s: %s", path, strerror(errno)));
 	}
-	return (check_file(rd, path, &st));
+	return (redirect_check(rd, path, &st));
 }
 
 static enum route_yield
@@ -111,14 +67,11 @@ load(struct redirect *rd, struct sv *data)
 /* ---- items ---- */
 
 /* A mistake of the list: skipped or deferred. */
-static enum route_yield
-bad_item(struct redirect *rd, struct sv raw, const char *why)
+enum route_yield
+redirect_mistake(struct redirect *rd, struct sv raw, const char *why)
 {
 	if (flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
-		if (rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->trace != NULL)
-			rd->v->rt->rq->ops->trace(rd->v->rt->rq->ops->arg,
-			    arena_fmt(rd->v->rt->a, "%s router: skipped error: %s in \"" SV_FMT "\"",
-			    rd->v->r->d.name, why, SV_ARG(raw)));
+		route_note(rd->v, "%s router: skipped error: %s in \"" SV_FMT "\"", rd->v->r->d.name, why, SV_ARG(raw));
 		return (Y_ACCEPT);
 	}
 	return (route_defer(rd->v, "error in redirect data: %s in \"" SV_FMT "\"", why, SV_ARG(raw)));
@@ -151,6 +104,20 @@ is_ancestor(const struct visit *v, struct sv address)
 	return (false);
 }
 
+enum route_yield
+redirect_child(struct redirect *rd, const struct route_delivery *d, struct sv address)
+{
+	struct visit *v = rd->v;
+
+	if (flag(rd, EXIM_REDIRECT_check_ancestor) && is_ancestor(v, address))
+		address = v->p->addr->address;
+	if (v->rt->generated.len >= ROUTE_ADDRS_MAX)
+		return (route_defer(v, "more than %d addresses came of one recipient", ROUTE_ADDRS_MAX));
+	route_child(v, d, address, v->r->redirect_router);
+	rd->found++;
+	return (Y_ACCEPT);
+}
+
 static enum route_yield
 add_address(struct redirect *rd, const struct redirect_item *it)
 {
@@ -171,51 +138,58 @@ add_address(struct redirect *rd, const struct redirect_item *it)
 		if (res == EXIM_OK)
 			addr = out;
 	}
-	if (flag(rd, EXIM_REDIRECT_check_ancestor) && is_ancestor(v, addr))
-		addr = v->p->addr->address;
-	if (v->rt->generated.len >= ROUTE_ADDRS_MAX)
-		return (route_defer(v, "more than %d addresses came of one recipient", ROUTE_ADDRS_MAX));
-	route_child(v, &rd->base, addr, v->r->redirect_router);
-	rd->found++;
+	return (redirect_child(rd, &rd->base, addr));
+}
+
+/* The transport that the router names for that kind. */
+static enum route_yield
+transport_for(struct redirect *rd, enum route_kind kind, struct sv text, const struct exim_transport **out)
+{
+	struct visit *v = rd->v;
+	const struct { enum exim_redirect_opt opt; const struct exim_transport *fixed; const char *name; struct sv *var; } t[] = {
+		{ EXIM_REDIRECT_pipe_transport, v->r->pipe_transport, "pipe", &v->ea.address_pipe },
+		{ EXIM_REDIRECT_file_transport, v->r->file_transport, "file", &v->ea.address_file },
+		{ EXIM_REDIRECT_directory_transport, v->r->directory_transport, "directory", &v->ea.address_file },
+		{ EXIM_REDIRECT_reply_transport, v->r->reply_transport, "reply", NULL },
+	};
+	size_t i = kind == ROUTE_PIPE ? 0 : kind == ROUTE_FILE ? 1 : kind == ROUTE_DIRECTORY ? 2 : 3;
+
+	*out = t[i].fixed;
+	if (*out == NULL && rd->o[t[i].opt].str != NULL) {
+		if (t[i].var != NULL)
+			*t[i].var = text;
+		if (exim_conf_transport_of(v->rt->rq->conf, &rd->o[t[i].opt], v->rt->env, out, &v->err) != EXIM_OK) {
+			err_prefix(&v->err, "in %s router", v->r->d.name);
+			v->err.cls = ERR_TEMP;
+			return (Y_DEFER);
+		}
+		if (t[i].var != NULL)
+			*t[i].var = SV_NULL;
+	}
+	if (*out == NULL)
+		return (route_defer(v, "%s_transport unset in %s router", t[i].name, v->r->d.name));
 	return (Y_ACCEPT);
 }
 
-static enum route_yield
-add_delivery(struct redirect *rd, const struct redirect_item *it)
+enum route_yield
+redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum route_kind kind, struct sv text)
 {
-	struct visit *v = rd->v;
-	struct route_delivery d = rd->base;
-	enum exim_redirect_opt opt = it->kind == REDIRECT_PIPE ? EXIM_REDIRECT_pipe_transport :
-	    it->kind == REDIRECT_FILE ? EXIM_REDIRECT_file_transport : EXIM_REDIRECT_directory_transport;
-	const struct exim_transport *fixed = it->kind == REDIRECT_PIPE ? v->r->pipe_transport :
-	    it->kind == REDIRECT_FILE ? v->r->file_transport : v->r->directory_transport;
-	struct sv *var = it->kind == REDIRECT_PIPE ? &v->ea.address_pipe : &v->ea.address_file;
+	struct route_delivery d = *from;
+	enum route_yield y;
 
-	if (it->kind == REDIRECT_PIPE && flag(rd, EXIM_REDIRECT_forbid_pipe))
-		return (bad_item(rd, it->raw, "delivery to pipe forbidden"));
-	if (it->kind != REDIRECT_PIPE && flag(rd, EXIM_REDIRECT_forbid_file))
-		return (bad_item(rd, it->raw, "delivery to file forbidden"));
+	if (kind == ROUTE_PIPE && flag(rd, EXIM_REDIRECT_forbid_pipe))
+		return (redirect_mistake(rd, text, "delivery to pipe forbidden"));
+	if ((kind == ROUTE_FILE || kind == ROUTE_DIRECTORY) && flag(rd, EXIM_REDIRECT_forbid_file))
+		return (redirect_mistake(rd, text, "delivery to file forbidden"));
 	rd->found++;
-	if (it->kind == REDIRECT_FILE && sv_eqs(it->text, "/dev/null")) {
-		d.kind = ROUTE_DISCARD;
-		route_deliver(v, &d);
-		return (Y_ACCEPT);
+	d.kind = kind == ROUTE_FILE && sv_eqs(text, "/dev/null") ? ROUTE_DISCARD : kind;
+	if (d.kind != ROUTE_DISCARD) {
+		y = transport_for(rd, kind, text, &d.transport);
+		if (y != Y_ACCEPT)
+			return (y);
+		d.text = arena_sv(rd->v->rt->a, text);
 	}
-	*var = it->text;
-	d.transport = fixed;
-	if (d.transport == NULL && rd->o[opt].str != NULL &&
-	    exim_conf_transport_of(v->rt->rq->conf, &rd->o[opt], v->rt->env, &d.transport, &v->err) != EXIM_OK) {
-		err_prefix(&v->err, "in %s router", v->r->d.name);
-		v->err.cls = ERR_TEMP;
-		return (Y_DEFER);
-	}
-	*var = SV_NULL;
-	if (d.transport == NULL)
-		return (route_defer(v, "%s_transport unset in %s router", it->kind == REDIRECT_PIPE ? "pipe" :
-		    it->kind == REDIRECT_FILE ? "file" : "directory", v->r->d.name));
-	d.kind = it->kind == REDIRECT_PIPE ? ROUTE_PIPE : it->kind == REDIRECT_FILE ? ROUTE_FILE : ROUTE_DIRECTORY;
-	d.text = arena_sv(v->rt->a, it->text);
-	route_deliver(v, &d);
+	route_deliver(rd->v, &d);
 	return (Y_ACCEPT);
 }
 
@@ -231,14 +205,14 @@ include(struct redirect *rd, const struct redirect_item *it)
 	enum route_yield y;
 
 	if (flag(rd, EXIM_REDIRECT_forbid_include))
-		return (bad_item(rd, it->raw, "inclusion forbidden"));
+		return (redirect_mistake(rd, it->raw, "inclusion forbidden"));
 	if (it->text.len == 0 || path[0] != '/')
-		return (bad_item(rd, it->raw, "an absolute file name must follow :include:"));
+		return (redirect_mistake(rd, it->raw, "an absolute file name must follow :include:"));
 	if (it->text.tainted)
-		return (bad_item(rd, it->raw, "attempt to use a tainted file name"));
+		return (redirect_mistake(rd, it->raw, "attempt to use a tainted file name"));
 	if (dir.len > 0 && (!sv_starts(it->text, arena_cstr(v->rt->a, dir)) || it->text.len <= dir.len ||
 	    it->text.p[dir.len] != '/' || strstr(path, "/../") != NULL))
-		return (bad_item(rd, it->raw, "included file is not in the permitted directory"));
+		return (redirect_mistake(rd, it->raw, "included file is not in the permitted directory"));
 	if (rd->depth >= INCLUDE_DEPTH)
 		return (route_defer(v, ":include: files nested more than %d deep", INCLUDE_DEPTH));
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, NULL) == -1)
@@ -249,17 +223,13 @@ include(struct redirect *rd, const struct redirect_item *it)
 	return (y);
 }
 
-/* ":fail: 551 5.1.6 moved": code and text apart. */
-static enum route_yield
-refuse(struct redirect *rd, const struct redirect_item *it)
+enum route_yield
+redirect_refuse(struct redirect *rd, bool fail, struct sv t)
 {
 	struct visit *v = rd->v;
-	bool fail = it->kind == REDIRECT_FAIL;
-	struct sv t = it->text;
 	char digit = fail ? '5' : '4';
 
-	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
-		return (bad_item(rd, it->raw, fail ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted"));
+	/* "551 5.1.6 moved": code and text apart. */
 	if (t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) && t.p[3] == ' ' &&
 	    t.p[0] >= '2' && t.p[0] <= '5') {
 		if (t.p[0] == digit && !flag(rd, EXIM_REDIRECT_forbid_smtp_code))
@@ -270,6 +240,16 @@ refuse(struct redirect *rd, const struct redirect_item *it)
 	if (fail)
 		return (route_fail(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced rejection"))));
 	return (route_defer(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced defer"))));
+}
+
+static enum route_yield
+refuse(struct redirect *rd, const struct redirect_item *it)
+{
+	bool fail = it->kind == REDIRECT_FAIL;
+
+	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
+		return (redirect_mistake(rd, it->raw, fail ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted"));
+	return (redirect_refuse(rd, fail, it->text));
 }
 
 /* :fail:, :defer: and :blackhole: apply to the whole list, so they are looked for first. */
@@ -287,7 +267,7 @@ interpret(struct redirect *rd, struct sv data)
 				return (y);
 		} else if (it.kind == REDIRECT_BLACKHOLE) {
 			if (flag(rd, EXIM_REDIRECT_forbid_blackhole)) {
-				y = bad_item(rd, it.raw, "\":blackhole:\" is not permitted");
+				y = redirect_mistake(rd, it.raw, "\":blackhole:\" is not permitted");
 				if (y != Y_ACCEPT)
 					return (y);
 				continue;
@@ -306,35 +286,20 @@ interpret(struct redirect *rd, struct sv data)
 		case REDIRECT_PIPE:
 		case REDIRECT_FILE:
 		case REDIRECT_DIRECTORY:
-			y = add_delivery(rd, &it);
+			y = redirect_deliver(rd, &rd->base, it.kind == REDIRECT_PIPE ? ROUTE_PIPE : it.kind == REDIRECT_FILE ?
+			    ROUTE_FILE : ROUTE_DIRECTORY, it.text);
 			break;
 		case REDIRECT_INCLUDE:
 			y = include(rd, &it);
 			break;
 		case REDIRECT_BAD:
-			y = bad_item(rd, it.raw, it.err_text);
+			y = redirect_mistake(rd, it.raw, it.err_text);
 			break;
 		default:
 			break;
 		}
 	}
 	return (y);
-}
-
-/* ---- filters ---- */
-
-/* Filter text goes to lib/filter as a delivery of its own kind. */
-static bool
-is_filter(struct redirect *rd, struct sv data)
-{
-	switch (redirect_data_kind(data)) {
-	case REDIRECT_EXIM_FILTER:
-		return (flag(rd, EXIM_REDIRECT_allow_filter) && !flag(rd, EXIM_REDIRECT_forbid_exim_filter));
-	case REDIRECT_SIEVE_FILTER:
-		return (flag(rd, EXIM_REDIRECT_allow_filter) && !flag(rd, EXIM_REDIRECT_forbid_sieve_filter));
-	default:
-		return (false);
-	}
 }
 
 static void
@@ -361,12 +326,11 @@ route_redirect(struct visit *v)
 		return (y);
 	rd.base.one_time = rd.base.one_time || flag(&rd, EXIM_REDIRECT_one_time);
 	v->p->hide_child = v->p->hide_child || flag(&rd, EXIM_REDIRECT_hide_child_in_errmsg);
-	if (is_filter(&rd, data)) {
-		rd.base.kind = ROUTE_FILTER;
-		rd.base.text = arena_sv(rt->a, data);
-		rd.base.transport = v->r->reply_transport;
-		route_deliver(v, &rd.base);
-		return (Y_ACCEPT);
+	if (redirect_is_filter(&rd, data)) {
+		y = redirect_filter(&rd, data);
+		if (y != Y_ACCEPT && y != Y_DISCARD && !rd.keep)
+			forget_since(rt, todo, deliveries, generated);
+		return (y);
 	}
 	y = interpret(&rd, data);
 	if (y == Y_ACCEPT && rd.blackhole) {

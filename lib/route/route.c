@@ -135,6 +135,7 @@ add_failure(struct visit *v, enum route_fate fate)
 	f.user_msg = v->user_msg;
 	f.code = v->code;
 	f.hide_child = v->p->hide_child;
+	f.ignore_error = v->p->ignore_error;
 	f.retry_error = v->retry_error;
 	f.errors_to_set = v->p->errors_to_set;
 	f.errors_to = v->p->errors_to;
@@ -328,7 +329,7 @@ accepted(struct visit *v, size_t todo, size_t deliveries)
 	v->rt->res->address_data = v->ea.address_data;
 	v->rt->res->local_part_data = v->ea.local_part_data;
 	v->rt->res->domain_data = v->ea.domain_data;
-	if (unseen && next_router(v) != NULL)
+	if ((unseen || v->unseen) && next_router(v) != NULL)
 		clone(v, next_router(v), todo, deliveries);
 }
 

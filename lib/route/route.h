@@ -55,6 +55,7 @@ struct route_srv {
 	unsigned	 pref, weight, port;
 };
 enum route_dns { ROUTE_DNS_FOUND, ROUTE_DNS_NODATA, ROUTE_DNS_NXDOMAIN, ROUTE_DNS_TEMPFAIL, ROUTE_DNS_BOGUS };
+struct route_filter;
 struct route_ops {
 	void		*arg;
 	/* Sorted by preference. */
@@ -67,10 +68,16 @@ struct route_ops {
 	bool		(*is_local)(void *arg, const struct net_addr *a);
 	/* Tell what -bt -d or a trace wants to know; NULL: nothing. */
 	void		(*trace)(void *arg, const char *text);
+	/* What an administrator or user should know: a file that was passed over.  NULL: goes to trace. */
+	void		(*note)(void *arg, const char *text);
+	/* Run a filter (lib/filter's filter_route does); NULL: addresses with one are deferred. */
+	void		(*filter)(void *arg, struct route_filter *f);
 	uint32_t	(*random)(void *arg);
 };
 /* Ops over lib/dns; <ops->is_local> looks at the host's interfaces.  Needs dns_init. */
 void	 route_ops_dns(struct route_ops *ops);
+
+struct filter_mail;			/* filter/action.h */
 
 enum route_kind {
 	ROUTE_TO_TRANSPORT,		/* <transport> with or without hosts */
@@ -78,7 +85,61 @@ enum route_kind {
 	ROUTE_FILE,			/* redirect: /file */
 	ROUTE_DIRECTORY,		/* redirect: /dir/ */
 	ROUTE_DISCARD,			/* :blackhole: */
-	ROUTE_FILTER			/* redirect: the data is a filter, for lib/filter; <text> holds it */
+	ROUTE_FILTER,			/* redirect: the data is a filter, and it was not run (verification only) */
+	ROUTE_REPLY			/* a filter's mail or vacation; <transport> is reply_transport, <item> what it says */
+};
+
+/*
+ * A filter as redirect data.  What runs it stands above this module: route_ops.filter.  It answers with what the filter wants,
+ * all texts in <arena>.
+ */
+struct route_filter_item {
+	enum route_kind	 kind;		/* ROUTE_TO_TRANSPORT: a qualified address; ROUTE_PIPE, _FILE, _DIRECTORY, _REPLY, _DISCARD */
+	struct sv	 text;		/* address, command, path, recipient of the reply */
+	bool		 ignore_error;	/* noerror: nobody is told of its failure */
+	bool		 errors_to_set;
+	struct sv	 errors_to;
+	bool		 mode_set;
+	unsigned	 mode;		/* of the file */
+	const struct exim_nums *nums;	/* pipe: each word is expanded, with these; may be NULL */
+	struct sv	 thisaddress;
+	unsigned	 forbid;	/* EXIM_NO_..., for expansions that come later */
+	const struct filter_mail *mail;	/* reply */
+};
+
+#define ROUTE_FILTER_DEFER	0x01	/* the command is allowed */
+#define ROUTE_FILTER_FAIL	0x02
+#define ROUTE_FILTER_FREEZE	0x04
+#define ROUTE_FILTER_REWRITE	0x08
+#define ROUTE_FILTER_NO_LOGWRITE 0x10
+#define ROUTE_FILTER_HOME	0x20	/* relative names of save are below <home> */
+
+enum route_filter_end {
+	ROUTE_FILTER_DONE,		/* the address is taken care of by the items, or discarded */
+	ROUTE_FILTER_MORE,		/* the items come in addition; the address goes on */
+	ROUTE_FILTER_REFUSED, ROUTE_FILTER_DEFERRED, ROUTE_FILTER_FROZEN,	/* by its own word; <why> */
+	ROUTE_FILTER_BROKEN		/* <why>; <syntax>: it could not be read */
+};
+
+struct route_filter {
+	struct sv	 text;
+	const char	*file;		/* NULL: none */
+	bool		 sieve;
+	bool		 verify;	/* nothing is delivered by it: logwrite does nothing */
+	unsigned	 flags;		/* ROUTE_FILTER_... */
+	unsigned	 forbid;	/* EXIM_NO_... */
+	struct exim_env	*env;		/* address and message set */
+	struct arena	*arena;
+	const char	*home;		/* may be NULL */
+	bool		 user_set, group_set;	/* whom it should run as */
+	int64_t		 uid, gid;
+	const char	*user;
+	enum route_filter_end end;
+	const char	*note;		/* what should be known of it; NULL: nothing */
+	bool		 syntax;
+	struct sv	 why;
+	const struct route_filter_item *v;
+	size_t		 n;
 };
 
 /* One address on its way: what child addresses come from. */
@@ -123,6 +184,8 @@ struct route_delivery {
 	bool		 dnssec_request, dnssec_require;
 	bool		 one_time;
 	bool		 unseen_copy;
+	bool		 ignore_error;	/* its failure is logged, and nobody is told */
+	const struct route_filter_item *item;	/* of a filter; NULL: not from one */
 	unsigned	 seq;		/* order among deliveries and failures as they came up */
 };
 
@@ -136,6 +199,7 @@ struct route_failure {
 	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
 	int		 code;		/* of ":fail: 551 text"; 0: none */
 	bool		 hide_child;
+	bool		 ignore_error;
 	unsigned	 seq;
 	enum exim_retry_error retry_error;	/* EXIM_RE_LOOKUP, _TIMEOUT_DNS ... */
 	bool		 errors_to_set;

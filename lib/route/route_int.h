@@ -28,6 +28,7 @@ struct pending {
 	struct sv	 parent_local, parent_domain;	/* as the redirecting router saw them */
 	struct sv	 original_local, original_domain;
 	bool		 one_time;
+	bool		 ignore_error;
 };
 
 struct routing {
@@ -64,6 +65,7 @@ struct visit {
 	struct sv	 message;		/* why it declined, if it knows */
 	enum exim_retry_error retry_error;
 	struct sv	 reroute_domain;
+	bool		 unseen;	/* what was set up comes in addition: the address goes on */
 };
 
 /* precond.c: EXIM_OK *<yes>; EXIM_DEFER with v->err. */
@@ -80,6 +82,8 @@ enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__
 enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
 /* A new address to route, qualified; it takes over errors_to and headers of <d>. */
 void	 route_child(struct visit *v, const struct route_delivery *d, struct sv address, const struct exim_router *start);
+/* To ops->note, or to the trace. */
+void	 route_note(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct sv route_lower(struct arena *a, struct sv v);
 
 /* The drivers. */

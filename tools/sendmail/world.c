@@ -9,6 +9,7 @@
 #include "dns/dns.h"
 #include "exim/acl.h"
 #include "fiber/fiber.h"
+#include "filter/forward.h"
 #include "testing.h"
 
 static struct exim_world posix;
@@ -94,6 +95,15 @@ ops_srv(void *arg, const char *name, struct arena *a, struct route_srv **srv, si
 	return (dns_ready() ? real_ops.srv(arg, name, a, srv, n, secure) : ROUTE_DNS_TEMPFAIL);
 }
 
+/* As Exim shows a log line where there is no log. */
+static void
+ops_note(void *arg, const char *text)
+{
+	(void)arg;
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "LOG: MAIN\n  %s\n", text);
+}
+
 void
 testing_world(struct testing *t)
 {
@@ -108,4 +118,6 @@ testing_world(struct testing *t)
 	t->ops.mx = ops_mx;
 	t->ops.addrs = ops_addrs;
 	t->ops.srv = ops_srv;
+	t->ops.filter = filter_route;
+	t->ops.note = ops_note;
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whose a forward file must be, and its mode (Exim's manual 22.6, check_owner, check_group, modemask).  A wrong one
+ * defers the address, as in Exim; with our own option skip_bad_file it is passed over, with a note that says what is to be done.
+ */
+#include <string.h>
+
+#include "exim/expand.h"
+#include "redirect_int.h"
+
+static bool
+listed(const struct exim_value *val, int64_t id)
+{
+	for (size_t i = 0; i < val->n; i++)
+		if (val->nums[i] == id)
+			return (true);
+	return (false);
+}
+
+/* Owner, group and mode of a forward file. */
+static enum route_yield
+check(struct redirect *rd, const char *path, const struct stat *st)
+{
+	const struct exim_value *own = &rd->o[EXIM_REDIRECT_check_owner], *grp = &rd->o[EXIM_REDIRECT_check_group];
+	const struct visit *v = rd->v;
+	bool owner = own->set ? own->num != 0 : v->has_pw || rd->o[EXIM_REDIRECT_owners].n > 0;
+	bool group = grp->set ? grp->num != 0 : (v->has_pw && (rd->o[EXIM_REDIRECT_modemask].num & 020) == 0) ||
+	    rd->o[EXIM_REDIRECT_owngroups].n > 0;
+
+	if (!S_ISREG(st->st_mode))
+		return (route_defer(rd->v, "%s is not a regular file", path));
+	if ((st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num) != 0)
+		return (route_defer(rd->v, "bad mode (0%o) for %s: 0%o bit(s) unexpected", (unsigned)(st->st_mode & 07777), path,
+		    (unsigned)(st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num)));
+	if (owner && !(v->has_pw && st->st_uid == v->pw.uid) && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
+		return (route_defer(rd->v, "bad owner for %s", path));
+	if (group && !(v->has_pw && st->st_gid == v->pw.gid) && !listed(&rd->o[EXIM_REDIRECT_owngroups], (int64_t)st->st_gid))
+		return (route_defer(rd->v, "bad group for %s", path));
+	return (Y_ACCEPT);
+}
+
+/* --- skip_bad_file --------------------------------------------------------------------- */
+
+/* Whose files count: the local user's, else those of who has the home directory; -1: anybody's. */
+static int64_t
+right_owner(struct redirect *rd, struct stat *home)
+{
+	struct visit *v = rd->v;
+	struct sv dir = v->ea.home;
+	bool there = dir.len > 0 && exim_stat(v->rt->env, arena_cstr(v->rt->a, dir), home) == 0;
+
+	if (!there)
+		memset(home, 0, sizeof(*home));
+	return (v->has_pw ? (int64_t)v->pw.uid : there ? (int64_t)home->st_uid : -1);
+}
+
+static enum route_yield
+passed_over(struct redirect *rd, const char *path, const char *why)
+{
+	route_note(rd->v, "%s router: %s is not used: %s", rd->v->r->d.name, path, why);
+	return (Y_DECLINE);
+}
+
+static enum route_yield
+lenient(struct redirect *rd, const char *path, const struct stat *st)
+{
+	struct arena *a = rd->v->rt->a;
+	mode_t bad = st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num;
+	struct stat home;
+	int64_t owner = right_owner(rd, &home);
+
+	if (!S_ISREG(st->st_mode))
+		return (passed_over(rd, path, "it is not a regular file"));
+	if (owner >= 0 && owner != (int64_t)st->st_uid && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
+		return (passed_over(rd, path, arena_fmt(a, "its owner is uid %lld and must be uid %lld (chown)",
+		    (long long)st->st_uid, (long long)owner)));
+	if (bad != 0)
+		return (passed_over(rd, path, arena_fmt(a, "its mode is 0%o and must be 0%o (chmod)",
+		    (unsigned)(st->st_mode & 07777), (unsigned)((st->st_mode & 07777) & ~bad))));
+	if ((home.st_mode & 02) != 0)
+		return (passed_over(rd, path, arena_fmt(a, "everybody may write its directory, whose mode is 0%o and must be 0%o "
+		    "(chmod)", (unsigned)(home.st_mode & 07777), (unsigned)(home.st_mode & 07775))));
+	return (Y_ACCEPT);
+}
+
+enum route_yield
+redirect_check(struct redirect *rd, const char *path, const struct stat *st)
+{
+	return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? lenient(rd, path, st) : check(rd, path, st));
+}
