@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The language of procmail (procmailrc(5), procmailsc(5)): rc files are parsed to a tree, kept, and run
+ * for one message at a time under the recipient's uid.
+ *
+ * Nothing is forked unless a recipe starts a program.  A run changes the working directory and the umask of the
+ * process, so it belongs into a child of the user or a program, not into a daemon with other work;
+ * between runs in one process nothing but the parsed files is kept.
+ */
+#ifndef VPOST_FILTER_PROCMAIL_H
+#define VPOST_FILTER_PROCMAIL_H
+
+#include <sys/types.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/sv.h"
+#include "filter/action.h"
+
+#define PROCMAIL_VERSION_TEXT	"3.23pre"	/* of the language: what $PROCMAIL_VERSION says */
+
+/* Parsed rc files by name; one that changed (device, inode, size, times) is parsed again. */
+struct procmail_files;
+struct procmail_files *procmail_files_new(void);
+void	 procmail_files_free(struct procmail_files **fp);
+
+/* How a run is started; what is not said is NULL, 0 or false. */
+struct procmail {
+	/* The recipient: whose defaults, whose rc file. */
+	const char	*user, *home, *shell;
+	uid_t		 uid;
+	gid_t		 gid;
+	const char	*invoker;	/* name in "From " lines that are made */
+	const char	*argv0;
+	const char	*host;		/* NULL: the machine's name */
+
+	/* The command line. */
+	bool		 filter;	/* -m */
+	bool		 preserve;	/* -p: <environ> counts */
+	bool		 deliver;	/* -d */
+	bool		 tempfail;	/* -t */
+	bool		 berkeley;	/* -Y */
+	const char	*from;		/* -f */
+	const char	*const *args;	/* -a: $1 and on */
+	const char	*const *words;	/* assignments and rc files; with -m also the arguments behind the rc file */
+	const char	*const *environ;	/* of the process that called; NULL: none */
+	bool		 etc_rc;	/* /etc/procmailrc comes first */
+	bool		 etc_rcs;	/* the rc file is below /etc/procmailrcs, and we already are its owner */
+
+	/* Where things go. */
+	int		 out_fd;	/* of a single "|"; -1: refused */
+	int		 err_fd;	/* of messages until LOGFILE is set; -1: ops->log */
+	const char	*orgmail;	/* value of ORGMAIL and DEFAULT; NULL: /var/mail/USER, which is checked and made */
+
+	/*
+	 * The outside world.  NULL: all is done here, as the procmail program does it.  Else mail that goes to other people or
+	 * to a mailbox of the store ("! user.Folder", folder "user.Folder", DEFAULT) goes through ops->act; with <local> the
+	 * rest (files, folders, programs, locks) is still done here, without it ops does that too.
+	 */
+	const struct filter_ops *ops;
+	bool		 local;
+
+	/* A signal that came (TERM: give back, HUP INT: bounce, QUIT: lose, USR1 USR2: VERBOSE off, on); NULL: none is looked for. */
+	volatile sig_atomic_t *signalled;
+
+	/* Limits; 0: the defaults in brackets. */
+	unsigned	 max_includes;	/* INCLUDERC inside INCLUDERC [64] */
+	unsigned	 max_switches;	/* SWITCHRC in one run [1000] */
+	size_t		 max_linebuf;	/* LINEBUF is cut to it [1 MiB] */
+	size_t		 max_message;	/* what a filter may make of the message [1 GiB] */
+	unsigned	 max_clones;	/* "c" on blocks [100] */
+	int64_t		 max_seconds;	/* TIMEOUT and LOCKTIMEOUT waits are cut to it [none] */
+};
+
+struct procmail_end {
+	int		 status;	/* as the program's exit status (sysexits.h) */
+	bool		 delivered;
+	char		 folder[256];	/* the last one written to, for logs */
+};
+
+/*
+ * Run the rc files over <message> (with or without a "From " line; lines end in LF).  0 and *<end>; -1 (TEMP) if nothing could be
+ * begun: then nothing was done.  Whatever fails inside is the language's business and ends in end->status.
+ */
+int	 procmail_run(struct procmail_files *files, const struct procmail *p, struct sv message, struct procmail_end *end,
+	     struct err *err);
+
+#endif

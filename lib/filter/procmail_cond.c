@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Conditions of recipes: expressions, programs, sizes, variables, their inversion and expansion, and
+ * weighted scoring (procmailsc(5)).
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "filter/procmail_int.h"
+
+#define PLUS_INFINITY	2147483647.0
+#define MINUS_INFINITY	(-2147483647.0)
+
+/* One condition while it is looked at. */
+struct test {
+	struct pm	*pm;
+	struct pm_cond	*c;
+	const bool	*flag;
+	char		*text;		/* what is left of it; heap */
+	struct sv	 area;		/* what is searched or measured */
+	char		*own;		/* copy of a variable that <area> is in */
+	size_t		 measure;	/* for < and > */
+	bool		 negate;
+	bool		 scored;	/* it has a weight */
+	double		 weight, power;
+	bool		 holds;
+	bool		 quiet;		/* nothing is logged of it */
+	bool		 infinite;	/* the score was set at once */
+};
+
+static const char *
+skip_blanks(const char *s)
+{
+	return (s + strspn(s, " \t"));
+}
+
+static void
+set_text(struct test *t, const char *s)
+{
+	char *copy = xstrdup(s);
+
+	free(t->text);
+	t->text = copy;
+}
+
+/* Continued lines become one: "\" NL and the blanks behind any newline go. */
+static void
+squeeze(char *s)
+{
+	enum { ELSE, BACKSLASH, NEWLINE } seen = ELSE;
+	char *out = s;
+
+	for (; *s != '\0'; s++) {
+		if (*s == '\n') {
+			if (seen == BACKSLASH)
+				out--;
+			else
+				*out++ = '\n';
+			seen = NEWLINE;
+			continue;
+		}
+		if (seen == NEWLINE && (*s == ' ' || *s == '\t'))
+			continue;
+		seen = *s == '\\' ? BACKSLASH : ELSE;
+		*out++ = *s;
+	}
+	*out = '\0';
+}
+
+/* --- expressions ----------------------------------------------------------------- */
+
+/* The compiled form of <expr>, kept with the condition. */
+static struct procmail_regex *
+compiled(struct test *t, const char *expr)
+{
+	struct pm_cond *c = t->c;
+	struct sb words = SB_INIT(1 << 24);
+	bool fold = !t->flag[PM_CASE];
+
+	if (c->regex == NULL || c->regex_fold != fold || strcmp(c->regex_text, expr) != 0) {
+		procmail_regex_free(&c->regex);
+		free(c->regex_text);
+		c->regex_text = xstrdup(expr);
+		c->regex_fold = fold;
+		fold |= procmail_regex_words(sv_cstr(expr), &words);
+		c->regex = procmail_regex_new(sb_sv(&words), fold, &c->regex_invalid);
+	}
+	if (c->regex_invalid || t->pm->verbose != 0) {
+		sb_clear(&words);
+		(void)procmail_regex_words(sv_cstr(expr), &words);
+		if (c->regex_invalid)
+			pm_nlogq(t->pm, "Invalid regexp", sb_cstr(&words));
+	}
+	sb_free(&words);
+	return (c->regex);
+}
+
+static void
+set_match(struct pm *pm, struct sv text)
+{
+	char *value = xstrndup(text.p, text.len);
+	long verbose = pm->verbose;
+
+	if (verbose != 0)
+		pm_nlogq(pm, "Assigning", "MATCH=");
+	pm->verbose = 0;
+	pm_put(pm, "MATCH", value);
+	pm->verbose = verbose;
+	pm_yell(pm, "Matched", value);
+	free(value);
+}
+
+static bool
+find(struct test *t, struct procmail_regex *re, size_t at, struct procmail_regex_match *m)
+{
+	if (!procmail_regex_find(re, t->area, at, m))
+		return (false);
+	if (m->captured)
+		set_match(t->pm, sv_sub(t->area, m->from, m->to));
+	return (true);
+}
+
+static double
+limit_of_rest(double weight, double power)
+{
+	if (0 < power && power < 1)
+		return (weight / (1 - power));
+	if (power >= 1 && weight != 0)
+		return (weight < 0 ? MINUS_INFINITY : PLUS_INFINITY);
+	return (0);
+}
+
+static void
+score_matches(struct test *t, struct procmail_regex *re)
+{
+	struct pm *pm = t->pm;
+	struct procmail_regex_match m;
+	double w = t->weight, square = w * w;
+	ptrdiff_t at = 0;
+
+	if (t->negate) {
+		if (w != 0 && !find(t, re, 0, &m))
+			pm->score += w;
+		return;
+	}
+	while (w != 0 && pm->score > MINUS_INFINITY && pm->score < PLUS_INFINITY && at <= (ptrdiff_t)t->area.len &&
+	    find(t, re, (size_t)at, &m)) {
+		double before = square;
+
+		pm->score += w;
+		w *= t->power;
+		/* An empty match would be found for ever. */
+		if (m.end <= at) {
+			pm->score += limit_of_rest(w, t->power);
+			return;
+		}
+		square = w * w;
+		if (square < before && before < 1)
+			return;
+		at = m.end;
+	}
+}
+
+static void
+expression(struct test *t, const char *from)
+{
+	char *expr = xstrdup(from);
+	struct procmail_regex_match m;
+	bool hit;
+
+	squeeze(expr);
+	if (t->scored)
+		score_matches(t, compiled(t, expr));
+	else {
+		hit = *expr == '\0' || find(t, compiled(t, expr), 0, &m);
+		if (hit == t->negate)
+			t->holds = false;
+	}
+	/* What the log shows is the expression as it was used. */
+	if (t->pm->verbose != 0) {
+		struct sb words = SB_INIT(1 << 24);
+
+		sb_addn(&words, t->text, (size_t)(from - t->text));
+		(void)procmail_regex_words(sv_cstr(expr), &words);
+		set_text(t, sb_cstr(&words));
+		sb_free(&words);
+	}
+	free(expr);
+}
+
+/* --- programs and sizes ------------------------------------------------------------ */
+
+static void
+program(struct test *t, const char *cmd)
+{
+	struct pm *pm = t->pm;
+	struct pm_words w = PM_WORDS_INIT;
+	struct sb input = SB_INIT(SIZE_MAX / 4);
+	struct pm_prog g = { .wait = true, .ignore_write = true };
+
+	pm_command(pm, cmd, &w);
+	pm->last_dump = pm_mail_dump(pm, t->area, (struct pm_dump){ .blank = true }, &input);
+	g.input = sb_sv(&input);
+	pm_run_program(pm, &w, &g);
+	if (pm->exit_code != 0)
+		pm_program_failure(pm, sb_cstr(&w.b), pm->exit_code, true);
+	if (t->scored && pm->exit_code >= 0) {
+		double weight = t->weight;
+
+		if (!t->negate)
+			pm->score += pm->exit_code != 0 ? t->power : weight;
+		else
+			for (int j = pm->exit_code; --j >= 0 && (pm->score += weight) < PLUS_INFINITY &&
+			    pm->score > MINUS_INFINITY;)
+				weight *= t->power;
+	} else if ((pm->exit_code != 0) != t->negate)
+		t->holds = false;
+	if (!pm->sh)
+		pm_words_join(&w);
+	set_text(t, sb_cstr(&w.b));
+	sb_free(&input);
+	pm_words_free(&w);
+}
+
+static void
+infinite(struct test *t, bool plus)
+{
+	t->pm->score = plus ? PLUS_INFINITY : MINUS_INFINITY;
+	t->infinite = true;
+	if (!plus)
+		t->holds = false;
+}
+
+static void
+score_size(struct test *t, bool smaller, long pivot)
+{
+	double size = (double)t->measure, f;
+
+	if (smaller != t->negate) {
+		if (t->measure == 0) {
+			infinite(t, pivot > 0);
+			return;
+		}
+		f = (double)pivot / size;
+	} else {
+		if (pivot == 0) {
+			infinite(t, true);
+			return;
+		}
+		f = size / (double)pivot;
+	}
+	t->pm->score += t->weight * pow(f, t->power);
+}
+
+static void
+size(struct test *t)
+{
+	struct pm_words w = PM_WORDS_INIT;
+	const char *s;
+	char *end;
+	long pivot;
+
+	if (!pm_expand_text(t->pm, t->text, PM_QUOTE, &w)) {
+		t->holds = false;
+		pm_words_free(&w);
+		return;
+	}
+	s = sb_cstr(&w.b);
+	pivot = pm_long(s + 1, &end);
+	pm_skipped(t->pm, skip_blanks(end));
+	if (t->scored)
+		score_size(t, *s == '<', pivot);
+	else if ((*s == '<' ? (long)t->measure < pivot : (long)t->measure > pivot) == t->negate)
+		t->holds = false;
+	set_text(t, s);
+	pm_words_free(&w);
+}
+
+/* --- prefixes ------------------------------------------------------------------------ */
+
+/* "w^x": true if it is one. */
+static bool
+weight(struct test *t)
+{
+	char *end;
+	const char *s;
+	double w = strtod(t->text, &end), x;
+
+	if (end == t->text || *(s = skip_blanks(end)) != '^')
+		return (false);
+	x = strtod(s + 1, &end);
+	if (end == s + 1)
+		return (false);
+	if (t->pm->score >= PLUS_INFINITY) {
+		t->quiet = true;
+		return (true);
+	}
+	t->weight = w;
+	t->power = x;
+	t->scored = true;
+	set_text(t, skip_blanks(end));
+	return (true);
+}
+
+/* "NAME ??": true if it is one. */
+static bool
+area(struct test *t)
+{
+	struct pm_mail *m = &t->pm->mail;
+	size_t n = 0;
+	const char *rest;
+	char *name;
+
+	if (!pm_alpha(t->text[0]))
+		return (false);
+	while (pm_alnum(t->text[n]))
+		n++;
+	rest = skip_blanks(t->text + n);
+	if (strncmp(rest, "??", 2) != 0)
+		return (false);
+	name = xstrndup(t->text, n);
+	if (strcmp(name, "B") == 0)
+		t->area = sv_from(m->p + m->body, m->len - m->body);
+	else if (strcmp(name, "H") == 0 || strcmp(name, "HB") == 0 || strcmp(name, "BH") == 0) {
+		pm_mail_join(m, true);
+		t->area = sv_from(m->p, n == 1 ? m->body : m->len);
+	} else {
+		free(t->own);
+		t->own = xstrdup(pm_gets(t->pm, name));
+		t->area = sv_cstr(t->own);
+	}
+	t->measure = t->area.len;
+	set_text(t, skip_blanks(rest + 2));
+	free(name);
+	return (true);
+}
+
+/* "$": the rest as in double quotes; false: it was too long. */
+static bool
+substitute(struct test *t)
+{
+	struct pm_words w = PM_WORDS_INIT;
+	bool ok;
+
+	squeeze(t->text + 1);
+	t->text[0] = '"';
+	ok = pm_expand_text(t->pm, t->text, PM_QUOTE, &w);
+	if (ok)
+		set_text(t, skip_blanks(sb_cstr(&w.b)));
+	else
+		t->holds = false;
+	pm_words_free(&w);
+	return (ok);
+}
+
+static void
+evaluate(struct test *t)
+{
+	for (;;) {
+		switch (t->text[0]) {
+		case '!':
+			t->negate = !t->negate;
+			set_text(t, skip_blanks(t->text + 1));
+			continue;
+		case '$':
+			if (!substitute(t))
+				return;
+			continue;
+		case '?':
+			program(t, t->text + 1);
+			return;
+		case '<':
+		case '>':
+			size(t);
+			return;
+		case '\\':
+			expression(t, t->text + 1);
+			return;
+		}
+		if (t->text[0] != '\0' && strchr("0123456789-+.,", t->text[0]) != NULL) {
+			if (weight(t)) {
+				if (t->quiet)
+					return;
+				continue;
+			}
+		} else if (area(t))
+			continue;
+		expression(t, t->text);
+		return;
+	}
+}
+
+static void
+tell(const struct test *t, double before)
+{
+	struct pm *pm = t->pm;
+	char total[32];
+
+	if (pm->verbose == 0)
+		return;
+	if (t->scored) {
+		pm_nlog(pm, "Score: ");
+		(void)snprintf(total, sizeof(total), "%7ld", (long)pm->score);
+		if ((long)pm->score == 0 && pm->score > 0)
+			total[5] = '+';
+		pm_log(pm, "%7ld %s", (long)(pm->score - before), total);
+	} else {
+		pm_nlog(pm, t->holds ? "Match on" : "No match on");
+	}
+	pm_log(pm, "%s \"%s\"\n", t->negate ? " !" : "", t->text);
+}
+
+/* One condition; false: it does not hold. */
+static bool
+condition(struct pm *pm, struct pm_cond *c, const bool *flag, struct sv where, bool *scored)
+{
+	struct test t = { .pm = pm, .c = c, .flag = flag, .area = where, .measure = pm->mail.len, .holds = true };
+	double before = pm->score;
+
+	t.text = xstrndup(c->text.p, c->text.len);
+	pm->pos.line = c->line;
+	evaluate(&t);
+	*scored |= t.scored;
+	if (!t.quiet) {
+		if (pm->score > PLUS_INFINITY)
+			pm->score = PLUS_INFINITY;
+		if (pm->score <= MINUS_INFINITY) {
+			pm->score = MINUS_INFINITY;
+			t.holds = false;
+		}
+		tell(&t, before);
+		pm_trace(pm, "condition " SV_FMT ": %s", SV_ARG(c->text), t.holds ? "match" : "no match");
+	}
+	free(t.text);
+	free(t.own);
+	return (t.holds);
+}
+
+/* --- flags ------------------------------------------------------------------------------ */
+
+static void
+conflict(struct pm *pm, bool *flag, const char *name)
+{
+	if (!*flag)
+		return;
+	pm_nlog(pm, "Conflicting ");
+	pm_log(pm, "%s suppressed\n", name);
+	*flag = false;
+}
+
+/* Do the flags let it run, after what the recipes before it did? */
+static bool
+chained(struct pm *pm, bool *flag, const struct pm_state *s)
+{
+	bool ok = true;
+
+	if (flag[PM_ERROR]) {
+		ok = s->prev_cond && !s->last_ok;
+		conflict(pm, &flag[PM_ELSE], "else-if-flag");
+		conflict(pm, &flag[PM_ALSO_OK], "also-if-succeeded-flag");
+	}
+	if (flag[PM_ELSE])
+		ok = ok && !s->prev_cond;
+	if (flag[PM_ALSO_OK])
+		ok = ok && s->last_cond && s->last_ok;
+	if (flag[PM_ALSO])
+		ok = ok && s->last_cond;
+	return (ok);
+}
+
+bool
+pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct pm_state *s, bool skip)
+{
+	struct pm_mail *m = &pm->mail;
+	struct sv where = sv_from(m->p, m->body);
+	bool ok = chained(pm, flag, s) && !skip, scored = false;
+
+	if (!skip && (flag[PM_HEAD_GREP] || !flag[PM_BODY_GREP]))
+		pm_mail_join(m, true);
+	if (flag[PM_BODY_GREP])
+		where = flag[PM_HEAD_GREP] ? sv_from(m->p, m->len) : sv_from(m->p + m->body, m->len - m->body);
+	pm->score = 0;
+	for (size_t i = 0; i < st->nconds; i++) {
+		if (st->cond[i].text.len >= pm->linebuf) {
+			pm_overflow(pm);
+			ok = false;
+		}
+		if (ok)
+			ok = condition(pm, &st->cond[i], flag, where, &scored);
+	}
+	pm->last_score = (long)pm->score;
+	if (pm->last_score == 0 && pm->score > 0)
+		pm->last_score = 1;
+	return (ok && !(scored && pm->score <= 0));
+}

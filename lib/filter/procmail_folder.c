@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Folders: a file that is appended to, a maildir ("x/"), an MH folder ("x/."), a directory that takes a
+ * file per message.  Several directories share one file by links.  What did not succeed is taken back.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "filter/procmail_int.h"
+#include "os/file.h"
+#include "os/time.h"
+
+#define NEW_FILE	0667		/* modes before the umask; o+x says "new mail" */
+#define UPDATED		S_IXOTH
+#define MAILDIR_TRIES	5
+
+enum type { F_NONE, F_TOO_LONG, F_FILE, F_MAILDIR, F_MH, F_DIR };
+
+struct folder {
+	char		*path;		/* without what says its type */
+	enum type	 type;
+	mode_t		 mode;		/* it has, or will have */
+};
+
+/* --- what is it? ---------------------------------------------------------------- */
+
+/* Cut "/" and "/." off. */
+static enum type
+by_name(char *path)
+{
+	size_t n = strlen(path);
+	enum type type;
+
+	if (n < 2)
+		return (F_FILE);
+	if (n == 2 && path[1] == '/') {
+		path[1] = '\0';
+		return (F_MAILDIR);
+	}
+	if (n == 2)
+		return (F_FILE);
+	if (path[n - 1] == '.' && path[n - 2] == '/') {
+		n -= 2;
+		type = F_MH;
+	} else if (path[n - 1] == '/') {
+		n--;
+		type = F_MAILDIR;
+	} else
+		return (F_FILE);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	path[n] = '\0';
+	return (type);
+}
+
+/* The mode of <path>, which is made if it is not there; 0: neither. */
+static mode_t
+make_dir(const struct pm *pm, const char *path)
+{
+	struct stat sb;
+
+	for (int tries = 0; tries < 3; tries++) {
+		if (stat(path, &sb) == 0)
+			return (sb.st_mode);
+		if (errno != ENOENT)
+			return (0);
+		if (mkdir(path, 0777) == 0)
+			return (S_IFDIR | (0777 & ~pm->umask));
+	}
+	return (0);
+}
+
+static bool
+make_maildir(const struct pm *pm, const char *path)
+{
+	static const char *const subs[] = { "new", "cur", "tmp" };
+	char sub[PATH_MAX];
+
+	for (size_t i = 0; i < 3; i++) {
+		int n = snprintf(sub, sizeof(sub), "%s/%s", path, subs[i]);
+
+		if (n < 0 || (size_t)n >= sizeof(sub) || !S_ISDIR(make_dir(pm, sub)))
+			return (false);
+	}
+	return (true);
+}
+
+/* Find out, and make what has to be a directory.  <must>: nothing else will do. */
+static void
+classify(struct pm *pm, struct folder *f, bool must)
+{
+	struct stat sb;
+	bool parts = false;
+
+	f->type = by_name(f->path);
+	if (f->type == F_FILE && !must) {
+		if (stat(f->path, &sb) == -1)
+			f->mode = S_IFREG | (NEW_FILE & ~pm->umask);
+		else
+			f->mode = sb.st_mode;
+		if (!S_ISDIR(f->mode))
+			return;
+		f->type = F_DIR;
+	} else if (f->type == F_FILE)
+		f->type = F_DIR;
+	if (strlen(f->path) + PM_NAME_MAX + 1 > pm->linebuf) {
+		f->type = F_TOO_LONG;
+		return;
+	}
+	if (f->type == F_DIR && !must)
+		return;
+	f->mode = make_dir(pm, f->path);
+	if (S_ISDIR(f->mode)) {
+		parts = f->type == F_MAILDIR;
+		if (!parts || make_maildir(pm, f->path))
+			return;
+	}
+	pm_nlogq(pm, "Unable to treat as directory", f->path);
+	if (must || parts) {
+		pm_skipped(pm, f->path);
+		f->type = F_NONE;
+		return;
+	}
+	if (f->mode == 0)
+		f->mode = S_IFREG | (NEW_FILE & ~pm->umask);
+	f->type = F_FILE;
+}
+
+/* --- writing -------------------------------------------------------------------- */
+
+static void
+write_error(struct pm *pm, const char *path, int e)
+{
+	if (e == ENOSPC)
+		pm_nlogq(pm, "No space left to finish writing", path);
+	else if (e == EDQUOT || e == EFBIG)
+		pm_nlogq(pm, "Quota exceeded while writing", path);
+	else
+		pm_nlogq(pm, "Error while writing to", path);
+}
+
+static void
+kernel_lock(struct pm *pm, int fd)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int64_t end = os_mono_ms() + (pm->timeout > 0 ? pm->timeout : 960) * 1000;
+
+	if (pm->verbose != 0)
+		pm_nlog(pm, "Acquiring kernel-lock\n");
+	while (fcntl(fd, F_SETLK, &fl) == -1) {
+		if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || os_mono_ms() > end) {
+			pm_nlog(pm, "Kernel-lock failed\n");
+			return;
+		}
+		os_sleep_ms(20);
+	}
+}
+
+/* The part as a folder of that type takes it. */
+static size_t
+render(struct pm *pm, enum type type, struct sb *out)
+{
+	struct sv part = pm->part;
+
+	if (type == F_MAILDIR && part.p == pm->mail.p)
+		part = sv_sub(part, pm_mail_skip_from(part), part.len);
+	return (pm_mail_dump(pm, part, (struct pm_dump){
+	    .escape = type == F_FILE && !pm->raw, .blank = type != F_MAILDIR && !pm->raw }, out));
+}
+
+/* Write and sync; 0 or errno.  <fd> is closed. */
+static int
+write_out(struct pm *pm, int fd, bool lock, struct sv text)
+{
+	int e = 0;
+
+	if (lock)
+		kernel_lock(pm, fd);
+	pm->last_tell = (int64_t)lseek(fd, 0, SEEK_END);
+	if (os_write_full(fd, text.p, text.len) != (ssize_t)text.len)
+		e = errno == 0 ? EIO : errno;
+	/* What cannot be synced is no file (EINVAL). */
+	if (e == 0 && fsync(fd) == -1 && errno != EINVAL && errno != EROFS)
+		e = errno;
+	if (e != 0 && pm->last_tell >= 0 && ftruncate(fd, (off_t)pm->last_tell) == 0)
+		pm->serial++;
+	(void)close(fd);
+	return (e);
+}
+
+static void
+mark_updated(const struct pm *pm, const char *path, mode_t mode)
+{
+	if (((mode | pm->umask) & UPDATED) == 0)
+		(void)chmod(path, (mode & 07777) | UPDATED);
+}
+
+static bool
+to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool dot_lock)
+{
+	struct sb text = SB_INIT(SIZE_MAX / 4);
+	struct pm_words left = PM_WORDS_INIT;
+	bool null = strcmp(f->path, "/dev/null") == 0, fresh;
+	int fd, e;
+
+	sb_addn(&left.b, links, nlinks);
+	pm_words_join(&left);
+	pm_skipped(pm, sb_cstr(&left.b));
+	pm_words_free(&left);
+	if (null) {
+		pm->last_dump = pm->part.len;
+		pm_set_folder(pm, f->path);
+		pm_yell(pm, "Opening", f->path);
+		return (true);
+	}
+	mark_updated(pm, f->path, f->mode);
+	if (dot_lock) {
+		char *lock;
+
+		sb_addf(&text, "%s%s", f->path, pm->text[PM_T_LOCKEXT]);
+		lock = sb_steal(&text, NULL);
+		sb_init(&text, SIZE_MAX / 4);
+		if (pm->glob_lock == NULL || strcmp(lock, pm->glob_lock) != 0)
+			(void)pm_lock(pm, lock, &pm->loc_lock);
+		free(lock);
+	}
+	pm_set_folder(pm, f->path);
+	pm_yell(pm, "Opening", f->path);
+	fresh = access(f->path, F_OK) == -1;
+	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, NEW_FILE);
+	e = errno;
+	pm->last_tell = -1;
+	if (fd != -1) {
+		pm->last_dump = render(pm, F_FILE, &text);
+		e = write_out(pm, fd, true, sb_sv(&text));
+		if (e == 0 && fresh)
+			(void)os_fsync_parent(f->path, NULL);
+	}
+	sb_free(&text);
+	if (e == 0 || (fd != -1 && pm->ignore_write) || (fd == -1 && pm->ignore_write))
+		return (true);
+	write_error(pm, f->path, fd == -1 ? EBADF : e);
+	if (pm->last_tell >= 0 && (pm->log_opened || pm->verbose != 0))
+		pm_nlog(pm, "Truncated file to former size\n");
+	return (false);
+}
+
+/* procmail's digits for numbers in names. */
+static void
+number_name(uint64_t n, char *out)
+{
+	static const char digits[] = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+
+	do
+		*out++ = digits[n % 64];
+	while ((n /= 64) != 0);
+	*out = '\0';
+}
+
+static long
+highest_number(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	long max = 0, n;
+	char *end;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		n = pm_long(e->d_name, &end);
+		if (*end == '\0' && n > max)
+			max = n;
+	}
+	if (d != NULL)
+		(void)closedir(d);
+	return (max);
+}
+
+/* Give <file> its name in the folder: *<path>; 0, or -1 with errno. */
+static int
+give_name(struct pm *pm, const struct folder *f, const char *file, char *path, size_t size)
+{
+	const char *base = strrchr(file, '/');
+	struct stat sb;
+	char digits[16];
+	long n;
+
+	switch (f->type) {
+	case F_MH:
+		n = highest_number(f->path);
+		do
+			(void)snprintf(path, size, "%s/%ld", f->path, ++n);
+		while (link(file, path) == -1 && errno == EEXIST);
+		return (access(path, F_OK));
+	case F_MAILDIR:
+		(void)snprintf(path, size, "%s/new/%s", f->path, base + 1);
+		return (link(file, path));
+	default:
+		if (stat(file, &sb) == -1)
+			return (-1);
+		number_name((uint64_t)sb.st_ino, digits);
+		(void)snprintf(path, size, "%s/%s%s", f->path, pm->text[PM_T_MSGPREFIX], digits);
+		return (link(file, path));
+	}
+}
+
+/* A new file with the message, under a temporary name: 0, or errno. */
+static int
+write_temporary(struct pm *pm, const struct folder *f, char *tmp, size_t size)
+{
+	struct sb text = SB_INIT(SIZE_MAX / 4);
+	char dir[PATH_MAX];
+	int fd, e, n;
+
+	n = snprintf(dir, sizeof(dir), "%s/%s", f->path, f->type == F_MAILDIR ? "tmp/" : "");
+	if (n < 0 || (size_t)n >= sizeof(dir))
+		return (ENAMETOOLONG);
+	fd = pm_unique(pm, dir, f->type == F_MAILDIR, NEW_FILE, tmp, size);
+	if (fd == -1) {
+		tmp[0] = '\0';
+		return (errno);
+	}
+	pm->last_dump = render(pm, f->type, &text);
+	e = write_out(pm, fd, false, sb_sv(&text));
+	pm->last_tell = -1;
+	sb_free(&text);
+	return (pm->ignore_write ? 0 : e);
+}
+
+/* Further folders get links to <file>. */
+static void
+link_others(struct pm *pm, const char *file, const char *names, size_t len)
+{
+	for (size_t i = 0; i < len; i += strlen(names + i) + 1) {
+		struct folder f = { .path = xstrdup(names + i) };
+		char path[PATH_MAX];
+		struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+		classify(pm, &f, true);
+		if (f.type == F_TOO_LONG)
+			pm_overflow(pm);
+		if (f.type >= F_MAILDIR) {
+			int rc = give_name(pm, &f, file, path, sizeof(path));
+
+			pm_yell(pm, "Linking to", path);
+			if (rc == -1)
+				pm_nlogq(pm, "Couldn't make link to", path);
+			else {
+				sb_addf(&sb, "%s %s", pm_gets(pm, "LASTFOLDER"), path);
+				long verbose = pm->verbose;
+				pm->verbose = 0;
+				pm_put(pm, "LASTFOLDER", sb_cstr(&sb));
+				pm->verbose = verbose;
+				mark_updated(pm, f.path, f.mode);
+			}
+		}
+		sb_free(&sb);
+		free(f.path);
+	}
+}
+
+static bool
+to_directory(struct pm *pm, const struct folder *f, const char *links, size_t nlinks)
+{
+	char tmp[PATH_MAX], path[PATH_MAX];
+	int e = ENAMETOOLONG, rc = -1;
+
+	/* What was written may not be what others see before it is whole, so its name comes last. */
+	for (int tries = 0; tries <= MAILDIR_TRIES && rc == -1; tries++) {
+		e = write_temporary(pm, f, tmp, sizeof(tmp));
+		if (e != 0) {
+			if (tmp[0] != '\0') {
+				(void)unlink(tmp);
+				write_error(pm, f->path, e);
+				return (false);
+			}
+			break;
+		}
+		rc = give_name(pm, f, tmp, path, sizeof(path));
+		e = errno;
+		(void)unlink(tmp);
+		if (rc == -1 && e != EEXIST)
+			break;
+	}
+	if (rc == -1) {
+		struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+		sb_addf(&sb, "%s/", f->path);
+		pm_nlogq(pm, "Couldn't create or rename temp file", sb_cstr(&sb));
+		sb_free(&sb);
+		return (false);
+	}
+	(void)os_fsync_parent(path, NULL);
+	pm_set_folder(pm, path);
+	if (f->type != F_MAILDIR) {
+		pm_yell(pm, "Opening", path);
+		if (pm->verbose != 0)
+			pm_nlog(pm, "Acquiring kernel-lock\n");
+	}
+	mark_updated(pm, f->path, f->mode);
+	link_others(pm, path, links, nlinks);
+	return (true);
+}
+
+bool
+pm_folder_write(struct pm *pm, struct pm_words *names, bool dot_lock)
+{
+	const char *first = sb_cstr(&names->b), *links;
+	size_t nlinks = names->b.len > strlen(first) + 1 ? names->b.len - strlen(first) - 1 : 0;
+	struct folder f = { .path = xstrdup(first) };
+	bool ok = false;
+
+	links = first + strlen(first) + 1;
+	classify(pm, &f, false);
+	switch (f.type) {
+	case F_FILE:
+		ok = to_file(pm, &f, links, nlinks, dot_lock);
+		break;
+	case F_TOO_LONG:
+		pm_overflow(pm);
+		break;
+	case F_NONE:
+		break;
+	default:
+		ok = to_directory(pm, &f, links, nlinks);
+	}
+	free(f.path);
+	return (ok);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Programs that recipes start: the message on their standard input while their output is read, in one loop,
+ * ended after TIMEOUT.  A program whose exit status nobody wants is left to itself once it has the message.
+ */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "filter/procmail_int.h"
+#include "os/fd.h"
+#include "os/spawn.h"
+#include "os/time.h"
+
+#define KILL_AFTER_MS	10000		/* a program that takes no notice of SIGTERM */
+
+struct running {
+	struct pm	*pm;
+	struct pm_prog	*g;
+	const char	*name;		/* for messages */
+	pid_t		 pid;
+	int		 in, out;	/* our ends; -1 */
+	size_t		 sent;
+	int64_t		 deadline;	/* 0: none */
+	bool		 terminated;
+};
+
+void
+pm_sleep(struct pm *pm, long seconds)
+{
+	if (pm->o->max_seconds > 0 && seconds > pm->o->max_seconds)
+		seconds = (long)pm->o->max_seconds;
+	for (; seconds > 0; seconds--)
+		os_sleep_ms(1000);
+}
+
+void
+pm_reap(struct pm *pm)
+{
+	for (size_t i = pm->zombies.len; i > 0; i--)
+		if (waitpid(pm->zombies.p[i - 1], NULL, WNOHANG) != 0)
+			vec_remove(&pm->zombies, i - 1);
+}
+
+/* --- starting ------------------------------------------------------------------- */
+
+static const char **
+split_argv(struct pm *pm, const struct pm_words *w, struct arena *a)
+{
+	VEC(const char *) v = VEC_INIT;
+	const char **argv;
+
+	if (pm->sh) {
+		const char *shell = pm_gets(pm, "SHELL");
+
+		vec_push(&v, *shell == '\0' ? "/bin/sh" : shell);
+		vec_push(&v, pm->text[PM_T_SHELLFLAGS]);
+		vec_push(&v, sb_cstr(&w->b));
+	}
+	for (size_t i = 0; !pm->sh && i < w->b.len; i += strlen(w->b.p + i) + 1) {
+		const char *word = w->b.p + i;
+		ptrdiff_t end = (ptrdiff_t)(i + strlen(word));
+
+		/* "$@" stands where the word ends; alone it is no word of its own. */
+		if (w->all_args == end && pm->nargs > 0) {
+			if (*word != '\0')
+				vec_push(&v, arena_fmt(a, "%s%s", word, pm->args[0]));
+			for (size_t k = *word != '\0' ? 1 : 0; k < pm->nargs; k++)
+				vec_push(&v, pm->args[k]);
+		} else
+			vec_push(&v, word);
+	}
+	if (v.len == 0)
+		vec_push(&v, "");
+	argv = arena_alloc(a, (v.len + 2) * sizeof(*argv));
+	memcpy(argv, v.p, v.len * sizeof(*argv));
+	argv[v.len] = NULL;
+	vec_free(&v);
+	return (argv);
+}
+
+static void
+yell_executing(struct pm *pm, const char *const *argv)
+{
+	struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+	if (pm->verbose == 0)
+		return;
+	for (size_t i = pm->sh ? 2 : 0; argv[i] != NULL; i++)
+		sb_addf(&sb, "%s%s", sb.len > 0 ? "," : "", argv[i]);
+	pm_nlogq(pm, "Executing", sb_cstr(&sb));
+	sb_free(&sb);
+}
+
+static char *
+find_program(struct pm *pm, const char *name)
+{
+	struct sv path = sv_cstr(pm_gets(pm, "PATH")), dir;
+	struct sb sb = SB_INIT(8192);
+
+	if (strchr(name, '/') != NULL || *name == '\0')
+		return (xstrdup(name));
+	while (sv_next(&path, ':', &dir)) {
+		sb_clear(&sb);
+		if (dir.len > 0) {
+			sb_add(&sb, dir);
+			sb_addc(&sb, '/');
+		}
+		sb_adds(&sb, name);
+		if (!sb.overflow && access(sb_cstr(&sb), X_OK) == 0)
+			return (sb_steal(&sb, NULL));
+	}
+	sb_free(&sb);
+	return (xstrdup(name));
+}
+
+static int
+set_umask(void *arg)
+{
+	(void)umask(((struct pm *)arg)->umask);
+	return (0);
+}
+
+/* The program, or, as execvp(3) does with scripts, a shell that reads it. */
+static pid_t
+start(struct running *r, const char **argv, int in, int out, struct arena *a)
+{
+	struct pm *pm = r->pm;
+	char *path = find_program(pm, argv[0]);
+	struct os_spawn s = {
+		.argv = argv, .env = pm_environ(pm, a), .cwd = ".", .in = in, .out = out, .errfd = pm->log_fd,
+		.new_session = true, .umask = 077, .before_exec = set_umask, .arg = pm
+	};
+	const char *name = argv[0], **script;
+	size_t n = 0;
+	pid_t pid;
+	long tries = pm->noresretry;
+
+	argv[0] = path;
+	while ((pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
+		pm_sleep(pm, pm->suspend);
+	if (pid == -1 && errno == EAGAIN) {
+		pm_nlogq(pm, "Failed forking", name);
+	} else if (pid == -1) {
+		while (argv[n] != NULL)
+			n++;
+		script = arena_alloc(a, (n + 2) * sizeof(*script));
+		script[0] = "/bin/sh";
+		memcpy(script + 1, argv, (n + 1) * sizeof(*script));
+		script[1] = name;
+		s.argv = script;
+		if ((pid = os_spawn(&s, NULL)) == -1)
+			pm_nlogq(pm, "Failed to execute", name);
+	}
+	argv[0] = name;
+	free(path);
+	return (pid);
+}
+
+static void
+close_end(int *fd)
+{
+	if (*fd != -1)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+static bool
+open_ends(struct running *r, int theirs[2])
+{
+	int p[2];
+
+	theirs[0] = theirs[1] = -1;
+	r->in = r->out = -1;
+	if (os_pipe(p, false) == -1)
+		return (false);
+	theirs[0] = p[0];
+	r->in = p[1];
+	(void)os_nonblock(r->in, true);
+	if (!r->g->capture) {
+		theirs[1] = r->g->dev_err ? r->pm->log_fd : -1;
+		return (true);
+	}
+	if (os_pipe(p, false) == -1) {
+		close_end(&theirs[0]);
+		close_end(&r->in);
+		return (false);
+	}
+	theirs[1] = p[1];
+	r->out = p[0];
+	(void)os_nonblock(r->out, true);
+	return (true);
+}
+
+/* --- talking -------------------------------------------------------------------- */
+
+static void
+terminate(struct running *r)
+{
+	if (!r->terminated) {
+		pm_nlog(r->pm, "Timeout, ");
+		pm_log(r->pm, "%s \"%s\"\n", kill(r->pid, SIGTERM) == 0 ? "terminating" : "was waiting for", r->name);
+		(void)kill(-r->pid, SIGTERM);
+		r->terminated = true;
+		r->deadline = os_mono_ms() + KILL_AFTER_MS;
+		return;
+	}
+	(void)kill(-r->pid, SIGKILL);
+	(void)kill(r->pid, SIGKILL);
+	close_end(&r->in);
+	close_end(&r->out);
+	r->deadline = 0;
+}
+
+static int
+left_ms(const struct running *r)
+{
+	int64_t left;
+
+	if (r->deadline == 0)
+		return (-1);
+	left = r->deadline - os_mono_ms();
+	return (left < 0 ? 0 : left > 1000000 ? 1000000 : (int)left);
+}
+
+static void
+feed(struct running *r)
+{
+	struct sv in = r->g->input;
+	ssize_t n = 0;
+
+	if (r->sent < in.len)
+		n = write(r->in, in.p + r->sent, in.len - r->sent > 65536 ? 65536 : in.len - r->sent);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == -1) {
+		r->g->write_failed = true;
+		close_end(&r->in);
+		return;
+	}
+	r->sent += (size_t)n;
+	if (r->sent == in.len)
+		close_end(&r->in);
+}
+
+static void
+drain(struct running *r)
+{
+	struct sb *out = r->g->out;
+	char buf[16384];
+	ssize_t n = read(r->out, buf, sizeof(buf));
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		close_end(&r->out);
+		return;
+	}
+	if (out->len + (size_t)n > r->g->max) {
+		sb_addn(out, buf, r->g->max - out->len);
+		r->g->too_much = true;
+		close_end(&r->out);
+		close_end(&r->in);
+		return;
+	}
+	sb_addn(out, buf, (size_t)n);
+}
+
+/* A program that closed its output early is still given the rest of its input, unless nobody looks at it. */
+static void
+talk(struct running *r)
+{
+	while (r->in != -1 || r->out != -1) {
+		struct pollfd p[2] = { { .fd = r->in, .events = POLLOUT }, { .fd = r->out, .events = POLLIN } };
+		int n = poll(p, 2, left_ms(r));
+
+		if (n == 0 && r->deadline != 0)
+			terminate(r);
+		if (n <= 0)
+			continue;
+		if (p[0].revents != 0)
+			feed(r);
+		if (p[1].revents != 0 && r->out != -1)
+			drain(r);
+	}
+}
+
+static int
+wait_for(struct running *r)
+{
+	int status = 0, rc;
+
+	while ((rc = os_wait(r->pid, &status, left_ms(r))) == 0)
+		terminate(r);
+	if (rc == -1)
+		return (EX_UNAVAILABLE);
+	return (WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+}
+
+/* --- the whole ------------------------------------------------------------------ */
+
+/* Through the interface: it decides what is run. */
+static void
+run_by_ops(struct pm *pm, const struct pm_words *w, struct pm_prog *g, const char *const *argv, struct arena *a)
+{
+	struct filter_run fr = {
+		.pos = pm->pos, .argv = pm->sh ? NULL : argv, .command = sv_cstr(sb_cstr(&w->b)), .shell = pm_gets(pm, "SHELL"),
+		.shell_flags = pm->text[PM_T_SHELLFLAGS], .env = pm_environ(pm, a), .input = g->input, .timeout = pm->timeout,
+		.max = g->max, .want_output = g->capture, .umask = pm->umask
+	};
+	struct filter_ran ran;
+
+	if (filter_run(pm->ops, &fr, a, &ran, NULL) != FILTER_OK) {
+		g->failed_start = true;
+		g->status = EX_UNAVAILABLE;
+		return;
+	}
+	g->write_failed = ran.write_failed;
+	g->too_much = ran.truncated;
+	g->status = ran.status;
+	if (g->capture)
+		sb_add(g->out, ran.output);
+}
+
+static void
+run_here(struct running *r, const char **argv, struct arena *a)
+{
+	struct pm *pm = r->pm;
+	struct pm_prog *g = r->g;
+	int theirs[2];
+
+	g->failed_start = true;
+	g->status = EX_UNAVAILABLE;
+	if (!open_ends(r, theirs))
+		return;
+	r->pid = start(r, argv, theirs[0], theirs[1], a);
+	close_end(&theirs[0]);
+	if (g->capture)
+		close_end(&theirs[1]);
+	if (r->pid == -1) {
+		close_end(&r->in);
+		close_end(&r->out);
+		return;
+	}
+	g->failed_start = false;
+	if (pm->timeout > 0)
+		r->deadline = os_mono_ms() + (int64_t)pm->timeout * 1000;
+	talk(r);
+	if (g->wait)
+		g->status = wait_for(r);
+	else {
+		g->status = 0;
+		vec_push(&pm->zombies, r->pid);
+	}
+}
+
+void
+pm_run_program(struct pm *pm, const struct pm_words *w, struct pm_prog *g)
+{
+	struct running r = { .pm = pm, .g = g, .name = sb_cstr(&w->b) };
+	struct arena *a = arena_new(0);
+	const char **argv = split_argv(pm, w, a);
+
+	pm_log_flush(pm);
+	pm_reap(pm);
+	yell_executing(pm, argv);
+	if (pm->local)
+		run_here(&r, argv, a);
+	else
+		run_by_ops(pm, w, g, argv, a);
+	if (g->wait)
+		pm->exit_code = g->status;
+	arena_free(&a);
+}

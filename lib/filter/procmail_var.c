@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Variables: all of them are the environment of the programs that are started, some mean
+ * something to procmail at the moment they are assigned (procmailrc(5), "Environment").
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "filter/procmail_int.h"
+
+/* --- the environment -------------------------------------------------------- */
+
+static struct pm_var *
+find(const struct pm *pm, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < pm->env.len; i++)
+		if (pm->env.p[i].nlen == n && memcmp(pm->env.p[i].name, name, n) == 0)
+			return (&pm->env.p[i]);
+	return (NULL);
+}
+
+const char *
+pm_get(const struct pm *pm, const char *name)
+{
+	const struct pm_var *v = find(pm, name);
+
+	return (v == NULL ? NULL : v->value);
+}
+
+const char *
+pm_gets(const struct pm *pm, const char *name)
+{
+	const char *v = pm_get(pm, name);
+
+	return (v == NULL ? "" : v);
+}
+
+static void
+yell_assign(struct pm *pm, const char *name, const char *value)
+{
+	struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+	if (pm->verbose == 0)
+		return;
+	sb_adds(&sb, name);
+	if (value != NULL) {
+		sb_addc(&sb, '=');
+		sb_adds(&sb, value);
+	}
+	pm_nlogq(pm, "Assigning", sb_cstr(&sb));
+	sb_free(&sb);
+}
+
+void
+pm_put(struct pm *pm, const char *name, const char *value)
+{
+	struct pm_var *v = find(pm, name), n;
+
+	yell_assign(pm, name, value);
+	/* The value may be the old one's text. */
+	n = (struct pm_var){ xstrdup(name), value == NULL ? NULL : xstrdup(value), strlen(name) };
+	if (v != NULL) {
+		pm->env_size -= v->nlen + strlen(v->value);
+		free(v->name);
+		free(v->value);
+		vec_remove(&pm->env, (size_t)(v - pm->env.p));
+	}
+	if (value == NULL || pm->env_size + n.nlen + strlen(value) > PM_ENV_MAX) {
+		free(n.name);
+		free(n.value);
+		return;
+	}
+	pm->env_size += n.nlen + strlen(n.value);
+	vec_push(&pm->env, n);
+}
+
+void
+pm_env_free(struct pm *pm)
+{
+	for (size_t i = 0; i < pm->env.len; i++) {
+		free(pm->env.p[i].name);
+		free(pm->env.p[i].value);
+	}
+	vec_free(&pm->env);
+	for (size_t i = 0; i < sizeof(pm->text) / sizeof(pm->text[0]); i++)
+		free(pm->text[i]);
+	free(pm->default_box);
+}
+
+const char *const *
+pm_environ(struct pm *pm, struct arena *a)
+{
+	const char **v = arena_alloc(a, (pm->env.len + 1) * sizeof(*v));
+
+	for (size_t i = 0; i < pm->env.len; i++)
+		v[i] = arena_fmt(a, "%s=%s", pm->env.p[i].name, pm->env.p[i].value);
+	v[pm->env.len] = NULL;
+	return (v);
+}
+
+/* --- values ----------------------------------------------------------------- */
+
+long
+pm_long(const char *s, char **end)
+{
+	long n;
+
+	errno = 0;
+	n = strtol(s, end, 10);
+	return (n);
+}
+
+long
+pm_number(long other, const char *text)
+{
+	char *end;
+	long n = pm_long(text, &end);
+
+	if (end != text)
+		return (n);
+	text += strspn(text, " \t\n\v\f\r");
+	if (strncasecmp(text, "on", 2) == 0 || (*text != '\0' && strchr("yYtTeE", *text) != NULL))
+		return (1);
+	if (strncasecmp(text, "off", 3) == 0 || (*text != '\0' && strchr("nNfFdD", *text) != NULL))
+		return (0);
+	return (*text == 'a' || *text == 'A' ? 2 : other);
+}
+
+void
+pm_set_overflow(struct pm *pm)
+{
+	pm_put(pm, "PROCMAIL_OVERFLOW", "yes");
+}
+
+void
+pm_umask(struct pm *pm, mode_t mask)
+{
+	pm->umask = mask & 0777;
+	(void)umask(pm->umask);
+}
+
+void
+pm_maildir(struct pm *pm, const char *dir)
+{
+	pm->changed_dir = true;
+	pm_put(pm, "MAILDIR", dir);
+}
+
+static void
+remember_folder(struct pm *pm, const char *folder)
+{
+	struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+	if (folder[0] != '/') {
+		sb_adds(&sb, pm_gets(pm, "MAILDIR"));
+		sb_addc(&sb, '/');
+	}
+	sb_adds(&sb, folder);
+	free(pm->comsat_folder);
+	pm->comsat_folder = xstrdup(sb_cstr(&sb));
+	sb_free(&sb);
+}
+
+void
+pm_set_folder(struct pm *pm, const char *folder)
+{
+	remember_folder(pm, folder);
+	pm_put(pm, "LASTFOLDER", folder);
+}
+
+/* --- names with a meaning --------------------------------------------------- */
+
+static const char *const text_names[] = {
+	[PM_T_SHELLMETAS] = "SHELLMETAS", [PM_T_LOCKEXT] = "LOCKEXT", [PM_T_MSGPREFIX] = "MSGPREFIX", [PM_T_TRAP] = "TRAP",
+	[PM_T_SHELLFLAGS] = "SHELLFLAGS", [PM_T_SENDMAIL] = "SENDMAIL", [PM_T_SENDMAILFLAGS] = "SENDMAILFLAGS"
+};
+
+static bool
+set_text(struct pm *pm, const char *name, const char *value)
+{
+	for (size_t i = 0; i < sizeof(text_names) / sizeof(text_names[0]); i++)
+		if (strcmp(name, text_names[i]) == 0) {
+			free(pm->text[i]);
+			pm->text[i] = xstrdup(value);
+			return (true);
+		}
+	if (strcmp(name, "DEFAULT") != 0)
+		return (false);
+	free(pm->default_box);
+	pm->default_box = xstrdup(value);
+	return (true);
+}
+
+static bool
+set_number(struct pm *pm, const char *name, const char *value)
+{
+	const struct {
+		const char	*name;
+		long		*v;
+	} numbers[] = {
+		{ "LOCKSLEEP", &pm->locksleep }, { "LOCKTIMEOUT", &pm->locktimeout }, { "SUSPEND", &pm->suspend },
+		{ "NORESRETRY", &pm->noresretry }, { "TIMEOUT", &pm->timeout }, { "VERBOSE", &pm->verbose },
+		{ "LOGABSTRACT", &pm->logabstract }
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (strcmp(name, numbers[i].name) == 0) {
+			*numbers[i].v = pm_number(*numbers[i].v, value);
+			return (true);
+		}
+	return (false);
+}
+
+static void
+set_linebuf(struct pm *pm, const char *value)
+{
+	long n = pm_number(0, value);
+	size_t max = pm->o->max_linebuf == 0 ? 1 << 20 : pm->o->max_linebuf;
+
+	pm->linebuf = n < PM_LINEBUF_MIN ? PM_LINEBUF_MIN : (size_t)n > max ? max : (size_t)n;
+}
+
+static void
+set_maildir(struct pm *pm, const char *value)
+{
+	if (chdir(value) == 0) {
+		pm->changed_dir = true;
+		return;
+	}
+	pm_nlogq(pm, "Couldn't chdir to", value);
+	pm_maildir(pm, ".");
+}
+
+static void
+set_shift(struct pm *pm, const char *value)
+{
+	long n = pm_number(0, value);
+
+	if (n <= 0)
+		return;
+	if ((size_t)n > pm->nargs)
+		n = (long)pm->nargs;
+	pm->args += n;
+	pm->nargs -= (size_t)n;
+}
+
+static void
+set_lockfile(struct pm *pm, const char *value)
+{
+	if (pm->glob_lock != NULL && strcmp(pm->glob_lock, value) == 0)
+		return;
+	pm_unlock(pm, &pm->glob_lock);
+	if (*value != '\0' && !pm_lock(pm, value, &pm->glob_lock))
+		pm_put(pm, "LOCKFILE", NULL);
+}
+
+static void
+set_switch(struct pm *pm, const char *value)
+{
+	struct stat sb;
+
+	if (!pm->in_rc)
+		return;
+	free(pm->switch_to);
+	pm->switch_to = NULL;
+	if (*value == '\0' || strcmp(value, "/dev/null") == 0) {
+		pm->pending = PM_LEAVE;
+		return;
+	}
+	if (stat(value, &sb) == -1 || !S_ISREG(sb.st_mode) || access(value, R_OK) == -1 ||
+	    ++pm->shared->switches > (pm->o->max_switches == 0 ? 1000 : pm->o->max_switches)) {
+		pm_nlogq(pm, "Couldn't read", value);
+		return;
+	}
+	pm->switch_to = xstrdup(value);
+	pm->pending = PM_LEAVE;
+}
+
+static void
+set_host(struct pm *pm, const char *value)
+{
+	if (strcmp(value, pm->host) != 0) {
+		pm_yell(pm, "HOST mismatched", pm->host);
+		if (!pm->in_rc)
+			pm->retval = EX_OK;
+		pm->pending = PM_HOST;
+	}
+	pm_put(pm, "HOST", pm->host);
+}
+
+static void
+set_comsat(struct pm *pm, const char *value)
+{
+	pm->comsat = strchr(value, '@') != NULL || pm_number(-1, value) != 0;
+}
+
+static void
+set_dropprivs(struct pm *pm, const char *value)
+{
+	if (pm_number(0, value) != 0 && pm->verbose != 0)
+		pm_nlog(pm, "Assuming identity of the recipient, VERBOSE=off\n");
+}
+
+static void
+set_delivered(struct pm *pm, const char *value)
+{
+	if (pm_number(0, value) != 0)
+		pm->fake = 1;
+}
+
+static void
+set_umask(struct pm *pm, const char *value)
+{
+	pm_umask(pm, (mode_t)strtol(value, NULL, 8));
+}
+
+static void
+set_exitcode(struct pm *pm, const char *value)
+{
+	(void)value;
+	pm->exitcode_set = true;
+}
+
+static void
+set_log(struct pm *pm, const char *value)
+{
+	pm_log_text(pm, sv_cstr(value));
+}
+
+static const struct {
+	const char	*name;
+	void		(*set)(struct pm *pm, const char *value);
+} meanings[] = {
+	{ "LINEBUF", set_linebuf }, { "MAILDIR", set_maildir }, { "LOGFILE", pm_log_open }, { "LOG", set_log },
+	{ "EXITCODE", set_exitcode }, { "LASTFOLDER", remember_folder }, { "COMSAT", set_comsat }, { "SHIFT", set_shift },
+	{ "DROPPRIVS", set_dropprivs }, { "DELIVERED", set_delivered }, { "LOCKFILE", set_lockfile }, { "UMASK", set_umask },
+	{ "SWITCHRC", set_switch }, { "HOST", set_host }
+};
+
+void
+pm_assign(struct pm *pm, const char *name, const char *value)
+{
+	pm_put(pm, name, value);
+	if (value == NULL)
+		value = "";
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+		if (strcmp(name, meanings[i].name) == 0) {
+			meanings[i].set(pm, value);
+			return;
+		}
+	if (!set_number(pm, name, value))
+		(void)set_text(pm, name, value);
+}
+
+/* --- what a run begins with -------------------------------------------------- */
+
+static void
+set_default(struct pm *pm, const char *name, const char *value)
+{
+	pm_put(pm, name, value);
+	(void)set_text(pm, name, value);
+}
+
+static void
+keep_environ(struct pm *pm)
+{
+	static const char *const evil[] = { "LD_", "_RLD", "LIBPATH=", "ELF_LD_", "AOUT_LD_" };
+
+	for (const char *const *e = pm->o->environ; e != NULL && *e != NULL; e++) {
+		const char *eq = strchr(*e, '=');
+		bool bad = eq == NULL || (!pm->o->preserve && strncmp(*e, "TZ=", 3) != 0);
+		char *name;
+
+		for (size_t i = 0; i < sizeof(evil) / sizeof(evil[0]); i++)
+			bad |= strncmp(*e, evil[i], strlen(evil[i])) == 0;
+		if (bad)
+			continue;
+		name = xstrndup(*e, (size_t)(eq - *e));
+		if (pm_get(pm, name) == NULL)
+			pm_put(pm, name, eq + 1);
+		free(name);
+	}
+}
+
+static void
+initial_texts(struct pm *pm)
+{
+	static const char *const values[] = {
+		[PM_T_SHELLMETAS] = "&|<>~;?*[", [PM_T_LOCKEXT] = ".lock", [PM_T_MSGPREFIX] = "msg.", [PM_T_TRAP] = "",
+		[PM_T_SHELLFLAGS] = "-c", [PM_T_SENDMAIL] = "/usr/sbin/sendmail", [PM_T_SENDMAILFLAGS] = "-oi"
+	};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		pm->text[i] = xstrdup(values[i]);
+	pm->locksleep = 8;
+	pm->locktimeout = 1024;
+	pm->timeout = 960;
+	pm->suspend = 16;
+	pm->noresretry = 4;
+	pm->logabstract = -1;
+	pm->linebuf = PM_LINEBUF;
+}
+
+void
+pm_defaults(struct pm *pm)
+{
+	const struct procmail *o = pm->o;
+	char path[1200];
+
+	initial_texts(pm);
+	keep_environ(pm);
+	pm_put(pm, "LINEBUF", "2048");
+	pm_put(pm, "LOGNAME", o->user);
+	pm_put(pm, "SHELL", o->shell == NULL || *o->shell == '\0' ? "/bin/sh" : o->shell);
+	pm_put(pm, "HOME", o->home);
+	(void)snprintf(path, sizeof(path), "/var/mail/%s", o->user);
+	pm_put(pm, "ORGMAIL", o->orgmail == NULL ? path : o->orgmail);
+	if (!o->preserve || !o->filter) {
+		for (size_t i = 0; i < sizeof(text_names) / sizeof(text_names[0]); i++)
+			if (*pm->text[i] != '\0')
+				pm_put(pm, text_names[i], pm->text[i]);
+		pm_put(pm, "DEFAULT", pm_gets(pm, "ORGMAIL"));
+		pm_put(pm, "PROCMAIL_VERSION", PROCMAIL_VERSION_TEXT);
+		pm_put(pm, "HOST", pm->host);
+		pm_put(pm, "LASTFOLDER", NULL);
+		pm_put(pm, "EXITCODE", NULL);
+		pm_put(pm, "IFS", NULL);
+		pm_put(pm, "ENV", NULL);
+		pm_put(pm, "PWD", NULL);
+		(void)snprintf(path, sizeof(path), "%s/bin:/usr/local/bin:/usr/bin:/bin", o->home);
+		set_default(pm, "PATH", path);
+	}
+	set_default(pm, "DEFAULT", pm_gets(pm, "ORGMAIL"));
+	if (o->preserve && o->filter)
+		pm_put(pm, "DEFAULT", NULL);
+	if (o->filter) {
+		pm_put(pm, "ORGMAIL", NULL);
+		free(pm->default_box);
+		pm->default_box = xstrdup("");
+	}
+}
