@@ -1,9 +1,9 @@
 # The targets besides `all`.
 
-.PHONY: help deps demo install check check-quick check-long asan fuzz cov lint bench format-check unit replay functional clean testbins
+.PHONY: help deps demo install check check-quick check-long asan fuzz fuzz-cover cov lint bench format-check unit replay functional clean testbins
 
 help:
-	@echo 'all deps demo install check check-quick check-long asan fuzz T=name SECS=n cov lint bench format-check clean'
+	@echo 'all deps demo install check check-quick check-long asan fuzz T=name SECS=n fuzz-cover cov lint bench format-check clean'
 
 deps:
 	@sh mk/deps.sh
@@ -51,6 +51,11 @@ SECS ?= 60
 FUZZDIR = $(BUILD)/fuzz
 fuzz:
 	@BUILD=$(BUILD) CLANG=$(CLANG) CFLAGS='$(STD)' tests/lib/fuzz.sh '$(T)' $(SECS)
+
+# What the seeds reach of each parser.
+fuzz-cover:
+	@$(MAKE) --no-print-directory -j2 COV=1 $(patsubst $(BUILD)/%,$(BUILD)/cov/%,$(REPLAY))
+	@BUILD=$(BUILD)/cov tests/lib/fuzz-cover.sh
 
 cov:
 	@$(MAKE) --no-print-directory -j2 COV=1 all testbins

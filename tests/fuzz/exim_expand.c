@@ -96,6 +96,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct exim_caches *caches;
+	static unsigned runs;
+	uint64_t epoch = 0;
 	struct sv text = sv_from((const char *)data, size), one, two, three;
 	struct err err = ERR_INIT;
 	enum exim_result r;
@@ -112,12 +114,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r = once(&env, text, &one, &err);
 		again(&env);
 		env.caches = caches;
+		epoch = exim_epoch_begin(&env);
 		if (once(&env, text, &two, &err) == EXIM_OK && r == EXIM_OK)
 			assert(sv_eq(one, two));
 		again(&env);
 		if (once(&env, text, &three, &err) == EXIM_OK && r == EXIM_OK)
 			assert(sv_eq(one, three));
+		exim_caches_message(caches);
+		exim_epoch_end(&env, epoch);
 		arena_free(&a);
 	}
+	if (++runs % 64 == 0)
+		exim_caches_free(&caches);
 	return (0);
 }
