@@ -148,6 +148,12 @@ uses_headers(const struct exim_conf *c)
 	return (false);
 }
 
+static void
+world_offload(void *arg, void (*fn)(void *job), void *job)
+{
+	fiber_offload(fn, job);
+}
+
 int
 routing_init(struct vq *vq, struct err *err)
 {
@@ -156,6 +162,7 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.dns = world_dns;
 	vq->world.addrs = world_addrs;
 	vq->world.names = world_names;
+	vq->world.offload = world_offload;
 	vq->world.hint_get = world_hint_get;
 	vq->world.hint_put = world_hint_put;
 	vq->world.hint_del = world_hint_del;

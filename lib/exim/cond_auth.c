@@ -107,10 +107,28 @@ X_COND(xc_crypteq)
 	return (EXIM_OK);
 }
 
+struct auth_job {
+	struct exim_env	*env;
+	const char	*how;
+	const struct sv	*args;
+	size_t		 n;
+	struct err	*err;
+	enum exim_found	 found;
+};
+
+static void
+auth_job(void *arg)
+{
+	struct auth_job *j = arg;
+	const struct exim_world *w = j->env->world;
+
+	j->found = w->auth(w->arg, j->how, j->args, j->n, j->env->arena, j->err);
+}
+
 X_COND(xc_auth)
 {
+	struct auth_job j;
 	struct sv arg[16], list;
-	enum exim_found f;
 	enum exim_result r;
 	unsigned n = 0;
 	int sep = 0;
@@ -134,9 +152,13 @@ X_COND(xc_auth)
 	}
 	if (e->env->world->auth == NULL || sv_eqs(c->name, "radius") || sv_eqs(c->name, "pwcheck"))
 		return (x_fail(e, "support for \"%s\" not compiled", c->row->name));
-	f = e->env->world->auth(e->env->world->arg, c->row->name, arg, n, e->env->arena, e->err);
-	if (f == EXIM_TEMPFAIL)
+	j = (struct auth_job){ e->env, c->row->name, arg, n, e->err, EXIM_TEMPFAIL };
+	if (e->env->world->offload != NULL)
+		e->env->world->offload(e->env->world->arg, auth_job, &j);
+	else
+		auth_job(&j);
+	if (j.found == EXIM_TEMPFAIL)
 		return (EXIM_DEFER);
-	*yes = f == EXIM_FOUND;
+	*yes = j.found == EXIM_FOUND;
 	return (EXIM_OK);
 }

@@ -351,12 +351,16 @@ struct exim_world {
 			    struct sv *out, struct err *err);
 	/* pam radius saslauthd pwcheck ldapauth. */
 	enum exim_found	(*auth)(void *arg, const char *how, const struct sv *args, size_t n, struct arena *a, struct err *err);
-	enum exim_result (*perl)(void *arg, struct sv sub, const struct sv *args, size_t n, struct arena *a, struct sv *out,
-			    struct err *err);
+	/* *<out>: the result, or the text of the mistake. */
+	enum exim_result (*perl)(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, struct sv *out);
 	enum exim_result (*certextract)(void *arg, void *cert, struct sv field, struct arena *a, struct sv *out, struct err *err);
 	/* The ACL interpreter, for ${acl and the acl condition.  EXIM_OK accept, EXIM_FORCED deny; *<out> its message. */
 	enum exim_result (*acl)(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out,
 			    struct err *err);
+	/* Run <fn>(<job>), which blocks, where that does no harm, and wait for its end; NULL: it is called. */
+	void		(*offload)(void *arg, void (*fn)(void *job), void *job);
+	/* A line for the main log from where no ACL runs (Exim::log_write). */
+	void		(*log)(void *arg, struct sv line);
 	/* Small values with a time to live: ratelimit, seen, callouts.  <ttl> in seconds. */
 	enum exim_found	(*hint_get)(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out);
 	int		(*hint_put)(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl);

@@ -3,6 +3,7 @@
  * Expansion items that reach outside: lookup, readfile, readsocket, run, env, acl,
  * perl, dlfunc, certextract, authresults (manual 11.5).  All go through env->world.
  */
+#include "exim/conf.h"
 #include "exim/expand_int.h"
 
 #include <errno.h>
@@ -457,9 +458,24 @@ X_FN(xi_acl)
 
 X_FN(xi_perl)
 {
-	if (e->env->world->perl == NULL)
+	const struct exim_conf *c = e->env->conf;
+	struct sv text = SV_LIT("");
+	enum exim_result r;
+
+	if (e->env->world->perl == NULL || c == NULL || exim_main_text(c, EXIM_MAIN_perl_startup).len == 0)
 		return (x_fail(e, "A setting of perl_startup is needed when using the Perl interpreter"));
-	return (e->env->world->perl(e->env->world->arg, arg[0], arg + 1, n - 1, e->env->arena, out, e->err));
+	r = e->env->world->perl(e->env, arg[0], arg + 1, n - 1, &text);
+	switch (r) {
+	case EXIM_OK:
+		*out = text;
+		return (r);
+	case EXIM_FORCED:
+		return (x_forced(e, SV_FMT, SV_ARG(text)));
+	case EXIM_DEFER:
+		return (x_defer(e, SV_FMT, SV_ARG(text)));
+	default:
+		return (x_fail(e, SV_FMT, SV_ARG(text)));
+	}
 }
 
 X_FN(xi_dlfunc)

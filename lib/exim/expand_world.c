@@ -4,6 +4,7 @@
  * Daemons replace what they can do better (DNS, resolver, programs).
  */
 #include "exim/lookup_int.h"
+#include "exim/perl.h"
 #include "exim/world_auth.h"
 
 #include <sys/socket.h>
@@ -410,5 +411,6 @@ exim_world_posix(struct exim_world *w)
 	w->fsspace = w_fsspace;
 	w->loadavg = w_loadavg;
 	w->lookup = x_lookup_blocking;
+	w->perl = x_perl;
 	w->auth = x_auth_blocking;
 }

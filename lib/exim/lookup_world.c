@@ -8,17 +8,38 @@
 
 #define SETTINGS_MAX	8192
 
+struct ask_job {
+	struct exim_env	*env;
+	const char	*type;
+	struct sv	 file, query, opts;
+	struct sv	*out;
+	struct err	*err;
+	enum exim_found	 found;
+};
+
+static void
+ask_job(void *arg)
+{
+	struct ask_job *j = arg;
+	const struct exim_world *w = j->env->world;
+
+	j->found = w->lookup(w->arg, j->type, j->file, j->query, j->opts, j->env->arena, j->out, j->err);
+}
+
 enum exim_result
 x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv query, struct sv opts, bool *found, struct sv *out)
 {
 	const struct exim_world *w = e->env->world;
-	enum exim_found f;
+	struct ask_job j = { e->env, l->type, file, query, opts, out, e->err, EXIM_TEMPFAIL };
 
 	if (w->lookup == NULL)
 		return (x_defer(e, "%s", x_lookup_missing(l->type)));
-	f = w->lookup(w->arg, l->type, file, query, opts, e->env->arena, out, e->err);
-	*found = f == EXIM_FOUND;
-	return (f == EXIM_TEMPFAIL ? EXIM_DEFER : EXIM_OK);
+	if (w->offload != NULL)
+		w->offload(w->arg, ask_job, &j);
+	else
+		ask_job(&j);
+	*found = j.found == EXIM_FOUND;
+	return (j.found == EXIM_TEMPFAIL ? EXIM_DEFER : EXIM_OK);
 }
 
 X_LOOKUP(xl_world)

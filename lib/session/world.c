@@ -160,6 +160,12 @@ world_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct
 	return (j.result);
 }
 
+static void
+world_offload(void *arg, void (*fn)(void *job), void *job)
+{
+	fiber_offload(fn, job);
+}
+
 /* ---- hints ---- */
 
 static enum exim_found
@@ -202,6 +208,7 @@ session_world_init(struct exim_world *w, struct hints *hints)
 		w->run = world_run;
 	if (posix.readsocket != NULL)
 		w->readsocket = world_readsocket;
+	w->offload = world_offload;
 	w->acl = exim_acl_expand;
 	w->hint_get = hints != NULL ? hint_get : NULL;
 	w->hint_put = hints != NULL ? hint_put : NULL;
