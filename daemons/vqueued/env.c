@@ -76,6 +76,7 @@ env_open(struct vq_env *e, struct vq *vq, struct msg *m)
 
 	memset(e, 0, sizeof(*e));
 	e->arena = keep != NULL ? keep : arena_new(4096);
+	e->of = m;
 	exim_conf_env(vq->conf, &e->env);
 	e->env.caches = vq->caches;
 	e->env.arena = e->arena;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dns/dns.h"
+#include "filter/forward.h"
 #include "mail/address.h"
 #include "os/time.h"
 #include "vqueued_int.h"
@@ -154,6 +155,27 @@ world_offload(void *arg, void (*fn)(void *job), void *job)
 	fiber_offload(fn, job);
 }
 
+/* A user's filter looks at the message, which is read only then. */
+static void
+ops_filter(void *arg, struct route_filter *f)
+{
+	struct vq_env *e = (struct vq_env *)(void *)f->env;
+
+	if (env_headers(e, e->of)) {
+		filter_route(arg, f);
+		return;
+	}
+	f->end = ROUTE_FILTER_BROKEN;
+	f->why = SV_LIT("the message cannot be read");
+}
+
+static void
+ops_note(void *arg, const char *text)
+{
+	(void)arg;
+	log_warn(NULL, "%s", text);
+}
+
 int
 routing_init(struct vq *vq, struct err *err)
 {
@@ -168,6 +190,8 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.hint_del = world_hint_del;
 	vq->world.queue_size = world_queue_size;
 	route_ops_dns(&vq->route_ops);
+	vq->route_ops.filter = ops_filter;
+	vq->route_ops.note = ops_note;
 	vq->caches = exim_caches_new();
 	vq->g = vq->conf->g;
 	vq->g.pid = getpid();

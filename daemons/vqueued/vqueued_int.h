@@ -283,6 +283,7 @@ struct vq_env {
 	struct exim_acl_state acl;
 	struct exim_vars *acl_c, *acl_m;
 	struct arena	*arena;
+	struct msg	*of;
 };
 void	 env_open(struct vq_env *e, struct vq *vq, struct msg *m);
 void	 env_delivery(struct vq_env *e, const struct dlv *d);
