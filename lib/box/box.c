@@ -118,6 +118,11 @@ set_line(struct box *b, const struct exim_line *line, bool *given, struct exim_r
 
 	if (exim_assign_parse(line, &as, rep) == -1)
 		return;
+	if (as.junk.len > 0) {
+		(void)exim_report_error(rep, line->file, line->line, "\"" SV_FMT "\" should be followed by \"=\" and a value, not by \""
+		    SV_FMT "\"", SV_ARG(as.full_name), SV_ARG(as.junk));
+		return;
+	}
 	s = find_setting(as.full_name);
 	if (s == NULL && as.negated)
 		s = find_setting(as.name);

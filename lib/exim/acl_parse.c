@@ -132,9 +132,9 @@ parse_set(struct builder *b, struct acl_item *it, struct sv *rest)
 
 	if (!(sv_starts(name, "acl_c") || sv_starts(name, "acl_m")) || name.len < 6 ||
 	    !(sv_isdigit(name.p[5]) || name.p[5] == '_') || (name.p[5] == '_' && name.len == 6)) {
-		(void)exim_report_error(b->rep, it->file, it->line, "error in ACL: invalid variable name \"" SV_FMT
-		    "\" after \"set\" in ACL modifier \"set\": acl_c or acl_m, then a digit or an underscore and a name",
-		    SV_ARG(name));
+		(void)exim_report_error(b->rep, it->file, it->line, "error in ACL: invalid variable name after \"set\" in ACL modifier "
+		    "\"set " SV_FMT " " SV_FMT "\" (must start \"acl_c\" or \"acl_m\")" EXIM_HINT
+		    ", then a digit or an underscore and a name", SV_ARG(name), SV_ARG(*rest));
 		return (false);
 	}
 	it->var = arena_sv(b->a, sv_sub(name, 4, name.len));
@@ -184,13 +184,13 @@ add_item(struct builder *b, const struct exim_line *line, struct sv name, struct
 	}
 	it.id = (enum acl_cond_id)id;
 	if (negated && acl_conds[id].modifier) {
-		(void)exim_report_error(b->rep, line->file, line->line, "error in ACL: negation is not allowed with \"%s\"",
+		(void)exim_report_error(b->rep, line->file, line->line, "error in ACL: ACL error: negation is not allowed with \"%s\"",
 		    acl_conds[id].name);
 		return;
 	}
 	if (it.id == COND_endpass && b->cur.verb != VERB_ACCEPT && b->cur.verb != VERB_DISCARD) {
 		(void)exim_report_error(b->rep, line->file, line->line,
-		    "error in ACL: \"endpass\" is not allowed with \"%s\"", verbs[b->cur.verb]);
+		    "error in ACL: ACL error: \"endpass\" is not allowed with \"%s\"", verbs[b->cur.verb]);
 		return;
 	}
 	if (it.id == COND_set && !parse_set(b, &it, &v))
@@ -246,8 +246,8 @@ add_line(struct builder *b, const struct exim_line *line)
 		warn_late_message(b);
 		close_stmt(b);
 		if (negated)
-			(void)exim_report_error(b->rep, line->file, line->line, "error in ACL: negation is not allowed with \"%s\"",
-			    verbs[verb]);
+			(void)exim_report_error(b->rep, line->file, line->line, "error in ACL: malformed ACL line \"" SV_FMT "\"",
+			    SV_ARG(line->text));
 		if (b->stmts.len >= STMTS_MAX) {
 			(void)exim_report_error(b->rep, line->file, line->line, "an ACL has more than %d statements", STMTS_MAX);
 			return;

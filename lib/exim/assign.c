@@ -29,9 +29,8 @@ exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct 
 	for (start = i; i < v.len && name_char(v.p[i]); i++)
 		;
 	out->full_name = out->name = sv_sub(v, start, i);
-	if (i == start)
-		return (exim_report_error(rep, line->file, line->line, "option setting expected: \"" SV_FMT "\"",
-		    SV_ARG(sv_sub(v, 0, 60))));
+	if ((i == start && !out->hide) || (i > start && sv_isdigit(v.p[start])))
+		return (exim_report_error(rep, line->file, line->line, "option setting expected: " SV_FMT, SV_ARG(sv_sub(v, 0, 200))));
 	if (sv_starts(out->name, "no_")) {
 		out->negated = true;
 		out->name = sv_sub(out->name, 3, out->name.len);
@@ -43,9 +42,10 @@ exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct 
 		i++;
 	if (i == v.len)
 		return (0);
-	if (v.p[i] != '=')
-		return (exim_report_error(rep, line->file, line->line, "\"" SV_FMT "\" should be followed by \"=\" and a value, not "
-		    "by \"" SV_FMT "\"", SV_ARG(out->full_name), SV_ARG(sv_sub(v, i, i + 40))));
+	if (v.p[i] != '=') {
+		out->junk = sv_sub(v, i, v.len);
+		return (0);
+	}
 	for (i++; i < v.len && sv_isspace(v.p[i]); i++)
 		;
 	out->value_off = i;
@@ -116,8 +116,7 @@ exim_string_parse(struct sv value, struct arena *a, struct sv *out, struct err *
 	if (i >= value.len)
 		return (err_set(err, ERR_CONFIG, "4.3.5", "missing quote at end of string value"));
 	if (sv_trim(sv_sub(value, i + 1, value.len)).len > 0)
-		return (err_set(err, ERR_CONFIG, "4.3.5", "extra characters follow the quoted string: \"" SV_FMT "\"",
-		    SV_ARG(sv_trim(sv_sub(value, i + 1, value.len)))));
+		return (err_set(err, ERR_CONFIG, "4.3.5", "extra characters follow string value"));
 	return (0);
 }
 
@@ -199,8 +198,13 @@ exim_parse_fixed(struct sv v, int64_t *out)
 	if (dot >= 0) {
 		f = sv_sub(v, (size_t)dot + 1, v.len);
 		v = sv_sub(v, 0, (size_t)dot);
-		if (f.len > 3 || (f.len > 0 && !digits(f, 10, &frac)))
+		if (f.len > 0 && !digits(f, 10, &frac))
 			return (false);
+		/* Thousandths are kept. */
+		if (f.len > 3) {
+			f.len = 3;
+			(void)digits(f, 10, &frac);
+		}
 		for (size_t i = f.len; i < 3; i++)
 			frac *= 10;
 	}

@@ -14,6 +14,7 @@
 #include "exim/rewrite_int.h"
 
 #define HOSTNAME_SIZE	256
+#define LOCALHOST_MAX	16
 #define VERSION		"4.98"		/* the language's: what $exim_version says */
 
 /* ---- main section ---- */
@@ -21,6 +22,10 @@
 static const struct { const char *word; enum exim_list_kind kind; } list_words[] = {
 	{ "addresslist", EXIM_LIST_ADDRESS }, { "domainlist", EXIM_LIST_DOMAIN }, { "hostlist", EXIM_LIST_HOST },
 	{ "localpartlist", EXIM_LIST_LOCAL },
+};
+
+static const char *const kind_words[] = {
+	[EXIM_LIST_DOMAIN] = "domain", [EXIM_LIST_HOST] = "host", [EXIM_LIST_ADDRESS] = "address", [EXIM_LIST_LOCAL] = "local part"
 };
 
 static bool
@@ -52,7 +57,11 @@ named_list(struct loader *ld, const struct exim_line *line)
 	for (k = 0; k < sizeof(list_words) / sizeof(list_words[0]); k++)
 		if (sv_eqs(word, list_words[k].word))
 			break;
-	if (k == sizeof(list_words) / sizeof(list_words[0]) || i == v.len || !sv_isspace(v.p[i]))
+	if (k < sizeof(list_words) / sizeof(list_words[0]) && i == v.len) {
+		(void)exim_report_error(ld->rep, line->file, line->line, "unrecognized configuration line");
+		return (true);
+	}
+	if (k == sizeof(list_words) / sizeof(list_words[0]) || !sv_isspace(v.p[i]))
 		return (false);
 	n.kind = list_words[k].kind;
 	while (i < v.len && sv_isspace(v.p[i]))
@@ -67,14 +76,14 @@ named_list(struct loader *ld, const struct exim_line *line)
 		return (true);
 	}
 	if (exim_string_parse(sv_trim(sv_sub(v, i + 1, v.len)), ld->a, &n.text, &err) == -1) {
-		(void)exim_report_error(ld->rep, line->file, line->line, SV_FMT ": %s", SV_ARG(n.name), err.text);
+		(void)exim_report_error(ld->rep, line->file, line->line, "%s for " SV_FMT, err.text, SV_ARG(n.name));
 		return (true);
 	}
 	n.file = line->file;
 	n.line = line->line;
 	if (exim_names_get(ld->names, n.kind, n.name) != NULL)
-		(void)exim_report_error(ld->rep, line->file, line->line, "duplicate list name: " SV_FMT " \"" SV_FMT "\"",
-		    SV_ARG(word), SV_ARG(n.name));
+		(void)exim_report_error(ld->rep, line->file, line->line, "duplicate name \"" SV_FMT "\" for a named %s list",
+		    SV_ARG(n.name), kind_words[n.kind]);
 	else if (exim_names_add(ld->names, &n, &err) == -1)
 		exim_report_soft(ld->rep, NULL, 0, "%s (" SV_FMT " " SV_FMT ")", err.text, SV_ARG(word), SV_ARG(n.name));
 	return (true);
@@ -102,7 +111,7 @@ main_option(struct loader *ld, const struct exim_opt_ctx *ctx, const struct exim
 		return;
 	}
 	near = exim_opt_nearest(&t, 1, as.name);
-	(void)exim_report_error(ld->rep, line->file, line->line, "main option \"" SV_FMT "\" unknown%s%s%s", SV_ARG(as.full_name),
+	(void)exim_report_error(ld->rep, line->file, line->line, "main option \"" SV_FMT "\" unknown" EXIM_HINT "%s%s%s", SV_ARG(as.full_name),
 	    near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
 }
 
@@ -213,6 +222,24 @@ rewrite_line(struct loader *ld, const struct exim_line *line)
 		vec_push(&ld->rewrite, r);
 }
 
+/* Options of code that somebody else compiled in: Exim without such code refuses them. */
+static void
+local_scan(struct loader *ld, const struct exim_line *line)
+{
+	struct exim_line l;
+	struct sv section;
+
+	if (ld->rep->exact && exim_lexer_next(ld->lx, &l)) {
+		exim_lexer_unget(ld->lx, &l);
+		if (!exim_line_is_begin(&l, &section)) {
+			ld->rep->at = line->last_line;
+			(void)exim_report_error(ld->rep, line->file, line->line,
+			    "local_scan() options not supported: (LOCAL_SCAN_HAS_OPTIONS not defined in Local/Makefile)");
+		}
+	}
+	each_line(ld, NULL);
+}
+
 /* One section behind its "begin"; false when that is no known one. */
 static bool
 section_read(struct loader *ld, struct sv name, const struct exim_line *line)
@@ -225,7 +252,7 @@ section_read(struct loader *ld, struct sv name, const struct exim_line *line)
 			break;
 	if (i < sizeof(names) / sizeof(names[0])) {
 		if (ld->seen & 1u << i)
-			(void)exim_report_error(ld->rep, line->file, line->line, "there is already a section \"begin %s\"",
+			(void)exim_report_error(ld->rep, line->file, line->line, "\"%s\" section is repeated in the configuration file",
 			    names[i]);
 		ld->seen |= 1u << i;
 	}
@@ -236,7 +263,7 @@ section_read(struct loader *ld, struct sv name, const struct exim_line *line)
 	case 3: each_line(ld, retry_line); return (true);
 	case 4: each_line(ld, rewrite_line); return (true);
 	case 5: conf_drivers(ld, EXIM_KIND_AUTH); return (true);
-	case 6: each_line(ld, NULL); return (true);
+	case 6: local_scan(ld, line); return (true);
 	default: return (false);
 	}
 }
@@ -251,8 +278,8 @@ sections(struct loader *ld)
 		if (!exim_line_is_begin(&line, &name))
 			continue;	/* behind an unknown section, told already */
 		if (!section_read(ld, name, &line))
-			(void)exim_report_error(ld->rep, line.file, line.line, "\"" SV_FMT "\" is not a known configuration section "
-			    "(acl, routers, transports, retry, rewrite, authenticators)", SV_ARG(name));
+			(void)exim_report_error(ld->rep, line.file, line.line, "\"" SV_FMT "\" is not a known configuration section name"
+			    EXIM_HINT " (acl, routers, transports, retry, rewrite, authenticators)", SV_ARG(name));
 	}
 }
 
@@ -297,6 +324,9 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 	g->config_dir = slash == NULL ? SV_LIT(".") : slash == ld->c->file ? SV_LIT("/") :
 	    arena_sv(ld->a, sv_from(ld->c->file, (size_t)(slash - ld->c->file)));
 	g->exim_path = text_or(&m[EXIM_MAIN_exim_path], SV_LIT("/usr/sbin/exim"));
+	set_text(&m[EXIM_MAIN_exim_version], SV_LIT(VERSION));
+	set_text(&m[EXIM_MAIN_process_log_path], sv_cstr(arena_fmt(ld->a, SV_FMT "/exim-process.info",
+	    SV_ARG(g->spool_directory))));
 	g->exim_version = text_or(&m[EXIM_MAIN_exim_version], SV_LIT(VERSION));
 	g->headers_charset = text_or(&m[EXIM_MAIN_headers_charset], SV_LIT("UTF-8"));
 	g->sqlite_dbfile = text_or(&m[EXIM_MAIN_sqlite_dbfile], SV_LIT(""));
@@ -321,7 +351,35 @@ log_selector(struct loader *ld)
 	struct err err = ERR_INIT;
 
 	if (exim_logsel_parse(v->text, &ld->c->log_selector, &err) == -1)
-		(void)exim_report_error(ld->rep, v->file, v->line, "%s", err.text);
+		(void)exim_report_bare(ld->rep, v->file, v->line, "%s", err.text);
+}
+
+/* Values of the main section that have a grammar of their own. */
+static void
+main_values(struct loader *ld)
+{
+	static const char *const facilities[] = {
+		"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
+	};
+	const struct exim_value *v = &ld->main[EXIM_MAIN_syslog_facility], *host = &ld->main[EXIM_MAIN_localhost_number];
+	struct sv number = host->text;
+	bool known = v->text.len == 0;
+	int64_t n;
+
+	for (size_t i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++)
+		known = known || sv_eqs(v->text, facilities[i]);
+	if (!known)
+		(void)exim_report_bare(ld->rep, v->file, v->line, "failed to interpret syslog_facility \"" SV_FMT "\"",
+		    SV_ARG(v->text));
+	if (number.len > 0 && sv_chr(number, '$') < 0) {
+		if (!exim_parse_int(number, &n))
+			(void)exim_report_bare(ld->rep, host->file, host->line, "localhost_number value is not a number: " SV_FMT,
+			    SV_ARG(number));
+		else if (n > LOCALHOST_MAX)
+			(void)exim_report_bare(ld->rep, host->file, host->line,
+			    "localhost_number is greater than the maximum allowed value (%d)", LOCALHOST_MAX);
+	}
 }
 
 /* ---- load ---- */
@@ -367,7 +425,7 @@ exim_conf_load(struct exim_conf **out, const struct exim_conf_source *src, struc
 {
 	struct exim_report own = EXIM_REPORT_INIT;
 	struct loader ld = { .rep = rep != NULL ? rep : &own };
-	struct exim_opt_ctx ctx = { .rep = ld.rep, .where = "" };
+	struct exim_opt_ctx ctx = { .rep = ld.rep };
 	unsigned before = ld.rep->errors;
 
 	assert(src->path != NULL);
@@ -389,6 +447,7 @@ exim_conf_load(struct exim_conf **out, const struct exim_conf_source *src, struc
 		exim_opt_defaults(&ctx, &exim_opt_tables[0], ld.main);
 		globals(&ld, src);
 		log_selector(&ld);
+		main_values(&ld);
 		sections(&ld);
 		conf_resolve(&ld);
 		seal(&ld);

@@ -11,8 +11,8 @@
 
 #define AFFIXES_MAX	64
 
-static struct exim_transport *
-transport(const struct loader *ld, struct sv name)
+struct exim_transport *
+conf_transport(const struct loader *ld, struct sv name)
 {
 	for (size_t i = 0; i < ld->transports.len; i++)
 		if (sv_eqs(name, ld->transports.p[i]->d.name))
@@ -38,7 +38,7 @@ transport_opt(struct loader *ld, const struct exim_router *r, const struct exim_
 
 	if (v->str == NULL || !exim_str_literal(v->str, &name) || name.len == 0)
 		return (NULL);
-	t = transport(ld, name);
+	t = conf_transport(ld, name);
 	if (t == NULL)
 		exim_report_soft(ld->rep, v->file, v->line, "router %s: transport \"" SV_FMT "\" not found: write it behind "
 		    "\"begin transports\" or correct the name", r->d.name, SV_ARG(name));
@@ -75,11 +75,11 @@ router_opt(struct loader *ld, const struct exim_router *r, const struct exim_val
 		return (NULL);
 	to = router(ld, v->text);
 	if (to == NULL)
-		(void)exim_report_error(ld->rep, v->file, v->line, "router %s: new router \"" SV_FMT "\" not found", r->d.name,
-		    SV_ARG(v->text));
+		(void)exim_report_bare(ld->rep, v->file, v->line, "new_router \"" SV_FMT "\" not found for \"%s\" router",
+		    SV_ARG(v->text), r->d.name);
 	else if (later && to->index <= r->index)
-		(void)exim_report_error(ld->rep, v->file, v->line, "router %s: pass_router \"" SV_FMT "\" does not follow it",
-		    r->d.name, SV_ARG(v->text));
+		(void)exim_report_bare(ld->rep, v->file, v->line, "new_router \"" SV_FMT "\" does not follow \"%s\" router",
+		    SV_ARG(v->text), r->d.name);
 	return (to);
 }
 
@@ -138,6 +138,47 @@ required_files(struct loader *ld, struct exim_router *r)
 	vec_free(&items);
 }
 
+/* Exim names the router in its text here. */
+#define ROUTER_WRONG(ld, r, text)	(void)exim_report_bare((ld)->rep, (r)->d.file, (r)->d.line, "%s router:" EXIM_BREAK text, (r)->d.name)
+
+static const char *
+redirect_wrong(const struct exim_value *o, const struct exim_value *g)
+{
+	if (o[EXIM_REDIRECT_data].set && o[EXIM_REDIRECT_file].set)
+		return ("only one of \"file\" or \"data\" must be specified");
+	if (!o[EXIM_REDIRECT_data].set && !o[EXIM_REDIRECT_file].set)
+		return ("one of \"file\" or \"data\" must be specified");
+	if (o[EXIM_REDIRECT_one_time].num != 0 && (g[EXIM_ROUTER_headers_add].set || g[EXIM_ROUTER_headers_remove].set))
+		return ("\"headers_add\" and \"headers_remove\" are not permitted with \"one_time\"");
+	if (o[EXIM_REDIRECT_qualify_domain].set && o[EXIM_REDIRECT_qualify_preserve_domain].num != 0)
+		return ("only one of \"qualify_domain\" or \"qualify_preserve_domain\" must be set");
+	return (NULL);
+}
+
+static bool
+one_of(struct sv v, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (sv_eqs(v, *words))
+			return (true);
+	return (false);
+}
+
+static const char *
+manualroute_wrong(const struct exim_value *o)
+{
+	static const char *const found[] = { "decline", "defer", "fail", "freeze", "ignore", "pass", NULL };
+	static const char *const ignored[] = { "decline", "defer", "fail", "freeze", "pass", NULL };
+
+	if (!one_of(o[EXIM_MANUALROUTE_host_find_failed].text, found))
+		return ("unrecognized setting for host_find_failed option");
+	if (!one_of(o[EXIM_MANUALROUTE_host_all_ignored].text, ignored))
+		return ("unrecognized setting for host_all_ignored option");
+	if (o[EXIM_MANUALROUTE_route_list].set == o[EXIM_MANUALROUTE_route_data].set)
+		return ("route_list or route_data (but not both) must be specified");
+	return (NULL);
+}
+
 static void
 router_driver(struct loader *ld, struct exim_router *r)
 {
@@ -146,20 +187,16 @@ router_driver(struct loader *ld, struct exim_router *r)
 
 	switch (r->drv) {
 	case EXIM_ROUTER_DRV_REDIRECT:
-		if (o[EXIM_REDIRECT_data].set && o[EXIM_REDIRECT_file].set)
-			wrong = "only one of \"file\" or \"data\" must be specified";
-		else if (!o[EXIM_REDIRECT_data].set && !o[EXIM_REDIRECT_file].set)
-			wrong = "one of \"file\" or \"data\" must be specified";
+		wrong = redirect_wrong(o, g);
 		r->pipe_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_pipe_transport]);
 		r->file_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_file_transport]);
 		r->directory_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_directory_transport]);
 		r->reply_transport = transport_opt(ld, r, &o[EXIM_REDIRECT_reply_transport]);
 		if (g[EXIM_ROUTER_transport].set)
-			wrong = "a transport may not be specified for this router";
+			ROUTER_WRONG(ld, r, "a transport must not be defined for this router");
 		break;
 	case EXIM_ROUTER_DRV_MANUALROUTE:
-		if (o[EXIM_MANUALROUTE_route_list].set == o[EXIM_MANUALROUTE_route_data].set)
-			wrong = "route_list or route_data (but not both) must be specified";
+		wrong = manualroute_wrong(o);
 		route_rules(ld, r);
 		break;
 	case EXIM_ROUTER_DRV_QUERYPROGRAM:
@@ -168,17 +205,34 @@ router_driver(struct loader *ld, struct exim_router *r)
 		else if (!o[EXIM_QUERYPROGRAM_command_user].set)
 			wrong = "command_user must be specified";
 		break;
+	case EXIM_ROUTER_DRV_IPLOOKUP:
+		if (o[EXIM_IPLOOKUP_port].num <= 0)
+			wrong = "a port must be specified";
+		else if (!o[EXIM_IPLOOKUP_hosts].set)
+			wrong = "at least one host must be specified";
+		break;
 	case EXIM_ROUTER_DRV_ACCEPT:
 	case EXIM_ROUTER_DRV_DNSLOOKUP:
 	case EXIM_ROUTER_DRV_IPLITERAL:
 		if (!g[EXIM_ROUTER_transport].set && !r->verify_only)
-			wrong = "a transport is required for this router";
+			ROUTER_WRONG(ld, r, "a transport is required for this router");
 		break;
 	default:
 		break;
 	}
 	if (wrong != NULL)
-		(void)exim_report_error(ld->rep, r->d.file, r->d.line, "router %s: %s", r->d.name, wrong);
+		(void)exim_report_driver(ld->rep, r->d.file, r->d.line, "router", r->d.name, "%s", wrong);
+}
+
+/* What -bP shows of options whose default depends on others, and of conditions that add up. */
+static void
+computed(struct exim_router *r)
+{
+	struct exim_value *g = (struct exim_value *)(uintptr_t)r->d.generic;
+
+	g[EXIM_ROUTER_retry_use_local_part].num = r->retry_local_part;
+	if (!g[EXIM_ROUTER_log_as_local].set)
+		g[EXIM_ROUTER_log_as_local].num = r->drv == EXIM_ROUTER_DRV_ACCEPT;
 }
 
 static void
@@ -204,6 +258,7 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	    r->check_local_user || g[EXIM_ROUTER_local_parts].set || g[EXIM_ROUTER_condition].set ||
 	    g[EXIM_ROUTER_local_part_prefix].set || g[EXIM_ROUTER_local_part_suffix].set || g[EXIM_ROUTER_senders].set ||
 	    g[EXIM_ROUTER_require_files].set;
+	computed(r);
 	required_files(ld, r);
 	r->transport = transport_opt(ld, r, &g[EXIM_ROUTER_transport]);
 	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
@@ -213,8 +268,8 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	for (size_t i = 0; i < sizeof(selfs) / sizeof(selfs[0]); i++)
 		known = known || sv_eqs(self, selfs[i]);
 	if (!known)
-		(void)exim_report_error(ld->rep, g[EXIM_ROUTER_self].file, g[EXIM_ROUTER_self].line, "router %s: " SV_FMT
-		    " is not valid for the self option (defer, fail, freeze, pass, reroute:, send)", r->d.name, SV_ARG(self));
+		(void)exim_report_driver(ld->rep, g[EXIM_ROUTER_self].file, g[EXIM_ROUTER_self].line, "router", r->d.name, SV_FMT
+		    " is not valid for the self option" EXIM_HINT " (defer, fail, freeze, pass, reroute:, send)", SV_ARG(self));
 	router_driver(ld, r);
 }
 
@@ -241,26 +296,6 @@ takes_all(const struct exim_router *r)
 }
 
 static void
-check_transport(struct loader *ld, struct exim_transport *t)
-{
-	const struct exim_value *o = t->d.own, *g = t->d.generic;
-
-	t->local = t->drv != EXIM_TRANSPORT_DRV_SMTP;
-	t->retry_local_part = g[EXIM_TRANSPORT_retry_use_local_part].set ? g[EXIM_TRANSPORT_retry_use_local_part].num != 0 :
-	    t->local;
-	if (t->drv == EXIM_TRANSPORT_DRV_APPENDFILE && o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
-		(void)exim_report_error(ld->rep, t->d.file, t->d.line,
-		    "transport %s: only one of \"file\" or \"directory\" can be specified", t->d.name);
-	if (t->drv == EXIM_TRANSPORT_DRV_LMTP && o[EXIM_LMTP_command].set == o[EXIM_LMTP_socket].set)
-		(void)exim_report_error(ld->rep, t->d.file, t->d.line,
-		    "transport %s: one (and only one) of \"command\" or \"socket\" must be set", t->d.name);
-	if (g[EXIM_TRANSPORT_shadow_transport].set && transport(ld, g[EXIM_TRANSPORT_shadow_transport].text) == NULL)
-		exim_report_soft(ld->rep, g[EXIM_TRANSPORT_shadow_transport].file, g[EXIM_TRANSPORT_shadow_transport].line,
-		    "transport %s: shadow transport \"" SV_FMT "\" not found", t->d.name,
-		    SV_ARG(g[EXIM_TRANSPORT_shadow_transport].text));
-}
-
-static void
 check_auth(struct loader *ld, struct exim_auth *au)
 {
 	const struct exim_opt_table *tab[2] = { au->d.generic_table, au->d.table };
@@ -268,8 +303,13 @@ check_auth(struct loader *ld, struct exim_auth *au)
 	struct sv name = au->d.generic[EXIM_AUTH_public_name].text;
 	char *up;
 
-	if (name.p == NULL)
+	if (name.p == NULL) {
+		/* plaintext alone takes the instance's name for want of another. */
+		if (ld->rep->exact && au->drv != EXIM_AUTH_DRV_PLAINTEXT && au->drv != EXIM_AUTH_DRV_VAUTH)
+			(void)exim_report_bare(ld->rep, au->d.file, au->d.line, "no public name specified for the %s authenticator",
+			    au->d.name);
 		name = sv_cstr(au->d.name);
+	}
 	up = arena_cstr(ld->a, name);
 	for (char *p = up; *p != '\0'; p++)
 		*p = sv_upper(*p);
@@ -373,7 +413,7 @@ conf_resolve(struct loader *ld)
 	for (size_t i = 0; i < ld->routers.len; i++)
 		ld->routers.p[i]->index = i;
 	for (size_t i = 0; i < ld->transports.len; i++)
-		check_transport(ld, ld->transports.p[i]);
+		conf_check_transport(ld, ld->transports.p[i]);
 	for (size_t i = 0; i < ld->routers.len; i++)
 		resolve_router(ld, ld->routers.p[i]);
 	for (size_t i = 0; i < ld->routers.len; i++) {

@@ -72,8 +72,31 @@ set_option(struct loader *ld, const struct exim_opt_ctx *ctx, struct exim_driver
 	if (t[1] == NULL)
 		return;
 	near = exim_opt_nearest(t, 2, as.name);
-	(void)exim_report_error(ld->rep, line->file, line->line, "%soption \"" SV_FMT "\" unknown%s%s%s", ctx->where,
+	(void)exim_report_error(ld->rep, line->file, line->line, "option \"" SV_FMT "\" unknown" EXIM_HINT "%s%s%s",
 	    SV_ARG(as.full_name), near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
+}
+
+static bool
+is_driver(const struct exim_line *line)
+{
+	struct exim_report quiet = EXIM_REPORT_INIT;
+	struct exim_assign as;
+
+	return (exim_assign_parse(line, &as, &quiet) == 0 && sv_eqs(as.full_name, "driver"));
+}
+
+/* Exim wants the driver named before the first option of its own; to us that is the same. */
+static void
+early_private(struct loader *ld, const struct exim_driver *d, const struct exim_line *line)
+{
+	struct exim_report quiet = EXIM_REPORT_INIT;
+	struct exim_assign as;
+
+	if (!ld->rep->exact || exim_assign_parse(line, &as, &quiet) == -1 || exim_opt_find(d->generic_table, as.full_name) >= 0 ||
+	    (as.negated && exim_opt_find(d->generic_table, as.name) >= 0))
+		return;
+	(void)exim_report_error(ld->rep, line->file, line->line,
+	    "option \"" SV_FMT "\" unknown (\"driver\" must be specified before any private options)", SV_ARG(as.full_name));
 }
 
 /* Fill *<d>; false when it has no usable driver. */
@@ -83,25 +106,37 @@ build(struct loader *ld, enum exim_opt_kind kind, struct exim_driver *d, const l
 	const char *kn = exim_kind_name(kind);
 	struct exim_opt_ctx ctx = { .arena = ld->a, .rep = ld->rep };
 	struct sv drv = find_driver(ls);
+	unsigned at = ld->rep->at;
+	bool driver_seen = false;
 
-	ctx.where = arena_fmt(ld->a, "%s %s: ", kn, d->name);
 	d->generic_table = exim_opt_table(kind, SV_NULL);
 	d->table = drv.p == NULL ? NULL : exim_opt_table(kind, drv);
 	d->generic = arena_zalloc(ld->a, d->generic_table->n * sizeof(struct exim_value));
 	d->own = arena_zalloc(ld->a, (d->table == NULL ? 1 : d->table->n + 1) * sizeof(struct exim_value));
 	if (drv.p == NULL)
-		(void)exim_report_error(ld->rep, d->file, d->line, "no driver defined for %s \"%s\"", kn, d->name);
-	else if (d->table == NULL)
+		(void)exim_report_bare(ld->rep, d->file, d->line, "no driver defined for %s \"%s\"", kn, d->name);
+	else if (d->table == NULL) {
+		for (size_t i = 0; i < ls->len; i++)
+			if (is_driver(&ls->p[i]))
+				ld->rep->at = ls->p[i].last_line;
 		(void)exim_report_error(ld->rep, d->file, d->line, "%s %s: cannot find %s driver \"" SV_FMT "\"", kn, d->name, kn,
 		    SV_ARG(drv));
-	else {
+	} else {
 		d->driver = d->table->driver;
 		if (d->table->flags & EXIM_OPTF_KNOWN)
 			exim_report_warn(ld->rep, d->file, d->line, "%s %s: driver \"%s\" is known but not built: what comes to it "
 			    "is deferred", kn, d->name, d->driver);
 	}
-	for (size_t i = 0; i < ls->len; i++)
+	ld->rep->where = arena_fmt(ld->a, "%s %s: ", kn, d->name);
+	for (size_t i = 0; i < ls->len; i++) {
+		ld->rep->at = ls->p[i].last_line;
 		set_option(ld, &ctx, d, &ls->p[i]);
+		driver_seen = driver_seen || is_driver(&ls->p[i]);
+		if (!driver_seen)
+			early_private(ld, d, &ls->p[i]);
+	}
+	ld->rep->where = NULL;
+	ld->rep->at = at;
 	exim_opt_defaults(&ctx, d->generic_table, (struct exim_value *)(uintptr_t)d->generic);
 	if (d->table != NULL)
 		exim_opt_defaults(&ctx, d->table, (struct exim_value *)(uintptr_t)d->own);
@@ -132,7 +167,7 @@ add(struct loader *ld, enum exim_opt_kind kind, const struct exim_driver *head, 
 	struct exim_driver d = *head;
 
 	if (taken(ld, kind, d.name)) {
-		(void)exim_report_error(ld->rep, d.file, d.line, "there are two %ss called \"%s\"", exim_kind_name(kind), d.name);
+		(void)exim_report_bare(ld->rep, d.file, d.line, "there are two %ss called \"%s\"", exim_kind_name(kind), d.name);
 		return;
 	}
 	if (!build(ld, kind, &d, ls))
@@ -183,8 +218,8 @@ conf_drivers(struct loader *ld, enum exim_opt_kind kind)
 		if (open)
 			add(ld, kind, &head, &ls);
 		if (rest.len > 0)
-			(void)exim_report_error(ld->rep, line.file, line.line, "extra characters follow %s name",
-			    exim_kind_name(kind));
+			(void)exim_report_error(ld->rep, line.file, line.line, "extra characters follow driver name " SV_FMT,
+			    SV_ARG(name));
 		ls.len = 0;
 		open = true;
 		head.name = arena_cstr(ld->a, name);

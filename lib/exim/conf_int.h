@@ -26,6 +26,9 @@ struct loader {
 bool	 conf_is_label(struct sv line, struct sv *name, struct sv *rest);
 /* Read instances of <kind> up to the next section. */
 void	 conf_drivers(struct loader *ld, enum exim_opt_kind kind);
+struct exim_transport *conf_transport(const struct loader *ld, struct sv name);
+/* conf_transport.c: what does not fit together in a transport. */
+void	 conf_check_transport(struct loader *ld, struct exim_transport *t);
 /* Names become pointers, and what does not fit together is told. */
 void	 conf_resolve(struct loader *ld);
 

@@ -154,7 +154,7 @@ include(struct exim_lexer *lx, struct sv arg, bool if_exists)
 		return;
 	}
 	if (v.p[0] != '/' && if_exists) {
-		COMPLAIN(lx, ".include_if_exists needs an absolute path, not \"" SV_FMT "\"", SV_ARG(v));
+		COMPLAIN(lx, ".include specifies a non-absolute path \"" SV_FMT "\"", SV_ARG(v));
 		return;
 	}
 	if (v.p[0] == '/')
@@ -171,7 +171,7 @@ include(struct exim_lexer *lx, struct sv arg, bool if_exists)
 	}
 	if (read_file(lx, path, true, &text) == -1) {
 		if (!if_exists || errno != ENOENT)
-			COMPLAIN(lx, ".include: cannot open %s: %s", path, strerror(errno));
+			COMPLAIN(lx, "failed to open included configuration file %s" EXIM_HINT ": %s", path, strerror(errno));
 		return;
 	}
 	push(lx, path, text);
@@ -377,7 +377,8 @@ logical(struct exim_lexer *lx)
 			lx->pieces.len = 0;
 	}
 	for (size_t i = 0; i < lx->nconds; i++)
-		(void)exim_report_error(lx->rep, lx->cond[i].file, lx->cond[i].line, ".endif missing for this .ifdef");
+		(void)exim_report_error(lx->rep, lx->cond[i].file, lx->cond[i].line, "Unexpected end of configuration file: .endif missing"
+		    EXIM_HINT " for this .ifdef");
 	lx->nconds = 0;
 	return (lx->text.len > 0);
 }
@@ -411,7 +412,7 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 	if (i == v.len || v.p[i] != '=') {
 		if (!lx->in_main)
 			return (false);
-		(void)exim_report_error(lx->rep, l->file, l->line, "malformed macro definition: \"" SV_FMT
+		(void)exim_report_error(lx->rep, l->file, l->line, "malformed macro definition" EXIM_HINT ": \"" SV_FMT
 		    "\" should be followed by \"=\"", SV_ARG(name));
 		return (true);
 	}
@@ -424,13 +425,13 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 	case MACRO_OK:
 		break;
 	case MACRO_TWICE:
-		(void)exim_report_error(lx->rep, l->file, l->line, "macro \"" SV_FMT
+		(void)exim_report_bare(lx->rep, l->file, l->line, "macro \"" SV_FMT
 		    "\" is already defined (use \"==\" if you want to redefine it)", SV_ARG(name));
 		break;
 	case MACRO_HIDDEN:
-		(void)exim_report_error(lx->rep, l->file, l->line, "\"" SV_FMT
+		(void)exim_report_bare(lx->rep, l->file, l->line, "\"" SV_FMT
 		    "\" cannot be defined as a macro because previously defined macro \"" SV_FMT
-		    "\" is a substring: define the longer name first", SV_ARG(name), SV_ARG(other));
+		    "\" is a substring" EXIM_HINT ": define the longer name first", SV_ARG(name), SV_ARG(other));
 		break;
 	case MACRO_LIMIT:
 		(void)exim_report_error(lx->rep, l->file, l->line, "more than %d macros", EXIM_MACRO_MAX);

@@ -88,12 +88,13 @@ struct exim_assign {
 	struct sv	 name;		/* without no_ and not_ where <negated> */
 	struct sv	 full_name;	/* as written */
 	struct sv	 value;		/* as written, trimmed; p NULL when there is no '=' */
+	struct sv	 junk;		/* what follows the name instead of "=" */
 	bool		 negated;	/* has no_ or not_ in front */
 	bool		 hide;
 	size_t		 value_off;	/* offset of the value in the line, for exim_line_where() */
 };
 
-/* -1, and told to <rep>, when the line is not of this form. */
+/* -1, and told to <rep>, when the line does not begin with a name. */
 int	 exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct exim_report *rep);
 
 /*

@@ -51,7 +51,7 @@ exim_logsel_parse(struct sv text, uint64_t *set, struct err *err)
 		}
 		if (text.p[i] != '+' && text.p[i] != '-')
 			return (err_set(err, ERR_CONFIG, "4.3.5",
-			    "malformed log_selector setting: \"+\" or \"-\" expected, but found \"" SV_FMT "\"",
+			    "malformed log_selector setting: + or - expected but found \"" SV_FMT "\"",
 			    SV_ARG(sv_sub(text, i, text.len))));
 		on = text.p[i++] == '+';
 		for (start = i; i < text.len && (sv_isalnum(text.p[i]) || text.p[i] == '_'); i++)

@@ -18,7 +18,7 @@
 	X(server_set_id, ESTRING, NULL, 0)
 
 #define EXIM_CRAM_MD5_OPTIONS(X)	\
-	X(client_name, ESTRING, "$primary_hostname", 0)	\
+	X(client_name, ESTRING, NULL, 0)	\
 	X(client_secret, ESTRING, NULL, EXIM_OPTF_HIDDEN)	\
 	X(server_secret, ESTRING, NULL, EXIM_OPTF_HIDDEN)
 
@@ -30,7 +30,7 @@
 
 #define EXIM_DOVECOT_OPTIONS(X)	\
 	X(server_socket, STRING, NULL, 0)	\
-	X(server_tls, BOOL, "false", 0)
+	X(server_tls, BOOL, "false", EXIM_OPTF_UNLISTED)
 
 #define EXIM_EXTERNAL_OPTIONS(X)	\
 	X(client_send, ESTRING, NULL, 0)	\

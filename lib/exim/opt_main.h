@@ -170,7 +170,7 @@
 	X(mua_wrapper, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(mysql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
 	X(never_users, UIDLIST, NULL, 0)	\
-	X(notifier_socket, STRING, NULL, 0)	\
+	X(notifier_socket, STRING, "$spool_directory/exim_daemon_notify", 0)	\
 	X(openssl_options, SLIST, NULL, 0)	\
 	X(oracle_servers, SLIST, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_HIDDEN)	\
 	X(panic_coredump, BOOL, "false", EXIM_OPTF_KNOWN)	\
@@ -179,7 +179,7 @@
 	X(perl_startup, STRING, NULL, 0)	\
 	X(perl_taintmode, BOOL, "false", 0)	\
 	X(pgsql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
-	X(pid_file_path, ESTRING, NULL, 0)	\
+	X(pid_file_path, ESTRING, "/run/exim4/exim.pid", 0)	\
 	X(pipelining_advertise_hosts, HOSTS, "*", 0)	\
 	X(pipelining_connect_advertise_hosts, HOSTS, "*", 0)	\
 	X(prdr_enable, BOOL, "false", 0)	\
@@ -258,7 +258,7 @@
 	X(spool_directory, ESTRING, "/var/spool/exim4", 0)	\
 	X(spool_wireformat, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(sqlite_dbfile, STRING, NULL, 0)	\
-	X(sqlite_lock_timeout, TIME, "5s", 0)	\
+	X(sqlite_lock_timeout, INT, "5", 0)	\
 	X(strict_acl_vars, BOOL, "false", 0)	\
 	X(strip_excess_angle_brackets, BOOL, "false", 0)	\
 	X(strip_trailing_dot, BOOL, "false", 0)	\

@@ -147,7 +147,7 @@
 	X(timeout_defer, BOOL, "false", 0)	\
 	X(umask, OCTAL, "022", 0)	\
 	X(use_bsmtp, BOOL, "false", 0)	\
-	X(use_classresources, BOOL, "false", 0)	\
+	X(use_classresources, BOOL, "false", EXIM_OPTF_UNLISTED)	\
 	X(use_crlf, BOOL, "false", 0)	\
 	X(use_shell, BOOL, "false", 0)
 
@@ -157,7 +157,7 @@
 #define EXIM_SMTP_OPTIONS(X)	\
 	X(address_retry_include_sender, BOOL, "true", 0)	\
 	X(allow_localhost, BOOL, "false", 0)	\
-	X(arc_sign, ESTRING, NULL, 0)	\
+	X(arc_sign, ESTRING, NULL, EXIM_OPTF_UNLISTED)	\
 	X(authenticated_sender, ESTRING, NULL, 0)	\
 	X(authenticated_sender_force, BOOL, "false", 0)	\
 	X(command_timeout, TIME, "5m", 0)	\

@@ -46,13 +46,33 @@ compile(const struct setting *s, struct sv text)
 	return (str);
 }
 
+/* What is wrong with a number, in Exim's words. */
 static int
 number(const struct setting *s, bool ok)
 {
+	const char *kind = s->opt->type == EXIM_OPT_OCTAL ? "octal integer" : s->opt->type == EXIM_OPT_FIXED ?
+	    "fixed-point" : "integer", *noun = s->opt->type == EXIM_OPT_FIXED ? " number" : "";
+	struct sv v = s->text;
+	size_t i = 0;
+
 	if (ok)
 		return (0);
-	return (WRONG(s, "%s\"" SV_FMT "\" is not a valid %s for \"%s\"", s->ctx->where, SV_ARG(s->text),
-	    exim_opt_type_name(s->opt->type), s->opt->name));
+	if (s->opt->type == EXIM_OPT_TIME || s->opt->type == EXIM_OPT_TIMELIST)
+		return (WRONG(s, "invalid time value for %s" EXIM_HINT ": \"" SV_FMT "\" (like 2h or 1d12h)", s->opt->name,
+		    SV_ARG(v)));
+	if (v.len > 0 && (v.p[0] == '-' || v.p[0] == '+') && s->opt->type != EXIM_OPT_OCTAL)
+		v = sv_sub(v, 1, v.len);
+	while (i < v.len && (sv_isdigit(v.p[i]) || (v.p[i] == '.' && s->opt->type == EXIM_OPT_FIXED)) &&
+	    (s->opt->type != EXIM_OPT_OCTAL || v.p[i] < '8'))
+		i++;
+	if (i == 0)
+		return (WRONG(s, "%s%s expected for %s" EXIM_HINT ", not \"" SV_FMT "\"", kind, noun, s->opt->name,
+		    SV_ARG(s->text)));
+	if (i == v.len)
+		return (WRONG(s, "absolute value of integer \"" SV_FMT "\" is too large (overflow)" EXIM_HINT " for %s",
+		    SV_ARG(s->text), s->opt->name));
+	return (WRONG(s, "extra characters follow %s value for %s" EXIM_HINT ": \"" SV_FMT "\"", kind, s->opt->name,
+	    SV_ARG(s->text)));
 }
 
 /* ---- users and groups ---- */
@@ -107,7 +127,9 @@ set_id(struct setting *s, bool group)
 		return (0);
 	}
 	s->v->num = -1;
-	exim_report_warn(s->ctx->rep, s->file, s->line, "%s%s \"" SV_FMT "\" of option %s was not found", s->ctx->where,
+	if (s->ctx->rep != NULL && s->ctx->rep->exact)
+		return (WRONG(s, "%s " SV_FMT " was not found", group ? "group" : "user", SV_ARG(s->text)));
+	exim_report_warn(s->ctx->rep, s->file, s->line, "%s \"" SV_FMT "\" of option %s was not found",
 	    group ? "group" : "user", SV_ARG(s->text), s->opt->name);
 	return (0);
 }
@@ -137,9 +159,11 @@ set_ids(struct setting *s, bool group)
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item) && n < NUMS_MAX) {
 		if (group ? group_id(item, &id) : user_id(item, &id))
 			nums[n++] = id;
+		else if (s->ctx->rep != NULL && s->ctx->rep->exact)
+			return (WRONG(s, "%s " SV_FMT " was not found", group ? "group" : "user", SV_ARG(item)));
 		else
-			exim_report_warn(s->ctx->rep, s->file, s->line, "%s%s \"" SV_FMT "\" of option %s was not found",
-			    s->ctx->where, group ? "group" : "user", SV_ARG(item), s->opt->name);
+			exim_report_warn(s->ctx->rep, s->file, s->line, "%s \"" SV_FMT "\" of option %s was not found",
+			    group ? "group" : "user", SV_ARG(item), s->opt->name);
 	}
 	s->v->nums = nums;
 	s->v->n = n;
@@ -158,7 +182,7 @@ set_times(struct setting *s)
 
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item)) {
 		if (n == NUMS_MAX)
-			return (WRONG(s, "%soption \"%s\" has more than %d times", s->ctx->where, s->opt->name, NUMS_MAX));
+			return (WRONG(s, "option \"%s\" has more than %d times", s->opt->name, NUMS_MAX));
 		if (!exim_parse_time(item, &nums[n]) || (n > 0 && nums[n] <= nums[n - 1]))
 			return (number(s, false));
 		n++;
@@ -240,39 +264,49 @@ append_headers(struct setting *s, struct sv text)
 static int
 set_multi(struct setting *s, struct sv before)
 {
-	const char *join = "\n";
+	struct sv text = before;
 
 	if (strcmp(s->opt->name, "headers_add") == 0)
 		append_headers(s, s->text);
 	else if (strcmp(s->opt->name, "headers_remove") == 0) {
 		append_items(s, s->text, 0);
-		join = " : ";
 	} else {
 		const struct exim_str *str = compile(s, s->text);
 
 		append_ptr(s, &str, sizeof(str));
 	}
-	if (before.p != NULL)
-		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT "%s" SV_FMT, SV_ARG(before), join, SV_ARG(s->text)));
+	if (before.p == NULL)
+		return (0);
+	/* As Exim joins them, which -bP shows. */
+	if (strcmp(s->opt->name, "headers_add") == 0)
+		text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT "\n" SV_FMT, SV_ARG(before), SV_ARG(s->text)));
+	else if (strcmp(s->opt->name, "headers_remove") == 0)
+		text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT ":" SV_FMT, SV_ARG(before), SV_ARG(s->text)));
+	else if (s->opt->type == EXIM_OPT_COND)
+		text = sv_cstr(arena_fmt(s->ctx->arena, "${if and{{bool_lax{" SV_FMT "}}{bool_lax{" SV_FMT "}}}}", SV_ARG(before),
+		    SV_ARG(s->text)));
+	s->v->text = text;
 	return (0);
 }
 
-static int
+static void
 set_one_var(struct setting *s, struct sv text)
 {
 	struct exim_opt_var var;
 	ptrdiff_t eq = sv_chr(text, '=');
 	struct sv name = eq < 0 ? text : sv_trim(sv_sub(text, 0, (size_t)eq));
 
+	/* Exim finds these two when the router runs. */
 	if (eq < 0)
-		return (WRONG(s, "%sset needs \"r_NAME = value\", not \"" SV_FMT "\"", s->ctx->where, SV_ARG(text)));
-	if (!sv_starts(name, "r_") || name.len == 2)
-		return (WRONG(s, "%sthe variable that is set must begin with \"r_\", not \"" SV_FMT "\"", s->ctx->where,
-		    SV_ARG(name)));
-	var.name = arena_cstr(s->ctx->arena, sv_sub(name, 2, name.len));
-	var.str = compile(s, sv_trim(sv_sub(text, (size_t)eq + 1, text.len)));
-	append_ptr(s, &var, sizeof(var));
-	return (0);
+		exim_report_soft(s->ctx->rep, s->file, s->line, "set needs \"r_NAME = value\", not \"" SV_FMT "\"", SV_ARG(text));
+	else if (!sv_starts(name, "r_") || name.len == 2)
+		exim_report_soft(s->ctx->rep, s->file, s->line, "the variable that is set must begin with \"r_\", not \"" SV_FMT
+		    "\"", SV_ARG(name));
+	else {
+		var.name = arena_cstr(s->ctx->arena, sv_sub(name, 2, name.len));
+		var.str = compile(s, sv_trim(sv_sub(text, (size_t)eq + 1, text.len)));
+		append_ptr(s, &var, sizeof(var));
+	}
 }
 
 /* "r_a = x ; r_b = y", perhaps several times. */
@@ -280,14 +314,14 @@ static int
 set_var(struct setting *s, struct sv before)
 {
 	struct sv rest = s->text, item;
-	int sep = sv_starts(rest, "<") ? 0 : ';', rc = 0;
+	int sep = sv_starts(rest, "<") ? 0 : ';';
 
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item))
-		if (item.len > 0 && set_one_var(s, item) == -1)
-			rc = -1;
+		if (item.len > 0)
+			set_one_var(s, item);
 	if (before.p != NULL)
-		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT " ; " SV_FMT, SV_ARG(before), SV_ARG(s->text)));
-	return (rc);
+		s->v->text = sv_cstr(arena_fmt(s->ctx->arena, SV_FMT ";" SV_FMT, SV_ARG(before), SV_ARG(s->text)));
+	return (0);
 }
 
 static int
@@ -337,10 +371,12 @@ set_typed(struct setting *s, struct sv before)
 	case EXIM_OPT_EINT:
 		s->v->str = compile(s, s->text);
 		/* Fixed texts give a number at once. */
-		if (s->opt->type == EXIM_OPT_ETIME && !expands(s->text))
-			return (number(s, exim_parse_time(s->text, &s->v->num)));
-		if (s->opt->type == EXIM_OPT_EINT && !expands(s->text))
-			return (number(s, exim_parse_int(s->text, &s->v->num)));
+		if (s->opt->type == EXIM_OPT_ETIME && !expands(s->text) && !exim_parse_time(s->text, &s->v->num))
+			exim_report_soft(s->ctx->rep, s->file, s->line, "invalid time value for %s: \"" SV_FMT "\"",
+			    s->opt->name, SV_ARG(s->text));
+		if (s->opt->type == EXIM_OPT_EINT && !expands(s->text) && !exim_parse_int(s->text, &s->v->num))
+			exim_report_soft(s->ctx->rep, s->file, s->line, "integer expected for %s, not \"" SV_FMT "\"",
+			    s->opt->name, SV_ARG(s->text));
 		return (0);
 	case EXIM_OPT_MULTI:
 	case EXIM_OPT_COND:
@@ -368,24 +404,43 @@ set_typed(struct setting *s, struct sv before)
 	}
 }
 
+/* "yes", "no", "true", "false" and nothing behind it; an empty text is true. */
+static int
+read_bool(struct setting *s, bool *b)
+{
+	struct sv word = s->text, rest;
+	size_t i = 0;
+
+	*b = true;
+	if (word.len == 0 || exim_parse_bool(word, b))
+		return (0);
+	while (i < word.len && ((i > 0 && sv_isdigit(word.p[i])) || sv_isalpha(word.p[i]) || word.p[i] == '_'))
+		i++;
+	rest = sv_trim(sv_sub(word, i, word.len));
+	word = sv_sub(word, 0, i);
+	if (rest.len > 0 && exim_parse_bool(word, b))
+		return (WRONG(s, "extra characters follow \"" SV_FMT "\" for boolean option %s" EXIM_HINT ": \"" SV_FMT "\"",
+		    SV_ARG(word), s->opt->name, SV_ARG(rest)));
+	return (WRONG(s, "\"" SV_FMT "\" is not a valid value for the \"%s\" option" EXIM_HINT " (true, false, yes or no)",
+	    SV_ARG(word), s->opt->name));
+}
+
 static int
 set_bool(struct setting *s, const struct exim_assign *as)
 {
 	bool b = true;
 
-	if (as->value.p != NULL && as->value.len > 0) {
+	if (as->value.p != NULL) {
 		if (as->negated)
-			return (WRONG(s, "%snegated option \"" SV_FMT "\" takes no value", s->ctx->where, SV_ARG(as->full_name)));
-		if (!exim_parse_bool(s->text, &b)) {
-			if (s->opt->type == EXIM_OPT_EBOOL && expands(s->text)) {
-				s->v->str = compile(s, s->text);
-				return (0);
-			}
-			return (WRONG(s, "%s\"" SV_FMT "\" is not a valid value for the \"%s\" option (true, false, yes or no)",
-			    s->ctx->where, SV_ARG(s->text), s->opt->name));
+			return (WRONG(s, "extra characters follow boolean option " SV_FMT EXIM_HINT ": it takes no value",
+			    SV_ARG(as->full_name)));
+		if (s->opt->type == EXIM_OPT_EBOOL && expands(s->text)) {
+			s->v->str = compile(s, s->text);
+			return (0);
 		}
-	} else if (as->value.p != NULL)
-		return (WRONG(s, "%soption \"%s\" has no value behind its \"=\"", s->ctx->where, s->opt->name));
+		if (read_bool(s, &b) == -1)
+			return (-1);
+	}
 	s->v->num = b != as->negated;
 	s->v->text = s->v->num != 0 ? SV_LIT("true") : SV_LIT("false");
 	return (0);
@@ -434,18 +489,21 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 
 	exim_line_where(line, as->value_off, &s.file, &s.line);
 	if (s.v->set && !adds_up(s.opt->type))
-		return (WRONG(&s, "%s\"%s\" option set for the second time (first in %s:%u)", ctx->where, s.opt->name,
-		    s.v->file, s.v->line));
+		return (WRONG(&s, "\"%s\" option set for the second time" EXIM_HINT " (first in %s:%u)", s.opt->name, s.v->file,
+		    s.v->line));
 	if (as->negated && !is_bool(s.opt->type))
-		return (WRONG(&s, "%s\"" SV_FMT "\": option \"%s\" is not boolean", ctx->where, SV_ARG(as->full_name),
-		    s.opt->name));
+		return (WRONG(&s, "negation prefix applied to a non-boolean option" EXIM_HINT ": \"" SV_FMT "\"",
+		    SV_ARG(as->full_name)));
+	if (as->junk.len > 0)
+		return (is_bool(s.opt->type) ? WRONG(&s, "extra characters follow boolean option " SV_FMT, SV_ARG(as->full_name)) :
+		    WRONG(&s, "missing \"=\" after " SV_FMT, SV_ARG(as->full_name)));
 	if (!is_bool(s.opt->type) && as->value.p == NULL)
-		return (WRONG(&s, "%soption \"%s\" needs \"= value\" (%s)", ctx->where, s.opt->name,
-		    exim_opt_type_name(s.opt->type)));
+		return (WRONG(&s, "unexpected end of line (data missing) after %s" EXIM_HINT ": it needs \"= value\" (%s)",
+		    s.opt->name, exim_opt_type_name(s.opt->type)));
 	if (as->value.p != NULL && exim_string_parse(as->value, ctx->arena, &s.text, &err) == -1)
-		return (WRONG(&s, "%soption \"%s\": %s", ctx->where, s.opt->name, err.text));
+		return (WRONG(&s, "%s for %s", err.text, s.opt->name));
 	if (s.opt->flags & EXIM_OPTF_KNOWN || t->flags & EXIM_OPTF_KNOWN)
-		exim_report_warn(ctx->rep, s.file, s.line, "%soption \"%s\" is known but has no effect here", ctx->where,
+		exim_report_warn(ctx->rep, s.file, s.line, "option \"%s\" is known but has no effect here", 
 		    s.opt->name);
 	if (adds_up(s.opt->type) && s.v->set)
 		before = s.v->text;

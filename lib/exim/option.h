@@ -65,7 +65,7 @@ enum exim_opt_type {
 #define EXIM_OPTF_KNOWN		0x01	/* read, typed, printed; without effect, warned about when set */
 #define EXIM_OPTF_HIDDEN	0x02	/* value is a secret: -bP hides it */
 #define EXIM_OPTF_VPOST		0x04	/* ours: Exim does not know it */
-#define EXIM_OPTF_UNLISTED	0x08	/* not shown by -bP where it is not set */
+#define EXIM_OPTF_UNLISTED	0x08	/* no option of the usual builds: shown by -bP of a whole driver only where it is set */
 
 struct exim_option {
 	const char	*name;
@@ -193,7 +193,6 @@ const char *exim_kind_name(enum exim_opt_kind k);
 struct exim_opt_ctx {
 	struct arena	*arena;		/* of the configuration */
 	struct exim_report *rep;
-	const char	*where;		/* "router foo: " or "": put in front of messages */
 };
 
 /*

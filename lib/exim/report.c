@@ -9,20 +9,22 @@
 /* How Exim tells where: by line, by instance, not at all. */
 enum place { PLACE_LINE, PLACE_DRIVER, PLACE_NONE };
 
-static void fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
-	__attribute__((format(printf, 4, 0)));
+static void fill(const struct exim_report *r, struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
+	__attribute__((format(printf, 5, 0)));
 
 static void
 strip_hint(char *text)
 {
-	char *hint = strchr(text, EXIM_HINT[0]);
+	char *hint = strchr(text, EXIM_HINT[0]), *brk = strchr(text, EXIM_BREAK[0]);
 
+	if (brk != NULL)
+		*brk = ' ';
 	if (hint != NULL)
 		memmove(hint, hint + 1, strlen(hint));
 }
 
 static void
-fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
+fill(const struct exim_report *r, struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
 {
 	char text[ERR_TEXT_MAX];
 
@@ -30,9 +32,9 @@ fill(struct err *e, const char *file, unsigned line, const char *fmt, va_list ap
 	strip_hint(text);
 	err_clear(e);
 	if (file == NULL)
-		(void)err_set(e, ERR_CONFIG, "4.3.5", "%s", text);
+		(void)err_set(e, ERR_CONFIG, "4.3.5", "%s%s", r->where == NULL ? "" : r->where, text);
 	else
-		(void)err_conf(e, file, line, "%s", text);
+		(void)err_conf(e, file, line, "%s%s", r->where == NULL ? "" : r->where, text);
 }
 
 /* What the first mistake is in Exim's words. */
@@ -42,7 +44,7 @@ static void words(struct exim_report *r, enum place place, const char *file, uns
 static void
 words(struct exim_report *r, enum place place, const char *file, unsigned line, const char *of, const char *fmt, va_list ap)
 {
-	char *hint;
+	char text[ERR_TEXT_MAX - 8], *hint, *brk;
 
 	if (r == NULL || r->errors > 0)
 		return;
@@ -51,10 +53,14 @@ words(struct exim_report *r, enum place place, const char *file, unsigned line, 
 		(void)snprintf(r->place, sizeof(r->place), "for %s", of);
 	else if (place == PLACE_LINE && file != NULL)
 		(void)snprintf(r->place, sizeof(r->place), "in line %u of %s", r->at != 0 ? r->at : line, file);
-	(void)vsnprintf(r->words, sizeof(r->words), fmt, ap);
-	hint = strchr(r->words, EXIM_HINT[0]);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	hint = strchr(text, EXIM_HINT[0]);
 	if (hint != NULL)
 		*hint = '\0';
+	brk = strchr(text, EXIM_BREAK[0]);
+	if (brk != NULL)
+		*brk++ = '\0';
+	(void)snprintf(r->words, sizeof(r->words), "%s%s%s", text, brk != NULL ? "\n  " : "", brk != NULL ? brk : "");
 }
 
 static void
@@ -80,7 +86,7 @@ exim_report_error(struct exim_report *r, const char *file, unsigned line, const 
 	words(r, PLACE_LINE, file, line, NULL, fmt, ap);
 	va_end(ap);
 	va_start(ap, fmt);
-	fill(&e, file, line, fmt, ap);
+	fill(r, &e, file, line, fmt, ap);
 	va_end(ap);
 	deliver(r, &e, false);
 	return (-1);
@@ -98,7 +104,7 @@ exim_report_bare(struct exim_report *r, const char *file, unsigned line, const c
 	words(r, PLACE_NONE, file, line, NULL, fmt, ap);
 	va_end(ap);
 	va_start(ap, fmt);
-	fill(&e, file, line, fmt, ap);
+	fill(r, &e, file, line, fmt, ap);
 	va_end(ap);
 	deliver(r, &e, false);
 	return (-1);
@@ -139,7 +145,7 @@ exim_report_warn(struct exim_report *r, const char *file, unsigned line, const c
 	if (r == NULL)
 		return;
 	va_start(ap, fmt);
-	fill(&e, file, line, fmt, ap);
+	fill(r, &e, file, line, fmt, ap);
 	va_end(ap);
 	deliver(r, &e, true);
 }
@@ -153,7 +159,7 @@ exim_report_soft(struct exim_report *r, const char *file, unsigned line, const c
 	if (r == NULL)
 		return;
 	va_start(ap, fmt);
-	fill(&e, file, line, fmt, ap);
+	fill(r, &e, file, line, fmt, ap);
 	va_end(ap);
 	deliver(r, &e, !r->strict);
 }

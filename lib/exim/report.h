@@ -15,6 +15,8 @@ struct exim_report {
 	void		(*fn)(void *arg, const struct err *e, bool warning);
 	void		*arg;
 	bool		 strict;	/* what Exim would find only when it comes to it (`vpost check`) is a mistake too */
+	bool		 exact;		/* what Exim refuses and we can live with is a mistake too (sendmail -bV -C FILE) */
+	const char	*where;		/* "router r: " or NULL: in front of our texts, not of Exim's words */
 	unsigned	 errors;
 	unsigned	 warnings;
 	struct err	 first;		/* the first mistake, class CONFIG */
@@ -24,10 +26,12 @@ struct exim_report {
 	char		 words[ERR_TEXT_MAX];
 };
 
-#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .errors = 0, .warnings = 0, .first = ERR_INIT }
+#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .where = NULL, .errors = 0, .warnings = 0, .first = ERR_INIT }
 
 /* Behind this byte of a text stands what we add to Exim's words: a remedy.  It is not shown itself. */
 #define EXIM_HINT	"\t"
+/* A new line in Exim's words, a blank in ours. */
+#define EXIM_BREAK	"\v"
 
 /* Tell a mistake; returns -1. */
 int	 exim_report_error(struct exim_report *r, const char *file, unsigned line, const char *fmt, ...)

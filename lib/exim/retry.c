@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Retry rules (chapter 32 of Exim's manual): reading, finding, computing the next time. */
-#include "base/num.h"
+#include <string.h>
+
 #include "base/vec.h"
 #include "exim/conf.h"
 #include "exim/rewrite_int.h"
@@ -47,6 +48,27 @@ parse_code(struct sv v, int *code)
 	return (true);
 }
 
+/* Exim's words on an error name that is almost right; NULL: it is none at all. */
+static const char *
+nearly(struct sv v)
+{
+	static const char *const codes[] = { "mail_4", "rcpt_4", "data_4" };
+	static const char *const texts[] = {
+		"mail_4 must be followed by xx, dx, or dd, where x is literal and d is any digit",
+		"rcpt_4 must be followed by xx, dx, or dd, where x is literal and d is any digit",
+		"data_4 must be followed by xx, dx, or dd, where x is literal and d is any digit"
+	};
+
+	for (size_t i = 0; i < 3; i++)
+		if (sv_starts(v, codes[i]))
+			return (texts[i]);
+	if (sv_starts(v, "timeout_"))
+		return ("\"A\", \"MX\", or \"connect\" expected after \"timeout\"");
+	if (sv_starts(v, "refused_"))
+		return ("A or MX expected after \"refused\"");
+	return (sv_starts(v, "quota_") ? "bad time value" : NULL);
+}
+
 static bool
 parse_error(struct sv v, struct exim_retry_rule *out)
 {
@@ -72,44 +94,57 @@ parse_error(struct sv v, struct exim_retry_rule *out)
 	return (false);
 }
 
-/* "F,2h,15m"; <why> of false. */
-static bool
-parse_step(struct sv v, struct exim_retry_step *out, const char **why)
-{
-	struct sv letter = SV_NULL, cutoff = SV_NULL, interval = SV_NULL, factor = SV_NULL;
+/* ---- times ---- */
 
-	*why = "bad retry rule: letter, cutoff time, interval expected";
-	out->factor = 1000;
-	if (!sv_next(&v, ',', &letter) || !sv_next(&v, ',', &cutoff) || !sv_next(&v, ',', &interval))
+static void
+skip_blanks(struct sv *v)
+{
+	while (v->len > 0 && sv_isspace(v->p[0]))
+		*v = sv_sub(*v, 1, v->len);
+}
+
+/* What stands behind a comma, up to a comma, semicolon or blank; false without the comma. */
+static bool
+argument(struct sv *v, struct sv *out)
+{
+	size_t i = 0;
+
+	skip_blanks(v);
+	if (v->len == 0 || v->p[0] != ',')
 		return (false);
-	letter = sv_trim(letter);
-	if (sv_eqs(letter, "F"))
-		out->kind = EXIM_RETRY_F;
-	else if (sv_eqs(letter, "G"))
-		out->kind = EXIM_RETRY_G;
-	else if (sv_eqs(letter, "H"))
-		out->kind = EXIM_RETRY_H;
-	else {
-		*why = "bad retry rule: the letter must be F, G or H";
-		return (false);
-	}
-	if (!exim_parse_time(cutoff, &out->cutoff) || !exim_parse_time(interval, &out->interval)) {
-		*why = "bad time in retry rule (like 2h or 1d12h)";
-		return (false);
-	}
-	if (out->kind != EXIM_RETRY_F && (!sv_next(&v, ',', &factor) || !exim_parse_fixed(factor, &out->factor))) {
-		*why = "bad retry rule: G and H need a factor";
-		return (false);
-	}
-	if (sv_trim(v).len > 0) {
-		*why = "bad retry rule: text behind its last value";
-		return (false);
-	}
-	if (out->interval <= 0 || (out->kind != EXIM_RETRY_F && out->factor < 1000)) {
-		*why = "bad parameters for retry rule: interval above 0, factor at least 1";
-		return (false);
-	}
+	*v = sv_sub(*v, 1, v->len);
+	skip_blanks(v);
+	while (i < v->len && (sv_isalnum(v->p[i]) || v->p[i] == '.'))
+		i++;
+	*out = sv_sub(*v, 0, i);
+	*v = sv_sub(*v, i, v->len);
 	return (true);
+}
+
+/* "F,2h,15m" at the start of *<v>, and the semicolon behind it; NULL, or what is wrong. */
+static const char *
+parse_step(struct sv *v, struct exim_retry_step *out)
+{
+	struct sv cutoff, interval, factor = SV_LIT("1");
+	char letter = v->p[0];
+
+	*v = sv_sub(*v, 1, v->len);
+	if (!argument(v, &cutoff) || !argument(v, &interval) || ((letter == 'G' || letter == 'H') && !argument(v, &factor)))
+		return ("comma expected");
+	if (letter != 'F' && letter != 'G' && letter != 'H')
+		return ("unknown retry rule letter" EXIM_HINT ": it must be F, G or H");
+	out->kind = letter == 'F' ? EXIM_RETRY_F : letter == 'G' ? EXIM_RETRY_G : EXIM_RETRY_H;
+	if (!exim_parse_time(cutoff, &out->cutoff) || !exim_parse_time(interval, &out->interval) ||
+	    !exim_parse_fixed(factor, &out->factor) || out->cutoff <= 0 || out->interval <= 0 || out->factor < 1000)
+		return ("bad parameters for retry rule" EXIM_HINT ": times like 2h or 1d12h above 0, factor at least 1");
+	skip_blanks(v);
+	if (v->len == 0)
+		return (NULL);
+	if (v->p[0] != ';')
+		return ("semicolon expected");
+	*v = sv_sub(*v, 1, v->len);
+	skip_blanks(v);
+	return (NULL);
 }
 
 static int
@@ -118,16 +153,18 @@ parse_steps(struct arena *a, struct sv text, const char *file, unsigned line, st
 {
 	VEC(struct exim_retry_step) v = VEC_INIT;
 	struct exim_retry_step st;
-	struct sv piece;
 	const char *why;
 	int rc = 0;
 
-	while (rc == 0 && sv_next(&text, ';', &piece)) {
-		piece = sv_trim(piece);
-		if (piece.len == 0)
-			continue;
-		if (!parse_step(piece, &st, &why))
-			rc = exim_report_error(rep, file, line, "%s: \"" SV_FMT "\"", why, SV_ARG(piece));
+	skip_blanks(&text);
+	while (rc == 0 && text.len > 0) {
+		struct sv from = text;
+
+		memset(&st, 0, sizeof(st));
+		why = parse_step(&text, &st);
+		if (why != NULL)
+			rc = exim_report_error(rep, file, line, "%s%s: \"" SV_FMT "\"", why,
+			    strchr(why, EXIM_HINT[0]) == NULL ? EXIM_HINT : "", SV_ARG(from));
 		else if (v.len == STEPS_MAX)
 			rc = exim_report_error(rep, file, line, "a retry rule has more than %d steps", STEPS_MAX);
 		else
@@ -148,11 +185,12 @@ exim_retry_parse(struct arena *a, struct sv text, const char *file, unsigned lin
 
 	*out = (struct exim_retry_rule){ .file = file, .line = line };
 	if (!exim_rule_word(&text, a, &out->pattern, &err) || !exim_rule_word(&text, a, &error, &err) || err.cls != ERR_NONE)
-		return (exim_report_error(rep, file, line, "a retry rule needs pattern, error name and times%s%s",
-		    err.cls == ERR_NONE ? "" : ": ", err.text));
+		return (exim_report_error(rep, file, line, "missing error type in retry rule"));
 	out->list = exim_single_list(a, EXIM_LIST_ADDRESS, out->pattern, file, line, rep);
 	if (!parse_error(error, out))
-		return (exim_report_error(rep, file, line, "unknown or malformed retry error name \"" SV_FMT "\"", SV_ARG(error)));
+		return (nearly(error) != NULL ?
+		    exim_report_error(rep, file, line, "%s" EXIM_HINT ", not \"" SV_FMT "\"", nearly(error), SV_ARG(error)) :
+		    exim_report_error(rep, file, line, "unknown or malformed retry error \"" SV_FMT "\"", SV_ARG(error)));
 	if (sv_casestarts(text, "senders")) {
 		struct sv senders, rest = sv_trim(sv_sub(text, 7, text.len));
 
@@ -241,7 +279,7 @@ exim_retry_find(const struct exim_conf *c, struct exim_env *env, const struct ex
 	return (found);
 }
 
-/* ---- times ---- */
+/* ---- when ---- */
 
 static const struct exim_retry_step *
 current(const struct exim_retry_rule *r, int64_t age)

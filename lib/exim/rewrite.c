@@ -27,6 +27,12 @@ exim_rule_word(struct sv *v, struct arena *a, struct sv *out, struct err *err)
 				i++;
 		if (i < v->len)
 			i++;
+		else {
+			/* Without its closing quote it goes to the end of the line, as in Exim. */
+			*out = arena_sv(a, sv_sub(*v, 1, v->len));
+			*v = SV_LIT("");
+			return (true);
+		}
 	} else
 		while (i < v->len && !sv_isspace(v->p[i]))
 			i++;
@@ -83,9 +89,7 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 
 	*out = (struct exim_rewrite_rule){ .file = file, .line = line };
 	if (!exim_rule_word(&text, a, &out->pattern, &err) || !exim_rule_word(&text, a, &repl, &err))
-		return (exim_report_error(rep, file, line, "a rewrite rule needs a pattern and a replacement"));
-	if (err.cls != ERR_NONE)
-		return (exim_report_error(rep, file, line, "rewrite rule: %s", err.text));
+		return (exim_report_error(rep, file, line, "missing rewrite replacement string"));
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned f = flag_of(text.p[i]);
 
@@ -93,10 +97,10 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 			continue;
 		if (f == 0)
 			return (exim_report_error(rep, file, line, "unknown rewrite flag character '%c' (could be missing quotes "
-			    "round the replacement item)", text.p[i]));
+			    "round replacement item)", text.p[i]));
 		if (transport && (f & (EXIM_RW_ENVELOPE | EXIM_RW_S)) != 0)
-			return (exim_report_error(rep, file, line, "rewrite flag '%c' is not permitted in headers_rewrite",
-			    text.p[i]));
+			return (exim_report_error(rep, file, line, "rewrite rule specifies a non-header rewrite - not allowed at "
+			    "transport time -" EXIM_HINT ": flag '%c'", text.p[i]));
 		out->flags |= f;
 	}
 	if ((out->flags & (EXIM_RW_ENVELOPE | EXIM_RW_HEADERS | EXIM_RW_S)) == 0)

@@ -27,8 +27,6 @@ secrets(const struct printing *p)
 static void
 put_option(struct printing *p, const struct exim_option *o, const struct exim_value *v)
 {
-	if ((o->flags & (EXIM_OPTF_VPOST | EXIM_OPTF_UNLISTED)) != 0 && !v->set)
-		return;
 	if (exim_conf_print_option(o, v, secrets(p), p->labels, &p->out))
 		sb_addc(&p->out, '\n');
 }
@@ -36,8 +34,12 @@ put_option(struct printing *p, const struct exim_option *o, const struct exim_va
 static void
 put_table(struct printing *p, const struct exim_opt_table *t, const struct exim_value *v)
 {
+	/* Exim's name for the part of that option that expands. */
+	if (t->driver != NULL && strcmp(t->driver, "appendfile") == 0)
+		sb_addf(&p->out, "%s\n", p->labels ? "*expand_maildir_use_size_file = " : "");
 	for (size_t i = 0; i < t->n; i++)
-		put_option(p, &t->opts[i], &v[i]);
+		if ((t->opts[i].flags & (EXIM_OPTF_VPOST | EXIM_OPTF_UNLISTED)) == 0 || v[i].set || p->t->o->verbose)
+			put_option(p, &t->opts[i], &v[i]);
 }
 
 /* ---- drivers ---- */

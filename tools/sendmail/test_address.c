@@ -114,31 +114,13 @@ addresses(struct testing *t, struct sv list)
 	return (rc);
 }
 
-static void
-set_sender(struct testing *t)
-{
-	struct mail_address m;
-	struct err err = ERR_INIT;
-	const char *s = t->o->sender;
-
-	t->msg.has_sender = true;
-	if (s == NULL)
-		s = t->login;
-	if (s[0] == '\0' || (s[0] == '<' && s[1] == '>') ||
-	    mail_address_parse(sv_cstr(s), ADDR_FLAGS, t->facts, &m, &err) == -1)
-		return;
-	t->msg.sender = sv_cstr(arena_fmt(t->facts, SV_FMT "@" SV_FMT, SV_ARG(m.local),
-	    SV_ARG(m.domain.len > 0 ? m.domain : t->g.qualify_domain)));
-	t->msg.return_path = t->msg.sender;
-}
-
 int
 test_address(struct testing *t)
 {
 	struct sb line = SB_INIT(1024 * 1024);
 	int rc = 0;
 
-	set_sender(t);
+	t->msg.return_path = t->msg.sender;
 	for (size_t i = 0; i < t->o->args.len; i++)
 		rc = worse(rc, addresses(t, sv_cstr(t->o->args.p[i])));
 	while (t->o->args.len == 0 && testing_ask(t, &line))

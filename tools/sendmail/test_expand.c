@@ -88,14 +88,11 @@ load_message(struct testing *t, struct loaded *l)
 	m->size = (int64_t)text.len;
 	m->received_time = (int64_t)t->world.now(t->world.arg, NULL);
 	m->received_count = (int64_t)mail_headers_count(&l->headers, "Received");
-	m->has_sender = true;
 	count_body(m, body);
 	m->linecount = m->body_linecount;
 	for (size_t i = 0; i < l->headers.fields_end; i++)
 		m->linecount += text.p[i] == '\n';
 	longest_line(m, text);
-	m->sender = sv_cstr(t->o->sender != NULL ? t->o->sender : arena_fmt(t->facts, "%s@" SV_FMT, t->login,
-	    SV_ARG(t->g.qualify_domain)));
 	if (m->received_protocol.len == 0)
 		m->received_protocol = SV_LIT("local");
 	if (t->o->from_header)

@@ -18,7 +18,7 @@
 #include "os/user.h"
 #include "testing.h"
 
-#define LINE_MAX_BYTES	((size_t)16 * 1024 * 1024)
+extern char **environ;
 
 void
 testing_log(const char *fmt, ...)
@@ -117,6 +117,7 @@ load(struct testing *t)
 	}
 	t->path = src.path;
 	box_defines(t, &src);
+	rep.exact = t->o->conf != NULL;
 	rep.fn = warned;
 	rep.arg = &tell;
 	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
@@ -173,9 +174,63 @@ session_facts(struct testing *t)
 	s->authenticated_id = or_null(o->auth_id);
 	s->authenticated_sender = or_null(o->auth_sender);
 	s->ident = or_null(o->ident != NULL ? o->ident : o->host_address == NULL ? t->login : NULL);
+	if (o->host_address == NULL) {
+		/* A local caller is who he is. */
+		if (o->auth_id == NULL)
+			s->authenticated_id = sv_cstr(t->login);
+		if (o->auth_sender == NULL)
+			s->authenticated_sender = sv_cstr(arena_fmt(t->facts, "%s@" SV_FMT, t->login, SV_ARG(t->g.qualify_domain)));
+	}
 	t->msg.received_protocol = or_null(o->protocol);
 	t->msg.size = -1;
 	return (0);
+}
+
+/* Only the variables that keep_environment lists are left, and those of add_environment set (manual 14.23). */
+static void
+environment(struct testing *t)
+{
+	const struct exim_value *keep = &t->conf->main[EXIM_MAIN_keep_environment];
+	struct sv add = exim_main_text(t->conf, EXIM_MAIN_add_environment), item;
+	VEC(char *) gone = VEC_INIT;
+	struct exim_list *l = NULL;
+	struct err err = ERR_INIT;
+	int sep = 0;
+
+	if (keep->text.len > 0)
+		(void)exim_list_compile(t->facts, EXIM_LIST_STRING, keep->text, keep->file, keep->line, &l, &err);
+	for (char **e = environ; *e != NULL; e++) {
+		struct sv name = sv_from(*e, strcspn(*e, "="));
+		bool yes = false;
+
+		if (l == NULL || exim_match_string(l, &t->env, name, true, &yes, &err) != EXIM_OK || !yes)
+			vec_push(&gone, arena_cstr(t->facts, name));
+	}
+	if (gone.len > 0 && !keep->set && t->o->mode == MODE_VERSION && t->o->conf != NULL)
+		testing_log("Warning: purging the environment.\n Suggested action: use keep_environment.");
+	for (size_t i = 0; i < gone.len; i++)
+		(void)unsetenv(gone.p[i]);
+	vec_free(&gone);
+	while (exim_list_next(&add, &sep, t->facts, &item))
+		if (sv_chr(item, '=') > 0)
+			(void)putenv(arena_cstr(t->facts, item));
+	testing_reset(t);
+}
+
+/* -f, or the caller, as the sender of what would be sent. */
+static void
+set_sender(struct testing *t)
+{
+	const char *s = t->o->sender != NULL ? t->o->sender : t->login;
+	struct mail_address m;
+	struct err err = ERR_INIT;
+
+	t->msg.has_sender = true;
+	if (s[0] == '\0' || strcmp(s, "<>") == 0 || mail_address_parse(sv_cstr(s), MAIL_ADDR_BARE | MAIL_ADDR_LITERAL |
+	    MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT, t->facts, &m, &err) == -1)
+		return;
+	t->msg.sender = sv_cstr(arena_fmt(t->facts, SV_FMT "@" SV_FMT, SV_ARG(m.local),
+	    SV_ARG(m.domain.len > 0 ? m.domain : t->g.qualify_domain)));
 }
 
 static int
@@ -200,6 +255,8 @@ facts(struct testing *t)
 	t->env.acl_c = exim_vars_new();
 	t->env.acl_m = exim_vars_new();
 	testing_world(t);
+	environment(t);
+	set_sender(t);
 	return (session_facts(t));
 }
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Transports at the end of loading: options that exclude or need each other. */
+#include "exim/conf_int.h"
+
+#define BARE(ld, t, ...)	(void)exim_report_bare((ld)->rep, (t)->d.file, (t)->d.line, __VA_ARGS__)
+#define DRIVER(ld, t, ...)	(void)exim_report_driver((ld)->rep, (t)->d.file, (t)->d.line, "transport", (t)->d.name, __VA_ARGS__)
+
+static bool
+on(const struct exim_value *v)
+{
+	return (v->num != 0);
+}
+
+static void
+appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value *o)
+{
+	struct sv create = o[EXIM_APPENDFILE_create_file].text;
+	bool mbx = on(&o[EXIM_APPENDFILE_mbx_format]);
+
+	/* Locks that were not asked for or against: those that the mailbox's kind has. */
+	if (!o[EXIM_APPENDFILE_use_lockfile].set)
+		o[EXIM_APPENDFILE_use_lockfile].num = !mbx;
+	if (!o[EXIM_APPENDFILE_use_fcntl_lock].set)
+		o[EXIM_APPENDFILE_use_fcntl_lock].num = !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]);
+	if (mbx && !o[EXIM_APPENDFILE_use_mbx_lock].set && !o[EXIM_APPENDFILE_use_fcntl_lock].set &&
+	    !o[EXIM_APPENDFILE_use_flock_lock].set) {
+		o[EXIM_APPENDFILE_use_mbx_lock].num = 1;
+		o[EXIM_APPENDFILE_use_fcntl_lock].num = o[EXIM_APPENDFILE_use_flock_lock].num = 1;
+	}
+	if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
+		DRIVER(ld, t, "only one of \"file\" or \"directory\" can be specified");
+	if (on(&o[EXIM_APPENDFILE_maildir_format]) && on(&o[EXIM_APPENDFILE_mailstore_format]))
+		DRIVER(ld, t, "only one of maildir and mailstore may be specified");
+	if (o[EXIM_APPENDFILE_file].set && !on(&o[EXIM_APPENDFILE_use_lockfile]) && !on(&o[EXIM_APPENDFILE_use_fcntl_lock]) &&
+	    !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]))
+		DRIVER(ld, t, "no locking configured");
+	if (!sv_eqs(create, "anywhere") && !sv_eqs(create, "belowhome") && !sv_eqs(create, "inhome") && !sv_starts(create, "/"))
+		BARE(ld, t, "invalid value given for \"create_file\" for the %s transport: '" SV_FMT "'", t->d.name, SV_ARG(create));
+}
+
+static void
+pipe_checks(struct loader *ld, const struct exim_transport *t, const struct exim_value *o)
+{
+	struct sv errors = o[EXIM_PIPE_temp_errors].text;
+
+	if (on(&o[EXIM_PIPE_return_output]) && on(&o[EXIM_PIPE_return_fail_output]))
+		BARE(ld, t, "both return_output and return_fail_output set for %s transport", t->d.name);
+	if (on(&o[EXIM_PIPE_log_output]) && on(&o[EXIM_PIPE_log_fail_output]))
+		BARE(ld, t, "both log_output and log_fail_output set for the %s transport", t->d.name);
+	for (size_t i = 0; i < errors.len; i++)
+		if (!sv_isdigit(errors.p[i]) && errors.p[i] != ':' && !sv_isspace(errors.p[i]) && !sv_eqs(errors, "*")) {
+			BARE(ld, t, "temp_errors must be a list of numbers or an asterisk for the %s transport", t->d.name);
+			break;
+		}
+	if (!on(&o[EXIM_PIPE_use_shell]))
+		return;
+	if (o[EXIM_PIPE_allow_commands].set)
+		BARE(ld, t, "both allow_commands and use_shell set for %s transport", t->d.name);
+	if (on(&o[EXIM_PIPE_restrict_to_path]))
+		BARE(ld, t, "both restrict_to_path and use_shell set for %s transport", t->d.name);
+}
+
+static void
+generic(struct loader *ld, const struct exim_transport *t)
+{
+	const struct exim_value *g = t->d.generic, *shadow = &g[EXIM_TRANSPORT_shadow_transport];
+
+	if (on(&g[EXIM_TRANSPORT_body_only]) && on(&g[EXIM_TRANSPORT_headers_only]))
+		BARE(ld, t, "%s transport: body_only and headers_only are mutually exclusive", t->d.name);
+	if (!shadow->set)
+		return;
+	if (!t->local)
+		BARE(ld, t, "shadow transport not allowed on non-local transport %s", t->d.name);
+	else if (conf_transport(ld, shadow->text) == NULL)
+		exim_report_soft(ld->rep, shadow->file, shadow->line, "transport %s: shadow transport \"" SV_FMT "\" not found",
+		    t->d.name, SV_ARG(shadow->text));
+}
+
+void
+conf_check_transport(struct loader *ld, struct exim_transport *t)
+{
+	struct exim_value *o = (struct exim_value *)(uintptr_t)t->d.own, *g = (struct exim_value *)(uintptr_t)t->d.generic;
+
+	t->local = t->drv != EXIM_TRANSPORT_DRV_SMTP;
+	t->retry_local_part = g[EXIM_TRANSPORT_retry_use_local_part].set ? on(&g[EXIM_TRANSPORT_retry_use_local_part]) : t->local;
+	g[EXIM_TRANSPORT_retry_use_local_part].num = t->retry_local_part;
+	generic(ld, t);
+	switch (t->drv) {
+	case EXIM_TRANSPORT_DRV_APPENDFILE:
+		appendfile(ld, t, o);
+		break;
+	case EXIM_TRANSPORT_DRV_PIPE:
+		pipe_checks(ld, t, o);
+		break;
+	case EXIM_TRANSPORT_DRV_LMTP:
+		if (o[EXIM_LMTP_command].set == o[EXIM_LMTP_socket].set)
+			BARE(ld, t, "one (and only one) of command or socket must be set for the %s transport", t->d.name);
+		break;
+	default:
+		break;
+	}
+}
