@@ -248,6 +248,52 @@ quota_warning(struct run *x)
 		log_warn(NULL, "qid=%s quota warning: %s", x->m->env.id, err.text);
 }
 
+/* ---- what a user's rules left to be done ---- */
+
+/* A delivery of the store that came of <first>. */
+static void
+add_store(struct run *x, struct dlv *first, struct dlv *d, bool more)
+{
+	struct msg *m = x->m;
+
+	if (!more) {
+		*first = *d;
+		d = first;
+	} else {
+		if (childset_has(&m->settled, d->child) || childset_get(&m->taken, d->child) != NULL)
+			return;
+		(void)childset_add(&m->taken, d->child, d);
+		m->rcpts[d->rcpt].pending++;
+		msg_hold(m);
+	}
+	local_add(x->vq, d);
+}
+
+/* True: deliveries into the store go on in place of this one. */
+static bool
+hand_on(struct run *x)
+{
+	struct sb header = SB_INIT(16 * 1024 * 1024);
+	struct dlv *stores = NULL, *next, *first = x->v[0];
+	struct err err = ERR_INIT;
+	struct handing h = { .vq = x->vq, .d = first, .account = x->j.local_part, .body_off = x->td.body_off,
+	    .body_len = x->td.body_len, .fd = x->fd };
+	int rc = transport_header(&x->td, &header, &err);
+
+	h.header = sb_sv(&header);
+	h.original = sv_sub(x->e.msg.headers->block, 0, x->e.msg.headers->body_start);
+	if (rc == 0)
+		rc = procmail_wishes(&h, &x->r.actions, &stores, &err);
+	if (rc == -1)
+		(void)transport_fail(&x->r, x->e.arena, err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, 0, "%s", err.text);
+	for (struct dlv *d = rc == 0 ? stores : NULL; d != NULL; d = next) {
+		next = d->next;
+		add_store(x, first, d, d != stores);
+	}
+	sb_free(&header);
+	return (rc == 0 && stores != NULL);
+}
+
 /* ---- one job ---- */
 
 static void
@@ -350,7 +396,8 @@ do_job(struct vq *vq, struct job *job)
 	if (x.r.log_line.len > 0)
 		vlog(vq, "%s <" SV_FMT ">: %s transport output: " SV_FMT, x.m->env.id, SV_ARG(x.v[0]->rd->addr->address), t->d.name,
 		    SV_ARG(x.r.log_line));
-	end_all(&x, x.r.status == TRANSPORT_OK ? log_tail(&x, t) : NULL);
+	if (x.r.status != TRANSPORT_OK || x.r.actions.n == 0 || !hand_on(&x))
+		end_all(&x, x.r.status == TRANSPORT_OK ? log_tail(&x, t) : NULL);
 	ipc_msg_free(&x.reply);
 	env_close(&x.e);
 	arena_free(&x.e.arena);

@@ -304,6 +304,20 @@ int	 jobs_init(struct vq *vq, struct err *err);
 /* Takes all such deliveries of a message (a list) and makes batches of them. */
 void	 jobs_add(struct vq *vq, struct dlv *list);
 
+/* procmail.c: what a user's rules asked for besides what they did. */
+struct transport_list;
+struct handing {
+	struct vq	*vq;
+	struct dlv	*d;
+	struct sv	 account;
+	struct sv	 header;	/* as the transport made it, CRLF, with its empty line */
+	struct sv	 original;	/* as it came */
+	uint64_t	 body_off, body_len;	/* in the content */
+	int		 fd;
+};
+/* New messages are in queue/; *<stores> is a list of deliveries into the store that are still to be done, often one. */
+int	 procmail_wishes(struct handing *h, const struct transport_list *actions, struct dlv **stores, struct err *err);
+
 int	 remote_init(struct vq *vq, struct err *err);
 /* Takes all remote deliveries of <m> (a list) and groups them by destination. */
 void	 remote_add(struct vq *vq, struct msg *m, struct dlv *list);

@@ -236,6 +236,11 @@
 	X(tls_verify_hosts, HOSTS, NULL, 0)	\
 	X(utf8_downconvert, EINT, "-1", 0)
 
+/* Our own: a user's .procmailrc, run without a program. */
+#define EXIM_PROCMAIL_OPTIONS(X)	\
+	X(account, ESTRING, "$local_part_data", EXIM_OPTF_VPOST)	\
+	X(rcfile, ESTRING, "$home/.procmailrc", EXIM_OPTF_VPOST)
+
 /* Our own: delivery into the box's store by vstored. */
 #define EXIM_STORE_OPTIONS(X)	\
 	X(account, ESTRING, "$local_part", EXIM_OPTF_VPOST)	\

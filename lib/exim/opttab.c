@@ -19,6 +19,7 @@ static const struct exim_option opts_lmtp[] = { EXIM_LMTP_OPTIONS(X) };
 static const struct exim_option opts_pipe[] = { EXIM_PIPE_OPTIONS(X) };
 static const struct exim_option opts_queuefile[] = { EXIM_QUEUEFILE_OPTIONS(X) };
 static const struct exim_option opts_smtp[] = { EXIM_SMTP_OPTIONS(X) };
+static const struct exim_option opts_procmail[] = { EXIM_PROCMAIL_OPTIONS(X) };
 static const struct exim_option opts_store[] = { EXIM_STORE_OPTIONS(X) };
 static const struct exim_option opts_auth[] = { EXIM_AUTH_OPTIONS(X) };
 static const struct exim_option opts_cram_md5[] = { EXIM_CRAM_MD5_OPTIONS(X) };
@@ -50,6 +51,7 @@ const struct exim_opt_table exim_opt_tables[] = {
 	{ EXIM_KIND_TRANSPORT, "autoreply", opts_autoreply, N(opts_autoreply), 0, EXIM_TRANSPORT_DRV_AUTOREPLY },
 	{ EXIM_KIND_TRANSPORT, "lmtp", opts_lmtp, N(opts_lmtp), 0, EXIM_TRANSPORT_DRV_LMTP },
 	{ EXIM_KIND_TRANSPORT, "pipe", opts_pipe, N(opts_pipe), 0, EXIM_TRANSPORT_DRV_PIPE },
+	{ EXIM_KIND_TRANSPORT, "procmail", opts_procmail, N(opts_procmail), EXIM_OPTF_VPOST, EXIM_TRANSPORT_DRV_PROCMAIL },
 	{ EXIM_KIND_TRANSPORT, "queuefile", opts_queuefile, N(opts_queuefile), EXIM_OPTF_KNOWN, EXIM_TRANSPORT_DRV_QUEUEFILE },
 	{ EXIM_KIND_TRANSPORT, "smtp", opts_smtp, N(opts_smtp), 0, EXIM_TRANSPORT_DRV_SMTP },
 	{ EXIM_KIND_TRANSPORT, "store", opts_store, N(opts_store), EXIM_OPTF_VPOST, EXIM_TRANSPORT_DRV_STORE },

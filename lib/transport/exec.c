@@ -31,6 +31,7 @@ static const struct {
 	{ TRANSPORT_PIPE, exec_pipe, true },
 	{ TRANSPORT_AUTOREPLY, exec_reply, false },
 	{ TRANSPORT_LMTP, exec_lmtp, true },
+	{ TRANSPORT_PROCMAIL, exec_procmail, false },
 };
 
 void

@@ -25,7 +25,7 @@ enum transport_kind {
 	TRANSPORT_PIPE,
 	TRANSPORT_AUTOREPLY,
 	TRANSPORT_LMTP,
-	TRANSPORT_FILTER		/* a user's filter file, lib/filter */
+	TRANSPORT_PROCMAIL		/* a user's .procmailrc, lib/filter */
 };
 
 enum transport_file { TRANSPORT_TO_FILE, TRANSPORT_TO_DIRECTORY, TRANSPORT_TO_MAILDIR, TRANSPORT_TO_MAILSTORE };
@@ -92,7 +92,8 @@ enum transport_status { TRANSPORT_OK, TRANSPORT_DEFER, TRANSPORT_FAIL };
 	L(rcpt_results)			/* lmtp: for each recipient "0", "1", "2" (status), then text */	\
 	S(confirmation)								\
 	N(send) S(file_text)		/* autoreply */				\
-	N(host)				/* the other side failed, not the message */
+	N(host)				/* the other side failed, not the message */	\
+	L(actions)			/* procmail: what is left to be done, see exec_procmail.c */
 
 struct transport_result {
 #define N(f)	int64_t f;

@@ -287,6 +287,9 @@ transport_prepare(const struct transport_delivery *d, struct transport_job *j, s
 	case EXIM_TRANSPORT_DRV_LMTP:
 		j->kind = TRANSPORT_LMTP;
 		return (prep_lmtp(&p));
+	case EXIM_TRANSPORT_DRV_PROCMAIL:
+		j->kind = TRANSPORT_PROCMAIL;
+		return (prep_procmail(&p));
 	default:
 		return (prep_fail(&p, TRANSPORT_DEFER, TRANSPORT_E_TRANSPORT, "%s transport: driver %s is not one of local deliveries",
 		    p.name, d->t->d.driver));

@@ -35,6 +35,7 @@ int	 prep_appendfile(struct prep *p);
 int	 prep_pipe(struct prep *p);
 int	 prep_reply(struct prep *p);
 int	 prep_lmtp(struct prep *p);
+int	 prep_procmail(struct prep *p);
 /* A decimal number for its mark in <text>, and "%" doubled. */
 struct sv prep_template(struct arena *a, struct sv text, int64_t mark, char letter);
 
@@ -52,6 +53,7 @@ void	 exec_appendfile(struct exec *x);
 void	 exec_pipe(struct exec *x);
 void	 exec_reply(struct exec *x);
 void	 exec_lmtp(struct exec *x);
+void	 exec_procmail(struct exec *x);
 /* A list as argv or environment: C strings, NULL at the end. */
 const char *const *exec_strings(struct arena *a, const struct transport_list *l);
 void	 exec_fail(struct exec *x, enum transport_status st, int64_t sys, const char *fmt, ...)
