@@ -56,7 +56,7 @@ record(const uint8_t *data, size_t size)
 		return;
 	assert(spool_record_end(&h, 64) >= 128 + h.envelope_len + h.content_len);
 	spool_record_head_put(again, &h);
-	assert(memcmp(again + 8, head + 8, 28) == 0);
+	assert(memcmp(again + 8, head + 8, 28) == 0 && memcmp(again + 40, head + 40, 16) == 0);
 	envelope(sv_from((const char *)data + sizeof(head), size - sizeof(head)));
 }
 
