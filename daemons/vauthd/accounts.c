@@ -17,8 +17,11 @@
 #include "fiber/fiber.h"
 #include "log/log.h"
 #include "map/map.h"
+#include "os/time.h"
 #include "os/user.h"
 #include "vauthd.h"
+
+#define SETTLE_MS	500	/* a file that is changed in place counts when it was left alone so long */
 
 static void
 report(void *arg, const struct err *e)
@@ -63,11 +66,27 @@ same(const struct stat *x, const struct stat *y)
 	    x->st_ctim.tv_sec == y->st_ctim.tv_sec && x->st_ctim.tv_nsec == y->st_ctim.tv_nsec);
 }
 
-static void
+/* 0, or why it cannot be looked at. */
+static int
 look(const char *path, struct stat *st)
 {
-	if (stat(path, st) == -1)
-		memset(st, 0, sizeof(*st));
+	if (stat(path, st) == 0)
+		return (0);
+	memset(st, 0, sizeof(*st));
+	return (errno);
+}
+
+/* Was this box ever without accounts?  The map for the other daemons is made beside each vusers and is not removed with it. */
+static bool
+had_accounts(const struct vauthd *a)
+{
+	struct sb db = SB_INIT(4096);
+	bool there;
+
+	sb_addf(&db, "%s.db", a->vusers_path);
+	there = access(sb_cstr(&db), F_OK) == 0 || errno != ENOENT;
+	sb_free(&db);
+	return (there);
 }
 
 struct publish_job {
@@ -97,13 +116,21 @@ publish(void *arg)
 }
 
 static void
-reload(struct vauthd *a)
+reload(struct vauthd *a, int why_not, bool in_place)
 {
 	struct accounts *acc = xcalloc(1, sizeof(*acc));
 	struct publish_job *j = xcalloc(1, sizeof(*j));
 	struct err err = ERR_INIT;
 
 	acc->refs = 1;
+	if (in_place) {
+		acc->unsettled = true;
+		acc->settles = os_mono_ms() + SETTLE_MS;
+	}
+	if (why_not != 0 && (why_not != ENOENT || had_accounts(a))) {
+		log_error(NULL, "%s: %s: nobody can log in until it is back", a->vusers_path, strerror(why_not));
+		acc->failed = true;
+	}
 	if (a->vusers_stat.st_ino == 0)
 		acc->v = vusers_parse(SV_LIT(""), a->vusers_path, NULL, NULL);
 	else if (vusers_read(&acc->v, a->vusers_path, report, NULL, &err) == -1) {
@@ -126,15 +153,20 @@ void
 accounts_refresh(struct vauthd *a)
 {
 	struct stat st;
+	int why_not = look(a->vusers_path, &st);
+	bool first = a->accounts == NULL, again = !first && a->accounts->unsettled && a->accounts->settles <= os_mono_ms();
 
-	look(a->vusers_path, &st);
-	if (a->accounts == NULL || !same(&st, &a->vusers_stat)) {
+	if (first || again || !same(&st, &a->vusers_stat) || (a->accounts->failed && why_not == 0)) {
+		/* Editors that write into the file show it half: only one that is renamed into place is whole at once. */
+		bool in_place = !first && !same(&st, &a->vusers_stat) && st.st_ino != 0 && st.st_ino == a->vusers_stat.st_ino &&
+		    (st.st_mtim.tv_sec != a->vusers_stat.st_mtim.tv_sec || st.st_mtim.tv_nsec != a->vusers_stat.st_mtim.tv_nsec);
+
 		a->vusers_stat = st;
-		reload(a);
+		reload(a, why_not, in_place);
 	}
 	if (a->system_fd == -1)
 		return;
-	look("/etc/shadow", &st);
+	(void)look("/etc/shadow", &st);
 	if (!same(&st, &a->shadow_stat)) {
 		a->shadow_stat = st;
 		logins_clear(a->logins);
@@ -156,6 +188,21 @@ accounts_find(struct vauthd *a, const struct accounts *acc, struct sv user)
 	ours = map_get(a->domains, sv_sub(user, (size_t)at + 1, user.len), 0, &value, NULL) == MAP_FOUND;
 	(void)pthread_mutex_unlock(&a->lock);
 	return (ours ? vusers_get(acc->v, sv_sub(user, 0, (size_t)at)) : NULL);
+}
+
+bool
+accounts_unsure(struct vauthd *a, const struct accounts *acc, struct sv user)
+{
+	ptrdiff_t at = sv_rchr(user, '@');
+	struct sv value;
+	bool unsure;
+
+	if (acc->failed || acc->unsettled || at <= 0)
+		return (acc->failed || acc->unsettled);
+	(void)pthread_mutex_lock(&a->lock);
+	unsure = map_get(a->domains, sv_sub(user, (size_t)at + 1, user.len), 0, &value, NULL) == MAP_ERROR;
+	(void)pthread_mutex_unlock(&a->lock);
+	return (unsure);
 }
 
 void

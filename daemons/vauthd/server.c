@@ -37,6 +37,7 @@ struct request {
 	unsigned	 generation;	/* of remembered logins, when <acc> was taken */
 	int64_t		 began;
 	enum auth_result result;
+	bool		 unsure;	/* a "no" may be none */
 	struct auth_user who;
 };
 
@@ -129,6 +130,12 @@ conclude(struct request *rq, const struct sb *challenge, struct err *why)
 		if (opens_relay(rq) && relays_login(rq->a->relays, &rq->addr, &err) == -1)
 			log_err(NULL, "login not recorded for relaying", &err);
 		log_debug(NULL, "service=%s user=%s peer=%s login", rq->service, rq->who.name, rq->addr_text);
+	} else if (rq->result == AUTH_FAIL && rq->unsure) {
+		/* No guess, so it does not count as one. */
+		rq->result = AUTH_TEMP;
+		err_clear(why);
+		log_warn(NULL, "service=%s user=%s peer=%s not let in: accounts cannot be told for sure just now", rq->service,
+		    shown(sb_sv(&rq->user), name), rq->addr_text);
 	} else if (rq->result == AUTH_FAIL) {
 		int64_t delay = guard_wrong(rq->a->guard, &rq->addr);
 
@@ -199,6 +206,8 @@ check_job(void *arg)
 	else
 		rq->result = accounts_check(rq->a, rq->acc, rq->generation, rq->service, rq->addr_text, sb_sv(&rq->user),
 		    sb_sv(&rq->password), &rq->who);
+	if (rq->result == AUTH_FAIL)
+		rq->unsure = accounts_unsure(rq->a, rq->acc, sb_sv(&rq->user));
 }
 
 static void
@@ -260,6 +269,8 @@ on_lookup(struct vauthd *a, struct ipc_peer *p, const struct ipc_msg *m)
 	accounts_refresh(a);
 	acc = accounts_ref(a);
 	rq.result = accounts_lookup(a, acc, ipc_get_bytes(m, AUTH_F_USER), &rq.who);
+	if (rq.result == AUTH_FAIL && accounts_unsure(a, acc, ipc_get_bytes(m, AUTH_F_USER)))
+		rq.result = AUTH_TEMP;
 	if (rq.result == AUTH_FAIL)
 		(void)err_set(&err, ERR_PERM, "5.1.1", "no such user");
 	explain(rq.result, &err);
@@ -346,6 +357,8 @@ step_job(void *arg)
 	/* Who it was, in the account's own spelling. */
 	if (x->step == SASL_STEP_OK)
 		x->rq.result = accounts_lookup(x->rq.a, x->rq.acc, sb_sv(&x->rq.user), &x->rq.who);
+	else if (x->step == SASL_STEP_WRONG)
+		x->rq.unsure = accounts_unsure(x->rq.a, x->rq.acc, sb_sv(&x->rq.user));
 }
 
 /* One step; the exchange is in its client's table, and busy, so that nobody else frees it. */

@@ -25,6 +25,8 @@ struct accounts {
 	unsigned	 refs;		/* atomic */
 	struct vusers	*v;
 	bool		 failed;	/* could not be read: nobody can be checked */
+	bool		 unsettled;	/* perhaps half written: who is not let in may be a rightful user */
+	int64_t		 settles;	/* when it is read again therefore; os_mono_ms() */
 	unsigned char	 secret[32];	/* makes keys for names that do not exist */
 };
 
@@ -48,8 +50,13 @@ struct vauthd {
 void	 accounts_refresh(struct vauthd *a);
 struct accounts *accounts_ref(struct vauthd *a);
 void	 accounts_unref(struct accounts **ap);
-/* On any thread: find <user>, also as user@one-of-our-domains. */
+/*
+ * On any thread: find <user>, also as user@one-of-our-domains.  NULL is no proof that there is no such user: then, and where a
+ * password seems wrong, accounts_unsure tells.
+ */
 const struct vuser *accounts_find(struct vauthd *a, const struct accounts *acc, struct sv user);
+/* On any thread: true when a "no" for <user> may be none, since files are missing, unreadable or being written just now. */
+bool	 accounts_unsure(struct vauthd *a, const struct accounts *acc, struct sv user);
 /* What nobody's password fits, in the form of <user>'s real keys. */
 void	 accounts_fake_key(const struct accounts *acc, struct sv user, struct sb *out);
 

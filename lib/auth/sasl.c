@@ -192,6 +192,9 @@ result(struct sasl_exchange *x, int rc, const char *out, unsigned outlen, struct
 	case SASL_TRYAGAIN:
 	case SASL_UNAVAIL:
 	case SASL_NOMEM:
+	case SASL_BUFOVER:
+	case SASL_CONFIGERR:
+	case SASL_FAIL:		/* a wrong password has codes of its own */
 		(void)err_set(err, ERR_TEMP, "4.7.0", "passwords cannot be checked just now");
 		return (SASL_STEP_TEMP);
 	case SASL_BADPROT:

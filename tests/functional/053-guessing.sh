@@ -61,3 +61,51 @@ mt pop "$POP3" --source 127.0.0.5 joe new-pw count >/dev/null || die "the new pa
 sed -i '/^joe:/d' "$BOX/etc/vusers"
 mt pop "$POP3" --source 127.0.0.5 joe new-pw count >/dev/null 2>&1 && die "a removed account is still let in"
 wait_for 5 sh -c "! makemap -u hash $BOX/etc/vusers.db | grep -q ^joe"
+
+# "Cannot tell now" is no "no": nobody is banned for it, and the client may try again (NO [UNAVAILABLE], -ERR [SYS/TEMP]).
+# The file of accounts is away for a moment, is a directory, is being written by an editor that does it in place.
+cat >"$T/unsure.py" <<'P'
+import socket, sys, time
+pop, imap, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+def ask(port, lines):
+    s = socket.create_connection(('127.0.0.1', port), 60, ('127.0.0.6', 0))
+    f = s.makefile('rwb')
+    f.readline()
+    for l in lines:
+        f.write(l + b'\r\n'); f.flush(); a = f.readline()
+    return a
+def all_ways(password):
+    import base64
+    plain = base64.b64encode(b'\0joe\0' + password)
+    return [ask(imap, [b'a LOGIN joe ' + password]), ask(imap, [b'a AUTHENTICATE PLAIN ' + plain]),
+            ask(pop, [b'USER joe', b'PASS ' + password]), ask(pop, [b'AUTH PLAIN ' + plain])]
+for _ in range(3 if kind == 'unsure' else 1):
+    for a in all_ways(b'new-pw'):
+        good = (b'a NO [UNAVAILABLE]', b'-ERR [SYS/TEMP]') if kind == 'unsure' else (b'a OK', b'* CAP', b'+OK')
+        if not a.startswith(good):
+            sys.exit('%s: %r' % (kind, a))
+P
+unsure() { python3 "$T/unsure.py" "$POP3" "$IMAP" "$1" || die "$2"; }
+printf 'joe:{PLAIN}new-pw:::::\n' >"$BOX/etc/vusers.new"
+mv "$BOX/etc/vusers.new" "$BOX/etc/vusers"
+unsure sure "before"
+mv "$BOX/etc/vusers" "$T/away"
+unsure unsure "vusers is missing"
+mkdir "$BOX/etc/vusers"
+unsure unsure "vusers is a directory"
+rmdir "$BOX/etc/vusers"
+mv "$T/away" "$BOX/etc/vusers"
+unsure sure "vusers is back"
+cp "$BOX/etc/vusers" "$T/away"
+# In place: first empty, whole a little later.
+for _ in 1 2 3; do
+	: >"$BOX/etc/vusers"
+	mt pop "$POP3" --source 127.0.0.6 joe new-pw count >"$T/out" 2>&1 && die "an empty file lets in"
+	grep -q 'SYS/TEMP' "$T/out" || die "an emptied file: $(cat "$T/out")"
+	cat "$T/away" >"$BOX/etc/vusers"
+	wait_for 5 mt pop "$POP3" --source 127.0.0.6 joe new-pw count
+	sleep 0.6
+done
+unsure sure "after all this nobody is banned"
+grep -q 'peer=127.0.0.6 banned' "$BOX"/var/log/* && die "the address was banned for what was no guess"
+true
