@@ -131,7 +131,9 @@ head_flags(struct pm_stmt *st)
 		return;
 	while (h.len > 0 && h.p[h.len - 1] == '\n')
 		h.len--;
-	while (i < h.len && (sv_isspace(h.p[i]) || sv_isdigit(h.p[i])))
+	while (i < h.len && sv_isspace(h.p[i]))
+		i++;
+	while (i < h.len && sv_isdigit(h.p[i]))
 		i++;
 	for (; i < h.len; i++) {
 		const char *f = h.p[i] == '\0' ? NULL : strchr(PM_FLAG_LETTERS, h.p[i]);
