@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vlocald: final delivery.  It takes batches from vqueued on var/run/local.sock and
- * passes what goes to mailboxes on to vstored.  It opens neither store, index nor keys.
+ * vlocald: final delivery.  The relay takes batches from vqueued on var/run/local.sock and passes
+ * what goes to mailboxes on to vstored, and what is done as a user to the spawner, whose children are the users.
+ * Neither opens store, index or keys.
  */
 #include "vlocald.h"
 
 #include "base/arena.h"
 #include "daemon/daemon.h"
+#include "os/priv.h"
 #include "os/sandbox.h"
 
 static int
@@ -15,6 +17,8 @@ start(struct daemon *d, struct err *err)
 	struct vlocald *v = xcalloc(1, sizeof(*v));
 
 	v->box = daemon_box(d);
+	if (os_is_root() && os_drop_to(v->box->user, err) == -1)
+		return (-1);
 	v->daemon = d;
 	daemon_set_data(d, v);
 	return (relay_start(v, err));
@@ -40,12 +44,12 @@ sandbox(struct daemon *d, struct err *err)
 	return (os_sandbox_apply(&s, err));
 }
 
-static const struct daemon_role spawner = {
-	.name = "spawner", .start = start, .drain = drain, .sandbox = sandbox, .exclusive = true
+static const struct daemon_role relay = {
+	.name = "relay", .start = start, .drain = drain, .sandbox = sandbox, .exclusive = true
 };
-static const struct daemon_role *const roles[] = { &spawner, NULL };
+static const struct daemon_role *const roles[] = { &relay, &vlocald_spawner, NULL };
 static const char *const listens[] = { NULL };
-static const struct daemon_def def = { .name = "vlocald", .listens = listens, .roles = roles };
+static const struct daemon_def def = { .name = "vlocald", .listens = listens, .roles = roles, .keep_root = true };
 
 int
 main(int argc, char **argv)

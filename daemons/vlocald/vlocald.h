@@ -12,12 +12,15 @@
 struct daemon;
 
 #define IN_FLIGHT_MAX	16		/* batches on their way to the store; further ones are not read */
+#define JOBS_MAX	1024		/* deliveries as users, under way or waiting */
 
 struct vlocald {
 	const struct box *box;
 	struct daemon	*daemon;
 	struct ipc_server *server;
 	struct ipc_client *store;
+	struct ipc_client *spawner;
+	unsigned	 jobs;		/* with the spawner */
 	unsigned	 in_flight;
 	struct fiber_waiters credit;
 	VEC(struct ipc_peer *) hello;	/* want barrier notices; not references: they leave in closed() */
@@ -35,6 +38,14 @@ enum local_route {
 
 /* Where the items of a batch go. */
 enum local_route deliver_local(const struct vlocald *v, const struct ipc_msg *batch);
+
+/* ---- spawner.c, child.c ---- */
+
+struct daemon_role;
+struct transport_job;
+extern const struct daemon_role vlocald_spawner;
+/* The life of a user's child: becomes the user of <first>, does the jobs that come over <sock>. */
+_Noreturn void child_main(int sock, const struct box *b, const struct transport_job *first);
 
 /* ---- relay.c ---- */
 

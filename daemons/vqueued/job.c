@@ -13,6 +13,7 @@
 
 #include "base/num.h"
 #include "mail/date.h"
+#include "mail/header.h"
 #include "os/file.h"
 #include "transport/transport.h"
 #include "vqueued_int.h"
@@ -117,6 +118,8 @@ end_one(struct run *x, struct dlv *d, enum transport_status st, struct sv text, 
 	case TRANSPORT_FAIL:
 		err_set(&err, ERR_PERM, x->r.quota ? "5.2.2" : "5.0.0", SV_FMT, SV_ARG(text));
 		delivery_failed(d, &err, SV_NULL, SV_NULL, NULL);
+		if (d->rd->ignore_error && d->failure != NULL)
+			d->failure->quiet = true;
 		break;
 	default:
 		err_set(&err, ERR_TEMP, x->r.quota ? "4.2.2" : "4.3.0", SV_FMT, SV_ARG(text));

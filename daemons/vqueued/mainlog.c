@@ -63,6 +63,8 @@ add_address(struct sb *out, const struct dlv *d)
 
 	if (rd->kind == ROUTE_DISCARD) {
 		sb_adds(out, ":blackhole:");
+	} else if (rd->kind == ROUTE_REPLY) {
+		sb_addf(out, ">" SV_FMT, SV_ARG(rd->text));
 	} else if (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY) {
 		sb_adds(out, rd->kind == ROUTE_PIPE && !sv_starts(rd->text, "|") ? "|" : "");
 		sb_add(out, rd->text);

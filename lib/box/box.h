@@ -57,6 +57,11 @@
 	X(tls_dir, STR, "etc/tls", "certificates: NAME.pem by domain, default.pem")	\
 	X(remote_concurrency, INT, "20", "connections to one destination")		\
 	X(remote_port, INT, "25", "SMTP port of other hosts, for tests")		\
+	X(local_children, INT, "20", "processes that deliver as users, at a time")	\
+	X(local_memory, SIZE, "1G", "memory of a program that a user's delivery starts; 0: no limit") \
+	X(local_processes, INT, "500", "processes of its user while it runs; 0: no limit") \
+	X(local_cpu, TIME, "10m", "processor time of such a program; 0: no limit")	\
+	X(local_file, SIZE, "0", "size of a file that a local delivery may write; 0: no limit") \
 	X(delay_warning, TIME, "4h", "age at which a sender is told that mail still waits; 0: never") \
 	X(log_level, STR, "info", "debug, info, warn or error")
 
@@ -131,6 +136,7 @@ int	 box_find(const char *opt, char **root, struct err *err);
 #define BOX_SOCK_AUTH	"var/run/auth.sock"	/* vauthd */
 #define BOX_SOCK_QUEUE	"var/run/queue.sock"	/* vqueued */
 #define BOX_SOCK_LOCAL	"var/run/local.sock"	/* vlocald */
+#define BOX_SOCK_SPAWN	"var/run/spawn.sock"	/* vlocald's spawner */
 #define BOX_SOCK_STORE	"var/run/store.sock"	/* vstored */
 
 #endif

@@ -84,7 +84,7 @@ break_stale(const char *path, int stale_s, time_t now)
 		ours = lstat(aside, &moved) == 0 && moved.st_ino == old.st_ino && moved.st_dev == old.st_dev &&
 		    now - moved.st_mtime > stale_s;
 		if (!ours)
-			(void)link(aside, path);
+			(void)!link(aside, path);
 		(void)unlink(aside);
 	}
 	free(aside);

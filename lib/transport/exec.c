@@ -217,6 +217,7 @@ child(const struct transport_job *j, int fd, int out)
 		transport_execute(j, fd, a, &r);
 	ipc_begin(&frame, TRANSPORT_IPC_JOB);
 	(void)transport_result_put(&frame, &r);
+	transport_frame_seal(&frame);
 	(void)os_write_full(out, frame.p, frame.len);
 	_exit(0);
 }

@@ -288,6 +288,10 @@ prep_appendfile(struct prep *p)
 	    (OWN(allow_symlink)->num != 0 ? MBOX_ALLOW_SYMLINK : 0) | (OWN(allow_fifo)->num != 0 ? MBOX_ALLOW_FIFO : 0) |
 	    (OWN(check_owner)->num != 0 ? MBOX_CHECK_OWNER : 0) | (OWN(check_group)->num != 0 ? MBOX_CHECK_GROUP : 0) |
 	    (OWN(mbx_format)->num != 0 ? MBOX_MBX_FORMAT : 0);
+	if (p->d->rd[0]->item != NULL && p->d->rd[0]->item->mode_set) {
+		j->mode = p->d->rd[0]->item->mode;
+		j->box_flags &= ~MBOX_FAIL_NARROWER;
+	}
 	/* A maildir's folder may be a link, as a box on another disk is. */
 	j->dir_flags |= MBOX_DIR_SYMLINK;
 	j->comsat = OWN(notify_comsat)->num;

@@ -143,12 +143,9 @@ environment(struct prep *p, struct sv path)
 	const struct route_delivery *rd = p->d->rd[0];
 	const struct exim_conf *c = p->env->conf;
 	struct sv tz = c->main[EXIM_MAIN_timezone].text, list, item;
-	bool redirected = rd->kind != ROUTE_TO_TRANSPORT;
-	const struct route_addr *from = redirected && rd->addr->parent != NULL ? rd->addr->parent : rd->addr;
 	struct sv local = p->d->n > 1 ? SV_LIT("") : rd->local_part, domain = rd->domain;
 	int sep = 0;
 
-	(void)from;
 	p->j->env.v = arena_alloc(p->a, (ARGS_MAX + 1) * sizeof(struct sv));
 	if (p->d->n == 1) {
 		set_env(p, "LOCAL_PART", local);
@@ -229,12 +226,15 @@ command(struct prep *p)
 {
 	const struct route_delivery *rd = p->d->rd[0];
 	bool redirected = rd->kind == ROUTE_PIPE, force = OWN(force_command)->num != 0, expand = true;
+	const struct exim_nums *nums = p->env->nums;
+	unsigned forbid = p->env->forbid;
 	struct sv text;
+	int rc;
 
 	if (redirected && !force) {
 		text = rd->text;
-		/* From a list of addresses it is taken as it is; from a filter, which says so by its taint, it was expanded there. */
-		expand = false;
+		/* From a list of addresses it is taken as it is; from a filter each word is expanded, with what it matched last. */
+		expand = rd->item != NULL;
 		text.tainted = false;
 	} else if (OWN(command)->str == NULL)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_TRANSPORT, "no command specified for %s transport", p->name));
@@ -243,11 +243,18 @@ command(struct prep *p)
 	text = sv_trim(text);
 	if (text.len > 0 && text.p[0] == '|')
 		text = sv_trim(sv_sub(text, 1, text.len));
+	if (expand && redirected && rd->item != NULL) {
+		p->env->nums = rd->item->nums;
+		p->env->forbid |= rd->item->forbid;
+		p->env->addr->thisaddress = rd->item->thisaddress;
+	}
 	if (OWN(use_shell)->num != 0)
-		return (shell_command(p, text, expand));
-	if (transport_argv(p->d, text, expand, rd->text, force, "pipe", &p->j->argv, p->r) == -1)
-		return (-1);
-	return (allowed(p));
+		rc = shell_command(p, text, expand);
+	else
+		rc = transport_argv(p->d, text, expand, rd->text, force, "pipe", &p->j->argv, p->r);
+	p->env->nums = nums;
+	p->env->forbid = forbid;
+	return (rc == 0 && OWN(use_shell)->num == 0 ? allowed(p) : rc);
 }
 
 static int

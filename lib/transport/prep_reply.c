@@ -117,9 +117,12 @@ drop_never(struct prep *p, struct sv *list)
 static int
 collect(struct prep *p, struct parts *x)
 {
+	const struct route_filter_item *item = p->d->rd[0]->item;
+	const struct filter_mail *mail = p->d->mail != NULL ? p->d->mail : item != NULL ? item->mail : NULL;
+
 	memset(x, 0, sizeof(*x));
-	if (p->d->mail != NULL)
-		from_filter(p->d->mail, x);
+	if (mail != NULL)
+		from_filter(mail, x);
 	else if (from_options(p, x) == -1)
 		return (-1);
 	if (check_printing(p, x->from, "from", false) == -1 || check_printing(p, x->reply_to, "reply_to", false) == -1 ||
