@@ -3,6 +3,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#ifdef __linux__
+#include <sys/ioctl.h>
+
+#include <linux/fs.h>
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +30,21 @@ open_parent(const char *path)
 	free(dir);
 	errno = e;
 	return (fd);
+}
+
+void
+os_dir_spread(int dirfd)
+{
+#ifdef __linux__
+	int flags;
+
+	if (ioctl(dirfd, FS_IOC_GETFLAGS, &flags) == 0) {
+		flags |= FS_TOPDIR_FL;
+		(void)ioctl(dirfd, FS_IOC_SETFLAGS, &flags);
+	}
+#else
+	(void)dirfd;
+#endif
 }
 
 int

@@ -23,6 +23,11 @@ int	 os_write_replace(const char *path, struct sv bytes, mode_t mode, struct err
 int	 os_read_file(const char *path, size_t limit, struct sb *out, struct err *err);
 /* Make <path> and what leads to it; new directories get <mode> (the umask does not count). */
 int	 os_mkdir_p(const char *path, mode_t mode, struct err *err);
+/*
+ * Ask that directories made in <dirfd> be placed far from each other.  ext4 passes over inodes that were freed in the last
+ * minutes, one by one, at each create in their neighbourhood: 20 us become 900 us where 5,000 files were just removed.
+ */
+void	 os_dir_spread(int dirfd);
 int	 os_fsync_dir(const char *path, struct err *err);
 /* fsync the directory that holds <path>. */
 int	 os_fsync_parent(const char *path, struct err *err);

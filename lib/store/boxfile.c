@@ -90,6 +90,17 @@ rec_boxfile_get(struct rec_boxfile *f, struct sv text)
 }
 
 bool
+rec_body_range(struct sv name)
+{
+	if (name.len == 0 || name.len > 6)
+		return (false);
+	for (size_t i = 0; i < name.len; i++)
+		if (memchr("0123456789abcdef", name.p[i], 16) == NULL)
+			return (false);
+	return (true);
+}
+
+bool
 rec_body_name(struct sv name, uint32_t *uid, uint64_t *oid)
 {
 	ptrdiff_t dot = sv_chr(name, '.');

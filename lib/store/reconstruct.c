@@ -77,25 +77,59 @@ cmp_found(const void *a, const void *b)
 	return (x->uid < y->uid ? -1 : x->uid > y->uid);
 }
 
-static int
-scan(struct mailbox *m, struct err *err)
+/* The directory <name> below the mailbox's, or the mailbox's own ("."), for reading. */
+static DIR *
+open_dir(const struct mailbox *m, const char *name, struct err *err)
 {
-	int fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
+	int fd = openat(m->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *d = fd == -1 ? NULL : fdopendir(fd);
-	struct dirent *e;
 
 	if (d == NULL) {
+		(void)err_sys(err, "read a mailbox directory");
 		if (fd != -1)
 			(void)close(fd);
-		return (err_sys(err, "read a mailbox directory"));
 	}
+	return (d);
+}
+
+static int
+scan_range(struct mailbox *m, const char *range, struct err *err)
+{
+	DIR *d = open_dir(m, range, err);
+	struct dirent *e;
+
+	if (d == NULL)
+		return (-1);
 	while ((e = readdir(d)) != NULL) {
 		struct found f;
+		char name[48];
 
-		if (rec_body_name(sv_cstr(e->d_name), &f.uid, &f.oid))
+		if (!rec_body_name(sv_cstr(e->d_name), &f.uid, &f.oid))
+			continue;
+		/* Elsewhere than where its name belongs nobody would find it. */
+		w_body_name(name, f.uid, f.oid);
+		if (sv_starts(sv_cstr(name), range) && name[strlen(range)] == '/')
 			vec_push(&m->files, f);
 	}
 	(void)closedir(d);
+	return (0);
+}
+
+static int
+scan(struct mailbox *m, struct err *err)
+{
+	DIR *d = open_dir(m, ".", err);
+	struct dirent *e;
+	int rc = 0;
+
+	if (d == NULL)
+		return (-1);
+	while (rc == 0 && (e = readdir(d)) != NULL)
+		if (rec_body_range(sv_cstr(e->d_name)))
+			rc = scan_range(m, e->d_name, err);
+	(void)closedir(d);
+	if (rc == -1)
+		return (-1);
 	if (m->files.len > 1)
 		qsort(m->files.p, m->files.len, sizeof(*m->files.p), cmp_found);
 	return (0);

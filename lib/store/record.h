@@ -184,6 +184,8 @@ void	 rec_boxfile_put(struct sb *out, const struct rec_boxfile *f);
 bool	 rec_boxfile_get(struct rec_boxfile *f, struct sv text);
 /* 16 lower-case hexadecimal digits, as in the names of directories. */
 bool	 rec_hex64(struct sv v, uint64_t *out);
+/* The directory of a range of UIDs: up to 6 lower-case hexadecimal digits. */
+bool	 rec_body_range(struct sv name);
 /* "UID.OOOOOOOOOOOOOOOO". */
 bool	 rec_body_name(struct sv name, uint32_t *uid, uint64_t *oid);
 

@@ -108,10 +108,11 @@ write_range(struct store_writer *w, const struct rec_redo *r, const struct rec_r
 	w_body_name(name, r->uid, r->oid);
 	if (m.size != r->size || m.hash != r->hash)
 		(void)err_set(err, ERR_TEMP, STORE_E_BODY, "its source holds something else");
-	else if (renameat(dir, REPAIR_NAME, dir, name) == 0)
-		return (0);
-	else
+	else if (w_body_range(dir, name, err) == 0) {
+		if (renameat(dir, REPAIR_NAME, dir, name) == 0)
+			return (0);
 		(void)err_sys(err, "rename a repaired message");
+	}
 	(void)unlinkat(dir, REPAIR_NAME, 0);
 	return (-1);
 }

@@ -182,7 +182,7 @@ store_path_mailbox(uint64_t mbox, char buf[STORE_BODY_PATH_MAX])
 const char *
 store_path_body(uint64_t mbox, uint32_t uid, uint64_t oid, char buf[STORE_BODY_PATH_MAX])
 {
-	(void)snprintf(buf, STORE_BODY_PATH_MAX, "u/%02x/%016" PRIx64 "/%" PRIu32 ".%016" PRIx64,
-	    (unsigned)(mbox & 0xff), mbox, uid, oid);
+	(void)snprintf(buf, STORE_BODY_PATH_MAX, "u/%02x/%016" PRIx64 "/%" PRIx32 "/%" PRIu32 ".%016" PRIx64,
+	    (unsigned)(mbox & 0xff), mbox, uid >> STORE_RANGE_SHIFT, uid, oid);
 	return (buf);
 }

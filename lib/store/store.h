@@ -150,7 +150,12 @@ uint64_t store_hash_end(const struct store_hash *s);
 
 #define STORE_INDEX_DIR		"index"
 #define STORE_BODY_PATH_MAX	64
-/* Below var/mail: "u/XX/MMMMMMMMMMMMMMMM" and "u/XX/MMMMMMMMMMMMMMMM/UID.OOOOOOOOOOOOOOOO"; return <buf>. */
+/*
+ * Below var/mail: "u/XX/MMMMMMMMMMMMMMMM" and "u/XX/MMMMMMMMMMMMMMMM/RANGE/UID.OOOOOOOOOOOOOOOO"; return <buf>.  A
+ * RANGE, in hex, holds 1,024 UIDs: no directory grows without end, and new mail does not go where old mail was
+ * just deleted, which is slow on ext4.
+ */
+#define STORE_RANGE_SHIFT	10
 const char *store_path_mailbox(uint64_t mbox, char buf[STORE_BODY_PATH_MAX]);
 const char *store_path_body(uint64_t mbox, uint32_t uid, uint64_t oid, char buf[STORE_BODY_PATH_MAX]);
 

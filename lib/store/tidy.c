@@ -25,42 +25,75 @@ unlink_body(struct store_writer *w, int dir, const char *name, uint64_t oid)
 	return (unlinkat(dir, name, 0) == 0 || errno == ENOENT ? 0 : -1);
 }
 
+/* Remove what is in <dir>, at most *<max> files.  1: all of it, 0: more is there, -1 with errno. */
+static int
+empty_dir(struct store_writer *w, int fd, unsigned *max, bool ranges)
+{
+	struct dirent *e;
+	DIR *d;
+	int rc = 1;
+
+	if (fd == -1 || (d = fdopendir(fd)) == NULL) {
+		if (fd != -1)
+			(void)close(fd);
+		return (-1);
+	}
+	while (rc == 1 && (e = readdir(d)) != NULL) {
+		struct sv name = sv_cstr(e->d_name);
+		uint64_t oid = 0;
+		uint32_t uid;
+
+		if (sv_eqs(name, ".") || sv_eqs(name, ".."))
+			continue;
+		if (ranges && rec_body_range(name)) {
+			rc = empty_dir(w, openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), max,
+			    false);
+			if (rc == 1 && unlinkat(fd, e->d_name, AT_REMOVEDIR) == -1 && errno != ENOENT)
+				rc = -1;
+		} else if (*max == 0)
+			rc = 0;
+		else {
+			(*max)--;
+			(void)rec_body_name(name, &uid, &oid);
+			rc = unlink_body(w, fd, e->d_name, oid) == 0 ? 1 : -1;
+		}
+	}
+	(void)closedir(d);
+	return (rc);
+}
+
 /* 1: the directory is gone, 0: <max> files were removed and more are there, -1 with errno. */
 static int
 remove_dir(struct store_writer *w, uint64_t mbox, unsigned max)
 {
 	char path[STORE_BODY_PATH_MAX];
-	struct dirent *e;
-	unsigned n = 0;
-	int fd, rc = 1;
-	DIR *d;
+	int fd, rc;
 
 	w_dir_forget(w, mbox);
 	(void)store_path_mailbox(mbox, path);
 	fd = openat(w->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1)
 		return (errno == ENOENT ? 1 : -1);
-	if ((d = fdopendir(fd)) == NULL) {
-		(void)close(fd);
-		return (-1);
-	}
-	while (rc == 1 && (e = readdir(d)) != NULL) {
-		uint64_t oid = 0;
-		uint32_t uid;
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (n++ == max)
-			rc = 0;
-		else {
-			(void)rec_body_name(sv_cstr(e->d_name), &uid, &oid);
-			rc = unlink_body(w, fd, e->d_name, oid) == 0 ? 1 : -1;
-		}
-	}
-	(void)closedir(d);
+	rc = empty_dir(w, fd, &max, true);
 	if (rc == 1 && unlinkat(w->dirfd, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
 		rc = -1;
 	return (rc);
+}
+
+/* The directory of a range that may have become empty; the one that fills now stays. */
+static void
+remove_range(struct store_writer *w, const struct rec_work *k)
+{
+	struct wbox *x = w_box(w, k->mbox, NULL);
+	char name[48];
+	int dir;
+
+	if (x == NULL || x->b.uidnext >> STORE_RANGE_SHIFT == k->uid >> STORE_RANGE_SHIFT ||
+	    (dir = w_dir(w, k->mbox, NULL)) == -1)
+		return;
+	w_body_name(name, k->uid, k->oid);
+	*strchr(name, '/') = '\0';
+	(void)unlinkat(dir, name, AT_REMOVEDIR);
 }
 
 /* 1: done, 0: more of it is left, -1: failed; it stays on the list. */
@@ -127,6 +160,7 @@ drop_redo(struct store_writer *w, uint64_t done)
 static bool
 do_all(struct store_writer *w, uint64_t done, unsigned max, bool *now)
 {
+	struct rec_work before = { .what = REC_DO_RMDIR };
 	MDB_val k, d;
 	MDB_cursor *c;
 	bool left = false;
@@ -136,7 +170,7 @@ do_all(struct store_writer *w, uint64_t done, unsigned max, bool *now)
 	if (w_cursor(w, w->ix.work, &c, NULL) == -1)
 		return (true);
 	while ((rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) == 0) {
-		struct rec_work job;
+		struct rec_work job = { .what = REC_DO_RMDIR };
 		int did;
 
 		left = true;
@@ -147,6 +181,10 @@ do_all(struct store_writer *w, uint64_t done, unsigned max, bool *now)
 			break;
 		}
 		did = rec_work_get(&job, index_sv(&d)) ? do_work(w, &job, 1000) : 1;
+		if (before.what == REC_DO_UNLINK && (job.what != REC_DO_UNLINK || job.mbox != before.mbox ||
+		    job.uid >> STORE_RANGE_SHIFT != before.uid >> STORE_RANGE_SHIFT))
+			remove_range(w, &before);
+		before = job;
 		if (did != 1) {
 			*now = did == 0;
 			break;
@@ -156,6 +194,8 @@ do_all(struct store_writer *w, uint64_t done, unsigned max, bool *now)
 			break;
 	}
 	mdb_cursor_close(c);
+	if (before.what == REC_DO_UNLINK)
+		remove_range(w, &before);
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		(void)w_broken(w, NULL, "tidy", rc);
 	return (left);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -417,11 +418,17 @@ static int
 sync_dirs(struct store_writer *w, struct err *err)
 {
 	for (size_t i = 0; i < w->sync_dirs.len; i++) {
-		int fd = w_dir(w, w->sync_dirs.p[i], err);
+		int dir = w_dir(w, w->sync_dirs.p[i].mbox, err), fd, rc;
+		char range[16];
 
-		if (fd == -1)
+		if (dir == -1)
 			return (-1);
-		if (fsync(fd) == -1)
+		(void)snprintf(range, sizeof(range), "%" PRIx32, w->sync_dirs.p[i].range);
+		if ((fd = openat(dir, range, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+			return (err_sys(err, "open a mailbox directory"));
+		rc = fsync(fd);
+		(void)close(fd);
+		if (rc == -1)
 			return (err_sys(err, "fsync a mailbox directory"));
 	}
 	return (0);

@@ -21,7 +21,22 @@
 void
 w_body_name(char buf[48], uint32_t uid, uint64_t oid)
 {
-	(void)snprintf(buf, 48, "%" PRIu32 ".%016" PRIx64, uid, oid);
+	(void)snprintf(buf, 48, "%" PRIx32 "/%" PRIu32 ".%016" PRIx64, uid >> STORE_RANGE_SHIFT, uid, oid);
+}
+
+int
+w_body_range(int dir, const char *name, struct err *err)
+{
+	const char *slash = strchr(name, '/');
+	char range[16];
+
+	if (slash == NULL || (size_t)(slash - name) >= sizeof(range))
+		return (0);
+	(void)snprintf(range, sizeof(range), "%.*s", (int)(slash - name), name);
+	/* One in a thousand messages comes here: it may be as durable as can be. */
+	if (mkdirat(dir, range, 0700) == 0)
+		return (fsync(dir) == 0 ? 0 : err_sys(err, "fsync a mailbox directory"));
+	return (errno == EEXIST ? 0 : err_sys(err, "make a directory for messages"));
 }
 
 /* ---- descriptors that stay open ---- */
@@ -109,6 +124,11 @@ create(int dir, const char *name, struct err *err)
 {
 	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
+	if (fd == -1 && errno == ENOENT) {
+		if (w_body_range(dir, name, err) == -1)
+			return (-1);
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	}
 	if (fd == -1 && errno == EEXIST && unlinkat(dir, name, 0) == 0)
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd == -1)
@@ -274,6 +294,11 @@ w_body_link(struct store_writer *w, uint64_t from_mbox, uint32_t from_uid, uint6
 	w_body_name(fname, from_uid, oid);
 	w_body_name(tname, uid, oid);
 	rc = linkat(from, fname, to, tname, 0);
+	if (rc == -1 && errno == ENOENT) {
+		if ((rc = w_body_range(to, tname, err)) == -1)
+			goto out;
+		rc = linkat(from, fname, to, tname, 0);
+	}
 	if (rc == -1 && errno == EEXIST && unlinkat(to, tname, 0) == 0)
 		rc = linkat(from, fname, to, tname, 0);
 	if (rc == -1 && (errno == EMLINK || errno == EXDEV || errno == EPERM))

@@ -148,6 +148,7 @@ make_dir(struct store_writer *w, const struct wbox *x, struct err *err)
 		return (err_sys(err, "make %s/%s", w->dir, path));
 	if (w_write_boxfile(w, x, x->b.uidreserved, err) == -1)
 		return (-1);
+	os_dir_spread(w_dir(w, x->id, NULL));
 	return (fsync_at(w, top, err));
 }
 

@@ -34,6 +34,11 @@ struct wdir {
 	int		 fd;
 };
 
+struct wsync {
+	uint64_t	 mbox;
+	uint32_t	 range;		/* of UIDs */
+};
+
 struct wsource {
 	char		*path;		/* NULL: free */
 	int		 fd;
@@ -76,7 +81,7 @@ struct store_writer {
 	struct wbody	 last;
 	struct sb	 rows;		/* cache rows: le64 oid, le32 length, row */
 	uint64_t	 bytes;		/* of bodies, in this batch */
-	VEC(uint64_t)	 sync_dirs;	/* mailboxes whose directories are to be synced before the commit */
+	VEC(struct wsync) sync_dirs;	/* directories that are to be synced before the commit */
 
 	/* Across batches. */
 	struct wdir	 dirs[DIRS_MAX];
@@ -142,7 +147,10 @@ int	 w_flush_boxes(struct store_writer *w, struct err *err);
 int	 w_dir(struct store_writer *w, uint64_t mbox, struct err *err);
 void	 w_dir_forget(struct store_writer *w, uint64_t mbox);
 int	 w_source(struct store_writer *w, struct sv path, struct err *err);
+/* Below the mailbox's directory: "RANGE/UID.OID". */
 void	 w_body_name(char buf[48], uint32_t uid, uint64_t oid);
+/* Make the directory of <name>'s range where it is not there. */
+int	 w_body_range(int dir, const char *name, struct err *err);
 
 /*
  * Write <prefix> and <len> bytes at <off> of <fd> as a new body; size and hash go to *<m>; small ones get a

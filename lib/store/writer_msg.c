@@ -269,6 +269,7 @@ store_writer_append(struct store_writer *w, struct sv user, struct sv name, int 
 	struct wbox *x = w_box_name(w, name, err);
 	struct store_msg m = { .internaldate = date == 0 ? now_seconds() : date, .savedate = now_seconds() };
 	unsigned rights;
+	uint32_t range;
 
 	if (x == NULL || w_need(x, user, STORE_R_INSERT, err) == -1)
 		return (-1);
@@ -284,8 +285,10 @@ store_writer_append(struct store_writer *w, struct sv user, struct sv name, int 
 	if (w_body_write(w, x->id, &m, SV_NULL, fd, off, len, true, err) == -1)
 		return (-1);
 	/* Its source ends with the request: the directory is synced before the commit, see sync_dirs(). */
-	if (w->sync_dirs.len == 0 || w->sync_dirs.p[w->sync_dirs.len - 1] != x->id)
-		vec_push(&w->sync_dirs, x->id);
+	range = m.uid >> STORE_RANGE_SHIFT;
+	if (w->sync_dirs.len == 0 || w->sync_dirs.p[w->sync_dirs.len - 1].mbox != x->id ||
+	    w->sync_dirs.p[w->sync_dirs.len - 1].range != range)
+		vec_push(&w->sync_dirs, ((struct wsync){ x->id, range }));
 	*out = (struct store_appended){ x->id, x->b.uidvalidity, m.uid };
 	return (w_add(w, x, &m, err));
 }
