@@ -25,6 +25,15 @@ vpost check "$BOX" >"$T/check" || { cat "$T/check"; die "check"; }
 vpost reload "$BOX"
 wait_for 10 sh -c "python3 $TOP/tests/lib/mailtool.py rcpt $SMTP --source 127.0.0.2 any@sub.bad.example joe@local.test | grep -q '^550 5.7.1'"
 has "$(from any@good.example)" 250
+# Which address to list (S3-8): the envelope sender, from Return-Path or the first line of an mbox.
+mt imap "$IMAP" joe pw-joe fetch 1 >"$T/got"
+out=$(vpost explain "$T/got")
+has "$out" "in etc/spammers: clean@other.example" "explain"
+has "$out" 'not "From:":     joe@spam.example' "explain"
+has "$(printf 'From x@bulk.example Mon Jan  2 10:00:00 2023\nFrom: friend@good.example\n\nx\n' | vpost explain)" "or the host:     bulk.example" "explain an mbox"
+has "$(printf 'Return-Path: <>\nFrom: a@b.test\n\nx\n' | vpost explain)" "nothing to list" "explain a bounce"
+printf 'From: friend@good.example\n\nx\n' | vpost explain 2>"$T/err" && die "explain without an envelope sender"
+grep -q Return-Path "$T/err" || die "explain does not say what is missing"
 # A broken map defers, and does not let through or refuse for good.
 printf 'this is no database' >"$BOX/etc/spammers.db"
 sleep 1.5	# a map written in place counts when it has been left alone for a moment

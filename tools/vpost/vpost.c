@@ -33,6 +33,7 @@ static const struct {
 	{ "check", cmd_check, "[-p] [BOX]", "report every mistake of its configuration (-p: print the settings)" },
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },
+	{ "explain", cmd_explain, "[MESSAGE]", "show which address of a message belongs into etc/spammers" },
 };
 
 const struct service services[] = {

@@ -19,9 +19,12 @@ int	 cmd_reload(int argc, char **argv);
 int	 cmd_check(int argc, char **argv);
 int	 cmd_cert(int argc, char **argv);
 int	 cmd_adduser(int argc, char **argv);
+int	 cmd_explain(int argc, char **argv);
 
 /* Names of RFC 5321 and RFC 2142 whose mail reaches nobody: tell() with file, line and what to do. */
 void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
+/* Segments of the journal that were kept aside because they are damaged. */
+void	 damaged_segments(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
 /* Where etc/aliases has no postmaster yet: <name>, or the first account where it is NULL, becomes it, and the user is told. */
 int	 postmaster_ensure(const struct box *b, const char *name, struct err *err);
 
