@@ -39,6 +39,13 @@ if command -v msmtp >/dev/null && msmtp --version | grep -q SCRAM-SHA-256; then
 fi
 wait_for 10 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = $i ]"
 
+# Who authenticated may send outward, nobody else (S1-2).
+out=$(printf 'EHLO me.test\nAUTH PLAIN AGpvZQBwdy1qb2U=\nMAIL FROM:<joe@local.test>\nRCPT TO:<x@elsewhere.test>\nRSET\nQUIT\n' | mt talk "$SUBMISSION")
+has "$out" "235 2.7.0" "AUTH"
+has "$out" "250 2.1.5" "a relay with AUTH"
+out=$(printf 'EHLO me.test\nMAIL FROM:<joe@local.test>\nRCPT TO:<x@elsewhere.test>\nQUIT\n' | mt talk "$SMTP" --source 127.0.0.2)
+has "$out" "550 5.7.1" "a relay without AUTH"
+
 # Submission adds Date and Message-ID and takes Bcc out; port 25 leaves a message as it is.
 printf 'From: joe@local.test\r\nTo: joe@local.test\r\nBcc: secret@local.test\r\nSubject: fix\r\n\r\nx\r\n' >"$T/bare.eml"
 mt imap "$IMAP" joe pw-joe delete-all

@@ -22,6 +22,7 @@ cert() { # NAME SERIAL DAYS
 }
 cert one.test 4097 365
 cert two.test 8194 365
+sed -i '1i log_selector = +tls_resumption' "$BOX/etc/exim.conf"
 box_start
 serial() { # PORT PROTO SNI
 	openssl s_client -connect 192.0.2.1:"$1" ${2:+-starttls $2} -servername "$3" </dev/null 2>/dev/null | openssl x509 -noout -serial
@@ -56,6 +57,26 @@ eq "$(serial "$IMAPS" '' one.test)" serial=3003 "replaced certificate"
 openssl s_client -connect 127.0.0.1:"$IMAPS" -sess_out "$T/sess" </dev/null >/dev/null 2>&1
 openssl s_client -connect 127.0.0.1:"$IMAPS" -tls1_2 -sess_out "$T/sess2" </dev/null >/dev/null 2>&1
 openssl s_client -connect 127.0.0.1:"$IMAPS" -tls1_2 -sess_in "$T/sess2" </dev/null 2>/dev/null | grep -q '^Reused' || die "no session is resumed"
+# A resumed session of SMTP is marked in the log (S2-50).
+python3 - "$SMTP" <<'X'
+import smtplib, socket, ssl, sys
+ctx = ssl._create_unverified_context()
+ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+session = None
+for i in range(2):
+    s = smtplib.SMTP('127.0.0.1', int(sys.argv[1]), timeout=20)
+    s.ehlo()
+    s.docmd('STARTTLS')
+    s.sock = ctx.wrap_socket(s.sock, session=session)
+    s.file = s.sock.makefile('rb')
+    session = s.sock.session
+    s.ehlo()
+    s.sendmail('a@out.test', ['joe@local.test'], 'Subject: %d\r\n\r\nx\r\n' % i)
+    if i == 1 and not s.sock.session_reused:
+        sys.exit('the session is not resumed')
+    s.quit()
+X
+eq "$(grep -cE ' <= a@out.test .* X=TLS1\.2:[^ ]*\*' "$BOX/var/log/mainlog")" 1 "resumed sessions in the log"
 # A command that was sent in the clear behind STARTTLS must not be answered inside TLS: the session ends.
 python3 - "$SMTP" "$IMAP" "$POP3" <<'X'
 import socket, sys
@@ -86,4 +107,13 @@ grep -q two.test "$T/check" || { cat "$T/check"; die "check does not tell of a c
 chmod 644 "$BOX/etc/tls/two.test.pem"
 vpost check "$BOX" >"$T/check" 2>&1 && die "check is content with a key that all can read"
 grep -q 'two.test.pem' "$T/check" || { cat "$T/check"; die "check does not name the file"; }
-vpost cert "$BOX" | grep -q one.test || die "vpost cert"
+vpost cert "$BOX" >"$T/certs" || true
+grep -q '^subject:  /CN=one.test$' "$T/certs" && grep -q '^names:    one.test' "$T/certs" || { cat "$T/certs"; die "vpost cert tells no subject and names"; }
+grep -qE '^expires:  20[0-9-]+ [0-9:]+ UTC, in 36[45] days$' "$T/certs" || { cat "$T/certs"; die "vpost cert tells no expiry"; }
+
+# The switch: a box may offer AUTH before TLS to all (S4-58).
+chmod 600 "$BOX/etc/tls/two.test.pem"
+box_stop
+conf "plaintext_auth = yes"
+box_start
+has "$(printf 'EHLO me.test\nQUIT\n' | mt talk "$SUBMISSION" --host $OUT --source 192.0.2.2)" AUTH "EHLO from outside with plaintext_auth"

@@ -51,6 +51,7 @@ X
 out=$(mt rcpt "$SMTP" --source $C --helo localhost a@other.test victim@elsewhere.test)
 has "$out" "550 5.7.1" "HELO localhost"
 has "$out" "SMTP authentication" "text that tells how to go on (S3-15)"
+has "$out" "check your mail" "text that tells how to go on (S3-15)"
 # Unknown users are refused at once (S2-26); known ones are taken from anybody (S3-16).
 has "$(mt rcpt "$SMTP" --source $C a@other.test nobody@local.test)" "550 5.1.1"
 has "$(mt rcpt "$SMTP" --source $C a@other.test joe@local.test)" "250 2.1.5"

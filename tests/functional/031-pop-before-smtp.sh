@@ -43,6 +43,30 @@ has "$(relay 127.0.0.4)" "250 2.1.5" "the other one"
 vsmtprelay expire
 has "$(relay 127.0.0.4)" "550 5.7.1" "after expire"
 eq "$(vsmtprelay dump)" "" "dump after expire"
+# The file itself (S3-18): address, blank or tab, seconds.
+pop() { mt pop "$POP3" --source "$1" joe pw-joe count >/dev/null; }
+pop 127.0.0.2
+makemap -u hash "$BOX/etc/relayers.db" | grep -qE '^127\.0\.0\.2[[:blank:]][0-9]+$' || die "makemap -u: $(makemap -u hash "$BOX/etc/relayers.db")"
+# A new login renews the entry, and there is one line an address (S3-17).
+old=$(($(date +%s) - 3000))
+vsmtprelay add 127.0.0.2 $old
+eq "$(vsmtprelay list | grep -v '^#')" "127.0.0.2 $old" "an entry of an hour ago"
+pop 127.0.0.2
+eq "$(vsmtprelay list | grep -c '^127')" 1 "entries after a new login"
+[ "$(vsmtprelay list | awk '/^127/{print $2}')" -gt $((old + 2900)) ] || die "the stamp is not renewed"
+# Another address works after a login from there (S3-35).
+has "$(relay 127.0.0.8)" "550 5.7.1" "a new address before its login"
+pop 127.0.0.8
+has "$(relay 127.0.0.8)" "250 2.1.5" "a new address after its login"
+vsmtprelay expire
+# Nothing expires by itself (S3-30); cron's line makes a window (S3-29, S3-31), silently.
+vsmtprelay add 127.0.0.9 $(($(date +%s) - 315360000))
+has "$(relay 127.0.0.9)" "250 2.1.5" "an entry ten years old"
+vsmtprelay add 127.0.0.9 $(($(date +%s) - 3540)); vsmtprelay add 127.0.0.10 $(($(date +%s) - 3660))
+eq "$(env -i PATH="$PATH" vsmtprelay -d "$BOX" expire 60 2>&1)" "" "output of expire 60"
+has "$(relay 127.0.0.9)" "250 2.1.5" "59 minutes"
+has "$(relay 127.0.0.10)" "550 5.7.1" "61 minutes"
+vsmtprelay expire
 # Times: list N is what is older than N minutes; the future is hidden from list and kept by expire (S3-24, S3-25, S3-29).
 now=$(date +%s)
 vsmtprelay add 10.0.0.5 $((now - 300)); vsmtprelay add 10.0.0.15 $((now - 900)); vsmtprelay add 10.0.0.99 $((now + 3600))
@@ -60,7 +84,8 @@ vsmtprelay add 10.11.12.13 906502527
 eq "$(vsmtprelay list)" "# timestamp (UTC): Tue Sep 22 22:15:27 1998
 10.11.12.13 906502527" "the printed example"
 # Cron's bare environment (S3-32).
-env -i PATH="$PATH" vsmtprelay -d "$BOX" expire
+eq "$(env -i PATH="$PATH" vsmtprelay -d "$BOX" expire 2>&1)" "" "output of expire"
+eq "$(vsmtprelay list)" "" "list after cron's expire"
 # The tool works the same while the daemons are down.
 box_stop
 vsmtprelay add 10.1.1.1 && has "$(vsmtprelay list)" 10.1.1.1 "list without daemons"
