@@ -587,6 +587,44 @@ test_reserve(void **state)
 	tb_barrier(t);
 }
 
+static bool
+has_range(struct testbox *t, uint64_t id, unsigned range)
+{
+	char rel[STORE_BODY_PATH_MAX], path[192];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s/%x", t->mail, store_path_mailbox(id, rel), range);
+	return (stat(path, &st) == 0);
+}
+
+/* Each 1,024 UIDs have a directory, which goes with the last of them; an index is made anew from all. */
+static void
+ranges(struct testbox *t, uint64_t id)
+{
+	struct store_writer_opts o = tb_opts(t);
+	struct store_status st;
+	struct err err = ERR_INIT;
+	char cmd[256];
+
+	assert_true(has_range(t, id, 0) && has_range(t, id, 1));
+	assert_int_equal(expunge(t, id, 1, 1022, false), 1022);
+	tb_barrier(t);
+	tb_barrier(t);
+	assert_true(has_range(t, id, 0));
+	assert_int_equal(expunge(t, id, 1023, 1023, false), 1);
+	tb_barrier(t);
+	assert_true(!has_range(t, id, 0) && has_range(t, id, 1));
+	store_reader_close(&t->r);
+	store_writer_close(&t->w);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s/index'", t->mail);
+	assert_int_equal(system(cmd), 0);
+	tb_ok(store_reconstruct(&o, &err), &err);
+	tb_writer(t);
+	tb_reader(t);
+	id = tb_mbox(t, "user.ann", &st);
+	assert_int_equal(st.messages, 1500 - 1023);
+}
+
 /* UIDs never come twice, and the mailbox file stays ahead of them. */
 static void
 test_many(void **state)
@@ -627,6 +665,7 @@ test_many(void **state)
 		assert_int_equal(m[i].uid, uids[i]);
 	assert_int_equal(m[6].uid, 0);
 	free(m);
+	ranges(t, id);
 }
 
 int
