@@ -447,12 +447,13 @@ do_show(struct vq *vq, const struct ipc_msg *m, struct sb *reply, struct err *er
 }
 
 static void
-do_stats(const struct vq *vq, struct sb *reply)
+do_stats(struct vq *vq, struct sb *reply)
 {
 	const struct { const char *name; uint64_t v; } t[] = {
 		{ "queued", hash_count(vq->qents) }, { "active", vq->active + vq->active_queue }, { "read", vq->n_read },
 		{ "local", vq->n_local }, { "sent", vq->n_sent }, { "failed", vq->n_failed }, { "deferred", vq->n_deferred },
 		{ "reports", vq->n_bounced }, { "connections", vq->connections }, { "fibers", fiber_count() },
+		{ "damaged-segments", segs_damaged(vq) },
 	};
 	char line[64];
 

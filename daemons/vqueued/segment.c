@@ -22,6 +22,8 @@
 
 #define SCAN_MS		3000
 #define SYNC_GAP_MS	20	/* between two syncs of a done-log */
+#define READ_TRIES	3	/* of a stretch that the disk does not give */
+#define READ_AGAIN_MS	5000
 #define FLUSH_RETRY_MS	1000	/* after a failed write or sync of a done-log */
 #define REMOVE_RETRY_MS	5000	/* between two tries to remove a segment */
 
@@ -106,6 +108,9 @@ seg_open(struct vq *vq, const char *name, struct err *err)
 	free(done);
 	if (s->replay.len > 1)
 		qsort(s->replay.p, s->replay.len, sizeof(*s->replay.p), by_record);
+	s->damaged = !spool_reader_whole(s->reader);
+	if (s->damaged)
+		log_error(NULL, "segment=%s its header is damaged; its records are read all the same", s->name);
 	s->id = spool_reader_id(s->reader);
 	s->parsed = s->durable = spool_reader_start(s->reader);
 	s->next = vq->segs;
@@ -292,6 +297,55 @@ msg_of_record(struct seg *s, const struct spool_record *rec, struct err *err)
 	return (m);
 }
 
+/*
+ * At the cursor there is no record, though there ought to be one: go on behind the damage.  False: it is but the end of
+ * what the writer finished.
+ */
+static bool
+seg_pass_damage(struct seg *s, bool beyond)
+{
+	struct spool_record_head h;
+	uint64_t known = s->durable, at;
+
+	if (beyond && !s->surveyed) {
+		s->surveyed = true;
+		s->declared = spool_reader_declared(s->reader, s->parsed + SPOOL_RECORD_HEADER);
+		/* The done-log knows of records that were read. */
+		if (s->replay.len > 0 && s->replay.p[s->replay.len - 1].e.record >= s->declared)
+			s->declared = s->replay.p[s->replay.len - 1].e.record + 1;
+	}
+	if (beyond)
+		known = s->declared;
+	if (s->parsed >= known)
+		return (false);
+	if (!spool_reader_seek(s->reader, s->parsed + SPOOL_RECORD_HEADER, known, &h, &at))
+		at = known + (SPOOL_RECORD_HEADER - known % SPOOL_RECORD_HEADER) % SPOOL_RECORD_HEADER;
+	log_error(NULL, "segment=%s bytes %llu to %llu of the intake journal are damaged: messages that were in them are lost; "
+	    "the rest is read on, and the segment will be kept as %s.damaged", s->name, (unsigned long long)s->parsed,
+	    (unsigned long long)at, s->name);
+	s->damaged = true;
+	s->parsed = at;
+	if (!beyond && s->durable < at)
+		s->durable = at;
+	return (true);
+}
+
+/* The disk does not give it now: some tries, then it counts as damaged.  True: go on behind it. */
+static bool
+seg_read_error(struct seg *s, bool beyond, const struct err *err)
+{
+	log_err(NULL, "segment", err);
+	s->read_again = fiber_now() + READ_AGAIN_MS;
+	if (++s->errors < READ_TRIES)
+		return (false);
+	s->errors = 0;
+	if (seg_pass_damage(s, beyond)) {
+		s->read_again = 0;
+		return (true);
+	}
+	return (false);
+}
+
 /* Read the record at the cursor and start its message.  False: nothing there now. */
 static bool
 seg_step(struct seg *s)
@@ -302,20 +356,17 @@ seg_step(struct seg *s)
 	struct msg *m;
 	bool beyond = s->orphan && s->parsed >= s->durable;
 
-	if (s->parsed >= s->durable && !s->orphan)
+	if ((s->parsed >= s->durable && !s->orphan) || (s->read_again != 0 && fiber_now() < s->read_again))
 		return (false);
-	switch (spool_reader_next(s->reader, s->parsed, beyond ? UINT64_MAX : s->durable, beyond, &rec, &err)) {
+	switch (spool_reader_next(s->reader, s->parsed, beyond ? UINT64_MAX : s->durable, beyond || s->damaged, &rec, &err)) {
 	case SPOOL_READ_OK:
+		s->errors = 0;
 		break;
 	case SPOOL_READ_ERROR:
-		log_err(NULL, "segment", &err);
-		return (false);
+		return (seg_read_error(s, beyond, &err));
 	default:
-		if (!beyond) {
-			log_error(NULL, "segment=%s offset=%llu a record that its writer declared durable cannot be read; "
-			    "the segment is kept", s->name, (unsigned long long)s->parsed);
-			s->live++;
-		}
+		if (seg_pass_damage(s, beyond))
+			return (true);
 		s->orphan = false;
 		s->sealed = true;
 		s->durable = s->parsed;
@@ -460,6 +511,45 @@ seg_want_sync(struct seg *s)
 
 /* ---- the end of a segment ---- */
 
+/* Remove the segment; one with a stretch that could not be read is kept aside for who can do more with it. */
+static int
+put_away(struct seg *s, struct err *err)
+{
+	char *aside = join(s->vq->intake, s->name, ".damaged");
+	int rc = s->damaged ? rename(s->path, aside) : unlink(s->path);
+
+	if (rc == -1 && errno == ENOENT)
+		rc = 0;
+	else if (rc == -1)
+		err_sys(err, "%s %s", s->damaged ? "rename" : "unlink", s->path);
+	free(aside);
+	return (rc);
+}
+
+/* What was settled is told beside it. */
+static void
+keep_done(struct seg *s, const char *done)
+{
+	char *aside = join(s->vq->intake, s->name, ".damaged.done");
+
+	(void)rename(done, aside);
+	free(aside);
+}
+
+uint64_t
+segs_damaged(struct vq *vq)
+{
+	DIR *d = opendir(vq->intake);
+	struct dirent *de;
+	uint64_t n = 0;
+
+	while (d != NULL && (de = readdir(d)) != NULL)
+		n += sv_ends(sv_cstr(de->d_name), ".seg.damaged");
+	if (d != NULL)
+		(void)closedir(d);
+	return (n);
+}
+
 static void
 remove_fiber(void *arg)
 {
@@ -473,8 +563,7 @@ remove_fiber(void *arg)
 	 * The segment first, and durably: a done-log without its segment is nothing, a segment that stays without its
 	 * done-log and its delivery ids is delivered again.
 	 */
-	while ((unlink(s->path) == -1 && errno != ENOENT && err_sys(&err, "unlink %s", s->path) == -1) ||
-	    spool_dir_sync(vq->intake, &err) == -1) {
+	while (put_away(s, &err) == -1 || spool_dir_sync(vq->intake, &err) == -1) {
 		log_err(NULL, "segment", &err);
 		err_clear(&err);
 		if (fiber_sleep(REMOVE_RETRY_MS) == FIBER_CANCELLED) {
@@ -482,6 +571,8 @@ remove_fiber(void *arg)
 			return;
 		}
 	}
+	if (s->damaged)
+		keep_done(s, done);
 	(void)unlink(done);
 	free(done);
 	for (p = &vq->segs; *p != s; p = &(*p)->next)

@@ -215,6 +215,11 @@ struct seg {
 	bool		 sync_wanted, syncing;
 	bool		 dirty;			/* in the list of those with entries to write */
 	bool		 removing;
+	bool		 damaged;		/* part of it could not be read: it is kept aside at its end */
+	bool		 surveyed;
+	uint64_t	 declared;		/* an orphan's bytes that were surely declared durable */
+	unsigned	 errors;		/* of the disk, one after the other */
+	int64_t		 read_again;		/* fiber_now() before which it is not read */
 	unsigned	 live;			/* messages under way */
 	VEC(char *)	 copied;		/* ids that live on in queue/ */
 };
@@ -228,6 +233,8 @@ void	 seg_dirty(struct seg *s);
 void	 segs_flush(void *arg);			/* fiber: writes done-logs at the end of the turn */
 void	 seg_want_sync(struct seg *s);
 void	 seg_check_end(struct seg *s);
+/* How many segments were kept aside because part of them could not be read. */
+uint64_t segs_damaged(struct vq *vq);
 /* Numbers of the segments that are there, for store_forget_others; *<v> is the caller's to free.  -1: not known. */
 int	 segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err);
 

@@ -232,11 +232,12 @@ static int
 create_tmp(struct create_job *j, const char *tmp)
 {
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct spool_record_tag tag = { .segment_id = j->origin };
 	int rc = 0;
 
 	if (fd == -1)
 		return (err_sys(&j->err, "create %s", tmp));
-	if (spool_record_write(fd, 0, j->origin, j->env, j->c) == -1 || ftruncate(fd, (off_t)j->log_off) == -1 ||
+	if (spool_record_write(fd, 0, &tag, j->env, j->c) == -1 || ftruncate(fd, (off_t)j->log_off) == -1 ||
 	    os_pwrite_full(fd, j->log.p, j->log.len, (off_t)j->log_off) != (ssize_t)j->log.len)
 		rc = err_sys(&j->err, "write %s", tmp);
 	else if (fsync(fd) == -1)

@@ -17,17 +17,28 @@
 #include "spool/spool_int.h"
 
 #define READ_AHEAD	(128 * 1024)
+#define SEEK_BLOCK	4096		/* around a bad block this much is passed over */
 
 struct spool_reader {
 	int		 fd;
 	char		*path;
 	struct segment_head head;
+	bool		 head_bad;	/* <head> is what the name says; the nonce is taken from the first record */
 	uint64_t	 size;		/* of the file as last seen */
 	char		*buf;
 	size_t		 cap;
 	uint64_t	 buf_off;	/* of the file, where the buffer starts */
 	size_t		 buf_len;
 };
+
+static bool
+head_of_name(struct segment_head *h, const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	memset(h, 0, sizeof(*h));
+	return (spool_segment_name_valid(base == NULL ? path : base + 1, &h->worker, &h->generation, &h->id));
+}
 
 int
 spool_reader_open(struct spool_reader **rp, const char *path, struct err *err)
@@ -41,13 +52,17 @@ spool_reader_open(struct spool_reader **rp, const char *path, struct err *err)
 	r->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (r->fd == -1 || fstat(r->fd, &st) == -1) {
 		err_sys(err, "open %s", path);
-	} else if (os_pread_full(r->fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    !spool_segment_head_get(&r->head, sv_from((char *)head, sizeof(head)))) {
-		err_set(err, ERR_PERM, "5.3.0", "%s is not a segment of the intake journal", path);
-	} else {
+		spool_reader_close(rp);
+		return (-1);
+	}
+	if (os_pread_full(r->fd, head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    !spool_segment_head_get(&r->head, sv_from((char *)head, sizeof(head))))
+		r->head_bad = true;
+	if (!r->head_bad || head_of_name(&r->head, path)) {
 		r->size = (uint64_t)st.st_size;
 		return (0);
 	}
+	err_set(err, ERR_PERM, "5.3.0", "%s is not a segment of the intake journal", path);
 	spool_reader_close(rp);
 	return (-1);
 }
@@ -110,6 +125,9 @@ fill(struct spool_reader *r, uint64_t off, size_t n, uint64_t limit, struct sv *
 			r->cap = want;
 		}
 		got = want == 0 ? 0 : os_pread_full(r->fd, r->buf, want, (off_t)off);
+		/* A bad block further on is no reason not to read this. */
+		if (got == -1 && want > n)
+			got = os_pread_full(r->fd, r->buf, n, (off_t)off);
 		if (got == -1)
 			return (err_sys(err, "read %s", r->path));
 		r->buf_off = off;
@@ -148,6 +166,13 @@ check_content(struct spool_reader *r, const struct spool_record *rec, uint32_t w
 	return (left == 0 && crc == want ? SPOOL_READ_OK : SPOOL_READ_END);
 }
 
+/* The header is of a record of this segment. */
+static bool
+ours(const struct spool_reader *r, const struct spool_record_head *h)
+{
+	return (h->segment_id == r->head.id && (h->nonce == r->head.nonce || (r->head_bad && r->head.nonce == 0)));
+}
+
 enum spool_read
 spool_reader_next(struct spool_reader *r, uint64_t offset, uint64_t limit, bool whole, struct spool_record *rec,
     struct err *err)
@@ -167,8 +192,10 @@ spool_reader_next(struct spool_reader *r, uint64_t offset, uint64_t limit, bool 
 		return (SPOOL_READ_END);
 	if (fill(r, offset, SPOOL_RECORD_HEADER, limit, &v, err) == -1)
 		return (SPOOL_READ_ERROR);
-	if (!spool_record_head_get(&h, v) || h.segment_id != r->head.id)
+	if (!spool_record_head_get(&h, v) || !ours(r, &h))
 		return (SPOOL_READ_END);
+	if (r->head_bad)
+		r->head.nonce = h.nonce;
 	rec->offset = offset;
 	rec->next = spool_record_end(&h, offset);
 	rec->content_off = offset + SPOOL_RECORD_HEADER + h.envelope_len;
@@ -182,6 +209,75 @@ spool_reader_next(struct spool_reader *r, uint64_t offset, uint64_t limit, bool 
 	    crc32c(0, rec->envelope.p, rec->envelope.len) != h.envelope_crc)
 		return (SPOOL_READ_END);
 	return (whole ? check_content(r, rec, h.content_crc, err) : SPOOL_READ_OK);
+}
+
+/* ---- over what cannot be read ---- */
+
+bool
+spool_reader_whole(const struct spool_reader *r)
+{
+	return (!r->head_bad);
+}
+
+/* <n> bytes at <off>, less at the end of the file; what cannot be read is zero. */
+static size_t
+read_round(const struct spool_reader *r, char *buf, size_t n, uint64_t off)
+{
+	ssize_t got = os_pread_full(r->fd, buf, n, (off_t)off);
+	size_t at = 0;
+
+	if (got != -1)
+		return ((size_t)got);
+	while (at < n) {
+		size_t part = n - at < SEEK_BLOCK ? n - at : SEEK_BLOCK;
+
+		got = os_pread_full(r->fd, buf + at, part, (off_t)(off + at));
+		if (got == -1)
+			memset(buf + at, 0, part);
+		else if ((size_t)got < part)
+			return (at + (size_t)got);
+		at += part;
+	}
+	return (n);
+}
+
+bool
+spool_reader_seek(const struct spool_reader *r, uint64_t from, uint64_t limit, struct spool_record_head *h, uint64_t *at)
+{
+	char *buf = xmalloc(READ_AHEAD);
+	bool found = false;
+
+	from = (from + SPOOL_ALIGN - 1) / SPOOL_ALIGN * SPOOL_ALIGN;
+	while (!found && from < limit) {
+		size_t n = read_round(r, buf, READ_AHEAD, from), i;
+
+		for (i = 0; i + SPOOL_RECORD_HEADER <= n && from + i < limit; i += SPOOL_ALIGN)
+			if (spool_record_head_get(h, sv_from(buf + i, SPOOL_RECORD_HEADER)) && ours(r, h)) {
+				*at = from + i;
+				found = true;
+				break;
+			}
+		if (n < READ_AHEAD)
+			break;
+		from += READ_AHEAD;
+	}
+	free(buf);
+	return (found);
+}
+
+uint64_t
+spool_reader_declared(const struct spool_reader *r, uint64_t from)
+{
+	struct spool_record_head h;
+	uint64_t top = 0, at;
+	struct stat st;
+
+	if (r->head.size != 0 && fstat(r->fd, &st) == 0 && (uint64_t)st.st_size < r->head.size)
+		return ((uint64_t)st.st_size);
+	for (; spool_reader_seek(r, from, UINT64_MAX, &h, &at); from = spool_record_end(&h, at))
+		if (h.durable > top)
+			top = h.durable;
+	return (top);
 }
 
 bool

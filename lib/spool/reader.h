@@ -15,6 +15,7 @@
 #define SPOOL_SEGMENT_NAME_MAX	48
 
 struct spool_reader;
+struct spool_record_head;
 
 /* One message of a segment. */
 struct spool_record {
@@ -31,7 +32,10 @@ enum spool_read {
 	SPOOL_READ_ERROR		/* the file cannot be read; *err says why */
 };
 
-/* Opens read-only and checks the segment's header.  <path> of a segment. */
+/*
+ * Opens read-only and checks the segment's header.  <path> of a segment: where the header is damaged, its name
+ * says what it was called, and spool_reader_whole() is false.
+ */
 int	 spool_reader_open(struct spool_reader **rp, const char *path, struct err *err);
 void	 spool_reader_close(struct spool_reader **rp);
 int	 spool_reader_fd(const struct spool_reader *r);
@@ -45,6 +49,21 @@ uint64_t spool_reader_start(const struct spool_reader *r);
  */
 enum spool_read spool_reader_next(struct spool_reader *r, uint64_t offset, uint64_t limit, bool whole,
 	     struct spool_record *rec, struct err *err);
+
+/* The segment's own header is in order. */
+bool	 spool_reader_whole(const struct spool_reader *r);
+/*
+ * Where reading met something else than a record: the next header of a record of this segment at or behind <from>, below
+ * <limit>.  Stretches that cannot be read are passed over.  False: there is none.
+ */
+bool	 spool_reader_seek(const struct spool_reader *r, uint64_t from, uint64_t limit, struct spool_record_head *h,
+	     uint64_t *at);
+/*
+ * Up to where the segment was surely declared durable, by what its writer left from <from> on: each record names the
+ * durable offset at its writing, and a segment that was finished is cut there.  What is unreadable below that was lost; what is
+ * unreadable above it was perhaps never written whole.
+ */
+uint64_t spool_reader_declared(const struct spool_reader *r, uint64_t from);
 
 /* True when the process that wrote the segment is gone (its lock is free). */
 bool	 spool_reader_orphan(const struct spool_reader *r);
@@ -63,6 +82,8 @@ struct spool_record_head {
 	uint64_t	 content_len;
 	uint32_t	 envelope_crc;
 	uint32_t	 content_crc;
+	uint64_t	 durable;	/* of the segment, when the record was written */
+	uint64_t	 nonce;		/* the segment's: content cannot be taken for a record */
 };
 void	 spool_record_head_put(uint8_t out[SPOOL_RECORD_HEADER], const struct spool_record_head *h);
 /* False: not a record's header (magic, version, checksum or lengths are wrong). */

@@ -4,8 +4,9 @@
  * header and name.  Pure.
  *
  *	record	 0 magic "vpR1"   4 CRC-32C of 8..63   8 segment id   16 envelope length   20 envelope CRC
- *		24 content length 32 content CRC       36 zero        64 envelope, then content, zeros up to 64
- *	segment	 0 magic "vpostSG1"  8 CRC-32C of 12..63  12 worker  16 generation  24 id  32 made (s)  40 zero
+ *		24 content length 32 content CRC       40 durable offset   48 nonce   56 zero
+ *		64 envelope, then content, zeros up to 64
+ *	segment	 0 magic "vpostSG1"  8 CRC-32C of 12..63  12 worker  16 generation  24 id  32 made (s)  40 size  48 nonce  56 zero
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,8 @@ spool_record_head_put(uint8_t out[SPOOL_RECORD_HEADER], const struct spool_recor
 	put_le32(out + 20, h->envelope_crc);
 	put_le64(out + 24, h->content_len);
 	put_le32(out + 32, h->content_crc);
+	put_le64(out + 40, h->durable);
+	put_le64(out + 48, h->nonce);
 	put_le32(out + 4, crc32c(0, out + 8, SPOOL_RECORD_HEADER - 8));
 }
 
@@ -44,6 +47,8 @@ spool_record_head_get(struct spool_record_head *h, struct sv v)
 	h->envelope_crc = get_le32(p + 20);
 	h->content_len = get_le64(p + 24);
 	h->content_crc = get_le32(p + 32);
+	h->durable = get_le64(p + 40);
+	h->nonce = get_le64(p + 48);
 	return (h->envelope_len <= SPOOL_ENVELOPE_MAX && h->content_len <= SPOOL_CONTENT_MAX);
 }
 
@@ -64,6 +69,8 @@ spool_segment_head_put(uint8_t out[SPOOL_SEGMENT_HEADER], const struct segment_h
 	put_le32(out + 16, h->generation);
 	put_le64(out + 24, h->id);
 	put_le64(out + 32, (uint64_t)h->made);
+	put_le64(out + 40, h->size);
+	put_le64(out + 48, h->nonce);
 	put_le32(out + 8, crc32c(0, out + 12, SPOOL_SEGMENT_HEADER - 12));
 }
 
@@ -79,6 +86,8 @@ spool_segment_head_get(struct segment_head *h, struct sv v)
 	h->generation = get_le32(p + 16);
 	h->id = get_le64(p + 24);
 	h->made = (int64_t)get_le64(p + 32);
+	h->size = get_le64(p + 40);
+	h->nonce = get_le64(p + 48);
 	return (true);
 }
 

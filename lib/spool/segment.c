@@ -102,7 +102,7 @@ write_zeros(int fd, uint64_t size)
 static int
 fill_segment(const struct segment *s, const struct segment_plan *p, const char *tmp, struct err *err)
 {
-	struct segment_head h = { p->worker, p->generation, s->id, os_wall_us() / 1000000 };
+	struct segment_head h = { p->worker, p->generation, s->id, os_wall_us() / 1000000, s->size, s->nonce };
 	uint8_t head[SPOOL_SEGMENT_HEADER];
 
 	if (os_flock(s->fd, OS_LOCK_EXCLUSIVE, 0, err) == -1)
@@ -129,6 +129,10 @@ segment_make(struct segment *s, const struct segment_plan *p, struct err *err)
 		return (err_sys(err, "open %s", p->dir));
 	s->id = new_id(p->worker);
 	s->size = p->size;
+	if (getentropy(&s->nonce, sizeof(s->nonce)) == -1) {
+		err_sys(err, "random bytes");
+		goto out;
+	}
 	spool_segment_name(s->name, p->worker, p->generation, s->id);
 	(void)snprintf(tmp, sizeof(tmp), "tmp.%ld.%s", (long)getpid(), s->name);
 	s->fd = openat(dfd, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -234,12 +238,12 @@ copy_fd(int fd, uint64_t off, const struct spool_content *c, uint32_t *crc)
 }
 
 int
-spool_record_write(int fd, uint64_t off, uint64_t segment_id, struct sv env, const struct spool_content *c)
+spool_record_write(int fd, uint64_t off, const struct spool_record_tag *tag, struct sv env, const struct spool_content *c)
 {
 	struct iovec few[18], *iov = few;
 	uint8_t head[SPOOL_RECORD_HEADER];
-	struct spool_record_head h = { .segment_id = segment_id, .envelope_len = (uint32_t)env.len,
-	    .content_len = spool_content_length(c), .envelope_crc = crc32c(0, env.p, env.len) };
+	struct spool_record_head h = { .segment_id = tag->segment_id, .durable = tag->durable, .nonce = tag->nonce,
+	    .envelope_len = (uint32_t)env.len, .content_len = spool_content_length(c), .envelope_crc = crc32c(0, env.p, env.len) };
 	uint64_t at = off + SPOOL_RECORD_HEADER + env.len;
 	int rc = -1;
 

@@ -35,6 +35,11 @@
  * 19	segment done with	segment and done-log		read again: every message is settled or known
  * 20	segment removed, synced	perhaps the done-log		a done-log without segment is removed
  * 21	done-log removed	nothing				its delivery ids are dropped, but for messages in queue/
+ *
+ * Damage.  Each record names the durable offset at its writing, and a finished segment is cut at its durable end: so what is
+ * unreadable below that is known for lost, and what is unreadable above it for a record that was never whole.  Behind damage
+ * reading goes on at the next header that bears the segment's nonce, and the segment is kept as NAME.damaged when
+ * all else in it is done with.
  */
 #ifndef VPOST_SPOOL_SPOOL_H
 #define VPOST_SPOOL_SPOOL_H

@@ -14,6 +14,15 @@ struct segment_head {
 	uint32_t	 generation;
 	uint64_t	 id;
 	int64_t		 made;
+	uint64_t	 size;		/* as it was made; a shorter file was cut at its durable end.  0: not known */
+	uint64_t	 nonce;
+};
+
+/* What a record says of its segment; of a queue file only the first. */
+struct spool_record_tag {
+	uint64_t	 segment_id;
+	uint64_t	 durable;
+	uint64_t	 nonce;
 };
 void	 spool_segment_head_put(uint8_t out[SPOOL_SEGMENT_HEADER], const struct segment_head *h);
 bool	 spool_segment_head_get(struct segment_head *h, struct sv v);
@@ -26,7 +35,8 @@ uint64_t spool_content_length(const struct spool_content *c);
  * last where content comes from a descriptor, so a torn record never looks whole.
  * Blocks.  -1 with errno.
  */
-int	 spool_record_write(int fd, uint64_t off, uint64_t segment_id, struct sv env, const struct spool_content *c);
+int	 spool_record_write(int fd, uint64_t off, const struct spool_record_tag *tag, struct sv env,
+	     const struct spool_content *c);
 
 /* A segment that a writer made; see segment.c. */
 struct segment {
@@ -34,6 +44,7 @@ struct segment {
 	int		 fd;		/* holds the flock */
 	uint64_t	 id;
 	uint64_t	 size;
+	uint64_t	 nonce;
 };
 
 struct segment_plan {

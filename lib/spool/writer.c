@@ -335,7 +335,7 @@ wait_durable(struct spool_writer *w, struct journal *j, struct pending *me)
 struct write_job {
 	int		 fd;
 	uint64_t	 off;
-	uint64_t	 id;
+	struct spool_record_tag tag;
 	struct sv	 env;
 	const struct spool_content *c;
 	int		 rc;
@@ -347,7 +347,7 @@ write_record(void *arg)
 {
 	struct write_job *j = arg;
 
-	j->rc = spool_record_write(j->fd, j->off, j->id, j->env, j->c);
+	j->rc = spool_record_write(j->fd, j->off, &j->tag, j->env, j->c);
 	j->error = errno;
 }
 
@@ -356,7 +356,8 @@ static int
 append(struct spool_writer *w, struct journal *j, struct sb *env, const struct spool_content *c, uint64_t len,
     struct err *err)
 {
-	struct write_job wj = { .fd = j->seg.fd, .off = j->tail, .id = j->seg.id, .env = sb_sv(env), .c = c };
+	struct write_job wj = { .fd = j->seg.fd, .off = j->tail, .tag = { j->seg.id, j->durable, j->seg.nonce },
+	    .env = sb_sv(env), .c = c };
 	struct pending me = { .end = j->tail + len, .fiber = fiber_self() };
 	struct sb own = SB_INIT(0);
 

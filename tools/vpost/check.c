@@ -325,6 +325,7 @@ cmd_check(int argc, char **argv)
 	check_exim(b, &t);
 	check_domains(b, &t);
 	postmaster_check(b, tell_warning, &t);
+	damaged_segments(b, tell_warning, &t);
 	check_vusers(b, &t);
 	check_text(b, BOX_ALIASES, "vnewaliases", &t);
 	check_text(b, "etc/spammers", "vnewspammers", &t);

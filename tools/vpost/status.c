@@ -125,6 +125,15 @@ show_port(void *arg, const char *addr)
 		s->bad = true;
 }
 
+static void
+tell_damage(void *arg, const char *text)
+{
+	struct status *s = arg;
+
+	printf("\nDAMAGED  %s\n", text);
+	s->bad = true;
+}
+
 int
 cmd_status(int argc, char **argv)
 {
@@ -158,6 +167,7 @@ cmd_status(int argc, char **argv)
 			printf("%-24s NOT OPEN  %s asks for it\n", s.wanted.p[i].addr, s.wanted.p[i].setting);
 			s.bad = true;
 		}
+	damaged_segments(s.box, tell_damage, &s);
 	vec_free(&s.wanted);
 	box_free(&s.box);
 	return (s.bad ? 1 : 0);

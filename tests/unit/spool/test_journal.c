@@ -296,6 +296,101 @@ torn_tail(void **state)
 	hash_free(&wd.ids, NULL);
 }
 
+/* Overwrite <n> bytes. */
+static void
+spoil(const char *path, uint64_t off, size_t n)
+{
+	int fd = open(path, O_WRONLY);
+
+	while (n-- > 0)
+		assert_int_equal(pwrite(fd, "\xa5", 1, (off_t)off++), 1);
+	(void)close(fd);
+}
+
+/* A damaged record in the middle is told from the end, and what is behind it is found. */
+static void
+damaged_middle(void **state)
+{
+	struct world wd = { .fibers = 1, .each = 4, .size = 5000 };
+	struct spool_record_head h;
+	struct spool_reader *r;
+	struct spool_record rec;
+	struct err err = ERR_INIT;
+	uint64_t at[5], found;
+	char path[256];
+	int n = 0;
+
+	(void)state;
+	world_open(&wd, 1024 * 1024, 0);
+	world_run(&wd);
+	(void)snprintf(path, sizeof(path), "%s/%s", wd.dir, wd.sealed_name);
+	assert_int_equal(spool_reader_open(&r, path, &err), 0);
+	for (at[0] = spool_reader_start(r); spool_reader_next(r, at[n], UINT64_MAX, true, &rec, &err) == SPOOL_READ_OK;)
+		at[++n] = rec.next;
+	assert_int_equal(n, 4);
+	/* It was finished and cut there: all of it was declared durable. */
+	assert_int_equal(spool_reader_declared(r, at[0]), at[4]);
+	spool_reader_close(&r);
+	/* As a killed writer leaves it: the last record's own end is not certain. */
+	assert_int_equal(truncate(path, 1024 * 1024), 0);
+	spoil(path, at[1] + 8, 40);
+	assert_int_equal(spool_reader_open(&r, path, &err), 0);
+	assert_true(spool_reader_whole(r));
+	assert_int_equal(spool_reader_next(r, at[1], UINT64_MAX, true, &rec, &err), SPOOL_READ_END);
+	assert_int_equal(spool_reader_declared(r, at[1] + 64), at[3]);
+	assert_true(spool_reader_seek(r, at[1] + 64, at[3], &h, &found));
+	assert_int_equal(found, at[2]);
+	assert_int_equal(spool_reader_next(r, found, UINT64_MAX, true, &rec, &err), SPOOL_READ_OK);
+	assert_false(spool_reader_seek(r, at[3] + 64, UINT64_MAX, &h, &found));
+	spool_reader_close(&r);
+	/* The last one torn: nothing says that it was ever whole. */
+	spoil(path, at[3] + 100, 40);
+	assert_int_equal(spool_reader_open(&r, path, &err), 0);
+	assert_int_equal(spool_reader_next(r, at[3], UINT64_MAX, true, &rec, &err), SPOOL_READ_END);
+	assert_true(spool_reader_declared(r, at[3] + 64) <= at[3]);
+	spool_reader_close(&r);
+	/* Without its header the segment is what its name says. */
+	spoil(path, 0, 64);
+	assert_int_equal(spool_reader_open(&r, path, &err), 0);
+	assert_false(spool_reader_whole(r));
+	assert_int_equal(spool_reader_next(r, at[0], UINT64_MAX, true, &rec, &err), SPOOL_READ_OK);
+	assert_int_equal(spool_reader_next(r, at[2], UINT64_MAX, true, &rec, &err), SPOOL_READ_OK);
+	spool_reader_close(&r);
+	(void)unlink(path);
+	assert_int_equal(rmdir(wd.dir), 0);
+	hash_free(&wd.ids, NULL);
+}
+
+/* A message whose text looks like a record is none. */
+static void
+forged_record(void **state)
+{
+	struct world wd = { .fibers = 1, .each = 1, .size = 5000 };
+	struct spool_record_head h = { .envelope_len = 0, .content_len = 0 }, found;
+	uint8_t head[SPOOL_RECORD_HEADER];
+	struct spool_reader *r;
+	struct err err = ERR_INIT;
+	char path[256];
+	uint64_t at;
+	int fd;
+
+	(void)state;
+	world_open(&wd, 1024 * 1024, 0);
+	world_run(&wd);
+	(void)snprintf(path, sizeof(path), "%s/%s", wd.dir, wd.sealed_name);
+	assert_int_equal(spool_reader_open(&r, path, &err), 0);
+	h.segment_id = spool_reader_id(r);
+	spool_record_head_put(head, &h);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, head, sizeof(head), 1024), sizeof(head));
+	(void)close(fd);
+	assert_false(spool_reader_seek(r, 128, UINT64_MAX, &found, &at));
+	spool_reader_close(&r);
+	(void)unlink(path);
+	assert_int_equal(rmdir(wd.dir), 0);
+	hash_free(&wd.ids, NULL);
+}
+
 static void
 names(void **state)
 {
@@ -317,7 +412,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(group_commit), cmocka_unit_test(large_from_descriptor),
 		cmocka_unit_test(larger_than_a_segment), cmocka_unit_test(journal_max), cmocka_unit_test(no_room),
-		cmocka_unit_test(torn_tail), cmocka_unit_test(names),
+		cmocka_unit_test(torn_tail), cmocka_unit_test(damaged_middle), cmocka_unit_test(forged_record),
+		cmocka_unit_test(names),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
