@@ -113,7 +113,7 @@ int	 smtp_pipe(const struct box *b, struct err *err);
 int	 smtp_connect(const struct box *b);
 
 /* spoolit.c: past vsmtpd, to vqueued or into its queue directory. */
-int	 submit_to_queue(struct message *m, struct err *err);
+int	 submit_to_queue(struct message *m, const struct options *o, struct err *err);
 
 /* options.c: 0, or an exit code when the command line was told to be wrong. */
 int	 options_parse(struct options *o, int argc, char **argv);

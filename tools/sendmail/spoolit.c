@@ -19,6 +19,7 @@
 #include "mail/header.h"
 #include "mail/msgid.h"
 #include "mail/received.h"
+#include "os/fd.h"
 #include "os/file.h"
 #include "os/priv.h"
 #include "os/proc.h"
@@ -52,8 +53,24 @@ add_fields(struct message *m, const char *id, const struct mail_headers *h)
 	m->text = out;
 }
 
+/* -N: "never", or any of "success,failure,delay". */
+static unsigned
+notify_bits(const char *text)
+{
+	static const struct { const char *name; unsigned bit; } t[] = { { "never", SPOOL_NOTIFY_NEVER },
+		{ "success", SPOOL_NOTIFY_SUCCESS }, { "failure", SPOOL_NOTIFY_FAILURE }, { "delay", SPOOL_NOTIFY_DELAY } };
+	struct sv rest = text == NULL ? SV_LIT("") : sv_cstr(text), word;
+	unsigned bits = 0;
+
+	while (sv_next(&rest, ',', &word))
+		for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+			if (sv_caseeqs(sv_trim(word), t[i].name))
+				bits |= t[i].bit;
+	return (bits);
+}
+
 static void
-fill_envelope(struct spool_envelope *e, struct message *m)
+fill_envelope(struct spool_envelope *e, struct message *m, const struct options *o)
 {
 	struct mail_headers h;
 
@@ -65,8 +82,14 @@ fill_envelope(struct spool_envelope *e, struct message *m)
 	e->sender = sv_cstr(m->sender);
 	e->nrcpts = m->rcpts.len;
 	e->rcpts = arena_zalloc(m->arena, (m->rcpts.len + 1) * sizeof(*e->rcpts));
-	for (size_t i = 0; i < m->rcpts.len; i++)
+	for (size_t i = 0; i < m->rcpts.len; i++) {
 		e->rcpts[i].addr = sv_cstr(m->rcpts.p[i]);
+		e->rcpts[i].notify = notify_bits(o->notify);
+	}
+	if (o->envid != NULL)
+		e->envid = sv_cstr(o->envid);
+	if (o->ret != NULL)
+		e->ret = sv_caseeqs(sv_cstr(o->ret), "HDRS") ? SPOOL_RET_HDRS : SPOOL_RET_FULL;
 	e->protocol = SV_LIT("local");
 	e->ident = sv_cstr(m->login);
 	e->auth_id = sv_cstr(m->login);
@@ -125,17 +148,32 @@ to_queue_dir(const struct message *m, const struct spool_envelope *e, struct err
 	return (0);
 }
 
+/* Somebody answers on vqueued's socket. */
+static bool
+vqueued_runs(const struct box *b)
+{
+	int fd = os_unix_connect(box_path(b, BOX_SOCK_QUEUE));
+
+	if (fd != -1)
+		(void)close(fd);
+	return (fd != -1);
+}
+
 int
-submit_to_queue(struct message *m, struct err *err)
+submit_to_queue(struct message *m, const struct options *o, struct err *err)
 {
 	struct spool_envelope e;
 
-	fill_envelope(&e, m);
-	if (to_vqueued(m, &e, err) == 0)
-		return (EX_OK);
-	if (err->cls == ERR_PERM)
-		return (EX_DATAERR);
-	err_clear(err);
+	fill_envelope(&e, m, o);
+	/*
+	 * Where vqueued runs it has the last word: past it a message would ignore what it said (no room), or be there twice
+	 * (it took it, and its answer was lost).
+	 */
+	if (vqueued_runs(m->box)) {
+		if (to_vqueued(m, &e, err) == 0)
+			return (EX_OK);
+		return (err->cls == ERR_PERM ? EX_DATAERR : EX_TEMPFAIL);
+	}
 	if (to_queue_dir(m, &e, err) == 0)
 		return (EX_OK);
 	err_prefix(err, "neither vsmtpd nor vqueued runs, and the queue cannot be written");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Submission: SMTP to the box's vsmtpd, on its UNIX socket or, where that is missing, on
- * loopback.  Where nobody answers, the message goes to the queue itself.
+ * loopback.  Where nobody answers, or the service goes away (421, or without a word) before it can have taken the
+ * message, that goes to the queue itself.
  */
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@ struct smtp {
 	int		 code;		/* 0: the connection is gone */
 	bool		 verbose;
 	bool		 eightbit, utf8, dsn, size;
+	bool		 dot;		/* the message's end is on its way: from here on silence may mean that it was taken */
+	VEC(const char *) left;		/* recipients that were not refused */
 };
 
 /* ---- connecting ---- */
@@ -223,7 +227,13 @@ send_data(struct smtp *s, struct sv text)
 		text = sv_from(text.p + n, text.len - n);
 	}
 	sb_adds(&out, ".\r\n");
-	rc = os_write_full(s->fd, out.p, out.len) == -1 ? 0 : read_reply(s);
+	/* Where the write ends early the last byte was not sent. */
+	if (os_write_full(s->fd, out.p, out.len) == -1) {
+		rc = s->code = 0;
+	} else {
+		s->dot = true;
+		rc = read_reply(s);
+	}
 	sb_free(&out);
 	return (rc);
 }
@@ -240,6 +250,13 @@ verdict(const struct smtp *s, int perm, struct err *err)
 	return (s->code >= 500 ? perm : EX_TEMPFAIL);
 }
 
+/* The service went away, and certainly without the message. */
+static bool
+not_taken(const struct smtp *s)
+{
+	return (s->code == 421 || (s->code == 0 && !s->dot));
+}
+
 static int
 rcpt_command(struct smtp *s, const char *addr, const struct options *o)
 {
@@ -249,12 +266,13 @@ rcpt_command(struct smtp *s, const char *addr, const struct options *o)
 }
 
 static int
-transaction(struct smtp *s, struct message *m, const struct options *o, struct err *err)
+transaction(struct smtp *s, struct message *m, const struct options *o, int *rc, struct err *err)
 {
 	size_t good = 0;
-	int rc = EX_OK, one;
+	int one;
 	char host[256];
 
+	*rc = EX_OK;
 	os_hostname(host, sizeof(host));
 	if (read_reply(s) != 220 || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
 		return (verdict(s, EX_UNAVAILABLE, err));
@@ -266,22 +284,43 @@ transaction(struct smtp *s, struct message *m, const struct options *o, struct e
 
 		if (rcpt_command(s, m->rcpts.p[i], o) / 100 == 2) {
 			good++;
+			vec_push(&s->left, m->rcpts.p[i]);
 			continue;
 		}
-		if (s->code == 0)
+		if (not_taken(s)) {
+			for (; i < m->rcpts.len; i++)
+				vec_push(&s->left, m->rcpts.p[i]);
 			return (verdict(s, EX_UNAVAILABLE, err));
+		}
 		one = verdict(s, EX_NOUSER, &e);
 		(void)fprintf(stderr, "sendmail: %s: %s\n", m->rcpts.p[i], e.text);
-		rc = rc == EX_OK || one == EX_TEMPFAIL ? one : rc;
+		*rc = *rc == EX_OK || one == EX_TEMPFAIL ? one : *rc;
 	}
 	if (good == 0)
-		return (rc);
+		return (*rc);
 	if (command(s, "DATA") != 354)
 		return (verdict(s, EX_UNAVAILABLE, err));
 	if (send_data(s, sb_sv(&m->text)) != 250)
 		return (verdict(s, EX_DATAERR, err));
 	(void)command(s, "QUIT");
-	return (rc);
+	s->code = 250;
+	return (*rc);
+}
+
+/* To the queue for all recipients that were not refused; <rc> tells of those that were. */
+static int
+queue_rest(struct smtp *s, struct message *m, const struct options *o, int rc, struct err *err)
+{
+	int queued;
+
+	if (s->left.len > 0) {
+		vec_clear(&m->rcpts);
+		for (size_t i = 0; i < s->left.len; i++)
+			vec_push(&m->rcpts, s->left.p[i]);
+	}
+	err_clear(err);
+	queued = submit_to_queue(m, o, err);
+	return (queued == EX_OK ? rc : queued);
 }
 
 int
@@ -289,12 +328,16 @@ submit(struct message *m, const struct options *o, struct err *err)
 {
 	struct smtp s = { .fd = smtp_connect(m->box), .verbose = o->verbose, .in = SB_INIT(65536),
 		.reply = SB_INIT(65536) };
-	int rc;
+	int rc, refused;
 
 	if (s.fd == -1)
-		return (submit_to_queue(m, err));
-	rc = transaction(&s, m, o, err);
+		return (submit_to_queue(m, o, err));
+	(void)signal(SIGPIPE, SIG_IGN);
+	rc = transaction(&s, m, o, &refused, err);
+	if (rc != EX_OK && not_taken(&s))
+		rc = queue_rest(&s, m, o, refused, err);
 	(void)close(s.fd);
+	vec_free(&s.left);
 	sb_free(&s.in);
 	sb_free(&s.reply);
 	return (rc);

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# sendmail keeps a message that the mail service did not take because it went away: 421 or silence before the end of the
+# message.  Where it may have been taken, the caller is told to try again.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+# serve NAME LINE...: an answer to each line of the client, in turn; "-" closes the connection.
+serve() {
+	: >"$T/up"
+	python3 - "$BOX/var/run/smtp.sock" "$T/up" "$@" <<'P' &
+import os, socket, sys
+path, up, answers = sys.argv[1], sys.argv[2], sys.argv[3:]
+if os.path.exists(path):
+    os.unlink(path)
+s = socket.socket(socket.AF_UNIX)
+s.bind(path)
+s.listen()
+open(up, 'w').write('up')
+c = s.accept()[0]
+f = c.makefile('rb')
+for i, a in enumerate(answers):
+    if i > 0:
+        line = f.readline()
+        if answers[i - 1].startswith('354'):
+            while line not in (b'.\r\n', b''):
+                line = f.readline()
+    if a == '-':
+        break
+    c.sendall(a.encode() + b'\r\n')
+c.close()
+os.unlink(path)
+P
+	SERVER=$!
+	wait_for 10 grep -q up "$T/up"
+}
+queued() { find "$BOX/var/spool/queue" -type f | wc -l; }
+try() { # WANT-EXIT WANT-QUEUED WHAT ANSWER...
+	local rc=0 want=$1 n=$2 what=$3
+	shift 3
+	serve "$@"
+	printf 'Subject: x\n\ntext\n' | sendmail -f joe@local.test a@out.test b@out.test 2>"$T/said" || rc=$?
+	wait "$SERVER" || true
+	eq "$rc" "$want" "exit code, $what"
+	eq "$(queued)" "$n" "messages in the queue, $what"
+	[ "$n" = 0 ] || cp "$BOX"/var/spool/queue/* "$T/file"
+	rm -f "$BOX"/var/spool/queue/*
+}
+E="250 mail.local.test"
+try 0 1 "421 as greeting" "421 4.3.2 too many"
+try 0 1 "no greeting" -
+try 0 1 "421 to EHLO" "220 x" "421 4.3.2 going"
+try 0 1 "closed at MAIL" "220 x" "$E" -
+try 67 1 "one refused, then 421" "220 x" "$E" "250 ok" "550 no" "421 going"
+grep -aq b@out.test "$T/file" || die "the recipient that was not asked for is not in the queue"
+grep -aq a@out.test "$T/file" && die "the recipient that was refused is in the queue" || true
+try 0 1 "closed at DATA" "220 x" "$E" "250 ok" "250 ok" "250 ok" -
+try 0 1 "421 to the message" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" "421 4.3.2 going"
+# These were decided, or may have been.
+try 75 0 "closed behind the message" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" -
+try 65 0 "refused" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" "554 no"
+try 0 0 "taken, then closed" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" "250 ok" -
+try 75 0 "not now" "220 x" "$E" "451 later"
