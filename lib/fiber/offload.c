@@ -59,8 +59,12 @@ thread_main(void *arg)
 		first = pool.done == NULL;
 		j->next = pool.done;
 		pool.done = j;
-		if (first)
-			os_wakeup_set(&pool.wakeup);
+		if (!first)
+			continue;
+		/* Not under the lock: the loop would wake up only to sleep again until it gets it. */
+		(void)pthread_mutex_unlock(&pool.lock);
+		os_wakeup_set(&pool.wakeup);
+		(void)pthread_mutex_lock(&pool.lock);
 	}
 	(void)pthread_mutex_unlock(&pool.lock);
 	return (arg);
@@ -124,8 +128,8 @@ fiber_offload(void (*fn)(void *arg), void *arg)
 	*pool.queue_tail = &j;
 	pool.queue_tail = &j.next;
 	pool.queued++;
-	(void)pthread_cond_signal(&pool.work);
 	(void)pthread_mutex_unlock(&pool.lock);
+	(void)pthread_cond_signal(&pool.work);
 	(void)fiber_switch_out(j.fiber, FS_OFFLOAD, FIBER_FOREVER);
 }
 
