@@ -119,6 +119,15 @@ recipients(struct handing *h, const struct wish *w, struct spool_qfile *q, struc
 	if (w->what != 'F')
 		list = sv_cstr(arena_fmt(a, SV_FMT ".%.*s", SV_ARG(h->account), w->what == 'K' ? 5 : (int)w->to.len,
 		    w->what == 'K' ? "INBOX" : w->to.p));
+	/* The gate of the folder is for others. */
+	if (w->what != 'F') {
+		struct spool_var *v = arena_zalloc(a, sizeof(*v));
+
+		v->name = SV_LIT("m_folder_of");
+		v->value = arena_sv(a, h->account);
+		q->env.vars = v;
+		q->env.nvars = 1;
+	}
 	mail_addrlist_read(list, a, &l);
 	if (l.n == 0 || l.n > RCPTS_MAX)
 		return (err_set(err, ERR_PERM, "5.1.3", "no address in \"" SV_FMT "\"", SV_ARG(list)));

@@ -42,6 +42,15 @@ without_from(struct sv text)
 	return (nl < 0 ? text : sv_sub(text, (size_t)nl + 1, text.len));
 }
 
+/* Programs may leave out or add empty lines at the end. */
+static struct sv
+without_end(struct sv v)
+{
+	while (v.len > 0 && v.p[v.len - 1] == '\n')
+		v.len--;
+	return (v);
+}
+
 /* '-' as received, 'H' with another header, 'T' another text; what follows it is that. */
 static struct sv
 content_of(struct going *g, struct sv now, char *how)
@@ -51,7 +60,7 @@ content_of(struct going *g, struct sv now, char *how)
 	*how = '-';
 	if (now.p == NULL || sv_eq(now, g->text))
 		return (SV_NULL);
-	if (sv_eq(sv_sub(now, body, now.len), sv_sub(g->text, g->body, g->text.len))) {
+	if (sv_eq(without_end(sv_sub(now, body, now.len)), without_end(sv_sub(g->text, g->body, g->text.len)))) {
 		*how = 'H';
 		now = sv_sub(now, 0, body);
 	} else
