@@ -5,6 +5,7 @@
  */
 #include "base/vec.h"
 #include "exim/conf.h"
+#include "exim/extract.h"
 #include "exim/rewrite_int.h"
 #include "mail/address.h"
 
@@ -165,24 +166,6 @@ enter(struct exim_env *env, struct exim_address *scratch, struct exim_address **
 	env->addr = scratch;
 }
 
-/* What the working part of a replacement is; <unqual> when it has no domain. */
-static int
-extract(struct exim_env *env, struct sv text, struct sv *addr, bool *unqual, struct err *err)
-{
-	struct mail_address m;
-	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
-
-	if (mail_address_parse(text, MAIL_ADDR_BARE | MAIL_ADDR_EMPTY | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT,
-	    env->arena, &m, err) == -1)
-		return (-1);
-	mail_address_put(&sb, &m);
-	*addr = arena_sv(env->arena, sb_sv(&sb));
-	addr->tainted = text.tainted;
-	*unqual = m.domain.len == 0 && m.local.len > 0;
-	sb_free(&sb);
-	return (0);
-}
-
 enum step { STEP_NEXT, STEP_DONE, STEP_CHANGED, STEP_ERROR };
 
 /* One rule on *<addr>. */
@@ -191,8 +174,9 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
     enum exim_result *res, struct err *err)
 {
 	struct exim_address scratch, *save;
+	struct exim_extracted x;
 	struct sv text, new;
-	bool yes = false, unqual = false;
+	bool yes = false, unqual;
 
 	*res = exim_match_rewrite(r->list, env, *addr, &yes, err);
 	if (*res == EXIM_DEFER || *res == EXIM_FAIL)
@@ -210,11 +194,16 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 		err_prefix(err, "Expansion of %.*s failed while rewriting", SV_ARG(exim_str_text(r->repl)));
 		return (STEP_ERROR);
 	}
-	if (extract(env, text, &new, &unqual, err) == -1) {
-		err_prefix(err, "Rewrite of " SV_FMT " yielded unparseable address \"" SV_FMT "\"", SV_ARG(*addr), SV_ARG(text));
+	if (exim_extract(text, EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, env->arena, &x, err) == -1) {
+		const char *why = arena_str(env->arena, err->text);
+
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unparseable address: %s in address " SV_FMT,
+		    SV_ARG(*addr), why, SV_ARG(text));
 		*res = EXIM_FAIL;
 		return (STEP_ERROR);
 	}
+	new = x.address;
+	unqual = x.domain == 0 && new.len > 0;
 	if (unqual && (r->flags & EXIM_RW_Q) == 0) {
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unqualified address \"" SV_FMT "\"",
 		    SV_ARG(*addr), SV_ARG(new));

@@ -196,11 +196,24 @@ transport_of(struct visit *v, struct route_delivery *d, const struct exim_value 
 		return (Y_ACCEPT);
 	res = exim_conf_transport_of(v->rt->rq->conf, val, v->rt->env, &d->transport, &v->err);
 	if (res != EXIM_OK) {
-		err_prefix(&v->err, "in %s router", v->r->d.name);
-		v->err.cls = ERR_TEMP;
-		return (Y_DEFER);
+		const char *why = arena_str(v->rt->a, v->err.text);
+
+		if (strstr(why, "not found") != NULL)
+			return (route_defer(v, "%s in %s router", why, v->r->d.name));
+		return (route_defer(v, "failed to expand transport \"" SV_FMT "\" in %s router: %s", SV_ARG(val->text), v->r->d.name,
+		    why));
 	}
 	return (Y_ACCEPT);
+}
+
+static enum route_yield
+no_such_id(struct visit *v, const char *what, struct sv name, const struct exim_value *val)
+{
+	char *text = arena_fmt(v->rt->a, "Failed to find %s \"" SV_FMT "\" from expanded string \"" SV_FMT "\" for the %s router",
+	    what, SV_ARG(name), SV_ARG(val->text), v->r->d.name);
+
+	route_panic(v, text);
+	return (route_defer(v, "%s", text));
 }
 
 /* user or group: fixed, or expanded to a number or a name. */
@@ -228,10 +241,9 @@ id_of(struct visit *v, const struct exim_value *val, const char *option, bool *s
 	if (name != NULL)
 		*name = arena_cstr(v->rt->a, text);
 	if (name == NULL)		/* a group by name was looked up at load; later ones must be numbers */
-		return (val->num >= 0 ? Y_ACCEPT : route_defer(v, "Failed to find group \"" SV_FMT "\" from expanded string",
-		    SV_ARG(text)));
+		return (val->num >= 0 ? Y_ACCEPT : no_such_id(v, "group", text, val));
 	if (w->passwd == NULL || w->passwd(w->arg, *name, v->rt->a, &pw) != EXIM_FOUND)
-		return (val->num >= 0 ? Y_ACCEPT : route_defer(v, "Failed to find user \"%s\" from expanded string", *name));
+		return (val->num >= 0 ? Y_ACCEPT : no_such_id(v, "user", text, val));
 	*id = (int64_t)pw.uid;
 	*gid = (int64_t)pw.gid;
 	return (Y_ACCEPT);
@@ -370,6 +382,16 @@ route_deliver(struct visit *v, const struct route_delivery *d)
 	rt->accepted = true;
 	if (rt->rq->done != NULL && rt->rq->done(rt->rq->done_arg, copy.addr->unique))
 		return;
+	if (rt->in_turn && (d->kind == ROUTE_PIPE || d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY)) {
+		struct pending p = *v->p;
+
+		/* Where all is shown, it comes between the addresses that stand around it. */
+		p.addr = (struct route_addr *)(uintptr_t)copy.addr;
+		p.ready = arena_dup(rt->a, &copy, sizeof(copy));
+		vec_push(&rt->todo, p);
+		return;
+	}
+	copy.seq = rt->seq++;
 	vec_push(&rt->deliveries, copy);
 }
 
@@ -426,6 +448,17 @@ route_note(struct visit *v, const char *fmt, ...)
 	va_end(ap);
 	(ops->note != NULL ? ops->note : ops->trace)(ops->arg, sb_cstr(&sb));
 	sb_free(&sb);
+}
+
+void
+route_panic(struct visit *v, const char *text)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+
+	if (ops != NULL && ops->panic != NULL)
+		ops->panic(ops->arg, text);
+	else
+		route_note(v, "%s", text);
 }
 
 /* ---- drivers ---- */

@@ -270,6 +270,7 @@ route_self(struct visit *v, const struct route_host *h)
 		v->reroute_domain = dom;
 		return (Y_REROUTED);
 	}
+	route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));
 	(void)route_defer(v, "%s", what);
 	return (Y_FREEZE);
 }

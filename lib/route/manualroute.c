@@ -141,6 +141,20 @@ on_failure(struct visit *v, struct sv what, const char *host)
 	return (sv_eqs(what, "freeze") ? Y_FREEZE : Y_DEFER);
 }
 
+static enum route_yield
+all_ignored(struct visit *v, struct sv what)
+{
+	enum route_yield y = on_failure(v, what, "");
+	const char *text = arena_fmt(v->rt->a, "lookup failed for all hosts in %s router: host_find_failed=" SV_FMT
+	    " host_all_ignored=" SV_FMT, v->r->d.name, SV_ARG(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text), SV_ARG(what));
+
+	if (y == Y_FAIL)
+		return (route_fail(v, "%s", text));
+	if (y == Y_DEFER || y == Y_FREEZE)
+		(void)route_defer(v, "%s", text);
+	return (y);
+}
+
 /* One item of the list, "+" aside; Y_ACCEPT also when it is ignored. */
 static enum route_yield
 add_host(struct visit *v, const struct rule *r, struct sv item, struct hostlist *hl)
@@ -201,10 +215,12 @@ find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 	if (hl->v.len == 0) {
 		struct sv all = v->r->d.own[EXIM_MANUALROUTE_host_all_ignored].text;
 
-		if (items == 0)
+		if (items == 0) {
+			route_note(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name, SV_ARG(v->domain));
 			return (route_defer(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name,
 			    SV_ARG(v->domain)));
-		return (on_failure(v, all, "all ignored"));
+		}
+		return (all_ignored(v, all));
 	}
 	return (Y_ACCEPT);
 }

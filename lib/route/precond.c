@@ -276,9 +276,17 @@ check_condition(struct visit *v, bool *yes)
 			*yes = false;
 			return (EXIM_OK);
 		}
-		if (res != EXIM_OK) {
-			err_prefix(&v->err, "condition check lookup or expansion");
+		if (res == EXIM_DEFER) {
+			(void)err_set(&v->err, ERR_TEMP, "4.3.0", "condition check lookup defer");
 			return (EXIM_DEFER);
+		}
+		if (res != EXIM_OK) {
+			/* What cannot be expanded does not hold (manual 15.2): the address goes past the router. */
+			route_panic(v, arena_fmt(v->rt->a, "failed to expand condition \"" SV_FMT "\" for %s router: %s",
+			    SV_ARG(c->text), v->r->d.name, v->err.text));
+			err_clear(&v->err);
+			*yes = false;
+			return (EXIM_OK);
 		}
 		text = sv_trim(text);
 		*yes = text.len > 0 && !sv_eqs(text, "0") && !sv_caseeqs(text, "no") && !sv_caseeqs(text, "false");

@@ -58,8 +58,11 @@ pfr(const struct route_delivery *d, struct sb *out)
 {
 	const char *mark = d->kind == ROUTE_PIPE ? "|" : d->kind == ROUTE_REPLY ? ">" : "";
 
-	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n  transport = %s\n", SV_ARG(d->addr->address), mark, SV_ARG(d->text),
-	    d->transport == NULL ? "unset" : d->transport->d.name);
+	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n", SV_ARG(d->addr->address), mark, SV_ARG(d->text));
+	if (d->trouble != NULL)
+		sb_addf(out, "*** Error in setting up pipe, file, or autoreply:\n%s\n", d->trouble);
+	else
+		sb_addf(out, "  transport = %s\n", d->transport == NULL ? "unset" : d->transport->d.name);
 }
 
 static void
@@ -81,7 +84,9 @@ failure(const struct route_request *rq, const struct route_failure *f, bool full
 
 	sb_add(out, full ? f->addr->address : rq->address);
 	sb_adds(out, !fail ? " cannot be resolved at this time" : rq->mode == ROUTE_TEST ? " is undeliverable" : " failed to verify");
-	if (why)
+	if (why && f->code > 0)
+		sb_addf(out, ": %d %s", f->code, f->err.text);
+	else if (why)
 		sb_addf(out, ": %s", f->err.text[0] != '\0' ? f->err.text : "unknown error");
 	if (full)
 		parents(f->addr, out);

@@ -185,5 +185,7 @@ route_queryprogram(struct visit *v)
 		(void)route_defer(v, SV_FMT, SV_ARG(text));
 		return (Y_FREEZE);
 	}
+	route_panic(v, arena_fmt(v->rt->a, "%s router: bad command yield: " SV_FMT " " SV_FMT, v->r->d.name, SV_ARG(word),
+	    SV_ARG(text)));
 	return (route_defer(v, "bad command yield: " SV_FMT " " SV_FMT, SV_ARG(word), SV_ARG(text)));
 }

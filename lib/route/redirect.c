@@ -2,11 +2,8 @@
 /* Redirection data as items; see redirect.h. */
 #include <string.h>
 
-#include "base/sb.h"
-#include "mail/address.h"
+#include "exim/extract.h"
 #include "route/redirect.h"
-
-#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
 
 enum redirect_data_kind
 redirect_data_kind(struct sv data)
@@ -123,17 +120,16 @@ special(struct sv v, struct redirect_item *it, size_t *used)
 static void
 classify(struct arena *a, struct sv v, struct redirect_item *it)
 {
-	struct mail_address m;
+	struct exim_extracted x;
 	struct err err = ERR_INIT;
-	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
 	bool ok;
 
 	if (v.len > 1 && v.p[0] == '\\') {
 		it->verbatim = true;
 		v = sv_sub(v, 1, v.len);
 	}
-	ok = mail_address_parse(v, ADDR_FLAGS, a, &m, &err) == 0;
-	if (!it->verbatim && (v.p[0] == '|' || v.p[0] == '/') && !(ok && m.domain.len > 0)) {
+	ok = exim_extract(v, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
+	if (!it->verbatim && (v.p[0] == '|' || v.p[0] == '/') && !(ok && x.domain > 0)) {
 		it->kind = v.p[0] == '|' ? REDIRECT_PIPE : v.len > 1 && v.p[v.len - 1] == '/' ? REDIRECT_DIRECTORY : REDIRECT_FILE;
 		it->text = v.p[0] == '|' ? sv_trim(sv_sub(v, 1, v.len)) : v;
 		return;
@@ -144,12 +140,9 @@ classify(struct arena *a, struct sv v, struct redirect_item *it)
 		it->err_text = arena_str(a, err.text);
 		return;
 	}
-	mail_address_put(&sb, &m);
 	it->kind = REDIRECT_ADDRESS;
-	it->verbatim = it->verbatim && m.domain.len == 0;
-	it->text = arena_sv(a, sb_sv(&sb));
-	it->text.tainted = v.tainted;
-	sb_free(&sb);
+	it->verbatim = it->verbatim && x.domain == 0;
+	it->text = x.address;
 }
 
 bool

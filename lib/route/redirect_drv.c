@@ -159,9 +159,7 @@ transport_for(struct redirect *rd, enum route_kind kind, struct sv text, const s
 		if (t[i].var != NULL)
 			*t[i].var = text;
 		if (exim_conf_transport_of(v->rt->rq->conf, &rd->o[t[i].opt], v->rt->env, out, &v->err) != EXIM_OK) {
-			err_prefix(&v->err, "in %s router", v->r->d.name);
-			v->err.cls = ERR_TEMP;
-			return (Y_DEFER);
+			return (route_defer(v, "%s in %s router", arena_str(v->rt->a, v->err.text), v->r->d.name));
 		}
 		if (t[i].var != NULL)
 			*t[i].var = SV_NULL;
@@ -185,8 +183,10 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 	d.kind = kind == ROUTE_FILE && sv_eqs(text, "/dev/null") ? ROUTE_DISCARD : kind;
 	if (d.kind != ROUTE_DISCARD) {
 		y = transport_for(rd, kind, text, &d.transport);
-		if (y != Y_ACCEPT)
+		/* Whoever only asks is told of it, and the address is good. */
+		if (y != Y_ACCEPT && rd->v->rt->rq->mode == ROUTE_DELIVER)
 			return (y);
+		d.trouble = y == Y_ACCEPT ? NULL : arena_str(rd->v->rt->a, rd->v->err.text);
 		d.text = arena_sv(rd->v->rt->a, text);
 	}
 	route_deliver(rd->v, &d);
@@ -216,7 +216,7 @@ include(struct redirect *rd, const struct redirect_item *it)
 	if (rd->depth >= INCLUDE_DEPTH)
 		return (route_defer(v, ":include: files nested more than %d deep", INCLUDE_DEPTH));
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, NULL) == -1)
-		return (route_defer(v, "failed to open %s (included from %s router): %s", path, v->r->d.name, strerror(errno)));
+		return (route_defer(v, "error in redirect data: failed to open included file %s: %s", path, strerror(errno)));
 	rd->depth++;
 	y = interpret(rd, data);
 	rd->depth--;
@@ -246,9 +246,10 @@ static enum route_yield
 refuse(struct redirect *rd, const struct redirect_item *it)
 {
 	bool fail = it->kind == REDIRECT_FAIL;
+	struct visit *v = rd->v;
 
 	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
-		return (redirect_mistake(rd, it->raw, fail ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted"));
+		return (route_defer(v, "error in redirect data: \"" SV_FMT "\" is not permitted", SV_ARG(it->raw)));
 	return (redirect_refuse(rd, fail, it->text));
 }
 

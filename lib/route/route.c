@@ -438,7 +438,14 @@ walk(struct routing *rt)
 		struct pending p = rt->todo.p[i];
 		size_t len = rt->todo.len;
 
-		if (i > 0 && duplicate(rt, &p))
+		if (p.ready != NULL) {
+			struct route_delivery d = *p.ready;
+
+			d.seq = rt->seq++;
+			vec_push(&rt->deliveries, d);
+			continue;
+		}
+		if (i > 0 && !rt->in_turn && duplicate(rt, &p))
 			continue;
 		if (rt->rq->done != NULL && p.start == NULL && rt->rq->done(rt->rq->done_arg, p.addr->unique)) {
 			rt->accepted = true;
@@ -489,7 +496,8 @@ seal(struct routing *rt)
 {
 	struct route_result *res = rt->res;
 
-	unify(rt);
+	if (!rt->in_turn)
+		unify(rt);
 	res->verdict = EXIM_OK;
 	for (size_t i = 0; i < rt->failures.len; i++) {
 		if (rt->failures.p[i].fate != ROUTE_FAIL)
@@ -526,6 +534,7 @@ route_address(const struct route_request *rq, struct route_result *res)
 	uint64_t epoch;
 	ptrdiff_t at = sv_rchr(rq->address, '@');
 
+	rt.in_turn = rq->mode == ROUTE_TEST || rq->everything;
 	epoch = exim_epoch_begin(rq->env);
 	memset(res, 0, sizeof(*res));
 	a->address = rq->address;

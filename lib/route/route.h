@@ -70,6 +70,8 @@ struct route_ops {
 	void		(*trace)(void *arg, const char *text);
 	/* What an administrator or user should know: a file that was passed over.  NULL: goes to trace. */
 	void		(*note)(void *arg, const char *text);
+	/* The same for what belongs into the panic log; NULL: as note. */
+	void		(*panic)(void *arg, const char *text);
 	/* Run a filter (lib/filter's filter_route does); NULL: addresses with one are deferred. */
 	void		(*filter)(void *arg, struct route_filter *f);
 	uint32_t	(*random)(void *arg);
@@ -186,6 +188,7 @@ struct route_delivery {
 	bool		 unseen_copy;
 	bool		 ignore_error;	/* its failure is logged, and nobody is told */
 	const struct route_filter_item *item;	/* of a filter; NULL: not from one */
+	const char	*trouble;	/* -bt: why <transport> is missing */
 	unsigned	 seq;		/* order among deliveries and failures as they came up */
 };
 

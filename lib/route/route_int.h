@@ -16,6 +16,7 @@ enum route_yield { Y_ACCEPT, Y_DECLINE, Y_PASS, Y_FAIL, Y_DEFER, Y_FREEZE, Y_RER
 
 /* An address that is still to be routed. */
 struct pending {
+	const struct route_delivery *ready;	/* a pipe or file that needs no routing any more; NULL: an address */
 	struct route_addr *addr;
 	const struct exim_router *start;	/* NULL: the first */
 	struct sv	 address_data;
@@ -44,6 +45,7 @@ struct routing {
 	struct hash	*seen;			/* unique texts of addresses that came up */
 	unsigned	 depth;			/* of errors_to verification */
 	bool		 accepted;
+	bool		 in_turn;		/* -bt, -bv -v: everything is shown, in its order, duplicates too */
 	unsigned	 seq;
 };
 
@@ -82,8 +84,9 @@ enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__
 enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
 /* A new address to route, qualified; it takes over errors_to and headers of <d>. */
 void	 route_child(struct visit *v, const struct route_delivery *d, struct sv address, const struct exim_router *start);
-/* To ops->note, or to the trace. */
+/* To ops->note, or to the trace; what an administrator must see to ops->panic. */
 void	 route_note(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void	 route_panic(struct visit *v, const char *text);
 struct sv route_lower(struct arena *a, struct sv v);
 
 /* The drivers. */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * -bt, -bv, -bvs: addresses go through the routers, and what came out is shown.  The arguments, or the
- * lines of standard input, may each hold several addresses with commas between.
+ * -bt, -bv, -bvs: addresses go through the routers, and what came out is shown.  An argument may hold several addresses
+ * with commas between, a line of standard input holds one.
  */
-#include "mail/address.h"
+#include "exim/extract.h"
 #include "testing.h"
 
 #define OUT_MAX		((size_t)16 * 1024 * 1024)
-#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
 
 /* One code for all: failed outright is 2, deferred 1. */
 static int
@@ -24,17 +23,14 @@ mode(const struct testing *t)
 
 /* The address qualified and rewritten as the envelope's would be. */
 static struct sv
-envelope_address(struct testing *t, const struct mail_address *m)
+envelope_address(struct testing *t, const struct exim_extracted *x)
 {
-	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 256);
 	struct err err = ERR_INIT;
-	struct sv addr, new;
+	struct sv addr = x->address, new;
 
-	mail_address_put(&sb, m);
-	if (m->domain.len == 0)
-		sb_addf(&sb, "@" SV_FMT, SV_ARG(t->o->as_sender ? t->g.qualify_domain : t->g.qualify_recipient));
-	addr = arena_sv(t->arena, sb_sv(&sb));
-	sb_free(&sb);
+	if (x->domain == 0)
+		addr = sv_cstr(arena_fmt(t->arena, SV_FMT "@" SV_FMT, SV_ARG(addr),
+		    SV_ARG(t->o->as_sender ? t->g.qualify_domain : t->g.qualify_recipient)));
 	addr.tainted = true;
 	if (exim_rewrite_address(&t->conf->rewrites, &t->env, t->o->as_sender ? EXIM_RW_F : EXIM_RW_T, addr, &new, NULL,
 	    &err) != EXIM_OK) {
@@ -54,15 +50,15 @@ one_address(struct testing *t, struct sv text)
 	struct route_request rq = { .conf = t->conf, .env = &t->env, .arena = t->arena, .ops = &t->ops, .mode = mode(t) };
 	struct sb out = SB_INIT(OUT_MAX);
 	struct err err = ERR_INIT;
-	struct mail_address m;
+	struct exim_extracted x;
 	struct route_result res;
 	int rc;
 
-	if (mail_address_parse(text, ADDR_FLAGS, t->arena, &m, &err) == -1) {
+	if (exim_extract(text, EXIM_EXTRACT_LITERALS, t->arena, &x, &err) == -1) {
 		printf("syntax error: %s\n", err.text);
 		return (2);
 	}
-	rq.address = envelope_address(t, &m);
+	rq.address = envelope_address(t, &x);
 	rq.sender = t->msg.sender;
 	rq.everything = t->o->mode == MODE_ROUTE || t->o->verbose;
 	route_address(&rq, &res);
@@ -123,8 +119,10 @@ test_address(struct testing *t)
 	t->msg.return_path = t->msg.sender;
 	for (size_t i = 0; i < t->o->args.len; i++)
 		rc = worse(rc, addresses(t, sv_cstr(t->o->args.p[i])));
-	while (t->o->args.len == 0 && testing_ask(t, &line))
-		rc = worse(rc, addresses(t, sb_sv(&line)));
+	while (t->o->args.len == 0 && testing_ask(t, &line)) {
+		rc = worse(rc, one_address(t, sb_sv(&line)));
+		testing_reset(t);
+	}
 	sb_free(&line);
 	return (rc);
 }

@@ -2,7 +2,7 @@
 /* -brw: what becomes of an address at each place where it may stand. */
 #include <string.h>
 
-#include "mail/address.h"
+#include "exim/extract.h"
 #include "testing.h"
 
 static const struct { const char *name; unsigned where; } places[] = {
@@ -33,45 +33,36 @@ one_place(struct testing *t, size_t i, struct sv addr, struct sv pre, struct sv 
 		printf(SV_FMT SV_FMT SV_FMT "\n", SV_ARG(pre), SV_ARG(out), SV_ARG(post));
 }
 
-static int
-rewrite(struct testing *t, struct sv text)
+static void
+rewrite(struct testing *t, struct sv s)
 {
-	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
 	struct err err = ERR_INIT;
-	struct mail_address m;
+	struct exim_extracted x;
 	bool done = false;
-	struct sv s = text, addr;
-	ptrdiff_t at;
+	struct sv new;
 
-	if (t->conf->rewrites.flags & EXIM_RW_S) {
-		struct sv new;
-
-		if (exim_rewrite_smtp(&t->conf->rewrites, &t->env, text, &new, &err) == EXIM_OK && new.p != text.p) {
-			printf("   SMTP: \"" SV_FMT "\"\n", SV_ARG(new));
-			done = true;
-			s = new;
-		}
+	if ((t->conf->rewrites.flags & EXIM_RW_S) != 0 &&
+	    exim_rewrite_smtp(&t->conf->rewrites, &t->env, s, &new, &err) == EXIM_OK && new.p != s.p) {
+		printf("   SMTP: \"" SV_FMT "\"\n", SV_ARG(new));
+		done = true;
+		s = new;
 	}
 	if ((t->conf->rewrites.flags & (EXIM_RW_ENVELOPE | EXIM_RW_HEADERS)) == 0)
-		return (0);
-	if (mail_address_parse(s, MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT, t->arena, &m, &err) == -1) {
+		return;
+	if (exim_extract(s, EXIM_EXTRACT_LITERALS, t->arena, &x, &err) == -1) {
 		if (!done)
 			printf("Syntax error in " SV_FMT "\n%c%s\n", SV_ARG(s), sv_upper(err.text[0]), err.text + (err.text[0] != '\0'));
-		return (0);
+		return;
 	}
-	mail_address_put(&sb, &m);
-	addr = arena_sv(t->arena, sb_sv(&sb));
-	sb_free(&sb);
-	at = sv_find(s, addr);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		one_place(t, i, addr, at < 0 ? SV_LIT("") : sv_sub(s, 0, (size_t)at),
-		    at < 0 ? SV_LIT("") : sv_sub(s, (size_t)at + addr.len, s.len));
-	return (0);
+		one_place(t, i, x.address, sv_sub(s, 0, x.start), sv_sub(s, x.end, s.len));
 }
 
 int
 test_rewrite(struct testing *t)
 {
+	const char *text;
+
 	if (t->o->args.len == 0) {
 		printf("-brw needs an address argument\n");
 		return (1);
@@ -80,5 +71,9 @@ test_rewrite(struct testing *t)
 		printf("No rewrite rules are defined\n");
 		return (0);
 	}
-	return (rewrite(t, sv_cstr(t->o->args.p[0])));
+	text = t->o->args.p[0];
+	if (strchr(text, '@') == NULL)
+		text = arena_fmt(t->facts, "%s@" SV_FMT, text, SV_ARG(t->g.qualify_recipient));
+	rewrite(t, sv_cstr(text));
+	return (0);
 }

@@ -104,7 +104,7 @@ static int
 load(struct testing *t)
 {
 	/* What a configuration is warned about is told where it is asked for, not at each use. */
-	bool tell = t->o->verbose || (t->o->mode == MODE_VERSION && t->o->conf == NULL);
+	bool tell = t->o->mode == MODE_VERSION && (t->o->verbose || t->o->conf == NULL);
 	struct exim_conf_source src = { .text = SV_NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
 	struct err err = ERR_INIT;

@@ -95,19 +95,38 @@ ops_srv(void *arg, const char *name, struct arena *a, struct route_srv **srv, si
 	return (dns_ready() ? real_ops.srv(arg, name, a, srv, n, secure) : ROUTE_DNS_TEMPFAIL);
 }
 
-/* As Exim shows a log line where there is no log. */
+static const struct options *opts;
+
+/* As Exim shows a log line where there is no log: by its kind where details are shown, else with the time. */
+static void
+show(const char *which, const char *text)
+{
+	if (opts->mode == MODE_ROUTE || opts->verbose) {
+		(void)fflush(stdout);
+		(void)fprintf(stderr, "LOG: %s\n  %s\n", which, text);
+	} else
+		testing_log("%s", text);
+}
+
 static void
 ops_note(void *arg, const char *text)
 {
 	(void)arg;
-	(void)fflush(stdout);
-	(void)fprintf(stderr, "LOG: MAIN\n  %s\n", text);
+	show("MAIN", text);
+}
+
+static void
+ops_panic(void *arg, const char *text)
+{
+	(void)arg;
+	show(strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
 
 void
 testing_world(struct testing *t)
 {
 	dns_box = t->box;
+	opts = t->o;
 	exim_world_posix(&posix);
 	t->world = posix;
 	t->world.dns = world_dns;
@@ -120,4 +139,5 @@ testing_world(struct testing *t)
 	t->ops.srv = ops_srv;
 	t->ops.filter = filter_route;
 	t->ops.note = ops_note;
+	t->ops.panic = ops_panic;
 }

@@ -278,9 +278,9 @@ local(void **state)
 		    "other@remote.test\n    <-- alice@a.test\n    <-- root@a.test\n  router = remote, transport = t2\n"
 		    "  host mx1.remote.test [198.51.100.11] MX=10\n  host mx2.remote.test [198.51.100.12] MX=20\nrc=0" },
 		{ T, "zed@a.test", "zed@a.test is undeliverable: no such user zed\nrc=2" },
-		{ T, "gone@a.test", "gone@a.test is undeliverable: 5.1.6 moved on\nrc=2" },
+		{ T, "gone@a.test", "gone@a.test is undeliverable: 551 5.1.6 moved on\nrc=2" },
 		{ T, "busy@a.test", "busy@a.test cannot be resolved at this time: later\nrc=1" },
-		{ T, "hole@a.test", "hole@a.test is discarded\nrc=0" },
+		{ T, "hole@a.test", "mail to hole@a.test is discarded\nrc=0" },
 		{ T, "pipe@a.test", "pipe@a.test -> |/bin/prog\n  transport = tp\nrc=0" },
 		{ T, "file@a.test", "file@a.test -> /var/mail/f\n  transport = tf\nrc=0" },
 		{ T, "unknown@a.test", "unknown@a.test is undeliverable: no such user unknown\nrc=2" },
@@ -299,7 +299,7 @@ local(void **state)
 		{ V, "bob@a.test", "bob@a.test verified\nrc=0" },
 		{ V, "sales@a.test", "sales@a.test verified\nrc=0" },
 		{ V, "chain1@a.test", "chain1@a.test verified\nrc=0" },
-		{ V, "gone@a.test", "gone@a.test failed to verify: 5.1.6 moved on\nrc=2" },
+		{ V, "gone@a.test", "gone@a.test failed to verify: 551 5.1.6 moved on\nrc=2" },
 		{ V, "zed@a.test", "zed@a.test failed to verify: no such user zed\nrc=2" },
 		{ VS, "x@slow.test", "x@slow.test cannot be resolved at this time: host lookup did not complete\nrc=1" },
 	};
@@ -350,8 +350,8 @@ drivers(void **state)
 		    "b@remote.test is undeliverable: Unrouteable address\n    <-- list@inc.test\n"
 		    "list@inc.test -> |/bin/cat x, y\n  transport = tp\nrc=2" },
 		{ T, "self@inc.test", "self@inc.test cannot be resolved at this time: :include: files nested more than 10 deep\nrc=1" },
-		{ T, "none@inc.test", "none@inc.test cannot be resolved at this time: failed to open /etc/none (included from inc router): "
-		    "No such file or directory\nrc=1" },
+		{ T, "none@inc.test", "none@inc.test cannot be resolved at this time: error in redirect data: failed to open "
+		    "included file /etc/none: No such file or directory\nrc=1" },
 		{ T, "a@skip.test", "x@cond.test is undeliverable: Unrouteable address\n    <-- a@skip.test\nrc=2" },
 		{ T, "a@own.test", "a@own.test cannot be resolved at this time: bad mode (0666) for /etc/open: 022 bit(s) unexpected\n"
 		    "rc=1" },
