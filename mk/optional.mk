@@ -2,7 +2,8 @@
 # NAME_none.c, which says that they were not.  The libraries are loaded when first used (os/library.h), never linked.
 
 OPTIONAL_exim	:= ldap mysql pgsql
-header_has	= $(shell printf '\#include <%s>\n' '$(1)' | $(CC) $(2) -E -x c - >/dev/null 2>&1 && echo y)
+hash_sign	:= \#
+header_has	= $(shell printf '$(hash_sign)include <%s>\n' '$(1)' | $(CC) $(2) -E -x c - >/dev/null 2>&1 && echo y)
 INC_ldap	:=
 INC_mysql	:= $(shell pkg-config --cflags-only-I libmariadb 2>/dev/null || pkg-config --cflags-only-I mysqlclient 2>/dev/null)
 INC_pgsql	:= $(shell pkg-config --cflags-only-I libpq 2>/dev/null)
