@@ -1,14 +1,20 @@
 #!/bin/sh
 # Install what the build, the demo and the tests need: apt on Debian, pkg on FreeBSD.
-# Does nothing when all of it is there.  Root, or sudo where that works without a question.
+# Does nothing when all of it is there.  Root, or sudo, which may ask for a password on a terminal.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
 words() { sed 's/#.*//' "$1" | tr '\n' ' '; }
-as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"
-	elif command -v sudo >/dev/null 2>&1; then sudo -n "$@"
-	else echo "deps: not root and no sudo; as root: $*" >&2; exit 1
+# How to be root: "", "sudo", or nothing at all; then the command to give to an administrator is told.
+become=
+by_hand() { echo "deps: not root, and sudo does not work here; as root: $*" >&2; exit 1; }
+get_root() {
+	[ "$(id -u)" != 0 ] || return 0
+	command -v sudo >/dev/null 2>&1 || by_hand "$@"
+	become="sudo -n"
+	if ! sudo -n true 2>/dev/null; then
+		[ -t 0 ] || by_hand "$@"
+		become=sudo
 	fi
 }
 
@@ -21,13 +27,16 @@ Linux)
 	done
 	[ -n "$missing" ] || exit 0
 	echo "deps: installing$missing"
-	as_root apt-get -o Acquire::Retries=3 update -qq
+	get_root "apt-get update && apt-get install -y --no-install-recommends$missing"
+	$become apt-get -o Acquire::Retries=3 update -qq
 	# shellcheck disable=SC2086
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends $missing >/dev/null
+	$become env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends $missing >/dev/null
 	;;
 FreeBSD)
 	# shellcheck disable=SC2046
-	as_root pkg install -qy $(words "$here/pkg.txt")
+	get_root pkg install $(words "$here/pkg.txt")
+	# shellcheck disable=SC2046
+	$become pkg install -qy $(words "$here/pkg.txt")
 	;;
 *)
 	echo "deps: unknown system; install what mk/apt.txt names" >&2
