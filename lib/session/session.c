@@ -463,6 +463,15 @@ fill_session(struct session *s)
 		x->local = true;
 		x->ident = sv_cstr(c->user);
 	}
+	if (c->facts != NULL) {
+		x->host_name = c->facts->host_name;
+		x->host_lookup = c->facts->host_lookup;
+		x->ident = c->facts->ident;
+		x->auth_mechanism = c->facts->auth_mechanism;
+		x->authenticated_id = c->facts->authenticated_id;
+		x->authenticated_sender = c->facts->authenticated_sender;
+		s->authenticated = x->auth_mechanism.len > 0;
+	}
 	if (s->conf->main[EXIM_MAIN_smtp_active_hostname].str == NULL ||
 	    !session_expand(s, EXIM_MAIN_smtp_active_hostname, &x->active_hostname) || x->active_hostname.len == 0)
 		x->active_hostname = s->conf->g.primary_hostname;
@@ -498,7 +507,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	exim_acl_effects_init(&s->fx, s->arena);
 	s->acl.ops = &session_acl_ops;
 	s->acl.arg = s;
-	s->acl.host_checking = c->host_checking;
+	s->acl.host_checking = c->host_checking && !c->callouts;
 	s->acl.log_warn_skipped = session_logs(s, EXIM_LOGSEL_acl_warn_skipped);
 	session_env_reset(s);
 	fill_session(s);

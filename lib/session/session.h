@@ -85,6 +85,8 @@ struct session_conn {
 	int64_t		 uid;
 	bool		 trusted;	/* SESSION_LOCAL: may set the sender */
 	bool		 host_checking;	/* -bh: nothing is kept, no delays */
+	bool		 callouts;	/* -bhc: but other hosts are asked */
+	const struct exim_session *facts;	/* -oM...: what is taken for known of the client; NULL: nothing */
 	bool		 exim_style;	/* replies as Exim 4.96 writes them: no enhanced status codes */
 	bool		 lf_lines;	/* bare LF ends lines: only for a terminal or file */
 	bool		 idle;		/* set by the session: it waits for a command, outside of a transaction */

@@ -66,7 +66,7 @@ static bool
 only_looks(enum mode m)
 {
 	return (m == MODE_VERSION || m == MODE_EXPAND || m == MODE_PRINT || m == MODE_ROUTE || m == MODE_VERIFY ||
-	    m == MODE_RETRY || m == MODE_REWRITE || m == MODE_FILTER);
+	    m == MODE_RETRY || m == MODE_REWRITE || m == MODE_HOST_CHECK || m == MODE_FILTER);
 }
 
 /* The caller's box; else that of the whole host. */

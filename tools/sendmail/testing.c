@@ -173,8 +173,8 @@ session_facts(struct testing *t)
 	s->auth_mechanism = or_null(o->auth_mechanism);
 	s->authenticated_id = or_null(o->auth_id);
 	s->authenticated_sender = or_null(o->auth_sender);
-	s->ident = or_null(o->ident != NULL ? o->ident : o->host_address == NULL ? t->login : NULL);
-	if (o->host_address == NULL) {
+	s->ident = or_null(o->ident != NULL ? o->ident : o->host_address == NULL && o->mode != MODE_HOST_CHECK ? t->login : NULL);
+	if (o->host_address == NULL && o->mode != MODE_HOST_CHECK) {
 		/* A local caller is who he is. */
 		if (o->auth_id == NULL)
 			s->authenticated_id = sv_cstr(t->login);
@@ -256,7 +256,8 @@ facts(struct testing *t)
 	t->env.acl_m = exim_vars_new();
 	testing_world(t);
 	environment(t);
-	set_sender(t);
+	if (t->o->mode != MODE_HOST_CHECK)
+		set_sender(t);
 	return (session_facts(t));
 }
 
@@ -334,6 +335,9 @@ work(void *arg)
 		break;
 	case MODE_REWRITE:
 		j->rc = test_rewrite(j->t);
+		break;
+	case MODE_HOST_CHECK:
+		j->rc = test_smtp(j->t);
 		break;
 	case MODE_RETRY:
 		j->rc = test_retry(j->t);

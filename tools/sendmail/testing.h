@@ -51,6 +51,8 @@ int	 test_rewrite(struct testing *t);
 int	 test_retry(struct testing *t);
 /* test_filter.c: -bf, -bF */
 int	 test_filter(struct testing *t);
+/* test_smtp.c: -bh, -bhc */
+int	 test_smtp(struct testing *t);
 /* print_conf.c: -bP */
 int	 print_conf(struct testing *t);
 /* version.c: the banner of -bV */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -bh, -bhc: an SMTP session as if from a host, on standard input and output.  It runs in lib/session as in
+ * vsmtpd, keeps no message, waits for no delay, and writes what would be logged to standard error.
+ *
+ * A session wants a socket that can be waited for; files and terminals are not such, so two
+ * threads carry the bytes between them and one end of a pair.
+ */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/num.h"
+#include "io/stream.h"
+#include "session/session.h"
+#include "testing.h"
+
+#define CHUNK	65536
+
+/* ---- carrying ---- */
+
+struct carrier {
+	int	 from, to;
+	bool	 half;		/* <to> is the socket: tell it the end */
+};
+
+static void *
+carry(void *arg)
+{
+	const struct carrier *c = arg;
+	char buf[CHUNK];
+	ssize_t n, done;
+
+	for (;;) {
+		n = read(c->from, buf, sizeof(buf));
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		for (ssize_t at = 0; at < n; at += done) {
+			done = write(c->to, buf + at, (size_t)(n - at));
+			if (done == -1 && errno == EINTR)
+				done = 0;
+			else if (done <= 0)
+				return (NULL);
+		}
+	}
+	if (c->half)
+		(void)shutdown(c->to, SHUT_WR);
+	return (NULL);
+}
+
+/* ---- effects ---- */
+
+static void
+log_line(void *arg, unsigned which, const char *line, const char *more)
+{
+	(void)arg;
+	(void)which;
+	(void)fprintf(stderr, "LOG: %s\n%s", line, more == NULL ? "" : more);
+}
+
+/* ---- hints that live as long as we ---- */
+
+static struct hash *hints;
+
+static struct sv
+hint_key(const char *db, struct sv key, struct sb *sb)
+{
+	sb_addf(sb, "%s\n", db);
+	sb_add(sb, key);
+	return (sb_sv(sb));
+}
+
+static enum exim_found
+hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
+{
+	struct sb sb = SB_INIT(65536);
+	const char *v = hints == NULL ? NULL : hash_get(hints, hint_key(db, key, &sb));
+
+	(void)arg;
+	sb_free(&sb);
+	if (v == NULL)
+		return (EXIM_NOTFOUND);
+	*out = sv_cstr(arena_str(a, v));
+	return (EXIM_FOUND);
+}
+
+static int
+hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
+{
+	struct testing *t = arg;
+	struct sb sb = SB_INIT(65536);
+
+	(void)ttl;
+	if (hints == NULL)
+		hints = hash_new();
+	(void)hash_set(hints, arena_sv(t->facts, hint_key(db, key, &sb)), arena_cstr(t->facts, value));
+	sb_free(&sb);
+	return (0);
+}
+
+static int
+hint_del(void *arg, const char *db, struct sv key)
+{
+	struct sb sb = SB_INIT(65536);
+
+	(void)arg;
+	if (hints != NULL)
+		(void)hash_del(hints, hint_key(db, key, &sb));
+	sb_free(&sb);
+	return (0);
+}
+
+/* ---- the session ---- */
+
+/* "10.9.8.7.1234": an address, and a port behind a full stop. */
+static bool
+peer(const char *text, struct net_addr *addr)
+{
+	struct sv v = sv_cstr(text);
+	int64_t port = 0;
+	ptrdiff_t dot;
+
+	if (net_addr_parse(v, addr))
+		return (true);
+	dot = sv_rchr(v, '.');
+	if (dot < 0 || !num_parse(sv_sub(v, (size_t)dot + 1, v.len), 0, 65535, &port) ||
+	    !net_addr_parse(sv_sub(v, 0, (size_t)dot), addr))
+		return (false);
+	addr->port = (uint16_t)port;
+	return (true);
+}
+
+static void
+converse(struct testing *t, struct session_conn *c)
+{
+	static const struct session_ops ops;
+	static const struct session_log log = { .exim = log_line };
+	struct session_service sv;
+
+	memset(&sv, 0, sizeof(sv));
+	sv.conf = t->conf;
+	sv.world = &t->world;
+	sv.caches = t->env.caches;
+	sv.route = &t->ops;
+	sv.ops = &ops;
+	sv.log = &log;
+	sv.tmpdir = "/tmp";
+	sv.plaintext_auth = true;
+	t->world.arg = t;
+	t->world.hint_get = hint_get;
+	t->world.hint_put = hint_put;
+	t->world.hint_del = hint_del;
+	c->host_checking = true;
+	c->callouts = t->o->callouts;
+	c->exim_style = true;
+	c->facts = &t->session;
+	session_run(&sv, c);
+}
+
+int
+test_smtp(struct testing *t)
+{
+	struct carrier in = { STDIN_FILENO, -1, true }, out = { -1, STDOUT_FILENO, false };
+	struct session_conn c;
+	pthread_t reader, writer;
+	int pair[2];
+
+	memset(&c, 0, sizeof(c));
+	c.kind = SESSION_SMTP;
+	if (!peer(t->o->peer, &c.peer))
+		return (usage("not an IP address behind -bh: ", t->o->peer));
+	c.local = t->session.interface;
+	printf("\n**** SMTP testing session as if from host %s\n**** but without any ident (RFC 1413) callback.\n"
+	    "**** This is not for real!\n\n", t->o->peer);
+	(void)fflush(stdout);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1) {
+		(void)fprintf(stderr, "sendmail: socketpair: %s\n", strerror(errno));
+		return (EX_SOFTWARE);
+	}
+	in.to = out.from = pair[1];
+	if (pthread_create(&writer, NULL, carry, &out) != 0 || pthread_create(&reader, NULL, carry, &in) != 0)
+		return (EX_SOFTWARE);
+	c.stream = stream_new(pair[0]);
+	converse(t, &c);
+	/* The session has closed its end.  The reader may wait for a terminal for ever. */
+	(void)pthread_join(writer, NULL);
+	(void)pthread_detach(reader);
+	return (0);
+}
