@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "fiber/fiber.h"
 #include "imap/write.h"
 #include "session.h"
 
 #define NAMES_MAX	200000
+#define NAMES_AT_ONCE	2000		/* looked at before others get their turn: a few milliseconds */
 #define ANSWER_MAX	(64 * 1024 * 1024)
 
 struct names {
@@ -164,6 +166,19 @@ walk_prefix(struct session *ss, struct sv pattern, char buf[STORE_NAME_MAX + 1])
 	return (SV_LIT(""));
 }
 
+/* The names of all users are many: the sessions of this process get their turn in between. */
+static int
+walk(struct sv prefix, struct sv user, struct names *n, struct err *err)
+{
+	struct sb at = SB_INIT(STORE_NAME_MAX + 2);
+	int rc;
+
+	while ((rc = store_reader_list_part(srole.reader, prefix, &at, NAMES_AT_ONCE, user, collect_mailbox, n, err)) == 1 && !n->full)
+		fiber_yield();
+	sb_free(&at);
+	return (rc == 1 ? 0 : rc);
+}
+
 static void
 list(struct session *ss, const struct imap_command *c, bool lsub)
 {
@@ -182,8 +197,7 @@ list(struct session *ss, const struct imap_command *c, bool lsub)
 	if (lsub)
 		rc = store_reader_subscriptions(srole.reader, session_user(ss), collect_subscription, &n, &err);
 	else
-		rc = store_reader_list(srole.reader, walk_prefix(ss, pattern, buf), session_user(ss), collect_mailbox, &n,
-		    &err);
+		rc = walk(walk_prefix(ss, pattern, buf), session_user(ss), &n, &err);
 	if (rc == -1) {
 		reply_err(ss, &err, false);
 	} else {

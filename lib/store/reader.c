@@ -66,6 +66,8 @@ store_reader_close(struct store_reader **rp)
 	if (r->dirfd != -1)
 		(void)close(r->dirfd);
 	hash_free(&r->maps, NULL);
+	if (r->counts != NULL)
+		hash_free(&r->counts, free);
 	free(r->dir);
 	free(r);
 }
@@ -103,50 +105,6 @@ reader_box(struct store_reader *r, uint64_t mbox, struct rec_box *b, struct err 
 
 /* ---- status ---- */
 
-static int
-count_recent(struct store_reader *r, uint64_t mbox, const struct rec_box *b, uint32_t *n, struct err *err)
-{
-	MDB_cursor *c;
-	struct store_msg m;
-	bool more = false;
-	int rc;
-
-	*n = 0;
-	if (b->first_recent >= b->uidnext || b->messages == 0)
-		return (0);
-	/* None was ever looked at. */
-	if (b->first_recent == 1) {
-		*n = b->messages;
-		return (0);
-	}
-	if ((rc = mdb_cursor_open(r->txn, r->ix.msgs, &c)) != 0)
-		return (index_err(err, "cursor", rc));
-	while ((rc = index_msg_walk(c, &more, mbox, b->first_recent, UINT32_MAX, &m, err)) == 1)
-		(*n)++;
-	mdb_cursor_close(c);
-	return (rc);
-}
-
-static int
-find_unseen(struct store_reader *r, uint64_t mbox, const struct rec_box *b, uint32_t *uid, struct err *err)
-{
-	MDB_cursor *c;
-	struct store_msg m;
-	bool more = false;
-	int rc;
-
-	*uid = 0;
-	if (b->unseen == 0)
-		return (0);
-	if ((rc = mdb_cursor_open(r->txn, r->ix.msgs, &c)) != 0)
-		return (index_err(err, "cursor", rc));
-	while (*uid == 0 && (rc = index_msg_walk(c, &more, mbox, 1, UINT32_MAX, &m, err)) == 1)
-		if ((m.flags & STORE_SEEN) == 0)
-			*uid = m.uid;
-	mdb_cursor_close(c);
-	return (rc == -1 ? -1 : 0);
-}
-
 /* Inside a transaction. */
 static enum store_get
 status(struct store_reader *r, uint64_t mbox, bool first_unseen, struct store_status *st, struct err *err)
@@ -159,10 +117,7 @@ status(struct store_reader *r, uint64_t mbox, bool first_unseen, struct store_st
 	*st = (struct store_status){ .id = mbox, .highestmodseq = b.highestmodseq, .size = b.size,
 	    .uidvalidity = b.uidvalidity, .uidnext = b.uidnext, .messages = b.messages, .unseen = b.unseen,
 	    .deleted = b.deleted, .first_recent = b.first_recent };
-	if (count_recent(r, mbox, &b, &st->recent, err) == -1 ||
-	    (first_unseen && find_unseen(r, mbox, &b, &st->first_unseen, err) == -1))
-		return (STORE_GET_FAIL);
-	return (STORE_GET_OK);
+	return (reader_counts(r, mbox, &b, first_unseen, st, err) == -1 ? STORE_GET_FAIL : STORE_GET_OK);
 }
 
 enum store_get
@@ -250,7 +205,21 @@ int
 store_reader_list(struct store_reader *r, struct sv prefix, struct sv user,
     bool (*fn)(void *arg, struct sv name, uint64_t mbox, unsigned rights), void *arg, struct err *err)
 {
-	MDB_val k = index_val(prefix.len > 0 ? prefix.p : "", prefix.len), d;
+	struct sb at = SB_INIT(STORE_NAME_MAX + 2);
+	int rc;
+
+	while ((rc = store_reader_list_part(r, prefix, &at, UINT32_MAX, user, fn, arg, err)) == 1)
+		;
+	sb_free(&at);
+	return (rc);
+}
+
+int
+store_reader_list_part(struct store_reader *r, struct sv prefix, struct sb *at, unsigned max, struct sv user,
+    bool (*fn)(void *arg, struct sv name, uint64_t mbox, unsigned rights), void *arg, struct err *err)
+{
+	struct sv from = at->len > 0 ? sb_sv(at) : prefix;
+	MDB_val k = index_val(from.len > 0 ? from.p : "", from.len), d;
 	MDB_cursor *c;
 	int rc, go = 1;
 
@@ -260,9 +229,17 @@ store_reader_list(struct store_reader *r, struct sv prefix, struct sv user,
 		reader_end(r);
 		return (index_err(err, "cursor", rc));
 	}
-	rc = mdb_cursor_get(c, &k, &d, prefix.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
+	rc = mdb_cursor_get(c, &k, &d, from.len > 0 ? MDB_SET_RANGE : MDB_FIRST);
+	sb_clear(at);
 	for (; rc == 0 && go == 1; rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) {
 		struct sv name = index_sv(&k);
+
+		if (max-- == 0) {
+			/* The next part begins with this name. */
+			sb_add(at, name);
+			go = 2;
+			break;
+		}
 
 		if (prefix.len > 0 && (name.len < prefix.len || memcmp(name.p, prefix.p, prefix.len) != 0))
 			break;
@@ -274,7 +251,7 @@ store_reader_list(struct store_reader *r, struct sv prefix, struct sv user,
 	reader_end(r);
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return (index_err(err, "list", rc));
-	return (go == -1 ? -1 : 0);
+	return (go == -1 ? -1 : go == 2 ? 1 : 0);
 }
 
 int

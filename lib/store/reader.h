@@ -49,6 +49,12 @@ enum store_get store_reader_info(struct store_reader *r, uint64_t mbox, struct s
  */
 int	 store_reader_list(struct store_reader *r, struct sv prefix, struct sv user,
 	     bool (*fn)(void *arg, struct sv name, uint64_t mbox, unsigned rights), void *arg, struct err *err);
+/*
+ * The same in parts, each a look at the index of its own: at most <max> names are looked at from *<at> on, which is empty
+ * at first.  1: there are more, *<at> is the name to go on with; 0: that was all; -1.
+ */
+int	 store_reader_list_part(struct store_reader *r, struct sv prefix, struct sb *at, unsigned max, struct sv user,
+	     bool (*fn)(void *arg, struct sv name, uint64_t mbox, unsigned rights), void *arg, struct err *err);
 /* <user>'s subscriptions, in byte order; the mailbox may not exist. */
 int	 store_reader_subscriptions(struct store_reader *r, struct sv user, bool (*fn)(void *arg, struct sv name),
 	     void *arg, struct err *err);

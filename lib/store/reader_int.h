@@ -29,6 +29,7 @@ struct store_reader {
 	MDB_txn		*ctxn;
 	struct cache_maker maker;
 	struct hash	*maps;		/* mailbox -> the newest struct store_map */
+	struct hash	*counts;	/* mailbox -> what reader_counts remembers of it */
 };
 
 /* Start and end a look at the index; r->txn is good in between. */
@@ -38,5 +39,9 @@ void	 reader_end(struct store_reader *r);
 enum store_get reader_answer(int rc, const char *what, struct err *err);
 /* Counters of the mailbox, inside a transaction. */
 enum store_get reader_box(struct store_reader *r, uint64_t mbox, struct rec_box *b, struct err *err);
+
+/* reader_counts.c: st->recent, and st->first_unseen where it is asked for, inside a transaction. */
+int	 reader_counts(struct store_reader *r, uint64_t mbox, const struct rec_box *b, bool first_unseen,
+	     struct store_status *st, struct err *err);
 
 #endif

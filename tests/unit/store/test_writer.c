@@ -668,6 +668,95 @@ test_many(void **state)
 	ranges(t, id);
 }
 
+/* What a reader remembers of a mailbox is what the records say, whatever happened since it looked. */
+static void
+test_counts(void **state)
+{
+	struct testbox *t = *state;
+	uint64_t id = fill(t, "ann", 20);
+	unsigned seed = 7, next = 100;
+	struct err err = ERR_INIT;
+
+	for (unsigned step = 0; step < 600; step++) {
+		struct store_msg m[400];
+		struct store_status st;
+		struct store_delivery d;
+		uint32_t recent = 0, unseen = 0, first, at;
+		char mid[32];
+		size_t n;
+
+		seed = seed * 1103515245 + 12345;
+		at = 1 + (seed >> 8) % 60;
+		switch ((seed >> 20) % 8) {
+		case 0: case 1:
+			snprintf(mid, sizeof(mid), "c%u", next++);
+			d = tb_delivery("ann", mid);
+			tb_source(t, "seg", MSG1);
+			(void)tb_deliver1(t, &d);
+			break;
+		case 2: case 3: case 4:
+			(void)set_flags(t, id, at, at + 8, STORE_FLAGS_ADD, STORE_SEEN, NULL, UINT64_MAX, NULL);
+			break;
+		case 5:
+			(void)set_flags(t, id, at, at, STORE_FLAGS_REMOVE, STORE_SEEN, NULL, UINT64_MAX, NULL);
+			break;
+		case 6:
+			(void)expunge(t, id, at, at, false);
+			break;
+		default:
+			tb_begin(t);
+			tb_ok(store_writer_claim_recent(t->w, id, &first, &err), &err);
+			tb_commit(t);
+		}
+		if ((seed >> 4) % 3 == 0)
+			continue;
+		(void)tb_mbox(t, "user.ann", &st);
+		assert_int_equal(store_reader_msgs(t->r, id, 1, UINT32_MAX, m, 400, &n, &err), STORE_GET_OK);
+		for (size_t i = 0; i < n; i++) {
+			recent += m[i].uid >= st.first_recent;
+			if (unseen == 0 && (m[i].flags & STORE_SEEN) == 0)
+				unseen = m[i].uid;
+		}
+		assert_int_equal(st.recent, recent);
+		assert_int_equal(st.first_unseen, unseen);
+	}
+}
+
+static bool
+count_name(void *arg, struct sv name, uint64_t mbox, unsigned rights)
+{
+	(*(unsigned *)arg)++;
+	return (true);
+}
+
+/* A list in parts has each name once. */
+static void
+test_list_parts(void **state)
+{
+	struct testbox *t = *state;
+	static const unsigned sizes[] = { 1, 2, 3, 7, 100 };
+	struct err err = ERR_INIT;
+
+	for (unsigned i = 0; i < 7; i++) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "user%u", i);
+		(void)fill(t, user, 1);
+	}
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct sb at = SB_INIT(1000);
+		unsigned names = 0, parts = 1;
+		int rc;
+
+		while ((rc = store_reader_list_part(t->r, SV_LIT(""), &at, sizes[i], SV_LIT("user3"), count_name, &names, &err)) == 1)
+			parts++;
+		assert_int_equal(rc, 0);
+		assert_int_equal(names, 1);
+		assert_in_range(parts, sizes[i] < 7 ? 2 : 1, 8);
+		sb_free(&at);
+	}
+}
+
 int
 main(void)
 {
@@ -675,7 +764,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_deliver), T(test_refusals), T(test_links), T(test_flags), T(test_view), T(test_long_log),
 		T(test_expunge_files), T(test_forget), T(test_copy_move), T(test_append), T(test_large),
-		T(test_mailboxes), T(test_many), T(test_reserve),
+		T(test_mailboxes), T(test_many), T(test_reserve), T(test_counts), T(test_list_parts),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
