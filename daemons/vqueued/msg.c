@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "os/time.h"
+#include "os/watch.h"
 #include "vqueued_int.h"
 
 int64_t
@@ -76,6 +77,8 @@ msg_start(struct msg *m)
 	m->next = NULL;
 	*vq->route_last = m;
 	vq->route_last = &m->next;
+	/* Whatever was done before it was sent counts for it: a new alias, say. */
+	os_watch_expire(vq->watch);
 	fiber_waiters_wake_one(&vq->route_wait);
 }
 

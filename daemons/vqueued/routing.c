@@ -10,6 +10,7 @@
 #include "filter/forward.h"
 #include "mail/address.h"
 #include "os/time.h"
+#include "os/watch.h"
 #include "vqueued_int.h"
 
 #define YIELD_EVERY	50		/* recipients routed in a turn of the loop */
@@ -109,6 +110,14 @@ world_hint_del(void *arg, const char *db, struct sv key)
 	return (0);
 }
 
+static int
+world_stat(void *arg, const char *path, bool follow, struct stat *st)
+{
+	struct vq *vq = arg;
+
+	return (follow ? os_watch_stat(vq->watch, path, st) : lstat(path, st));
+}
+
 static int64_t
 world_queue_size(void *arg)
 {
@@ -189,6 +198,8 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.hint_put = world_hint_put;
 	vq->world.hint_del = world_hint_del;
 	vq->world.queue_size = world_queue_size;
+	vq->world.stat = world_stat;
+	vq->watch = os_watch_open(box_path(vq->box, "etc"));
 	route_ops_dns(&vq->route_ops);
 	vq->route_ops.filter = ops_filter;
 	vq->route_ops.note = ops_note;

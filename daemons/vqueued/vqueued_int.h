@@ -39,6 +39,7 @@ struct seg;
 struct msg;
 struct dest;
 struct tls_client;
+struct os_watch;
 struct job;
 
 /* ---- messages ---- */
@@ -412,6 +413,7 @@ struct vq {
 	struct ipc_client *local;
 	struct exim_caches *caches;
 	struct exim_world world;
+	struct os_watch	*watch;		/* of etc/ */
 	struct exim_globals g;
 	struct route_ops route_ops;
 	struct hints	*hints;

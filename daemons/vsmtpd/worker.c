@@ -417,6 +417,7 @@ fill_service(struct worker *w)
 	    .connections = op_connections };
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note };
 	session_world_init(&w->world, w->hints);
+	session_world_watch(box_path(b, "etc"));
 	route_ops_dns(&w->route);
 	sv->conf = w->conf->exim;
 	sv->world = &w->world;

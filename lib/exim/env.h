@@ -342,6 +342,8 @@ struct exim_world {
 	/* Whole file; -1 with errno set.  <stamp> (may be NULL): as fstat. */
 	int		(*readfile)(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st);
 	int		(*stat)(void *arg, const char *path, bool follow, struct stat *st);
+	/* A command or message begins: what <stat> remembers must be looked at again.  NULL: it remembers nothing. */
+	void		(*begins)(void *arg);
 	enum exim_found	(*passwd)(void *arg, const char *name, struct arena *a, struct exim_passwd *pw);
 	int		(*fsspace)(void *arg, const char *path, int64_t *kbytes, int64_t *inodes);
 	int64_t		(*loadavg)(void *arg);					/* thousandths */

@@ -313,6 +313,8 @@ exim_epoch_begin(struct exim_env *env)
 
 	if (saved == 0 && env->caches != NULL)
 		env->epoch = ++env->caches->epoch;
+	if (saved == 0 && env->world != NULL && env->world->begins != NULL)
+		env->world->begins(env->world->arg);
 	return (saved);
 }
 

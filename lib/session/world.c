@@ -4,11 +4,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/hash.h"
 #include "dns/dns.h"
 #include "exim/acl.h"
 #include "fiber/fiber.h"
 #include "hints/hints.h"
+#include "os/watch.h"
 #include "session/world.h"
 
 static struct exim_world posix;		/* the calls that are put off the loop */
@@ -63,47 +63,36 @@ static enum exim_found
 world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
 {
 	const char **v = NULL;
-	enum dns_result r = dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n);
+	enum dns_result r = dns_ptr(addr, FIBER_FOREVER, a, &v, n);
 
 	*names = v;
 	return (found(r));
 }
 
-/* ---- files: the same one is looked at once in a turn of the loop, whoever asks ---- */
+/* ---- files ---- */
 
-#define MEMO_FILES	16
-#define MEMO_PATH	256
-
-static struct memo {
-	uint64_t	 turn;		/* when it was looked at; 0: never */
-	int		 error;		/* errno, 0 when it is there */
-	struct stat	 st;
-	char		 path[MEMO_PATH];
-} memos[MEMO_FILES];
-static uint64_t this_turn = 1;
-
-static void
-next_turn(void *arg)
-{
-	this_turn++;
-}
+static struct os_watch *watch;		/* the box's etc/, where most of what is looked at lies */
 
 static int
 world_stat(void *arg, const char *path, bool follow, struct stat *st)
 {
-	size_t len = strlen(path);
-	struct memo *m = &memos[hash_bytes(path, len) % MEMO_FILES];
-
-	if (!follow || len >= MEMO_PATH)
+	if (watch == NULL || !follow)
 		return (posix.stat(posix.arg, path, follow, st));
-	if (m->turn != this_turn || strcmp(m->path, path) != 0) {
-		m->error = posix.stat(posix.arg, path, true, &m->st) == -1 ? errno : 0;
-		m->turn = this_turn;
-		memcpy(m->path, path, len + 1);
-	}
-	*st = m->st;
-	errno = m->error;
-	return (m->error == 0 ? 0 : -1);
+	return (os_watch_stat(watch, path, st));
+}
+
+static void
+world_begins(void *arg)
+{
+	if (watch != NULL)
+		os_watch_expire(watch);
+}
+
+void
+session_world_watch(const char *dir)
+{
+	os_watch_close(&watch);
+	watch = os_watch_open(dir);
 }
 
 /* ---- programs and sockets: on a thread; the fiber waits ---- */
@@ -203,14 +192,16 @@ session_world_init(struct exim_world *w, struct hints *hints)
 	w->addrs = world_addrs;
 	w->names = world_names;
 	w->stat = world_stat;
-	fiber_on_turn_end(next_turn, NULL);
+	w->begins = world_begins;
 	if (posix.run != NULL)
 		w->run = world_run;
 	if (posix.readsocket != NULL)
 		w->readsocket = world_readsocket;
 	w->offload = world_offload;
 	w->acl = exim_acl_expand;
-	w->hint_get = hints != NULL ? hint_get : NULL;
-	w->hint_put = hints != NULL ? hint_put : NULL;
-	w->hint_del = hints != NULL ? hint_del : NULL;
+	if (hints == NULL)
+		return;
+	w->hint_get = hint_get;
+	w->hint_put = hint_put;
+	w->hint_del = hint_del;
 }

@@ -12,5 +12,7 @@ struct hints;
 
 /* <hints> (may be NULL) must live as long as <w>; behind dns_init. */
 void	 session_world_init(struct exim_world *w, struct hints *hints);
+/* Files of <dir> are asked for often: see os/watch.h.  Before a sandbox is applied. */
+void	 session_world_watch(const char *dir);
 
 #endif
