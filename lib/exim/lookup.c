@@ -322,7 +322,7 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 {
 	struct xlookup l = { .spec = spec, .type = spec->type->name, .key = key };
 	enum exim_result r;
-	struct sv ck;
+	struct xb ck;
 
 	*found = false;
 	*out = SV_NULL;
@@ -346,14 +346,17 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 		if (l.file.len == 0 || l.file.p[0] != '/')
 			return (x_fail(e, "absolute file name expected for \"%s\" lookup", l.type));
 	}
-	ck = sv_cstr(arena_fmt(e->env->arena, SV_FMT "\n" SV_FMT, SV_ARG(spec->name), SV_ARG(key)));
+	xb_init(&ck, e->env->arena, spec->name.len + key.len + 1);
+	xb_add(&ck, spec->name);
+	xb_addc(&ck, '\n');
+	xb_add(&ck, key);
 	if ((spec->type->flags & L_CACHE) != 0 && !sv_eqs(x_lookup_option(spec->opts, "cache"), "no_rd") &&
-	    x_cache_result(e, ck, found, out))
+	    x_cache_result(e, xb_sv(&ck), found, out))
 		return (EXIM_OK);
 	r = spec->type->find(e, &l, found, out);
 	out->tainted = false;
 	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0)
-		x_cache_result_set(e, ck, *found, *out);
+		x_cache_result_set(e, xb_sv(&ck), *found, *out);
 	return (r);
 }
 
