@@ -151,6 +151,8 @@ option_o(struct options *o, struct walk *w, const char *rest)
 	(void)snprintf(name, sizeof(name), "o%s", rest);
 	if (strcmp(rest, "i") == 0 || strcmp(rest, "itrue") == 0)
 		o->dots = false;
+	else if (rest[0] == 'd' && rest[1] != '\0')
+		o->odmode = rest[1];
 	else if (rest[0] == 'M') {
 		to = option_om(o, rest + 1);
 		return (to == NULL ? usage("unknown option -", name) : need(w, to, name));
@@ -179,12 +181,13 @@ option_m_ids(struct options *o, const char *rest)
 		{ "", SPOOL_IPC_FLUSH, 2, 0 }, { "C", SPOOL_IPC_FLUSH, 2, 0 }, { "f", SPOOL_IPC_FREEZE, 0, 0 },
 		{ "t", SPOOL_IPC_THAW, 0, 0 }, { "rm", SPOOL_IPC_REMOVE, 0, 0 }, { "g", SPOOL_IPC_GIVEUP, 0, 0 },
 		{ "mad", SPOOL_IPC_MARK, 0, 0 }, { "md", SPOOL_IPC_MARK, 0, 0 }, { "vh", SPOOL_IPC_SHOW, 0, 'h' },
-		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }
+		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }, { "ar", 0, 0, 0 }, { "es", 0, 0, 0 }, { "c", SPOOL_IPC_FLUSH, 2, 0 }
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		if (strcmp(rest, t[i].text) == 0) {
 			o->mode = MODE_IDS;
+			o->m_what = t[i].text;
 			o->what = t[i].what;
 			o->force = t[i].force;
 			o->show = t[i].show;

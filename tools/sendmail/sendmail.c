@@ -69,6 +69,14 @@ only_looks(enum mode m)
 	    m == MODE_RETRY || m == MODE_REWRITE || m == MODE_HOST_CHECK || m == MODE_FILTER);
 }
 
+/* -C names a configuration of its own: this process receives, delivers and keeps the queue by that. */
+static bool
+by_itself(const struct options *o)
+{
+	return (o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH ||
+	    o->mode == MODE_LIST || o->mode == MODE_COUNT || o->mode == MODE_QUEUE || o->mode == MODE_IDS));
+}
+
 /* The caller's box; else that of the whole host. */
 static struct box *
 find_box(struct err *err)
@@ -108,7 +116,7 @@ main(int argc, char **argv)
 	if (o.mode == MODE_INFO)
 		return (info_print(o.info));
 	b = find_box(&err);
-	if (only_looks(o.mode)) {
+	if (only_looks(o.mode) || by_itself(&o)) {
 		rc = testing_run(b, &o);
 	} else if (b == NULL) {
 		(void)fprintf(stderr, "%s: %s\n", name, err.text);

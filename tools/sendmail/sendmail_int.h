@@ -87,6 +87,8 @@ struct options {
 	bool		 unsorted, all, undelivered;	/* -bpr, -bpa, -bpu */
 	unsigned	 what;		/* enum spool_ipc of -M... */
 	char		 show;		/* -Mvh: 'h', -Mvb: 'b', -Mvc: 'c' */
+	const char	*m_what;	/* behind -M */
+	char		 odmode;	/* behind -od: 'b', 'f', 'i', 'q' */
 };
 
 struct message {

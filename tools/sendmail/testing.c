@@ -343,6 +343,7 @@ work(void *arg)
 		j->rc = test_retry(j->t);
 		break;
 	default:
+		j->rc = deliver_main(j->t);
 		break;
 	}
 	(void)fflush(stdout);

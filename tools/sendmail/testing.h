@@ -55,6 +55,8 @@ int	 test_filter(struct testing *t);
 int	 test_smtp(struct testing *t);
 /* print_conf.c: -bP */
 int	 print_conf(struct testing *t);
+/* deliver_queue.c: messages and queue in this one process */
+int	 deliver_main(struct testing *t);
 /* version.c: the banner of -bV */
 void	 version_print(FILE *out);
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What expansions see of a message that is received or delivered. */
+#include <string.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "os/file.h"
+#include "os/user.h"
+
+#define BLOCK_MAX	((size_t)64 * 1024 * 1024)
+
+const char *
+duser_name(struct arena *a, int64_t uid)
+{
+	struct os_user u;
+
+	return (os_user_by_uid((uid_t)uid, &u, NULL) == 1 ? arena_str(a, u.name) : arena_fmt(a, "uid%lld", (long long)uid));
+}
+
+/* LF to CRLF. */
+static void
+add_crlf(struct sb *out, struct sv text)
+{
+	size_t run = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.p[i] != '\n' || (i > 0 && text.p[i - 1] == '\r'))
+			continue;
+		sb_addn(out, text.p + run, i - run);
+		sb_adds(out, "\r\n");
+		run = i + 1;
+	}
+	sb_addn(out, text.p + run, text.len - run);
+}
+
+void
+denv_index(struct dmsg *m)
+{
+	struct sb out = SB_INIT((size_t)1024 * 1024 * 1024);
+
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*')
+			add_crlf(&out, m->fields.p[i].text);
+	sb_adds(&out, "\r\n");
+	m->block = sv_taint(arena_sv(m->arena, sb_sv(&out)));
+	mail_headers_parse(&m->headers, m->arena, m->block, 0);
+	add_crlf(&out, m->body);
+	if (m->content != NULL)
+		(void)fclose(m->content);
+	m->content = tmpfile();
+	if (m->content != NULL)
+		(void)os_write_full(fileno(m->content), out.p, out.len);
+	sb_free(&out);
+}
+
+void
+denv_message(struct deliver *d, struct dmsg *m)
+{
+	struct exim_message *msg = &d->t->msg;
+	struct exim_session *s = &d->t->session;
+	struct sv *rcpts = arena_alloc(m->arena, (m->rcpts.len + 1) * sizeof(*rcpts));
+
+	memset(msg, 0, sizeof(*msg));
+	msg->id = sv_from(m->id, SPOOL_ID_LEN);
+	msg->has_sender = true;
+	msg->sender = msg->return_path = sv_taint(m->sender);
+	if (m->sender.len == 0)
+		msg->sender = msg->return_path = SV_LIT("");
+	msg->received_protocol = m->protocol;
+	msg->body_linecount = m->body_lines;
+	msg->body_size = (int64_t)m->body.len;
+	msg->max_linelength = m->max_line;
+	msg->received_time = m->received_us / 1000000;
+	msg->body = sv_sub(sv_taint(m->body), 0, (size_t)d->t->g.message_body_visible);
+	msg->body_whole = m->body.len <= (size_t)d->t->g.message_body_visible;
+	msg->headers = m->headers.n > 0 || m->block.len > 0 ? &m->headers : NULL;
+	msg->size = (int64_t)m->body.len;
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*')
+			msg->size += (int64_t)m->fields.p[i].text.len;
+	msg->linecount = m->body_lines;
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		rcpts[i] = m->rcpts.p[i].addr;
+	msg->recipients = rcpts;
+	msg->nrecipients = m->rcpts.len;
+	msg->received_for = m->rcpts.len == 1 ? m->rcpts.p[0].addr : SV_NULL;
+	msg->originator_uid = m->uid;
+	msg->originator_gid = m->gid;
+	msg->caller_uid = d->caller_uid;
+	msg->caller_gid = d->caller_gid;
+	msg->deliver_freeze = m->frozen;
+	msg->first_delivery = m->first_failed == 0;
+	memset(s, 0, sizeof(*s));
+	s->local = true;
+	s->ident = m->ident;
+	s->helo = m->helo;
+	d->t->env.message_loaded = true;
+}
+
+void
+denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd, struct exim_address *a)
+{
+	const struct route_addr *top = rd->addr;
+	ptrdiff_t at;
+
+	while (top->parent != NULL)
+		top = top->parent;
+	memset(a, 0, sizeof(*a));
+	a->local_part = rd->local_part;
+	a->domain = rd->domain;
+	a->local_part_prefix = rd->prefix;
+	a->local_part_suffix = rd->suffix;
+	a->local_part_prefix_v = rd->prefix_v;
+	a->local_part_suffix_v = rd->suffix_v;
+	a->local_part_data = rd->local_part_data;
+	a->domain_data = rd->domain_data;
+	a->address_data = rd->address_data;
+	a->home = sv_cstr(rd->home);
+	a->self_hostname = rd->self_hostname;
+	a->router_vars = rd->vars;
+	a->local_user_uid = rd->uid;
+	a->local_user_gid = rd->gid;
+	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
+	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
+	if ((at = sv_rchr(top->address, '@')) >= 0) {
+		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
+		a->original_domain = sv_sub(top->address, (size_t)at + 1, top->address.len);
+	}
+	if (rd->kind == ROUTE_PIPE)
+		a->address_pipe = rd->text;
+	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
+		a->address_file = rd->text;
+	if (rd->nhosts > 0) {
+		char buf[NET_ADDR_TEXT_MAX];
+
+		a->host = sv_cstr(rd->hosts[0].name);
+		a->host_address = sv_cstr(arena_str(m->arena, net_addr_text(&rd->hosts[0].addr, buf)));
+	}
+	d->t->msg.return_path = rd->errors_to_set ? rd->errors_to : d->t->msg.sender;
+	d->t->env.addr = a;
+}

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking a message in: its fields are found, what local submission lacks is added, addresses are
+ * qualified and rewritten, the ACL is asked, the message is spooled, logged and delivered
+ * (chapters 46 and 47 of Exim's manual).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "deliver.h"
+#include "exim/acl.h"
+#include "mail/address.h"
+#include "mail/date.h"
+#include "os/time.h"
+#include "os/user.h"
+
+#define ADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT | MAIL_ADDR_EMPTY)
+#define TEXT_MAX	((size_t)256 * 1024 * 1024)
+
+/* ---- fields ---- */
+
+static char
+type_of(struct sv name)
+{
+	static const struct {
+		const char *name;
+		char type;
+	} t[] = { { "bcc", 'B' }, { "cc", 'C' }, { "from", 'F' }, { "message-id", 'I' }, { "received", 'P' }, { "reply-to", 'R' },
+	    { "sender", 'S' }, { "to", 'T' } };
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (sv_caseeqs(name, t[i].name))
+			return (t[i].type);
+	return (' ');
+}
+
+/* Name and body of a field. */
+static struct sv
+field_name(struct sv text)
+{
+	ptrdiff_t colon = sv_chr(text, ':');
+
+	return (colon < 0 ? SV_LIT("") : sv_trim(sv_sub(text, 0, (size_t)colon)));
+}
+
+static struct sv
+field_body(struct sv text)
+{
+	ptrdiff_t colon = sv_chr(text, ':');
+	struct sv b = colon < 0 ? SV_LIT("") : sv_sub(text, (size_t)colon + 1, text.len);
+
+	if (b.len > 0 && b.p[b.len - 1] == '\n')
+		b.len--;
+	if (b.len > 0 && b.p[0] == ' ')
+		b = sv_sub(b, 1, b.len);
+	return (b);
+}
+
+static struct dfield *
+find_field(struct dmsg *m, const char *name)
+{
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*' && sv_caseeqs(field_name(m->fields.p[i].text), name))
+			return (&m->fields.p[i]);
+	return (NULL);
+}
+
+static void
+add_field(struct dmsg *m, const char *name, struct sv body)
+{
+	struct dfield f;
+
+	f.text = sv_cstr(arena_fmt(m->arena, "%s: " SV_FMT "\n", name, SV_ARG(body)));
+	f.type = type_of(sv_cstr(name));
+	vec_push(&m->fields, f);
+}
+
+static void
+drop_fields(struct dmsg *m, const char *name)
+{
+	struct dfield *f;
+
+	while ((f = find_field(m, name)) != NULL)
+		vec_remove(&m->fields, (size_t)(f - m->fields.p));
+}
+
+static bool
+starts_field(struct sv line)
+{
+	size_t i = 0;
+
+	while (i < line.len && line.p[i] > ' ' && line.p[i] < 127 && line.p[i] != ':')
+		i++;
+	if (i == 0)
+		return (false);
+	while (i < line.len && (line.p[i] == ' ' || line.p[i] == '\t'))
+		i++;
+	return (i < line.len && line.p[i] == ':');
+}
+
+void
+dmsg_split(struct dmsg *m, struct sv text)
+{
+	struct sv rest = text, line;
+	size_t at = 0;
+
+	/* A "From " line of a mailbox is no field. */
+	if (sv_starts(rest, "From ") && sv_next(&rest, '\n', &line))
+		at = text.len - rest.len;
+	for (;;) {
+		size_t start = at, n;
+		const char *nl;
+
+		if (at >= text.len)
+			break;
+		nl = memchr(text.p + at, '\n', text.len - at);
+		n = nl == NULL ? text.len - at : (size_t)(nl - text.p) - at;
+		line = sv_sub(text, at, at + n);
+		if (n == 0) {
+			at++;
+			break;
+		}
+		if (m->fields.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
+			m->fields.p[m->fields.len - 1].text.len += n + 1;
+		} else if (starts_field(line)) {
+			struct dfield f = { .text = sv_sub(text, start, start + n + 1) };
+
+			f.type = type_of(field_name(f.text));
+			vec_push(&m->fields, f);
+		} else
+			break;
+		at = start + n + 1;
+	}
+	m->body = sv_sub(text, at < text.len ? at : text.len, text.len);
+	m->body_lines = 0;
+	for (size_t i = 0; i < m->body.len; i++)
+		m->body_lines += m->body.p[i] == '\n';
+	rest = text;
+	while (sv_next(&rest, '\n', &line))
+		if ((int64_t)line.len > m->max_line)
+			m->max_line = (int64_t)line.len;
+}
+
+/* ---- addresses ---- */
+
+static struct sv
+qualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient)
+{
+	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
+
+	if (addr.len == 0 || sv_chr(addr, '@') >= 0)
+		return (addr);
+	return (sv_cstr(arena_fmt(a, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(domain))));
+}
+
+/* Put the domain behind each bare local part of an address field. */
+static void
+qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
+{
+	bool recipient = f->type == 'T' || f->type == 'C' || f->type == 'B';
+	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
+	struct sv body = field_body(f->text);
+	struct mail_addrlist l;
+	struct sb out = SB_INIT(TEXT_MAX);
+	size_t done = 0;
+
+	if (strchr("FTCBRS", f->type) == NULL)
+		return;
+	mail_addrlist_read(body, m->arena, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		const struct mail_address *x = &l.v[i];
+		ptrdiff_t at = -1, angle;
+		size_t off, end;
+
+		if (x->item != MAIL_ITEM_ADDRESS || x->domain.len > 0 || x->local.len == 0 || x->raw.p < body.p ||
+		    x->raw.p + x->raw.len > body.p + body.len)
+			continue;
+		off = (size_t)(x->raw.p - body.p);
+		angle = sv_rchr(x->raw, '<');
+		at = sv_find(sv_sub(x->raw, angle < 0 ? 0 : (size_t)angle, x->raw.len), x->local);
+		if (at < 0)
+			continue;
+		end = off + (angle < 0 ? 0 : (size_t)angle) + (size_t)at + x->local.len;
+		sb_add(&out, sv_sub(body, done, end));
+		sb_addf(&out, "@" SV_FMT, SV_ARG(domain));
+		done = end;
+	}
+	if (done > 0) {
+		sb_add(&out, sv_sub(body, done, body.len));
+		f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(field_name(f->text)), SV_ARG(sb_sv(&out))));
+	}
+	sb_free(&out);
+}
+
+static unsigned
+rewrite_flag(char type)
+{
+	switch (type) {
+	case 'F':
+		return (EXIM_RW_f);
+	case 'T':
+		return (EXIM_RW_t);
+	case 'C':
+		return (EXIM_RW_c);
+	case 'B':
+		return (EXIM_RW_b);
+	case 'R':
+		return (EXIM_RW_r);
+	case 'S':
+		return (EXIM_RW_s);
+	default:
+		return (0);
+	}
+}
+
+static void
+rewrite_fields(struct deliver *d, struct dmsg *m)
+{
+	for (size_t i = 0; i < m->fields.len; i++) {
+		struct dfield *f = &m->fields.p[i];
+		unsigned flag = rewrite_flag(f->type);
+		struct err err = ERR_INIT;
+		bool changed = false;
+		struct sv out;
+
+		if (flag == 0 || (d->conf->rewrites.flags & flag) == 0)
+			continue;
+		if (exim_rewrite_header(&d->conf->rewrites, &d->t->env, flag, field_body(f->text), &out, &changed, &err) == EXIM_OK && changed)
+			f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(field_name(f->text)), SV_ARG(sv_trim(out))));
+	}
+}
+
+static void
+rewrite_envelope(struct deliver *d, struct dmsg *m)
+{
+	struct err err = ERR_INIT;
+	struct sv out;
+
+	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK)
+		m->sender = arena_sv(m->arena, out);
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK)
+			m->rcpts.p[i].addr = arena_sv(m->arena, out);
+}
+
+/* ---- what is missing ---- */
+
+static void
+fix_from(struct deliver *d, struct dmsg *m)
+{
+	const struct options *o = d->t->o;
+	bool named = o->fullname != NULL || (m->protocol.len > 0 && sv_eqs(m->protocol, "local") && o->sender == NULL);
+	const char *name = named ? o->fullname : NULL;
+	struct os_user u;
+	struct sv addr = m->sender;
+
+	if (m->sender.len == 0)
+		addr = qualify(d, m->arena, m->login, false);
+	if (named && name == NULL && os_user_by_uid((uid_t)d->caller_uid, &u, NULL) == 1) {
+		char *comma = strpbrk(u.gecos, ",:");
+
+		if (comma != NULL)
+			*comma = '\0';
+		name = arena_str(m->arena, u.gecos);
+	}
+	if (name != NULL && *name != '\0')
+		add_field(m, "From", sv_cstr(arena_fmt(m->arena, "%s <" SV_FMT ">", name, SV_ARG(addr))));
+	else
+		add_field(m, "From", addr);
+}
+
+static void
+fix_fields(struct deliver *d, struct dmsg *m)
+{
+	const struct exim_conf *c = d->conf;
+	char date[MAIL_DATE_MAX];
+
+	if (exim_main_bool(c, EXIM_MAIN_return_path_remove))
+		drop_fields(m, "return-path");
+	if (exim_main_bool(c, EXIM_MAIN_envelope_to_remove))
+		drop_fields(m, "envelope-to");
+	if (exim_main_bool(c, EXIM_MAIN_delivery_date_remove))
+		drop_fields(m, "delivery-date");
+	for (size_t i = 0; i < m->fields.len; i++)
+		qualify_field(d, m, &m->fields.p[i]);
+	if (find_field(m, "message-id") == NULL)
+		add_field(m, "Message-Id", sv_cstr(arena_fmt(m->arena, "<E%s@" SV_FMT ">", m->id, SV_ARG(d->t->g.primary_hostname))));
+	if (find_field(m, "from") == NULL)
+		fix_from(d, m);
+	if (find_field(m, "date") == NULL)
+		add_field(m, "Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
+}
+
+static int
+put_received(struct deliver *d, struct dmsg *m, struct err *err)
+{
+	char date[MAIL_DATE_MAX];
+	struct sv text;
+	struct dfield f = { .type = 'P' };
+
+	if (exim_expand(exim_main_str(d->conf, EXIM_MAIN_received_header_text), &d->t->env, &text, err) != EXIM_OK)
+		return (-1);
+	if (text.len == 0)
+		return (0);
+	f.text = sv_cstr(arena_fmt(m->arena, SV_FMT ";\n\t%s\n", SV_ARG(text), mail_date_format_local(date, m->received_us / 1000000)));
+	vec_push(&m->fields, f);
+	memmove(&m->fields.p[1], &m->fields.p[0], (m->fields.len - 1) * sizeof(f));
+	m->fields.p[0] = f;
+	return (0);
+}
+
+/* ---- the ACL ---- */
+
+static void
+acl_log(void *arg, unsigned logs, struct sv line)
+{
+	struct deliver *d = arg;
+
+	dlog(d, logs & (EXIM_LOG_MAIN | EXIM_LOG_REJECT | EXIM_LOG_PANIC), SV_FMT, SV_ARG(line));
+}
+
+static void
+log_rejection(struct deliver *d, const struct dmsg *m, struct sv why)
+{
+	struct sb more = SB_INIT(TEXT_MAX);
+
+	dlog(d, DLOG_MAIN, "%s F=<" SV_FMT "> rejected by non-SMTP ACL: " SV_FMT, m->id, SV_ARG(m->sender), SV_ARG(why));
+	sb_addf(&more, "\nEnvelope-from: <" SV_FMT ">\nEnvelope-to: ", SV_ARG(m->sender));
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		sb_addf(&more, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
+	for (size_t i = 0; i < m->fields.len; i++)
+		sb_addf(&more, "\n%c " SV_FMT, m->fields.p[i].type, (int)m->fields.p[i].text.len - 1, m->fields.p[i].text.p);
+	dlog(d, DLOG_REJECT, "%s F=<" SV_FMT "> rejected by non-SMTP ACL: " SV_FMT SV_FMT, m->id, SV_ARG(m->sender), SV_ARG(why),
+	    SV_ARG(sb_sv(&more)));
+	sb_free(&more);
+}
+
+/* False: refused, and told in the logs; *<why> has the words. */
+static bool
+ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
+{
+	static const struct exim_acl_ops ops = { .log = acl_log };
+	struct exim_acl_effects fx;
+	struct exim_acl_result res;
+	struct exim_acl_run run;
+
+	memset(&run, 0, sizeof(run));
+	memset(&res, 0, sizeof(res));
+	exim_acl_effects_init(&fx, m->arena);
+	run.where = EXIM_WHERE_NOTSMTP;
+	run.ops = &ops;
+	run.arg = d;
+	run.fx = &fx;
+	if (exim_acl_check(&d->t->env, &run, &res) != EXIM_ACL_ACCEPT && !res.unset) {
+		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
+		log_rejection(d, m, *why);
+		exim_acl_run_fini(&run);
+		exim_acl_effects_free(&fx);
+		return (false);
+	}
+	for (size_t i = 0; i < fx.headers.len; i++) {
+		struct dfield f = { .type = ' ', .text = arena_sv(m->arena, fx.headers.p[i].text) };
+
+		f.type = type_of(field_name(f.text));
+		vec_push(&m->fields, f);
+	}
+	if (fx.ctl[EXIM_CTL_FREEZE]) {
+		m->frozen = true;
+		m->frozen_at = dnow();
+	}
+	exim_acl_run_fini(&run);
+	exim_acl_effects_free(&fx);
+	return (true);
+}
+
+/* ---- the log line ---- */
+
+static void
+log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
+{
+	struct sb out = SB_INIT(256 * 1024);
+	const struct dfield *id = find_field(m, "message-id"), *subject = find_field(m, "subject");
+
+	sb_addf(&out, "%s <= ", m->id);
+	if (m->sender.len == 0)
+		sb_adds(&out, "<>");
+	else
+		sb_add(&out, m->sender);
+	if (m->ref.len > 0)
+		sb_addf(&out, " R=" SV_FMT, SV_ARG(m->ref));
+	if (m->ident.len > 0)
+		sb_addf(&out, " U=" SV_FMT, SV_ARG(m->ident));
+	sb_addf(&out, " P=" SV_FMT " S=%lld", SV_ARG(m->protocol), (long long)d->t->msg.size);
+	/* Only an id that came with the message. */
+	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && had_id) {
+		struct sv v = sv_trim(field_body(id->text));
+
+		if (v.len > 2 && v.p[0] == '<')
+			v = sv_sub(v, 1, v.len - 1);
+		sb_addf(&out, " id=" SV_FMT, SV_ARG(v));
+	}
+	if (subject != NULL && dlog_on(d, EXIM_LOGSEL_subject))
+		sb_addf(&out, " T=\"" SV_FMT "\"", SV_ARG(sv_trim(field_body(subject->text))));
+	if (dlog_on(d, EXIM_LOGSEL_received_sender))
+		sb_addf(&out, " from <" SV_FMT ">", SV_ARG(m->sender));
+	if (dlog_on(d, EXIM_LOGSEL_received_recipients)) {
+		sb_adds(&out, " for");
+		for (size_t i = 0; i < m->rcpts.len; i++)
+			sb_addf(&out, " " SV_FMT, SV_ARG(m->rcpts.p[i].addr));
+	}
+	dlog(d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
+	sb_free(&out);
+}
+
+/* ---- the whole ---- */
+
+static int
+refused(struct deliver *d, struct dmsg *m, struct sv why)
+{
+	struct sv ref = SV_NULL, rcpt = m->sender;
+	struct dfield *id = find_field(m, "message-id");
+
+	if (m->ref.len > 0 || m->sender.len == 0) {
+		dlog(d, DLOG_MAIN, "%s Error while reading message with no usable sender address%s" SV_FMT "%s: rejected by non-SMTP ACL: "
+		    SV_FMT, m->id, m->ref.len > 0 ? " (R=" : "", SV_ARG(m->ref), m->ref.len > 0 ? ")" : "", SV_ARG(why));
+		return (1);
+	}
+	if (id != NULL)
+		ref = sv_trim(field_body(id->text));
+	(void)dreceive_own(d, m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sv_cstr(arena_fmt(m->arena,
+	    "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\n%s" SV_FMT "%s"
+	    "Subject: Mail failure - rejected by local scanning code\n\n"
+	    "A message that you sent was rejected by the local scanning code that\nchecks incoming messages on this system."
+	    " The following error was given:\n\n  " SV_FMT "\n", SV_ARG(d->t->g.qualify_domain), SV_ARG(m->sender),
+	    ref.len > 0 ? "References: " : "", SV_ARG(ref), ref.len > 0 ? "\n" : "", SV_ARG(why))), &rcpt, 1, true, true);
+	return (1);
+}
+
+int
+dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
+{
+	bool had_id = find_field(m, "message-id") != NULL;
+	struct sv why = SV_NULL;
+
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		m->rcpts.p[i].addr = qualify(d, m->arena, m->rcpts.p[i].addr, true);
+	m->sender = qualify(d, m->arena, m->sender, false);
+	denv_message(d, m);
+	rewrite_envelope(d, m);
+	if (fixups)
+		fix_fields(d, m);
+	rewrite_fields(d, m);
+	denv_message(d, m);
+	if (fixups && put_received(d, m, err) == -1)
+		return (-1);
+	denv_index(m);
+	denv_message(d, m);
+	if (fixups && !ask_acl(d, m, &why))
+		return (refused(d, m, why));
+	if (dspool_write(d, m, true, err) == -1)
+		return (-1);
+	log_arrival(d, m, had_id);
+	if (d->odmode != 'q')
+		vec_push(&d->pending, xstrdup(m->id));
+	return (0);
+}
+
+static void
+start(struct deliver *d, struct dmsg *m, const char *login, int64_t uid)
+{
+	struct os_user u;
+
+	spool_id_new(m->id);
+	m->received_us = os_wall_us();
+	m->login = m->ident = sv_cstr(arena_str(m->arena, login));
+	m->uid = uid;
+	m->gid = os_user_by_uid((uid_t)uid, &u, NULL) == 1 ? u.gid : uid;
+	m->protocol = SV_LIT("local");
+}
+
+int
+dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int64_t uid, struct sv text, const struct sv *rcpts,
+    size_t n, bool fixups, bool bounce)
+{
+	struct dmsg *m = dmsg_new();
+	struct sb lf = SB_INIT(TEXT_MAX);
+	struct err err = ERR_INIT;
+	unsigned od = d->odmode;
+	int rc;
+
+	start(d, m, login, uid);
+	m->sender = SV_LIT("");
+	m->bounce = bounce;
+	if (about != NULL)
+		m->ref = sv_cstr(arena_str(m->arena, about->id));
+	for (size_t i = 0; i < n; i++) {
+		struct drcpt r = { .addr = arena_sv(m->arena, rcpts[i]), .parent = -1 };
+
+		vec_push(&m->rcpts, r);
+	}
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] != '\r' || i + 1 == text.len || text.p[i + 1] != '\n')
+			sb_addc(&lf, text.p[i]);
+	dmsg_split(m, arena_sv(m->arena, sb_sv(&lf)));
+	sb_free(&lf);
+	if (d->odmode == 'q')
+		d->odmode = 'b';
+	rc = dreceive(d, m, fixups, &err);
+	d->odmode = od;
+	if (rc == -1)
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
+	else if (rc == 1 && bounce)
+		dlog(d, DLOG_MAIN, "%s Child mail process returned status 1", about == NULL ? m->id : about->id);
+	dmsg_free(&m);
+	return (rc);
+}
+
+/* ---- standard input ---- */
+
+static void
+read_input(const struct options *o, struct sb *text)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		struct sv v = sv_from(line, (size_t)n);
+
+		if (v.p[v.len - 1] == '\n')
+			v.len--;
+		if (v.len > 0 && v.p[v.len - 1] == '\r')
+			v.len--;
+		if (o->dots && v.len == 1 && v.p[0] == '.')
+			break;
+		sb_add(text, v);
+		sb_addc(text, '\n');
+	}
+	free(line);
+}
+
+static void
+add_rcpt(struct dmsg *m, struct sv addr)
+{
+	struct drcpt r = { .addr = addr, .parent = -1 };
+
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		if (sv_eq(m->rcpts.p[i].addr, addr))
+			return;
+	vec_push(&m->rcpts, r);
+}
+
+static struct sv
+address_text(struct arena *a, const struct mail_address *x)
+{
+	struct sb one = SB_INIT(4096);
+	struct sv r;
+
+	mail_address_put(&one, x);
+	r = arena_sv(a, sb_sv(&one));
+	sb_free(&one);
+	return (r);
+}
+
+/* -t: recipients of the fields; Bcc goes; those that the arguments name are left out. */
+static void
+recipients_from_fields(struct deliver *d, struct dmsg *m)
+{
+	VEC(struct sv) out = VEC_INIT;
+	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments);
+
+	for (size_t i = 0; i < m->rcpts.len && remove; i++)
+		vec_push(&out, qualify(d, m->arena, m->rcpts.p[i].addr, true));
+	if (remove)
+		vec_clear(&m->rcpts);
+	for (size_t i = 0; i < m->fields.len; i++) {
+		struct mail_addrlist l;
+
+		if (strchr("TCB", m->fields.p[i].type) == NULL)
+			continue;
+		mail_addrlist_read(field_body(m->fields.p[i].text), m->arena, &l);
+		for (size_t k = 0; k < l.n; k++) {
+			struct sv addr;
+			bool left_out = false;
+
+			if (l.v[k].item != MAIL_ITEM_ADDRESS)
+				continue;
+			addr = qualify(d, m->arena, address_text(m->arena, &l.v[k]), true);
+			for (size_t x = 0; x < out.len; x++)
+				left_out = left_out || sv_caseeq(out.p[x], addr);
+			if (!left_out && addr.len > 0)
+				add_rcpt(m, addr);
+		}
+	}
+	drop_fields(m, "bcc");
+	vec_free(&out);
+}
+
+static int
+arguments(struct deliver *d, struct dmsg *m)
+{
+	const struct options *o = d->t->o;
+	struct mail_address x;
+	struct err err = ERR_INIT;
+
+	m->sender = qualify(d, m->arena, sv_cstr(d->t->login), false);
+	if (o->sender != NULL && (strcmp(o->sender, "<>") == 0 || *o->sender == '\0'))
+		m->sender = SV_LIT("");
+	else if (o->sender != NULL) {
+		if (mail_address_parse(sv_cstr(o->sender), ADDR_FLAGS, m->arena, &x, &err) == -1) {
+			(void)fprintf(stderr, "exim: bad -f address \"%s\": %s\n", o->sender, err.text);
+			return (1);
+		}
+		m->sender = address_text(m->arena, &x);
+	}
+	for (size_t i = 0; i < o->args.len; i++) {
+		struct mail_addrlist l;
+
+		mail_addrlist_read(sv_cstr(o->args.p[i]), m->arena, &l);
+		for (size_t k = 0; k < l.n; k++)
+			if (l.v[k].item == MAIL_ITEM_ADDRESS)
+				add_rcpt(m, address_text(m->arena, &l.v[k]));
+	}
+	return (0);
+}
+
+int
+dreceive_stdin(struct deliver *d)
+{
+	struct dmsg *m = dmsg_new();
+	struct sb text = SB_INIT(MESSAGE_MAX);
+	struct err err = ERR_INIT;
+	int rc;
+
+	start(d, m, d->caller, d->caller_uid);
+	if (d->t->o->protocol != NULL)
+		m->protocol = sv_cstr(d->t->o->protocol);
+	if ((rc = arguments(d, m)) == 0) {
+		read_input(d->t->o, &text);
+		dmsg_split(m, arena_sv(m->arena, sb_sv(&text)));
+		if (d->t->o->from_header)
+			recipients_from_fields(d, m);
+		rc = dreceive(d, m, true, &err);
+	}
+	if (rc == -1) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		rc = 1;
+	}
+	sb_free(&text);
+	dmsg_free(&m);
+	return (rc);
+}

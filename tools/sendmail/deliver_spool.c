@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The spool of the one process: ID-H (envelope and header) and ID-D (body) below input/, in the form that Exim's
+ * tools read.  A message is there when its -H file is; both are synced before that.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "deliver.h"
+#include "os/file.h"
+
+#define FILE_MAX	((size_t)512 * 1024 * 1024)
+
+struct dmsg *
+dmsg_new(void)
+{
+	struct arena *a = arena_new(0);
+	struct dmsg *m = arena_zalloc(a, sizeof(*m));
+
+	m->arena = a;
+	return (m);
+}
+
+void
+dmsg_free(struct dmsg **mp)
+{
+	struct dmsg *m = *mp;
+	struct arena *a;
+
+	if (m == NULL)
+		return;
+	if (m->content != NULL)
+		(void)fclose(m->content);
+	vec_free(&m->rcpts);
+	vec_free(&m->done);
+	vec_free(&m->fields);
+	a = m->arena;
+	arena_free(&a);
+	*mp = NULL;
+}
+
+bool
+dmsg_is_done(const struct dmsg *m, struct sv addr)
+{
+	for (size_t i = 0; i < m->done.len; i++)
+		if (sv_caseeq(m->done.p[i], addr))
+			return (true);
+	return (false);
+}
+
+void
+dmsg_set_done(struct dmsg *m, struct sv addr)
+{
+	if (!dmsg_is_done(m, addr))
+		vec_push(&m->done, arena_sv(m->arena, addr));
+}
+
+/* ---- writing ---- */
+
+/* Exim keeps who has it as a tree: nodes with Y or N for each side.  Ours leans to the right. */
+static void
+put_done(const struct dmsg *m, struct sb *out)
+{
+	if (m->done.len == 0)
+		sb_adds(out, "XX\n");
+	for (size_t i = 0; i < m->done.len; i++)
+		sb_addf(out, "N%c " SV_FMT "\n", i + 1 < m->done.len ? 'Y' : 'N', SV_ARG(m->done.p[i]));
+}
+
+static void
+put_rcpts(const struct dmsg *m, struct sb *out)
+{
+	sb_addf(out, "%zu\n", m->rcpts.len);
+	for (size_t i = 0; i < m->rcpts.len; i++) {
+		const struct drcpt *r = &m->rcpts.p[i];
+
+		sb_add(out, r->addr);
+		if (r->parent >= 0 || r->errors_to.len > 0)
+			sb_addf(out, " " SV_FMT " %zu,%d#1", SV_ARG(r->errors_to), r->errors_to.len, r->parent);
+		sb_addc(out, '\n');
+	}
+}
+
+void
+dspool_header_text(const struct dmsg *m, struct sb *out)
+{
+	sb_addf(out, "%s-H\n" SV_FMT " %lld %lld\n<" SV_FMT ">\n%lld %d\n", m->id, SV_ARG(m->login), (long long)m->uid,
+	    (long long)m->gid, SV_ARG(m->sender), (long long)(m->received_us / 1000000), m->warnings);
+	sb_addf(out, "-received_time_usec .%06lld\n-received_time_complete %lld.%06lld\n", (long long)(m->received_us % 1000000),
+	    (long long)(m->received_us / 1000000), (long long)(m->received_us % 1000000));
+	if (m->helo.len > 0)
+		sb_addf(out, "--helo_name " SV_FMT "\n", SV_ARG(m->helo));
+	if (m->host_addr.len > 0)
+		sb_addf(out, "--host_address [" SV_FMT "]\n", SV_ARG(m->host_addr));
+	if (m->ident.len > 0)
+		sb_addf(out, "-ident " SV_FMT "\n", SV_ARG(m->ident));
+	if (m->protocol.len > 0)
+		sb_addf(out, "-received_protocol " SV_FMT "\n", SV_ARG(m->protocol));
+	sb_addf(out, "-body_linecount %lld\n-max_received_linelength %lld\n", (long long)m->body_lines, (long long)m->max_line);
+	if (m->uid == 0)
+		sb_adds(out, "-allow_unqualified_recipient\n-allow_unqualified_sender\n");
+	if (m->first_failed != 0)
+		sb_addf(out, "--aclm 9vpost_first %zu\n%lld\n", (size_t)10, (long long)m->first_failed);
+	if (m->next_try != 0)
+		sb_addf(out, "--aclm 8vpost_next %zu\n%lld\n", (size_t)10, (long long)m->next_try);
+	if (m->frozen)
+		sb_addf(out, "-frozen %lld\n", (long long)m->frozen_at);
+	if (m->bounce)
+		sb_adds(out, "-localerror\n");
+	sb_adds(out, "-tls_resumption A\n");
+	put_done(m, out);
+	put_rcpts(m, out);
+	sb_addc(out, '\n');
+	for (size_t i = 0; i < m->fields.len; i++)
+		sb_addf(out, "%03zu%c " SV_FMT, m->fields.p[i].text.len, m->fields.p[i].type, SV_ARG(m->fields.p[i].text));
+}
+
+static const char *
+path_of(struct deliver *d, struct arena *a, const char *id, char kind)
+{
+	return (arena_fmt(a, SV_FMT "/input/%s-%c", SV_ARG(d->spool), id, kind));
+}
+
+static int
+put_file(struct deliver *d, const char *path, struct sv text, struct err *err)
+{
+	if (os_write_atomic(path, text, 0640, err) == -1)
+		return (-1);
+	if (geteuid() == 0 && chown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+		return (err_sys(err, "chown %s", path));
+	return (0);
+}
+
+int
+dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
+{
+	const char *dir = arena_fmt(m->arena, SV_FMT "/input", SV_ARG(d->spool));
+	struct sb out = SB_INIT(FILE_MAX);
+	struct stat st;
+	int rc = 0;
+
+	if (stat(dir, &st) == -1) {
+		rc = os_mkdir_p(dir, 0750, err);
+		if (rc == 0 && geteuid() == 0 && chown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+			rc = err_sys(err, "chown %s", dir);
+	}
+	if (rc == 0 && body) {
+		sb_addf(&out, "%s-D\n", m->id);
+		sb_add(&out, m->body);
+		rc = put_file(d, path_of(d, m->arena, m->id, 'D'), sb_sv(&out), err);
+		sb_clear(&out);
+	}
+	if (rc == 0) {
+		dspool_header_text(m, &out);
+		rc = put_file(d, path_of(d, m->arena, m->id, 'H'), sb_sv(&out), err);
+	}
+	sb_free(&out);
+	return (rc);
+}
+
+void
+dspool_remove(struct deliver *d, const char *id)
+{
+	struct arena *a = arena_new(0);
+
+	(void)unlink(path_of(d, a, id, 'H'));
+	(void)unlink(path_of(d, a, id, 'D'));
+	arena_free(&a);
+}
+
+/* ---- reading ---- */
+
+static void
+read_option(struct dmsg *m, struct sv line, struct sv *rest)
+{
+	struct sv name, value = line, next;
+	int64_t n = 0;
+
+	while (line.len > 0 && line.p[0] == '-')
+		line = sv_sub(line, 1, line.len);
+	value = line;
+	(void)sv_word(&value, &name);
+	value = sv_trim(value);
+	(void)num_parse(value, 0, INT64_MAX / 2, &n);
+	if (sv_eqs(name, "ident"))
+		m->ident = value;
+	else if (sv_eqs(name, "received_protocol"))
+		m->protocol = value;
+	else if (sv_eqs(name, "helo_name"))
+		m->helo = value;
+	else if (sv_eqs(name, "body_linecount"))
+		m->body_lines = n;
+	else if (sv_eqs(name, "max_received_linelength"))
+		m->max_line = n;
+	else if (sv_eqs(name, "frozen")) {
+		m->frozen = true;
+		m->frozen_at = n;
+	} else if (sv_eqs(name, "localerror"))
+		m->bounce = true;
+	else if (sv_eqs(name, "received_time_usec") && num_parse(sv_sub(value, 1, value.len), 0, 999999, &n))
+		m->received_us += n;
+	else if (sv_eqs(name, "aclm") && sv_next(rest, '\n', &next)) {
+		(void)num_parse(next, 0, INT64_MAX / 2, &n);
+		if (sv_starts(value, "9vpost_first"))
+			m->first_failed = n;
+		else if (sv_starts(value, "8vpost_next"))
+			m->next_try = n;
+	}
+}
+
+static bool
+read_tree(struct dmsg *m, struct sv line, struct sv *rest)
+{
+	while (!sv_eqs(line, "XX") && line.len > 3 && (line.p[0] == 'N' || line.p[0] == 'Y') && line.p[2] == ' ') {
+		vec_push(&m->done, sv_sub(line, 3, line.len));
+		if (line.p[0] == 'N' && line.p[1] == 'N')
+			return (true);
+		if (!sv_next(rest, '\n', &line))
+			return (false);
+	}
+	return (true);
+}
+
+static bool
+read_rcpts(struct dmsg *m, struct sv *rest)
+{
+	struct sv line;
+	int64_t n;
+
+	if (!sv_next(rest, '\n', &line) || !num_parse(line, 0, SPOOL_RCPT_MAX, &n))
+		return (false);
+	for (int64_t i = 0; i < n; i++) {
+		struct drcpt r = { .parent = -1 };
+		ptrdiff_t at;
+
+		if (!sv_next(rest, '\n', &line))
+			return (false);
+		r.addr = line;
+		if (sv_ends(line, "#1") && (at = sv_chr(line, ' ')) > 0)
+			r.addr = sv_sub(line, 0, (size_t)at);
+		vec_push(&m->rcpts, r);
+	}
+	return (true);
+}
+
+static bool
+read_fields(struct dmsg *m, struct sv rest)
+{
+	while (rest.len > 5) {
+		struct dfield f;
+		int64_t n;
+		size_t k = 0;
+
+		while (k < rest.len && sv_isdigit(rest.p[k]))
+			k++;
+		if (!num_parse(sv_sub(rest, 0, k), 0, INT32_MAX, &n) || k + 2 + (size_t)n > rest.len)
+			return (false);
+		f.type = rest.p[k];
+		f.text = sv_sub(rest, k + 2, k + 2 + (size_t)n);
+		vec_push(&m->fields, f);
+		rest = sv_sub(rest, k + 2 + (size_t)n, rest.len);
+	}
+	return (true);
+}
+
+static int
+parse(struct dmsg *m, struct sv text, struct err *err)
+{
+	struct sv rest = text, line, word;
+	int64_t n;
+
+	if (!sv_next(&rest, '\n', &line) || !sv_next(&rest, '\n', &line))
+		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+	(void)sv_word(&line, &m->login);
+	if (sv_word(&line, &word))
+		(void)num_parse(word, 0, UINT32_MAX, &m->uid);
+	if (sv_word(&line, &word))
+		(void)num_parse(word, 0, UINT32_MAX, &m->gid);
+	if (!sv_next(&rest, '\n', &line) || line.len < 2)
+		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+	m->sender = sv_sub(line, 1, line.len - 1);
+	(void)sv_next(&rest, '\n', &line);
+	if (sv_word(&line, &word) && num_parse(word, 0, INT32_MAX, &n))
+		m->received_us = n * 1000000;
+	while (sv_next(&rest, '\n', &line) && line.len > 0 && line.p[0] == '-')
+		read_option(m, line, &rest);
+	if (!read_tree(m, line, &rest) || !read_rcpts(m, &rest) || !sv_next(&rest, '\n', &line) || !read_fields(m, rest))
+		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+	return (0);
+}
+
+int
+dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err)
+{
+	struct dmsg *m = dmsg_new();
+	struct sb text = SB_INIT(FILE_MAX);
+	struct sv body;
+	int rc;
+
+	*mp = NULL;
+	if (!spool_id_valid(sv_cstr(id))) {
+		dmsg_free(&m);
+		return (err_set(err, ERR_PERM, NULL, "malformed message id %s", id));
+	}
+	memcpy(m->id, id, SPOOL_ID_LEN + 1);
+	rc = os_read_file(path_of(d, m->arena, id, 'H'), FILE_MAX, &text, err);
+	if (rc == 0)
+		rc = parse(m, arena_sv(m->arena, sb_sv(&text)), err);
+	sb_clear(&text);
+	if (rc == 0 && (rc = os_read_file(path_of(d, m->arena, id, 'D'), FILE_MAX, &text, err)) == 0) {
+		body = arena_sv(m->arena, sb_sv(&text));
+		m->body = sv_sub(body, SPOOL_ID_LEN + 3, body.len);
+	}
+	sb_free(&text);
+	if (rc == -1)
+		dmsg_free(&m);
+	*mp = m;
+	return (rc);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return (strcmp(*(char *const *)a, *(char *const *)b));
+}
+
+void
+dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
+{
+	VEC(char *) ids = VEC_INIT;
+	struct arena *a = arena_new(0);
+	DIR *dir = opendir(arena_fmt(a, SV_FMT "/input", SV_ARG(d->spool)));
+	struct dirent *de;
+
+	while (dir != NULL && (de = readdir(dir)) != NULL) {
+		size_t n = strlen(de->d_name);
+
+		if (n == SPOOL_ID_LEN + 2 && strcmp(de->d_name + n - 2, "-H") == 0)
+			vec_push(&ids, xstrndup(de->d_name, n - 2));
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	if (ids.len > 1)
+		qsort(ids.p, ids.len, sizeof(char *), by_name);
+	for (size_t i = 0; i < ids.len; i++) {
+		fn(arg, ids.p[i]);
+		free(ids.p[i]);
+	}
+	vec_free(&ids);
+	arena_free(&a);
+}
