@@ -40,7 +40,7 @@ through(struct pm *pm, const struct pm_words *cmd, struct sb *out, bool rescue)
 		pm_set_overflow(pm);
 		failed = true;
 	}
-	if (g.failed_start)
+	if (g.failed_start || g.timed_out)
 		failed = true;
 	else if (g.write_failed && !pm->ignore_write) {
 		pm_nlogq(pm, "Error while writing to", sb_cstr(&cmd->b));

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "filter/procmail_int.h"
@@ -299,7 +300,12 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 		while (link(file, path) == -1 && errno == EEXIST);
 		return (access(path, F_OK));
 	case F_MAILDIR:
-		(void)snprintf(path, size, "%s/new/%s", f->path, base + 1);
+		/* The name in tmp/, or for a file of another kind a new one. */
+		if (strncmp(base, "/_", 2) != 0 && strstr(file, "/tmp/") != NULL)
+			(void)snprintf(path, size, "%s/new/%s", f->path, base + 1);
+		else
+			(void)snprintf(path, size, "%s/new/%lld.%ld_%u.%s", f->path, (long long)time(NULL), (long)pm->pid,
+			    pm->serial++, pm->host);
 		return (link(file, path));
 	default:
 		if (stat(file, &sb) == -1)

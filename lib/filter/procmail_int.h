@@ -326,7 +326,7 @@ struct pm_prog {
 	bool		 ignore_write;
 	struct sb	*out;
 	/* How it ended. */
-	bool		 failed_start, write_failed, too_much;
+	bool		 failed_start, write_failed, too_much, timed_out;
 	int		 status;	/* where it was waited for */
 };
 /* Run the command of <w> (pm->sh: one text for the shell). */

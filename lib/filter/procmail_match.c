@@ -189,6 +189,7 @@ struct search {
 	struct threads	*cur, *nxt;
 	size_t		 left;		/* of <cur> that is not done in this round */
 	bool		 from_start;	/* new threads may begin */
+	bool		 split;		/* a "\/" was passed: threads differ by where */
 	ptrdiff_t	 pos;		/* of the byte that is looked at */
 	bool		 last;		/* it is the newline imagined behind the text */
 	ptrdiff_t	 eom, bom;	/* the best MATCH so far; eom NO_START: none */
@@ -247,6 +248,7 @@ follow(struct search *s, uint32_t i, ptrdiff_t start, uint8_t c)
 		case REGEX_SPLIT:
 			if (s->eom == NO_START)
 				start = s->pos;
+			s->split = true;
 			i++;
 			pop = false;
 			break;
@@ -480,7 +482,7 @@ run(struct search *s, size_t at)
 		s->pos = (ptrdiff_t)at;
 	else
 		s->pos++;
-	if (s->from_start && s->eom == NO_START && (size_t)s->pos < s->text.len)
+	if (s->from_start && !s->split && (size_t)s->pos < s->text.len)
 		s->pos = (ptrdiff_t)run_automaton(s, (size_t)s->pos);
 	for (; s->pos < (ptrdiff_t)s->text.len; s->pos++) {
 		uint8_t c = (uint8_t)s->text.p[s->pos];

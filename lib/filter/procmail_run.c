@@ -68,13 +68,11 @@ split_argv(struct pm *pm, const struct pm_words *w, struct arena *a)
 		const char *word = w->b.p + i;
 		ptrdiff_t end = (ptrdiff_t)(i + strlen(word));
 
-		/* "$@" stands where the word ends; alone it is no word of its own. */
-		if (w->all_args == end && pm->nargs > 0) {
-			if (*word != '\0')
-				vec_push(&v, arena_fmt(a, "%s%s", word, pm->args[0]));
-			for (size_t k = *word != '\0' ? 1 : 0; k < pm->nargs; k++)
+		/* "$@" at the end of a word takes the place of the word. */
+		if (w->all_args == end && pm->nargs > 0)
+			for (size_t k = 0; k < pm->nargs; k++)
 				vec_push(&v, pm->args[k]);
-		} else
+		else
 			vec_push(&v, word);
 	}
 	if (v.len == 0)
@@ -208,7 +206,7 @@ terminate(struct running *r)
 		pm_nlog(r->pm, "Timeout, ");
 		pm_log(r->pm, "%s \"%s\"\n", kill(r->pid, SIGTERM) == 0 ? "terminating" : "was waiting for", r->name);
 		(void)kill(-r->pid, SIGTERM);
-		r->terminated = true;
+		r->terminated = r->g->timed_out = true;
 		r->deadline = os_mono_ms() + KILL_AFTER_MS;
 		return;
 	}

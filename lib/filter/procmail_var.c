@@ -288,13 +288,12 @@ set_switch(struct pm *pm, const char *value)
 static void
 set_host(struct pm *pm, const char *value)
 {
-	if (strcmp(value, pm->host) != 0) {
-		pm_yell(pm, "HOST mismatched", pm->host);
-		if (!pm->in_rc)
-			pm->retval = EX_OK;
-		pm->pending = PM_HOST;
-	}
-	pm_put(pm, "HOST", pm->host);
+	if (strcmp(value, pm->host) == 0)
+		return;
+	pm_yell(pm, "HOST mismatched", pm->host);
+	if (!pm->in_rc)
+		pm->retval = EX_OK;
+	pm->pending = PM_HOST;
 }
 
 static void

@@ -26,10 +26,9 @@
 #define MESSAGE_MAX	((size_t)1 << 31)
 
 static const char usage_text[] =
-    "usage: procmail [-optY] [-f from] [name=value | rcfile] ...\n"
-    "       procmail [-otY] [-f from] [-a argument] ... -d recipient ...\n"
-    "       procmail [-ptY] -m [name=value] ... rcfile [argument] ...\n"
-    "       procmail -v\n";
+    "Usage: procmail [-vptoY] [-f fromwhom] [parameter=value | rcfile] ...\n"
+    "   Or: procmail [-toY] [-f fromwhom] [-a argument] ... -d recipient ...\n"
+    "   Or: procmail [-ptY] [-f fromwhom] -m [parameter=value] ... rcfile [arg] ...\n";
 
 static volatile sig_atomic_t got_signal;
 
@@ -37,6 +36,7 @@ struct options {
 	struct procmail	 p;
 	VEC(const char *) args;
 	const char	**recipients;	/* -d */
+	bool		 no_recipient;	/* -d without one: that was said */
 	bool		 override;	/* -o: taken and of no effect, nobody's "From " line is doubted */
 };
 
@@ -126,8 +126,11 @@ option_word(struct options *o, char *w, char ***argv, bool *last)
 			return (-1);
 		case 'd':
 			*last = true;
-			if ((v = value(w + 1, argv, "Missing recipient")) == NULL)
+			if ((v = value(w + 1, argv, "Missing recipient")) == NULL) {
+				++*argv;
+				o->no_recipient = true;
 				return (-1);
+			}
 			o->p.deliver = true;
 			**argv = (char *)(uintptr_t)v;
 			return (-1);
@@ -167,7 +170,8 @@ parse(struct options *o, char **argv)
 			argv++;
 	}
 	if (o->p.deliver && *argv == NULL) {
-		complain("Missing recipient", NULL);
+		if (!o->no_recipient)
+			complain("Missing recipient", NULL);
 		o->p.deliver = false;
 	}
 	if ((o->p.filter && o->args.len > 0) || (o->p.deliver && (o->p.preserve || o->p.filter))) {
