@@ -238,9 +238,6 @@ conditions(struct acl_state *st, const struct acl_stmt *s, bool *endpass)
 	/* With endpass a message is for the refusal. */
 	if (*endpass && rc == RC_OK)
 		user = NULL;
-	/* An accept that only passes on has no use for its messages. */
-	if (rc != RC_OK && !*endpass && (s->verb == VERB_ACCEPT || s->verb == VERB_DISCARD))
-		user = logm = NULL;
 	if ((message_for[s->verb] & B(rc)) != 0)
 		messages(st, s->verb, rc, user, logm);
 	st->env->acl->verify_message = SV_NULL;
@@ -305,6 +302,7 @@ outcome(struct acl_state *st, const struct acl_stmt *s, bool endpass, enum acl_r
 		else if (*rc == RC_DEFER && st->run->log_warn_skipped)
 			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: ACL \"warn\" statement skipped: condition test deferred%s"
 			    SV_FMT, st->log_msg.p == NULL ? "" : ": ", SV_ARG(st->log_msg));
+		st->user_msg = st->log_msg = SV_NULL;
 		return (false);
 	default:
 		return (false);
@@ -344,9 +342,9 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 			    (m != NULL && m[EXIM_MAIN_smtp_return_error_details].num != 0);
 			goto out;
 		}
+		/* The last statement's messages stay for the refusal at the end of the list. */
 		if (outcome(st, s, endpass, &rc))
 			goto out;
-		st->user_msg = st->log_msg = SV_NULL;
 	}
 	rc = RC_FAIL;
 out:
@@ -377,6 +375,16 @@ from_file(struct acl_state *st, struct sv path)
 	return (acl);
 }
 
+/* "inline ACL:1: error in ACL: TEXT": an ACL of one expanded string has no lines worth telling. */
+static const char *
+without_place(const char *text)
+{
+	static const char place[] = "error in ACL: ";
+	const char *at = strstr(text, place);
+
+	return (at == NULL ? text : at + sizeof(place) - 1);
+}
+
 enum acl_rc
 acl_run_what(struct sv what, struct acl_state *st)
 {
@@ -384,8 +392,10 @@ acl_run_what(struct sv what, struct acl_state *st)
 	const struct exim_acl *acl = NULL;
 
 	what = sv_trim(what);
-	if (what.tainted)
-		return (acl_wrong(st, "attempt to use tainted string \"" SV_FMT "\" as ACL", SV_ARG(what)));
+	if (what.tainted) {
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "attempt to use tainted ACL text \"" SV_FMT "\"", SV_ARG(what));
+		return (acl_wrong(st, "internal configuration error"));
+	}
 	if (what.len > 0 && what.p[0] == '/') {
 		acl = from_file(st, what);
 		return (acl == NULL ? RC_ERROR : acl_run_list(acl, st));
@@ -395,7 +405,7 @@ acl_run_what(struct sv what, struct acl_state *st)
 	if (acl == NULL) {
 		acl = exim_acl_compile_text(st->env->arena, SV_LIT("inline ACL"), what, &rep);
 		if (rep.errors > 0)
-			return (acl_wrong(st, "error in ACL: \"" SV_FMT "\" is no ACL's name, and %s", SV_ARG(what), rep.first.text));
+			return (acl_wrong(st, "%s", without_place(rep.first.text)));
 	}
 	return (acl_run_list(acl, st));
 }
@@ -463,9 +473,13 @@ split_code(struct acl_state *st, struct exim_acl_result *res, char digit)
 		rest = sv_sub(m, i + 1, m.len);
 	}
 	if (m.p[0] != digit) {
+		const char *code = digit == '5' ? "550" : digit == '4' ? "451" : digit == '3' ? "354" : "250";
+
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "configured error code starts with incorrect digit (expected %c) in \""
 		    SV_FMT "\"", digit, SV_ARG(m));
 		res->status = SV_LIT("");
+		if (sv_eq(res->log_msg, m))
+			res->log_msg = acl_fmt(st, "%s " SV_FMT, code, SV_ARG(rest));
 	} else
 		res->code = (m.p[0] - '0') * 100 + (m.p[1] - '0') * 10 + (m.p[2] - '0');
 	res->user_msg = rest;

@@ -181,7 +181,7 @@ struct exim_verify_result {
 	bool		 asked;		/* a callout took place, or its cached answer stood for one */
 };
 
-enum exim_scan { EXIM_SCAN_MALWARE, EXIM_SCAN_SPAM, EXIM_SCAN_REGEX, EXIM_SCAN_MIME_REGEX, EXIM_SCAN_DECODE,
+enum exim_scan { EXIM_SCAN_MALWARE, EXIM_SCAN_SPAM, EXIM_SCAN_DECODE,
 	EXIM_SCAN_SPF, EXIM_SCAN_SPF_GUESS, EXIM_SCAN_DKIM_SIGNERS, EXIM_SCAN_DKIM_STATUS, EXIM_SCAN_DMARC_STATUS,
 	EXIM_SCAN_BMI, EXIM_SCAN_DCC };
 

@@ -174,8 +174,7 @@ cond_acl(struct acl_state *st, const struct acl_item *it, enum acl_verb verb, st
 	struct sv word = rest;
 	enum acl_rc rc;
 
-	if (sv_word(&word, &name) && name.len < rest.len && !inline_acl &&
-	    (name.p[0] == '/' || (st->env->conf != NULL && exim_conf_acl(st->env->conf, name) != NULL))) {
+	if (sv_word(&word, &name) && name.len < rest.len && !inline_acl) {
 		size_t n = 0;
 
 		while (n < ACL_ARGS_MAX && sv_word(&word, &args[n])) {
@@ -261,10 +260,10 @@ acl_condition(struct acl_state *st, const struct acl_item *it, enum acl_verb ver
 	case COND_hosts:	return (cond_hosts(st, it));
 	case COND_local_parts:	return (cond_local_parts(st, it));
 	case COND_malware:	return (cond_scan(st, EXIM_SCAN_MALWARE, arg, "malware"));
-	case COND_mime_regex:	return (cond_scan(st, EXIM_SCAN_MIME_REGEX, arg, "mime_regex"));
+	case COND_mime_regex:	return (acl_regex(st, arg, true));
 	case COND_ratelimit:	return (acl_ratelimit(st, arg));
 	case COND_recipients:	return (cond_recipients(st, it));
-	case COND_regex:	return (cond_scan(st, EXIM_SCAN_REGEX, arg, "regex"));
+	case COND_regex:	return (acl_regex(st, arg, false));
 	case COND_seen:		return (acl_seen(st, arg));
 	case COND_sender_domains: return (cond_sender_domains(st, it));
 	case COND_senders:	return (cond_senders(st, it));

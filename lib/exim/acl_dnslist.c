@@ -259,6 +259,10 @@ acl_dnslists(struct acl_state *st, struct sv arg)
 			unknown = UNKNOWN_DEFER;
 			continue;
 		}
+		if (item.p[0] == '+') {
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "unknown item in dnslist (ignored): " SV_FMT, SV_ARG(item));
+			continue;
+		}
 		parse_item(item, &d);
 		if (!domain_ok(d.domain) || !domain_ok(d.shown)) {
 			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "dnslists domain \"" SV_FMT

@@ -126,6 +126,8 @@ enum acl_rc acl_modifier(struct acl_state *st, const struct acl_item *it, struct
 enum acl_rc acl_verify(struct acl_state *st, struct sv arg);
 enum acl_rc acl_dnslists(struct acl_state *st, struct sv arg);
 enum acl_rc acl_ratelimit(struct acl_state *st, struct sv arg);
+/* <decoded>: mime_regex. */
+enum acl_rc acl_regex(struct acl_state *st, struct sv arg, bool decoded);
 enum acl_rc acl_seen(struct acl_state *st, struct sv arg);
 enum acl_rc acl_control(struct acl_state *st, struct sv arg);
 void	 acl_add_header(struct acl_state *st, struct sv text);

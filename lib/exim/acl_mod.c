@@ -149,8 +149,11 @@ logwrite(struct acl_state *st, struct sv arg)
 		struct sv rest = sv_sub(arg, 1, arg.len);
 		ptrdiff_t end = sv_chr(rest, ':');
 
-		if (end < 0 || !log_names(sv_sub(rest, 0, (size_t)end), ',', &logs))
-			return (acl_wrong(st, "unknown log name in \"" SV_FMT "\" in \"logwrite\" in ACL", SV_ARG(arg)));
+		if (end < 0 || !log_names(sv_sub(rest, 0, (size_t)end), ',', &logs)) {
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "unknown log name in \"" SV_FMT "\" in \"logwrite\" in %s ACL",
+			    SV_ARG(arg), exim_acl_where_name(st->run->where));
+			return (RC_OK);
+		}
 		arg = sv_sub(rest, (size_t)end + 1, rest.len);
 	}
 	while (arg.len > 0 && sv_isspace(arg.p[0]))
@@ -195,8 +198,12 @@ udpsend(struct acl_state *st, struct sv arg)
 
 	if (!exim_list_next(&arg, &sep, st->env->arena, &host) || host.len == 0)
 		return (acl_wrong(st, "missing destination host in \"udpsend\" modifier"));
-	if (!exim_list_next(&arg, &sep, st->env->arena, &port) || !num_parse(port, 1, 65535, &n))
-		return (acl_wrong(st, "missing or bad port in \"udpsend\" modifier"));
+	if (!exim_list_next(&arg, &sep, st->env->arena, &port) || port.len == 0)
+		return (acl_wrong(st, "missing destination port in \"udpsend\" modifier"));
+	if (!num_parse(port, 1, 65535, &n))
+		return (acl_wrong(st, "bad destination port in \"udpsend\" modifier"));
+	if (sv_trim(arg).len == 0)
+		return (acl_wrong(st, "missing datagram content in \"udpsend\" modifier"));
 	if (ops != NULL && ops->udpsend != NULL)
 		(void)ops->udpsend(st->run->arg, host, (int)n, sv_trim(arg));
 	return (RC_OK);
@@ -217,15 +224,19 @@ acl_modifier(struct acl_state *st, const struct acl_item *it, struct sv arg)
 	case COND_delay:
 		return (delay(st, arg));
 	case COND_log_reject_target:
-		if (!log_names(arg, ':', &st->run->log_targets))
-			return (acl_wrong(st, "unknown log name in \"" SV_FMT "\" in \"log_reject_target\" in ACL", SV_ARG(arg)));
+		if (!log_names(arg, ':', &st->run->log_targets)) {
+			st->run->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "unknown log name \"" SV_FMT "\" in \"log_reject_target\" in %s ACL",
+			    SV_ARG(arg), exim_acl_where_name(st->run->where));
+		}
 		return (RC_OK);
 	case COND_logwrite:
 		return (logwrite(st, arg));
 	case COND_queue:
-		if (arg.tainted || sv_chr(arg, '/') >= 0)
-			return (acl_wrong(st, "Directory separator not permitted in queue name, or it is tainted: \"" SV_FMT "\"",
-			    SV_ARG(arg)));
+		if (arg.tainted)
+			return (acl_wrong(st, "Tainted name '" SV_FMT "' for queue not permitted", SV_ARG(arg)));
+		if (sv_chr(arg, '/') >= 0)
+			return (acl_wrong(st, "Directory separator not permitted in queue name: '" SV_FMT "'", SV_ARG(arg)));
 		if (st->run->fx != NULL)
 			st->run->fx->queue_name = acl_keep(st, arg);
 		return (RC_OK);
@@ -293,7 +304,7 @@ submission(struct acl_state *st, struct exim_acl_effects *fx, struct sv opts)
 			fx->submission_name = acl_keep(st, name);
 			break;
 		} else if (o.len > 0)
-			return (acl_wrong(st, "syntax error in \"submission\" control: unknown option \"" SV_FMT "\"", SV_ARG(o)));
+			return (RC_FAIL);
 	}
 	return (RC_OK);
 }
@@ -338,7 +349,7 @@ apply_control(struct acl_state *st, enum exim_acl_control c, struct sv opts)
 		return (RC_OK);
 	case EXIM_CTL_FREEZE:
 		if (opts.len > 0 && !sv_eqs(opts, "no_tell"))
-			return (acl_wrong(st, "syntax error in \"freeze\" control: unknown option \"" SV_FMT "\"", SV_ARG(opts)));
+			return (RC_FAIL);
 		fx->freeze_no_tell = opts.len > 0;
 		return (RC_OK);
 	case EXIM_CTL_QUEUE:
@@ -350,6 +361,12 @@ apply_control(struct acl_state *st, enum exim_acl_control c, struct sv opts)
 	default:
 		return (RC_OK);
 	}
+}
+
+static enum acl_rc
+control_syntax(struct acl_state *st, struct sv arg)
+{
+	return (acl_wrong(st, "syntax error in \"control=" SV_FMT "\"", SV_ARG(arg)));
 }
 
 enum acl_rc
@@ -368,15 +385,21 @@ acl_control(struct acl_state *st, struct sv arg)
 		if (sv_eqs(name, controls[c].name))
 			break;
 	if (c == EXIM_CTL_COUNT)
-		return (acl_wrong(st, "syntax error in \"control\" modifier: unknown control \"" SV_FMT "\"", SV_ARG(arg)));
+		return (control_syntax(st, arg));
 	if (i < arg.len && (arg.p[i] != '/' && arg.p[i] != '='))
-		return (acl_wrong(st, "syntax error in argument of \"control\" modifier \"" SV_FMT "\"", SV_ARG(arg)));
+		return (control_syntax(st, arg));
 	if (opts.len > 0 && !controls[c].has_option)
-		return (acl_wrong(st, "syntax error in argument of \"control\" modifier \"" SV_FMT "\"", SV_ARG(arg)));
+		return (control_syntax(st, arg));
 	if ((controls[c].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
 		return (acl_wrong(st, "cannot use \"control=%s\" in %s ACL", controls[c].name, exim_acl_where_name(st->run->where)));
-	if (st->run->fx != NULL && apply_control(st, (enum exim_acl_control)c, opts) == RC_ERROR)
+	if (c == EXIM_CTL_ERROR)
 		return (RC_ERROR);
+	if (c == EXIM_CTL_DSCP && opts.len == 0)
+		return (control_syntax(st, arg));
+	if (c == EXIM_CTL_UTF8_DOWNCONVERT && opts.len > 0 && !sv_eqs(opts, "0") && !sv_eqs(opts, "1") && !sv_eqs(opts, "-1"))
+		return (acl_wrong(st, "bad option value for control=utf8_downconvert"));
+	if (st->run->fx != NULL && apply_control(st, (enum exim_acl_control)c, opts) != RC_OK)
+		return (control_syntax(st, arg));
 	if (st->run->ops != NULL && st->run->ops->control != NULL)
 		st->run->ops->control(st->run->arg, st->env, (enum exim_acl_control)c, opts);
 	return (RC_OK);

@@ -27,6 +27,8 @@ struct rate {
 	double		 count;		/* below 0: not given */
 	struct sv	 unique;	/* p NULL: not given */
 	struct sv	 key;
+	const char	*conflict;	/* NULL: none */
+	bool		 noupdate;
 	char		 limit_text[64];
 	char		 period_text[64];
 };
@@ -72,19 +74,20 @@ take_option(struct rate *r, struct sv o)
 
 	for (size_t i = 0; i < sizeof(opt) / sizeof(opt[0]); i++)
 		if (sv_eqs(o, opt[i].name)) {
-			if ((opt[i].per != PER_NONE && r->per != PER_NONE) || (opt[i].mode != MODE_NONE && r->mode != MODE_NONE))
-				return (false);
+			if (opt[i].per != PER_NONE && r->per != PER_NONE)
+				r->conflict = "conflicting per_* options";
+			if (opt[i].mode != MODE_NONE && r->mode != MODE_NONE)
+				r->conflict = "conflicting update modes";
 			if (opt[i].per != PER_NONE)
 				r->per = opt[i].per;
 			else
 				r->mode = opt[i].mode;
 			return (true);
 		}
-	if (sv_starts(o, "noupdate")) {
-		r->mode = MODE_READONLY;
-		return (true);
-	}
-	return (false);
+	/* An old word for readonly that may stand beside a mode. */
+	if (sv_eqs(o, "noupdate"))
+		r->noupdate = true;
+	return (r->noupdate && sv_eqs(o, "noupdate"));
 }
 
 static const char *
@@ -94,20 +97,24 @@ parse_rate(struct acl_state *st, struct sv arg, struct rate *r)
 
 	*r = (struct rate){ .count = -1.0, .unique = SV_NULL, .key = SV_NULL };
 	if (!parse_double(limit, &r->limit))
-		return ("limit must be a number");
+		return (arena_fmt(st->env->arena, "\"" SV_FMT "\" is not a positive number", SV_ARG(limit)));
 	if (!exim_parse_time(period, &r->period) || r->period <= 0)
-		return ("the period must be a time interval such as 1h");
+		return (arena_fmt(st->env->arena, "\"%s\" is not a time value", period.len == 0 ? "NULL" :
+		    arena_cstr(st->env->arena, period)));
 	(void)snprintf(r->limit_text, sizeof(r->limit_text), SV_FMT, SV_ARG(limit));
 	(void)snprintf(r->period_text, sizeof(r->period_text), SV_FMT, SV_ARG(period));
 	while (arg.len > 0) {
 		struct sv before = arg, o = piece(&arg);
 
 		rest = sv_trim(before);
-		if (take_option(r, o))
+		if (take_option(r, o)) {
+			if (r->conflict != NULL)
+				return (r->conflict);
 			continue;
+		}
 		if (sv_starts(o, "count=")) {
 			if (!parse_double(sv_sub(o, 6, o.len), &r->count))
-				return ("count must be a number");
+				return (arena_fmt(st->env->arena, "\"" SV_FMT "\" is not a positive number", SV_ARG(o)));
 			continue;
 		}
 		if (sv_starts(o, "unique=")) {
@@ -143,6 +150,8 @@ defaults(struct acl_state *st, struct rate *r)
 	const struct exim_message *m = st->env->msg;
 	enum exim_acl_where where = st->run->where;
 
+	if (r->noupdate)
+		r->mode = MODE_READONLY;
 	if (r->per == PER_NONE)
 		r->per = PER_MAIL;
 	if (r->mode == MODE_NONE)
@@ -253,7 +262,7 @@ acl_ratelimit(struct acl_state *st, struct sv arg)
 	enum acl_rc rc;
 
 	if (why != NULL)
-		return (acl_wrong(st, "error in arguments to \"ratelimit\" condition: %s in \"" SV_FMT "\"", why, SV_ARG(arg)));
+		return (acl_wrong(st, "error in arguments to \"ratelimit\" condition: %s", why));
 	defaults(st, &r);
 	(void)snprintf(key, sizeof(key), "%s/%s%s/" SV_FMT, r.period_text, names[r.per], r.unique.p != NULL ? "/unique" : "",
 	    SV_ARG(r.key));
@@ -296,7 +305,7 @@ struct seen {
 static const char *
 parse_seen(struct acl_state *st, struct sv arg, struct seen *s)
 {
-	struct sv t = piece(&arg);
+	struct sv whole = arg, t = piece(&arg);
 
 	*s = (struct seen){ .refresh = SEEN_REFRESH, .key = SV_NULL };
 	if (t.len > 0 && t.p[0] == '-') {
@@ -304,7 +313,7 @@ parse_seen(struct acl_state *st, struct sv arg, struct seen *s)
 		t = sv_trim(sv_sub(t, 1, t.len));
 	}
 	if (!exim_parse_time(t, &s->interval))
-		return ("a time interval is needed first");
+		return (arena_fmt(st->env->arena, "failed to parse '" SV_FMT "'", SV_ARG(whole)));
 	while (arg.len > 0) {
 		struct sv o = piece(&arg);
 
@@ -314,8 +323,10 @@ parse_seen(struct acl_state *st, struct sv arg, struct seen *s)
 			s->readonly = true;
 		else if (sv_eqs(o, "write"))
 			s->write = true;
-		else if (!sv_starts(o, "refresh=") || !exim_parse_time(sv_sub(o, 8, o.len), &s->refresh))
-			return ("unrecognised option");
+		else if (!sv_starts(o, "refresh="))
+			return (arena_fmt(st->env->arena, "unrecognised option '" SV_FMT "' in '" SV_FMT "'", SV_ARG(o), SV_ARG(whole)));
+		else if (!exim_parse_time(sv_sub(o, 8, o.len), &s->refresh))
+			return (arena_fmt(st->env->arena, "failed to parse '" SV_FMT "'", SV_ARG(whole)));
 	}
 	if (s->key.p == NULL)
 		s->key = st->env->session == NULL ? SV_LIT("") : st->env->session->host_address;
@@ -334,7 +345,7 @@ acl_seen(struct acl_state *st, struct sv arg)
 	bool found = false, yes, put;
 
 	if (why != NULL)
-		return (acl_wrong(st, "error in arguments to \"seen\" condition: %s in \"" SV_FMT "\"", why, SV_ARG(arg)));
+		return (acl_wrong(st, "%s", why));
 	if (w->hint_get == NULL || w->now == NULL)
 		return (acl_defer(st, "seen: no hints database is there"));
 	now = w->now(w->arg, NULL);

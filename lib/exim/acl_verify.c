@@ -29,6 +29,18 @@ fail(struct acl_state *st, const char *user, const char *log)
 	return (RC_FAIL);
 }
 
+/* As Exim, a name that is found here only is not shown in logs. */
+static void
+find_name(struct acl_state *st)
+{
+	struct exim_session *s = st->env->session;
+	bool untried = s->host_lookup == EXIM_HOST_UNTRIED;
+
+	exim_host_name(st->env);
+	if (untried && s->host_lookup == EXIM_HOST_FOUND)
+		s->host_unshown = true;
+}
+
 static enum acl_rc
 verify_reverse(struct acl_state *st, struct sv opts)
 {
@@ -40,7 +52,7 @@ verify_reverse(struct acl_state *st, struct sv opts)
 		defer_ok = defer_ok || sv_eqs(sv_trim(o), "defer_ok");
 	if (s == NULL || s->addr.family == 0)
 		return (RC_OK);
-	exim_host_name(st->env);
+	find_name(st);
 	switch (s->host_lookup) {
 	case EXIM_HOST_FOUND:
 		return (RC_OK);
@@ -49,8 +61,9 @@ verify_reverse(struct acl_state *st, struct sv opts)
 			return (RC_OK);
 		return (acl_defer(st, "host lookup deferred for reverse lookup check"));
 	default:
-		st->log_msg = acl_fmt(st, "host lookup failed for reverse lookup check (failed to find host name for " SV_FMT ")",
-		    SV_ARG(s->host_address));
+		st->log_msg = acl_fmt(st, "host lookup failed for reverse lookup check (%s)", s->host_lookup_msg.len > 0 ?
+		    arena_cstr(st->env->arena, s->host_lookup_msg) :
+		    arena_fmt(st->env->arena, "failed to find host name for " SV_FMT, SV_ARG(s->host_address)));
 		return (RC_FAIL);
 	}
 }
@@ -75,7 +88,7 @@ verify_helo(struct acl_state *st)
 			h = sv_cstr(arena_fmt(st->env->arena, "[" SV_FMT, SV_ARG(sv_sub(h, 6, h.len))));
 		s->helo_verified = net_addr_parse(h, &lit) && net_addr_eq(&lit, &s->addr);
 	} else {
-		exim_host_name(st->env);
+		find_name(st);
 		s->helo_verified = s->host_name.len > 0 && sv_caseeq(s->host_name, s->helo);
 		for (size_t i = 0; i < s->nhost_aliases && !s->helo_verified; i++)
 			s->helo_verified = sv_caseeqs(s->helo, s->host_aliases[i]);
@@ -90,7 +103,111 @@ verify_helo(struct acl_state *st)
 	return (RC_FAIL);
 }
 
+/* Is the client one of the addresses of <host>? */
+static bool
+is_client(struct acl_state *st, struct sv host)
+{
+	const struct exim_world *w = st->env->world;
+	struct net_addr *addrs = NULL;
+	size_t n = 0;
+
+	if (w->addrs == NULL || w->addrs(w->arg, arena_cstr(st->env->arena, host), st->env->arena, &addrs, &n) != EXIM_FOUND)
+		return (false);
+	for (size_t i = 0; i < n; i++)
+		if (net_addr_eq(&addrs[i], &st->env->session->addr))
+			return (true);
+	return (false);
+}
+
+/* Client SMTP authorization (44.52): dnsdb finds the record; only a definite no is one. */
+static enum acl_rc
+verify_csa(struct acl_state *st, struct sv domain)
+{
+	struct exim_session *s = st->env->session;
+	struct err err = ERR_INIT;
+	struct sv v, code;
+	const char *status = "unknown", *why = "client SMTP authorization unknown";
+	enum exim_result res;
+
+	if (s == NULL || s->addr.family == 0)
+		return (RC_OK);
+	if (domain.len == 0)
+		domain = s->helo.len > 0 ? s->helo : s->host_address;
+	/* The name is data of the query, not text of the expansion. */
+	st->env->value = domain;
+	res = exim_expand_text(SV_LIT("${lookup dnsdb{csa=$value}}"), st->env, &v, &err);
+	st->env->value = SV_NULL;
+	if (res == EXIM_DEFER) {
+		status = "defer";
+		why = "client SMTP authorization SRV record lookup deferred";
+	} else if (res == EXIM_OK && sv_word(&v, &code)) {
+		v = sv_trim(v);
+		if (code.p[0] == 'Y' && is_client(st, v)) {
+			status = "ok";
+		} else if (code.p[0] != '?') {
+			status = "fail";
+			why = code.p[0] == 'Y' ? "client host does not match any authorized client SMTP target address" : code.p[0] == 'N' ?
+			    "client host is explicitly unauthorized" : "client SMTP authorization explicitly required but absent";
+		}
+	}
+	s->csa_status = sv_cstr(status);
+	if (strcmp(status, "ok") != 0)
+		st->log_msg = st->user_msg = sv_cstr(why);
+	return (strcmp(status, "fail") == 0 ? RC_FAIL : RC_OK);
+}
+
 static const char *const address_headers[] = { "From", "Sender", "Reply-To", "To", "Cc", "Bcc" };
+
+/* Cut the next address off a field body, at a comma outside of quotes, comments, brackets and groups. */
+static bool
+next_address(struct sv *rest, struct sv *one)
+{
+	bool quoted = false, group = false, angle = false;
+	int depth = 0;
+	size_t i = 0;
+
+	if (rest->len == 0)
+		return (false);
+	for (; i < rest->len; i++) {
+		char c = rest->p[i];
+
+		if (c == '\\')
+			i++;
+		else if (c == '"' && depth == 0)
+			quoted = !quoted;
+		else if (quoted)
+			continue;
+		else if (c == '(')
+			depth++;
+		else if (c == ')' && depth > 0)
+			depth--;
+		else if (depth > 0)
+			continue;
+		else if (c == '<' || c == '>')
+			angle = c == '<';
+		else if (c == ':' && !angle)
+			group = true;
+		else if (c == ';')
+			group = false;
+		else if (c == ',' && !group && !angle)
+			break;
+	}
+	i = i < rest->len ? i : rest->len;
+	*one = sv_trim(sv_sub(*rest, 0, i));
+	*rest = sv_sub(*rest, i + 1, rest->len);
+	return (true);
+}
+
+static enum acl_rc
+header_mistake(struct acl_state *st, const char *field, struct sv address, const char *why)
+{
+	/* Exim's words for it. */
+	if (strcmp(why, "unqualified address not allowed") == 0)
+		why = sv_chr(address, ' ') >= 0 ? "missing or malformed local part (expected word or \"<\")" :
+		    "unqualified address not permitted";
+	st->log_msg = acl_fmt(st, "%s: failing address in \"%s:\" header is: " SV_FMT, why, field, SV_ARG(address));
+	return (RC_FAIL);
+}
 
 static enum acl_rc
 verify_header_syntax(struct acl_state *st)
@@ -104,18 +221,23 @@ verify_header_syntax(struct acl_state *st)
 		ptrdiff_t i = -1;
 
 		while ((i = mail_headers_find(h, address_headers[k], (size_t)(i + 1))) >= 0) {
-			/* An arena for each field: a header may hold as many addresses as it likes. */
-			struct arena *a = arena_new(0);
-			struct mail_addrlist list;
-			struct err err = ERR_INIT;
-			int rc = mail_addrlist_parse(h->v[i].body, flags, a, &list, &err);
+			struct sv rest = h->v[i].body, one;
 
-			arena_free(&a);
-			if (rc == 0)
-				continue;
-			st->user_msg = acl_fmt(st, "\"%s:\" header: %s", address_headers[k], err.text);
-			st->log_msg = acl_fmt(st, "bad \"%s:\" header: %s", address_headers[k], err.text);
-			return (RC_FAIL);
+			while (next_address(&rest, &one)) {
+				/* An arena for each: a header may hold as many addresses as it likes. */
+				struct arena *a;
+				struct mail_addrlist list;
+				struct err err = ERR_INIT;
+				int rc;
+
+				if (one.len == 0)
+					continue;
+				a = arena_new(0);
+				rc = mail_addrlist_parse(one, flags, a, &list, &err);
+				arena_free(&a);
+				if (rc != 0)
+					return (header_mistake(st, address_headers[k], one, err.text));
+			}
 		}
 	}
 	return (RC_OK);
@@ -175,7 +297,7 @@ verify_not_blind(struct acl_state *st, struct sv opts)
 		return (RC_OK);
 	for (size_t i = 0; i < m->nrecipients; i++)
 		if (!is_named(st, m->recipients[i], caseless)) {
-			st->log_msg = acl_fmt(st, "bcc recipient detected: " SV_FMT, SV_ARG(m->recipients[i]));
+			st->log_msg = SV_LIT("bcc recipient detected");
 			return (RC_FAIL);
 		}
 	return (RC_OK);
@@ -326,8 +448,9 @@ verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, 
 		struct sv o = piece(&opts);
 
 		if (o.len > 0 && !address_option(&v, o))
-			return (acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL verify condition \"" SV_FMT "\"", SV_ARG(o),
-			    SV_ARG(whole)));
+			return (sv_starts(o, "callout") ?
+			    acl_wrong(st, "bad time value in ACL condition \"verify " SV_FMT "\"", SV_ARG(whole)) :
+			    acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(o), SV_ARG(whole)));
 	}
 	switch (w) {
 	case V_SENDER:
@@ -353,6 +476,13 @@ verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, 
 	return (verify_address(st, &v));
 }
 
+static enum acl_rc
+expected(struct acl_state *st, struct sv arg)
+{
+	return (acl_wrong(st, "expected \"sender[=address]\", \"recipient\", \"helo\", \"header_syntax\", \"header_sender\", "
+	    "\"header_names_ascii\" or \"reverse_host_lookup\" at start of ACL condition \"verify " SV_FMT "\"", SV_ARG(arg)));
+}
+
 enum acl_rc
 acl_verify(struct acl_state *st, struct sv arg)
 {
@@ -369,10 +499,9 @@ acl_verify(struct acl_state *st, struct sv arg)
 		if (sv_caseeqs(word, words[w].name))
 			break;
 	if (w == sizeof(words) / sizeof(words[0]))
-		return (acl_wrong(st, "expected \"sender[=address]\", \"recipient\", \"helo\", \"header_syntax\", \"header_sender\", "
-		    "\"header_names_ascii\" or \"reverse_host_lookup\" at start of ACL condition \"verify " SV_FMT "\"", SV_ARG(arg)));
+		return (expected(st, arg));
 	if ((words[w].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
-		return (acl_wrong(st, "cannot check %s in ACL for %s", words[w].name, exim_acl_where_name(st->run->where)));
+		return (acl_wrong(st, "cannot verify %s in ACL for %s", words[w].name, exim_acl_where_name(st->run->where)));
 	v = sv_trim(sv_sub(v, i, v.len));
 	if (v.len > 0 && v.p[0] == '=' && w == V_SENDER) {
 		struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
@@ -390,7 +519,9 @@ acl_verify(struct acl_state *st, struct sv arg)
 		v = sv_sub(v, k, v.len);
 	}
 	if (v.len > 0 && v.p[0] != '/')
-		return (acl_wrong(st, "unexpected text in ACL verify condition \"" SV_FMT "\"", SV_ARG(arg)));
+		return (expected(st, arg));
+	if (v.len > 0 && (w == V_CERTIFICATE || w == V_HELO || w == V_SYNTAX || w == V_ASCII))
+		return (acl_wrong(st, "unexpected '/' found in \"" SV_FMT "\" (this verify item has no options)", SV_ARG(arg)));
 	v = sv_sub(v, 1, v.len);
 	switch ((enum word)w) {
 	case V_REVERSE:		return (verify_reverse(st, v));
@@ -403,10 +534,10 @@ acl_verify(struct acl_state *st, struct sv arg)
 	case V_SYNTAX:		return (verify_header_syntax(st));
 	case V_BLIND:		return (verify_not_blind(st, v));
 	case V_ASCII:		return (verify_header_names(st));
-	case V_CSA:
+	case V_CSA:		return (verify_csa(st, v));
 	case V_ARC:
 		memset(&ve, 0, sizeof(ve));
-		ve.what = w == V_CSA ? EXIM_VERIFY_CSA : EXIM_VERIFY_ARC;
+		ve.what = EXIM_VERIFY_ARC;
 		ve.arc_states = v;
 		return (verify_address(st, &ve));
 	default:

@@ -109,9 +109,11 @@ struct exim_session {
 	int64_t		 interface_port;
 	enum exim_host_lookup host_lookup;	/* of host_name; a reference to $sender_host_name tries it once */
 	struct arena	*arena;			/* of the session, for names that are found late; NULL: the environment's */
+	struct sv	 host_lookup_msg;	/* why none was found, where that is known */
 	struct sv	 host_name;
 	const char	*const *host_aliases;	/* further verified names */
 	size_t		 nhost_aliases;
+	bool		 host_unshown;		/* found by a verify condition alone: logs and $sender_fullhost go on without it */
 	bool		 host_dnssec;
 	struct sv	 helo;
 	bool		 helo_verified;
@@ -162,6 +164,7 @@ struct exim_message {
 	const struct exim_header_add *added;
 	size_t		 nadded;
 	struct sv	 headers_added;		/* $headers_added: what ACLs added so far */
+	struct sv	 raw;			/* the whole message, while its ACLs run; p NULL: not at hand */
 	struct sv	 body;			/* the first part, or all if <body_whole> */
 	bool		 body_whole;
 	struct sv	 body_end;		/* the last part when not whole */
@@ -261,6 +264,7 @@ struct exim_acl_state {
 	struct sv	 authresults;		/* the methods' part of ${authresults, "" if none ran */
 	struct sv	 mime_anomaly_text, mime_boundary, mime_charset, mime_content_description, mime_content_disposition;
 	struct sv	 mime_content_id, mime_content_transfer_encoding, mime_content_type, mime_decoded_filename, mime_filename;
+	struct sv	 mime_part, mime_body;	/* as it was sent, with its header and without */
 	int64_t		 mime_anomaly_level, mime_content_size, mime_part_count;
 	bool		 mime_is_coverletter, mime_is_multipart, mime_is_rfc822;
 	struct sv	 event_name, event_data;

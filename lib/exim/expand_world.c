@@ -412,5 +412,8 @@ exim_world_posix(struct exim_world *w)
 	w->loadavg = w_loadavg;
 	w->lookup = x_lookup_blocking;
 	w->perl = x_perl;
+	w->hint_get = x_hint_get;
+	w->hint_put = x_hint_put;
+	w->hint_del = x_hint_del;
 	w->auth = x_auth_blocking;
 }

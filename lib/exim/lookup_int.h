@@ -33,6 +33,11 @@ enum exim_found x_lookup_blocking(void *arg, const char *type, struct sv file, s
 /* The main options ldap_... as lines NAME=VALUE, for x_ldap. */
 struct sv x_ldap_settings(struct exim_env *env);
 
+/* Hints in the memory of this process. */
+enum exim_found x_hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out);
+int	 x_hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl);
+int	 x_hint_del(void *arg, const char *db, struct sv key);
+
 /* What to say where a type cannot be looked up. */
 const char *x_lookup_missing(const char *type);
 /* <query> on database <file>, which blocks: for worlds. */

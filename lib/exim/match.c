@@ -4,9 +4,13 @@
  * negation, named lists and files.  What single items match stands in match_item.c,
  * match_host.c and match_addr.c.
  */
+#include "exim/acl.h"
+#include "exim/conf.h"
+#include "exim/logsel.h"
 #include "exim/match_int.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -316,6 +320,32 @@ named(struct mscan *s, const struct mitem *it)
 	return (r);
 }
 
+void
+m_log(struct mscan *s, const char *fmt, ...)
+{
+	const struct exim_acl_run *run = s->e->env->acl_run;
+	const struct exim_world *w = s->e->env->world;
+	char buf[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
+		run->ops->log(run->arg, EXIM_LOG_MAIN, sv_cstr(buf));
+	else if (w->log != NULL)
+		w->log(w->arg, sv_cstr(buf));
+}
+
+/* The text behind MR_DEFER or MR_UNKNOWN. */
+static struct sv
+reason(struct mscan *s, enum mresult r)
+{
+	if (r == MR_DEFER)
+		return (sv_cstr(s->e->err == NULL ? "" : s->e->err->text));
+	return (s->unknown);
+}
+
 /* What an item that could not be decided means: true ends the list with *<r>. */
 static bool
 undecided(struct mscan *s, const struct mitem *it, enum mresult *r)
@@ -325,11 +355,14 @@ undecided(struct mscan *s, const struct mitem *it, enum mresult *r)
 
 	if (ignore)
 		return (false);
-	if (include)
+	if (include) {
+		m_log(s, SV_FMT ": accepted by +include_%s", SV_ARG(reason(s, *r)), *r == MR_DEFER ? "defer" : "unknown");
 		*r = MR_YES;
-	else if (*r == MR_UNKNOWN)
+	} else if (*r == MR_UNKNOWN) {
+		if (s->e->env->conf != NULL && EXIM_LOGSEL_ON(s->e->env->conf->log_selector, unknown_in_list))
+			m_log(s, "list matching forced to fail: " SV_FMT, SV_ARG(reason(s, *r)));
 		*r = MR_END;
-	else if (s->e->err != NULL && s->e->err->cls == ERR_NONE)
+	} else if (s->e->err != NULL && s->e->err->cls == ERR_NONE)
 		(void)x_defer(s->e, "DNS lookup of \"" SV_FMT "\" deferred", SV_ARG(s->subject));
 	return (true);
 }

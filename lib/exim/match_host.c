@@ -3,6 +3,8 @@
  * Items of host lists (manual 10.10 to 10.19): addresses, networks, names both ways,
  * lookups by address; our own addresses; MX items of domain lists, which need them too.
  */
+#include "exim/conf.h"
+#include "exim/logsel.h"
 #include "exim/match_int.h"
 
 #include <stdio.h>
@@ -84,6 +86,9 @@ exim_host_name(struct exim_env *env)
 	}
 	if (k == 0) {
 		s->host_lookup = later ? EXIM_HOST_DEFERRED : EXIM_HOST_FAILED;
+		if (n > 0)
+			s->host_lookup_msg = sv_cstr(arena_fmt(s->arena != NULL ? s->arena : env->arena,
+			    SV_FMT " does not match any IP address for %s", SV_ARG(s->host_address), names[n - 1]));
 		return;
 	}
 	/* The session outlives the arena of one command. */
@@ -128,6 +133,24 @@ net_lookup(struct mscan *s, const struct mitem *it, int bits)
 
 /* --- names --- */
 
+/* A name of the configuration that leads nowhere is a mistake in it, as a rule. */
+static void
+tell_missing(struct mscan *s, struct sv name)
+{
+	const struct exim_conf *c = s->e->env->conf;
+	struct sv who = SV_NULL;
+
+	if (c != NULL && !EXIM_LOGSEL_ON(c->log_selector, host_lookup_failed))
+		return;
+	if (s->e->env->session != NULL && s->e->env->session->addr.family != 0)
+		(void)exim_var_get(s->e->env, SV_LIT("sender_fullhost"), &who);
+	if (who.len == 0)
+		m_log(s, "no IP address found for host " SV_FMT, SV_ARG(name));
+	else
+		m_log(s, "no IP address found for host " SV_FMT " (during SMTP connection from " SV_FMT ")", SV_ARG(name),
+		    SV_ARG(who));
+}
+
 static enum mresult
 by_name(struct mscan *s, const struct mitem *it)
 {
@@ -153,6 +176,8 @@ by_name(struct mscan *s, const struct mitem *it)
 		if (w->addrs(w->arg, x_cstr(s->e, name), s->e->env->arena, &addrs, &n) == EXIM_FOUND)
 			return (MR_NO);
 	}
+	tell_missing(s, name);
+	s->unknown = sv_cstr(arena_fmt(s->e->env->arena, "failed to find IP address for " SV_FMT, SV_ARG(name)));
 	return (MR_UNKNOWN);
 }
 
@@ -170,12 +195,11 @@ on_name(struct mscan *s, const struct mitem *it)
 	if (!s->host->session || ses == NULL)
 		return (MR_UNKNOWN);
 	exim_host_name(s->e->env);
-	if (ses->host_lookup == EXIM_HOST_DEFERRED) {
-		(void)x_defer(s->e, "host name lookup for " SV_FMT " deferred", SV_ARG(s->host->address));
-		return (MR_DEFER);
-	}
-	if (ses->host_name.len == 0)
+	ses->host_unshown = false;
+	if (ses->host_name.len == 0) {
+		s->unknown = sv_cstr(arena_fmt(s->e->env->arena, "failed to find host name for " SV_FMT, SV_ARG(s->host->address)));
 		return (MR_UNKNOWN);
+	}
 	r = m_string(s, it, ses->host_name);
 	for (size_t i = 0; i < ses->nhost_aliases && r == MR_NO; i++)
 		r = m_string(s, it, sv_taint(sv_cstr(ses->host_aliases[i])));
@@ -202,6 +226,7 @@ m_host(struct mscan *s, const struct mitem *it)
 	case M_NET:
 		return (net_lookup(s, it, it->num));
 	case M_ERROR:
+		s->unknown = it->arg;
 		if (sv_starts(it->arg, "malformed"))
 			return (MR_UNKNOWN);
 		return (m_die(s, SV_FMT, SV_ARG(it->arg)));

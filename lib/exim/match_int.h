@@ -75,6 +75,7 @@ struct mscan {
 	struct sv	 value;
 	unsigned	 depth;
 	bool		 include_unknown, ignore_unknown, include_defer, ignore_defer;
+	struct sv	 unknown;	/* behind MR_UNKNOWN: what could not be found */
 };
 
 void	 m_item_compile(struct arena *a, enum exim_list_kind kind, struct sv text, struct mitem *it);
@@ -89,6 +90,8 @@ enum mresult m_address(struct mscan *s, const struct mitem *it);
 bool	 m_is_local_address(struct xev *e, const struct net_addr *a);
 /* All items of <l>. */
 enum mresult m_list(struct mscan *s, const struct exim_list *l);
+/* A line for the main log, of the ACL that runs or else of the world. */
+void	 m_log(struct mscan *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Where Exim would die: told to the admin, EXIM_FAIL to callers. */
 enum mresult m_die(struct mscan *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

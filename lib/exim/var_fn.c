@@ -220,6 +220,7 @@ XV(xv_sender_host_name)
 	if (e->env->session == NULL)
 		return (EXIM_OK);
 	exim_host_name(e->env);
+	e->env->session->host_unshown = false;
 	*out = e->env->session->host_name;
 	return (EXIM_OK);
 }
@@ -240,7 +241,7 @@ show_helo(const struct exim_session *s)
 		if (net_addr_parse(lit, &a) && net_addr_eq(&a, &s->addr))
 			return (false);
 	}
-	return (s->host_name.len == 0 || !sv_caseeq(s->host_name, s->helo));
+	return (s->host_name.len == 0 || s->host_unshown || !sv_caseeq(s->host_name, s->helo));
 }
 
 static bool
@@ -258,7 +259,7 @@ XV(xv_sender_fullhost)
 	if (s == NULL || s->host_address.len == 0)
 		return (EXIM_OK);
 	xb_init(&b, e->env->arena, 128);
-	if (s->host_name.len > 0) {
+	if (s->host_name.len > 0 && !s->host_unshown) {
 		xb_add(&b, s->host_name);
 		xb_addc(&b, ' ');
 	}

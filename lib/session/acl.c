@@ -240,6 +240,7 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 	struct sv msg = res->log_msg.len > 0 ? res->log_msg : res->user_msg;
 	bool temp = res->verdict == EXIM_ACL_DEFER || res->verdict == EXIM_ACL_ERROR || res->code / 100 == 4;
 	unsigned targets = res->log_targets;
+	ptrdiff_t nl = sv_chr(msg, '\n');
 
 	if (res->verdict == EXIM_ACL_ERROR)
 		targets |= SESSION_LOG_PANIC | SESSION_LOG_MAIN;
@@ -256,6 +257,9 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 		sb_adds(&line, places[where].log);
 	else
 		sb_addf(&line, "%s " SV_FMT, exim_acl_where_name(where), SV_ARG(what));
+	/* Only the first line of what was said. */
+	if (nl >= 0)
+		msg = sv_sub(msg, 0, (size_t)nl);
 	if (msg.len > 0)
 		sb_addf(&line, ": " SV_FMT, SV_ARG(msg));
 	session_log_reject(s, targets, sb_cstr(&line));
@@ -280,6 +284,9 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 		memcpy(own, res->status.p, res->status.len);
 		own[res->status.len] = '\0';
 		status = own;
+		/* Exim shows a status that the configuration gave. */
+		if (s->conn->exim_style)
+			text = sv_cstr(arena_fmt(s->cmd, "%s " SV_FMT, own, SV_ARG(text)));
 	}
 	if (text.len == 0 || (temp && !res->details)) {
 		if (temp) {
@@ -330,7 +337,7 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 		s->env.addr = &s->txn->addr;
 	s->acl.fx = s->txn != NULL ? &s->txn->fx : &s->fx;
 	s->acl.where = where;
-	s->sender_failed = SV_NULL;
+	s->sender_failed = s->sender_log = SV_NULL;
 	v = exim_acl_check(&s->env, &s->acl, &res);
 	s->env.msg->headers_added = s->acl.fx->headers_added;
 	keep(s);
@@ -348,6 +355,10 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 		break;
 	}
 	if (places[where].code != 0) {
+		if (s->sender_log.p != NULL)
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, SV_FMT, SV_ARG(s->sender_log));
+		if (s->txn != NULL && (s->sender_log.p != NULL || s->sender_failed.p != NULL))
+			s->txn->sender_told = true;
 		log_refusal(s, where, what, &res);
 		refuse(s, where, &res);
 	}

@@ -35,11 +35,11 @@ session_fullhost(const struct session *s, struct sb *out)
 		sb_addf(out, "local user %s", s->conn->user == NULL ? "?" : s->conn->user);
 		return;
 	}
-	if (x->host_name.len > 0) {
+	if (x->host_name.len > 0 && !x->host_unshown) {
 		sb_add(out, x->host_name);
 		sb_addc(out, ' ');
 	}
-	if (x->helo.len > 0 && !sv_caseeq(x->helo, x->host_name)) {
+	if (x->helo.len > 0 && (x->host_unshown || !sv_caseeq(x->helo, x->host_name))) {
 		sb_addc(out, '(');
 		sb_add(out, x->helo);
 		sb_adds(out, ") ");

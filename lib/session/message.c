@@ -95,6 +95,7 @@ index_message(struct session *s, struct sv *content)
 	t->gone = arena_zalloc(t->arena, t->headers.n + 1);
 	m->headers = &t->headers;
 	m->headers_gone = t->gone;
+	m->raw = sv_taint(*content);
 	m->body = sv_sub(*content, t->headers.body_start, content->len);
 	m->body_whole = true;
 	m->body_size = (int64_t)m->body.len;

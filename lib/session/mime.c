@@ -28,7 +28,7 @@ cover_letter(const struct mime_part *p)
 }
 
 static void
-set_part(struct session *s, const struct mime_part *p, int64_t number)
+set_part(struct session *s, struct sv content, const struct mime_part *p, int64_t number)
 {
 	struct exim_acl_state *st = &s->st;
 	struct arena *a = s->txn->arena;
@@ -43,6 +43,8 @@ set_part(struct session *s, const struct mime_part *p, int64_t number)
 	st->mime_content_description = p->description;
 	st->mime_content_id = p->id;
 	st->mime_content_transfer_encoding = lower(s, p->encoding_text);
+	st->mime_part = sv_taint(sv_sub(content, p->header_start, p->body_end));
+	st->mime_body = sv_taint(sv_sub(content, p->body_start, p->body_end));
 	st->mime_is_multipart = p->kind == MIME_MULTIPART;
 	st->mime_is_rfc822 = p->kind == MIME_MESSAGE;
 	st->mime_is_coverletter = cover_letter(p);
@@ -56,7 +58,7 @@ clear_part(struct exim_acl_state *st)
 {
 	st->mime_content_type = st->mime_boundary = st->mime_charset = st->mime_filename = st->mime_content_disposition = SV_NULL;
 	st->mime_content_description = st->mime_content_id = st->mime_content_transfer_encoding = SV_NULL;
-	st->mime_anomaly_text = st->mime_decoded_filename = SV_NULL;
+	st->mime_anomaly_text = st->mime_decoded_filename = st->mime_part = st->mime_body = SV_NULL;
 	st->mime_is_multipart = st->mime_is_rfc822 = st->mime_is_coverletter = false;
 	st->mime_part_count = st->mime_content_size = st->mime_anomaly_level = 0;
 }
@@ -72,7 +74,7 @@ session_acl_mime(struct session *s, struct sv content)
 		return (ACL_GO);
 	root = mime_parse(s->txn->arena, content);
 	for (p = root; p != NULL && a == ACL_GO; p = mime_next(root, p)) {
-		set_part(s, p, number++);
+		set_part(s, content, p, number++);
 		a = session_acl(s, EXIM_WHERE_MIME, SV_NULL, NULL, NULL);
 	}
 	clear_part(&s->st);

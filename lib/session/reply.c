@@ -15,7 +15,7 @@ plain_text(struct sv text)
 	for (size_t i = 0; i < text.len; i++)
 		if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
 			return (false);
-	return (text.p[text.len - 1] != ' ');
+	return (true);
 }
 
 void

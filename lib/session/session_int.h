@@ -87,6 +87,7 @@ struct session {
 	struct sv	 kept[SESSION_KEPT];	/* as they were copied last */
 	const char	*kept_host;
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
+	struct sv	 sender_log;	/* the same for the log, at the refusal; p NULL: nothing to tell */
 	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
 	struct exim_message nomsg;	/* outside a transaction */
 	struct txn	*txn;

@@ -94,7 +94,7 @@ header_sender(struct session *s, struct exim_env *env, const struct exim_verify 
 	return (worst);
 }
 
-/* Told once per message: in the log, and to the peer in front of the refusal. */
+/* Told once per message, when the ACL refuses: in the log, and to the peer in front of the refusal. */
 static void
 sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r, const struct exim_verify_result *out)
 {
@@ -102,12 +102,10 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 
 	if (v->no_details || (s->txn != NULL && s->txn->sender_told))
 		return;
-	if (s->txn != NULL)
-		s->txn->sender_told = true;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
-		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : "", SV_ARG(out->log_msg));
+		s->sender_log = sv_cstr(arena_fmt(s->cmd, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
+		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : "", SV_ARG(out->log_msg)));
 		sb_free(&line);
 	}
 	if (r != EXIM_FAIL)

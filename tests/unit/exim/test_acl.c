@@ -253,7 +253,8 @@ statements(void **state)
 		{ "accept acl = discards", EXIM_ACL_DISCARD, "", "" },
 		{ "deny acl = discards", EXIM_ACL_ERROR, "", "*nested ACL returned \"discard\"" },
 		{ "accept acl = loop", EXIM_ACL_ERROR, "", "*nested too deep" },
-		{ "accept acl = $local_part", EXIM_ACL_ERROR, "", "*tainted" },
+		{ "accept acl = $local_part", EXIM_ACL_ERROR, "", "internal configuration error" },
+		{ "accept acl = drops2", EXIM_ACL_DENY, "last words", "last words" },
 		{ "accept condition = ${acl{sub}{yes}{x}}\n deny message = [$acl_m_r]", EXIM_ACL_DENY, "[]", "[]" },
 		{ "deny message = ${acl{retm}}", EXIM_ACL_DENY, "returned", "returned" },
 		{ "accept verify = sender", EXIM_ACL_ACCEPT, "", "" },
@@ -268,9 +269,9 @@ statements(void **state)
 		{ "warn verify = sender=later@x\n accept", EXIM_ACL_ACCEPT, "", "" },
 		{ "accept verify = recipient\n  message = $address_data", EXIM_ACL_ACCEPT, "data", "data" },
 		{ "accept verify = recipient/nonsense", EXIM_ACL_ERROR, "", "*unknown option" },
-		{ "accept verify = header_syntax", EXIM_ACL_ERROR, "", "*cannot check" },
+		{ "accept verify = header_syntax", EXIM_ACL_ERROR, "", "*cannot verify" },
 		{ "accept verify = everything", EXIM_ACL_ERROR, "", "*expected" },
-		{ "accept verify = certificate", EXIM_ACL_DENY, "", "" },
+		{ "accept verify = certificate", EXIM_ACL_DENY, "no verified certificate", "no verified certificate" },
 		{ "accept dnslists = bl.test\n  message = $dnslist_domain $dnslist_value $dnslist_text $dnslist_matched", EXIM_ACL_ACCEPT,
 		    "bl.test 127.0.0.2 listed: ok 1.2.3.4", "*bl.test" },
 		{ "accept dnslists = no.test : bl.test", EXIM_ACL_ACCEPT, "", "" },
@@ -292,10 +293,10 @@ statements(void **state)
 		{ "accept malware = *\n  message = $malware_name", EXIM_ACL_ERROR, "", "cannot test malware condition in RCPT ACL" },
 		{ "accept set acl_m1 = x$local_part\n  condition = ${if eq{$acl_m1}{xbob}}", EXIM_ACL_ACCEPT, "", "" },
 		{ "accept message = 250 2.1.5 welcome", EXIM_ACL_ACCEPT, "welcome", "*welcome" },
-		{ "accept control = nonsense", EXIM_ACL_ERROR, "", "*unknown control" },
+		{ "accept control = nonsense", EXIM_ACL_ERROR, "", "syntax error in \"control=nonsense\"" },
 		{ "accept control = allow_auth_unadvertised", EXIM_ACL_ERROR, "", "cannot use \"control=allow_auth_unadvertised\" in RCPT ACL" },
 		{ "accept delay = soon", EXIM_ACL_ERROR, "", "*not a time value" },
-		{ "accept ratelimit = x / 1h", EXIM_ACL_ERROR, "", "*limit must be a number" },
+		{ "accept ratelimit = x / 1h", EXIM_ACL_ERROR, "", "*\"x\" is not a positive number" },
 	};
 
 	(void)state;
@@ -305,7 +306,7 @@ statements(void **state)
 		enum exim_acl_verdict v;
 
 		(void)snprintf(text, sizeof(text), "a:\n %s\nsub:\n accept condition = ${if eq{$acl_arg1}{yes}}\n"
-		    " deny message = sub says $acl_arg1\ndrops:\n drop\ndiscards:\n discard\nloop:\n accept acl = loop\n"
+		    " deny message = sub says $acl_arg1\ndrops:\n drop\ndiscards:\n discard\ndrops2:\n drop message = last words\nloop:\n accept acl = loop\n"
 		    "retm:\n accept message = returned\n", t[i].acl);
 		setup(&b, text);
 		v = go(&b, "a");
@@ -521,6 +522,48 @@ headers(void **state)
 	}
 }
 
+/* regex sees lines of the message or part, mime_regex the decoded part. */
+static void
+regexes(void **state)
+{
+	static const struct { enum exim_acl_where where; const char *cond; int verdict; const char *user; } t[] = {
+		{ EXIM_WHERE_DATA, "regex = [Vv]iagra : no(.)e", EXIM_ACL_DENY, "no(.)e n" },
+		{ EXIM_WHERE_DATA, "regex = ^Subject::\\N \\d+$\\N", EXIM_ACL_DENY, "^Subject: \\d+$ " },
+		{ EXIM_WHERE_DATA, "regex = 12.none", EXIM_ACL_ACCEPT, "" },
+		{ EXIM_WHERE_DATA, "regex = ( : ^none\\$", EXIM_ACL_DENY, "^none$ " },
+		{ EXIM_WHERE_MIME, "regex = ^Content-X", EXIM_ACL_DENY, "^Content-X " },
+		{ EXIM_WHERE_MIME, "regex = attack", EXIM_ACL_ACCEPT, "" },
+		{ EXIM_WHERE_MIME, "mime_regex = att(a)ck", EXIM_ACL_DENY, "att(a)ck a" },
+		{ EXIM_WHERE_RCPT, "regex = x", EXIM_ACL_ERROR, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char *raw = malloc(24);
+		char text[256];
+		struct box b;
+
+		(void)snprintf(text, sizeof(text), "a:\n deny %s\n  message = $regex_match_string $regex1\n accept\n", t[i].cond);
+		setup(&b, text);
+		memcpy(raw, "Subject: 12\r\n\r\nnone\r\n", 21);
+		b.msg.raw = sv_taint(sv_from(raw, 21));
+		b.acl.mime_part = SV_LIT("Content-X: y\n\nYXR0YWNr\n");
+		b.acl.mime_body = SV_LIT("YXR0YWNr\n");
+		b.acl.mime_content_transfer_encoding = SV_LIT("base64");
+		b.run.where = t[i].where;
+		if ((int)go(&b, "a") != t[i].verdict)
+			print_message("%s: " SV_FMT "\n", t[i].cond, SV_ARG(b.res.log_msg));
+		assert_int_equal(b.res.verdict, t[i].verdict);
+		if (!sv_eq(sv_trim(b.res.user_msg), sv_trim(sv_cstr(t[i].user))))
+			print_message("%s: " SV_FMT "\n", t[i].cond, SV_ARG(b.res.user_msg));
+		assert_true(sv_eq(sv_trim(b.res.user_msg), sv_trim(sv_cstr(t[i].user))));
+		if (strstr(t[i].cond, "( :") != NULL)
+			assert_non_null(strstr(logged, "error in regular expression '('"));
+		teardown(&b);
+		free(raw);
+	}
+}
+
 static void
 wrapping(void **state)
 {
@@ -540,7 +583,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

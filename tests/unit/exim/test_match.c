@@ -115,8 +115,8 @@ test_domains(void **state)
 		{ D, "hosted1.test", "+looked", 1, "key1" }, { D, "hosted1.test", "lsearch;/t/domains", 1, "key1" },
 		{ D, "hosted1.test", "lsearch,ret=key;/t/domains", 1, "hosted1.test" }, { D, "no.test", "lsearch;/t/domains", 0, NULL },
 		{ D, "a.wild.test", "partial-lsearch;/t/domains", 1, "wild" }, { D, "a.dot.test", "partial(.)lsearch;/t/domains", 1, "dot" },
-		{ D, "x", "lsearch;/t/none", -1, NULL }, { D, "x", "nosuch;/t/x", -1, NULL }, { D, "x", "mysql;later", -2, NULL },
-		{ D, "x", "mysql;select", 1, "mysql//select" }, { D, "listed.test", "/t/list", 1, "listed.test" },
+		{ D, "x", "lsearch;/t/none", -1, NULL }, { D, "x", "nosuch;/t/x", -1, NULL }, { D, "x", "ibase;later", -2, NULL },
+		{ D, "x", "ibase;select", 1, "ibase//select" }, { D, "listed.test", "/t/list", 1, "listed.test" },
 		{ D, "not.suffix.test", "/t/list", 0, NULL }, { D, "x.suffix.test", "/t/list", 1, NULL }, { D, "re1.test", "/t/list", 1, NULL },
 		{ D, "listed.test", "! /t/list : *", 0, NULL }, { D, "x", "/t/none", -1, NULL }, { D, "entry", "dsearch;/t/dir", 1, "entry" },
 		{ D, "dom.test", "$domain", 1, NULL }, { D, "x", "${if eq{a}{b}{x}fail}", 0, NULL }, { D, "x", "$nosuch", -2, NULL },
@@ -163,13 +163,13 @@ test_hosts(void **state)
 		{ H, "192.0.2.9", "+include_unknown : unknown.test", 1, NULL }, { H, "192.0.2.9", "later.test", -2, NULL },
 		{ H, "192.0.2.9", "+ignore_defer : later.test : 192.0.2.9", 1, NULL }, { H, "192.0.2.9", "+include_defer : later.test", 1, NULL },
 		{ H, "192.0.2.1", "*.test", 1, NULL }, { H, "192.0.2.1", "client2.*", 0, NULL }, { H, "192.0.2.1", "^client2\\\\.", 1, NULL },
-		{ H, "192.0.2.2", "*.test", 0, NULL }, { H, "192.0.2.3", "*.test", -2, NULL }, { H, "192.0.2.9", "*.test : 192.0.2.9", 0, NULL },
+		{ H, "192.0.2.2", "*.test", 0, NULL }, { H, "192.0.2.3", "*.test", 0, NULL }, { H, "192.0.2.9", "*.test : 192.0.2.9", 0, NULL },
 		{ H, "192.0.2.9", "192.0.2.9 : *.test", 1, NULL }, { H, "192.0.2.7", "net-iplsearch;/t/ip", 1, "net" },
 		{ H, "192.0.2.7", "net24-lsearch;/t/net", 1, "n24" }, { H, "192.0.2.9", "net-lsearch;/t/net", 1, "host9" },
 		{ H, "2001:db8::1", "net-lsearch;/t/net", 1, "six" }, { H, "2001:db8::1", "net-iplsearch;/t/ip", 1, "six" },
 		{ H, "192.0.2.9", "1.2.3", 0, NULL }, { H, "192.0.2.9", "net24-nosuch;/x", -1, NULL }, { H, "10.1.9.9", "/t/hosts", 1, NULL },
 		{ H, "10.2.0.1", "/t/hosts", 0, NULL }, { H, "10.2.0.2", "/t/hosts", 1, NULL }, { H, "10.3.0.1", "/t/hosts", 0, NULL },
-		{ H, "192.0.2.9", "mysql;select", 1, NULL }, { H, "192.0.2.1", "!192.0.2.2", 1, NULL },
+		{ H, "192.0.2.9", "mysql,servers=h/d/u/p;select", 1, NULL }, { H, "192.0.2.1", "!192.0.2.2", 1, NULL },
 	};
 
 	check(rows, sizeof(rows) / sizeof(rows[0]));
