@@ -68,6 +68,8 @@ add_address(struct sb *out, const struct dlv *d)
 	} else if (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY) {
 		sb_adds(out, rd->kind == ROUTE_PIPE && !sv_starts(rd->text, "|") ? "|" : "");
 		sb_add(out, rd->text);
+	} else if (local && rd->transport->drv == EXIM_TRANSPORT_DRV_PROCMAIL && d->as.len > 0) {
+		sb_add(out, d->as);		/* where the user's rules put it */
 	} else if (local) {
 		sb_add(out, rd->prefix);
 		sb_add(out, rd->local_part);
