@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vpost explain: the envelope sender of a delivered message, which is what etc/spammers lists: from the first
- * line of an mbox, or from Return-Path.  "From:" is shown beside it, since people confuse the two.
+ * line of an mbox, or from Return-Path.  "From:" is shown beside it, since people confuse the two.  With a user's name:
+ * what would become of the message, see dryrun.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -91,24 +92,38 @@ explain(struct sv msg)
 	return (rc);
 }
 
+/* A name that is no file is a user: what would become of the message. */
+static bool
+is_user(const char *name)
+{
+	return (strcmp(name, "-") != 0 && strchr(name, '/') == NULL && access(name, F_OK) == -1);
+}
+
 int
 cmd_explain(int argc, char **argv)
 {
 	struct sb head = SB_INIT(HEAD_MAX + 8192);
+	const char *sender = NULL, *what;
 	FILE *f = stdin;
-	int rc;
+	int rc, c;
 
-	if (argc > 2 || (argc == 2 && argv[1][0] == '-' && argv[1][1] != '\0')) {
-		(void)fprintf(stderr, "usage: vpost explain [MESSAGE]\n");
-		return (2);
-	}
-	if (argc == 2 && strcmp(argv[1], "-") != 0 && (f = fopen(argv[1], "re")) == NULL) {
-		perror(argv[1]);
+	while ((c = getopt(argc, argv, "f:")) != -1)
+		if (c == 'f')
+			sender = optarg;
+		else
+			goto usage;
+	if (argc - optind > 1)
+		goto usage;
+	what = argc - optind == 1 ? argv[optind] : "-";
+	if (!is_user(what) && strcmp(what, "-") != 0 && (f = fopen(what, "re")) == NULL) {
+		perror(what);
 		return (1);
 	}
 	if (!read_head(f, &head)) {
 		(void)fprintf(stderr, "vpost explain: no message to read\n");
 		rc = 1;
+	} else if (is_user(what)) {
+		rc = explain_user(what, sender, sb_sv(&head));
 	} else {
 		rc = explain(sb_sv(&head));
 	}
@@ -116,4 +131,7 @@ cmd_explain(int argc, char **argv)
 		(void)fclose(f);
 	sb_free(&head);
 	return (rc);
+usage:
+	(void)fprintf(stderr, "usage: vpost explain [-f SENDER] USER < MESSAGE\n       vpost explain [MESSAGE]\n");
+	return (2);
 }

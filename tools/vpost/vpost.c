@@ -33,7 +33,8 @@ static const struct {
 	{ "check", cmd_check, "[-p] [BOX]", "report every mistake of its configuration (-p: print the settings)" },
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },
-	{ "explain", cmd_explain, "[MESSAGE]", "show which address of a message belongs into etc/spammers" },
+	{ "explain", cmd_explain, "[-f SENDER] [USER | MESSAGE]", "what would become of a message for a user; its sender for etc/spammers" },
+	{ "trace", cmd_trace, "ID", "show what the logs know of a message" },
 };
 
 const struct service services[] = {

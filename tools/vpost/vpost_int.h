@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/sv.h"
 #include "box/box.h"
 
 /* Exit codes: 0 done, 1 not (a daemon is down, a mistake was found), 2 wrong usage. */
@@ -20,6 +21,10 @@ int	 cmd_check(int argc, char **argv);
 int	 cmd_cert(int argc, char **argv);
 int	 cmd_adduser(int argc, char **argv);
 int	 cmd_explain(int argc, char **argv);
+int	 cmd_trace(int argc, char **argv);
+
+/* dryrun.c: what would become of <text>, from <sender> (NULL: as it says itself), for <who>; an exit code. */
+int	 explain_user(const char *who, const char *sender, struct sv text);
 
 /* Names of RFC 5321 and RFC 2142 whose mail reaches nobody: tell() with file, line and what to do. */
 void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);

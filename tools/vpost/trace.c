@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vpost trace ID: what the logs know of a message, from its arrival to the folder, with the messages that came of
+ * it (replies, reports, copies that a user's rules sent on).
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sb.h"
+#include "base/vec.h"
+#include "vpost_int.h"
+
+#define IDS_MAX		100
+#define LINE_BYTES	65536
+
+struct ids {
+	VEC(char *) v;
+	bool		 more;		/* a new one was found in this pass */
+};
+
+static bool
+named(const struct ids *ids, const char *line)
+{
+	for (size_t i = 0; i < ids->v.len; i++) {
+		const char *at = strstr(line, ids->v.p[i]);
+		size_t n = strlen(ids->v.p[i]);
+
+		if (at != NULL && (at == line || !sv_isalnum(at[-1])) && !sv_isalnum(at[n]) && at[n] != '-')
+			return (true);
+	}
+	return (false);
+}
+
+/* "DATE TIME ID <= ... R=PARENT": the child of one of ours is ours. */
+static void
+child(struct ids *ids, const char *line)
+{
+	const char *r = strstr(line, " R="), *id = line;
+	size_t n;
+
+	for (int blanks = 0; *id != '\0' && blanks < 2; id++)
+		blanks += *id == ' ';
+	n = strcspn(id, " \n");
+	if (r == NULL || strncmp(id + n, " <= ", 4) != 0 || n < 10 || n > 40 || ids->v.len >= IDS_MAX)
+		return;
+	for (size_t i = 0; i < ids->v.len; i++)
+		if (strlen(ids->v.p[i]) == n && strncmp(ids->v.p[i], id, n) == 0)
+			return;
+	vec_push(&ids->v, xstrndup(id, n));
+	ids->more = true;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return (strcmp(*(char *const *)a, *(char *const *)b));
+}
+
+/* Lines of <path> that name one of <ids>; printed, or looked through for further ones. */
+static size_t
+scan(const char *path, struct ids *ids, bool print)
+{
+	FILE *f = fopen(path, "re");
+	char *line = malloc(LINE_BYTES);
+	size_t n = 0;
+
+	while (f != NULL && line != NULL && fgets(line, LINE_BYTES, f) != NULL) {
+		if (!named(ids, line))
+			continue;
+		n++;
+		if (print)
+			(void)fputs(line, stdout);
+		else
+			child(ids, line);
+	}
+	if (f != NULL)
+		(void)fclose(f);
+	free(line);
+	return (n);
+}
+
+/* The log files of a box, the oldest first by their names as rotation gives them. */
+static size_t
+logs(const struct box *b, const char *base, char ***out)
+{
+	VEC(char *) v = VEC_INIT;
+	const char *dir = box_path(b, BOX_LOG);
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	size_t len = strlen(base);
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		struct sb path = SB_INIT(8192);
+
+		if (strncmp(e->d_name, base, len) != 0 || (e->d_name[len] != '\0' && e->d_name[len] != '.') ||
+		    sv_ends(sv_cstr(e->d_name), ".gz"))
+			continue;
+		sb_addf(&path, "%s/%s", dir, e->d_name);
+		vec_push(&v, sb_steal(&path, NULL));
+	}
+	if (d != NULL)
+		(void)closedir(d);
+	if (v.len > 0)
+		qsort(v.p, v.len, sizeof(*v.p), by_name);
+	*out = v.p;
+	return (v.len);
+}
+
+int
+cmd_trace(int argc, char **argv)
+{
+	static const char *const bases[] = { "mainlog", "rejectlog", "paniclog", "vpost.log" };
+	struct ids ids = { .v = VEC_INIT };
+	struct box *b;
+	size_t found = 0;
+
+	if (argc != 2 || strlen(argv[1]) < 6) {
+		(void)fprintf(stderr, "usage: vpost trace ID\n");
+		return (2);
+	}
+	if ((b = open_box(NULL)) == NULL)
+		return (1);
+	vec_push(&ids.v, xstrdup(argv[1]));
+	for (size_t k = 0; k < sizeof(bases) / sizeof(bases[0]); k++) {
+		char **v;
+		size_t n = logs(b, bases[k], &v), here = 0;
+
+		do {
+			ids.more = false;
+			for (size_t i = 0; k == 0 && i < n; i++)
+				(void)scan(v[i], &ids, false);
+		} while (ids.more);
+		for (size_t i = n; i > 0; i--)
+			here += scan(v[i - 1], &ids, true);
+		for (size_t i = 0; i < n; i++)
+			free(v[i]);
+		free(v);
+		found += here;
+	}
+	if (found == 0)
+		(void)fprintf(stderr, "vpost trace: no log of %s knows %s\n", b->root, argv[1]);
+	for (size_t i = 0; i < ids.v.len; i++)
+		free(ids.v.p[i]);
+	vec_free(&ids.v);
+	box_free(&b);
+	return (found > 0 ? 0 : 1);
+}
