@@ -12,7 +12,8 @@ postmap() { LD_LIBRARY_PATH=$PEERS/postfix/usr/lib/postfix "$POSTMAP" "$@"; }
 [ -x "$POSTMAP" ] || skip "Postfix's postmap is not installed"
 cd "$T"
 : >cf
-printf 'compatibility_level=3.6\nqueue_directory=%s\ninet_protocols=ipv4\n' "$T" >main.cf
+# Users that each Debian has; the package would make its own.
+printf 'compatibility_level=3.6\nqueue_directory=%s\ninet_protocols=ipv4\nmail_owner=daemon\nsetgid_group=mail\ndefault_privs=nobody\n' "$T" >main.cf
 sm() { "$SM" -C "$T/cf" "$@"; }
 
 # both IN OPTIONS... : run both with the same input on maps named "m", each in a folder of its own; compare all there is.
