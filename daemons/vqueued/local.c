@@ -13,6 +13,8 @@
 
 #define SENDERS		4		/* batches under way */
 #define CALL_MS		60000
+#define LOST_ALONE	2		/* what was on a line that broke so often is sent alone */
+#define LOST_MAX	6		/* and then deferred */
 #define AWAY_MS		300		/* pause when vlocald does not answer */
 #define RETRY_S		300
 
@@ -178,6 +180,9 @@ fill_frame(struct vq *vq, struct sb *frame, struct dlv **batch)
 
 	store_deliver_begin(frame);
 	while (n < STORE_DELIVER_MAX && (d = vq->local_head) != NULL) {
+		/* It may be what breaks the line: alone. */
+		if (n > 0 && (d->lost >= LOST_ALONE || batch[n - 1]->lost >= LOST_ALONE))
+			break;
 		if (!add_to_frame(frame, d)) {
 			struct err err = ERR_INIT;
 
@@ -245,6 +250,18 @@ take_answer(struct vq *vq, struct dlv *d, const struct store_answer *a)
 	}
 }
 
+/* The line broke (<up>) or there is none: they are sent again, but for one that broke it again and again. */
+static void
+take_back(struct vq *vq, struct dlv **batch, size_t n, bool up, const struct err *err)
+{
+	for (size_t i = 0; up && i < n; i++)
+		batch[i]->lost++;
+	if (n == 1 && batch[0]->lost >= LOST_MAX)
+		delivery_deferred(batch[0], err, now_s() + RETRY_S, NULL);
+	else
+		put_back(vq, batch, n);
+}
+
 static void
 sender_fiber(void *arg)
 {
@@ -258,6 +275,7 @@ sender_fiber(void *arg)
 		struct err err = ERR_INIT;
 		uint64_t instance;
 		size_t n;
+		bool up;
 
 		if ((vq->local_head == NULL || !vq->local_greeted) &&
 		    fiber_waiters_wait(&vq->local_wait, FIBER_FOREVER) == FIBER_CANCELLED)
@@ -267,11 +285,12 @@ sender_fiber(void *arg)
 		if (!vq->local_greeted || (n = fill_frame(vq, &frame, batch)) == 0)
 			continue;
 		instance = vq->barrier_instance;
+		up = ipc_client_connected(vq->local);
 		if (store_deliver_call(vq->local, &frame, n, answers, FIBER_NOW_PLUS(CALL_MS), &err) == -1) {
 			if (!warned)
 				log_err(NULL, "local deliveries wait", &err);
 			warned = true;
-			put_back(vq, batch, n);
+			take_back(vq, batch, n, up, &err);
 			if (fiber_sleep(AWAY_MS) == FIBER_CANCELLED)
 				break;
 			continue;

@@ -13,6 +13,8 @@
 #include "os/watch.h"
 #include "vqueued_int.h"
 
+#define FINISH_RETRY_MS	5000
+
 int64_t
 now_s(void)
 {
@@ -409,6 +411,7 @@ settle_rest(struct msg *m)
 static void
 finish(struct msg *m)
 {
+	struct vq *vq = m->vq;
 	struct err err = ERR_INIT;
 
 	/* Where the report could not be written, everything that failed stays open and is tried again. */
@@ -429,14 +432,42 @@ finish(struct msg *m)
 	}
 	if (m->qe != NULL)
 		report_delays(m);
-	while (queue_defer(m, &err) == -1) {
-		/* The journal's copy is still there; this message keeps its place until the disk takes it. */
+	if (queue_defer(m, &err) == -1) {
+		/* The journal's copy, or the file as it was, is still there: again when the disk takes it; others go on meanwhile. */
 		log_err(NULL, "queue", &err);
-		err_clear(&err);
-		if (fiber_sleep(5000) == FIBER_CANCELLED)
-			return;
+		m->next = vq->later;
+		vq->later = m;
+		return;
 	}
 	msg_over(&m);
+}
+
+static void
+add_finish(struct msg *m)
+{
+	struct vq *vq = m->vq;
+
+	m->next = NULL;
+	*vq->finish_last = m;
+	vq->finish_last = &m->next;
+	fiber_waiters_wake_one(&vq->finish_wait);
+}
+
+void
+msg_finish_later(void *arg)
+{
+	struct vq *vq = arg;
+	struct msg *m;
+
+	while (fiber_sleep(FINISH_RETRY_MS) != FIBER_CANCELLED) {
+		struct msg *list = vq->later;
+
+		vq->later = NULL;
+		while ((m = list) != NULL) {
+			list = m->next;
+			add_finish(m);
+		}
+	}
 }
 
 void
@@ -465,16 +496,11 @@ msg_hold(struct msg *m)
 void
 msg_release(struct msg *m)
 {
-	struct vq *vq = m->vq;
-
 	if (--m->busy > 0)
 		return;
 	if (m->open == 0 && m->failures == NULL && m->successes == NULL) {
 		msg_completed(&m);
 		return;
 	}
-	m->next = NULL;
-	*vq->finish_last = m;
-	vq->finish_last = &m->next;
-	fiber_waiters_wake_one(&vq->finish_wait);
+	add_finish(m);
 }

@@ -3,9 +3,11 @@
  * The deferred queue: what lies in queue/, when each message is due, and how messages
  * come in and go.  In memory a waiting message is a small record (struct qent).
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "vqueued_int.h"
@@ -369,6 +371,21 @@ msg_of_file(struct vq *vq, struct qent *e, struct spool_qfile *q)
 	return (m);
 }
 
+/* Somebody has removed the file of <e> by hand: that is its end. */
+static bool
+file_is_gone(struct vq *vq, struct qent *e)
+{
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", vq->queue_dir, e->id);
+	if (access(path, F_OK) == 0 || errno != ENOENT)
+		return (false);
+	log_error(NULL, "qid=%s its file is gone from the queue", e->id);
+	e->gone = true;
+	e->next_try = 0;
+	return (true);
+}
+
 /* Load <e> and give it to the routers. */
 static void
 start(struct vq *vq, struct qent *e)
@@ -378,6 +395,8 @@ start(struct vq *vq, struct qent *e)
 	struct msg *m;
 
 	if (spool_qfile_load(&q, vq->queue_dir, e->id, &err) == -1) {
+		if (file_is_gone(vq, e))
+			return;
 		log_err(NULL, "queue", &err);
 		e->next_try = now_s() + (err.cls == ERR_TEMP ? UNREAD_RETRY_S : DAMAGED_RETRY_S);
 		e->force = false;
@@ -619,7 +638,7 @@ queue_defer(struct msg *m, struct err *err)
 	if (m->qe->gone)
 		return (0);
 	if (log_changes(m, err) == -1)
-		return (-1);
+		return (file_is_gone(m->vq, m->qe) ? 0 : -1);
 	m->qe->next_try = queue_next_try(m);
 	if (m->freeze) {
 		m->qe->frozen = true;

@@ -62,6 +62,7 @@ struct dlv {				/* one final delivery */
 	struct follower	*followers;
 	struct failure	*failure;	/* where it failed */
 	bool		 recorded;	/* by its child */
+	unsigned char	 lost;		/* how often the line to the store broke while it was on it */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
 	/* local */
 	enum store_action to;
@@ -158,6 +159,7 @@ void	 msg_free(struct msg **mp);
 void	 msg_unref(struct msg *m);
 void	 msg_start(struct msg *m);		/* give it to the routers */
 void	 msg_finisher(void *arg);		/* fiber: ends attempts that are not simply over */
+void	 msg_finish_later(void *arg);		/* fiber: takes up what the disk refused */
 void	 msg_hold(struct msg *m);
 void	 msg_release(struct msg *m);		/* the last release ends the attempt */
 int	 msg_fd(struct msg *m, struct err *err);
@@ -427,6 +429,7 @@ struct vq {
 	struct seg	*dirty;
 	struct msg	*route_head, **route_last;
 	struct msg	*finish_head, **finish_last;	/* attempts that end in reports or in queue/ */
+	struct msg	*later;		/* of these: the disk refused them just now */
 	struct fiber_waiters route_wait, finish_wait, pump_wait, queue_wait, flush_wait, local_wait, forget_wait;
 	unsigned	 unread;	/* queue files that could not be read yet */
 	unsigned	 making;	/* queue files being made */

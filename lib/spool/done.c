@@ -73,31 +73,29 @@ entry_get(struct spool_done_entry *e, const uint8_t *p)
 	return (true);
 }
 
-/* Walk what is there; a torn tail is cut off. */
+/* Walk what is there; a torn tail is cut off, a damaged entry before others passed over. */
 static int
 replay(struct spool_done *d, void (*fn)(void *arg, const struct spool_done_entry *e), void *arg, struct err *err)
 {
 	uint8_t buf[ENTRY_SIZE * 512];
 	struct spool_done_entry e;
+	uint64_t off = 0;
 	struct stat st;
 	ssize_t n;
 
-	for (;;) {
-		n = os_pread_full(d->fd, buf, sizeof(buf), (off_t)d->end);
+	do {
+		n = os_pread_full(d->fd, buf, sizeof(buf), (off_t)off);
 		if (n == -1)
 			return (err_sys(err, "read %s", d->path));
 		for (size_t at = 0; at + ENTRY_SIZE <= (size_t)n; at += ENTRY_SIZE) {
-			if (!entry_get(&e, buf + at)) {
-				n = 0;
-				break;
-			}
+			if (!entry_get(&e, buf + at))
+				continue;
 			if (fn != NULL)
 				fn(arg, &e);
-			d->end += ENTRY_SIZE;
+			d->end = off + at + ENTRY_SIZE;
 		}
-		if (n < (ssize_t)sizeof(buf))
-			break;
-	}
+		off += (uint64_t)n;
+	} while (n == (ssize_t)sizeof(buf));
 	if (fstat(d->fd, &st) == -1)
 		return (err_sys(err, "stat %s", d->path));
 	if ((uint64_t)st.st_size > d->end && ftruncate(d->fd, (off_t)d->end) == -1)

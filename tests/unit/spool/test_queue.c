@@ -144,6 +144,16 @@ done_log(void **state)
 	assert_int_equal(s.n, 4);
 	assert_int_equal(s.e[3].state, SPOOL_ST_INTENT);
 	spool_done_close(&d);
+	/* One damaged entry takes no other with it. */
+	fd = open(path, O_WRONLY);
+	assert_int_equal(lseek(fd, 32 + 9, SEEK_SET), 32 + 9);
+	assert_int_equal(write(fd, "\xff", 1), 1);
+	(void)close(fd);
+	s.n = 0;
+	assert_int_equal(spool_done_open(&d, path, see, &s, &err), 0);
+	assert_int_equal(s.n, 3);
+	assert_int_equal(s.e[2].state, SPOOL_ST_INTENT);
+	spool_done_close(&d);
 	fiber_fini();
 	(void)unlink(path);
 }
