@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The procmail engine: expansion, flags, blocks, failures, limits, and what leaves by the interface of actions. */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/sb.h"
+#include "filter/procmail.h"
+#include "os/file.h"
+
+#define MAIL	"From jo@x Mon Mar  2 10:11:12 1998\nFrom: jo@x\nSubject: one two\n\nbody\n"
+
+static char home[64];
+static struct procmail_files *files;
+
+static void
+write_rc(const char *text)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/rc", home);
+	(void)unlink(path);
+	assert_int_equal(os_write_replace(path, sv_cstr(text), 0600, NULL), 0);
+}
+
+/* What stands in a file of the home; "" if there is none. */
+static const char *
+content(const char *name)
+{
+	static struct sb sb = SB_INIT(1 << 20);
+	char path[128];
+
+	sb_clear(&sb);
+	(void)snprintf(path, sizeof(path), "%s/%s", home, name);
+	(void)os_read_file(path, 1 << 20, &sb, NULL);
+	return (sb_cstr(&sb));
+}
+
+static struct procmail
+plain(void)
+{
+	static const char *const words[] = { "LOGFILE=log", "LOCKSLEEP=0", "SUSPEND=0", "./rc", NULL };
+
+	return ((struct procmail){ .user = "jo", .home = home, .shell = "/bin/sh", .uid = getuid(), .gid = getgid(), .invoker = "jo",
+	    .argv0 = "procmail", .host = "h", .filter = true, .words = words, .out_fd = -1, .err_fd = -1 });
+}
+
+/* Run <rc>; the exit status. */
+static int
+run_with(const struct procmail *p, const char *rc)
+{
+	struct procmail_end end;
+	char cmd[160];
+
+	(void)snprintf(cmd, sizeof(cmd), "%s/log", home);
+	(void)unlink(cmd);
+	write_rc(rc);
+	assert_int_equal(chdir(home), 0);
+	assert_int_equal(procmail_run(files, p, SV_LIT(MAIL), &end, NULL), 0);
+	return (end.status);
+}
+
+static int
+run(const char *rc)
+{
+	struct procmail p = plain();
+
+	return (run_with(&p, rc));
+}
+
+static void
+check_log(const char *rc, const char *want)
+{
+	struct sb sb = SB_INIT(65536);
+
+	sb_addf(&sb, "LOGABSTRACT=no\n%s\n:0\n/dev/null\n", rc);
+	assert_int_equal(run(sb_cstr(&sb)), 0);
+	assert_string_equal(content("log"), want);
+	sb_free(&sb);
+}
+
+static void
+test_words(void **state)
+{
+	static const struct {
+		const char	*rc, *log;
+	} cases[] = {
+		{ "A=b\nLOG=\"$A ${A} ${A:-x} ${N:-x} ${N-$A} ${A:+y} ${N+z}|\"", "b b b x b y |" },
+		{ "A='$x \"q\"'\nLOG=\"$A\"", "$x \"q\"" }, { "A=a\\ b\\$c\nLOG=$A", "a b$c" },
+		{ "LOG=\"`echo x   y`|`printf 'a\\n\\n'`\"", "x y|a" }, { "A=a.b*\nLOG=\"$\\A\"", "()a\\.b\\*" },
+		{ "A = b # no\nLOG=\"$A\"", "b" }, { "A=1 B=2\nLOG=$A$B", "12" }, { "A=1\nA\nLOG=\"${A-unset}\"", "unset" },
+		{ "?junk\nLOG=x", "procmail: Skipped \"?junk\"\nx" }, { "}\nLOG=x", "procmail: Closing brace unexpected\nx" },
+		{ "A=\"${!}\"\nLOG=x", "procmail: Bad substitution of \"\"\nx" },
+		{ ":0\n* ^Subject: \\/[a-z]+\n{ LOG=\"$MATCH\" }", "one" },
+		{ ":0\n* 3^1 o\n{ }\nLOG=$=", "21" },
+		{ ":0\n* nothing\n{ LOG=1 }\n:0 E\n{ LOG=2 }\n:0 E\n{ LOG=3 }", "2" },
+		{ ":0\n* ^From\n{ LOG=1 }\n:0 A\n{ LOG=2 }\n:0 A\n* nothing\n{ LOG=3 }", "12" },
+		{ ":0\n* H ?? ^From: jo\n* B ?? ^^body\n* ! nothing\n* < 1000\n{ LOG=yes }", "yes" },
+		{ ":0\nV=| head -1\nLOG=\"$V\"", "From jo@x Mon Mar  2 10:11:12 1998" },
+		{ "SWITCHRC\nLOG=never", "" },
+	};
+
+	/* SWITCHRC ends the file, and with -m nothing follows. */
+	for (size_t i = 0; i + 1 < sizeof(cases) / sizeof(cases[0]); i++)
+		check_log(cases[i].rc, cases[i].log);
+	assert_int_equal(run("SWITCHRC\n:0\n/dev/null\n"), 73);
+}
+
+/* A filter that fails leaves the mail as it was; a program that fails leaves it to the next recipe. */
+static void
+test_failures(void **state)
+{
+	(void)unlink("box");
+	assert_int_equal(run(":0 fw\n| cat; exit 3\n:0 w\n| exit 1\n:0\nnodir/x\n:0\nbox\n"), 0);
+	assert_string_equal(content("box"), MAIL "\n");
+	assert_non_null(strstr(content("log"), "Rescue of unfiltered data succeeded"));
+	assert_int_equal(run(":0\nnodir/x\n"), 73);
+	assert_non_null(strstr(content("log"), "**Bounced**"));
+	assert_int_equal(run("EXITCODE=5\n:0\n/dev/null\n"), 5);
+	assert_int_equal(run("TIMEOUT=1\n:0 w\n| sleep 20\n:0\n/dev/null\n"), 0);
+	assert_non_null(strstr(content("log"), "Timeout, terminating \"sleep\""));
+	assert_int_equal(run(":0\n* unclosed(\n\n"), 73);
+	assert_non_null(strstr(content("log"), "Incomplete recipe"));
+}
+
+static void
+test_copies(void **state)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/sub", home);
+	(void)mkdir(path, 0700);
+	(void)unlink("c1");
+	(void)unlink("p1");
+	assert_int_equal(run("A=p\n:0 c\n{ A=c\nMAILDIR=sub\nUMASK=0 }\n:0\n${A}1\n"), 0);
+	assert_string_equal(content("p1"), MAIL "\n");
+	assert_string_equal(content("sub/c1"), MAIL "\n");
+}
+
+/* Endless inclusion, switching and copying end. */
+static void
+test_limits(void **state)
+{
+	struct procmail p = plain();
+
+	p.max_clones = 20;
+	p.max_message = 100000;
+	assert_int_equal(run_with(&p, "INCLUDERC=rc\n:0\n/dev/null\n"), 0);
+	assert_non_null(strstr(content("log"), "Couldn't read \"rc\""));
+	assert_int_equal(run_with(&p, ":0\n{ SWITCHRC=rc }\n"), 73);
+	assert_int_equal(run_with(&p, ":0 c\n{ INCLUDERC=rc }\n:0\n/dev/null\n"), 0);
+	assert_int_equal(run_with(&p, ":0 fw\n| yes\n:0\nout\n"), 0);
+	assert_string_equal(content("out"), MAIL "\n");
+	assert_int_equal(run_with(&p, "LINEBUF=128\nA=`yes`\nLOG=\"$PROCMAIL_OVERFLOW\"\n:0\n/dev/null\n"), 0);
+	assert_non_null(strstr(content("log"), "Excessive output quenched"));
+}
+
+/* --- in a box ------------------------------------------------------------------------ */
+
+static struct sb done = SB_INIT(65536);
+static enum filter_answer answer;
+
+static enum filter_answer
+act(void *arg, const struct filter_action *a, struct err *err)
+{
+	filter_action_text(a, &done);
+	sb_addf(&done, "%s%s\n", a->flags & FILTER_A_UNSEEN ? " (copy)" : "", a->content.p != NULL ? " (changed)" : "");
+	if (answer != FILTER_OK)
+		err_set(err, ERR_TEMP, NULL, "not now");
+	return (answer);
+}
+
+static void
+test_box(void **state)
+{
+	struct filter_ops ops = { .act = act };
+	struct procmail p = plain();
+	static const char *const words[] = { "LOGFILE=log", "./rc", NULL };
+
+	p.filter = false;
+	p.orgmail = "jo.INBOX";
+	p.ops = &ops;
+	p.local = true;
+	p.words = words;
+	answer = FILTER_OK;
+	sb_clear(&done);
+	assert_int_equal(run_with(&p, ":0 c\n! jo.Spam\n:0 c\njo.Work\n:0 c\n! a@b, c@d\n:0 c\n/var/mail/jo\n:0 c\nfile1\n:0 fhw\n"
+	    "| sed s/one/1/\n"), 0);
+	assert_non_null(strstr(sb_cstr(&done), "Spam"));
+	assert_non_null(strstr(sb_cstr(&done), "Work"));
+	assert_non_null(strstr(sb_cstr(&done), "a@b, c@d"));
+	assert_non_null(strstr(sb_cstr(&done), "keep"));
+	assert_string_equal(content("file1"), MAIL "\n");
+	/* The last, to INBOX, has what the filter made. */
+	assert_non_null(strstr(sb_cstr(&done), "(changed)\n"));
+	/* Another user's name is a file. */
+	sb_clear(&done);
+	assert_int_equal(run_with(&p, ":0\nann.Spam\n"), 0);
+	assert_string_equal(sb_cstr(&done), "");
+	assert_string_equal(content("ann.Spam"), MAIL "\n");
+	/* What the store refuses goes to the next recipe. */
+	answer = FILTER_TEMP;
+	assert_int_equal(run_with(&p, ":0\njo.Spam\n:0\nfile2\n"), 0);
+	assert_string_equal(content("file2"), MAIL "\n");
+	assert_int_equal(run_with(&p, ":0\njo.Spam\n"), 73);
+}
+
+/* A file that changed is read again. */
+static void
+test_kept(void **state)
+{
+	check_log("LOG=1", "1");
+	check_log("LOG=1", "1");
+	check_log("LOG=22", "22");
+}
+
+static int
+set_up(void **state)
+{
+	(void)snprintf(home, sizeof(home), "/tmp/vpost-pm.XXXXXX");
+	files = procmail_files_new();
+	return (mkdtemp(home) == NULL || chdir(home) == -1 ? -1 : 0);
+}
+
+static int
+tear_down(void **state)
+{
+	char cmd[96];
+
+	procmail_files_free(&files);
+	sb_free(&done);
+	(void)chdir("/");
+	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", home);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)execl("/bin/sh", "sh", "-c", cmd, (char *)NULL);
+		_exit(127);
+	}
+	return (0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_words), cmocka_unit_test(test_failures), cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_limits), cmocka_unit_test(test_box), cmocka_unit_test(test_kept),
+	};
+
+	return (cmocka_run_group_tests(tests, set_up, tear_down));
+}
