@@ -304,8 +304,8 @@ check_auth(struct loader *ld, struct exim_auth *au)
 	char *up;
 
 	if (name.p == NULL) {
-		/* plaintext alone takes the instance's name for want of another. */
-		if (ld->rep->exact && au->drv != EXIM_AUTH_DRV_PLAINTEXT && au->drv != EXIM_AUTH_DRV_VAUTH)
+		/* Most take the instance's name for want of another. */
+		if (ld->rep->exact && au->drv == EXIM_AUTH_DRV_CRAM_MD5)
 			(void)exim_report_bare(ld->rep, au->d.file, au->d.line, "no public name specified for the %s authenticator",
 			    au->d.name);
 		name = sv_cstr(au->d.name);

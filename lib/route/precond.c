@@ -98,9 +98,9 @@ decide(struct visit *v, enum exim_result res, const char *option)
 {
 	if (res == EXIM_OK || res == EXIM_FORCED)
 		return (EXIM_OK);
-	err_prefix(&v->err, "%s check lookup or other defer", option);
 	if (res == EXIM_FAIL)
-		v->err.cls = ERR_CONFIG;
+		route_panic(v, v->err.text);
+	(void)err_set(&v->err, res == EXIM_FAIL ? ERR_CONFIG : ERR_TEMP, "4.3.0", "%s check lookup or other defer", option);
 	return (EXIM_DEFER);
 }
 
@@ -222,11 +222,6 @@ check_file(struct visit *v, struct sv item, bool *yes)
 	}
 	if (item.p[0] != '/') {
 		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not a fully qualified path",
-		    SV_ARG(item));
-		return (EXIM_DEFER);
-	}
-	if (item.tainted) {
-		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "attempt to use tainted name \"" SV_FMT "\" in require_files",
 		    SV_ARG(item));
 		return (EXIM_DEFER);
 	}

@@ -58,7 +58,8 @@ load(struct redirect *rd, struct sv *data)
 		return (from_file(rd, data));
 	res = exim_expand(rd->o[EXIM_REDIRECT_data].str, v->rt->env, data, &v->err);
 	if (res != EXIM_OK)
-		return (route_expansion(v, res, "data"));
+		return (res == EXIM_FORCED ? Y_DECLINE : route_defer(v, "failed to expand \"" SV_FMT "\": %s",
+		    SV_ARG(rd->o[EXIM_REDIRECT_data].text), arena_str(v->rt->a, v->err.text)));
 	if (data->len > ROUTE_DATA_MAX)
 		return (route_defer(v, "redirect data of more than %d bytes", ROUTE_DATA_MAX));
 	return (data->len == 0 ? Y_DECLINE : Y_ACCEPT);

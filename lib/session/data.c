@@ -13,6 +13,20 @@ data_flags(const struct session *s)
 	return (s->sv->keep_bare ? SMTP_DATA_FIX_LF | SMTP_DATA_FIX_CR : SMTP_DATA_FIX_LF);
 }
 
+/* Behind PIPELINING it is no mistake to send DATA after refusals: the client could not know. */
+static void
+no_recipient(struct session *s, const char *verb)
+{
+	bool same = s->rcpt_reply != NULL && s->rcpt_same;
+	const char *told = !same ? "" : s->rcpt_reply, *head = !same ? "" : "All RCPT commands were rejected with this error:\n";
+
+	if (s->rcpt_reply != NULL && s->pipelining)
+		session_replyf(s, 503, "5.5.1", "%s%s%s%salid RCPT command must precede %s", head, told, same ? "\n" : "",
+		    s->conn->exim_style ? "V" : "v", verb);
+	else
+		session_mistake(s, 503, "5.5.1", "%s%s%svalid RCPT command must precede %s", head, told, same ? "\n" : "", verb);
+}
+
 /* A transaction with a recipient, and the ACL before the content. False when answered. */
 static bool
 ready(struct session *s, const char *verb, struct sv *text, unsigned *code)
@@ -23,14 +37,8 @@ ready(struct session *s, const char *verb, struct sv *text, unsigned *code)
 	if (t == NULL || (t->rcpts.len == 0 && !t->discard && !t->discarded_some)) {
 		if (t != NULL && t->too_many && exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject))
 			session_reply(s, 554, "5.5.3", SV_LIT("Too many recipients"));
-		else if (s->rcpt_reply != NULL && s->rcpt_same)
-			/* Behind PIPELINING this is no mistake: the client could not know. */
-			session_replyf(s, 503, "5.5.1", "All RCPT commands were rejected with this error:\n%s\nvalid RCPT command must "
-			    "precede %s", s->rcpt_reply, verb);
-		else if (s->rcpt_reply != NULL)
-			session_replyf(s, 503, "5.5.1", "valid RCPT command must precede %s", verb);
 		else
-			session_mistake(s, 503, "5.5.1", "valid RCPT command must precede %s", verb);
+			no_recipient(s, verb);
 		return (false);
 	}
 	if (t->too_many && exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject)) {

@@ -26,18 +26,25 @@ session_rcpt_forget(struct session *s)
 	s->rcpt_same = true;
 }
 
-/* What is answered to refused recipients is told again at DATA, when it was the same for all. */
+/*
+ * What is answered to refused recipients is told again at DATA, when it was the same for all: the last line of it, and of
+ * mistakes of the client the code too, as Exim has it.
+ */
 static void
 note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 {
+	ptrdiff_t nl = sv_rchr(text, '\n');
 	char buf[512];
 
 	if (code < 400) {
 		s->rcpt_same = false;
 		return;
 	}
-	(void)snprintf(buf, sizeof(buf), "%u %s%s" SV_FMT, code, status == NULL ? "" : status, status == NULL ? "" : " ",
-	    SV_ARG(text));
+	text = sv_sub(text, (size_t)(nl + 1), text.len);
+	if (s->in_mistake)
+		(void)snprintf(buf, sizeof(buf), "%u " SV_FMT, code, SV_ARG(text));
+	else
+		(void)snprintf(buf, sizeof(buf), "%s%s" SV_FMT, status == NULL ? "" : status, status == NULL ? "" : " ", SV_ARG(text));
 	if (s->rcpt_reply == NULL)
 		s->rcpt_reply = xstrdup(buf);
 	else if (strcmp(s->rcpt_reply, buf) != 0)
@@ -103,28 +110,66 @@ session_replyf(struct session *s, unsigned code, const char *status, const char 
 	va_end(ap);
 }
 
+/* Known commands so far, as Exim's log has them. */
+static void
+put_history(const struct session *s, struct sb *out)
+{
+	struct sv rest = s->x.smtp_history, name;
+	const char *sep = " C=";
+
+	while (sv_next(&rest, ',', &name)) {
+		if (sv_eqs(name, "?"))
+			continue;
+		sb_adds(out, sep);
+		sb_add(out, name);
+		sep = ",";
+	}
+}
+
+static void
+too_many_mistakes(struct session *s, unsigned code, const char *text)
+{
+	struct sb host = SB_INIT(2000), had = SB_INIT(2000);
+
+	session_fullhost(s, &host);
+	put_history(s, &had);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol errors "
+	    "(last command was \"" SV_FMT "\", %s)", sb_cstr(&host), SV_ARG(s->line), had.len > 0 ? sb_cstr(&had) : "NULL");
+	sb_free(&host);
+	sb_free(&had);
+	if (s->conn->exim_style) {
+		session_replyf(s, code, NULL, "%s\nToo many syntax or protocol errors", text);
+		s->end = END_ERRORS;
+	} else {
+		session_421(s, "4.7.0", END_ERRORS, "Too many syntax or protocol errors; closing connection");
+	}
+}
+
 void
 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 {
-	struct sb line = SB_INIT(2000);
+	bool syntax = code == 500 || code == 501 || code == 555;
+	char text[2048];
 	va_list ap;
 
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (session_logs(s, syntax ? EXIM_LOGSEL_smtp_syntax_error : EXIM_LOGSEL_smtp_protocol_error)) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN, "SMTP %s error in \"" SV_FMT "\" %s %s", syntax ? "syntax" : "protocol",
+		    SV_ARG(s->line), sb_cstr(&host), text);
+		sb_free(&host);
+	}
 	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {
-		session_log_host(s, &line);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol "
-		    "errors (last command was \"" SV_FMT "\")", sb_cstr(&line), SV_ARG(s->line));
-		sb_free(&line);
-		if (s->conn->exim_style) {
-			session_replyf(s, code, NULL, "Too many syntax or protocol errors");
-			s->end = END_ERRORS;
-		} else {
-			session_421(s, "4.7.0", END_ERRORS, "Too many syntax or protocol errors; closing connection");
-		}
+		too_many_mistakes(s, code, text);
 		return;
 	}
-	va_start(ap, fmt);
-	replyv(s, code, status, fmt, ap);
-	va_end(ap);
+	s->in_mistake = true;
+	session_reply(s, code, status, sv_cstr(text));
+	s->in_mistake = false;
 }
 
 void

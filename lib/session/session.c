@@ -111,6 +111,8 @@ sync_error(struct session *s)
 static bool
 nonmail_passed(struct session *s, const struct command *c)
 {
+	struct sb host = SB_INIT(2000);
+
 	if (c != NULL && (c->flags & C_MAIL) != 0)
 		return (false);
 	if (s->c.verb == SMTP_RSET && s->free_rset) {
@@ -132,8 +134,10 @@ nonmail_passed(struct session *s, const struct command *c)
 	if ((int64_t)++s->nonmail <= exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max_nonmail) ||
 	    !session_client_in(s, EXIM_MAIN_smtp_accept_max_nonmail_hosts))
 		return (false);
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from [%s] dropped: too many nonmail commands (last was \""
-	    SV_FMT "\")", s->peer_text, SV_ARG(s->c.word));
+	session_fullhost(s, &host);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many nonmail commands (last was \""
+	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->c.word));
+	sb_free(&host);
 	if (s->conn->exim_style)
 		session_reply(s, 554, NULL, SV_LIT("Too many nonmail commands"));
 	else
@@ -145,12 +149,16 @@ nonmail_passed(struct session *s, const struct command *c)
 static void
 unknown_command(struct session *s)
 {
+	struct sb host = SB_INIT(2000);
+
 	if ((int64_t)s->unknown++ < exim_main_int(s->conf, EXIM_MAIN_smtp_max_unknown_commands)) {
 		session_mistake(s, 500, "5.5.1", "unrecognized command");
 		return;
 	}
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from [%s] dropped: too many unrecognized commands (last was \""
-	    SV_FMT "\")", s->peer_text, SV_ARG(s->line));
+	session_fullhost(s, &host);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many unrecognized commands (last was \""
+	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->line));
+	sb_free(&host);
 	if (s->conn->exim_style)
 		session_reply(s, 500, NULL, SV_LIT("Too many unrecognized commands"));
 	else

@@ -113,6 +113,7 @@ struct session {
 	char		 protocol[24];	/* $received_protocol */
 	char		*rcpt_reply;	/* what refused recipients were told, heap; NULL: none was refused */
 	bool		 rcpt_same;	/* all of them the same */
+	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
 	size_t		 answers;	/* LMTP, behind the content: so many recipients, so many replies; else 0 */
 	char		 peer_text[NET_ADDR_TEXT_MAX];

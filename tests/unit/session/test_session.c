@@ -510,7 +510,7 @@ test_acl_replies(void **state)
 	    "> MAIL FROM:<a@b.test>\n< 503\n> QUIT\n< 221\n@ rejected EHLO or HELO x.test: you are not me\n");
 	one(OPEN "acl_smtp_mail = mail\nbegin acl\nmail:\n  deny message = 550 5.1.8 <$sender_address> is bad\n", HELLO
 	    "> MAIL FROM:<a@b.test>\n< 550 5.1.8 <a@b.test> is bad\n> QUIT\n< 221\n@ rejected MAIL <a@b.test>: 550 5.1.8 <a@b.test> is bad\n");
-	one("", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@y.test>\n< 550 5.7.1\n> DATA\n< 503\n~ All RCPT commands were rejected with this error:\\r\\n503-5.5.1 550 5.7.1 \n"
+	one("", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@y.test>\n< 550 5.7.1\n> DATA\n< 503\n~ All RCPT commands were rejected with this error:\\r\\n503-5.5.1 5.7.1 \n"
 	    "> QUIT\n< 221\n@ H=(c.test) [192.0.2.10] F=<a@b.test> rejected RCPT <x@y.test>\n");
 	one("acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  drop local_parts = drop\n       message = go away\n  discard local_parts = disc\n"
 	    "  defer local_parts = later\n       message = 450 4.2.0 come back\n  deny message = $local_part at $domain\n       "
