@@ -109,10 +109,13 @@ transport_argv(const struct transport_delivery *d, struct sv command, bool expan
 			    what, err.text));
 		if (value.p != NULL && memchr(value.p, '\0', value.len) != NULL)
 			bad = true;
-		/* The program's name decides what is run; what is given to it may come from anywhere. */
+		/* Neither the program nor what it is given may be a peer's. */
 		if (out->n == 0 && value.tainted)
 			return (transport_fail(r, d->arena, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (command for %s transport) "
 			    "not permitted", SV_ARG(value), name));
+		if (expand && value.tainted && value.len > 0)
+			return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, "Tainted arg %zu for %s transport command: '" SV_FMT "'",
+			    out->n, name, SV_ARG(value)));
 		room = add_word(out, arena_sv(d->arena, value));
 	}
 	if (bad || !room || out->n == 0)

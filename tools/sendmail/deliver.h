@@ -96,6 +96,9 @@ int	 dreceive(struct deliver *d, struct dmsg *m, bool local_fixups, struct err *
 /* A message of our own by <login>; <text> with CRLF or LF lines, "" sender. */
 int	 dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int64_t uid, struct sv text,
 	     const struct sv *rcpts, size_t n, bool fixups, bool bounce);
+/* A new id, the time, whose it is. */
+void	 dmsg_start(struct dmsg *m, const char *login, int64_t uid);
+/* Fields and body of <text> (LF line ends, lives as long as <m>). */
 void	 dmsg_split(struct dmsg *m, struct sv text);
 /* deliver_smtp.c: -bs, -bS */
 int	 dreceive_smtp(struct deliver *d, bool batch);

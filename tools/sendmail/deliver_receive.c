@@ -467,8 +467,8 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	return (0);
 }
 
-static void
-start(struct deliver *d, struct dmsg *m, const char *login, int64_t uid)
+void
+dmsg_start(struct dmsg *m, const char *login, int64_t uid)
 {
 	struct os_user u;
 
@@ -490,7 +490,7 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	unsigned od = d->odmode;
 	int rc;
 
-	start(d, m, login, uid);
+	dmsg_start(m, login, uid);
 	m->sender = SV_LIT("");
 	m->bounce = bounce;
 	if (about != NULL)
@@ -634,7 +634,7 @@ dreceive_stdin(struct deliver *d)
 	struct err err = ERR_INIT;
 	int rc;
 
-	start(d, m, d->caller, d->caller_uid);
+	dmsg_start(m, d->caller, d->caller_uid);
 	if (d->t->o->protocol != NULL)
 		m->protocol = sv_cstr(d->t->o->protocol);
 	if ((rc = arguments(d, m)) == 0) {
@@ -645,7 +645,7 @@ dreceive_stdin(struct deliver *d)
 		rc = dreceive(d, m, true, &err);
 	}
 	if (rc == -1) {
-		(void)fprintf(stderr, "%s\n", err.text);
+		testing_log("%s", err.text);
 		rc = 1;
 	}
 	sb_free(&text);

@@ -26,12 +26,18 @@ struct event {				/* a delivery or failure of routing */
 	bool		 taken;
 };
 
+struct late {
+	struct event	 e;
+	struct sv	 report, host;
+};
+
 struct attempt {
 	struct deliver	*d;
 	struct dmsg	*m;
 	VEC(struct event) ev;
 	dfails		 failed;
 	VEC(struct sv)	 open;		/* recipients of which something was deferred */
+	VEC(struct late) late;		/* deferred, and no rule gives them more time */
 	VEC(struct hash *) vars;
 	struct event	**batch;	/* of the transport under way */
 	size_t		 nbatch;
@@ -220,10 +226,29 @@ deferred(struct attempt *at, const struct event *e, struct sv report, struct sv 
 		vec_push(&at->open, e->top);
 		return;
 	}
-	log_bad(at, e->rd == NULL ? e : &(struct event){ .addr = e->addr, .f = NULL, .rd = is_pfr(e->rd) ? e->rd : NULL, .top = e->top },
-	    "**", NULL, NULL, 0, SV_LIT("retry timeout exceeded"), false);
-	add_failure(at, e, report.len > 0 ? sv_cstr(arena_fmt(at->m->arena, SV_FMT ": retry timeout exceeded", SV_ARG(report))) :
-	    SV_LIT("retry timeout exceeded"), host, SV_NULL);
+	vec_push(&at->late, ((struct late){ .e = *e, .report = report, .host = host }));
+}
+
+/* Those whose time is over fail when everything was tried. */
+static void
+time_over(struct attempt *at)
+{
+	for (size_t i = 0; i < at->late.len; i++) {
+		const struct late *l = &at->late.p[i];
+		struct sv text = SV_LIT("retry timeout exceeded");
+		struct event bare = { .addr = l->e.addr, .rd = is_pfr(l->e.rd) ? l->e.rd : NULL, .top = l->e.top };
+		struct route_delivery pfr;
+
+		if (bare.rd != NULL) {
+			pfr = *bare.rd;
+			pfr.transport = NULL;
+			pfr.router = NULL;
+			bare.rd = &pfr;
+		}
+		log_bad(at, &bare, "**", NULL, NULL, 0, text, false);
+		add_failure(at, &l->e, l->report.len > 0 ? sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->report),
+		    SV_ARG(text))) : text, l->host, SV_NULL);
+	}
 }
 
 /* ---- local transports ---- */
@@ -315,7 +340,7 @@ end_local(struct attempt *at, const struct event *e, const struct transport_resu
 			at->m->frozen = true;
 			at->m->frozen_at = dnow();
 		}
-		deferred(at, e, report_text(r), SV_NULL, r->freeze ||
+		deferred(at, e, report_text(r), SV_NULL, r->freeze || r->panic ||
 		    may_retry(at, e, r->quota ? EXIM_RE_QUOTA : EXIM_RE_ANY, SV_NULL, 0));
 	}
 }
@@ -490,7 +515,8 @@ by_order(const void *x, const void *y)
 		return (a->depth < b->depth ? -1 : 1);
 	if (a->turn != b->turn)
 		return (a->turn < b->turn ? -1 : 1);
-	return (a->seq < b->seq ? -1 : a->seq > b->seq);
+	/* Children come in front of those that came before them. */
+	return (a->seq == b->seq ? 0 : (a->seq < b->seq) == (a->depth == 0) ? -1 : 1);
 }
 
 static void
@@ -639,6 +665,18 @@ finish(struct attempt *at)
 		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 }
 
+/* What routers want to be known: lib/route's table has no place for more than the words. */
+static const char *now_about;
+static struct deliver *now_for;
+
+static void
+note(void *arg, const char *text)
+{
+	(void)arg;
+	if (now_for != NULL)
+		dlog(now_for, DLOG_MAIN, "%s %s", now_about, text);
+}
+
 void
 ddeliver(struct deliver *d, const char *id, bool force)
 {
@@ -658,6 +696,9 @@ ddeliver(struct deliver *d, const char *id, bool force)
 	at.m->frozen = false;
 	denv_index(at.m);
 	denv_message(d, at.m);
+	now_about = at.m->id;
+	now_for = d;
+	d->t->ops.note = note;
 	for (size_t i = at.m->rcpts.len; i-- > 0;)
 		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr))
 			route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
@@ -666,12 +707,15 @@ ddeliver(struct deliver *d, const char *id, bool force)
 	tell_routing(&at);
 	deliver_all(&at, true);
 	deliver_all(&at, false);
+	time_over(&at);
 	report(&at);
 	finish(&at);
+	now_for = NULL;
 	d->t->env.addr = NULL;
 	vec_free(&at.ev);
 	vec_free(&at.failed);
 	vec_free(&at.open);
+	vec_free(&at.late);
 	for (size_t i = 0; i < at.vars.len; i++)
 		hash_free(&at.vars.p[i], NULL);
 	vec_free(&at.vars);

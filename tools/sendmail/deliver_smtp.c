@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -139,6 +139,97 @@ converse(struct deliver *d, struct session_conn *c)
 	session_run(&sv, c);
 }
 
+/* ---- batches ---- */
+
+/* "MAIL FROM:<a@b> SIZE=1": what is between the angle brackets, or the word. */
+static struct sv
+path_of(struct sv line, size_t skip)
+{
+	struct sv v = sv_trim(sv_sub(line, skip, line.len));
+	ptrdiff_t end;
+
+	if (v.len > 0 && v.p[0] == '<' && (end = sv_chr(v, '>')) > 0)
+		return (sv_sub(v, 1, (size_t)end));
+	return (sv_word(&v, &v) ? v : SV_LIT(""));
+}
+
+static void
+read_data(struct sb *out)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		struct sv v = sv_from(line, (size_t)n);
+
+		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
+			v.len--;
+		if (v.len == 1 && v.p[0] == '.')
+			break;
+		if (v.len > 1 && v.p[0] == '.')
+			v = sv_sub(v, 1, v.len);
+		sb_add(out, v);
+		sb_addc(out, '\n');
+	}
+	free(line);
+}
+
+static struct dmsg *
+batch_message(struct deliver *d)
+{
+	struct dmsg *m = dmsg_new();
+
+	dmsg_start(m, d->caller, d->caller_uid);
+	m->protocol = SV_LIT("local-bsmtp");
+	return (m);
+}
+
+/* A batch has no dialogue: commands come, and the first that cannot be obeyed ends it. */
+static int
+run_batch(struct deliver *d)
+{
+	struct dmsg *m = batch_message(d);
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = getline(&line, &cap, stdin)) > 0) {
+		struct sv v = sv_trim(sv_from(line, (size_t)n));
+		struct err err = ERR_INIT;
+
+		if (sv_casestarts(v, "MAIL FROM:"))
+			m->sender = arena_sv(m->arena, path_of(v, 10));
+		else if (sv_casestarts(v, "RCPT TO:")) {
+			struct drcpt r = { .addr = arena_sv(m->arena, path_of(v, 8)), .parent = -1 };
+
+			vec_push(&m->rcpts, r);
+		} else if (sv_caseeqs(v, "DATA") && m->rcpts.len > 0) {
+			struct sb text = SB_INIT(CONTENT_MAX);
+
+			read_data(&text);
+			dmsg_split(m, arena_sv(m->arena, sb_sv(&text)));
+			sb_free(&text);
+			rc = dreceive(d, m, true, &err);
+			dmsg_free(&m);
+			m = batch_message(d);
+			if (d->now)
+				ddeliver_pending(d);
+		} else if (sv_caseeqs(v, "RSET")) {
+			dmsg_free(&m);
+			m = batch_message(d);
+		} else if (sv_caseeqs(v, "QUIT"))
+			break;
+		else if (v.len > 0 && !sv_casestarts(v, "HELO") && !sv_casestarts(v, "EHLO") && !sv_casestarts(v, "NOOP"))
+			rc = 1;
+	}
+	free(line);
+	dmsg_free(&m);
+	ddeliver_pending(d);
+	return (rc);
+}
+
 int
 dreceive_smtp(struct deliver *d, bool batch)
 {
@@ -148,12 +239,12 @@ dreceive_smtp(struct deliver *d, bool batch)
 	pthread_t reader, writer;
 	int pair[2];
 
+	if (batch)
+		return (run_batch(d));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1) {
 		(void)fprintf(stderr, "sendmail: socketpair: %s\n", strerror(errno));
 		return (EX_SOFTWARE);
 	}
-	if (batch)
-		out.to = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	in.to = out.from = pair[1];
 	(void)fflush(stdout);
 	if (pthread_create(&writer, NULL, carry, &out) != 0 || pthread_create(&reader, NULL, carry, &in) != 0)
