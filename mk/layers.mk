@@ -2,7 +2,7 @@
 # include.  The order of LAYERS is the link order (reversed); tests/lint/layers.sh checks
 # every #include against this table.
 
-LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox box spool store auth route filter deliver transport session daemon
+LAYERS := base os log fiber net io ipc dns map hints mail smtp pop3 imap exim mbox box spool store auth route filter deliver transport session daemon login
 
 DEPS_base    :=
 DEPS_os      := base
@@ -30,6 +30,7 @@ DEPS_deliver := base os fiber net io dns mail smtp exim spool
 DEPS_transport := base os ipc map mail smtp exim mbox filter route
 DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route deliver
 DEPS_daemon  := base os log fiber net io ipc box
+DEPS_login   := base os log fiber net io box auth daemon
 
 # Libraries of the system that each module needs.  (libasan has a crypt_r of its own that needs the real one.)
 LIBS_os      := -lseccomp
