@@ -128,18 +128,24 @@ fix_sender(struct session *s)
 }
 
 static void
-fix_date_and_id(struct session *s)
+fix_id(struct session *s)
 {
 	struct txn *t = s->txn;
-	char date[MAIL_DATE_MAX];
 	struct sv domain = SV_NULL;
 
-	if (!present(t, "Message-ID")) {
-		if (!session_expand(s, EXIM_MAIN_message_id_header_domain, &domain) || domain.len == 0)
-			domain = s->conf->g.primary_hostname;
-		fix_add(s, "Message-Id", sv_cstr(arena_fmt(t->arena, "<E%s@" SV_FMT ">", t->id, SV_ARG(domain))));
-	}
-	if (!present(t, "Date"))
+	if (present(t, "Message-ID"))
+		return;
+	if (!session_expand(s, EXIM_MAIN_message_id_header_domain, &domain) || domain.len == 0)
+		domain = s->conf->g.primary_hostname;
+	fix_add(s, "Message-Id", sv_cstr(arena_fmt(t->arena, "<E%s@" SV_FMT ">", t->id, SV_ARG(domain))));
+}
+
+static void
+fix_date(struct session *s)
+{
+	char date[MAIL_DATE_MAX];
+
+	if (!present(s->txn, "Date"))
 		fix_add(s, "Date", sv_cstr(mail_date_format_local(date, (int64_t)time(NULL))));
 }
 
@@ -170,9 +176,11 @@ session_fixups(struct session *s)
 		vec_push(&t->seen, h);
 	}
 	if (submission || local) {
-		fix_date_and_id(s);
+		/* In Exim's order. */
+		fix_id(s);
 		if (!present(t, "From"))
 			fix_from(s);
+		fix_date(s);
 		if (!fx->sender_retain && !s->conn->trusted && exim_main_bool(s->conf, EXIM_MAIN_local_from_check))
 			fix_sender(s);
 		/* RFC 5322 section 3.6.3: the blind copies' addresses must not be seen. */

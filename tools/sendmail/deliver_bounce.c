@@ -95,8 +95,9 @@ put_people(const struct dmsg *m, const struct dfail *v, size_t n, struct sv to, 
 	else
 		sb_addf(out, "A message sent by\n\n  <" SV_FMT ">\n\ncould not be delivered to one or more of its recipients. The following\n"
 		    "address(es) failed:\n", SV_ARG(m->sender));
+	sb_addc(out, '\n');
 	for (size_t i = 0; i < n; i++) {
-		sb_adds(out, "\n  ");
+		sb_adds(out, "  ");
 		put_who(out, &v[i], "  ");
 		if (v[i].host.len > 0)
 			sb_addf(out, "\n    " SV_FMT, SV_ARG(v[i].host));

@@ -99,3 +99,64 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 	}
 	sb_free(&line);
 }
+
+/* ---- before there is a configuration ---- */
+
+/* What a file that cannot be loaded says of its logs: the last setting of <name>, in <path> or what it includes. */
+static void
+find_setting(const char *path, const char *name, char *out, size_t size, unsigned depth)
+{
+	struct sb text = SB_INIT(1024 * 1024);
+	struct sv rest, line;
+	size_t n = strlen(name);
+
+	if (depth < 10 && os_read_file(path, 1024 * 1024, &text, NULL) == 0) {
+		rest = sb_sv(&text);
+		while (sv_next(&rest, '\n', &line)) {
+			char inc[1024];
+
+			line = sv_trim(line);
+			if (sv_starts(line, ".include ") && line.len - 9 < sizeof(inc)) {
+				(void)snprintf(inc, sizeof(inc), SV_FMT, SV_ARG(sv_trim(sv_sub(line, 9, line.len))));
+				find_setting(inc, name, out, size, depth + 1);
+			} else if (sv_starts(line, name) && line.len > n && (line.p[n] == ' ' || line.p[n] == '=')) {
+				struct sv v = sv_trim(sv_sub(line, n, line.len));
+
+				if (v.len > 0 && v.p[0] == '=')
+					(void)snprintf(out, size, SV_FMT, SV_ARG(sv_trim(sv_sub(v, 1, v.len))));
+			}
+		}
+	}
+	sb_free(&text);
+}
+
+void
+dlog_config_error(const char *conf, const char *text)
+{
+	char spool[1024] = "", path[1024] = "", when[40];
+	struct sb file = SB_INIT(8192), line = SB_INIT(65536);
+	time_t now = time(NULL);
+	struct sv v;
+	ptrdiff_t at;
+	struct tm tm;
+	int fd;
+
+	find_setting(conf, "spool_directory", spool, sizeof(spool), 0);
+	find_setting(conf, "log_file_path", path, sizeof(path), 0);
+	if (path[0] != '/' && spool[0] == '/')
+		(void)snprintf(path, sizeof(path), "%.900s/log/%%slog", spool);
+	v = sv_cstr(path);
+	if (path[0] != '/' || strchr(path, '$') != NULL || (at = sv_find(v, SV_LIT("%s"))) < 0)
+		return;
+	sb_addf(&file, SV_FMT "panic" SV_FMT, SV_ARG(sv_sub(v, 0, (size_t)at)), SV_ARG(sv_sub(v, (size_t)at + 2, v.len)));
+	(void)localtime_r(&now, &tm);
+	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	sb_addf(&line, "%s %s\n", when, text);
+	fd = open(sb_cstr(&file), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd != -1) {
+		(void)os_write_full(fd, line.p, line.len);
+		(void)close(fd);
+	}
+	sb_free(&file);
+	sb_free(&line);
+}

@@ -645,7 +645,7 @@ dreceive_stdin(struct deliver *d)
 		rc = dreceive(d, m, true, &err);
 	}
 	if (rc == -1) {
-		testing_log("%s", err.text);
+		testing_log("%s%s", err.text, strncmp(err.text, "Failed to create", 16) == 0 ? "\n" : "");
 		rc = 1;
 	}
 	sb_free(&text);

@@ -8,9 +8,11 @@
 #include "base/num.h"
 #include "deliver.h"
 #include "deliver/client.h"
+#include "fiber/fiber.h"
 #include "io/tls.h"
 
 #define HOSTS_MAX	100
+#define QUIT_MS		30
 #define OWN(name)	(&t->d.own[EXIM_SMTP_##name])
 
 struct remote {
@@ -296,11 +298,15 @@ try_host(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 			break;
 		if (!send_some(x, h, max > 0 ? (size_t)max : x->r->n, e))
 			break;
-		if (!deliver_usable(x->conn) || (messages > 0 && (int64_t)deliver_messages(x->conn) >= messages))
+		if (!deliver_usable(x->conn) || (messages > 0 && (int64_t)deliver_messages(x->conn) >= messages)) {
 			deliver_close(&x->conn);
+			(void)fiber_sleep(QUIT_MS);
+		}
 	}
 	if (x->conn != NULL)
 		deliver_close(&x->conn);
+	/* QUIT is on its way: whoever looks for what arrived finds the end of it too. */
+	(void)fiber_sleep(QUIT_MS);
 }
 
 static int

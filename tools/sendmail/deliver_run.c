@@ -93,8 +93,18 @@ log_address(struct attempt *at, struct sb *out, const struct route_addr *addr, c
 		sb_add(out, rd->local_part);
 		sb_add(out, rd->suffix);
 	} else {
-		sb_add(out, addr->address);
-		if (same_address(addr->address, top->address) && (!all || addr->parent == NULL || addr->parent == top))
+		struct sv shown = addr->address;
+
+		/* Routers that took no care of the case lowered it. */
+		if (rd == NULL && sv_rchr(shown, '@') > 0) {
+			char *p = arena_cstr(at->m->arena, shown);
+
+			for (ptrdiff_t i = 0; i < sv_rchr(shown, '@'); i++)
+				p[i] = sv_lower(p[i]);
+			shown.p = p;
+		}
+		sb_add(out, shown);
+		if (same_address(shown, top->address) && (!all || addr->parent == NULL || addr->parent == top))
 			add_top = false;
 	}
 	if ((all || is_pfr(rd)) && addr->parent != NULL && addr->parent != top) {
@@ -613,7 +623,8 @@ report(struct attempt *at)
 			first = first && (at->failed.p[k].ignore || !sv_eq(at->failed.p[k].to, to));
 		if (at->failed.p[i].ignore || !first)
 			continue;
-		for (size_t k = i; k < at->failed.len; k++)
+		/* What failed last stands first. */
+		for (size_t k = at->failed.len; k-- > i;)
 			if (!at->failed.p[k].ignore && sv_eq(at->failed.p[k].to, to))
 				vec_push(&v, at->failed.p[k]);
 		if (to.len == 0) {

@@ -149,7 +149,7 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 	if (stat(dir, &st) == -1) {
 		rc = os_mkdir_p(dir, 0750, err);
 		if (rc == -1)
-			(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s\n", dir, strerror(errno));
+			(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s", dir, strerror(errno));
 		if (rc == 0 && geteuid() == 0 && chown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 			rc = err_sys(err, "chown %s", dir);
 	}

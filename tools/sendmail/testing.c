@@ -98,6 +98,13 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 		(void)fprintf(stderr, "LOG: PANIC DIE\n  Exim configuration error%s%s:\n  %s\n", blank, place, text);
 	else
 		testing_log("Exim configuration error%s%s:\n  %s", blank, place, text);
+	/* Who would have logged by it says so there. */
+	if (o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH || o->mode == MODE_QUEUE)) {
+		char line[4096];
+
+		(void)snprintf(line, sizeof(line), "Exim configuration error%s%s:\n  %s", blank, place, text);
+		dlog_config_error(o->conf, line);
+	}
 }
 
 static int

@@ -57,6 +57,8 @@ int	 test_smtp(struct testing *t);
 int	 print_conf(struct testing *t);
 /* deliver_queue.c: messages and queue in this one process */
 int	 deliver_main(struct testing *t);
+/* deliver_log.c: a configuration that cannot be loaded: <text> to the panic log that its text names. */
+void	 dlog_config_error(const char *conf, const char *text);
 /* version.c: the banner of -bV */
 void	 version_print(FILE *out);
 
