@@ -277,7 +277,7 @@ static void
 recipe(struct parser *ps, struct pm_block *b)
 {
 	for (;;) {
-		struct pm_stmt st = { .kind = PM_RECIPE, .line = line_of(ps) };
+		struct pm_stmt st = { .kind = PM_RECIPE, .line = line_of(ps), .text = SV_LIT("") };
 		bool noisy = false;
 
 		st.head = words(ps, PM_SPLIT, &st.plain, &noisy);
@@ -322,7 +322,7 @@ trim(struct sv v)
 static void
 assignment(struct parser *ps, struct pm_block *b)
 {
-	struct pm_stmt st = { .kind = PM_ASSIGN, .line = line_of(ps) };
+	struct pm_stmt st = { .kind = PM_ASSIGN, .line = line_of(ps), .text = SV_LIT("") };
 	const char *name = ps->p;
 	bool noisy = false;
 	char *text;
