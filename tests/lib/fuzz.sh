@@ -11,20 +11,19 @@ fi
 module=${target%%_*}
 out=$BUILD/fuzz/$target
 mkdir -p "$out/corpus"
-# The module and what it may use, from the layer table, the highest first.
-read -r mods libs < <(make -s --no-print-directory -f - <<X
+# The sources of the module and of what it may use, from the layer table, the highest first.
+read -r files incs libs < <(make -s --no-print-directory -f - <<X
 include GNUmakefile
 .PHONY: fuzz-closure
 .DEFAULT_GOAL := fuzz-closure
 fuzz-closure:
-	@echo '\$(strip \$(call closure,$module))' | tr ' ' ':' | tr '\n' ' '; echo '\$(call syslibs,$module)'
+	@echo '\$(strip \$(foreach m,\$(call closure,$module),\$(call lib_src,\$m)))' | tr ' ' ':' | tr '\n' ' '; \\
+	echo '\$(strip -Ilib \$(foreach o,\$(OPTIONAL_exim),\$(INC_\$o)))' | tr ' ' ':' | tr '\n' ' '; echo '\$(call syslibs,$module)'
 X
 )
-srcs=()
-for m in ${mods//:/ }; do for f in lib/"$m"/*.c; do srcs+=("$f"); done; done
 # shellcheck disable=SC2086
 "$CLANG" $CFLAGS -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-everything \
-	-o "$out/run" "tests/fuzz/$target.c" "${srcs[@]}" $libs
+	-o "$out/run" ${incs//:/ } "tests/fuzz/$target.c" ${files//:/ } $libs
 dict=tests/fuzz/dict/$target.dict
 cd "$out"
 exec ./run -max_total_time="$secs" -timeout=10 -rss_limit_mb=2048 -max_len="${MAXLEN:-65536}" -print_final_stats=1 \
