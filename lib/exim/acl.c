@@ -413,8 +413,8 @@ acl_run_what(struct sv what, struct acl_state *st)
 /* ---- from outside ---- */
 
 /* Fold the text for the peer as Exim does: lines of at most 75 bytes where there are blanks, better behind a colon. */
-static struct sv
-wrap(struct arena *a, struct sv msg)
+struct sv
+acl_wrap(struct arena *a, struct sv msg)
 {
 	char *p;
 	size_t start = 0, i = 0;
@@ -506,7 +506,7 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 	res->log_targets = st->run->log_targets;
 	if (where != EXIM_WHERE_QUIT)
 		split_code(st, res, digit);
-	res->user_msg = wrap(st->env->arena, res->user_msg);
+	res->user_msg = acl_wrap(st->env->arena, res->user_msg);
 }
 
 /* <acl> NULL: <what> is found first. */
@@ -620,10 +620,11 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 	case RC_DROP:
 		return (EXIM_FORCED);
 	case RC_DEFER:
-		(void)err_set(err, ERR_TEMP, NULL, SV_FMT, SV_ARG(st.log_msg));
+		(void)err_set(err, ERR_TEMP, NULL, "DEFER from acl \"" SV_FMT "\"", SV_ARG(name));
 		return (EXIM_DEFER);
 	default:
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name), SV_ARG(st.log_msg));
+		acl_log(&st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name), SV_ARG(st.log_msg));
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "ERROR from acl \"" SV_FMT "\"", SV_ARG(name));
 		return (EXIM_FAIL);
 	}
 }

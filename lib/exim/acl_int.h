@@ -136,6 +136,8 @@ enum acl_rc acl_wrong(struct acl_state *st, const char *fmt, ...) __attribute__(
 enum acl_rc acl_defer(struct acl_state *st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 acl_log(struct acl_state *st, unsigned logs, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 struct sv acl_fmt(struct acl_state *st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Fold a text for the peer as Exim does. */
+struct sv acl_wrap(struct arena *a, struct sv msg);
 /* Copy into the arena of the run's effects. */
 struct sv acl_keep(struct acl_state *st, struct sv v);
 

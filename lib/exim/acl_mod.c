@@ -260,7 +260,7 @@ static const struct { const char *name; bool has_option; unsigned where; } contr
 	[EXIM_CTL_BMI_RUN] = { "bmi_run", false, W_ALL },
 	[EXIM_CTL_CASEFUL_LOCAL_PART] = { "caseful_local_part", false, W(RCPT) },
 	[EXIM_CTL_CASELOWER_LOCAL_PART] = { "caselower_local_part", false, W(RCPT) },
-	[EXIM_CTL_CUTTHROUGH_DELIVERY] = { "cutthrough_delivery", true, W(RCPT) },
+	[EXIM_CTL_CUTTHROUGH_DELIVERY] = { "cutthrough_delivery", true, W_ALL & ~(W(PRDR) | W_NOTSMTP) },
 	[EXIM_CTL_DEBUG] = { "debug", true, W_ALL },
 	[EXIM_CTL_DKIM_DISABLE_VERIFY] = { "dkim_disable_verify", false, W_ALL & ~(W(DATA) | W_NOTSMTP) },
 	[EXIM_CTL_DMARC_DISABLE_VERIFY] = { "dmarc_disable_verify", false, W_ALL & ~(W(DATA) | W_NOTSMTP) },
@@ -341,11 +341,9 @@ apply_control(struct acl_state *st, enum exim_acl_control c, struct sv opts)
 	case EXIM_CTL_FAKEDEFER:
 	case EXIM_CTL_FAKEREJECT:
 		fx->fake_code = c == EXIM_CTL_FAKEREJECT ? 550 : 450;
-		fx->fake_msg = opts.len > 0 ? acl_keep(st, opts) : c == EXIM_CTL_FAKEREJECT ?
-		    SV_LIT("Your message has been rejected but is being kept for evaluation.\nIf it was a legitimate message, it may "
-		    "still be delivered to the target recipient(s).") :
-		    SV_LIT("Your message has been deferred but is being kept for evaluation.\nIf it was a legitimate message, it may "
-		    "still be delivered to the target recipient(s).");
+		fx->fake_msg = acl_keep(st, acl_wrap(st->env->arena, opts.len > 0 ? opts : SV_LIT("Your message has been rejected but is "
+		    "being kept for evaluation.\nIf it was a legitimate message, it may still be delivered to the target "
+		    "recipient(s).")));
 		return (RC_OK);
 	case EXIM_CTL_FREEZE:
 		if (opts.len > 0 && !sv_eqs(opts, "no_tell"))

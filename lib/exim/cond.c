@@ -529,11 +529,19 @@ static X_COND(test_isip)
 {
 	struct net_addr a;
 	enum exim_result r;
+	ptrdiff_t zone;
 	struct sv v;
 	bool ip;
 
 	if ((r = x_seq(e, &c->arg[0], &v)) != EXIM_OK)
 		return (r);
+	/* The zone of an IPv6 address is not looked at. */
+	zone = sv_chr(v, ':') < 0 ? -1 : sv_chr(v, '%');
+	for (size_t i = zone < 0 ? v.len : (size_t)zone + 1; i < v.len; i++)
+		if (!sv_isalnum(v.p[i]) && strchr("._-", v.p[i]) == NULL)
+			zone = -1;
+	if (zone > 0)
+		v.len = (size_t)zone;
 	ip = v.len > 0 && v.p[0] != '[' && net_addr_parse(v, &a);
 	/* A mapped address is written as IPv6, whatever the parser makes of it. */
 	if (ip && c->row->kind != IP_ANY)

@@ -208,13 +208,21 @@ extract_numbered(int64_t field, struct sv seps, struct sv v)
 	return (v);
 }
 
+/* Which bracket is not there: that of the start, or that of the end. */
+static char
+json_missing(struct sv v, char open)
+{
+	v = sv_trim(v);
+	return (v.len > 0 && v.p[0] == open ? (open == '[' ? ']' : '}') : open);
+}
+
 static enum exim_result
 extract_json(struct xev *e, unsigned form, struct sv key, bool numbered, int64_t field, struct sv v)
 {
 	struct sv list, item, name, rest, found = SV_NULL;
 
 	if (!x_json_dewrap(v, numbered ? '[' : '{', numbered ? ']' : '}', &list, NULL))
-		return (x_fail(e, "missing '%c' wrapping %s for extract json", numbered ? '[' : '{',
+		return (x_fail(e, "missing '%c' wrapping %s for extract json", json_missing(v, numbered ? '[' : '{'),
 		    numbered ? "array" : "object"));
 	if (numbered && field <= 0)
 		return (x_fail(e, "first argument of \"extract\" must be greater than zero"));

@@ -438,6 +438,8 @@ xp_args(struct xparse *ps, unsigned min, unsigned max, bool close, const char *n
 static bool
 yesno_error(struct xparse *ps, const char *where, const char *rest)
 {
+	if (ps->malformed_header)
+		return (xp_curly(ps, NULL));
 	return (xp_error(ps, "curly-bracket problem in conditional yes/no parsing: %s\n remaining string is '%s'", where,
 	    rest));
 }

@@ -130,6 +130,11 @@ m_address(struct mscan *s, const struct mitem *it)
 
 	if (it->type == M_ERROR)
 		return (m_die(s, SV_FMT, SV_ARG(it->arg)));
+	if (s->subject.len > 0 && it->type != M_EMPTY && sv_chr(s->subject, '@') < 0) {
+		m_log(s, "no @ found in the subject of an address list match: subject=\"" SV_FMT "\" pattern=\"" SV_FMT "\"",
+		    SV_ARG(s->subject), SV_ARG(it->text));
+		return (MR_NO);
+	}
 	if (it->type == M_REGEX || it->type == M_EMPTY) {
 		r = m_string(s, it, s->subject);
 		s->value = SV_NULL;

@@ -25,7 +25,8 @@ unsigned_long(struct sv v, uint64_t *out)
 		    __builtin_add_overflow(n, (uint64_t)(v.p[i] - '0'), &n);
 	}
 	*out = over ? UINT64_MAX : neg ? 0 - n : n;
-	return (true);
+	/* Nothing at all is 0, a sign alone is not. */
+	return (v.len != 1 || sv_isdigit(v.p[0]));
 }
 
 X_OP(xo_base32)

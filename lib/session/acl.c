@@ -344,7 +344,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	switch (v) {
 	case EXIM_ACL_ACCEPT:
 		if (text != NULL)
-			*text = res.user_msg;
+			*text = res.status.len == 0 || !s->conn->exim_style ? res.user_msg :
+			    sv_cstr(arena_fmt(s->cmd, SV_FMT " " SV_FMT, SV_ARG(res.status), SV_ARG(res.user_msg)));
 		if (code != NULL && res.code != 0)
 			*code = (unsigned)res.code;
 		return (ACL_GO);
