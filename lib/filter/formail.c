@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "filter/formail_int.h"
+#include "filter/procmail.h"
 
 #define FROM		"From "
 #define ARTICLE		"Article "
@@ -76,11 +77,9 @@ read_line(struct formail_run *r)
 		}
 		sb_addc(&r->buf, '\n');
 	}
-	if (r->buf.overflow) {
-		(void)fputs("formail: Out of memory\n", stderr);
-		exit(EX_OSERR);
-	}
 	r->next = getc(r->f->in);
+	if (r->buf.overflow)
+		formail_give_up(r, "Out of memory");
 }
 
 static void
@@ -481,7 +480,7 @@ do_header(struct formail_run *r, long *length)
 	}
 	*length = 0;
 	if (keeps_length(f) && (cl = formail_find_name(&r->head, "Content-Length:")) >= 0)
-		*length = strtol(r->head.v.p[cl].text + strlen("Content-Length:"), NULL, 10);
+		*length = procmail_long(r->head.v.p[cl].text + strlen("Content-Length:"), NULL);
 	if (f->reply)
 		reply_header(r);
 	else if (wants_postmark(r, was_from))
@@ -759,6 +758,8 @@ finish(struct formail_run *r)
 		r->status = EX_UNAVAILABLE;
 	if (r->status == EX_OK && r->write_error)
 		r->status = EX_IOERR;
+	if (r->fatal)
+		r->status = EX_OSERR;
 }
 
 static void

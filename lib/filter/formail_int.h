@@ -21,6 +21,7 @@ struct formail_run {
 	size_t		 total;		/* bytes of the message, with -l */
 	int		 status;
 	bool		 write_error;	/* of a program, while splitting */
+	bool		 fatal;		/* no memory, no process: the rest is not read */
 	/* Found in the header. */
 	char		*sender;	/* heap, NULL: none */
 	int		 sender_weight;
@@ -57,5 +58,7 @@ void	 formail_first_fileno(struct formail_run *r);
 bool	 formail_seen(struct formail_run *r);
 void	 formail_sink(struct formail_run *r);
 void	 formail_close(struct formail_run *r);
+/* Say why, and read no more. */
+void	 formail_give_up(struct formail_run *r, const char *why);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "filter/formail_int.h"
+#include "filter/procmail.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/spawn.h"
@@ -29,9 +30,19 @@ formail_sink(struct formail_run *r)
 {
 	r->out = fopen("/dev/null", "a");
 	if (r->out == NULL) {
-		(void)fputs("formail: File table full\n", stderr);
-		exit(EX_OSERR);
+		formail_give_up(r, "File table full");
+		r->out = r->f->out;
 	}
+}
+
+void
+formail_give_up(struct formail_run *r, const char *why)
+{
+	if (!r->fatal)
+		(void)fprintf(stderr, "formail: %s\n", why);
+	r->fatal = true;
+	r->next = EOF;
+	r->f->total = 0;
 }
 
 /* What was written must have left. */
@@ -60,7 +71,7 @@ formail_first_fileno(struct formail_run *r)
 	for (const char *const *e = r->f->environ; e != NULL && *e != NULL; e++)
 		if (strncmp(*e, "FILENO=", 7) == 0)
 			v = *e + 7;
-	r->fileno = strtol(v, &end, 10);
+	r->fileno = procmail_long(v, &end);
 	r->fileno_width = *end != '\0' ? -1 : strlen(v) > 20 ? 20 : (int)strlen(v);
 }
 
@@ -169,11 +180,19 @@ formail_start_program(struct formail_run *r)
 	while (f->max_procs > 0 && r->children >= f->max_procs)
 		reap(r, 0);
 	(void)fflush(f->out);
-	if (os_pipe(p, false) == -1 || (r->child = spawn(r, p[0])) == -1) {
-		(void)fputs("formail: Can't fork\n", stderr);
-		exit(EX_OSERR);
+	if (os_pipe(p, false) == -1) {
+		formail_give_up(r, "File table full");
+		formail_sink(r);
+		return;
 	}
+	r->child = spawn(r, p[0]);
 	(void)close(p[0]);
+	if (r->child == -1) {
+		(void)close(p[1]);
+		formail_give_up(r, "Can't fork");
+		formail_sink(r);
+		return;
+	}
 	r->children++;
 	r->out = fdopen(p[1], "w");
 }

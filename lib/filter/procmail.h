@@ -88,4 +88,7 @@ struct procmail_end {
 int	 procmail_run(struct procmail_files *files, const struct procmail *p, struct sv message, struct procmail_end *end,
 	     struct err *err);
 
+/* A decimal number after blanks, with a sign, cut to what fits; *<end> (may be NULL): behind it, <s> if there is none. */
+long	 procmail_long(const char *s, char **end);
+
 #endif

@@ -267,7 +267,7 @@ size(struct test *t)
 		return;
 	}
 	s = sb_cstr(&w.b);
-	pivot = pm_long(s + 1, &end);
+	pivot = procmail_long(s + 1, &end);
 	pm_skipped(t->pm, skip_blanks(end));
 	if (t->scored)
 		score_size(t, *s == '<', pivot);

@@ -157,7 +157,7 @@ read_head(struct pm *pm, struct pm_words *w, struct head *h)
 	char *p = w->b.p, *end = w->b.p + w->b.len, *num;
 	const char *f;
 
-	(void)pm_long(p, &num);
+	(void)procmail_long(p, &num);
 	p = num;
 	for (;;) {
 		p += strspn(p, " \t");

@@ -274,7 +274,7 @@ highest_number(const char *path)
 	char *end;
 
 	while (d != NULL && (e = readdir(d)) != NULL) {
-		n = pm_long(e->d_name, &end);
+		n = procmail_long(e->d_name, &end);
 		if (*end == '\0' && n > max)
 			max = n;
 	}

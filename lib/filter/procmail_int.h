@@ -269,7 +269,6 @@ const char *const *pm_environ(struct pm *pm, struct arena *a);
 void	 pm_env_free(struct pm *pm);
 void	 pm_umask(struct pm *pm, mode_t mask);
 void	 pm_maildir(struct pm *pm, const char *dir);
-long	 pm_long(const char *s, char **end);			/* strtol(3), cut to what fits */
 
 /* procmail_expand.c */
 enum pm_mode { PM_SPLIT, PM_ONE, PM_QUOTE };

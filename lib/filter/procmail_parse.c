@@ -156,7 +156,7 @@ static long
 head_count(struct pm_stmt *st)
 {
 	char *text = xstrndup(st->head.p, st->head.len), *end;
-	long n = pm_long(text, &end);
+	long n = procmail_long(text, &end);
 
 	st->numbered = end != text;
 	if (end == text)

@@ -110,20 +110,30 @@ pm_environ(struct pm *pm, struct arena *a)
 /* --- values ----------------------------------------------------------------- */
 
 long
-pm_long(const char *s, char **end)
+procmail_long(const char *s, char **end)
 {
-	long n;
+	const char *p = s + strspn(s, " \t\n\v\f\r");
+	bool neg = *p == '-';
+	long n = 0;
 
-	errno = 0;
-	n = strtol(s, end, 10);
-	return (n);
+	if (end != NULL)
+		*end = (char *)(uintptr_t)s;
+	if (*p == '-' || *p == '+')
+		p++;
+	if (!sv_isdigit(*p))
+		return (0);
+	for (; sv_isdigit(*p); p++)
+		n = n > (LONG_MAX - 9) / 10 ? LONG_MAX : n * 10 + (*p - '0');
+	if (end != NULL)
+		*end = (char *)(uintptr_t)p;
+	return (neg ? -n : n);
 }
 
 long
 pm_number(long other, const char *text)
 {
 	char *end;
-	long n = pm_long(text, &end);
+	long n = procmail_long(text, &end);
 
 	if (end != text)
 		return (n);
@@ -319,7 +329,12 @@ set_delivered(struct pm *pm, const char *value)
 static void
 set_umask(struct pm *pm, const char *value)
 {
-	pm_umask(pm, (mode_t)strtol(value, NULL, 8));
+	unsigned mask = 0;
+
+	value += strspn(value, " \t");
+	for (; *value >= '0' && *value <= '7' && mask < 0100000; value++)
+		mask = mask * 8 + (unsigned)(*value - '0');
+	pm_umask(pm, (mode_t)mask);
 }
 
 static void

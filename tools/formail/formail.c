@@ -57,7 +57,7 @@ number(struct cli *c, long *n)
 
 	if (*c->p < '0' || *c->p > '9')
 		return (false);
-	*n = strtol(c->p, &end, 10);
+	*n = procmail_long(c->p, &end);
 	c->p = end;
 	return (true);
 }
@@ -188,7 +188,7 @@ word_option(struct cli *c, char letter)
 		char *end;
 
 		c->f.nowait = true;
-		c->f.max_procs = strtol(c->p, &end, 10);
+		c->f.max_procs = procmail_long(c->p, &end);
 		c->p = end;
 		return (NEXT_LETTER);
 	}

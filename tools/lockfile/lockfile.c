@@ -216,7 +216,7 @@ options(struct locks *l, char ***argv)
 				return (usage());
 			p = *++*argv;
 		}
-		n = strtol(p, &end, 10);
+		n = procmail_long(p, &end);
 		if (end == p || (n < 0 && where != &l->retries && where != &l->timeout))
 			return (usage());
 		*where = n;

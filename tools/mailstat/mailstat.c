@@ -18,6 +18,7 @@
 
 #include "base/sb.h"
 #include "base/vec.h"
+#include "filter/procmail.h"
 
 #define LINE_MAX_BYTES	65536
 
@@ -97,7 +98,7 @@ read_line(struct stats *s, char *line)
 
 		tab = strchr(line, '\t');
 		if (tab != NULL) {
-			bytes = strtoll(tab + strspn(tab, "\t "), NULL, 10);
+			bytes = procmail_long(tab, NULL);
 			*tab = '\0';
 		}
 		shorten(line + strlen(mark));
