@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "os/sandbox.h"
+#include "login/login.h"
 #include "session.h"
 
 #define FIRST_CHUNK	2048		/* of a command's arena */
@@ -307,27 +307,9 @@ take(const struct daemon_handover *h, int fd)
 	}
 }
 
-/* Takes what one login process hands over. */
 static void
-receiver(void *arg)
+receiver_gone(void)
 {
-	int pair = (int)(intptr_t)arg, fd, rc;
-	struct sb mem = SB_INIT(1024 * 1024 + 8);
-	struct daemon_handover h;
-	struct err err = ERR_INIT;
-
-	for (;;) {
-		rc = daemon_handover_receive(pair, &h, &mem, &fd, &err);
-		if (rc != 0)
-			break;
-		take(&h, fd);
-		sb_free(&mem);
-	}
-	if (fd != -1)
-		(void)close(fd);
-	if (rc == -1)
-		log_err(NULL, "login process", &err);
-	sb_free(&mem);
 	srole.receiver_gone = true;
 	maybe_done();
 }
@@ -344,9 +326,7 @@ start(struct daemon *d, struct err *err)
 	srole.hosts = hash_new();
 	srole.client = store_client_new(box_path(b, BOX_SOCK_STORE));
 	store_client_on_change(srole.client, idle_changed, NULL);
-	if (fiber_spawn("imap receiver", receiver, (void *)(intptr_t)daemon_pair(d, 0)) == NULL)
-		return (err_set(err, ERR_TEMP, NULL, "no fiber for the receiver"));
-	return (0);
+	return (login_receive(d, take, receiver_gone, err));
 }
 
 /*
@@ -366,28 +346,6 @@ drain(struct daemon *d)
 	maybe_done();
 }
 
-/*
- * No keys, no passwords, no network.  The store's lock files and var/run's temporary files are written; /usr and
- * /lib hold the character sets of iconv.
- */
-static int
-sandbox(struct daemon *d, struct err *err)
-{
-	const struct box *b = daemon_box(d);
-	const struct os_sandbox_path paths[] = {
-		{ box_path(b, BOX_MAIL), OS_ACCESS_READ | OS_ACCESS_WRITE },
-		{ box_path(b, BOX_RUN), OS_ACCESS_READ | OS_ACCESS_WRITE },
-		{ box_path(b, BOX_LOG), OS_ACCESS_READ | OS_ACCESS_WRITE },
-		{ "/etc/localtime", OS_ACCESS_READ }, { "/etc/ld.so.cache", OS_ACCESS_READ },
-		{ "/usr/lib", OS_ACCESS_READ | OS_ACCESS_EXEC }, { "/lib", OS_ACCESS_READ | OS_ACCESS_EXEC },
-		{ "/lib64", OS_ACCESS_READ | OS_ACCESS_EXEC }, { "/usr/share", OS_ACCESS_READ },
-		{ NULL, 0 },
-	};
-	const struct os_sandbox s = { .paths = paths, .unix_sockets = true };
-
-	return (os_sandbox_apply(&s, err));
-}
-
 static int
 count(const struct box *b)
 {
@@ -395,4 +353,4 @@ count(const struct box *b)
 }
 
 const struct daemon_role imap_session_role = { .name = "session", .count = count, .start = start, .drain = drain,
-    .sandbox = sandbox };
+    .sandbox = login_session_sandbox };

@@ -21,6 +21,7 @@
 #include "daemon/handover.h"
 #include "fiber/fiber.h"
 #include "log/log.h"
+#include "login/login.h"
 #include "os/file.h"
 #include "pop3/body.h"
 #include "pop3/command.h"
@@ -535,27 +536,9 @@ take(const struct daemon_handover *h, int fd)
 	}
 }
 
-/* Takes what the login process hands over. */
 static void
-receiver(void *arg)
+receiver_gone(void)
 {
-	int pair = (int)(intptr_t)arg, fd, rc;
-	struct sb mem = SB_INIT(1024 * 1024 + 8);
-	struct daemon_handover h;
-	struct err err = ERR_INIT;
-
-	for (;;) {
-		rc = daemon_handover_receive(pair, &h, &mem, &fd, &err);
-		if (rc != 0)
-			break;
-		take(&h, fd);
-		sb_free(&mem);
-	}
-	if (fd != -1)
-		(void)close(fd);
-	if (rc == -1)
-		log_err(NULL, "login process", &err);
-	sb_free(&mem);
 	role.receiver_gone = true;
 	maybe_done();
 }
@@ -567,9 +550,7 @@ start(struct daemon *d, struct err *err)
 	role.box = daemon_box(d);
 	role.hosts = hash_new();
 	role.client = store_client_new(box_path(role.box, BOX_SOCK_STORE));
-	if (fiber_spawn("pop3 receiver", receiver, (void *)(intptr_t)daemon_pair(d, 0)) == NULL)
-		return (err_set(err, ERR_TEMP, NULL, "no fiber for the receiver"));
-	return (0);
+	return (login_receive(d, take, receiver_gone, err));
 }
 
 /*
@@ -593,4 +574,5 @@ count(const struct box *b)
 	return (b->pop3_workers > 0 ? (int)b->pop3_workers : 1);
 }
 
-const struct daemon_role pop3_session_role = { .name = "session", .count = count, .start = start, .drain = drain };
+const struct daemon_role pop3_session_role = { .name = "session", .count = count, .start = start, .drain = drain,
+    .sandbox = login_session_sandbox };

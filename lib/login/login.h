@@ -84,4 +84,12 @@ bool	 login_hand_over(struct login *l, const struct auth_user *who, struct sv ta
 /* One line for a login that failed, in words that fail2ban's dovecot filter knows. */
 void	 login_log_failure(const struct login *l, struct sv user, const char *method, const char *why);
 
+/* ---- the session role ---- */
+
+struct daemon_handover;
+/* From now on <take> gets each client that is handed over, with its descriptor; <gone> is called when no more will come. */
+int	 login_receive(struct daemon *d, void (*take)(const struct daemon_handover *h, int fd), void (*gone)(void), struct err *err);
+/* For struct daemon_role: the store, and nothing of keys, passwords and network. */
+int	 login_session_sandbox(struct daemon *d, struct err *err);
+
 #endif
