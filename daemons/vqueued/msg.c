@@ -117,20 +117,28 @@ msg_settle(struct msg *m, uint32_t rcpt, enum spool_state st)
 	}
 }
 
+/* To another host, which may tell of its success itself; programs and files of this one cannot. */
+static bool
+is_relayed(const struct dlv *d, enum spool_state how)
+{
+	return (how == SPOOL_ST_SENT && d->rd->transport != NULL && d->rd->transport->drv == EXIM_TRANSPORT_DRV_SMTP);
+}
+
 /* The other host was told what the recipient whose delivery it is wants to be told, not what others do who share it. */
 static void
 note_success(struct dlv *d, uint32_t rcpt, enum spool_state how, bool dsn_passed)
 {
 	struct msg *m = d->m;
+	bool relayed = is_relayed(d, how);
 	struct success *s;
 
 	if ((m->env.rcpts[rcpt].notify & SPOOL_NOTIFY_SUCCESS) == 0 || m->env.sender.len == 0 ||
-	    (how == SPOOL_ST_SENT && dsn_passed && (m->env.rcpts[d->rcpt].notify & SPOOL_NOTIFY_SUCCESS) != 0))
+	    (relayed && dsn_passed && (m->env.rcpts[d->rcpt].notify & SPOOL_NOTIFY_SUCCESS) != 0))
 		return;
 	s = arena_zalloc(m->arena, sizeof(*s));
 	s->rcpt = rcpt;
 	s->address = d->rd->addr->address;
-	s->relayed = how == SPOOL_ST_SENT;
+	s->relayed = relayed;
 	s->next = m->successes;
 	m->successes = s;
 }
@@ -161,7 +169,7 @@ delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_
 	if (d->end != DLV_OPEN)
 		return;
 	d->end = DLV_OK;
-	if (how == SPOOL_ST_SENT)
+	if (is_relayed(d, how))
 		m->vq->n_sent++;
 	else
 		m->vq->n_local++;
