@@ -13,7 +13,7 @@ mail() {
 	{ echo "From jo@out.test Mon Mar  2 10:11:12 1998"; echo "From: Jo <jo@out.test>"; echo "Message-ID: <$s@out.test>"; echo "Subject: $s"
 	for h in "$@"; do echo "$h"; done; echo; echo "text of $s"; } >m
 }
-run() { rc=0; "$P" -m HOME="$H" LOGNAME=ann SHELL=/bin/sh FORMAIL="$F" SENDMAIL="$H/sendmail" ORGMAIL="$H/org" DEFAULT="$H/default" LOGFILE=log ./rc "$@" <m || rc=$?; }
+run() { rc=0; "$P" -m HOME="$H" LOGNAME=ann SHELL=/bin/sh FORMAIL="$F" SENDMAIL="$H/sendmail" ORGMAIL="$H/org" DEFAULT="$H/default" LOGFILE=log ./rc <m || rc=$?; }
 holds() { grep -q "$2" "$1" 2>/dev/null || die "$1 has no '$2'"; }
 lacks() { ! grep -q "$2" "$1" 2>/dev/null || die "$1 has '$2'"; }
 sender() { printf '#!/bin/sh\n{ echo "to: $*"; cat; } >>"%s/sent"\n' "$H" >sendmail; chmod 755 sendmail; }
