@@ -177,6 +177,13 @@ session_bdat(struct session *s)
 	struct txn *t = s->txn;
 	char prefix[100];
 
+	/* The chunk that was not asked for is not read as commands. */
+	if (!s->chunking) {
+		session_mistake(s, 503, "5.5.1", "BDAT command used when CHUNKING not advertised");
+		if (s->end == END_NONE)
+			(void)read_chunk(s, n, false);
+		return;
+	}
 	if (t != NULL && t->bdat_failed) {
 		if (read_chunk(s, n, false))
 			session_reply(s, 503, "5.5.1", SV_LIT("this message was refused at its first chunk; use RSET"));

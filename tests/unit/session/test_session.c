@@ -570,6 +570,15 @@ test_bdat_message(void **state)
 	bench_close(&b);
 }
 
+/* Without the offer a chunk is refused, and is no command. */
+static void
+test_bdat_not_offered(void **state)
+{
+	one(OPEN, "< 220\n> HELO c.test\n< 250\n> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<x@example.test>\n< 250\n"
+	    "! BDAT 6 LAST\\r\\nQUIT\\r\\n\n< 503 5.5.1 BDAT command used\n> DATA\n< 354\n> \n> .\n< 250\n> QUIT\n< 221\n");
+	one(OPEN "chunking_advertise_hosts =\n", BEGIN "! BDAT 6\\r\\nQUIT\\r\\n\n< 503 5.5.1\n> QUIT\n< 221\n");
+}
+
 static void
 test_submission(void **state)
 {
@@ -832,6 +841,7 @@ main(void)
 		cmocka_unit_test(test_acl_data),
 		cmocka_unit_test(test_vars),
 		cmocka_unit_test(test_bdat_message),
+		cmocka_unit_test(test_bdat_not_offered),
 		cmocka_unit_test(test_submission),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_loop_and_spool),
