@@ -35,7 +35,7 @@ extern char **environ;
 
 static const char driver[] =
     "package Exim; use strict; open(our $io, '+<&=', 3) or exit 1; binmode($io);\n"
-    "sub _send { my ($t, $p) = @_; utf8::encode($p) if utf8::is_utf8($p); my $f = $t . sprintf('%09d', length $p) . $p; my $o = 0;\n"
+    "sub _send { my ($t, $p) = @_; utf8::encode($p) if utf8::is_utf8($p); my $f = $t . substr('00000000' . length($p), -9) . $p; my $o = 0;\n"
     " while ($o < length $f) { my $n = syswrite($io, $f, length($f) - $o, $o); exit 0 unless defined $n; $o += $n } }\n"
     "sub _read { my $n = shift; my $b = ''; while (length $b < $n) { my $k = sysread($io, $b, $n - length $b, length $b);\n"
     " exit 0 unless $k } $b }\n"
