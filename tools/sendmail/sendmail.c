@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sendmail: the command that programs hand mail to, with the command line of Exim's;
- * mailq, newaliases and exim are names of it.
+ * mailq, newaliases, exim and a few others are names of it (names.c).
  */
 #include <errno.h>
 #include <limits.h>
@@ -43,8 +43,10 @@ send_message(const struct box *b, const struct options *o, struct err *err)
 }
 
 static int
-act(const struct box *b, const struct options *o, struct err *err)
+act(const struct box *b, struct options *o, struct err *err)
 {
+	int rc = EX_OK;
+
 	switch (o->mode) {
 	case MODE_SMTP:
 		return (smtp_pipe(b, err));
@@ -53,6 +55,8 @@ act(const struct box *b, const struct options *o, struct err *err)
 		return (queue_list(b, o, err));
 	case MODE_QUEUE:
 	case MODE_IDS:
+		if (o->all_ids && ((rc = names_all_ids(b, o, err)) != EX_OK || o->args.len == 0))
+			return (rc);
 		return (queue_command(b, o, err));
 	case MODE_ALIASES:
 		return (run_sibling("vnewaliases"));
@@ -107,11 +111,7 @@ main(int argc, char **argv)
 	struct box *b;
 	int rc;
 
-	if (strcmp(name, "mailq") == 0)
-		o.mode = MODE_LIST;
-	else if (strcmp(name, "newaliases") == 0)
-		o.mode = MODE_ALIASES;
-	if ((rc = options_parse(&o, argc, argv)) != 0)
+	if ((rc = names_parse(&o, name, argc, argv)) != 0)
 		return (rc);
 	if (o.mode == MODE_INFO)
 		return (info_print(o.info));

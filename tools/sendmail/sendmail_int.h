@@ -85,6 +85,7 @@ struct options {
 	unsigned	 force;		/* -qf: 1, -qff: 2 */
 	const char	*domain;	/* -R: recipients */
 	bool		 unsorted, all, undelivered;	/* -bpr, -bpa, -bpu */
+	bool		 all_ids;	/* postsuper ... ALL */
 	unsigned	 what;		/* enum spool_ipc of -M... */
 	char		 show;		/* -Mvh: 'h', -Mvb: 'b', -Mvc: 'c' */
 	const char	*m_what;	/* behind -M */
@@ -119,6 +120,10 @@ int	 submit_to_queue(struct message *m, const struct options *o, struct err *err
 
 /* options.c: 0, or an exit code when the command line was told to be wrong. */
 int	 options_parse(struct options *o, int argc, char **argv);
+/* names.c: the same for whatever name we were called by. */
+int	 names_parse(struct options *o, const char *name, int argc, char **argv);
+/* All ids of the queue become arguments; an exit code. */
+int	 names_all_ids(const struct box *b, struct options *o, struct err *err);
 /* Tell that, and return EX_USAGE. */
 int	 usage(const char *why, const char *what);
 /* The caller's -D names macro <name>. */
