@@ -248,6 +248,21 @@ feed(struct running *r)
 		close_end(&r->in);
 }
 
+/*
+ * What the pipe holds goes in before the program starts: one that ends at once without reading is then no
+ * write error, and short messages need no turn of the loop.
+ */
+static void
+prefill(struct running *r)
+{
+	size_t before;
+
+	do {
+		before = r->sent;
+		feed(r);
+	} while (r->in != -1 && r->sent > before);
+}
+
 static void
 drain(struct running *r)
 {
@@ -338,6 +353,7 @@ run_here(struct running *r, const char **argv, struct arena *a)
 	g->status = EX_UNAVAILABLE;
 	if (!open_ends(r, theirs))
 		return;
+	prefill(r);
 	r->pid = start(r, argv, theirs[0], theirs[1], a);
 	close_end(&theirs[0]);
 	if (g->capture)
