@@ -6,10 +6,15 @@
 box_make
 box_users joe ann
 box_start
-python3 - "$SMTP" <<'X' &
+rounds=${STORM_ROUNDS:-1}
+python3 - "$SMTP" "$rounds" <<'X' &
 import smtplib, sys, threading
-port = int(sys.argv[1])
+port, rounds = int(sys.argv[1]), int(sys.argv[2])
 def storm(k):
+    for _ in range(rounds):
+        connection()
+
+def connection():
     s = smtplib.SMTP('127.0.0.1', port, timeout=60)
     s.ehlo()
     for i in range(250):
@@ -29,7 +34,7 @@ sleep 0.5
 mt send "$SMTP" a@out.test ann@local.test --subject "in the storm"
 wait_for 60 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP ann pw-ann count)\" = 1 ]"
 wait $storm
-wait_for 60 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 2500 ]"
+wait_for 60 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = $((2500 * rounds)) ]"
 # No report about a report, and nothing is left.
 eq "$(mailq | grep -c '<' || true)" 0 queue
 total=0
