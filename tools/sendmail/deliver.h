@@ -8,6 +8,7 @@
 
 #include "base/vec.h"
 #include "exim/logsel.h"
+#include "filter/exim_filter.h"
 #include "mail/header.h"
 #include "spool/envelope.h"
 #include "testing.h"
@@ -113,6 +114,9 @@ void	 denv_index(struct dmsg *m);	/* block, headers, content from fields and bod
 /* deliver_run.c */
 void	 ddeliver(struct deliver *d, const char *id, bool force);
 void	 ddeliver_pending(struct deliver *d);
+
+/* deliver_filter.c: what the system filter wants; its header changes are made. */
+enum exim_filter_end dfilter_system(struct deliver *d, struct dmsg *m, struct filter_plan *plan, const char **text);
 
 /* One address on its way. */
 struct dfail {

@@ -563,6 +563,130 @@ route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 	route_result_free(&res);
 }
 
+/* ---- the system filter ---- */
+
+static void
+cancelled(struct attempt *at, const char *text)
+{
+	struct dmsg *m = at->m;
+	struct sv log = sv_cstr(text), user = log;
+	ptrdiff_t close = sv_find(log, SV_LIT(">>"));
+
+	/* "<<for the log>>for the sender" */
+	if (sv_starts(log, "<<") && close > 0) {
+		user = sv_sub(log, (size_t)close + 2, log.len);
+		log = sv_sub(log, 2, (size_t)close);
+	}
+	dlog(at->d, DLOG_MAIN, "%s cancelled by system filter%s" SV_FMT, m->id, log.len > 0 ? ": " : "", SV_ARG(log));
+	for (size_t i = 0; i < m->rcpts.len; i++) {
+		struct route_addr *a = arena_zalloc(m->arena, sizeof(*a));
+		struct event e = { .addr = a, .top = m->rcpts.p[i].addr };
+
+		a->address = a->unique = m->rcpts.p[i].addr;
+		if (!dmsg_is_done(m, a->address))
+			add_failure(at, &e, arena_sv(m->arena, user), SV_NULL, SV_NULL);
+	}
+}
+
+static void
+filter_file(struct attempt *at, const struct filter_action *x, const struct route_addr *from)
+{
+	const struct exim_value *main = at->d->conf->main;
+	const struct exim_value *t = x->kind == FILTER_PIPE ? &main[EXIM_MAIN_system_filter_pipe_transport] :
+	    x->kind == FILTER_MAIL ? &main[EXIM_MAIN_system_filter_reply_transport] : &main[EXIM_MAIN_system_filter_file_transport];
+	struct route_delivery *rd = arena_zalloc(at->m->arena, sizeof(*rd));
+	struct route_addr *a = arena_zalloc(at->m->arena, sizeof(*a));
+	struct exim_passwd pw;
+	struct err err = ERR_INIT;
+
+	a->address = a->unique = x->to;
+	a->parent = from;
+	rd->addr = a;
+	rd->kind = x->kind == FILTER_PIPE ? ROUTE_PIPE : x->kind == FILTER_MAIL ? ROUTE_REPLY : ROUTE_FILE;
+	rd->text = x->to;
+	rd->text.tainted = false;
+	rd->local_part = from->address;
+	(void)exim_conf_transport_of(at->d->conf, t, &at->d->t->env, &rd->transport, &err);
+	rd->uid = rd->gid = -1;
+	if (main[EXIM_MAIN_system_filter_user].set) {
+		rd->user_set = true;
+		rd->uid = main[EXIM_MAIN_system_filter_user].num;
+		if (at->d->t->world.passwd != NULL && at->d->t->world.passwd(at->d->t->world.arg, duser_name(at->m->arena, rd->uid),
+		    at->m->arena, &pw) == EXIM_FOUND) {
+			rd->group_set = true;
+			rd->gid = (int64_t)pw.gid;
+		}
+	}
+	vec_push(&at->ev, ((struct event){ .rd = rd, .addr = a, .top = from->address }));
+}
+
+static void route(struct attempt *at, const struct drcpt *rc, unsigned turn);
+
+static void
+filter_forward(struct attempt *at, struct sv to, const struct route_addr *from)
+{
+	const struct drcpt rc = { .addr = to, .parent = -1 };
+	size_t n = at->ev.len;
+
+	route(at, &rc, 0);
+	for (; n < at->ev.len; n++) {
+		struct event *e = &at->ev.p[n];
+		struct route_addr *a = (struct route_addr *)(uintptr_t)e->addr;
+
+		while (a->parent != NULL)
+			a = (struct route_addr *)(uintptr_t)a->parent;
+		a->parent = from;
+		e->top = from->address;
+		e->depth++;
+	}
+}
+
+/* False: the message goes no further by itself. */
+static bool
+system_filter(struct attempt *at)
+{
+	struct route_addr *from = arena_zalloc(at->m->arena, sizeof(*from));
+	struct filter_plan plan;
+	enum exim_filter_end end;
+	const char *text;
+
+	if (at->d->conf->main[EXIM_MAIN_system_filter].str == NULL)
+		return (true);
+	filter_plan_init(&plan, at->m->arena);
+	from->address = from->unique = SV_LIT("system-filter");
+	end = dfilter_system(at->d, at->m, &plan, &text);
+	for (size_t i = 0; i < plan.v.len && end <= EXIM_FILTER_NOT_DELIVERED; i++) {
+		const struct filter_action *x = &plan.v.p[i];
+
+		if (x->kind == FILTER_FORWARD)
+			filter_forward(at, x->to, from);
+		else if (x->kind == FILTER_FILE || x->kind == FILTER_PIPE || x->kind == FILTER_MAIL)
+			filter_file(at, x, from);
+	}
+	filter_plan_free(&plan);
+	switch (end) {
+	case EXIM_FILTER_END_FAIL:
+		cancelled(at, text);
+		return (false);
+	case EXIM_FILTER_END_FREEZE:
+		dlog(at->d, DLOG_MAIN, "%s frozen by system filter%s%s", at->m->id, *text != '\0' ? ": " : "", text);
+		at->m->frozen = true;
+		at->m->frozen_at = dnow();
+		break;
+	case EXIM_FILTER_END_DEFER:
+	case EXIM_FILTER_ERROR:
+		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s Error in system filter: %s", at->m->id, text);
+		break;
+	case EXIM_FILTER_DELIVERED:
+		return (false);
+	default:
+		return (true);
+	}
+	for (size_t i = 0; i < at->m->rcpts.len; i++)
+		vec_push(&at->open, at->m->rcpts.p[i].addr);
+	return (false);
+}
+
 /* What routing itself decided is told at once. */
 static void
 tell_routing(struct attempt *at)
@@ -693,6 +817,7 @@ ddeliver(struct deliver *d, const char *id, bool force)
 {
 	struct attempt at = { .d = d };
 	struct err err = ERR_INIT;
+	bool go_on;
 
 	if (dspool_read(d, id, &at.m, &err) == -1) {
 		dlog(d, DLOG_MAIN, "%s %s", id, err.text);
@@ -710,7 +835,8 @@ ddeliver(struct deliver *d, const char *id, bool force)
 	now_about = at.m->id;
 	now_for = d;
 	d->t->ops.note = note;
-	for (size_t i = at.m->rcpts.len; i-- > 0;)
+	go_on = system_filter(&at);
+	for (size_t i = at.m->rcpts.len; go_on && i-- > 0;)
 		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr))
 			route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
 	if (at.ev.len > 1)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The system filter (chapter 45 of Exim's manual): run before a message is routed, its header changes taken over. */
+#include <string.h>
+
+#include "deliver.h"
+#include "os/file.h"
+
+/* What it did to the header becomes the message's. */
+static void
+take_header(struct deliver *d, struct dmsg *m)
+{
+	struct exim_message *msg = &d->t->msg;
+	size_t k = 0;
+
+	for (size_t i = 0; i < m->fields.len && k < m->headers.n && msg->headers_gone != NULL; i++) {
+		if (m->fields.p[i].type == '*')
+			continue;
+		if (msg->headers_gone[k++])
+			m->fields.p[i].type = '*';
+	}
+	for (size_t i = 0; i < msg->nadded; i++) {
+		struct dfield f = { .type = ' ', .text = arena_sv(m->arena, msg->added[i].text) };
+
+		vec_push(&m->fields, f);
+	}
+	msg->headers_gone = NULL;
+	msg->added = NULL;
+	msg->nadded = 0;
+	denv_index(m);
+	denv_message(d, m);
+}
+
+enum exim_filter_end
+dfilter_system(struct deliver *d, struct dmsg *m, struct filter_plan *plan, const char **text)
+{
+	const struct exim_value *v = &d->conf->main[EXIM_MAIN_system_filter];
+	struct exim_filter_run run = { .env = &d->t->env, .flags = EXIM_FILTER_ALL };
+	struct sb data = SB_INIT(EXIM_FILTER_TEXT_MAX);
+	struct filter_ops ops;
+	struct exim_filter *f;
+	struct exim_address a;
+	struct err err = ERR_INIT;
+	enum exim_filter_end end;
+	const char *why = NULL;
+	char *path;
+
+	*text = "";
+	if (v->str == NULL)
+		return (EXIM_FILTER_NOT_DELIVERED);
+	if (exim_expand_cstr(v->str, &d->t->env, &path, &err) != EXIM_OK || os_read_file(path, EXIM_FILTER_TEXT_MAX, &data, &err) == -1) {
+		*text = arena_str(m->arena, err.text);
+		return (EXIM_FILTER_ERROR);
+	}
+	f = exim_filter_parse(m->arena, sb_sv(&data), path, run.flags, &why);
+	sb_free(&data);
+	if (f == NULL) {
+		*text = why;
+		return (EXIM_FILTER_ERROR);
+	}
+	memset(&a, 0, sizeof(a));
+	d->t->env.addr = &a;
+	filter_plan_ops(plan, &ops);
+	run.ops = &ops;
+	end = exim_filter_run(f, &run);
+	d->t->env.addr = NULL;
+	*text = run.text == NULL ? "" : arena_str(m->arena, run.text);
+	if (d->t->msg.headers_gone != NULL || d->t->msg.nadded > 0)
+		take_header(d, m);
+	return (end);
+}
