@@ -124,7 +124,8 @@ static void
 put_status(struct deliver *d, const struct dfail *v, size_t n, struct sb *out)
 {
 	sb_addf(out, "Reporting-MTA: dns; " SV_FMT "\n", SV_ARG(d->t->g.primary_hostname));
-	for (size_t i = 0; i < n; i++) {
+	/* In the order in which they failed. */
+	for (size_t i = n; i-- > 0;) {
 		const struct route_addr *top = v[i].addr;
 
 		while (top->parent != NULL)
