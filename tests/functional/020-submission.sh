@@ -68,9 +68,9 @@ has "$out" "552 5.3.4" "MAIL with too large a SIZE"
 { for k in $(seq 40); do echo "Received: from a by b; Mon, 02 Jan 2023 10:00:00 +000$((k % 10))"; done; printf 'Subject: loop\n\nx\n'; } >"$T/loop.eml"
 out=$(mt send "$SMTP" a@out.test joe@local.test --file "$T/loop.eml" || true)
 has "$out" "5.4.6" "a message with 40 Received lines"
-# user+detail and user.detail.
+# user+detail, user.INBOX; another folder has a gate of its own.
 mt imap "$IMAP" joe pw-joe delete-all
-mt send "$SMTP" a@out.test joe+news@local.test,joe.lists@local.test
+mt send "$SMTP" a@out.test joe+news@local.test,joe.INBOX@local.test
 wait_for 10 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 2 ]"
 # Every reply has an enhanced status code (S2-44), but for the greeting, EHLO and 3xx.
 printf '%s\n' 'NOOP' 'HELO me' 'DATA' 'FOO' 'MAIL' 'MAIL FROM:<a@b.test>' 'MAIL FROM:<a@b.test>' 'RCPT TO:<nobody@local.test>' 'RCPT TO:<x@elsewhere.test>' 'RCPT TO:<joe@local.test>' 'VRFY joe' 'EXPN joe' 'ETRN local.test' 'RSET' 'AUTH FOO' 'BDAT x' 'STARTTLS now' 'HELP' 'QUIT' | mt talk "$SMTP" >"$T/talk"

@@ -99,9 +99,11 @@ unsure sure "vusers is back"
 cp "$BOX/etc/vusers" "$T/away"
 # In place: first empty, whole a little later.
 for _ in 1 2 3; do
+	began=$(date +%s%N)
 	: >"$BOX/etc/vusers"
 	mt pop "$POP3" --source 127.0.0.6 joe new-pw count >"$T/out" 2>&1 && die "an empty file lets in"
-	grep -q 'SYS/TEMP' "$T/out" || die "an emptied file: $(cat "$T/out")"
+	# A file that stays empty is taken for what it is after half a second, which a busy machine may need for the login.
+	grep -q 'SYS/TEMP' "$T/out" || [ $(($(date +%s%N) - began)) -gt 400000000 ] || die "an emptied file: $(cat "$T/out")"
 	cat "$T/away" >"$BOX/etc/vusers"
 	wait_for 5 mt pop "$POP3" --source 127.0.0.6 joe new-pw count
 	sleep 0.6
