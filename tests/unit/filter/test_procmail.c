@@ -239,7 +239,7 @@ tear_down(void **state)
 
 	procmail_files_free(&files);
 	sb_free(&done);
-	(void)chdir("/");
+	assert_int_equal(chdir("/"), 0);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", home);
 	pid_t pid = fork();
 	if (pid == 0) {
