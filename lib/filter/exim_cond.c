@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Conditions of an Exim filter put to the message at hand. */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sb.h"
@@ -119,12 +117,10 @@ foranyaddress(struct xf_run *w, const struct xf_cond *c)
 static bool
 number(struct xf_run *w, const char *s, int64_t *out)
 {
-	char *end;
-	long long n;
+	const char *end = s;
+	int64_t n;
 
-	errno = 0;
-	n = strtoll(s, &end, 0);
-	if (end != s && errno == 0) {
+	if (xf_integer(&end, 0, &n)) {
 		if (sv_lower(*end) == 'k' && n < INT64_MAX / 1024 && n > INT64_MIN / 1024) {
 			n *= 1024;
 			end++;

@@ -81,6 +81,11 @@ struct xf_mark {
 void	 xf_skip(struct xf_lex *x);		/* white space and comments */
 void	 xf_word(struct xf_lex *x, bool brackets);	/* to x->word, and over what follows */
 void	 xf_item(struct xf_lex *x, bool brackets);	/* the same, or a quoted string */
+/*
+ * An integer at *<p>, which is left behind it, as C reads them: <base> 0 goes by "0x" and "0".  False without a digit, when
+ * *<p> stays, or when it is too large.
+ */
+bool	 xf_integer(const char **p, unsigned base, int64_t *out);
 void	 xf_error(struct xf_lex *x, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* exim_parse.c, exim_parse_cond.c */

@@ -142,3 +142,31 @@ xf_item(struct xf_lex *x, bool brackets)
 	x->word[n] = '\0';
 	xf_skip(x);
 }
+
+bool
+xf_integer(const char **p, unsigned base, int64_t *out)
+{
+	const char *s = *p;
+	bool minus, over = false;
+	int64_t n = 0;
+
+	while (space(*s))
+		s++;
+	minus = *s == '-';
+	if (*s == '-' || *s == '+')
+		s++;
+	if (base == 0) {
+		base = *s != '0' ? 10 : sv_lower(s[1]) == 'x' && digit(s[2], 16) != 99 ? 16 : 8;
+		s += base == 16 ? 2 : 0;
+	}
+	*out = 0;
+	if (digit(*s, base) == 99)
+		return (false);
+	for (; digit(*s, base) != 99; s++)
+		over |= __builtin_mul_overflow(n, base, &n) || __builtin_sub_overflow(n, (int64_t)digit(*s, base), &n);
+	*p = s;
+	if (!minus)
+		over |= __builtin_sub_overflow((int64_t)0, n, &n);
+	*out = n;
+	return (!over);
+}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands of an Exim filter (its manual 3.9 to 3.20) to a tree; the first mistake ends it, in Exim's words. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "exim_int.h"
@@ -143,8 +142,11 @@ argument(struct xf_parse *p, enum xf_op op, unsigned line, struct xf_list *l)
 	else if (op == XF_DELIVER)
 		errors_to(p, c);
 	else if ((op == XF_SAVE || op == XF_LOGFILE) && sv_isdigit(*x->p)) {
+		const char *digits = x->word;
+		int64_t mode;
+
 		xf_word(x, false);
-		c->mode = (int)(strtoul(x->word, NULL, 8) & 07777);
+		c->mode = xf_integer(&digits, 8, &mode) ? (int)(mode & 07777) : 0;
 	}
 	return (x->error == NULL);
 }

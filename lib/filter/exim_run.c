@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The commands of an Exim filter obeyed: actions go to the table, or, when a filter is tested, lines to the tester. */
-#include <errno.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sb.h"
@@ -134,13 +132,11 @@ noerror(const struct xf_cmd *c)
 /* --- commands -------------------------------------------------------------------------- */
 
 static bool
-add_number(struct xf_run *w, const char *s, long long *out)
+add_number(struct xf_run *w, const char *s, int64_t *out)
 {
-	char *end;
+	const char *end = s;
 
-	errno = 0;
-	*out = strtoll(s, &end, 0);
-	if (*end == '\0' && errno == 0)
+	if ((xf_integer(&end, 0, out) || end == s) && *end == '\0')
 		return (true);
 	xf_fail(w, "malformed number \"%s\" in \"add\" command", s);
 	return (false);
@@ -150,8 +146,7 @@ static void
 add(struct xf_run *w, const struct xf_cmd *c)
 {
 	const char *value = expand_arg(w, c, 0), *to;
-	long long n, i;
-	int64_t *var;
+	int64_t n, i, *var;
 
 	if (value == NULL || (to = expand_arg(w, c, 1)) == NULL)
 		return;
@@ -169,7 +164,7 @@ add(struct xf_run *w, const struct xf_cmd *c)
 	if (__builtin_add_overflow(*var, n, var))
 		*var = n > 0 ? INT64_MAX : INT64_MIN;
 	if (w->r->test != NULL)
-		fprintf(w->r->test, "Add %lld to n%lld\n", n, i);
+		fprintf(w->r->test, "Add %lld to n%lld\n", (long long)n, (long long)i);
 }
 
 /* An address as deliver takes it: qualified, rewritten; p NULL after an error. */
