@@ -139,7 +139,8 @@ required_files(struct loader *ld, struct exim_router *r)
 }
 
 /* Exim names the router in its text here. */
-#define ROUTER_WRONG(ld, r, text)	(void)exim_report_bare((ld)->rep, (r)->d.file, (r)->d.line, "%s router:" EXIM_BREAK text, (r)->d.name)
+#define ROUTER_WRONG(ld, r, text) \
+	(void)exim_report_bare((ld)->rep, (r)->d.file, (r)->d.line, "%s router:" EXIM_BREAK text, (r)->d.name)
 
 static const char *
 redirect_wrong(const struct exim_value *o, const struct exim_value *g)

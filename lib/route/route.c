@@ -462,7 +462,8 @@ walk(struct routing *rt)
 		route_one(rt, &p);
 		to_front(rt, i + 1, len);
 		/* Of several children none is verified: the redirection itself was good. */
-		if (verifying(rt->rq) && !rt->rq->everything && (rt->todo.len - i - 1 > 1 || (rt->rq->success_on_redirect && rt->res->redirected)))
+		if (verifying(rt->rq) && !rt->rq->everything &&
+		    (rt->todo.len - i - 1 > 1 || (rt->rq->success_on_redirect && rt->res->redirected)))
 			break;
 		if (rt->rq->mode == ROUTE_EXPN)
 			break;
