@@ -72,7 +72,7 @@ md_t:
   quota_warn_message = "To: joe@local.test\nSubject: nearly full\n\nx\n"
 script_t:
   driver = pipe
-  command = $T/script.sh "two words" \$local_part
+  command = $T/script.sh "two words" \$local_part_data
   environment = EXTRA=yes
 fail_t:
   driver = pipe
