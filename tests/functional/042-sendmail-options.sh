@@ -74,4 +74,4 @@ sendmail -bV -C "$BOX/etc/exim.conf" -DBOX="$BOX" >/dev/null || die "-bV -C"
 echo 'no_such_option = 1' >"$T/bad.conf"
 rc=0; sendmail -bV -C "$T/bad.conf" >"$T/bv" 2>&1 || rc=$?
 eq $rc 1 "-bV of a broken configuration"
-has "$(cat "$T/bv")" "bad.conf:1" "-bV of a broken configuration"
+has "$(cat "$T/bv")" "line 1 of $T/bad.conf" "-bV of a broken configuration"
