@@ -56,7 +56,7 @@ session_log_host(const struct session *s, struct sb *out)
 	}
 	sb_adds(out, "H=");
 	session_fullhost(s, out);
-	if (session_logs(s, EXIM_LOGSEL_incoming_interface))
+	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
 		sb_addf(out, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
 	if (s->x.ident.len > 0)
 		sb_addf(out, " U=" SV_FMT, SV_ARG(s->x.ident));
