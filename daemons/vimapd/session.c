@@ -280,7 +280,9 @@ take(const struct daemon_handover *h, int fd)
 	size_t n;
 
 	host_count(&h->peer, 1, &n);
-	if ((int64_t)srole.sessions >= srole.box->max_sessions || (int64_t)n > srole.box->max_sessions_per_host) {
+	/* Webmail on this host logs everybody in from one address. */
+	if ((int64_t)srole.sessions >= srole.box->max_sessions ||
+	    (!net_addr_is_loopback(&h->peer) && (int64_t)n > srole.box->max_sessions_per_host)) {
 		host_count(&h->peer, -1, &n);
 		refuse(fd, h, "Too many sessions.");
 		return;

@@ -514,6 +514,7 @@ take(const struct daemon_handover *h, int fd)
 {
 	struct session *ss = xcalloc(1, sizeof(*ss));
 	char rip[NET_ADDR_TEXT_MAX], lip[NET_ADDR_TEXT_MAX];
+	size_t n;
 
 	ss->s = stream_new(fd);
 	stream_set_timeout(ss->s, 60000, POP3_WRITE_MS);
@@ -529,7 +530,9 @@ take(const struct daemon_handover *h, int fd)
 	role.count++;
 	log_info(&ss->log, "pop3-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method, rip,
 	    net_addr_text(&h->local, lip), h->cipher[0] != '\0' ? ", TLS, tls=" : "", h->cipher);
-	if ((int64_t)host_count(&ss->peer, 1) > role.box->max_sessions_per_host ||
+	n = host_count(&ss->peer, 1);
+	/* Webmail on this host logs everybody in from one address. */
+	if ((!net_addr_is_loopback(&ss->peer) && (int64_t)n > role.box->max_sessions_per_host) ||
 	    (int64_t)role.count > role.box->max_sessions || fiber_spawn("pop3 session", session_main, ss) == NULL) {
 		fail(ss, "[SYS/TEMP] Too many sessions");
 		end_session(ss);
