@@ -46,6 +46,7 @@ static int
 act(const struct box *b, struct options *o, struct err *err)
 {
 	int rc = EX_OK;
+	size_t given;
 
 	switch (o->mode) {
 	case MODE_SMTP:
@@ -55,9 +56,14 @@ act(const struct box *b, struct options *o, struct err *err)
 		return (queue_list(b, o, err));
 	case MODE_QUEUE:
 	case MODE_IDS:
-		if (o->all_ids && ((rc = names_all_ids(b, o, err)) != EX_OK || o->args.len == 0))
-			return (rc);
-		return (queue_command(b, o, err));
+		given = o->args.len;
+		if (o->all_ids)
+			rc = names_all_ids(b, o, err);
+		if (rc == EX_OK && (!o->all_ids || o->args.len > 0))
+			rc = queue_command(b, o, err);
+		while (o->args.len > given)
+			free((void *)(uintptr_t)o->args.p[--o->args.len]);
+		return (rc);
 	case MODE_ALIASES:
 		return (run_sibling("vnewaliases"));
 	default:
