@@ -28,6 +28,12 @@ int	 os_mkdir_p(const char *path, mode_t mode, struct err *err);
  * minutes, one by one, at each create in their neighbourhood: 20 us become 900 us where 5,000 files were just removed.
  */
 void	 os_dir_spread(int dirfd);
+/*
+ * mkdirat(2) in such a directory, <name> up to 200 bytes, mode 0700.  Where the making itself takes long, the place is one
+ * of those: a few others (NAME~1 ...) are tried and the quickest stays.  A crash may leave empty directories of such names.
+ * -1 with errno (EEXIST as of mkdir).
+ */
+int	 os_mkdir_spread(int dirfd, const char *name);
 int	 os_fsync_dir(const char *path, struct err *err);
 /* fsync the directory that holds <path>. */
 int	 os_fsync_parent(const char *path, struct err *err);

@@ -27,6 +27,12 @@ os_mono_us(void)
 }
 
 int64_t
+os_thread_us(void)
+{
+	return (clock_us(CLOCK_THREAD_CPUTIME_ID));
+}
+
+int64_t
 os_wall_us(void)
 {
 	return (clock_us(CLOCK_REALTIME));

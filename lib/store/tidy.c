@@ -45,7 +45,7 @@ empty_dir(struct store_writer *w, int fd, unsigned *max, bool ranges)
 
 		if (sv_eqs(name, ".") || sv_eqs(name, ".."))
 			continue;
-		if (ranges && rec_body_range(name)) {
+		if (ranges && (rec_body_range(name) || e->d_type == DT_DIR)) {
 			rc = empty_dir(w, openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), max,
 			    false);
 			if (rc == 1 && unlinkat(fd, e->d_name, AT_REMOVEDIR) == -1 && errno != ENOENT)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/codec.h"
+#include "os/file.h"
 #include "store/writer_int.h"
 
 void
@@ -34,7 +35,7 @@ w_body_range(int dir, const char *name, struct err *err)
 		return (0);
 	(void)snprintf(range, sizeof(range), "%.*s", (int)(slash - name), name);
 	/* One in a thousand messages comes here: it may be as durable as can be. */
-	if (mkdirat(dir, range, 0700) == 0)
+	if (os_mkdir_spread(dir, range) == 0)
 		return (fsync(dir) == 0 ? 0 : err_sys(err, "fsync a mailbox directory"));
 	return (errno == EEXIST ? 0 : err_sys(err, "make a directory for messages"));
 }
