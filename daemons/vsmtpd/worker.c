@@ -70,6 +70,7 @@ struct worker {
 	struct exim_world world;
 	struct route_ops route;
 	struct spool_writer *writer;
+	unsigned	 transactions;	/* open now: messages on their way to the writer */
 	struct spool_client *queue;
 	struct hints	*hints;
 	struct conn	*conns;
@@ -396,7 +397,7 @@ open_spool(struct worker *w, struct err *err)
 		.dir = box_path(b, BOX_INTAKE), .worker = w->index, .generation = (unsigned)daemon_generation(w->d),
 		.segment_size = b->journal_segment, .journal_max = b->journal_max,
 		.reserve_percent = (int)b->spool_reserve_percent, .reserve_min = b->spool_reserve_min,
-		.durable = spool_client_durable, .sealed = spool_client_sealed,
+		.coming = &w->transactions, .durable = spool_client_durable, .sealed = spool_client_sealed,
 	};
 
 	w->queue = spool_client_new(box_path(b, BOX_SOCK_QUEUE));
@@ -415,6 +416,7 @@ fill_service(struct worker *w)
 
 	w->ops = (struct session_ops){ .arg = w, .submit = op_submit, .room = op_room, .etrn = op_etrn,
 	    .connections = op_connections };
+	sv->transactions = &w->transactions;
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note };
 	session_world_init(&w->world, w->hints);
 	session_world_watch(box_path(b, "etc"));

@@ -172,6 +172,8 @@ session_txn_new(struct session *s)
 	s->x.rcpt_count = s->x.rcpt_defer_count = s->x.rcpt_fail_count = 0;
 	session_rcpt_forget(s);
 	s->txn = t;
+	if (s->sv->transactions != NULL)
+		++*s->sv->transactions;
 	t->st_conn = s->st;
 	session_env_reset(s);
 	return (t);
@@ -185,6 +187,8 @@ session_txn_end(struct session *s)
 	if (t == NULL)
 		return;
 	s->txn = NULL;
+	if (s->sv->transactions != NULL)
+		--*s->sv->transactions;
 	session_env_reset(s);
 	exim_vars_clear(s->env.acl_m);
 	/* What this message's checks left must not show in the next one's, and its memory goes. */

@@ -52,7 +52,8 @@ struct journal {
 	int64_t		 since;		/* fiber_now() of its first record; 0: none */
 	unsigned	 writing;	/* records being written */
 	bool		 syncing;
-	bool		 leading;	/* somebody is about to sync */
+	struct fiber	*leader;	/* is about to sync */
+	unsigned	 waiting;	/* records in the list */
 	bool		 sealed;	/* takes no more records */
 	bool		 failed;
 	bool		 told;		/* its end was announced */
@@ -231,6 +232,7 @@ finish_pending(struct journal *j, uint64_t end, bool failed)
 		j->head = p->next;
 		if (j->head == NULL)
 			j->last = &j->head;
+		j->waiting--;
 		p->finished = true;
 		p->failed = failed;
 		if (p->fiber != fiber_self())
@@ -309,15 +311,25 @@ lead_sync(struct spool_writer *w, struct journal *j)
 	journal_settle(w, j);
 }
 
+/* Others of this turn of the loop share the sync, and, for a moment, those that are known to come. */
+static void
+gather(const struct spool_writer *w, struct journal *j)
+{
+	int64_t until = fiber_now() + SPOOL_GATHER_MS;
+
+	j->leader = fiber_self();
+	do
+		fiber_yield();
+	while (w->o.coming != NULL && j->waiting < *w->o.coming && !j->failed && fiber_park(until) == FIBER_READY);
+	j->leader = NULL;
+}
+
 static void
 wait_durable(struct spool_writer *w, struct journal *j, struct pending *me)
 {
 	while (!me->finished) {
-		if (!j->syncing && !j->leading && !j->failed && j->head->written) {
-			/* Others of this turn of the loop come in first: they share the sync. */
-			j->leading = true;
-			fiber_yield();
-			j->leading = false;
+		if (!j->syncing && j->leader == NULL && !j->failed && j->head->written) {
+			gather(w, j);
 			lead_sync(w, j);
 		} else if (fiber_park(FIBER_FOREVER) == FIBER_CANCELLED && !me->finished) {
 			/* A cancelled fiber cannot park; a sync of its own passes the time, and the answer stays true. */
@@ -364,6 +376,7 @@ append(struct spool_writer *w, struct journal *j, struct sb *env, const struct s
 	j->tail = me.end;
 	*j->last = &me;
 	j->last = &me.next;
+	j->waiting++;
 	j->users++;
 	j->writing++;
 	if (c->fd == -1 && len <= LOOP_WRITE_MAX) {
@@ -377,6 +390,8 @@ append(struct spool_writer *w, struct journal *j, struct sb *env, const struct s
 	j->writing--;
 	if (wj.rc == 0) {
 		me.written = true;
+		if (j->leader != NULL && w->o.coming != NULL && j->waiting >= *w->o.coming)
+			fiber_wake(j->leader);
 	} else {
 		errno = wj.error;
 		journal_fail(w, j, "write");

@@ -5,7 +5,7 @@
  *
  * A submitted message is durable when spool_submit() has returned 0, and only
  * then: one fdatasync serves every message that was appended while the one before
- * ran.  After a failed write or sync the segment is cut to its last durable offset
+ * ran, or within a millisecond where more are known to come.  After a failed write or sync the segment is cut to its last durable offset
  * and abandoned, and every message that was not durable gets the error.
  */
 #ifndef VPOST_SPOOL_WRITER_H
@@ -17,6 +17,8 @@
 
 struct spool_writer;
 
+#define SPOOL_GATHER_MS	1
+
 struct spool_writer_opts {
 	const char	*dir;			/* the box's var/spool/intake; copied */
 	unsigned	 worker;		/* number of the worker, in segments' names */
@@ -25,6 +27,11 @@ struct spool_writer_opts {
 	int64_t		 journal_max;		/* 0: 2 GiB; all segments of the directory together */
 	int		 reserve_percent;	/* free part of the disk that intake leaves */
 	int64_t		 reserve_min;		/* and at least this much */
+	/*
+	 * How many messages are on their way here, those that spool_submit() has already included: while there are more than wait,
+	 * a sync lets up to SPOOL_GATHER_MS pass for them to join.  NULL: nobody knows, it starts at once.
+	 */
+	const unsigned	*coming;
 	/* Bytes [from, to) of the segment hold whole records and are durable.  Called on the loop, in order. May be NULL. */
 	void		(*durable)(void *arg, const char *segment, uint64_t from, uint64_t to);
 	/* The segment gets no more records (full, or abandoned after an error).  May be NULL. */
