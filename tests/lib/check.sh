@@ -6,6 +6,9 @@ mode=$1
 BUILD=$(realpath "$BUILD")
 export BUILD
 cd "$(dirname "$0")/../.." || exit 2
+TOP=$PWD
+. tests/lib/reach.sh
+reach check.sh "$@"
 . tests/lib/report.sh
 rm -rf "$results" "$BUILD/log"
 : >"$results"

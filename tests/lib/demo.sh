@@ -6,7 +6,9 @@ TOP=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=$(realpath "${BUILD:-$TOP/build}")
 export BUILD
 # A box needs no root; where root runs the demo, it goes on as nobody.
-if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$BUILD/bin/vpost"; then
+. "$TOP/tests/lib/reach.sh"
+reach demo.sh "$@"
+if [ "$(id -u)" = 0 ]; then
 	exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp sh "$0" "$@"
 fi
 PATH=$BUILD/bin:$BUILD/sbin:$PATH
