@@ -131,6 +131,8 @@ configure(const struct dns_conf *conf, struct err *err)
 	(void)ub_ctx_set_option(ctx, "outgoing-num-tcp:", "4");
 	(void)ub_ctx_set_option(ctx, "key-cache-size:", "1m");
 	(void)ub_ctx_set_option(ctx, "neg-cache-size:", "512k");
+	/* The server gave its order for a reason. */
+	(void)ub_ctx_set_option(ctx, "rrset-roundrobin:", "no");
 	/* What our servers say of private networks counts; the library would answer NXDOMAIN by itself. */
 	(void)ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes");
 	if (zones && dns_zone_load(ctx, conf->zone_file, &only, err) == -1)

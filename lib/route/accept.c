@@ -461,6 +461,23 @@ route_panic(struct visit *v, const char *text)
 		route_note(v, "%s", text);
 }
 
+void
+route_debug_print(struct visit *v)
+{
+	const struct exim_str *s = v->r->d.generic[EXIM_ROUTER_debug_print].str;
+	const struct route_ops *ops = v->rt->rq->ops;
+	struct err err = ERR_INIT;
+	struct sv text;
+
+	if (s == NULL || ops == NULL || ops->debug == NULL)
+		return;
+	if (exim_expand(s, v->rt->env, &text, &err) == EXIM_OK)
+		ops->debug(ops->arg, text);
+	else
+		ops->debug(ops->arg, sv_cstr(arena_fmt(v->rt->a, "failed to expand debug_output \"" SV_FMT "\": %s",
+		    SV_ARG(v->r->d.generic[EXIM_ROUTER_debug_print].text), err.text)));
+}
+
 /* ---- drivers ---- */
 
 enum route_yield
@@ -481,7 +498,7 @@ enum route_yield
 route_ipliteral(struct visit *v)
 {
 	struct route_delivery d;
-	struct hostlist hl = { VEC_INIT };
+	struct hostlist hl = { .v = VEC_INIT };
 	struct net_addr addr;
 	struct sv dom = v->domain, text;
 	char buf[NET_ADDR_TEXT_MAX];

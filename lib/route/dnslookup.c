@@ -86,9 +86,21 @@ find_all(struct visit *v, const char *domain, struct hostlist *hl, bool *null)
 	return (route_find_mx(v, domain, need_mx || o[EXIM_DNSLOOKUP_check_secondary_mx].num != 0, 0, hl, null));
 }
 
+/* There are MX records, and no host behind them. */
+static void
+dead_hosts(struct visit *v, const struct hostlist *hl)
+{
+	v->message = SV_LIT("all relevant MX records point to non-existent hosts");
+	if (!hl->literal || exim_main_bool(v->rt->rq->conf, EXIM_MAIN_allow_mx_to_ip))
+		return;
+	v->message = SV_LIT("all relevant MX records point to non-existent hosts or (invalidly) to IP addresses");
+	v->user_message = sv_cstr(arena_fmt(v->rt->a, "It appears that the DNS operator for " SV_FMT "\nhas installed an invalid MX "
+	    "record with an IP address\ninstead of a domain name on the right hand side.", SV_ARG(v->domain)));
+}
+
 /* What a search without hosts comes to. */
 static enum route_yield
-not_found(struct visit *v, enum find f, bool null)
+not_found(struct visit *v, enum find f, const struct hostlist *hl, bool null)
 {
 	if (f == FIND_DEFER) {
 		v->retry_error = EXIM_RE_TIMEOUT_DNS;
@@ -98,8 +110,8 @@ not_found(struct visit *v, enum find f, bool null)
 	}
 	if (null)
 		v->message = SV_LIT("an MX or SRV record indicated no SMTP service");
-	else if (f == FIND_IGNORED)
-		v->message = SV_LIT("all target hosts are ignored by ignore_target_hosts");
+	else if (f == FIND_DEAD)
+		dead_hosts(v, hl);
 	if (!null && in_list(v, v->r->d.own[EXIM_DNSLOOKUP_fail_defer_domains].list)) {
 		v->retry_error = EXIM_RE_LOOKUP;
 		return (route_defer(v, "lookup failed (NXDOMAIN or no data) and the domain is in fail_defer_domains"));
@@ -132,7 +144,7 @@ search(struct visit *v, struct hostlist *hl, bool *null)
 enum route_yield
 route_dnslookup(struct visit *v)
 {
-	struct hostlist hl = { VEC_INIT };
+	struct hostlist hl = { .v = VEC_INIT };
 	struct route_delivery d;
 	bool null = false, secondary = false;
 	enum route_yield y;
@@ -143,7 +155,7 @@ route_dnslookup(struct visit *v)
 	f = search(v, &hl, &null);
 	if (f != FIND_OK) {
 		vec_free(&hl.v);
-		return (not_found(v, f, null));
+		return (not_found(v, f, &hl, null));
 	}
 	/* A widened domain is another address, which begins anew. */
 	if (v->reroute_domain.p != NULL) {
@@ -154,6 +166,9 @@ route_dnslookup(struct visit *v)
 		y = route_self(v, &hl.v.p[0]);
 		if (y != Y_ACCEPT)
 			goto out;
+	} else if (hl.v.len == 0) {
+		y = not_found(v, FIND_DEAD, &hl, false);
+		goto out;
 	} else if (v->r->d.own[EXIM_DNSLOOKUP_check_secondary_mx].num != 0 && !secondary) {
 		y = Y_DECLINE;
 		goto out;

@@ -160,21 +160,55 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 	return (rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS ? FIND_DEFER : FIND_NONE);
 }
 
+/* Addresses from <first> on that stand in the list already go: trying them again is no use. */
+static void
+drop_repeated(struct hostlist *hl, size_t start, size_t first)
+{
+	size_t n = first;
+
+	for (size_t i = first; i < hl->v.len; i++) {
+		bool again = false;
+
+		for (size_t k = start; k < n && !again; k++)
+			again = net_addr_eq(&hl->v.p[k].addr, &hl->v.p[i].addr) && hl->v.p[k].addr.port == hl->v.p[i].addr.port;
+		if (!again)
+			hl->v.p[n++] = hl->v.p[i];
+	}
+	hl->v.len = n;
+}
+
+/* An address where the name of a host belongs: a mistake that is common enough to have an option. */
+static bool
+mx_literal(struct visit *v, const char *host, struct hostlist *hl)
+{
+	struct net_addr lit;
+
+	if (!net_addr_parse(sv_cstr(host), &lit))
+		return (false);
+	hl->literal = true;
+	return (!exim_main_bool(v->rt->rq->conf, EXIM_MAIN_allow_mx_to_ip));
+}
+
 /* The hosts of the MX records in order of preference. */
 static enum find
 mx_addrs(struct visit *v, const struct route_mx *mx, size_t n, uint16_t port, struct hostlist *hl)
 {
-	bool defer = false, ignore = false;
+	size_t start = hl->v.len;
+	bool defer = false;
 
 	for (size_t i = 0; i < n; i++) {
-		enum find f = route_find_addrs(v, mx[i].host, port, (int)mx[i].pref, true, true, hl);
+		size_t first = hl->v.len;
+		enum find f = mx_literal(v, mx[i].host, hl) ? FIND_NONE :
+		    route_find_addrs(v, mx[i].host, port, (int)mx[i].pref, true, true, hl);
 
 		defer = defer || f == FIND_DEFER;
-		ignore = ignore || f == FIND_IGNORED;
+		if ((f == FIND_NONE || f == FIND_IGNORED) && hl->dead == 0)
+			hl->dead = (int)mx[i].pref + 1;
+		drop_repeated(hl, start, first);
 	}
-	if (hl->v.len > 0)
+	if (hl->v.len > start)
 		return (FIND_OK);
-	return (defer ? FIND_DEFER : ignore ? FIND_IGNORED : FIND_NONE);
+	return (defer ? FIND_DEFER : FIND_DEAD);
 }
 
 enum find
@@ -218,16 +252,42 @@ route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, st
 
 /* ---- ourselves ---- */
 
+static bool
+unspecified(const struct net_addr *addr)
+{
+	static const uint8_t zero[16];
+
+	return (memcmp(addr->ip, zero, sizeof(addr->ip)) == 0);
+}
+
+/* An address of this host, one that extra_local_interfaces names, or none at all (0.0.0.0), which leads here too. */
+static bool
+is_ours(struct visit *v, const struct net_addr *addr)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	struct sv extra = exim_main_text(v->rt->rq->conf, EXIM_MAIN_extra_local_interfaces), item;
+	struct net_addr one;
+	int sep = 0;
+
+	if (ops != NULL && ops->is_local != NULL && ops->is_local(ops->arg, addr))
+		return (true);
+	if (unspecified(addr))
+		return (true);
+	while (extra.len > 0 && exim_list_next(&extra, &sep, v->rt->a, &item))
+		if (net_addr_parse(item, &one) && net_addr_eq(&one, addr))
+			return (true);
+	return (false);
+}
+
 bool
 route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 {
-	const struct route_ops *ops = v->rt->rq->ops;
 	const struct exim_list *as_local = exim_main_list(v->rt->rq->conf, EXIM_MAIN_hosts_treat_as_local);
 
 	*secondary = false;
 	for (size_t i = 0; i < hl->v.len; i++) {
 		struct err err = ERR_INIT;
-		bool ours = ops != NULL && ops->is_local != NULL && ops->is_local(ops->arg, &hl->v.p[i].addr), yes = false;
+		bool ours = is_ours(v, &hl->v.p[i].addr), yes = false;
 		size_t cut = i;
 
 		if (!ours && as_local != NULL && hl->v.p[i].name != NULL)
@@ -237,8 +297,10 @@ route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 		/* Hosts of the same preference are no better than we are. */
 		while (cut > 0 && hl->v.p[i].mx >= 0 && hl->v.p[cut - 1].mx == hl->v.p[i].mx)
 			cut--;
+		if (cut == 0 && hl->dead > 0 && hl->dead - 1 < hl->v.p[0].mx)
+			hl->v.len = 0;
 		if (cut == 0)
-			return (true);
+			return (hl->v.len > 0);
 		hl->v.len = cut;
 		*secondary = true;
 		return (false);

@@ -157,9 +157,8 @@ all_ignored(struct visit *v, struct sv what)
 
 /* One item of the list, "+" aside; Y_ACCEPT also when it is ignored. */
 static enum route_yield
-add_host(struct visit *v, const struct rule *r, struct sv item, struct hostlist *hl)
+add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed, struct hostlist *hl)
 {
-	struct sv failed = v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text;
 	uint16_t port;
 	const char *name;
 	bool mx = false, null;
@@ -176,13 +175,14 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct hostlist 
 		f = route_find_addrs(v, name, port, -1, !r->byname, r->bydns, hl);
 	switch (f) {
 	case FIND_OK:
-	case FIND_IGNORED:
 		return (Y_ACCEPT);
+	case FIND_IGNORED:
+		return (v->r->drv == EXIM_ROUTER_DRV_MANUALROUTE ? Y_ACCEPT : on_failure(v, failed, name));
 	case FIND_DEFER:
 		v->retry_error = EXIM_RE_TIMEOUT_DNS;
 		if (v->r->d.generic[EXIM_ROUTER_pass_on_timeout].num != 0)
 			return (Y_PASS);
-		return (route_defer(v, "host lookup for \"%s\" did not complete in %s router", name, v->r->d.name));
+		return (route_defer(v, "host lookup for %s did not complete (DNS timeout?)", name));
 	default:
 		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	}
@@ -206,7 +206,7 @@ find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 			group = hl->v.len;
 			continue;
 		}
-		y = add_host(v, r, item, hl);
+		y = add_host(v, r, item, v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, hl);
 		if (y != Y_ACCEPT)
 			return (y);
 	}
@@ -226,9 +226,43 @@ find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 }
 
 enum route_yield
+route_host_list(struct visit *v, struct sv hosts, bool byname, bool bydns, struct hostlist *hl)
+{
+	struct rule r = { .hosts = hosts, .byname = byname, .bydns = bydns };
+	enum route_yield y = Y_ACCEPT;
+	struct sv item;
+	int sep = 0;
+
+	while (y == Y_ACCEPT && exim_list_next(&hosts, &sep, v->rt->a, &item) && hl->v.len < ROUTE_HOSTS_MAX)
+		if (item.len > 0)
+			y = add_host(v, &r, item, SV_LIT("defer"), hl);
+	return (y);
+}
+
+/* For a local transport nothing is looked up: the names are what it gets to know. */
+static void
+only_names(struct visit *v, struct sv list, struct hostlist *hl)
+{
+	struct sv item;
+	int sep = 0;
+
+	while (exim_list_next(&list, &sep, v->rt->a, &item) && hl->v.len < ROUTE_HOSTS_MAX) {
+		struct route_host h;
+
+		if (item.len == 0 || sv_eqs(item, "+"))
+			continue;
+		memset(&h, 0, sizeof(h));
+		h.name = arena_cstr(v->rt->a, route_host_port(item, &h.addr.port));
+		h.mx = -1;
+		h.unknown = true;
+		vec_push(&hl->v, h);
+	}
+}
+
+enum route_yield
 route_manualroute(struct visit *v)
 {
-	struct hostlist hl = { VEC_INIT };
+	struct hostlist hl = { .v = VEC_INIT };
 	struct rule r;
 	struct route_delivery d;
 	bool secondary, verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
@@ -247,16 +281,18 @@ route_manualroute(struct visit *v)
 	d.randomize = r.randomize;
 	if (d.transport != NULL && d.transport->local) {
 		d.text = r.hosts;
+		only_names(v, r.hosts, &hl);
+		route_hosts_seal(v, &hl, &d);
 		route_deliver(v, &d);
 		return (Y_ACCEPT);
 	}
-	if (d.transport == NULL && !verifying)
-		return (route_defer(v, "no transport specified for %s router", v->r->d.name));
 	if (r.hosts.len > 0 || !verifying) {
 		y = find_hosts(v, &r, &hl);
 		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
 			y = route_self(v, &hl.v.p[0]);
 	}
+	if (y == Y_ACCEPT && d.transport == NULL && !verifying)
+		y = route_defer(v, "no transport specified for %s router", v->r->d.name);
 	if (y != Y_ACCEPT) {
 		vec_free(&hl.v);
 		return (y);

@@ -2,7 +2,7 @@
 /*
  * The preconditions of routers, in the order of section 3.12 of Exim's manual:
  * affixes, verification and test flags, domains, local_parts, check_local_user,
- * router_home_directory, senders, require_files, condition.
+ * debug_print (which decides nothing), router_home_directory, senders, require_files, condition.
  */
 #include <sys/stat.h>
 
@@ -221,8 +221,7 @@ check_file(struct visit *v, struct sv item, bool *yes)
 		item = sv_sub(item, 1, item.len);
 	}
 	if (item.p[0] != '/') {
-		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not a fully qualified path",
-		    SV_ARG(item));
+		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not absolute", SV_ARG(item));
 		return (EXIM_DEFER);
 	}
 	rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
@@ -244,7 +243,8 @@ check_files(struct visit *v, bool *yes)
 		if (res == EXIM_FORCED)
 			continue;
 		if (res != EXIM_OK) {
-			err_prefix(&v->err, "failed to expand require_files");
+			(void)err_set(&v->err, v->err.cls, v->err.status, "failed to expand \"" SV_FMT "\" for require_files: %s",
+			    SV_ARG(exim_str_text(v->r->require_files[i])), arena_str(v->rt->a, v->err.text));
 			return (EXIM_DEFER);
 		}
 		item = sv_trim(item);
@@ -315,11 +315,14 @@ route_precond(struct visit *v, bool *yes)
 	static enum exim_result (*const checks[])(struct visit *, bool *) = {
 		check_domains, check_local_parts, check_user, NULL, check_senders, check_files, check_condition,
 	};
+	const size_t home = 3;
 	enum exim_result res;
 
 	*yes = mode_fits(v);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && *yes; i++) {
-		res = checks[i] == NULL ? router_home(v) : checks[i](v, yes);
+		if (i == home)
+			route_debug_print(v);
+		res = i == home ? router_home(v) : checks[i](v, yes);
 		if (res != EXIM_OK)
 			return (res);
 	}

@@ -71,9 +71,9 @@ static enum route_yield
 accept_answer(struct visit *v, struct sv line)
 {
 	struct route_delivery d;
-	struct hostlist hl = { VEC_INIT };
-	struct sv text, item;
-	int sep = 0;
+	struct hostlist hl = { .v = VEC_INIT };
+	struct sv text, how;
+	bool secondary;
 	enum route_yield y;
 
 	if (answer_value(v, line, "DATA", &text))
@@ -88,20 +88,14 @@ accept_answer(struct visit *v, struct sv line)
 			    arena_cstr(v->rt->a, text)));
 	}
 	if (answer_value(v, line, "HOSTS", &text)) {
-		while (exim_list_next(&text, &sep, v->rt->a, &item)) {
-			uint16_t port;
-			const char *name;
-
-			if (item.len == 0)
-				continue;
-			name = arena_cstr(v->rt->a, route_host_port(item, &port));
-			switch (route_find_addrs(v, name, port, -1, true, false, &hl)) {
-			case FIND_DEFER:
-				vec_free(&hl.v);
-				return (route_defer(v, "host lookup for \"%s\" did not complete", name));
-			default:
-				break;
-			}
+		if (!answer_value(v, line, "LOOKUP", &how))
+			how = SV_LIT("");
+		y = route_host_list(v, text, sv_caseeqs(how, "byname"), sv_caseeqs(how, "bydns"), &hl);
+		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
+			y = route_self(v, &hl.v.p[0]);
+		if (y != Y_ACCEPT) {
+			vec_free(&hl.v);
+			return (y);
 		}
 	}
 	route_hosts_seal(v, &hl, &d);

@@ -165,7 +165,7 @@ unrouteable(struct visit *v)
 		if (res == EXIM_OK && own.len > 0)
 			text = arena_sv(v->rt->a, own);
 	}
-	v->user_msg = text;
+	v->user_msg = v->user_message.p != NULL ? v->user_message : text;
 	(void)err_set(&v->err, ERR_PERM, "5.1.1", SV_FMT, SV_ARG(text));
 	v->r = NULL;
 	add_failure(v, ROUTE_FAIL);

@@ -66,6 +66,8 @@ struct route_ops {
 	enum route_dns	(*srv)(void *arg, const char *name, struct arena *a, struct route_srv **srv, size_t *n, bool *secure);
 	/* Is <a> one of our own addresses (local_interfaces, extra_local_interfaces, hosts_treat_as_local aside)? */
 	bool		(*is_local)(void *arg, const struct net_addr *a);
+	/* The texts of debug_print; NULL: not wanted, and not expanded. */
+	void		(*debug)(void *arg, struct sv text);
 	/* Tell what -bt -d or a trace wants to know; NULL: nothing. */
 	void		(*trace)(void *arg, const char *text);
 	/* What an administrator or user should know: a file that was passed over.  NULL: goes to trace. */

@@ -65,6 +65,7 @@ struct visit {
 	struct sv	 user_msg;
 	int		 code;
 	struct sv	 message;		/* why it declined, if it knows */
+	struct sv	 user_message;		/* the same for the client; p NULL: not another */
 	enum exim_retry_error retry_error;
 	struct sv	 reroute_domain;
 	bool		 unseen;	/* what was set up comes in addition: the address goes on */
@@ -87,6 +88,8 @@ void	 route_child(struct visit *v, const struct route_delivery *d, struct sv add
 /* To ops->note, or to the trace; what an administrator must see to ops->panic. */
 void	 route_note(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 route_panic(struct visit *v, const char *text);
+/* debug_print, where somebody wants to see it. */
+void	 route_debug_print(struct visit *v);
 struct sv route_lower(struct arena *a, struct sv v);
 
 /* The drivers. */
@@ -100,17 +103,25 @@ enum route_yield route_redirect(struct visit *v);
 /* hosts.c */
 struct hostlist {
 	VEC(struct route_host) v;
+	int		 dead;			/* 1 + lowest preference of an MX whose host does not exist; 0: none */
+	bool		 literal;		/* an MX names an address where a name belongs */
 };
-enum find { FIND_OK, FIND_NONE, FIND_IGNORED, FIND_DEFER };
+/* FIND_DEAD: there are MX records, and none leads to an address that counts. */
+enum find { FIND_OK, FIND_NONE, FIND_IGNORED, FIND_DEAD, FIND_DEFER };
 /* Addresses of <name> appended to <hl> as hosts of preference <mx>, without those of ignore_target_hosts. */
 enum find route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only,
 	     struct hostlist *hl);
 /* MX records of <name>, then their addresses; FIND_NONE when there are none. *<null_mx> for RFC 7505. */
 enum find route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, struct hostlist *hl, bool *null_mx);
-/* Hosts from the first of ours on go; true when the first of all is ours (the self option decides). */
+/*
+ * Hosts from the first of ours on go; true when the first of all is ours (the self option decides).  The list is empty
+ * behind it when all that went before ours are dead.
+ */
 bool	 route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary);
 /* What self says; Y_ACCEPT for send. */
 enum route_yield route_self(struct visit *v, const struct route_host *h);
+/* The hosts of list <hosts> (names, addresses, NAME/MX), found by DNS or by the host's tables; what cannot be found defers. */
+enum route_yield route_host_list(struct visit *v, struct sv hosts, bool byname, bool bydns, struct hostlist *hl);
 /* "name", "name:port", "[addr]:port". */
 struct sv route_host_port(struct sv item, uint16_t *port);
 void	 route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d);

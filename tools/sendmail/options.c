@@ -283,8 +283,10 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'v':
 		o->verbose = true;
 		return (0);
-	case 'd':		/* debugging, and old flags without meaning */
-	case 'e':
+	case 'd':
+		o->debug = true;
+		return (0);
+	case 'e':		/* old flags without meaning */
 	case 'm':
 	case 'x':
 	case 'U':

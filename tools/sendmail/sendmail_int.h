@@ -58,6 +58,7 @@ struct options {
 	bool		 dots;		/* a line with a single dot ends the message */
 	bool		 from_header;	/* -t */
 	bool		 verbose;
+	bool		 debug;		/* -d */
 	const char	*notify, *ret, *envid;
 	VEC(const char *) args;		/* recipients, or message ids */
 	bool		 names_off;	/* -n */

@@ -60,7 +60,7 @@ one_address(struct testing *t, struct sv text)
 	}
 	rq.address = envelope_address(t, &x);
 	rq.sender = t->msg.sender;
-	rq.everything = t->o->mode == MODE_ROUTE || t->o->verbose;
+	rq.everything = t->o->mode == MODE_ROUTE || t->o->verbose || t->o->debug;
 	route_address(&rq, &res);
 	rc = route_print(&rq, &res, t->admin, &out);
 	(void)fwrite(out.p, 1, out.len, stdout);

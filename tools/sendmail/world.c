@@ -115,6 +115,14 @@ ops_note(void *arg, const char *text)
 	show("MAIN", text);
 }
 
+/* debug_print: for -bt, and where -d asks for it. */
+static void
+ops_debug(void *arg, struct sv text)
+{
+	(void)arg;
+	(void)fprintf(stderr, SV_FMT "%s", SV_ARG(text), text.len > 0 && text.p[text.len - 1] == '\n' ? "" : "\n");
+}
+
 static void
 ops_panic(void *arg, const char *text)
 {
@@ -140,4 +148,6 @@ testing_world(struct testing *t)
 	t->ops.filter = filter_route;
 	t->ops.note = ops_note;
 	t->ops.panic = ops_panic;
+	if (t->o->mode == MODE_ROUTE || t->o->debug)
+		t->ops.debug = ops_debug;
 }

@@ -289,7 +289,7 @@ local(void **state)
 		    "  host mx1.remote.test [198.51.100.11] MX=10\n  host mx2.remote.test [198.51.100.12] MX=20\nrc=0" },
 		{ T, "x@host.test", "x@host.test\n  router = remote, transport = t2\n  host host.test [198.51.100.20]\nrc=0" },
 		{ T, "x@none.test", "x@none.test is undeliverable: Unrouteable address\nrc=2" },
-		{ T, "x@dead.test", "x@dead.test is undeliverable: Unrouteable address\nrc=2" },
+		{ T, "x@dead.test", "x@dead.test is undeliverable: all relevant MX records point to non-existent hosts\nrc=2" },
 		{ T, "x@null.test", "x@null.test is undeliverable: an MX or SRV record indicated no SMTP service\nrc=2" },
 		{ T, "x@slow.test", "x@slow.test cannot be resolved at this time: host lookup did not complete\nrc=1" },
 		{ T, "x@self.test", "x@self.test cannot be resolved at this time: lowest numbered MX record points to local host\n"
@@ -317,7 +317,7 @@ drivers(void **state)
 		    "  host h2.test [198.51.100.42]\nrc=0" },
 		{ T, "x@three.test", "x@three.test\n  router = m, transport = t2\n  host 198.51.100.99 [198.51.100.99]\nrc=0" },
 		{ T, "x@four.test", "x@four.test\n  router = m, transport = t2\n  host h1.test [198.51.100.41] port=2525\nrc=0" },
-		{ T, "x@a.five.test", "x@a.five.test\n  router = m, transport = t1\nrc=0" },
+		{ T, "x@a.five.test", "x@a.five.test\n  router = m, transport = t1\n  host h1.test          \n  host h2.test          \nrc=0" },
 		{ T, "x@six2.test", "x@six2.test\n  router = m, transport = t2\n  host h2.test [198.51.100.42]\nrc=0" },
 		{ T, "x@seven.test", "x@seven.test cannot be resolved at this time: lookup of host \"none.test\" failed in m router\n"
 		    "rc=1" },
