@@ -239,24 +239,18 @@ route_host_list(struct visit *v, struct sv hosts, bool byname, bool bydns, struc
 	return (y);
 }
 
-/* For a local transport nothing is looked up: the names are what it gets to know. */
+/* For a local transport nothing is looked up or cut: the text is what it gets to know. */
 static void
-only_names(struct visit *v, struct sv list, struct hostlist *hl)
+only_name(struct visit *v, struct sv text, struct hostlist *hl)
 {
-	struct sv item;
-	int sep = 0;
+	struct route_host h;
 
-	while (exim_list_next(&list, &sep, v->rt->a, &item) && hl->v.len < ROUTE_HOSTS_MAX) {
-		struct route_host h;
-
-		if (item.len == 0 || sv_eqs(item, "+"))
-			continue;
-		memset(&h, 0, sizeof(h));
-		h.name = arena_cstr(v->rt->a, route_host_port(item, &h.addr.port));
-		h.mx = -1;
-		h.unknown = true;
+	memset(&h, 0, sizeof(h));
+	h.name = arena_cstr(v->rt->a, text);
+	h.mx = -1;
+	h.unknown = true;
+	if (text.len > 0)
 		vec_push(&hl->v, h);
-	}
 }
 
 enum route_yield
@@ -281,7 +275,7 @@ route_manualroute(struct visit *v)
 	d.randomize = r.randomize;
 	if (d.transport != NULL && d.transport->local) {
 		d.text = r.hosts;
-		only_names(v, r.hosts, &hl);
+		only_name(v, r.hosts, &hl);
 		route_hosts_seal(v, &hl, &d);
 		route_deliver(v, &d);
 		return (Y_ACCEPT);

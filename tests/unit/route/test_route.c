@@ -317,7 +317,7 @@ drivers(void **state)
 		    "  host h2.test [198.51.100.42]\nrc=0" },
 		{ T, "x@three.test", "x@three.test\n  router = m, transport = t2\n  host 198.51.100.99 [198.51.100.99]\nrc=0" },
 		{ T, "x@four.test", "x@four.test\n  router = m, transport = t2\n  host h1.test [198.51.100.41] port=2525\nrc=0" },
-		{ T, "x@a.five.test", "x@a.five.test\n  router = m, transport = t1\n  host h1.test          \n  host h2.test          \nrc=0" },
+		{ T, "x@a.five.test", "x@a.five.test\n  router = m, transport = t1\n  host h1.test : h2.test          \nrc=0" },
 		{ T, "x@six2.test", "x@six2.test\n  router = m, transport = t2\n  host h2.test [198.51.100.42]\nrc=0" },
 		{ T, "x@seven.test", "x@seven.test cannot be resolved at this time: lookup of host \"none.test\" failed in m router\n"
 		    "rc=1" },
