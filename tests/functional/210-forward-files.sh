@@ -128,8 +128,8 @@ vpost explain bigboss <"$T/m1.eml" >"$T/out" || { cat "$T/out"; die "vpost expla
 has "$(cat "$T/out")" "virtual_procmail"
 has "$(cat "$T/out")" ".procmailrc"
 in_box bigboss INBOX 12
-wait_for 10 sh -c "tail -n 1 '$BOX/var/log/mainlog' | grep -q Completed"
 ID=$(log | sed -n 's/^[^ ]* [^ ]* \([^ ]*\) <= .*/\1/p' | tail -n 1)
+wait_for 10 grep -q "$ID Completed" "$BOX/var/log/mainlog"
 vpost trace "$ID" >"$T/out" || { cat "$T/out"; die "vpost trace"; }
 has "$(cat "$T/out")" "=> bigboss <bigboss@local.test> R=virtual_procmail T=procmail"
 grep -q "=> bigboss.Spam <bigboss@local.test> R=virtual_procmail T=procmail" "$BOX/var/log/mainlog" || die "no folder in the log"
