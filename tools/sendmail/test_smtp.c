@@ -42,14 +42,24 @@ write_all(int fd, const char *p, size_t n)
 	}
 }
 
+/*
+ * <arg> is the session's lf_lines: a dialogue whose first line ends in a lone LF was typed or written to a file, and all
+ * its lines end so.  It is set before the session gets to see that line.
+ */
 static void *
 carry_in(void *arg)
 {
+	bool *lf_lines = arg, first = true;
 	char buf[CHUNK];
 	ssize_t n;
 
-	(void)arg;
-	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0 || (n == -1 && errno == EINTR))
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0 || (n == -1 && errno == EINTR)) {
+		const char *lf = n > 0 && first ? memchr(buf, '\n', (size_t)n) : NULL;
+
+		if (lf != NULL) {
+			*lf_lines = lf == buf || lf[-1] != '\r';
+			first = false;
+		}
 		for (ssize_t at = 0; at < n;) {
 			ssize_t done = send(outer, buf + at, (size_t)(n - at), MSG_NOSIGNAL);
 
@@ -57,6 +67,7 @@ carry_in(void *arg)
 				return (NULL);
 			at += done > 0 ? done : 0;
 		}
+	}
 	(void)shutdown(outer, SHUT_WR);
 	return (NULL);
 }
@@ -214,7 +225,7 @@ test_smtp(struct testing *t)
 		return (EX_SOFTWARE);
 	}
 	outer = pair[1];
-	if (pthread_create(&reader, NULL, carry_in, NULL) != 0 || fiber_spawn("output", out_fiber, NULL) == NULL)
+	if (pthread_create(&reader, NULL, carry_in, &c.lf_lines) != 0 || fiber_spawn("output", out_fiber, NULL) == NULL)
 		return (EX_SOFTWARE);
 	/* It may wait for a terminal for ever. */
 	(void)pthread_detach(reader);
