@@ -338,8 +338,9 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 		if (rc == RC_DEFER && s->verb != VERB_WARN) {
 			const struct exim_value *m = env->conf == NULL ? NULL : env->conf->main;
 
-			st->temp_details = st->callout_defer ||
-			    (m != NULL && m[EXIM_MAIN_smtp_return_error_details].num != 0);
+			/* An ACL within this one may have said so already, with a text of its own. */
+			if (st->callout_defer || (m != NULL && m[EXIM_MAIN_smtp_return_error_details].num != 0))
+				st->temp_details = true;
 			goto out;
 		}
 		/* The last statement's messages stay for the refusal at the end of the list. */
