@@ -248,7 +248,7 @@ section_read(struct loader *ld, struct sv name, const struct exim_line *line)
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (sv_eqs(name, names[i]))
+		if (sv_caseeqs(name, names[i]))
 			break;
 	if (i < sizeof(names) / sizeof(names[0])) {
 		if (ld->seen & 1u << i)

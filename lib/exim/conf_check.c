@@ -330,6 +330,35 @@ check_auth(struct loader *ld, struct exim_auth *au)
 		au->server = true;
 }
 
+/* What makes an authenticator one of a side: its secret or condition, not any option of that side. */
+static bool
+plays(const struct exim_auth *au, bool server)
+{
+	switch (au->drv) {
+	case EXIM_AUTH_DRV_PLAINTEXT:
+		return (server ? au->d.generic[EXIM_AUTH_server_condition].set : au->d.own[EXIM_PLAINTEXT_client_send].set);
+	default:
+		return (server ? au->server : au->client);
+	}
+}
+
+static void
+check_auth_pairs(struct loader *ld)
+{
+	for (size_t i = 0; i < ld->auths.len; i++)
+		for (size_t k = i + 1; k < ld->auths.len; k++) {
+			const struct exim_auth *a = ld->auths.p[i], *b = ld->auths.p[k];
+			bool client = plays(a, false) && plays(b, false);
+
+			if (strcmp(a->public_name, b->public_name) != 0 || !(client || (plays(a, true) && plays(b, true))))
+				continue;
+			(void)exim_report_bare(ld->rep, b->d.file, b->d.line,
+			    "two %s authenticators (%s and %s) have the same public name (%s)", client ? "client" : "server",
+			    a->d.name, b->d.name, b->d.generic[EXIM_AUTH_public_name].text.len > 0 ?
+			    arena_cstr(ld->a, b->d.generic[EXIM_AUTH_public_name].text) : b->d.name);
+		}
+}
+
 /* acl_smtp_... that name a list outright. */
 static void
 resolve_acls(struct loader *ld)
@@ -430,6 +459,7 @@ conf_resolve(struct loader *ld)
 	}
 	for (size_t i = 0; i < ld->auths.len; i++)
 		check_auth(ld, ld->auths.p[i]);
+	check_auth_pairs(ld);
 	resolve_acls(ld);
 	check_lists(ld);
 }

@@ -416,6 +416,11 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 		    "\" should be followed by \"=\"", SV_ARG(name));
 		return (true);
 	}
+	if (name.len > EXIM_MACRO_NAME_MAX) {
+		(void)exim_report_error(lx->rep, l->file, l->line, "macro name too long (maximum is %d characters)",
+		    EXIM_MACRO_NAME_MAX);
+		return (true);
+	}
 	i++;
 	if (i < v.len && v.p[i] == '=') {
 		redefine = true;

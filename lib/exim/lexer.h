@@ -26,6 +26,7 @@
 #define EXIM_INCLUDE_MAX	20		/* files inside each other */
 #define EXIM_IFDEF_MAX		64		/* conditions inside each other */
 #define EXIM_MACRO_MAX		10000		/* macros of the user */
+#define EXIM_MACRO_NAME_MAX	63		/* characters of a name */
 #define EXIM_FILE_MAX		(16 * 1024 * 1024)
 
 /* Where a byte of a logical line was written: piece i holds from its <off> up to the next piece's. */

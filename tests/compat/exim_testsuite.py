@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""exim_testsuite.py SUITE BINARY WORK [-v] [NUMBER...] - scripts of the suite exim-testsuite (its README tells their language).
+
+Runs, as root in a name space of its own (060-exim-testsuite.sh makes it), the scripts that only ask a configuration: -be, -bem,
+-bt, -bv, -bvs, -brt, -brw, -bf, -bF, -bh, -bhc, -bP, -bV.  Compares standard output, after both have been made alike in what
+changes from run to run (dates, ids, this host's names), and return codes.  Prints a line for each script: "pass NUMBER",
+"fail NUMBER reason", "skip NUMBER reason"; with -v also what differs.  With DUMP=folder what each wrote goes to folder/NUMBER.  Files of the suite that are not there (aux-fixed) make a
+script be skipped."""
+import difflib
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+MODES = {'-be', '-bem', '-bt', '-bv', '-bvs', '-brt', '-brw', '-bf', '-bF', '-bh', '-bhc', '-bP', '-bV'}
+PREFIX = '''
+exim_path = EXIM_PATH
+keep_environment =
+host_lookup_order = bydns
+spool_directory = DIR/spool
+log_file_path = DIR/spool/log/SERVER%slog
+gecos_pattern = ""
+gecos_name = CALLER_NAME
+dns_cname_loops = 9
+chunking_advertise_hosts =
+tls_advertise_hosts =
+'''
+FILE_COMMANDS = {'cat', 'chmod', 'chown', 'cp', 'du', 'ln', 'ls', 'mkdir', 'mkfifo', 'rm', 'rmdir', 'touch'}
+WITH_INPUT = {'write', 'catwrite', 'perl', 'server', 'client', 'background'}
+IGNORED = re.compile(r'(no_\w+_check|need_\w+|munge|sortlog|rmfiltertest|no_munge|dump|gnutls)\b')
+HOST4, HOST6, HOSTNAME = '192.0.2.1', '2001:db8::1', 'mail.local.test'
+
+
+class Command:
+    def __init__(self, words, code):
+        self.line, self.code, self.data = words, code, []
+
+
+def substitute(text, number, work):
+    """The suite's standard substitutions."""
+    pairs = [('CALLER_UID', '0'), ('CALLER_GID', '0'), ('CALLERGROUP', 'root'), ('CALLER_HOME', '/root'),
+             ('EXIMUSER', 'exim'), ('EXIMGROUP', 'exim'), ('HOSTIPV4', HOST4), ('HOSTIPV6', HOST6),
+             ('HOSTNAME', HOSTNAME), ('PORT_D2', '1226'), ('PORT_D3', '1227'), ('PORT_D4', '1228'), ('PORT_DYNAMIC', '1300'),
+             ('PORT_D', '1225'), ('PORT_N', '1223'), ('PORT_S', '1224'), ('TESTNUM', number), ('V4NET', '224'),
+             ('V6NET', 'ff00')]
+    for k, v in pairs:
+        text = text.replace(k, v)
+    return re.sub(r'\bDIR/', work + '/', text)
+
+
+def parse(path):
+    """The commands of a script; raises ValueError for what this runner has not got."""
+    out, code, lines = [], None, open(path, encoding='latin-1').read().split('\n')
+    i = 0
+    while i < len(lines):
+        line = lines[i].strip()
+        i += 1
+        if not line or line.startswith('#'):
+            continue
+        if re.match(r'~?\d+$', line):
+            code = line
+            continue
+        while line.endswith('\\'):
+            line = line[:-1] + lines[i].strip()
+            i += 1
+        cmd = Command(line, code)
+        code = None
+        out.append(cmd)
+        if takes_input(line):
+            while i < len(lines) and lines[i] != '****':
+                cmd.data.append(lines[i])
+                i += 1
+            i += 1
+    return out
+
+
+EXIM = re.compile(r'((?:[A-Za-z_]\w*=\S+\s+)*)(?:(\d+)\s+)?(?:sudo\s+)?exim(?:\s+(.*))?$')
+
+
+def takes_input(line):
+    words = line.split()
+    if words[0] == 'sudo':
+        words = words[1:]
+    return bool(EXIM.match(line)) or words[0] in WITH_INPUT or words[0].startswith('client')
+
+
+def mode_of(args):
+    m = [w.split('=')[0] for w in (args or '').split() if re.match(r'-(b|brt|q|M|od|t$|R|S|oX)', w)]
+    return m[0] if m else ''
+
+
+def wanted(commands):
+    """Only questions, no deliveries, daemons or clients."""
+    modes = {mode_of(EXIM.match(c.line).group(3)) for c in commands if EXIM.match(c.line)}
+    return bool(modes) and modes <= MODES and not any(re.match(r'client|killdaemon|background|exim\w*build', c.line)
+                                                      for c in commands)
+
+
+# ---- the server of scripts ----
+class Listener(threading.Thread):
+    """Plays a script of "server" for its connections."""
+
+    def __init__(self, args, lines):
+        super().__init__(daemon=True)
+        words = [w for w in args.split() if not w.startswith('-')]
+        if '-t' in args.split():
+            words.remove(args.split()[args.split().index('-t') + 1])
+        self.count, self.lines = int(words[1]) if len(words) > 1 else 1, lines
+        if words[0].startswith('/'):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.bind(words[0])
+            os.chmod(words[0], 0o777)
+        else:
+            self.sock = socket.socket(socket.AF_INET6)
+            self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.sock.bind(('::', int(words[0])))
+        self.sock.listen(10)
+        self.sock.settimeout(8)
+
+    def run(self):
+        rest = list(self.lines)
+        try:
+            for _ in range(self.count):
+                c, _ = self.sock.accept()
+                c.settimeout(5)
+                rest = self.play(c, rest)
+                c.close()
+        except OSError:
+            pass
+        self.sock.close()
+
+    @staticmethod
+    def raw(text):
+        return re.sub(rb'\\x([0-9a-fA-F]{2})', lambda m: bytes([int(m.group(1), 16)]), text.encode('latin-1')).replace(b'\\\\', b'\\')
+
+    def play(self, c, rest):
+        f = c.makefile('rb')
+        while rest:
+            line = rest.pop(0)
+            if line.startswith('*eof'):
+                f.read()
+                return rest
+            if line.startswith('>*eof'):
+                return rest
+            if line.startswith('*sleep'):
+                time.sleep(float(line.split()[1]))
+            elif line.startswith('*data'):
+                f.read(int(line.split()[1]))
+            elif line.startswith('>'):
+                m = re.match(r'>(>|CR>|LF>)?', line)
+                c.sendall(self.raw(line[m.end():]) + {None: b'\r\n', '>': b'', 'CR>': b'\r', 'LF>': b'\n'}[m.group(1)])
+            elif line[:1].isdigit():
+                c.sendall(self.raw(line) + b'\r\n')
+            elif line == '.':
+                while f.readline().rstrip(b'\r\n') not in (b'.', b''):
+                    pass
+            elif line.startswith('<<'):
+                f.read(len(self.raw(line[2:])))
+            else:
+                want = self.raw(line.lstrip('<'))
+                got = f.readline()
+                if not got[:len(want)].lower() == want.lower():
+                    return rest
+        return rest
+
+
+# ---- running ----
+class Run:
+    def __init__(self, suite, binary, work, number, group):
+        self.suite, self.binary, self.work, self.number, self.group = suite, binary, work, number, group
+        self.out, self.err, self.errs, self.wrong, self.servers = b'', b'', b'', [], []
+
+    def prepare(self):
+        w = self.work
+        for name in os.listdir(w):
+            if name in ('eximdir', 'dnszones'):
+                continue
+            p = os.path.join(w, name)
+            shutil.rmtree(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
+        for d in ('spool/log', 'spool/input', 'spool/db', 'aux-var', 'test-mail', 'bin'):
+            os.makedirs(f'{w}/{d}')
+        open(f'{w}/aux-var/std_conf_prefix', 'w').write(self.subst(PREFIX.replace('CALLER_NAME', 'CALLER\\_NAME')).replace('CALLER\\_NAME', 'CALLER_NAME'))
+        if os.path.isdir(f'{self.suite}/aux-fixed'):
+            os.symlink(f'{self.suite}/aux-fixed', f'{w}/aux-fixed')
+        for f in glob.glob(f'{self.suite}/aux-var-src/*'):
+            text = open(f, encoding='latin-1').read()
+            open(f'{w}/aux-var/{os.path.basename(f)}', 'w', encoding='latin-1').write(self.subst(text))
+        conf = f'{self.suite}/confs/{self.number}'
+        if os.path.exists(conf):
+            open(f'{w}/test-config', 'w', encoding='latin-1').write(self.subst(open(conf, encoding='latin-1').read()))
+        else:
+            open(f'{w}/test-config', 'w').write('.include DIR/aux-var/std_conf_prefix\n'.replace('DIR', w))
+        os.chmod(f'{w}/test-config', 0o644)
+
+    def subst(self, text):
+        return substitute(text, self.number, self.work)
+
+    def shell(self, cmd, data, seconds=40):
+        p = subprocess.Popen(['sh', '-c', cmd], cwd=self.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            out, err = p.communicate(data, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, signal.SIGKILL)
+            out, err = p.communicate()
+            self.wrong.append('took too long: ' + cmd[-80:])
+        self.err = err
+        self.errs += err
+        return out, p.returncode
+
+    def data(self, lines):
+        out = b''
+        for line in lines:
+            m = re.match(r':(\w+):\s?(.*)$', line)
+            if m and m.group(1) == 'eval':
+                out += m.group(2).encode('latin-1').decode('unicode_escape').encode('latin-1')
+            elif m and m.group(1) == 'noeol':
+                out += m.group(2).encode('latin-1')
+            elif m and m.group(1) == 'file':
+                out += open(m.group(2), 'rb').read()
+            elif not m or m.group(1) != 'sleep':
+                out += line.encode('latin-1') + b'\n'
+        return out
+
+    def exim(self, m, cmd, data):
+        args = m.group(3) or ''
+        out, code = self.shell(f'{m.group(1)} {self.binary} -DEXIM_PATH={self.work}/eximdir/exim -C {self.work}/test-config {args}',
+                               data)
+        self.out += out
+        want = cmd.code or '0'
+        if want.startswith('~') == (code == int(want.lstrip('~'))):
+            self.wrong.append(f'returned {code}, not {want}: exim {args[:60]}')
+
+    def write(self, words, lines, show):
+        parts = lines.index('++++') if '++++' in lines else len(lines)
+        text = ''.join(x + '\n' for x in lines[:parts])
+        for spec in words[2:]:
+            m = re.match(r'(\d+)x(\d+)(?:=(.*))?$', spec)
+            head = (m.group(3) or '').replace('_', ' ')
+            text += (head + 'a' * (int(m.group(2)) - len(head)) + '\n') * int(m.group(1))
+        text += ''.join(x + '\n' for x in lines[parts + 1:])
+        open(os.path.join(self.work, words[1]), 'w', encoding='latin-1').write(text)
+        if show:
+            self.out += text.encode('latin-1')
+
+    def command(self, cmd):
+        line = self.subst(cmd.line)
+        lines = [self.subst(x) for x in cmd.data]
+        m = EXIM.match(line)
+        if m:
+            return self.exim(m, cmd, self.data(lines))
+        words = line.split()
+        if words[0] == 'sudo':
+            words, line = words[1:], line.split(None, 1)[1]
+        if words[0] in ('write', 'catwrite'):
+            self.write(words, lines, words[0] == 'catwrite')
+        elif words[0] == 'server':
+            s = Listener(line.split(None, 1)[1], lines)
+            self.servers.append(s)
+            s.start()
+        elif words[0] == 'perl':
+            out, _ = self.shell(line, self.data(lines))
+            self.out += out
+        elif words[0] in ('sleep', 'millisleep'):
+            time.sleep(min(5.0, float(words[1]) / (1000 if words[0] == 'millisleep' else 1)))
+        elif words[0] == 'echo':
+            pass
+        elif words[0] in FILE_COMMANDS:
+            out, _ = self.shell(line, b'')
+            self.out += out
+        elif not IGNORED.match(line):
+            raise ValueError('no command ' + words[0])
+        return None
+
+    def needs(self, commands):
+        """What the script cannot do without and is not here, or None."""
+        text = '\n'.join(c.line + '\n' + '\n'.join(c.data) for c in commands)
+        conf = f'{self.suite}/confs/{self.number}'
+        if os.path.exists(conf):
+            text += open(conf, encoding='latin-1').read()
+        if 'aux-fixed' in text and not os.path.isdir(f'{self.suite}/aux-fixed'):
+            return 'its data files are not there'
+        m = re.search(r'aux-var/(?!std_conf_prefix)(\S+)', text)
+        if m and not os.path.isdir(f'{self.suite}/aux-var-src'):
+            return 'its data files are not there'
+        if re.search(r'DIR/bin/|bin\.sys/', text):
+            return 'it starts a program of its own suite'
+        return None
+
+
+# ---- making alike ----
+def alike(text, work):
+    s = text.decode('latin-1').replace('\r', '')
+    s = s.replace(work, 'TESTSUITE')
+    s = re.sub(r'\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}( \([A-Z]+\))?', 'DATE', s)
+    s = re.sub(r'\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( [-+]\d{4})?', 'TIME', s)
+    s = re.sub(r'\bE?[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4}|0005vi-00)\b', 'MSGID', s)
+    s = re.sub(r'(Exim|exim_version[ =:]+) ?(x\.yz|\d\.\d+(\.\d+)?)', r'\1 x.yz', s)
+    s = re.sub(r'\bip6(:ip6){7}\b|' + re.escape(HOST6) + r'\b|2001:0db8(:0000){6}:?0001', 'HOSTIPV6', s)
+    s = re.sub(r'\bip4(\.ip4){3}\b|' + re.escape(HOST4) + r'\b', 'HOSTIPV4', s)
+    s = re.sub(r'\bthe\.local\.host\.name\b|' + re.escape(HOSTNAME), 'HOSTNAME', s)
+    s = re.sub(r'\b(CALLER|root)\b', 'CALLER', s)
+    s = re.sub(r'\b224\.', 'V4NET.', s)
+    s = re.sub(r'\bff00:', 'V6NET:', s)
+    for k, v in (('PORT_N', '1223'), ('PORT_S', '1224'), ('PORT_D', '1225'), ('PORT_D2', '1226')):
+        s = re.sub(r'\b' + v + r'\b', k, s)
+    s = re.sub(r'(?m)[ \t]+$', '', s)
+    return s.rstrip('\n')
+
+
+def run_one(suite, binary, work, path, verbose):
+    number, group = os.path.basename(path), os.path.basename(os.path.dirname(path))
+    r = Run(suite, binary, work, number, group)
+    try:
+        commands = parse(path)
+        if not wanted(commands):
+            return None
+        why = r.needs(commands)
+        if why:
+            return 'skip', why
+        r.prepare()
+        for c in commands:
+            r.command(c)
+    except (ValueError, OSError) as e:
+        return 'skip', str(e)
+    want = f'{suite}/stdout/{number}'
+    expected = alike(open(want, 'rb').read(), work) if os.path.exists(want) else ''
+    check = not any(c.line.startswith('no_stdout_check') for c in commands)
+    got = alike(r.out, work)
+    if check and got != expected:
+        n = [x for x in difflib.unified_diff(expected.split('\n'), got.split('\n'), 'expected', 'got', lineterm='', n=1)]
+        r.wrong.append('%d lines differ' % sum(1 for x in n[2:] if x[0] in '+-'))
+        if verbose:
+            print('\n'.join(n))
+    if verbose and r.wrong and r.err:
+        print('stderr:', r.err.decode('latin-1')[-600:])
+    if os.environ.get('DUMP'):
+        open(os.path.join(os.environ['DUMP'], number), 'w').write(got + '\n--- stderr\n' + alike(r.errs, work) + '\n')
+    return ('fail', '; '.join(r.wrong)) if r.wrong else ('pass', group)
+
+
+def main():
+    args = [a for a in sys.argv[1:] if a != '-v']
+    suite, binary, work, only = args[0], args[1], args[2], args[3:]
+    counts = {}
+    for path in sorted(glob.glob(f'{suite}/scripts/*/[0-9]*')):
+        if only and os.path.basename(path) not in only:
+            continue
+        res = run_one(suite, binary, work, path, '-v' in sys.argv)
+        if res is None:
+            continue
+        counts[res[0]] = counts.get(res[0], 0) + 1
+        print(res[0], os.path.basename(path), res[1], flush=True)
+    print(', '.join(f'{v} {k}' for k, v in sorted(counts.items())))
+
+
+if __name__ == '__main__':
+    main()
