@@ -217,9 +217,11 @@ formail_wait_all(struct formail_run *r)
 {
 	int w;
 
-	while (waitpid(-1, &w, 0) > 0)
+	while (r->children > 0 && waitpid(-1, &w, 0) > 0) {
+		r->children--;
 		if (r->status == EX_OK && status_of(w) != EX_OK)
 			r->status = status_of(w);
+	}
 }
 
 /* --- duplicates -------------------------------------------------------------------- */
