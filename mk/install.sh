@@ -16,3 +16,9 @@ done
 cp -R etc/. "$d/share/vpost/etc/"
 cp -R skel/. "$d/share/vpost/skel/"
 install -m 644 README.md ARCHITECTURE.md CHANGES LICENSE "$d/share/doc/vpost/"
+# The user of root's daemons; a package makes it in a script of its own.
+if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ] && ! id vpost >/dev/null 2>&1; then
+	if command -v useradd >/dev/null; then useradd -r -M -d /nonexistent -s /usr/sbin/nologin vpost && echo "made user vpost"
+	elif command -v pw >/dev/null; then pw useradd vpost -d /nonexistent -s /usr/sbin/nologin && echo "made user vpost"
+	fi
+fi

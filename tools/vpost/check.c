@@ -322,6 +322,8 @@ cmd_check(int argc, char **argv)
 		box_free(&b);
 		return (0);
 	}
+	if (owner_check(b, &err) == -1)
+		mistake(&t, &err);
 	check_exim(b, &t);
 	check_domains(b, &t);
 	postmaster_check(b, tell_warning, &t);

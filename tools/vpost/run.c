@@ -358,7 +358,7 @@ run_box(struct run *r, bool detached, struct err *err)
 {
 	int rc;
 
-	if (plan_children(r, err) == -1)
+	if (owner_check(r->box, err) == -1 || plan_children(r, err) == -1)
 		return (-1);
 	if (detached && running_pid(r->box, "vpost") == 0 && (rc = detach(r, err)) != 1)
 		return (rc);

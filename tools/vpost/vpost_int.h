@@ -30,6 +30,8 @@ int	 explain_user(const char *who, const char *sender, struct sv text);
 void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
 /* Segments of the journal that were kept aside because they are damaged. */
 void	 damaged_segments(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
+/* For root: -1 where the user of the daemons is missing or does not own what they write; says what to type. */
+int	 owner_check(const struct box *b, struct err *err);
 /* Where etc/aliases has no postmaster yet: <name>, or the first account where it is NULL, becomes it, and the user is told. */
 int	 postmaster_ensure(const struct box *b, const char *name, struct err *err);
 
