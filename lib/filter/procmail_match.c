@@ -526,6 +526,8 @@ procmail_regex_find(struct procmail_regex *re, struct sv text, size_t at, struct
 	m->captured = true;
 	m->end = s.eom > (ptrdiff_t)text.len ? (ptrdiff_t)text.len : s.eom;
 	m->from = s.bom < 0 ? 0 : (size_t)s.bom;
+	if (m->from > text.len)		/* \/ passed with the newline behind the text */
+		m->from = text.len;
 	m->to = m->end > (ptrdiff_t)m->from ? (size_t)m->end : m->from;
 	if (m->from > m->to)
 		m->from = m->to;
