@@ -90,7 +90,7 @@ may_run_programs(const struct box *b)
 int
 vsmtpd_sandbox(struct daemon *d, struct err *err)
 {
-	static const char *const writable[] = { BOX_INTAKE, "var/spool/hints", BOX_LOG, BOX_RUN };
+	static const char *const writable[] = { BOX_INTAKE, "var/spool/hints", BOX_SCAN, BOX_LOG, BOX_RUN };
 	const struct box *b = daemon_box(d);
 	struct os_sandbox s = { .network = true, .unix_sockets = true };
 	struct paths p = { .v = VEC_INIT, .a = arena_new(0) };

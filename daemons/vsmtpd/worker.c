@@ -430,6 +430,9 @@ fill_service(struct worker *w)
 	sv->tls = w->conf->tls;
 	sv->auth = auth_client_new(box_path(b, BOX_SOCK_AUTH));
 	sv->tmpdir = box_path(b, BOX_INTAKE);
+	sv->scandir = box_path(b, BOX_SCAN);
+	if (mkdir(sv->scandir, 0750) == -1 && errno != EEXIST)
+		log_warn(NULL, "%s: %s; \"decode\" and scanners that read files will defer", sv->scandir, strerror(errno));
 	sv->draining = &w->ending;
 	sv->max_sessions = b->max_sessions;
 	sv->max_per_host = b->max_sessions_per_host;

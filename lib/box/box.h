@@ -129,6 +129,7 @@ int	 box_find(const char *opt, char **root, struct err *err);
 #define BOX_INTAKE	"var/spool/intake"
 #define BOX_QUEUE	"var/spool/queue"
 #define BOX_HINTS	"var/spool/hints"
+#define BOX_SCAN	"var/spool/scan"	/* files of messages, for content scanners, while they are received */
 #define BOX_MAIL	"var/mail"
 #define BOX_LOG		"var/log"
 #define BOX_RUN		"var/run"

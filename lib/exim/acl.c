@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -115,7 +116,7 @@ exim_acl_run_reset(struct exim_acl_run *run)
 	if (run->warned != NULL)
 		hash_free(&run->warned, NULL);
 	if (run->counted != NULL)
-		hash_free(&run->counted, NULL);
+		hash_free(&run->counted, free);
 }
 
 void
@@ -123,7 +124,7 @@ exim_acl_run_fini(struct exim_acl_run *run)
 {
 	exim_acl_run_reset(run);
 	if (run->counted_conn != NULL)
-		hash_free(&run->counted_conn, NULL);
+		hash_free(&run->counted_conn, free);
 }
 
 /* ---- conditions of one statement ---- */
@@ -195,8 +196,8 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 	enum acl_rc rc;
 
 	if ((def->where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
-		return (acl_wrong(st, "cannot %s %s %s in %s ACL", def->modifier ? "use" : "test", def->name,
-		    def->modifier ? "modifier" : "condition", exim_acl_where_name(st->run->where)));
+		return (acl_wrong(st, "cannot %s %s condition in %s ACL", def->modifier ? "use" : "test", def->name,
+		    exim_acl_where_name(st->run->where)));
 	if ((def->how == ARG_EXPAND || def->how == ARG_SET) && arg.p == NULL) {
 		enum exim_result res = exim_expand(it->str, st->env, &arg, &err);
 
@@ -325,13 +326,6 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 
 		st->user_msg = st->log_msg = SV_NULL;
 		st->temp_details = false;
-		if ((where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT) && s->verb != VERB_ACCEPT && s->verb != VERB_WARN &&
-		    env->acl_depth == 1) {
-			rc = acl_wrong(st, "\"%s\" is not allowed in a QUIT or not-QUIT ACL", s->verb == VERB_DENY ? "deny" :
-			    s->verb == VERB_DEFER ? "defer" : s->verb == VERB_DROP ? "drop" : s->verb == VERB_REQUIRE ? "require" :
-			    "discard");
-			goto out;
-		}
 		rc = conditions(st, s, &endpass);
 		if (rc == RC_ERROR)
 			goto out;
@@ -344,8 +338,13 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 			goto out;
 		}
 		/* The last statement's messages stay for the refusal at the end of the list. */
-		if (outcome(st, s, endpass, &rc))
+		if (outcome(st, s, endpass, &rc)) {
+			/* There is nothing to refuse at a QUIT. */
+			if ((where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT) && rc != RC_OK && env->acl_depth == 1)
+				rc = acl_wrong(st, "QUIT or not-QUIT toplevel ACL may not fail ('%s' verb used incorrectly)",
+				    exim_acl_verb_name(s->verb));
 			goto out;
+		}
 	}
 	rc = RC_FAIL;
 out:
@@ -494,14 +493,21 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 		[RC_DISCARD] = EXIM_ACL_DISCARD, [RC_ERROR] = EXIM_ACL_ERROR,
 	};
 	const enum exim_acl_where where = st->run->where;
-	char digit = rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER ? '4' : '5';
+	/* RFC 5321 section 7.3: a VRFY that is refused is answered by 252. */
+	char digit = where == EXIM_WHERE_VRFY && rc == RC_FAIL && sv_starts(st->user_msg, "252") ? '2' :
+	    rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER ? '4' : '5';
 
-	if (rc == RC_DISCARD && (where == EXIM_WHERE_PREDATA || (W_MESSAGE & 1u << where) == 0))
-		rc = acl_wrong(st, "\"discard\" verb not allowed in %s ACL", exim_acl_where_name(where));
-	if (rc == RC_DROP && where == EXIM_WHERE_MAILAUTH)
-		rc = acl_wrong(st, "\"drop\" verb not allowed in %s ACL", exim_acl_where_name(where));
+	if (rc == RC_DISCARD && (where == EXIM_WHERE_PREDATA || (W_MESSAGE & 1u << where) == 0)) {
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "\"discard\" verb not allowed in %s ACL", exim_acl_where_name(where));
+		rc = RC_ERROR;
+	}
+	if (rc == RC_DROP && where == EXIM_WHERE_MAILAUTH) {
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "\"drop\" verb not allowed in %s ACL", exim_acl_where_name(where));
+		rc = RC_ERROR;
+	}
 	res->verdict = v[rc];
-	res->user_msg = rc == RC_ERROR || st->user_msg.p == NULL ? SV_LIT("") : st->user_msg;
+	res->user_msg = st->user_msg.p == NULL || (rc == RC_ERROR && where != EXIM_WHERE_QUIT && where != EXIM_WHERE_NOTQUIT) ?
+	    SV_LIT("") : st->user_msg;
 	res->log_msg = st->log_msg.p == NULL ? SV_LIT("") : st->log_msg;
 	res->details = st->temp_details;
 	res->log_targets = st->run->log_targets;

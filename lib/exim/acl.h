@@ -213,7 +213,7 @@ struct exim_acl_run {
 	bool		 log_warn_skipped;
 	unsigned	 log_targets;
 	struct hash	*warned;	/* lines logged by warn for this message; free with exim_acl_run_fini */
-	struct hash	*counted;	/* ratelimit keys that were counted for this message */
+	struct hash	*counted;	/* ratelimit keys that were counted for this message: to double, the rate */
 	struct hash	*counted_conn;	/* and for this connection */
 };
 /* Between messages: what is remembered for one message. */

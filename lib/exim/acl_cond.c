@@ -55,8 +55,8 @@ cond_local_parts(struct acl_state *st, const struct acl_item *it)
 
 	if (env->addr == NULL)
 		return (RC_FAIL);
-	res = exim_match_local(it->list, env, env->addr->local_part, st->run->fx != NULL && st->run->fx->caseful, &yes, &data,
-	    &err);
+	/* Without case, control = caseful_local_part or not; "+caseful" in the list changes that. */
+	res = exim_match_local(it->list, env, env->addr->local_part, false, &yes, &data, &err);
 	if (res == EXIM_OK)
 		env->addr->local_part_data = yes ? data : SV_NULL;
 	return (matched(st, it, res, yes, &err));

@@ -184,10 +184,9 @@ look(struct acl_state *st, const struct dnslist *d, struct sv domain, bool check
 }
 
 static enum look
-check_key(struct acl_state *st, const struct dnslist *d, struct sv key)
+check_key(struct acl_state *st, const struct dnslist *d, struct sv key, char *name)
 {
 	struct exim_acl_state *a = st->env->acl;
-	char name[NAME_SIZE];
 	struct sv value = SV_NULL, ignored;
 	enum look l = look(st, d, d->domain, true, key, name, &value);
 
@@ -208,27 +207,30 @@ check_key(struct acl_state *st, const struct dnslist *d, struct sv key)
 }
 
 static enum look
-check_item(struct acl_state *st, const struct dnslist *d)
+check_item(struct acl_state *st, const struct dnslist *d, char *asked)
 {
 	struct sv keys = d->keys, key;
 	enum look worst = LOOK_NOT;
+	char name[NAME_SIZE];
 	int sep = 0;
 
 	if (keys.p == NULL) {
 		if (st->env->session == NULL || st->env->session->addr.family == 0)
 			return (LOOK_NOT);
-		return (check_key(st, d, st->env->session->host_address));
+		return (check_key(st, d, st->env->session->host_address, asked));
 	}
 	while (exim_list_next(&keys, &sep, st->env->arena, &key)) {
 		enum look l;
 
 		if (key.len == 0)
 			continue;
-		l = check_key(st, d, key);
+		l = check_key(st, d, key, name);
 		if (l == LOOK_LISTED)
 			return (l);
-		if (l == LOOK_UNKNOWN)
+		if (l == LOOK_UNKNOWN) {
 			worst = l;
+			(void)memcpy(asked, name, NAME_SIZE);
+		}
 	}
 	return (worst);
 }
@@ -238,6 +240,7 @@ acl_dnslists(struct acl_state *st, struct sv arg)
 {
 	static const char *const assumed[] = { "assumed not in list", "assumed in list", "returned DEFER" };
 	enum unknown unknown = UNKNOWN_EXCLUDE;
+	char asked[NAME_SIZE] = "";
 	struct dnslist d;
 	struct sv item;
 	int sep = 0;
@@ -269,13 +272,13 @@ acl_dnslists(struct acl_state *st, struct sv arg)
 			    "\" contains strange characters - is this right?", SV_ARG(item));
 			continue;
 		}
-		switch (check_item(st, &d)) {
+		switch (check_item(st, &d, asked)) {
 		case LOOK_LISTED:
 			return (RC_OK);
 		case LOOK_UNKNOWN:
 			if (st->env->conf == NULL || EXIM_LOGSEL_ON(st->env->conf->log_selector, dnslist_defer))
-				acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "DNS list lookup defer (probably timeout) for " SV_FMT
-				    ": %s", SV_ARG(d.domain), assumed[unknown]);
+				acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "DNS list lookup defer (probably timeout) for %s: %s",
+				    asked, assumed[unknown]);
 			if (unknown == UNKNOWN_INCLUDE)
 				return (RC_OK);
 			if (unknown == UNKNOWN_DEFER)

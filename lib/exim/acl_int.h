@@ -118,6 +118,8 @@ struct acl_state {
 	bool		 callout_defer;
 };
 
+const char *exim_acl_verb_name(enum acl_verb v);
+
 /* All return RC_*; texts of failures go to st->user_msg and log_msg. */
 enum acl_rc acl_run_list(const struct exim_acl *acl, struct acl_state *st);
 enum acl_rc acl_run_what(struct sv what, struct acl_state *st);

@@ -239,6 +239,8 @@ acl_modifier(struct acl_state *st, const struct acl_item *it, struct sv arg)
 			return (acl_wrong(st, "Directory separator not permitted in queue name: '" SV_FMT "'", SV_ARG(arg)));
 		if (st->run->fx != NULL)
 			st->run->fx->queue_name = acl_keep(st, arg);
+		if (st->env->msg != NULL && st->run->fx != NULL)
+			st->env->msg->queue_name = st->run->fx->queue_name;
 		return (RC_OK);
 	case COND_set:
 		return (set(st, it, arg));

@@ -50,6 +50,12 @@ verb_of(struct sv w)
 	return (-1);
 }
 
+const char *
+exim_acl_verb_name(enum acl_verb v)
+{
+	return (verbs[v]);
+}
+
 bool
 exim_acl_is_verb(struct sv word)
 {

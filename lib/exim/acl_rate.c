@@ -208,7 +208,7 @@ measure(const struct sample *old, const struct rate *r, int64_t now)
 	if (i < 1e-9)
 		i = 1e-9;
 	a = exp(-i);
-	rate = (1.0 - a) * r->count / i + a * old->rate;
+	rate = -expm1(-i) * r->count / i + a * old->rate;
 	return (rate < r->count ? r->count : rate);
 }
 
@@ -258,7 +258,7 @@ acl_ratelimit(struct acl_state *st, struct sv arg)
 	const char *why = parse_rate(st, arg, &r);
 	char key[KEY_MAX], value[80];
 	int64_t usec = 0, now;
-	double rate;
+	double rate, *was;
 	enum acl_rc rc;
 
 	if (why != NULL)
@@ -275,15 +275,20 @@ acl_ratelimit(struct acl_state *st, struct sv arg)
 	if (mem != NULL) {
 		if (*mem == NULL)
 			*mem = hash_new();
-		if (hash_set(*mem, sv_cstr(key), st->run) != NULL)
-			return (answer(st, &r, s.known ? s.rate : 0.0));
+		if ((was = hash_get(*mem, sv_cstr(key))) != NULL)
+			return (answer(st, &r, *was));
 	}
 	if (r.unique.p != NULL && known_event(st, &r, key, false))
 		return (answer(st, &r, s.known ? s.rate : 0.0));
 	rate = measure(&s, &r, now);
 	rc = answer(st, &r, rate);
+	if (mem != NULL) {
+		was = xmalloc(sizeof(*was));
+		*was = rate;
+		free(hash_set(*mem, sv_cstr(key), was));
+	}
 	if (r.mode == MODE_STRICT || rc == RC_FAIL) {
-		(void)snprintf(value, sizeof(value), "%lld %.6f", (long long)now, rate);
+		(void)snprintf(value, sizeof(value), "%lld %.17g", (long long)now, rate);
 		if (w->hint_put != NULL)
 			(void)w->hint_put(w->arg, "ratelimit", sv_cstr(key), sv_cstr(value), r.period * 10 + 60);
 		if (r.unique.p != NULL)

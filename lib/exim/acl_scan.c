@@ -33,7 +33,7 @@ compile(struct acl_state *st, struct sv list, struct patterns *p)
 		struct xregex *re = x_regex_get(&p->e, item, 0, NULL, why);
 
 		if (re == NULL) {
-			acl_log(st, EXIM_LOG_MAIN, "regex acl condition warning - error in regular expression '" SV_FMT "': %s, skipped.",
+			acl_log(st, EXIM_LOG_MAIN, "regex acl condition warning - error in regex '" SV_FMT "': %s, skipped.",
 			    SV_ARG(item), why);
 			continue;
 		}
@@ -153,7 +153,8 @@ acl_regex(struct acl_state *st, struct sv arg, bool decoded)
 	if (decoded)
 		yes = decoded_part(st, p);
 	else
-		yes = any_line(st, p, in_mime ? a->mime_part : st->env->msg->raw);
+		yes = (!in_mime && any_line(st, p, st->env->msg->scan_head)) ||
+		    any_line(st, p, in_mime ? a->mime_part : st->env->msg->raw);
 	for (size_t i = 0; i < p->n; i++)
 		x_regex_put(&p->e, p->v[i].re);
 	return (yes ? RC_OK : RC_FAIL);

@@ -161,6 +161,8 @@ struct exim_message {
 	struct sv	 received_protocol;
 	const struct mail_headers *headers;	/* NULL: none read yet */
 	const bool	*headers_gone;		/* NULL, or one per field: removed */
+	struct sv	 received;		/* our own Received field, which stands in front of the others; p NULL: none yet */
+	struct sv	 scan_head;		/* lines in front of the message for scanners and regex: From_ and envelope */
 	const struct exim_header_add *added;
 	size_t		 nadded;
 	struct sv	 headers_added;		/* $headers_added: what ACLs added so far */
@@ -420,6 +422,7 @@ struct exim_env {
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;
 	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
+	unsigned		 rewrite_rule;	/* number, from 1, of the rewriting rule that changed something last */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
 };
 

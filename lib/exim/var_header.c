@@ -18,7 +18,24 @@
 struct walk {
 	const struct exim_message *m;
 	size_t		 i, added;
+	bool		 front;		/* our own field was told */
 };
+
+/* "Name: body\n" as we wrote it; false when it is none. */
+static bool
+split_field(struct sv t, struct sv *name, struct sv *body, struct sv *whole)
+{
+	ptrdiff_t colon = sv_chr(t, ':');
+
+	if (colon <= 0)
+		return (false);
+	*whole = t;
+	*name = sv_trim(sv_sub(t, 0, (size_t)colon));
+	*body = sv_sub(t, (size_t)colon + 1, t.len);
+	while (body->len > 0 && (body->p[body->len - 1] == '\n' || body->p[body->len - 1] == '\r'))
+		body->len--;
+	return (true);
+}
 
 /* The next field: its name, the text behind the colon without the last line end, and all of it. */
 static bool
@@ -26,6 +43,11 @@ next_field(struct walk *w, struct sv *name, struct sv *body, struct sv *whole)
 {
 	const struct mail_headers *h = w->m->headers;
 
+	if (!w->front) {
+		w->front = true;
+		if (split_field(w->m->received, name, body, whole))
+			return (true);
+	}
 	while (h != NULL && w->i < h->n) {
 		const struct mail_header *f = &h->v[w->i++];
 
@@ -36,19 +58,9 @@ next_field(struct walk *w, struct sv *name, struct sv *body, struct sv *whole)
 		*whole = sv_taint(sv_from(h->block.p + f->offset, f->length));
 		return (true);
 	}
-	while (w->added < w->m->nadded) {
-		struct sv t = w->m->added[w->added++].text;
-		ptrdiff_t colon = sv_chr(t, ':');
-
-		if (colon <= 0)
-			continue;
-		*whole = t;
-		*name = sv_trim(sv_sub(t, 0, (size_t)colon));
-		*body = sv_sub(t, (size_t)colon + 1, t.len);
-		while (body->len > 0 && (body->p[body->len - 1] == '\n' || body->p[body->len - 1] == '\r'))
-			body->len--;
-		return (true);
-	}
+	while (w->added < w->m->nadded)
+		if (split_field(w->m->added[w->added++].text, name, body, whole))
+			return (true);
 	return (false);
 }
 

@@ -28,6 +28,8 @@
 #define MAIL_ADDR_LITERAL	0x10	/* domain literals "[192.0.2.1]", "[IPv6:...]" are accepted */
 #define MAIL_ADDR_BARE_PATH	0x20	/* mail_path_parse: the angle brackets may be missing */
 #define MAIL_ADDR_8BIT		0x40	/* any byte above 127, as old mailers write them */
+#define MAIL_ADDR_STRIP_ANGLES	0x80	/* mail_path_lenient: "<<a@b>>" is "<a@b>" */
+#define MAIL_ADDR_STRIP_DOT	0x100	/* mail_path_lenient: the root dot behind a domain is dropped */
 
 enum mail_item {
 	MAIL_ITEM_ADDRESS,
@@ -54,6 +56,13 @@ struct mail_address {
  */
 int	 mail_path_parse(struct sv text, unsigned flags, struct arena *a, struct mail_address *out, struct sv *rest,
 	     struct err *err);
+
+/*
+ * The whole of <text> as the path of a MAIL or RCPT command, as Exim reads it: the angle brackets may be missing, dots may
+ * stand anywhere in the local part, comments between the pieces; MAIL_ADDR_EMPTY, _LITERAL, _UTF8, _8BIT and _STRIP_*
+ * count.  A local part that is empty but for its quotes has <local> "\"\"".
+ */
+int	 mail_path_lenient(struct sv text, unsigned flags, struct arena *a, struct mail_address *out, struct err *err);
 
 /*
  * One address as headers, aliases and command lines write it: "local@domain", "Name <local@domain>",

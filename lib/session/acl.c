@@ -176,6 +176,7 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 
 const struct exim_acl_ops session_acl_ops = {
 	.verify = session_verify,
+	.scan = session_scan,
 	.delay = op_delay,
 	.log = op_log,
 	.control = op_control,
@@ -248,7 +249,8 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 		goto out;
 	session_log_host(s, &line);
 	session_log_tls(s, &line);
-	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME) {
+	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR ||
+	    where == EXIM_WHERE_DKIM) {
 		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_msg(s)->sender));
 		session_log_auth(s, &line);
 	}
@@ -284,15 +286,13 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 		memcpy(own, res->status.p, res->status.len);
 		own[res->status.len] = '\0';
 		status = own;
-		/* Exim shows a status that the configuration gave. */
-		if (s->conn->exim_style)
-			text = sv_cstr(arena_fmt(s->cmd, "%s " SV_FMT, own, SV_ARG(text)));
+		s->own_status = true;
 	}
 	if (text.len == 0 || (temp && !res->details)) {
 		if (temp) {
 			text = SV_LIT("Temporary local problem - please try later");
 			status = "4.3.0";
-		} else if (res->unset && where == EXIM_WHERE_RCPT) {
+		} else if (res->unset && where == EXIM_WHERE_RCPT && !s->conn->exim_style) {
 			text = SV_LIT("relay not permitted");
 		} else {
 			text = SV_LIT("Administrative prohibition");
@@ -304,23 +304,21 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 	if (s->no_multiline && sv_chr(text, '\n') >= 0)
 		text = sv_sub(text, 0, (size_t)sv_chr(text, '\n'));
 	session_reply(s, code, status, text);
+	s->own_status = false;
 }
 
 /* Exim says so for recipients and for whole messages. */
-static void
-log_discard(struct session *s, enum exim_acl_where where, struct sv what, const struct exim_acl_result *res)
+void
+session_log_discard(struct session *s, enum exim_acl_where where, struct sv why)
 {
 	struct sb line = SB_INIT(8192);
 
 	session_log_host(s, &line);
-	if (where == EXIM_WHERE_RCPT)
-		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_msg(s)->sender));
-	sb_addf(&line, " %s " SV_FMT ": discarded by %s ACL", exim_acl_where_name(where), SV_ARG(what),
-	    exim_acl_where_name(where));
-	if (res->log_msg.len > 0)
-		sb_addf(&line, ": " SV_FMT, SV_ARG(res->log_msg));
-	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_MAIL)
-		session_logf(s, SESSION_LOG_MAIN, "%s", sb_cstr(&line));
+	sb_addf(&line, " F=<" SV_FMT "> RCPT " SV_FMT ": discarded by %s ACL", SV_ARG(session_msg(s)->sender),
+	    SV_ARG(s->c.path_text), exim_acl_where_name(where));
+	if (why.len > 0)
+		sb_addf(&line, ": " SV_FMT, SV_ARG(why));
+	session_logf(s, SESSION_LOG_MAIN, "%s", sb_cstr(&line));
 	sb_free(&line);
 }
 
@@ -350,10 +348,27 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 			*code = (unsigned)res.code;
 		return (ACL_GO);
 	case EXIM_ACL_DISCARD:
-		log_discard(s, where, what, &res);
+		if (text != NULL)
+			*text = res.user_msg;
+		if (where == EXIM_WHERE_RCPT)
+			session_log_discard(s, where, res.log_msg);
+		else if (s->txn != NULL)
+			s->txn->discard_why = arena_sv(s->txn->arena, res.log_msg);
 		return (ACL_DISCARD);
 	default:
 		break;
+	}
+	if (places[where].code == 0 && v == EXIM_ACL_ERROR) {
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "ACL for %s returned ERROR: " SV_FMT,
+		    where == EXIM_WHERE_QUIT ? "QUIT" : "not-QUIT", SV_ARG(res.log_msg));
+		if (text != NULL)
+			*text = res.user_msg;
+	}
+	if (where == EXIM_WHERE_MAILAUTH || (where == EXIM_WHERE_PRDR && v != EXIM_ACL_DROP)) {
+		/* Both go on, and the callers tell of it. */
+		if (text != NULL)
+			*text = res.user_msg;
+		return (v == EXIM_ACL_DENY ? ACL_NO : ACL_LATER);
 	}
 	if (places[where].code != 0) {
 		if (s->sender_log.p != NULL)

@@ -10,6 +10,8 @@ data_flags(const struct session *s)
 {
 	if (s->conn->lf_lines)
 		return (SMTP_DATA_LF_LINES);
+	if (s->sv->keep_bare && s->conn->exim_style)
+		return (SMTP_DATA_AS_EXIM);
 	return (s->sv->keep_bare ? SMTP_DATA_FIX_LF | SMTP_DATA_FIX_CR : SMTP_DATA_FIX_LF);
 }
 
@@ -86,9 +88,12 @@ data_lost(struct session *s, enum stream_result r)
 	} else if (r == STREAM_CANCELLED) {
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; send this message again");
 	} else {
-		session_logf(s, SESSION_LOG_MAIN, "SMTP connection lost (message abandoned) while receiving message from %s F=<"
-		    SV_FMT ">", sb_cstr(&host), SV_ARG(s->txn->msg.sender));
+		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) || session_logs(s, EXIM_LOGSEL_smtp_connection))
+			session_logf(s, SESSION_LOG_MAIN, "SMTP connection from %s lost while reading message data%s", sb_cstr(&host),
+			    s->txn->data.in_header ? " (header)" : "");
 		s->end = END_LOST;
+		if (r == STREAM_EOF)
+			session_reply(s, 421, "4.4.2", SV_LIT("Lost incoming connection"));
 	}
 	sb_free(&host);
 }

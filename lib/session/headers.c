@@ -181,11 +181,11 @@ session_fixups(struct session *s)
 		if (!present(t, "From"))
 			fix_from(s);
 		fix_date(s);
+		if (submission && !fx->sender_retain && s->x.authenticated_id.len > 0 && t->msg.sender.len > 0)
+			t->msg.sender = proved_address(s);
 		if (!fx->sender_retain && !s->conn->trusted && exim_main_bool(s->conf, EXIM_MAIN_local_from_check))
 			fix_sender(s);
-		/* RFC 5322 section 3.6.3: the blind copies' addresses must not be seen. */
-		drop(t, "Bcc");
-		drop(t, "Resent-Bcc");
+		t->hide_bcc = true;
 	}
 	for (size_t i = 0; i < t->fixes.len; i++)
 		vec_push(&t->seen, t->fixes.p[i]);
@@ -230,24 +230,30 @@ apply_removals(struct session *s)
 	return (any);
 }
 
-static int
-put_received(struct session *s, struct sb *out, struct err *err)
+int
+session_received(struct session *s, struct err *err)
 {
 	char date[MAIL_DATE_MAX];
 	struct sb text = SB_INIT(8192);
+	struct exim_message *m = &s->txn->msg;
 	struct sv received;
 	enum exim_result r;
 
+	if (m->received.p != NULL)
+		return (0);
+	s->env.msg = m;
 	r = exim_expand(exim_main_str(s->conf, EXIM_MAIN_received_header_text), &s->env, &received, err);
 	if (r != EXIM_OK) {
 		err_prefix(err, "received_header_text");
 		return (-1);
 	}
+	m->received = SV_LIT("");
 	if (received.len == 0)
 		return (0);
 	sb_add(&text, received);
-	sb_addf(&text, ";\n\t%s", mail_date_format_local(date, s->txn->msg.received_time));
-	put_field(out, sb_sv(&text));
+	sb_addf(&text, ";\n\t%s\n", mail_date_format_local(date, m->received_time));
+	m->received = arena_sv(s->txn->arena, sb_sv(&text));
+	m->received.tainted = true;
 	sb_free(&text);
 	return (0);
 }
@@ -306,8 +312,15 @@ session_headers(struct session *s, struct header_parts *h, struct err *err)
 	sb_init(&h->fields, 4 * HEADER_MAX);
 	sb_init(&h->bottom, HEADER_MAX);
 	put_added(t, EXIM_HDR_AT_START, &h->top);
-	if (put_received(s, &h->top, err) == -1 || content_view(&t->content, &content, err) == -1)
+	if (session_received(s, err) == -1 || content_view(&t->content, &content, err) == -1)
 		return (-1);
+	if (t->msg.received.len > 0)
+		put_field(&h->top, t->msg.received);
+	if (t->hide_bcc) {
+		/* RFC 5322 section 3.6.3: the blind copies' addresses must not be seen. */
+		drop(t, "Bcc");
+		drop(t, "Resent-Bcc");
+	}
 	if (apply_removals(s) || has_inner_adds(t)) {
 		h->edited = true;
 		put_fields(t, &h->fields, content.p);

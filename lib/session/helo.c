@@ -13,6 +13,8 @@ helo_verified(struct session *s, struct sv name)
 	struct net_addr a, *addrs;
 	size_t n;
 
+	bool untried = s->x.host_lookup == EXIM_HOST_UNTRIED;
+
 	if (name.len > 2 && name.p[0] == '[') {
 		struct sv inner = sv_sub(name, 1, name.len - 1);
 
@@ -20,10 +22,12 @@ helo_verified(struct session *s, struct sv name)
 			inner = sv_sub(inner, 5, inner.len);
 		return (net_addr_parse(inner, &a) && net_addr_eq(&a, &s->conn->peer));
 	}
+	/* As Exim, a name that is found here shows in logs from the next HELO on. */
 	exim_host_name(&s->env);
+	s->x.host_unshown = s->x.host_unshown || (untried && s->x.host_name.len > 0);
 	if (s->x.host_name.len > 0 && sv_caseeq(s->x.host_name, name))
 		return (true);
-	if (w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
+	if (net_addr_parse(name, &a) || w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
 		return (false);
 	for (size_t i = 0; i < n; i++)
 		if (net_addr_eq(&addrs[i], &s->conn->peer))
@@ -65,8 +69,8 @@ name_accepted(struct session *s)
 		session_mistake(s, 501, "5.5.4", "Syntactically invalid %s argument(s)", verb);
 		return (false);
 	}
-	s->x.helo = arena_sv(s->arena, sv_taint(arg));
-	s->x.helo_verified = false;
+	s->x.helo = s->helo_shown = arena_sv(s->arena, sv_taint(arg));
+	s->x.helo_verified = s->x.host_unshown = false;
 	lookup_suspicious(s, arg);
 	if (session_client_in(s, EXIM_MAIN_helo_verify_hosts)) {
 		s->x.helo_verified = helo_verified(s, arg);
@@ -75,8 +79,11 @@ name_accepted(struct session *s)
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected \"%s " SV_FMT "\" from %s", verb, SV_ARG(arg),
 			    sb_cstr(&host));
 			sb_free(&host);
-			session_replyf(s, 550, "5.7.1", SV_FMT ": the name that %s gave does not belong to [%s]", SV_ARG(arg),
-			    verb, s->peer_text);
+			if (s->conn->exim_style)
+				session_replyf(s, 550, NULL, "%s argument does not match calling host", verb);
+			else
+				session_replyf(s, 550, "5.7.1", SV_FMT ": the name that %s gave does not belong to [%s]",
+				    SV_ARG(arg), verb, s->peer_text);
 			s->x.helo = SV_NULL;
 			return (false);
 		}
@@ -98,11 +105,10 @@ put_keywords(struct session *s, struct sb *out)
 		sb_addf(out, "\nSIZE %lld", (long long)s->size_limit);
 	else
 		sb_adds(out, "\nSIZE");
-	s->parse_flags |= SMTP_PARSE_SIZE | SMTP_PARSE_AUTH;
-	if (exim_main_bool(s->conf, EXIM_MAIN_accept_8bitmime)) {
+	/* BODY= is understood also where it is not offered. */
+	s->parse_flags |= SMTP_PARSE_SIZE | SMTP_PARSE_AUTH | SMTP_PARSE_8BIT;
+	if (exim_main_bool(s->conf, EXIM_MAIN_accept_8bitmime))
 		sb_adds(out, "\n8BITMIME");
-		s->parse_flags |= SMTP_PARSE_8BIT;
-	}
 	if ((s->dsn = session_client_in(s, EXIM_MAIN_dsn_advertise_hosts))) {
 		sb_adds(out, "\nDSN");
 		s->parse_flags |= SMTP_PARSE_DSN;
@@ -123,6 +129,10 @@ put_keywords(struct session *s, struct sb *out)
 		sb_adds(out, "\nCHUNKING");
 	if ((s->tls_offered = !stream_is_tls(s->io) && session_tls_available(s)))
 		sb_adds(out, "\nSTARTTLS");
+	if ((s->prdr = !s->lmtp && exim_main_bool(s->conf, EXIM_MAIN_prdr_enable))) {
+		sb_adds(out, "\nPRDR");
+		s->parse_flags |= SMTP_PARSE_PRDR;
+	}
 	if (ours)
 		sb_adds(out, "\nENHANCEDSTATUSCODES");
 	if (ours && (s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
@@ -143,16 +153,18 @@ session_helo(struct session *s)
 		return;
 	s->esmtp = s->c.verb != SMTP_HELO;
 	s->x.esmtp = s->esmtp;
-	s->parse_flags = s->esmtp ? SMTP_PARSE_ESMTP : 0;
-	s->pipelining = s->chunking = s->dsn = s->utf8 = s->tls_offered = s->auth_offered = false;
-	/* RFC 5321 section 4.1.4: it clears what was under way. */
-	session_txn_end(s);
-	session_rcpt_forget(s);
+	s->parse_flags = session_parse_flags(s) | (s->esmtp ? SMTP_PARSE_ESMTP : 0);
+	s->pipelining = s->chunking = s->dsn = s->utf8 = s->prdr = s->tls_offered = s->auth_offered = false;
 	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
 		s->helo_seen = false;
-		s->x.helo = SV_NULL;
+		s->x.helo = s->helo_shown = SV_NULL;
+		session_txn_end(s);
 		return;
 	}
+	/* RFC 5321 section 4.1.4: it clears what was under way. */
+	session_log_incomplete(s, s->esmtp ? "EHLO" : "HELO");
+	session_txn_end(s);
+	session_rcpt_forget(s);
 	s->helo_seen = true;
 	if (text.len > 0)
 		sb_add(&out, text);
@@ -162,7 +174,7 @@ session_helo(struct session *s)
 	else {
 		sb_add(&out, s->x.active_hostname);
 		sb_adds(&out, " Hello ");
-		sb_add(&out, s->x.helo);
+		sb_add(&out, s->x.host_name.len > 0 ? s->x.host_name : s->x.helo);
 		sb_addf(&out, " [%s]", s->peer_text);
 	}
 	if (s->esmtp)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "fiber/fiber.h"
 #include "session/session_int.h"
 
 #define REJECT_HEADERS_MAX	32768
@@ -22,7 +23,7 @@ put_address(const struct session *s, struct sb *out)
 	sb_addc(out, '[');
 	sb_adds(out, s->peer_text);
 	sb_addc(out, ']');
-	if (session_logs(s, EXIM_LOGSEL_incoming_port))
+	if (session_logs(s, EXIM_LOGSEL_incoming_port) && s->x.host_port > 0)
 		sb_addf(out, ":%u", (unsigned)s->x.host_port);
 }
 
@@ -39,9 +40,9 @@ session_fullhost(const struct session *s, struct sb *out)
 		sb_add(out, x->host_name);
 		sb_addc(out, ' ');
 	}
-	if (x->helo.len > 0 && (x->host_unshown || !sv_caseeq(x->helo, x->host_name))) {
+	if (s->helo_shown.len > 0 && (x->host_unshown || !sv_caseeq(s->helo_shown, x->host_name))) {
 		sb_addc(out, '(');
-		sb_add(out, x->helo);
+		sb_add(out, s->helo_shown);
 		sb_adds(out, ") ");
 	}
 	put_address(s, out);
@@ -96,7 +97,7 @@ clean(struct sb *sb)
 {
 	for (size_t i = 0; i < sb->len; i++)
 		if ((unsigned char)sb->p[i] < ' ' || sb->p[i] == 127)
-			sb->p[i] = sb->p[i] == '\t' || sb->p[i] == '\n' ? ' ' : '?';
+			sb->p[i] = sb->p[i] == '\t' ? '\t' : sb->p[i] == '\n' ? ' ' : '?';
 }
 
 /* The id in front, once there is a message. */
@@ -105,6 +106,9 @@ put_id(const struct session *s, struct sb *out)
 {
 	if (s->txn != NULL && s->txn->id[0] != '\0') {
 		sb_adds(out, s->txn->id);
+		sb_addc(out, ' ');
+	} else if (s->conn->exim_style && s->last_id[0] != '\0') {
+		sb_adds(out, s->last_id);
 		sb_addc(out, ' ');
 	}
 }
@@ -188,4 +192,74 @@ session_log_reject(struct session *s, unsigned which, const char *text)
 	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), more.len > 0 ? sb_cstr(&more) : NULL);
 	sb_free(&line);
 	sb_free(&more);
+}
+
+/* ---- the connection ---- */
+
+/* "SMTP connection from ...", where the client's connections are logged at all. */
+void
+session_log_connection(struct session *s, const char *what)
+{
+	struct sb line = SB_INIT(4096);
+
+	if (!s->logs_connection)
+		return;
+	sb_adds(&line, "SMTP connection from ");
+	session_fullhost(s, &line);
+	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
+		sb_addf(&line, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
+	if (s->x.ident.len > 0)
+		sb_addf(&line, " U=" SV_FMT, SV_ARG(s->x.ident));
+	sb_adds(&line, what);
+	session_log_line(s, SESSION_LOG_MAIN, &line);
+	sb_free(&line);
+}
+
+/* A message that was begun and given up. */
+void
+session_log_incomplete(struct session *s, const char *why)
+{
+	struct sb line = SB_INIT(16384);
+
+	if (s->txn == NULL || !session_logs(s, EXIM_LOGSEL_smtp_incomplete_transaction))
+		return;
+	session_log_host(s, &line);
+	sb_addf(&line, " incomplete transaction (%s) from <" SV_FMT ">", why, SV_ARG(s->txn->msg.sender));
+	for (size_t i = 0; i < s->txn->rcpts.len && i < 100; i++)
+		sb_addf(&line, "%s" SV_FMT, i == 0 ? " for " : " ", SV_ARG(s->txn->rcpts.p[i].addr));
+	session_log_line(s, SESSION_LOG_MAIN, &line);
+	sb_free(&line);
+}
+
+void
+session_log_history(const struct session *s, struct sb *out)
+{
+	struct sv rest = s->x.smtp_history, name;
+	const char *sep = " C=";
+
+	while (sv_next(&rest, ',', &name)) {
+		if (sv_eqs(name, "?"))
+			continue;
+		sb_adds(out, sep);
+		sb_add(out, name);
+		sep = ",";
+	}
+}
+
+/* A connection that brought no message. */
+void
+session_log_no_mail(struct session *s)
+{
+	struct sb line = SB_INIT(4096);
+
+	if (s->mails > 0 || !session_logs(s, EXIM_LOGSEL_smtp_no_mail))
+		return;
+	sb_addf(&line, "no MAIL in %sSMTP connection from ", stream_is_tls(s->io) ? "TLS " : "");
+	session_fullhost(s, &line);
+	sb_addf(&line, " D=%.3fs", (double)(fiber_now() - s->started) / 1000);
+	session_log_auth(s, &line);
+	session_log_tls(s, &line);
+	session_log_history(s, &line);
+	session_log_line(s, SESSION_LOG_MAIN, &line);
+	sb_free(&line);
 }

@@ -62,10 +62,15 @@ size_fits(struct session *s, struct txn *t)
 	if (size_limit(s) > 0 && s->c.size > s->size_limit) {
 		session_log_host(s, &host);
 		if (session_logs(s, EXIM_LOGSEL_size_reject))
-			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s rejected MAIL " SV_FMT ": message too big: size=%lld "
-			    "max=%lld", sb_cstr(&host), SV_ARG(s->c.path_text), (long long)s->c.size, (long long)s->size_limit);
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected MAIL FROM:" SV_FMT " %s: message too big: "
+			    "size=%lld max=%lld", SV_ARG(s->c.path_text), sb_cstr(&host), (long long)s->c.size,
+			    (long long)s->size_limit);
 		sb_free(&host);
-		session_replyf(s, 552, "5.3.4", "Message size exceeds maximum permitted (%lld bytes)", (long long)s->size_limit);
+		if (s->conn->exim_style)
+			session_reply(s, 552, NULL, SV_LIT("Message size exceeds maximum permitted"));
+		else
+			session_replyf(s, 552, "5.3.4", "Message size exceeds maximum permitted (%lld bytes)",
+			    (long long)s->size_limit);
 		return (false);
 	}
 	if (s->sv->ops->room != NULL && s->sv->ops->room(s->sv->ops->arg, s->c.size > 0 ? s->c.size : 0, &err) == -1) {
@@ -78,24 +83,27 @@ size_fits(struct session *s, struct txn *t)
 	return (true);
 }
 
-/* AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth says so. */
-static bool
+/* AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth says so, else as if it were not there. */
+static void
 mail_auth(struct session *s, struct txn *t)
 {
 	enum exim_acl_where where = EXIM_WHERE_MAILAUTH;
+	struct sb host = SB_INIT(2000);
+	enum acl_answer a;
 
 	if (!s->c.has_auth || s->c.auth.len == 0 || !session_acl_set(s, where))
-		return (true);
+		return;
 	s->x.authenticated_sender = arena_sv(t->arena, s->c.auth);
-	switch (session_acl(s, where, s->c.auth, NULL, NULL)) {
-	case ACL_GO:
-	case ACL_DISCARD:
+	a = session_acl(s, where, s->c.auth, NULL, NULL);
+	if (a == ACL_GO || a == ACL_DISCARD) {
 		t->auth_sender = s->x.authenticated_sender;
-		return (true);
-	default:
-		s->x.authenticated_sender = SV_NULL;
-		return (false);
+		return;
 	}
+	s->x.authenticated_sender = SV_NULL;
+	session_log_host(s, &host);
+	session_logf(s, SESSION_LOG_MAIN, "ignoring AUTH=" SV_FMT " from %s (%s)", SV_ARG(s->c.auth), sb_cstr(&host),
+	    a == ACL_NO ? "rejected by ACL" : "ACL check deferred");
+	sb_free(&host);
 }
 
 static bool
@@ -103,10 +111,6 @@ may_begin(struct session *s)
 {
 	int64_t max;
 
-	if (s->txn != NULL) {
-		session_mistake(s, 503, "5.5.1", "sender already given");
-		return (false);
-	}
 	if ((s->kind == SESSION_SUBMISSION || s->kind == SESSION_SMTPS) && !s->authenticated) {
 		session_reply(s, 530, "5.7.0", stream_is_tls(s->io) || s->sv->tls == NULL || s->auth_offered ?
 		    SV_LIT("Authentication required: turn on SMTP authentication in your mail program") :
@@ -115,6 +119,16 @@ may_begin(struct session *s)
 	}
 	max = session_int(s, EXIM_MAIN_smtp_accept_max_per_connection, 0);
 	if (max > 0 && s->mails >= max) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected MAIL command %s: too many messages in one connection",
+		    sb_cstr(&host));
+		sb_free(&host);
+		if (s->conn->exim_style) {
+			session_reply(s, 421, NULL, SV_LIT("too many messages in this connection"));
+			return (false);
+		}
 		session_421(s, "4.7.0", END_ERRORS, "too many messages in this connection");
 		return (false);
 	}
@@ -128,6 +142,7 @@ take_parameters(struct session *s, struct txn *t)
 	t->ret = s->c.ret;
 	t->smtputf8 = s->c.smtputf8;
 	t->msg.smtputf8 = s->c.smtputf8;
+	t->prdr = s->x.prdr_requested = s->c.prdr;
 	t->msg.dsn_ret_set = s->c.ret != SMTP_RET_NONE;
 	if (s->c.envid.p != NULL)
 		t->envid = arena_sv(t->arena, s->c.envid);
@@ -156,10 +171,7 @@ session_mail(struct session *s)
 	take_parameters(s, t);
 	/* $sender_address is known to the ACL, the transaction is not open yet. */
 	t->msg.has_sender = true;
-	if (!mail_auth(s, t)) {
-		session_txn_end(s);
-		return;
-	}
+	mail_auth(s, t);
 	a = session_acl(s, EXIM_WHERE_MAIL, s->c.path_text, &text, &code);
 	if (a != ACL_GO && a != ACL_DISCARD) {
 		session_txn_end(s);
@@ -171,6 +183,8 @@ session_mail(struct session *s)
 	t->discard = a == ACL_DISCARD;
 	if (text.len > 0)
 		session_reply(s, code, "2.1.0", text);
+	else if (t->prdr)
+		session_reply(s, 250, "2.1.0", SV_LIT("OK, PRDR Requested"));
 	else
 		session_reply(s, 250, "2.1.0", SV_LIT("OK"));
 }
@@ -178,6 +192,7 @@ session_mail(struct session *s)
 void
 session_rset(struct session *s)
 {
+	session_log_incomplete(s, "RSET");
 	session_txn_end(s);
 	session_rcpt_forget(s);
 	session_reply(s, 250, "2.0.0", SV_LIT("Reset OK"));

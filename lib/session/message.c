@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "fiber/fiber.h"
 #include "mail/msgid.h"
 #include "mail/received.h"
 #include "session/session_int.h"
@@ -34,11 +35,20 @@ content_ok(struct session *s)
 	struct txn *t = s->txn;
 
 	if (t->content.too_big) {
-		struct sb why = SB_INIT(200);
+		struct sb line = SB_INIT(4096);
 
-		sb_addf(&why, "message too big: read=%llu max=%lld", (unsigned long long)t->data.size, (long long)t->content.max);
-		refuse(s, 552, "5.3.4", "Message size exceeds maximum permitted", sb_cstr(&why));
-		sb_free(&why);
+		/* Line ends count as one byte. */
+		sb_addf(&line, "rejected from <" SV_FMT "> ", SV_ARG(t->msg.sender));
+		session_log_host(s, &line);
+		sb_addf(&line, ": message too big: read=%llu max=%lld", (unsigned long long)(t->data.size - t->data.lines),
+		    (long long)t->content.max);
+		session_log_reject(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, sb_cstr(&line));
+		sb_free(&line);
+		session_reply(s, 552, "5.3.4", SV_LIT("Message size exceeds maximum permitted"));
+		return (false);
+	}
+	if (t->fed && t->data.header_bare_lf > 0) {
+		refuse(s, 552, "5.6.11", "Message header not CRLF terminated", "Non-CRLF-terminated header, under CHUNKING");
 		return (false);
 	}
 	if (t->content.failed) {
@@ -58,15 +68,35 @@ content_ok(struct session *s)
 	return (true);
 }
 
+static void
+header_too_long(struct session *s, const char *what, int64_t max)
+{
+	struct sb host = SB_INIT(2000);
+
+	session_fullhost(s, &host);
+	/* There is no message yet, as Exim sees it. */
+	s->txn->id[0] = s->last_id[0] = '\0';
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s received from %s (more than %lld characters): message abandoned", what,
+	    sb_cstr(&host), (long long)max);
+	sb_free(&host);
+}
+
 /* A header that nobody needs would cost far more than its size to look at; and fields that we do not see we cannot keep. */
 static bool
 header_fits(struct session *s)
 {
 	const struct mail_headers *h = &s->txn->headers;
-	int64_t max = exim_main_int(s->conf, EXIM_MAIN_header_maxsize);
+	int64_t max = exim_main_int(s->conf, EXIM_MAIN_header_maxsize), line = exim_main_int(s->conf, EXIM_MAIN_header_line_maxsize);
 
+	for (size_t i = 0; i < h->n && line > 0; i++)
+		if ((int64_t)h->v[i].length > line) {
+			header_too_long(s, "overlong message header line", line);
+			session_reply(s, 552, "5.3.4", SV_LIT("A message header line is too long"));
+			return (false);
+		}
 	if (max > 0 && (int64_t)h->body_start > max) {
-		refuse(s, 552, "5.3.4", "Message header is ridiculously long", "ridiculously long message header");
+		header_too_long(s, "ridiculously long message header", max);
+		session_reply(s, 552, "5.3.4", SV_LIT("Message header is ridiculously long"));
 		return (false);
 	}
 	if (h->truncated) {
@@ -74,6 +104,22 @@ header_fits(struct session *s)
 		return (false);
 	}
 	return (true);
+}
+
+/* $message_linecount and $body_linecount: Exim counts no line of a body that ends in a bare LF, and an empty line that is missing. */
+static void
+count_lines(struct session *s, struct exim_message *m)
+{
+	const struct txn *t = s->txn;
+
+	m->linecount = (int64_t)t->data.lines;
+	m->body_linecount = (int64_t)(t->data.lines - t->header_lines);
+	if (!s->conn->exim_style)
+		return;
+	if (!t->headers.empty_line && m->body.len > 0)
+		m->linecount++;
+	m->linecount -= (int64_t)t->data.body_bare_lf;
+	m->body_linecount -= (int64_t)t->data.body_bare_lf;
 }
 
 /* Offset behind the header, and what ACLs and logs see of the message. */
@@ -105,16 +151,16 @@ index_message(struct session *s, struct sv *content)
 		m->body_whole = false;
 	}
 	/* Lines of the header are those of its fields and the empty one. */
-	m->linecount = (int64_t)t->data.lines;
-	m->body_linecount = (int64_t)t->data.lines;
+	t->header_lines = 0;
 	for (const char *p = content->p, *end = p + t->headers.body_start; p < end && (p = memchr(p, '\n', (size_t)(end - p))) != NULL;
 	    p++)
-		m->body_linecount--;
+		t->header_lines++;
+	count_lines(s, m);
 	m->body_zerocount = (int64_t)t->data.nuls;
 	m->max_linelength = (int64_t)t->data.longest;
-	/* Exim counts line ends as one byte. */
-	m->size = (int64_t)content->len - m->linecount;
-	m->body_size -= m->body_linecount;
+	/* Line ends are one byte. */
+	m->size = (int64_t)content->len - (int64_t)t->data.lines;
+	m->body_size -= (int64_t)(t->data.lines - t->header_lines);
 	m->received_count = (int64_t)mail_received_count(&t->headers);
 	m->received_time = (int64_t)time(NULL);
 	if (t->rcpts.len == 1)
@@ -212,7 +258,7 @@ fill_envelope(struct session *s, struct spool_envelope *e)
 	if (id.len > 2)
 		e->message_id = sv_sub(id, 1, id.len - 1);
 	e->subject = sv_sub(mail_headers_get(&t->headers, "Subject"), 0, 1024);
-	e->body_lines = (uint64_t)t->msg.body_linecount;
+	e->body_lines = t->data.lines - t->header_lines;
 	e->body_zeros = (uint64_t)t->msg.body_zerocount;
 	e->received_count = (uint32_t)t->msg.received_count + 1;
 	put_vars(s, e);
@@ -226,7 +272,7 @@ log_arrival(struct session *s, uint64_t size)
 	struct sb line = SB_INIT(16384);
 	struct sv id = mail_msgid_first(mail_headers_get(&t->headers, "Message-ID"));
 
-	sb_adds(&line, "<= ");
+	sb_adds(&line, t->fx.fake_code == 550 ? "(= " : "<= ");
 	sb_add(&line, t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>"));
 	sb_addc(&line, ' ');
 	session_log_host(s, &line);
@@ -234,11 +280,15 @@ log_arrival(struct session *s, uint64_t size)
 	sb_add(&line, t->msg.received_protocol);
 	session_log_tls(s, &line);
 	session_log_auth(s, &line);
+	if (session_logs(s, EXIM_LOGSEL_pipelining) && s->pipelining)
+		sb_adds(&line, s->pipelined ? " L" : " L-");
 	if (t->fed)
 		sb_adds(&line, " K");
 	sb_addf(&line, " S=%llu", (unsigned long long)size);
 	if (session_logs(s, EXIM_LOGSEL_8bitmime))
 		sb_addf(&line, " M8S=%d", t->body == SMTP_BODY_8BITMIME ? 8 : t->body == SMTP_BODY_7BIT ? 7 : 0);
+	if (session_logs(s, EXIM_LOGSEL_receive_time))
+		sb_addf(&line, " RT=%.3fs", (double)(fiber_now() - t->began) / 1000);
 	if (session_logs(s, EXIM_LOGSEL_msg_id) && id.len > 2) {
 		sb_adds(&line, " id=");
 		sb_add(&line, sv_sub(id, 1, id.len - 1));
@@ -320,9 +370,7 @@ accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 		session_reply(s, (unsigned)t->fx.fake_code, t->fx.fake_code / 100 == 4 ? "4.7.1" : "5.7.1", fake.len > 0 ? fake :
 		    SV_LIT("Your message has been rejected but is being kept for evaluation.\nIf it was a legitimate message, it "
 		    "may still be delivered to the target recipient(s)."));
-		return;
-	}
-	if (text.len > 0)
+	} else if (text.len > 0)
 		session_replyf(s, code, "2.0.0", "%s" SV_FMT, prefix, SV_ARG(text));
 	else
 		session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
@@ -354,10 +402,29 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 	session_headers_free(&h);
 }
 
+/* Taken and thrown away, by the ACL that <by> names. */
+static void
+blackhole(struct session *s, const char *by, const char *prefix, struct sv text, unsigned code)
+{
+	struct txn *t = s->txn;
+	struct sb line = SB_INIT(8192);
+
+	log_arrival(s, t->data.size);
+	sb_addf(&line, "=> blackhole (%s ACL discarded recipients)", by);
+	if (strcmp(by, "DATA") == 0 && t->discard_why.len > 0)
+		sb_addf(&line, ": " SV_FMT, SV_ARG(t->discard_why));
+	session_log_line(s, SESSION_LOG_MAIN, &line);
+	sb_free(&line);
+	session_logf(s, SESSION_LOG_MAIN, "Completed");
+	accepted(s, prefix, text, code);
+	t->id[0] = s->last_id[0] = '\0';
+}
+
 static void
 judge(struct session *s, const char *prefix)
 {
 	struct txn *t = s->txn;
+	struct err err = ERR_INIT;
 	enum acl_answer a;
 	unsigned code = 250;
 	struct sv content, text = SV_NULL;
@@ -365,20 +432,30 @@ judge(struct session *s, const char *prefix)
 	if (!content_ok(s) || !index_message(s, &content) || !no_loop(s))
 		return;
 	if (t->discard || t->rcpts.len == 0) {
-		session_logf(s, SESSION_LOG_MAIN, "=> blackhole (%s ACL discarded recipients)", t->discard ? "MAIL" : "RCPT");
-		accepted(s, prefix, text, code);
+		blackhole(s, t->discard ? "MAIL" : "RCPT", prefix, text, code);
+		return;
+	}
+	if (session_received(s, &err) == -1) {
+		refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
 		return;
 	}
 	session_fixups(s);
-	a = session_acl_mime(s, content);
+	session_scan_head(s);
+	a = session_acl_dkim(s);
 	if (a == ACL_GO)
-		a = session_acl(s, EXIM_WHERE_DATA, SV_NULL, &text, &code);
-	if (a == ACL_DISCARD) {
-		session_logf(s, SESSION_LOG_MAIN, "=> blackhole (DATA ACL discarded recipients)");
-		accepted(s, prefix, text, code);
-		return;
+		a = session_acl_mime(s, content);
+	if (a == ACL_GO)
+		a = session_prdr(s, &text);
+	if (a == ACL_GO) {
+		struct sv said = SV_NULL;
+
+		a = session_acl(s, EXIM_WHERE_DATA, SV_NULL, &said, &code);
+		if (said.len > 0)
+			text = said;
 	}
-	if (a == ACL_GO)
+	if (a == ACL_DISCARD)
+		blackhole(s, "DATA", prefix, text, code);
+	else if (a == ACL_GO)
 		store(s, content, prefix, text, code / 100 == 2 ? code : 250);
 }
 
@@ -389,4 +466,7 @@ session_message(struct session *s, const char *prefix)
 	s->answers = s->kind == SESSION_LMTP ? s->txn->rcpts.len : 0;
 	judge(s, prefix);
 	s->answers = 0;
+	session_scan_forget(s);
+	if (s->txn->id[0] != '\0')
+		memcpy(s->last_id, s->txn->id, sizeof(s->last_id));
 }

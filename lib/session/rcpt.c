@@ -10,7 +10,7 @@ qualify_recipient(struct session *s, struct sv *out)
 	struct mail_address *p = &s->c.path;
 	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX + 16);
 
-	if (p->local.len == 0) {
+	if (p->local.len == 0 && p->domain.len == 0) {
 		session_mistake(s, 501, "5.1.3", SV_FMT ": missing or malformed local part", SV_ARG(s->c.path_text));
 		return (false);
 	}
@@ -49,7 +49,7 @@ qualify_recipient(struct session *s, struct sv *out)
 static bool
 utf8_allowed(struct session *s, struct txn *t)
 {
-	if (t->smtputf8)
+	if (t->smtputf8 || (s->parse_flags & SMTP_PARSE_8BIT_DOMAIN) != 0)
 		return (true);
 	for (size_t i = 0; i < s->c.path_text.len; i++)
 		if ((unsigned char)s->c.path_text.p[i] >= 0x80) {
@@ -68,9 +68,22 @@ within_max(struct session *s, struct txn *t)
 	/* However many are allowed: an envelope holds so many, and what refused ones leave behind in the ACLs' variables is bounded. */
 	if ((max <= 0 || s->x.rcpt_count <= max) && s->x.rcpt_count <= SPOOL_RCPT_MAX)
 		return (true);
-	s->x.rcpt_fail_count++;
+	if (reject)
+		s->x.rcpt_fail_count++;
+	else
+		s->x.rcpt_defer_count++;
+	if (!reject && !t->too_many) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "too many recipients: excess temporarily rejected: sender=<" SV_FMT
+		    "> %s", SV_ARG(t->msg.sender), sb_cstr(&host));
+		sb_free(&host);
+	}
 	t->too_many = true;
-	if (!reject)
+	if (!reject && s->conn->exim_style)
+		session_reply(s, 452, NULL, SV_LIT("too many recipients"));
+	else if (!reject)
 		session_reply(s, 452, "4.5.3", SV_LIT("too many recipients; send this message to the others separately"));
 	else
 		session_reply(s, 552, "5.5.3", SV_LIT("too many recipients"));
@@ -89,12 +102,10 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 	for (char *p = domain; *p != '\0'; p++)
 		*p = sv_lower(*p);
 	a->domain = sv_taint(sv_cstr(domain));
-	a->original_domain = a->domain;
-	if (s->c.path.local_plain.len > 0 && sv_eq(sv_sub(addr, 0, (size_t)at), s->c.path.local))
+	if (s->c.path.local_plain.p != NULL && sv_eq(sv_sub(addr, 0, (size_t)at), s->c.path.local))
 		a->local_part = arena_sv(s->cmd, sv_taint(s->c.path.local_plain));
 	else
 		a->local_part = sv_sub(addr, 0, (size_t)at);
-	a->original_local_part = a->local_part;
 	s->acl.rcpt_local = a->local_part;
 }
 
@@ -118,30 +129,33 @@ session_rcpt(struct session *s)
 	unsigned code = 250;
 	struct sv addr, text;
 	enum acl_answer a;
-	int64_t refusals;
+	uint64_t replies;
 
-	s->x.rcpt_count++;
-	refusals = s->x.rcpt_fail_count;
 	if (!utf8_allowed(s, t) || !qualify_recipient(s, &addr)) {
-		s->x.rcpt_fail_count = refusals + 1;
+		s->x.rcpt_fail_count++;
 		return;
 	}
 	if (!within_max(s, t))
 		return;
 	set_address(s, t, addr);
 	text = SV_NULL;
+	replies = s->deferrals;
 	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);
 	s->acl.rcpt_local = SV_NULL;
+	if (t->discard)
+		session_log_discard(s, EXIM_WHERE_MAIL, t->discard_why);
 	switch (a) {
 	case ACL_GO:
 		add_recipient(s, t, addr);
 		break;
 	case ACL_DISCARD:
 		t->discarded_some = true;
-		text = SV_NULL;
 		break;
 	default:
-		s->x.rcpt_fail_count++;
+		if (s->deferrals != replies)
+			s->x.rcpt_defer_count++;
+		else
+			s->x.rcpt_fail_count++;
 		return;
 	}
 	if (text.len > 0)

@@ -40,6 +40,8 @@ note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 		s->rcpt_same = false;
 		return;
 	}
+	if (code < 500)
+		s->deferrals++;
 	text = sv_sub(text, (size_t)(nl + 1), text.len);
 	if (s->in_mistake)
 		(void)snprintf(buf, sizeof(buf), "%u " SV_FMT, code, SV_ARG(text));
@@ -63,7 +65,7 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 {
 	struct sb out = SB_INIT(65536);
 
-	if (s->conn->exim_style || code / 100 == 3)
+	if ((s->conn->exim_style && !s->own_status) || code / 100 == 3)
 		status = NULL;
 	if (s->c.verb == SMTP_RCPT && code != 250)
 		note_rcpt(s, code, status, text);
@@ -110,39 +112,24 @@ session_replyf(struct session *s, unsigned code, const char *status, const char 
 	va_end(ap);
 }
 
-/* Known commands so far, as Exim's log has them. */
-static void
-put_history(const struct session *s, struct sb *out)
-{
-	struct sv rest = s->x.smtp_history, name;
-	const char *sep = " C=";
-
-	while (sv_next(&rest, ',', &name)) {
-		if (sv_eqs(name, "?"))
-			continue;
-		sb_adds(out, sep);
-		sb_add(out, name);
-		sep = ",";
-	}
-}
-
 static void
 too_many_mistakes(struct session *s, unsigned code, const char *text)
 {
 	struct sb host = SB_INIT(2000), had = SB_INIT(2000);
 
+	s->end = END_ERRORS;
+	session_not_quit(s);
 	session_fullhost(s, &host);
-	put_history(s, &had);
+	session_log_history(s, &had);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol errors "
 	    "(last command was \"" SV_FMT "\", %s)", sb_cstr(&host), SV_ARG(s->line), had.len > 0 ? sb_cstr(&had) : "NULL");
 	sb_free(&host);
 	sb_free(&had);
-	if (s->conn->exim_style) {
-		session_replyf(s, code, NULL, "%s\nToo many syntax or protocol errors", text);
-		s->end = END_ERRORS;
-	} else {
+	if (s->conn->exim_style)
+		session_replyf(s, code, NULL, "%s\n" SV_FMT, text, SV_ARG(s->farewell.p != NULL ? s->farewell :
+		    SV_LIT("Too many syntax or protocol errors")));
+	else
 		session_421(s, "4.7.0", END_ERRORS, "Too many syntax or protocol errors; closing connection");
-	}
 }
 
 void
@@ -181,7 +168,11 @@ session_421(struct session *s, const char *status, enum session_end end, const c
 	va_start(ap, fmt);
 	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
-	session_replyf(s, 421, status, SV_FMT " %s", SV_ARG(s->x.active_hostname), buf);
 	if (s->end == END_NONE)
 		s->end = end;
+	session_not_quit(s);
+	if (s->farewell.p != NULL)
+		session_reply(s, 421, status, s->farewell);
+	else
+		session_replyf(s, 421, status, SV_FMT " %s", SV_ARG(s->x.active_hostname), buf);
 }

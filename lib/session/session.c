@@ -20,6 +20,7 @@
 #define C_DRAIN		0x20	/* refused while the daemon ends */
 #define C_LMTP		0x40	/* LMTP only */
 #define C_NOT_LMTP	0x80
+#define C_NO_TXN	0x100	/* not behind MAIL */
 
 #define SPARE_ARENAS	32
 
@@ -31,7 +32,7 @@ static const struct command {
 	{ SMTP_HELO,	 C_SYNC | C_NOT_LMTP,			session_helo },
 	{ SMTP_EHLO,	 C_SYNC | C_NOT_LMTP,			session_helo },
 	{ SMTP_LHLO,	 C_SYNC | C_LMTP,			session_helo },
-	{ SMTP_MAIL,	 C_HELO | C_SYNC_PLAIN | C_MAIL | C_DRAIN, session_mail },
+	{ SMTP_MAIL,	 C_HELO | C_SYNC_PLAIN | C_MAIL | C_DRAIN | C_NO_TXN, session_mail },
 	{ SMTP_RCPT,	 C_TXN | C_SYNC_PLAIN | C_MAIL,		session_rcpt },
 	{ SMTP_DATA,	 C_SYNC | C_MAIL,			session_data },
 	{ SMTP_BDAT,	 C_MAIL,				session_bdat },
@@ -97,14 +98,16 @@ sync_error(struct session *s)
 	struct sb host = SB_INIT(2000);
 	struct sv next = SV_NULL;
 
+	s->end = END_SYNC;
+	session_not_quit(s);
 	session_log_host(s, &host);
 	(void)stream_peek(s->io, &next);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP protocol synchronization error (next input sent too soon: "
 	    "pipelining was%s advertised): rejected \"" SV_FMT "\" %s next input=\"" SV_FMT "\"", s->pipelining ? "" : " not",
 	    SV_ARG(s->line), sb_cstr(&host), SV_ARG(sv_sub(next, 0, 128)));
 	sb_free(&host);
-	session_reply(s, 554, "5.5.0", SV_LIT("SMTP synchronization error"));
-	s->end = END_SYNC;
+	session_log_incomplete(s, "sync failure");
+	session_reply(s, 554, "5.5.0", s->farewell.p != NULL ? s->farewell : SV_LIT("SMTP synchronization error"));
 }
 
 /* Too many commands that move no mail: a probe, or a client that hangs on. */
@@ -134,15 +137,16 @@ nonmail_passed(struct session *s, const struct command *c)
 	if ((int64_t)++s->nonmail <= exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max_nonmail) ||
 	    !session_client_in(s, EXIM_MAIN_smtp_accept_max_nonmail_hosts))
 		return (false);
+	s->end = END_ERRORS;
+	session_not_quit(s);
 	session_fullhost(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many nonmail commands (last was \""
 	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->c.word));
 	sb_free(&host);
 	if (s->conn->exim_style)
-		session_reply(s, 554, NULL, SV_LIT("Too many nonmail commands"));
+		session_reply(s, 554, NULL, s->farewell.p != NULL ? s->farewell : SV_LIT("Too many nonmail commands"));
 	else
 		session_421(s, "4.7.0", END_ERRORS, "Too many nonmail commands; closing connection");
-	s->end = END_ERRORS;
 	return (true);
 }
 
@@ -155,15 +159,16 @@ unknown_command(struct session *s)
 		session_mistake(s, 500, "5.5.1", "unrecognized command");
 		return;
 	}
+	s->end = END_ERRORS;
+	session_not_quit(s);
 	session_fullhost(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many unrecognized commands (last was \""
 	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->line));
 	sb_free(&host);
 	if (s->conn->exim_style)
-		session_reply(s, 500, NULL, SV_LIT("Too many unrecognized commands"));
+		session_reply(s, 500, NULL, s->farewell.p != NULL ? s->farewell : SV_LIT("Too many unrecognized commands"));
 	else
 		session_421(s, "4.7.0", END_ERRORS, "Too many unrecognized commands; closing connection");
-	s->end = END_ERRORS;
 }
 
 /* The conditions of the table.  True: it may run. */
@@ -191,6 +196,10 @@ legal(struct session *s, const struct command *c)
 	}
 	if ((c->flags & C_TXN) != 0 && s->txn == NULL) {
 		session_mistake(s, 503, "5.5.1", "sender not yet given");
+		return (false);
+	}
+	if ((c->flags & C_NO_TXN) != 0 && s->txn != NULL) {
+		session_mistake(s, 503, "5.5.1", "sender already given");
 		return (false);
 	}
 	return (true);
@@ -228,10 +237,14 @@ one_command(struct session *s, struct sv line)
 	s->x.smtp_argument = s->c.arg;
 	add_history(s);
 	c = find_command(s->c.verb);
+	if (s->c.verb == SMTP_RCPT && s->txn != NULL)
+		s->x.rcpt_count++;
 	if (c != NULL && sync_broken(s, c)) {
 		sync_error(s);
 		return;
 	}
+	if (stream_has_input(s->io))
+		s->pipelined = true;
 	if (nonmail_passed(s, c))
 		return;
 	if (c == NULL && code == 0) {
@@ -246,6 +259,8 @@ one_command(struct session *s, struct sv line)
 		code = 0;
 	if (code == 555 && s->conn->exim_style)
 		code = 501;
+	if (code != 0 && s->c.verb == SMTP_RCPT && s->txn != NULL)
+		s->x.rcpt_fail_count++;
 	if (code != 0) {
 		session_mistake(s, code, err.status, "%s", s->conn->exim_style && code == 500 ? "unrecognized command" :
 		    err.text);
@@ -263,12 +278,15 @@ session_not_quit(struct session *s)
 		[END_SYNC] = "synchronization-error", [END_ERRORS] = "bad-commands", [END_TLS] = "tls-failed",
 		[END_SHUTDOWN] = "signal-exit",
 	};
+	struct sv text = SV_NULL;
 
 	if (s->notquit_done || s->end == END_QUIT || s->end == END_NONE || !session_acl_set(s, EXIM_WHERE_NOTQUIT))
 		return;
 	s->notquit_done = true;
 	s->x.notquit_reason = sv_cstr(reasons[s->end]);
-	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, NULL, NULL);
+	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, &text, NULL);
+	if (text.len > 0)
+		s->farewell = arena_sv(s->arena, text);
 }
 
 static void
@@ -276,21 +294,28 @@ lost(struct session *s, enum stream_result r)
 {
 	struct sb host = SB_INIT(2000);
 	double secs = (double)(fiber_now() - s->started) / 1000;
+	char text[40];
 
 	session_fullhost(s, &host);
 	if (r == STREAM_TIMEOUT) {
 		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
-		session_not_quit(s);
+		(void)stream_flush(s->io);
 		session_logf(s, SESSION_LOG_MAIN, "SMTP command timeout on%s connection from %s D=%.3fs",
 		    stream_is_tls(s->io) ? " TLS" : "", sb_cstr(&host), secs);
 	} else if (r == STREAM_CANCELLED) {
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
 	} else {
-		if (r == STREAM_EOF)
-			session_421(s, "4.4.2", END_LOST, "lost input connection");
+		session_log_incomplete(s, "connection lost");
 		s->end = END_LOST;
 		session_not_quit(s);
-		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) && s->helo_seen)
+		if (r == STREAM_EOF) {
+			session_421(s, "4.4.2", END_LOST, "lost input connection");
+			(void)stream_flush(s->io);
+		}
+		(void)snprintf(text, sizeof(text), " lost D=%.3fs", secs);
+		if (s->txn == NULL)
+			session_log_connection(s, text);
+		else if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection))
 			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%.3fs",
 			    sb_cstr(&host), secs);
 	}
@@ -426,6 +451,18 @@ early_input(struct session *s)
 	return (true);
 }
 
+/* With the number of connections of the service. */
+static void
+log_begin(struct session *s)
+{
+	const struct session_ops *ops = s->sv->ops;
+	char count[60] = "";
+
+	if (ops->connections != NULL && s->kind != SESSION_LOCAL)
+		(void)snprintf(count, sizeof(count), " (TCP/IP connection count = %zu)", ops->connections(ops->arg, NULL));
+	session_log_connection(s, count);
+}
+
 static bool
 greet(struct session *s)
 {
@@ -435,6 +472,9 @@ greet(struct session *s)
 	/* Before anything that costs: the handshake, a look at the DNS. */
 	if (!within_limits(s))
 		return (false);
+	s->logs_connection = session_logs(s, EXIM_LOGSEL_smtp_connection) &&
+	    !session_client_in(s, EXIM_MAIN_hosts_connection_nolog);
+	log_begin(s);
 	if (s->kind == SESSION_SMTPS && !session_tls_start(s))
 		return (false);
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
@@ -487,6 +527,22 @@ fill_session(struct session *s)
 		x->active_hostname = arena_sv(s->arena, x->active_hostname);
 	s->nomsg.originator_uid = s->nomsg.caller_uid = c->uid;
 	s->nomsg.size = -1;
+	s->st.mime_part_count = -1;
+}
+
+/* How addresses are read, by the configuration. */
+unsigned
+session_parse_flags(const struct session *s)
+{
+	unsigned f = s->conn->exim_style ? SMTP_PARSE_LAX : 0;
+
+	if (exim_main_bool(s->conf, EXIM_MAIN_strip_excess_angle_brackets))
+		f |= SMTP_PARSE_STRIP_ANGLES;
+	if (exim_main_bool(s->conf, EXIM_MAIN_strip_trailing_dot))
+		f |= SMTP_PARSE_STRIP_DOT;
+	if (exim_main_bool(s->conf, EXIM_MAIN_allow_utf8_domains))
+		f |= SMTP_PARSE_8BIT_DOMAIN;
+	return (f);
 }
 
 static void
@@ -501,6 +557,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->lmtp = c->kind == SESSION_LMTP;
 	s->arena = arena_new(1024);
 	s->size_limit = -1;
+	s->parse_flags = session_parse_flags(s);
 	s->free_rset = s->free_helo = s->free_tls = s->free_auth = s->rcpt_same = true;
 	s->started = fiber_now();
 	exim_conf_env(s->conf, &s->env);
@@ -531,6 +588,9 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	if (greet(s))
 		command_loop(s);
 	session_not_quit(s);
+	if (s->end == END_QUIT || s->end == END_DROP)
+		session_log_connection(s, s->end == END_QUIT ? " closed by QUIT" : " closed by DROP in ACL");
+	session_log_no_mail(s);
 	session_txn_end(s);
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);

@@ -60,6 +60,7 @@ struct session_service {
 	struct tls_server	*tls;		/* NULL: no STARTTLS */
 	struct auth_client	*auth;		/* NULL: only authenticators of the configuration */
 	const char		*tmpdir;	/* for messages beyond memory */
+	const char		*scandir;	/* for files that scanners read; made when needed; NULL: none */
 	const bool		*draining;	/* no further transactions; may be NULL */
 	unsigned		*transactions;	/* those open now are counted here; may be NULL */
 	int64_t			 max_sessions;	/* the box's own limits beside those of exim.conf; 0: none */

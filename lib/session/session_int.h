@@ -50,6 +50,8 @@ struct txn {
 	bool		 mail_given;
 	bool		 discard;	/* accepted and thrown away */
 	bool		 discarded_some; /* a recipient was */
+	struct sv	 discard_why;	/* log_message of the ACL that threw the message away */
+	bool		 prdr;		/* an answer for each recipient behind the content */
 	bool		 too_many;
 	bool		 fed;		/* BDAT: predata was asked, a chunk came */
 	bool		 bdat_failed;	/* the rest of the chunks is refused with <bdat_code> */
@@ -67,6 +69,10 @@ struct txn {
 	bool		*gone;		/* fields that are removed */
 	VEC(struct exim_header_add) fixes;	/* fields that submission adds */
 	VEC(struct exim_header_add) seen;	/* all added ones, as $h_ shows them to the ACL of DATA */
+	bool		 hide_bcc;
+	uint64_t	 header_lines;	/* of the content, the empty one with them */
+	int64_t		 began;		/* MAIL, fiber_now() */
+	struct session_scan *scan;	/* what scanners said, and files made for them; scan.c */
 	bool		 sender_told;	/* that it does not verify */
 };
 
@@ -98,7 +104,7 @@ struct session {
 	bool		 esmtp, lmtp, helo_seen;
 	bool		 authenticated;
 	bool		 no_sync, no_pipelining, no_multiline;	/* controls */
-	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8;
+	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr;
 	bool		 auth_unadvertised_ok;
 	unsigned	 parse_flags;
 	char		*auth_list;	/* mechanisms offered, heap */
@@ -112,9 +118,16 @@ struct session {
 	int64_t		 started;	/* fiber_now() */
 	char		 protocol[24];	/* $received_protocol */
 	char		*rcpt_reply;	/* what refused recipients were told, heap; NULL: none was refused */
+	uint64_t	 deferrals;	/* replies of 4xx to RCPT so far */
 	bool		 rcpt_same;	/* all of them the same */
 	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
+	struct sv	 farewell;	/* what acl_smtp_notquit says instead of the usual text; p NULL: nothing */
+	struct sv	 helo_shown;	/* the name of HELO as logs show it: also of one that was refused */
+	bool		 pipelined;	/* commands came in groups */
+	bool		 own_status;	/* the reply under way has a status that the configuration gave: shown in any style */
+	bool		 logs_connection;
+	char		 last_id[SPOOL_ID_SIZE];	/* of the message before, as Exim goes on to log it */
 	size_t		 answers;	/* LMTP, behind the content: so many recipients, so many replies; else 0 */
 	char		 peer_text[NET_ADDR_TEXT_MAX];
 	char		 local_text[NET_ADDR_TEXT_MAX];
@@ -143,6 +156,13 @@ void	 session_fullhost(const struct session *s, struct sb *out);
 /* " X=... CV=no", as log_selector wants it. */
 void	 session_log_tls(const struct session *s, struct sb *out);
 void	 session_log_auth(const struct session *s, struct sb *out);
+/* "SMTP connection from ..." and <what>, by log_selector and hosts_connection_nolog. */
+void	 session_log_connection(struct session *s, const char *what);
+/* The transaction under way ends without its message. */
+void	 session_log_incomplete(struct session *s, const char *why);
+/* " C=EHLO,MAIL": known commands so far. */
+void	 session_log_history(const struct session *s, struct sb *out);
+void	 session_log_no_mail(struct session *s);
 void	 session_logf(struct session *s, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The same for a line that is built already. */
 void	 session_log_line(struct session *s, unsigned which, struct sb *text);
@@ -154,7 +174,8 @@ bool	 session_logs(const struct session *s, enum exim_logsel sel);
 enum acl_answer {
 	ACL_GO,
 	ACL_DISCARD,
-	ACL_NO,			/* refused, answered, logged */
+	ACL_NO,			/* refused, answered, logged (MAILAUTH, PRDR: by the caller) */
+	ACL_LATER,		/* the same, for now: only of MAILAUTH and PRDR */
 	ACL_GONE		/* the same, and the session ends */
 };
 /*
@@ -162,6 +183,8 @@ enum acl_answer {
  * *<text> (may be NULL) gets an accepting ACL's message, in <cmd>, or is empty.
  */
 enum acl_answer session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct sv *text, unsigned *code);
+/* A recipient that is thrown away by the ACL of <where>, for the log. */
+void	 session_log_discard(struct session *s, enum exim_acl_where where, struct sv why);
 /* Is the option set?  Some places are skipped or refused without. */
 bool	 session_acl_set(const struct session *s, enum exim_acl_where where);
 /* Is the client in the host list <opt>? */
@@ -175,6 +198,19 @@ extern const struct exim_acl_ops session_acl_ops;
 
 /* ---- verify.c ---- */
 enum exim_result session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out);
+
+/* ---- prdr.c ---- */
+/* A verdict for each recipient, where the client asked for it; *<text> is the end's then. */
+enum acl_answer session_prdr(struct session *s, struct sv *text);
+/* acl_smtp_dkim, for the domains of dkim_verify_signers. */
+enum acl_answer session_acl_dkim(struct session *s);
+
+/* ---- scan.c, scan_malware.c, scan_spam.c, decode.c: malware, spam, decode, spf ---- */
+enum exim_result session_scan(void *arg, struct exim_env *env, enum exim_scan what, struct sv param, bool *yes, struct sv *msg);
+/* What Exim puts in front of a message for scanners, into txn->msg. */
+void	 session_scan_head(struct session *s);
+/* Files that were made for scanners go. */
+void	 session_scan_forget(struct session *s);
 
 /* ---- mime.c ---- */
 enum acl_answer session_acl_mime(struct session *s, struct sv content);
@@ -194,8 +230,10 @@ void	 session_expn(struct session *s);
 void	 session_etrn(struct session *s);
 void	 session_starttls(struct session *s);
 void	 session_auth(struct session *s);
-/* acl_smtp_notquit, once. */
+/* acl_smtp_notquit, once, by s->end; its message goes to s->farewell. */
 void	 session_not_quit(struct session *s);
+/* SMTP_PARSE_* that hold from the start. */
+unsigned session_parse_flags(const struct session *s);
 
 /* ---- txn.c ---- */
 struct txn *session_txn_new(struct session *s);
@@ -221,6 +259,8 @@ struct header_parts {
 	struct sb	 bottom;	/* added fields and the empty line where it is missing */
 	bool		 edited;
 };
+/* Our Received field into txn->msg, once; -1 when received_header_text cannot be expanded. */
+int	 session_received(struct session *s, struct err *err);
 /* The fixes of submission, before the ACL of DATA; they go to txn->fx. */
 void	 session_fixups(struct session *s);
 int	 session_headers(struct session *s, struct header_parts *h, struct err *err);

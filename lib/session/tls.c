@@ -79,10 +79,10 @@ session_starttls(struct session *s)
 	/* RFC 3207 section 4.2: what was said before is forgotten. */
 	session_txn_end(s);
 	s->helo_seen = s->esmtp = s->x.esmtp = s->pipelining = s->chunking = s->tls_offered = s->auth_offered = false;
-	s->x.helo = SV_NULL;
+	s->x.helo = s->helo_shown = SV_NULL;
 	s->x.helo_verified = false;
 	s->authenticated = false;
 	s->x.auth_mechanism = s->x.authenticated_id = SV_NULL;
-	s->parse_flags = 0;
+	s->parse_flags = session_parse_flags(s);
 	s->free_helo = true;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fiber/fiber.h"
 #include "session/session_int.h"
 
 #define FILE_BUFFER	(256 * 1024)
@@ -166,6 +167,7 @@ session_txn_new(struct session *s)
 	exim_vars_clear(s->env.acl_m);
 	t->arena = arena_new(0);
 	t->declared = -1;
+	t->began = fiber_now();
 	t->msg.size = -1;
 	content_init(&t->content, 0);
 	exim_acl_effects_init(&t->fx, t->arena);
@@ -189,8 +191,12 @@ session_txn_end(struct session *s)
 	s->txn = NULL;
 	if (s->sv->transactions != NULL)
 		--*s->sv->transactions;
+	s->txn = t;
+	session_scan_forget(s);
+	s->txn = NULL;
 	session_env_reset(s);
 	exim_vars_clear(s->env.acl_m);
+	s->x.prdr_requested = false;
 	/* What this message's checks left must not show in the next one's, and its memory goes. */
 	s->st = t->st_conn;
 	memset(s->kept, 0, sizeof(s->kept));

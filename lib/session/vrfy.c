@@ -21,6 +21,11 @@ the_address(struct session *s, struct sv *out)
 		session_mistake(s, 501, "5.1.3", "%s", err.text);
 		return (false);
 	}
+	if (s->conn->exim_style && m.domain.len == 0 && s->c.verb == SMTP_VRFY && !sv_caseeqs(m.local, "postmaster") &&
+	    !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
+		session_mistake(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(arg));
+		return (false);
+	}
 	*out = sv_taint(sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(m.local), SV_ARG(m.domain.len > 0 ? m.domain :
 	    s->conf->g.qualify_recipient))));
 	if (s->txn == NULL)
@@ -65,7 +70,7 @@ session_vrfy(struct session *s)
 	if (r.verdict == EXIM_OK) {
 		session_replyf(s, 250, NULL, "<" SV_FMT "> is deliverable", SV_ARG(address));
 	} else if (r.verdict == EXIM_DEFER) {
-		session_replyf(s, 252, NULL, "Cannot resolve <" SV_FMT "> at this time: %s", SV_ARG(address), why(&r));
+		session_replyf(s, 451, NULL, "<" SV_FMT "> %s", SV_ARG(address), why(&r));
 	} else {
 		struct sb host = SB_INIT(2000);
 
@@ -85,6 +90,11 @@ session_expn(struct session *s)
 
 	if (!the_address(s, &address) || session_acl(s, EXIM_WHERE_EXPN, s->c.arg, NULL, NULL) != ACL_GO)
 		return;
+	/* Exim takes the angle brackets for a part of the address, and then there is none. */
+	if (s->conn->exim_style && s->c.arg.p[0] == '<') {
+		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg));
+		return;
+	}
 	route_it(s, address, ROUTE_EXPN, &r);
 	for (size_t i = 0; i < r.ngenerated && r.verdict == EXIM_OK; i++) {
 		const struct route_addr *g = &r.generated[i];
@@ -97,6 +107,9 @@ session_expn(struct session *s)
 		sb_addf(&out, "<" SV_FMT ">", SV_ARG(address));
 	if (out.len > 0)
 		session_reply(s, 250, "2.1.5", sb_sv(&out));
+	else if (s->conn->exim_style)
+		session_replyf(s, r.verdict == EXIM_DEFER ? 451 : 553, NULL, SV_FMT " %s", SV_ARG(address), r.verdict == EXIM_DEFER ?
+		    "cannot be resolved at this time" : "is undeliverable");
 	else
 		session_replyf(s, 553, "5.1.1", "<" SV_FMT "> is undeliverable", SV_ARG(address));
 	sb_free(&out);
@@ -121,6 +134,13 @@ session_etrn(struct session *s)
 	sb_free(&host);
 	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, NULL, NULL) != ACL_GO)
 		return;
+	if (s->conn->exim_style && s->conf->main[EXIM_MAIN_smtp_etrn_command].text.len == 0) {
+		if (s->c.arg.len == 0 || s->c.arg.p[0] != '#')
+			session_mistake(s, 501, NULL, "argument must begin with #");
+		else
+			session_reply(s, 250, NULL, SV_LIT("OK"));
+		return;
+	}
 	if (s->c.arg.len == 0) {
 		session_mistake(s, 501, "5.5.4", "ETRN needs the name of a domain");
 		return;
@@ -173,6 +193,7 @@ session_quit(struct session *s)
 
 	if (session_acl_set(s, EXIM_WHERE_QUIT))
 		(void)session_acl(s, EXIM_WHERE_QUIT, SV_NULL, &text, &code);
+	session_log_incomplete(s, "QUIT");
 	if (text.len > 0)
 		session_reply(s, 221, "2.0.0", text);
 	else

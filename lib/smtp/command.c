@@ -85,10 +85,10 @@ par_size(struct parse *p, struct sv v)
 {
 	/* RFC 1870: up to 20 digits; what passes our range is as good as infinite. */
 	if (v.len == 0 || v.len > 20)
-		return (false);
+		return ((p->flags & SMTP_PARSE_LAX) != 0);
 	for (size_t i = 0; i < v.len; i++)
 		if (!sv_isdigit(v.p[i]))
-			return (false);
+			return ((p->flags & SMTP_PARSE_LAX) != 0);
 	if (!num_parse(v, 0, INT64_MAX, &p->cmd->size))
 		p->cmd->size = INT64_MAX;
 	return (true);
@@ -112,6 +112,13 @@ static bool
 par_utf8(struct parse *p, struct sv v)
 {
 	p->cmd->smtputf8 = true;
+	return (v.p == NULL);
+}
+
+static bool
+par_prdr(struct parse *p, struct sv v)
+{
+	p->cmd->prdr = true;
 	return (v.p == NULL);
 }
 
@@ -194,6 +201,7 @@ static const struct {
 	{ "BODY",	SMTP_MAIL, SMTP_PARSE_8BIT,	par_body },
 	{ "SMTPUTF8",	SMTP_MAIL, SMTP_PARSE_UTF8,	par_utf8 },
 	{ "AUTH",	SMTP_MAIL, SMTP_PARSE_AUTH,	par_auth },
+	{ "PRDR",	SMTP_MAIL, SMTP_PARSE_PRDR,	par_prdr },
 	{ "RET",	SMTP_MAIL, SMTP_PARSE_DSN,	par_ret },
 	{ "ENVID",	SMTP_MAIL, SMTP_PARSE_DSN,	par_envid },
 	{ "NOTIFY",	SMTP_RCPT, SMTP_PARSE_DSN,	par_notify },
@@ -205,6 +213,17 @@ fail(struct parse *p, unsigned code, const char *status, const char *why)
 {
 	(void)err_set(p->err, ERR_PERM, status, "%s", why);
 	return (code);
+}
+
+/* Exim's words; what stands before <rest> is shown with its blanks. */
+static unsigned
+does_not_follow(struct parse *p, struct sv rest)
+{
+	struct sv arg = p->cmd->arg;
+
+	(void)err_set(p->err, ERR_PERM, "5.5.4", SV_FMT ": malformed address: " SV_FMT " may not follow " SV_FMT, SV_ARG(arg),
+	    SV_ARG(sv_sub(rest, 0, 32)), SV_ARG(sv_sub(arg, 0, (size_t)(rest.p - arg.p))));
+	return (501);
 }
 
 static unsigned
@@ -231,9 +250,7 @@ one_param(struct parse *p, struct sv word)
 		    SV_ARG(word));
 		return (501);
 	}
-	/* Exim's words; the caller's grammar allows parameters only where they are known. */
-	(void)err_set(p->err, ERR_PERM, "5.5.4", SV_FMT ": malformed address: " SV_FMT " may not follow " SV_FMT,
-	    SV_ARG(p->cmd->arg), SV_ARG(word), SV_ARG(p->cmd->path_text));
+	(void)does_not_follow(p, sv_from(word.p, (size_t)(p->cmd->arg.p + p->cmd->arg.len - word.p)));
 	return ((p->flags & SMTP_PARSE_ESMTP) != 0 && sv_chr(word, '=') > 0 ? 555 : 501);
 }
 
@@ -261,36 +278,39 @@ path_end(struct sv v)
 	return (v.len);
 }
 
-/* Parse the path at the start of <v>, then the parameters. */
+/* Parse the path at the start of the argument, then the parameters. */
 static unsigned
-path_args(struct parse *p, struct sv v, unsigned aflags)
+path_args(struct parse *p, unsigned aflags)
 {
-	struct sv rest, word;
+	struct sv v = p->cmd->arg, rest, word;
 	struct err why = ERR_INIT;
 	size_t end = path_end(v);
 	unsigned code;
 
+	/* Angles too many belong to the path: its parser tells of them, or drops them. */
+	while (v.p[0] == '<' && end < v.len && v.p[end] == '>')
+		end++;
 	p->cmd->path_text = sv_sub(v, 0, end);
 	rest = sv_sub(v, end, v.len);
-	if (rest.len > 0 && rest.p[0] != ' ' && rest.p[0] != '\t') {
-		(void)err_set(p->err, ERR_PERM, "5.5.4", SV_FMT ": malformed address: " SV_FMT " may not follow " SV_FMT,
-		    SV_ARG(v), SV_ARG(rest), SV_ARG(p->cmd->path_text));
-		return (501);
-	}
-	aflags |= MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_BARE_PATH;
+	if (rest.len > 0 && rest.p[0] != ' ' && rest.p[0] != '\t')
+		return (does_not_follow(p, rest));
+	aflags |= MAIL_ADDR_LITERAL;
 	if ((p->flags & SMTP_PARSE_UTF8) != 0)
 		aflags |= MAIL_ADDR_UTF8;
-	if (mail_path_parse(p->cmd->path_text, aflags, p->a, &p->cmd->path, NULL, &why) == -1) {
+	if ((p->flags & SMTP_PARSE_8BIT_DOMAIN) != 0)
+		aflags |= MAIL_ADDR_8BIT;
+	if ((p->flags & SMTP_PARSE_STRIP_ANGLES) != 0)
+		aflags |= MAIL_ADDR_STRIP_ANGLES;
+	if ((p->flags & SMTP_PARSE_STRIP_DOT) != 0)
+		aflags |= MAIL_ADDR_STRIP_DOT;
+	if (mail_path_lenient(p->cmd->path_text, aflags, p->a, &p->cmd->path, &why) == -1) {
 		(void)err_set(p->err, ERR_PERM, p->cmd->verb == SMTP_MAIL ? "5.1.7" : "5.1.3", SV_FMT ": %s", SV_ARG(v),
 		    why.text);
 		return (501);
 	}
 	while (sv_word(&rest, &word)) {
-		if ((p->flags & SMTP_PARSE_ESMTP) == 0) {
-			(void)err_set(p->err, ERR_PERM, "5.5.4", SV_FMT ": malformed address: " SV_FMT " may not follow "
-			    SV_FMT, SV_ARG(v), SV_ARG(word), SV_ARG(p->cmd->path_text));
-			return (501);
-		}
+		if ((p->flags & SMTP_PARSE_ESMTP) == 0)
+			return (does_not_follow(p, sv_from(word.p, (size_t)(v.p + v.len - word.p))));
 		if ((code = one_param(p, word)) != 0)
 			return (code);
 	}
@@ -322,7 +342,7 @@ mail_or_rcpt(struct parse *p, const char *keyword, unsigned aflags)
 		return (501);
 	}
 	p->cmd->arg = v;
-	return (path_args(p, v, aflags));
+	return (path_args(p, aflags));
 }
 
 static unsigned
@@ -331,7 +351,7 @@ args_mail(struct parse *p)
 	unsigned code = mail_or_rcpt(p, "FROM", MAIL_ADDR_EMPTY);
 
 	/* RFC 6531 section 3.4: an address beyond ASCII needs the parameter. */
-	if (code == 0 && !p->cmd->smtputf8)
+	if (code == 0 && !p->cmd->smtputf8 && (p->flags & SMTP_PARSE_8BIT_DOMAIN) == 0)
 		for (size_t i = 0; i < p->cmd->path_text.len; i++)
 			if ((unsigned char)p->cmd->path_text.p[i] >= 0x80)
 				return (fail(p, 550, "5.6.7", "an address that is not ASCII needs the SMTPUTF8 parameter"));
@@ -353,7 +373,7 @@ args_bdat(struct parse *p)
 	if (!sv_word(&v, &word))
 		return (fail(p, 501, "5.5.4", "missing size for BDAT command"));
 	if (!num_parse_u64(word, INT64_MAX, &p->cmd->chunk))
-		return (fail(p, 501, "5.5.4", "missing size for BDAT command: a decimal number of bytes, then LAST or nothing"));
+		return (fail(p, 501, "5.5.4", "missing size for BDAT command"));
 	if (sv_word(&v, &word)) {
 		if (!sv_caseeqs(word, "LAST"))
 			return (fail(p, 501, "5.5.4", "optional argument to BDAT must be LAST"));

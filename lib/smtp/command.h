@@ -49,6 +49,7 @@ struct smtp_command {
 	enum smtp_ret	 ret;
 	bool		 smtputf8;
 	bool		 has_auth;
+	bool		 prdr;
 	struct sv	 envid;		/* xtext decoded; p NULL if not given */
 	struct sv	 auth;		/* AUTH= of MAIL, xtext decoded; "<>" is empty */
 	unsigned	 notify;
@@ -68,6 +69,11 @@ struct smtp_command {
 #define SMTP_PARSE_SIZE		0x10
 #define SMTP_PARSE_AUTH		0x20	/* AUTH= of MAIL is known */
 #define SMTP_PARSE_BINARY	0x40	/* BODY=BINARYMIME is known */
+#define SMTP_PARSE_PRDR		0x80	/* PRDR is known */
+#define SMTP_PARSE_STRIP_ANGLES	0x100	/* "<<a@b>>" is taken for "<a@b>" */
+#define SMTP_PARSE_STRIP_DOT	0x200	/* the root dot of a domain is dropped */
+#define SMTP_PARSE_8BIT_DOMAIN	0x400	/* domains may hold UTF-8 without SMTPUTF8 */
+#define SMTP_PARSE_LAX		0x800	/* a SIZE that is no number is passed over, as Exim does */
 
 /*
  * Parse <line> (with or without its line end).  Returns 0, or the reply code to answer with

@@ -20,6 +20,7 @@ smtp_data_init(struct smtp_data *d, unsigned flags)
 	memset(d, 0, sizeof(*d));
 	d->flags = flags;
 	d->state = SMTP_DATA_LINE_START;
+	d->in_header = true;
 }
 
 bool
@@ -44,6 +45,8 @@ line_ended(struct smtp_data *d, bool bare)
 	if (d->line == 1 && d->first == '.' && (bare || d->after_bare))
 		d->fake_ends++;
 	d->after_bare = bare;
+	if (d->line == 0)
+		d->in_header = false;
 	if (d->line > d->longest)
 		d->longest = d->line;
 	d->line = 0;
@@ -107,8 +110,13 @@ bare_lf(struct feed *f)
 {
 	struct smtp_data *d = f->d;
 
-	if ((d->flags & SMTP_DATA_LF_LINES) == 0)
+	if ((d->flags & SMTP_DATA_LF_LINES) == 0) {
 		d->bare_lf++;
+		if (d->in_header)
+			d->header_bare_lf++;
+		else
+			d->body_bare_lf++;
+	}
 	line_ended(d, (d->flags & SMTP_DATA_LF_LINES) == 0);
 	if ((d->flags & (SMTP_DATA_FIX_LF | SMTP_DATA_LF_LINES)) != 0)
 		put(f, "\r\n", 2);
@@ -238,12 +246,123 @@ feed_one(struct feed *f, const char *p, size_t n)
 	}
 }
 
+/* ---- as Exim, byte by byte ---- */
+
+static void
+exim_byte(struct feed *f, const char *p)
+{
+	struct smtp_data *d = f->d;
+
+	if (d->line == 0)
+		d->first = *p;
+	if (*p == '\0')
+		d->nuls++;
+	d->line++;
+	put(f, p, 1);
+	d->state = SMTP_DATA_LINE;
+}
+
+static void
+exim_line_end(struct feed *f)
+{
+	line_ended(f->d, false);
+	put(f, "\r\n", 2);
+	f->d->state = SMTP_DATA_LINE_START;
+}
+
+static void
+exim_lf(struct feed *f)
+{
+	struct smtp_data *d = f->d;
+
+	if (d->lines == 0 && d->in_header)
+		d->lf_mode = true;
+	if (d->lf_mode) {
+		exim_line_end(f);
+		return;
+	}
+	d->bare_lf++;
+	if (!d->in_header) {
+		d->body_bare_lf++;
+		line_ended(d, true);
+		put(f, "\r\n", 2);
+	} else {
+		/* The field goes on, whatever follows. */
+		d->header_bare_lf++;
+		line_ended(d, true);
+		d->in_header = true;
+		d->line = 1;
+		put(f, "\r\n ", 3);
+	}
+	d->state = SMTP_DATA_LINE;
+}
+
+static void
+exim_cr(struct feed *f)
+{
+	f->d->bare_cr++;
+	if (f->d->in_header) {
+		put(f, " ", 1);
+	} else {
+		line_ended(f->d, true);
+		put(f, "\r\n", 2);
+	}
+	f->d->state = SMTP_DATA_LINE;
+}
+
+/* One byte; false when it must be looked at again. */
+static bool
+exim_feed(struct feed *f, const char *p)
+{
+	struct smtp_data *d = f->d;
+
+	switch (d->state) {
+	case SMTP_DATA_CR:
+	case SMTP_DATA_DOT_CR:
+		if (*p == '\n' && d->state == SMTP_DATA_DOT_CR) {
+			d->state = SMTP_DATA_DONE;
+		} else if (*p == '\n') {
+			exim_line_end(f);
+		} else {
+			exim_cr(f);
+			return (false);
+		}
+		return (true);
+	case SMTP_DATA_DOT:
+		if (*p == '\r')
+			d->state = SMTP_DATA_DOT_CR;
+		else if (*p == '\n' && d->lf_mode)
+			d->state = SMTP_DATA_DONE;
+		else if (*p == '\n')
+			exim_lf(f);
+		else
+			exim_byte(f, p);
+		return (true);
+	default:
+		if (d->state == SMTP_DATA_LINE_START && *p == '.')
+			d->state = SMTP_DATA_DOT;
+		else if (*p == '\r')
+			d->state = SMTP_DATA_CR;
+		else if (*p == '\n')
+			exim_lf(f);
+		else
+			exim_byte(f, p);
+		return (true);
+	}
+}
+
 size_t
 smtp_data_feed(struct smtp_data *d, struct sv in, void (*sink)(void *arg, struct sv piece), void *arg)
 {
 	struct feed f = { d, sink, arg };
 	size_t at = 0;
 
+	if ((d->flags & SMTP_DATA_AS_EXIM) != 0 && (d->flags & SMTP_DATA_NO_DOTS) == 0) {
+		while (at < in.len && d->state != SMTP_DATA_DONE)
+			if (exim_feed(&f, in.p + at))
+				at++;
+		return (at);
+	}
 	while (at < in.len && d->state != SMTP_DATA_DONE)
 		at += feed_one(&f, in.p + at, in.len - at);
 	return (at);

@@ -20,17 +20,25 @@ enum smtp_data_state { SMTP_DATA_LINE_START, SMTP_DATA_DOT, SMTP_DATA_DOT_CR, SM
 #define SMTP_DATA_LF_LINES	0x2	/* LF ends a line like CR LF, so LF . LF ends the message: only for local standard input */
 #define SMTP_DATA_NO_DOTS	0x4	/* BDAT: no dots, no end (the caller counts) */
 #define SMTP_DATA_FIX_CR	0x8	/* a bare CR is written as a blank; without, it is kept (and counted) */
+/*
+ * For trying out what Exim would do (sendmail -bh), never for mail that is kept: the first line decides whether LF alone
+ * ends lines; if not, a bare LF goes on with the header field, and a bare CR ends a line of the body.
+ */
+#define SMTP_DATA_AS_EXIM	0x10
 
 struct smtp_data {
 	enum smtp_data_state state;
 	unsigned	 flags;
 	bool		 after_bare;	/* the line before ended in a bare LF */
+	bool		 in_header;	/* no empty line yet */
+	bool		 lf_mode;	/* AS_EXIM: LF alone ends lines */
 	char		 first;		/* first byte of the line at hand */
 	uint64_t	 size;		/* bytes given to the sink */
 	uint64_t	 lines;
 	uint64_t	 line;		/* length of the line at hand */
 	uint64_t	 longest;	/* line, without its end */
 	uint64_t	 bare_lf;	/* how many */
+	uint64_t	 header_bare_lf, body_bare_lf;
 	uint64_t	 bare_cr;
 	uint64_t	 fake_ends;	/* lines of one dot with a bare LF before or behind it */
 	uint64_t	 nuls;

@@ -231,7 +231,7 @@ put_line(struct sb *out, unsigned code, const char *status, struct sv line, bool
 		unsigned char c = (unsigned char)line.p[i];
 
 		if (c != '\r')
-			sb_addc(out, c == '\t' ? ' ' : c < ' ' || c == 127 ? '?' : (char)c);
+			sb_addc(out, c != '\t' && (c < ' ' || c == 127) ? '?' : (char)c);
 	}
 	/* "250 2.0.0 " without text: no blank at the end. */
 	while (out->len > from + 4 && out->p[out->len - 1] == ' ')

@@ -191,6 +191,7 @@ converse(struct testing *t, struct session_conn *c)
 	sv.ops = &ops;
 	sv.log = &log;
 	sv.tmpdir = "/tmp";
+	sv.scandir = arena_fmt(t->facts, SV_FMT "/scan", SV_ARG(t->conf->g.spool_directory));
 	sv.plaintext_auth = true;
 	/* Without a box there is no setting against them, and Exim repairs them. */
 	sv.keep_bare = t->box == NULL || t->o->conf != NULL || t->box->accept_bare_newlines;

@@ -558,7 +558,7 @@ regexes(void **state)
 			print_message("%s: " SV_FMT "\n", t[i].cond, SV_ARG(b.res.user_msg));
 		assert_true(sv_eq(sv_trim(b.res.user_msg), sv_trim(sv_cstr(t[i].user))));
 		if (strstr(t[i].cond, "( :") != NULL)
-			assert_non_null(strstr(logged, "error in regular expression '('"));
+			assert_non_null(strstr(logged, "error in regex '('"));
 		teardown(&b);
 		free(raw);
 	}
