@@ -258,6 +258,27 @@ check_files(struct visit *v, bool *yes)
 	return (EXIM_OK);
 }
 
+/*
+ * Why a condition could not be expanded, as Exim's log has it: a file name that was not looked up is told by itself, and
+ * the condition's line then has no reason.
+ */
+static const char *
+reason(struct visit *v)
+{
+	static const char head[] = "Tainted name '", tail[] = ") not permitted";
+	struct sv text = sv_cstr(v->err.text), name;
+	ptrdiff_t end;
+
+	if (!sv_starts(text, head) || !sv_ends(text, tail))
+		return (v->err.text);
+	name = sv_sub(text, sizeof(head) - 1, text.len);
+	end = sv_chr(name, '\'');
+	if (end < 0)
+		return (v->err.text);
+	route_panic(v, arena_fmt(v->rt->a, "Tainted filename for search: '" SV_FMT "'", SV_ARG(sv_sub(name, 0, (size_t)end))));
+	return ("NULL");
+}
+
 static enum exim_result
 check_condition(struct visit *v, bool *yes)
 {
@@ -278,7 +299,7 @@ check_condition(struct visit *v, bool *yes)
 		if (res != EXIM_OK) {
 			/* What cannot be expanded does not hold (manual 15.2): the address goes past the router. */
 			route_panic(v, arena_fmt(v->rt->a, "failed to expand condition \"" SV_FMT "\" for %s router: %s",
-			    SV_ARG(c->text), v->r->d.name, v->err.text));
+			    SV_ARG(c->text), v->r->d.name, reason(v)));
 			err_clear(&v->err);
 			*yes = false;
 			return (EXIM_OK);

@@ -101,10 +101,12 @@ static const struct options *opts;
 static void
 show(const char *which, const char *text)
 {
-	if (opts->mode == MODE_ROUTE || opts->verbose) {
-		(void)fflush(stdout);
+	(void)fflush(stdout);
+	if (opts->mode == MODE_HOST_CHECK)
+		(void)fprintf(stderr, "LOG: %s\n", text);
+	else if (opts->mode == MODE_ROUTE || opts->verbose)
 		(void)fprintf(stderr, "LOG: %s\n  %s\n", which, text);
-	} else
+	else
 		testing_log("%s", text);
 }
 
@@ -127,7 +129,7 @@ static void
 ops_panic(void *arg, const char *text)
 {
 	(void)arg;
-	show(strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ? "MAIN PANIC" : "PANIC", text);
+	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
 
 void
