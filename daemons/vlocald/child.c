@@ -10,44 +10,85 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/codec.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
 #include "transport/transport.h"
 #include "vlocald.h"
 
-/* One whole frame and the descriptor that came with its first byte; false at the end. */
-static bool
-read_frame(int sock, struct sb *frame, int *fd)
-{
-	unsigned char head[4];
-	size_t want;
-	ssize_t n;
-	char *p;
+#define READ_MIN	65536
+#define FDS_MAX		64
 
-	*fd = -1;
+/* What came over the socket and is not done yet. */
+struct inbox {
+	int		 sock;
+	char		*buf;
+	size_t		 cap, start, end;
+	int		 fds[FDS_MAX];	/* of frames that are not whole yet or not done */
+	size_t		 nfds;
+};
+
+/* Bytes of the next frame with its length word, as far as that is known. */
+static size_t
+frame_size(const struct inbox *in)
+{
+	return (in->end - in->start < 4 ? 4 : (size_t)get_le32((const uint8_t *)in->buf + in->start) + 4);
+}
+
+static bool
+fill(struct inbox *in, size_t want)
+{
+	ssize_t n;
+	int fd;
+
+	if (in->start > 0) {
+		memmove(in->buf, in->buf + in->start, in->end - in->start);
+		in->end -= in->start;
+		in->start = 0;
+	}
+	if (in->cap < want || in->cap < READ_MIN) {
+		in->cap = want < READ_MIN ? READ_MIN : want;
+		in->buf = xrealloc(in->buf, in->cap);
+	}
 	do
-		n = os_recvmsg(sock, head, sizeof(head), fd);
+		n = os_recvmsg(in->sock, in->buf + in->end, in->cap - in->end, &fd);
 	while (n == -1 && errno == EINTR);
-	if (n <= 0)
+	if (n <= 0 || (fd != -1 && in->nfds == FDS_MAX))
 		return (false);
-	if (n < 4 && os_read_full(sock, head + n, (size_t)(4 - n)) != 4 - n)
-		return (false);
-	want = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-	sb_clear(frame);
-	if (want > IPC_FRAME_MAX || (p = sb_room(frame, want)) == NULL || os_read_full(sock, p, want) != (ssize_t)want)
-		return (false);
-	sb_took(frame, want);
+	in->end += (size_t)n;
+	if (fd != -1)
+		in->fds[in->nfds++] = fd;
 	return (true);
 }
 
+/* The next frame, which stays until the next call, and its descriptor, which is the caller's, or -1; false at the end. */
+static bool
+next_frame(struct inbox *in, struct sv *frame, int *fd)
+{
+	*fd = -1;
+	while (in->end - in->start < frame_size(in))
+		if (frame_size(in) > IPC_FRAME_MAX + 4 || !fill(in, frame_size(in)))
+			return (false);
+	*frame = sv_from(in->buf + in->start + 4, frame_size(in) - 4);
+	in->start += frame->len + 4;
+	if (!ipc_frame_has_fd(*frame))
+		return (true);
+	if (in->nfds == 0)
+		return (false);
+	*fd = in->fds[0];
+	memmove(in->fds, in->fds + 1, --in->nfds * sizeof(in->fds[0]));
+	return (true);
+}
+
+/* <r> NULL: it was taken back. */
 static void
-answer(int sock, const struct transport_result *r)
+answer(int sock, uint32_t serial, const struct transport_result *r)
 {
 	struct sb frame = SB_INIT(IPC_FRAME_MAX);
 
 	ipc_begin(&frame, TRANSPORT_IPC_JOB);
-	if (!transport_result_put(&frame, r)) {
+	if (r != NULL && !transport_result_put(&frame, r)) {
 		struct transport_result plain = *r;
 
 		plain.output = plain.file_text = SV_NULL;
@@ -57,7 +98,7 @@ answer(int sock, const struct transport_result *r)
 		ipc_begin(&frame, TRANSPORT_IPC_JOB);
 		(void)transport_result_put(&frame, &plain);
 	}
-	transport_frame_seal(&frame);
+	ipc_frame_seal(&frame, serial);
 	(void)os_write_full(sock, frame.p, frame.len);
 	sb_free(&frame);
 }
@@ -82,32 +123,46 @@ limit_self(const struct box *b)
 		(void)setrlimit(RLIMIT_FSIZE, &file);
 }
 
-_Noreturn void
-child_main(int sock, const struct box *b, const struct transport_job *first)
+/* Nobody takes back what has begun. */
+static bool
+begin(_Atomic uint32_t *slot)
 {
-	struct sb frame = SB_INIT(IPC_FRAME_MAX + 64);
+	uint32_t was = CHILD_JOB_WAITS;
+
+	return (atomic_compare_exchange_strong(slot, &was, CHILD_JOB_BEGUN));
+}
+
+_Noreturn void
+child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct transport_job *first)
+{
+	struct inbox in = { .sock = sock };
 	struct arena *a = arena_new(0);
 	struct err err = ERR_INIT;
 	struct transport_result r;
 	struct transport_job j;
 	struct ipc_msg m;
 	bool become = geteuid() == 0;
+	struct sv frame;
 	int fd;
 
 	os_title("vlocald: uid %lld for %s", (long long)first->uid, b->root);
 	if (become && transport_become(first, &err) == -1)
 		_exit(1);
 	limit_self(b);
-	while (read_frame(sock, &frame, &fd)) {
+	for (unsigned n = 0; next_frame(&in, &frame, &fd); n++) {
+		bool mine = begin(&slots[n % CHILD_SLOTS]);
+
 		arena_reset(a);
 		memset(&r, 0, sizeof(r));
-		if (!ipc_parse(&m, sb_sv(&frame)) || !transport_job_get(&m, a, &j) || (become && j.uid != first->uid))
+		if (!ipc_parse(&m, frame) || (mine && (!transport_job_get(&m, a, &j) || (become && j.uid != first->uid))))
 			_exit(1);
-		set_limits(&j, b);
-		transport_execute(&j, fd, a, &r);
+		if (mine) {
+			set_limits(&j, b);
+			transport_execute(&j, fd, a, &r);
+		}
 		if (fd != -1)
 			(void)close(fd);
-		answer(sock, &r);
+		answer(sock, m.serial, mine ? &r : NULL);
 	}
 	_exit(0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between vqueued and vstored, and vqueued and the spawner: batches go on as they are, answers and barrier notices
+ * Between vqueued and vstored: batches go on as they are, answers and barrier notices
  * come back as they are.  An answer is never made up: where vstored cannot be asked or
  * its answer is lost, the whole batch gets one temporary error, and the queue sends it
  * again; the delivery ids catch what was stored nevertheless.
@@ -11,12 +11,10 @@
 #include "base/arena.h"
 #include "daemon/daemon.h"
 #include "log/log.h"
-#include "transport/job.h"
 #include "vlocald.h"
 
 #define CALL_MS		50000
 #define RECONNECT_MS	300
-#define JOB_MS		(8 * 86400 * INT64_C(1000))	/* the spawner ends what takes too long, each by its own options */
 
 struct passing {
 	struct vlocald	*v;
@@ -24,7 +22,6 @@ struct passing {
 	uint32_t	 serial;
 	uint16_t	 type;
 	struct sb	 frame;
-	int		 fd;		/* a job's content; -1 */
 };
 
 /* ---- requests ---- */
@@ -58,54 +55,6 @@ pass(void *arg)
 	}
 	v->in_flight--;
 	fiber_waiters_wake_one(&v->credit);
-	ipc_peer_unref(&p->peer);
-	sb_free(&p->frame);
-	free(p);
-}
-
-/* A delivery as a user. */
-static void
-pass_job(void *arg)
-{
-	struct passing *p = arg;
-	struct vlocald *v = p->v;
-	struct err err = ERR_INIT;
-	struct ipc_msg reply;
-
-	if (ipc_call(v->spawner, &p->frame, p->fd, &reply, NULL, FIBER_NOW_PLUS(JOB_MS), &err) == -1)
-		reply_err(p->peer, p->type, p->serial, &err);
-	else {
-		ipc_begin(&p->frame, p->type);
-		sb_add(&p->frame, reply.body);
-		(void)ipc_reply(p->peer, p->serial, &p->frame, -1);
-		ipc_msg_free(&reply);
-	}
-	v->jobs--;
-	if (p->fd != -1)
-		(void)close(p->fd);
-	ipc_peer_unref(&p->peer);
-	sb_free(&p->frame);
-	free(p);
-}
-
-static void
-pass_job_on(struct vlocald *v, struct ipc_peer *peer, const struct ipc_msg *m, int fd)
-{
-	struct passing *p = xcalloc(1, sizeof(*p));
-	struct err err = ERR_INIT;
-
-	*p = (struct passing){ .v = v, .peer = ipc_peer_ref(peer), .serial = m->serial, .type = m->type, .fd = fd };
-	sb_init(&p->frame, IPC_FRAME_MAX + 64);
-	ipc_begin(&p->frame, m->type);
-	sb_add(&p->frame, m->body);
-	v->jobs++;
-	if (v->jobs <= JOBS_MAX && fiber_spawn("job", pass_job, p) != NULL)
-		return;
-	(void)err_set(&err, ERR_TEMP, "4.3.2", "too many local deliveries at a time");
-	reply_err(p->peer, p->type, p->serial, &err);
-	v->jobs--;
-	if (fd != -1)
-		(void)close(fd);
 	ipc_peer_unref(&p->peer);
 	sb_free(&p->frame);
 	free(p);
@@ -165,10 +114,6 @@ message(void *arg, struct ipc_peer *p, const struct ipc_msg *m, int fd)
 {
 	struct vlocald *v = arg;
 
-	if (m->type == TRANSPORT_IPC_JOB) {
-		pass_job_on(v, p, m, fd);
-		return;
-	}
 	if (fd != -1)
 		(void)close(fd);
 	if (m->type == STORE_IPC_HELLO) {
@@ -249,7 +194,6 @@ relay_start(struct vlocald *v, struct err *err)
 	int fd;
 
 	v->store = ipc_client_new(box_path(v->box, BOX_SOCK_STORE));
-	v->spawner = ipc_client_new(box_path(v->box, BOX_SOCK_SPAWN));
 	ipc_client_on_notice(v->store, on_notice, v);
 	ipc_client_on_connect(v->store, on_connect, v);
 	if (fiber_spawn("store", stay_connected, v) == NULL)
@@ -264,7 +208,7 @@ void
 relay_drain(struct vlocald *v)
 {
 	v->draining = true;
-	while (v->in_flight + v->jobs > 0)
+	while (v->in_flight > 0)
 		if (fiber_sleep(10) == FIBER_CANCELLED)
 			break;
 	/* Replies are written at the end of this turn. */

@@ -3,6 +3,8 @@
 #ifndef VLOCALD_H
 #define VLOCALD_H
 
+#include <stdatomic.h>
+
 #include "base/vec.h"
 #include "box/box.h"
 #include "fiber/fiber.h"
@@ -12,15 +14,12 @@
 struct daemon;
 
 #define IN_FLIGHT_MAX	16		/* batches on their way to the store; further ones are not read */
-#define JOBS_MAX	1024		/* deliveries as users, under way or waiting */
 
 struct vlocald {
 	const struct box *box;
 	struct daemon	*daemon;
 	struct ipc_server *server;
 	struct ipc_client *store;
-	struct ipc_client *spawner;
-	unsigned	 jobs;		/* with the spawner */
 	unsigned	 in_flight;
 	struct fiber_waiters credit;
 	VEC(struct ipc_peer *) hello;	/* want barrier notices; not references: they leave in closed() */
@@ -44,8 +43,16 @@ enum local_route deliver_local(const struct vlocald *v, const struct ipc_msg *ba
 struct daemon_role;
 struct transport_job;
 extern const struct daemon_role vlocald_spawner;
+
+/*
+ * Jobs of a child, numbered by their order in its socket, modulo the number of slots: WAITS is set before one is sent,
+ * the child makes it BEGUN, or its parent takes it back; the child passes over one taken back with an empty answer.
+ */
+#define CHILD_SLOTS	64
+enum { CHILD_JOB_WAITS, CHILD_JOB_BEGUN, CHILD_JOB_TAKEN_BACK };
+
 /* The life of a user's child: becomes the user of <first>, does the jobs that come over <sock>. */
-_Noreturn void child_main(int sock, const struct box *b, const struct transport_job *first);
+_Noreturn void child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct transport_job *first);
 
 /* ---- relay.c ---- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Local deliveries that are not the store's: appendfile, pipe, autoreply and lmtp, done as users by
- * vlocald's children.  The options are expanded here (lib/transport), the job goes to vlocald with
- * the content's descriptor, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
+ * vlocald's children.  The options are expanded here (lib/transport), the job goes to vlocald's spawner with
+ * the content's descriptor, or, for a user's rules, with a short message itself, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
  * was given to a program: its entry in the done-log is written at once, like that of mail sent to another host,
  * so that files have one copy and pipes and replies at least one.
  */
@@ -18,7 +18,9 @@
 #include "transport/transport.h"
 #include "vqueued_int.h"
 
-#define JOB_FIBERS	24
+#define JOB_FIBERS	256		/* at most */
+#define JOBS_EACH	32		/* of one account at a time, so that it cannot keep all fibers */
+#define ALONG_MAX	(48 * 1024)	/* bytes of a body that goes along */
 #define CALL_MS		(9 * 86400 * INT64_C(1000))	/* the spawner ends a job by its own options, long before */
 #define AWAY_MS		300
 #define AWAY_TRIES	20
@@ -28,6 +30,7 @@ struct job {
 	struct job	*next;
 	struct dlv	**v;
 	size_t		 n;
+	uint16_t	*busy;		/* how many are under way for this account (and those that share the counter) */
 };
 
 /* What one fiber works on. */
@@ -39,6 +42,7 @@ struct run {
 	size_t		 n;
 	struct transport_delivery td;
 	struct transport_job j;
+	struct sv	 header;	/* as the transport made it */
 	struct transport_result r;
 	struct ipc_msg	 reply;		/* what <r> points into */
 	const struct route_delivery **rds;
@@ -70,6 +74,23 @@ big_header(struct run *x, int *made)
 	return (0);
 }
 
+/* A user's rules want the whole text: what is short goes into the frame, a descriptor costs more. */
+static void
+take_along(struct run *x)
+{
+	size_t head = x->j.header.len, n = (size_t)x->j.len;
+	char *p;
+
+	if (x->j.kind != TRANSPORT_PROCMAIL || n == 0 || n > ALONG_MAX || head > ALONG_MAX)
+		return;
+	p = arena_alloc(x->e.arena, head + n);
+	memcpy(p, x->j.header.p, head);
+	if (os_pread_full(x->fd, p + head, n, (off_t)x->j.off) != (ssize_t)n)
+		return;
+	x->j.header = sv_from(p, head + n);
+	x->j.off = x->j.len = 0;
+}
+
 /* Send the job; 0 with x->r.  -1: vlocald could not be asked. */
 static int
 ask(struct run *x, struct err *err)
@@ -79,13 +100,15 @@ ask(struct run *x, struct err *err)
 
 	if (x->j.header.len > IPC_FRAME_MAX - SPARE && big_header(x, &made) == -1)
 		return (err_sys(err, "copy a message with a large header"));
+	take_along(x);
 	ipc_begin(&frame, TRANSPORT_IPC_JOB);
 	if (!transport_job_put(&frame, &x->j)) {
 		(void)transport_fail(&x->r, x->e.arena, TRANSPORT_FAIL, TRANSPORT_E_UNKNOWN, "the delivery has too long names");
 		rc = 0;
 	} else {
 		ipc_msg_free(&x->reply);
-		rc = ipc_call(x->vq->local, &frame, made != -1 ? made : x->fd, &x->reply, NULL, FIBER_NOW_PLUS(CALL_MS), err);
+		rc = ipc_call(x->vq->spawner, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, &x->reply, NULL,
+		    FIBER_NOW_PLUS(CALL_MS), err);
 		if (rc == 0 && !transport_result_get(&x->reply, x->e.arena, &x->r))
 			rc = err_set(err, ERR_TEMP, "4.3.0", "vlocald gave a malformed answer");
 	}
@@ -276,24 +299,18 @@ add_store(struct run *x, struct dlv *first, struct dlv *d, bool more)
 static bool
 hand_on(struct run *x)
 {
-	struct sb header = SB_INIT(16 * 1024 * 1024);
 	struct dlv *stores = NULL, *next, *first = x->v[0];
 	struct err err = ERR_INIT;
 	struct handing h = { .vq = x->vq, .d = first, .account = x->j.local_part, .body_off = x->td.body_off,
-	    .body_len = x->td.body_len, .fd = x->fd };
-	int rc = transport_header(&x->td, &header, &err);
-
-	h.header = sb_sv(&header);
-	h.original = sv_sub(x->e.msg.headers->block, 0, x->e.msg.headers->body_start);
-	if (rc == 0)
-		rc = procmail_wishes(&h, &x->r.actions, &stores, &err);
+	    .body_len = x->td.body_len, .fd = x->fd, .header = x->header,
+	    .original = sv_sub(x->e.msg.headers->block, 0, x->e.msg.headers->body_start) };
+	int rc = procmail_wishes(&h, &x->r.actions, &stores, &err);
 	if (rc == -1)
 		(void)transport_fail(&x->r, x->e.arena, err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, 0, "%s", err.text);
 	for (struct dlv *d = rc == 0 ? stores : NULL; d != NULL; d = next) {
 		next = d->next;
 		add_store(x, first, d, d != stores);
 	}
-	sb_free(&header);
 	return (rc == 0 && stores != NULL);
 }
 
@@ -321,9 +338,10 @@ deliver_by(struct run *x, const struct exim_transport *t, struct err *err)
 	fill(x, t);
 	if (transport_prepare(&x->td, &x->j, &x->r) == -1)
 		return (0);
+	x->header = x->j.header;
 	for (int i = 0; ask(x, err) == -1; i++) {
 		/* An answer that says what went wrong with this job is its end for now. */
-		if (i == AWAY_TRIES || ipc_client_connected(x->vq->local) || fiber_sleep(AWAY_MS) == FIBER_CANCELLED)
+		if (i == AWAY_TRIES || ipc_client_connected(x->vq->spawner) || fiber_sleep(AWAY_MS) == FIBER_CANCELLED)
 			return (-1);
 		err_clear(err);
 	}
@@ -408,6 +426,19 @@ do_job(struct vq *vq, struct job *job)
 
 /* ---- the list ---- */
 
+/* The oldest whose account has not as many under way as it may. */
+static struct job *
+next_job(struct vq *vq)
+{
+	for (struct job **p = &vq->job_head, *job; (job = *p) != NULL; p = &job->next)
+		if (*job->busy < JOBS_EACH) {
+			if ((*p = job->next) == NULL)
+				vq->job_last = p;
+			return (job);
+		}
+	return (NULL);
+}
+
 static void
 job_fiber(void *arg)
 {
@@ -415,16 +446,36 @@ job_fiber(void *arg)
 	struct job *job;
 
 	for (;;) {
-		while ((job = vq->job_head) != NULL) {
-			if ((vq->job_head = job->next) == NULL)
-				vq->job_last = &vq->job_head;
+		while ((job = next_job(vq)) != NULL) {
+			++*job->busy;
 			do_job(vq, job);
+			--*job->busy;
 			free(job->v);
 			free(job);
 		}
+		vq->job_idle++;
 		if (fiber_waiters_wait(&vq->job_wait, FIBER_FOREVER) == FIBER_CANCELLED)
 			return;
 	}
+}
+
+/* There is a new job. */
+static void
+job_wake(struct vq *vq)
+{
+	if (vq->job_idle > 0) {
+		vq->job_idle--;
+		fiber_waiters_wake_one(&vq->job_wait);
+	} else if (vq->job_fibers < JOB_FIBERS && fiber_spawn("job", job_fiber, vq) != NULL)
+		vq->job_fibers++;
+}
+
+static uint16_t *
+counter(struct vq *vq, const struct route_delivery *rd)
+{
+	struct sv who = rd->home != NULL ? sv_cstr(rd->home) : rd->local_part;
+
+	return (&vq->job_busy[spool_child("job", who) % VQ_JOB_COUNTERS]);
 }
 
 /* Does <d> go with <first>?  Each has the variables of its own address. */
@@ -462,6 +513,7 @@ jobs_add(struct vq *vq, struct dlv *list)
 		list = first->next;
 		job->v = xcalloc(max < 1000 ? max : 1000, sizeof(struct dlv *));
 		job->v[job->n++] = first;
+		job->busy = counter(vq, first->rd);
 		for (p = &list; *p != NULL && job->n < max && job->n < 1000;) {
 			struct dlv *d = *p;
 
@@ -474,7 +526,7 @@ jobs_add(struct vq *vq, struct dlv *list)
 		}
 		*vq->job_last = job;
 		vq->job_last = &job->next;
-		fiber_waiters_wake_one(&vq->job_wait);
+		job_wake(vq);
 	}
 }
 
@@ -482,8 +534,9 @@ int
 jobs_init(struct vq *vq, struct err *err)
 {
 	vq->job_last = &vq->job_head;
-	for (int i = 0; i < JOB_FIBERS; i++)
-		if (fiber_spawn("job", job_fiber, vq) == NULL)
-			return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for local deliveries"));
+	vq->spawner = ipc_client_new(box_path(vq->box, BOX_SOCK_SPAWN));
+	if (fiber_spawn("job", job_fiber, vq) == NULL)
+		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for local deliveries"));
+	vq->job_fibers = 1;
 	return (0);
 }

@@ -406,13 +406,15 @@ struct forget {				/* a queue file or segment that is gone */
 	size_t		 nkeep;
 };
 
+#define VQ_JOB_COUNTERS	1024
+
 struct vq {
 	struct daemon	*d;
 	const struct box *box;
 	struct exim_conf *conf;
 	char		*intake, *queue_dir;
 	struct ipc_server *server;
-	struct ipc_client *local;
+	struct ipc_client *local, *spawner;	/* both of vlocald */
 	struct exim_caches *caches;
 	struct exim_world world;
 	struct os_watch	*watch;		/* of etc/ */
@@ -450,6 +452,8 @@ struct vq {
 	size_t		 local_n;
 	struct job	*job_head, **job_last;	/* deliveries as users */
 	struct fiber_waiters job_wait;
+	unsigned	 job_fibers, job_idle;
+	uint16_t	 job_busy[VQ_JOB_COUNTERS];	/* under way, by account */
 	struct dlv	*barrier_head, **barrier_last;
 	uint64_t	 barrier_done, barrier_instance;
 	bool		 local_greeted;	/* store_forget_others was said */

@@ -62,6 +62,8 @@ struct procmail {
 	 */
 	const struct filter_ops *ops;
 	bool		 local;
+	/* The process has no other work: its directory, umask and SIGPIPE need not be as they were afterwards, and SIGPIPE is ignored. */
+	bool		 own_process;
 
 	/* A signal that came (TERM: give back, HUP INT: bounce, QUIT: lose, USR1 USR2: VERBOSE off, on); NULL: none is looked for. */
 	volatile sig_atomic_t *signalled;

@@ -666,22 +666,26 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_before;
 	struct pm_shared shared = { 0, 0 };
 	struct pm pm;
-	mode_t mask;
-	int dir;
+	mode_t mask = 0;
+	int dir = -1;
 
 	assert(p->user != NULL && p->home != NULL && p->argv0 != NULL && p->invoker != NULL);
 	memset(end, 0, sizeof(*end));
-	dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->max_message != 0 && message.len > p->max_message)
 		return (err_set(err, ERR_TEMP, "4.3.1", "the message is larger than a filter may take"));
 	init(&pm, files, p, &shared);
-	(void)sigaction(SIGPIPE, &ignore, &pipe_before);
-	mask = umask(077);
+	if (!p->own_process) {
+		dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		(void)sigaction(SIGPIPE, &ignore, &pipe_before);
+		mask = umask(077);
+	}
 	start(&pm, message);
 	end->status = pm.retval;
 	end->delivered = pm.delivered;
 	(void)snprintf(end->folder, sizeof(end->folder), "%s", pm_gets(&pm, "LASTFOLDER"));
 	free_state(&pm);
+	if (p->own_process)
+		return (0);
 	(void)umask(mask);
 	if (dir != -1) {
 		(void)!fchdir(dir);

@@ -29,6 +29,7 @@ struct call {
 struct ipc_client {
 	char		*path;
 	struct conn	*conn;		/* NULL: not connected */
+	bool		 given;		/* its one connection came ready made: <path> only names it */
 	bool		 greeting;	/* on_connect is under way */
 	bool		 freed;
 	struct fiber	*greeter;
@@ -51,6 +52,22 @@ ipc_client_new(const char *path)
 
 	c->path = xstrdup(path);
 	return (c);
+}
+
+static void reader_main(void *arg);
+
+struct ipc_client *
+ipc_client_new_fd(int fd, const char *name)
+{
+	struct ipc_client *c = ipc_client_new(name);
+
+	c->given = true;
+	c->conn = conn_new(fd);
+	if ((c->reader = fiber_spawn("ipc-client", reader_main, c)) != NULL)
+		return (c);
+	conn_unref(&c->conn);
+	ipc_client_free(&c);
+	return (NULL);
 }
 
 static void
@@ -248,7 +265,7 @@ ipc_client_connect(struct ipc_client *c, struct err *err)
 			return (unreachable(c, EAGAIN, err));
 	if (ipc_client_connected(c))
 		return (0);
-	if (c->conn != NULL)	/* broken; its reader will see it in this turn */
+	if (c->conn != NULL || c->given)	/* broken; its reader will see it in this turn */
 		return (unreachable(c, ECONNRESET, err));
 	if (c->tried != 0 && fiber_now() - c->tried < RETRY_MS)
 		return (unreachable(c, c->tried_errno, err));

@@ -18,6 +18,7 @@
 #include "os/fd.h"
 
 #define IN_BUF		16384
+#define IN_BUF_BUSY	65536	/* where one read filled that */
 #define OUT_KEEP	65536	/* capacity that an idle connection keeps */
 
 static struct conn *dirty;
@@ -81,7 +82,7 @@ have_frame(const struct conn *c)
 static void
 make_room(struct conn *c)
 {
-	size_t have = c->end - c->start, want = IN_BUF;
+	size_t have = c->end - c->start, want = c->more ? IN_BUF_BUSY : IN_BUF;
 
 	if (have >= 4)
 		want = (size_t)get_le32((const uint8_t *)c->buf + c->start) + 4;

@@ -6,8 +6,8 @@
  *	u32 length of what follows, u16 type, u16 flags, u32 serial,
  *	then fields: u8 tag, u8 kind, u32 length, bytes          (little-endian)
  *
- * Message bodies never cross it, only descriptors and ranges.  A malformed frame
- * ends the connection.  Frames are limited to IPC_FRAME_MAX bytes and
+ * Message bodies cross it only where they are short and a user's process wants them; else
+ * descriptors and ranges do.  A malformed frame ends the connection.  Frames are limited to IPC_FRAME_MAX bytes and
  * IPC_FIELDS_MAX fields; a tag may repeat (lists).
  */
 #ifndef VPOST_IPC_IPC_H
@@ -60,6 +60,10 @@ struct sv ipc_get_bytes(const struct ipc_msg *m, uint8_t tag);	/* SV_NULL if non
 /* True if the message carries an error; fills *<err>. */
 bool	 ipc_get_err(const struct ipc_msg *m, struct err *err);
 void	 ipc_msg_free(struct ipc_msg *m);
+/* Does a descriptor come along with the frame <v> (without its length word)? */
+bool	 ipc_frame_has_fd(struct sv v);
+/* Finish a frame for sending it by oneself: its length word and serial. */
+void	 ipc_frame_seal(struct sb *m, uint32_t serial);
 
 /* ---- clients on fibers ---- */
 
@@ -67,6 +71,8 @@ struct ipc_client;
 
 /* Connects at the first use, and again after the peer went away (at most once in 100 ms). */
 struct ipc_client *ipc_client_new(const char *path);
+/* One for the connected stream socket <fd>, which it closes at its end; that is for good.  <name> is for messages.  NULL: too many fibers. */
+struct ipc_client *ipc_client_new_fd(int fd, const char *name);
 void	 ipc_client_free(struct ipc_client **cp);
 /*
  * Send <req> (with descriptor <fd>, or -1; stays the caller's) and park until its reply

@@ -169,3 +169,18 @@ ipc_msg_free(struct ipc_msg *m)
 	sb_free(&m->own);
 	m->body = SV_NULL;
 }
+
+bool
+ipc_frame_has_fd(struct sv v)
+{
+	return (v.len >= FRAME_HEAD - 4 && (get_le16((const uint8_t *)v.p + 2) & FLAG_FD) != 0);
+}
+
+void
+ipc_frame_seal(struct sb *m, uint32_t serial)
+{
+	uint8_t *head = (uint8_t *)m->p;
+
+	put_le32(head, (uint32_t)m->len - 4);
+	put_le32(head + 8, serial);
+}

@@ -2,6 +2,7 @@
 /* The process itself: see proc.h. */
 #include <sys/resource.h>
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -190,4 +191,24 @@ os_self_path(char *buf, size_t size)
 		return (false);
 	buf[n] = '\0';
 	return (true);
+}
+
+bool
+os_proc_runs(pid_t pid)
+{
+	char path[64], text[512];
+	const char *p;
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return (false);
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	/* The name stands in brackets and may hold anything. */
+	p = strrchr(text, ')');
+	return (p != NULL && p[1] == ' ' && p[2] == 'R');
 }

@@ -3,6 +3,8 @@
 #ifndef VPOST_OS_PROC_H
 #define VPOST_OS_PROC_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +21,8 @@ void	 os_core_dumps(bool on);
 void	 os_malloc_tune(void);
 /* The fully qualified host name as far as the host itself knows it (never asks the network). */
 void	 os_hostname(char *buf, size_t size);
+/* Does process <pid> use or want a processor just now?  False if it waits for something, or if the system does not tell. */
+bool	 os_proc_runs(pid_t pid);
 /* Absolute path of the running program; false if unknown. */
 bool	 os_self_path(char *buf, size_t size);
 

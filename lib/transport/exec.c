@@ -135,8 +135,16 @@ enter(struct exec *x)
 	const struct transport_job *j = x->j;
 	const char *cwd = j->cwd.len > 0 ? arena_cstr(x->a, j->cwd) : "/";
 
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN);
+	static bool begun;
+
+	if (!begun) {
+		(void)signal(SIGPIPE, SIG_IGN);
+		(void)signal(SIGXFSZ, SIG_IGN);
+		begun = true;
+	}
+	/* Rules set both themselves. */
+	if (j->kind == TRANSPORT_PROCMAIL)
+		return (0);
 	(void)umask(0);
 	if (chdir(cwd) == -1 && (errno != ENOENT || j->cwd.len > 0)) {
 		exec_fail(x, TRANSPORT_DEFER, errno, "failed to chdir to %s", cwd);
@@ -217,7 +225,7 @@ child(const struct transport_job *j, int fd, int out)
 		transport_execute(j, fd, a, &r);
 	ipc_begin(&frame, TRANSPORT_IPC_JOB);
 	(void)transport_result_put(&frame, &r);
-	transport_frame_seal(&frame);
+	ipc_frame_seal(&frame, 0);
 	(void)os_write_full(out, frame.p, frame.len);
 	_exit(0);
 }

@@ -3,6 +3,7 @@
  * procmail in a user's child: files, folders and programs of the user are done here and now;
  * what goes to the store or to other people is told to vqueued, which does it when this has ended.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define LOG_MAX		1000
 #define CONTENT_MAX	(700 * 1024)	/* of changed messages, all together: a frame holds no more */
 #define EX_TEMPFAIL	75
+#define SHELL_S		60
 
 struct going {
 	struct exec	*x;
@@ -117,6 +119,21 @@ said(void *arg, const struct filter_pos *pos, struct sv text)
 		sb_addc(&g->log, (unsigned char)text.p[i] < ' ' ? ' ' : text.p[i]);
 }
 
+/* CRLF becomes LF; other CRs stay. */
+static void
+add_lf(struct sb *out, struct sv text)
+{
+	(void)sb_room(out, text.len);
+	for (size_t from = 0; from < text.len;) {
+		const char *cr = memchr(text.p + from, '\r', text.len - from);
+		size_t n = cr == NULL ? text.len - from : (size_t)(cr - text.p) - from;
+		bool end = cr != NULL && from + n + 1 < text.len && cr[1] == '\n';
+
+		sb_addn(out, text.p + from, n + (cr != NULL && !end));
+		from += n + (cr != NULL);
+	}
+}
+
 /* "From " line, header, body; lines end in LF. */
 static int
 whole(struct exec *x, struct sb *out)
@@ -125,24 +142,48 @@ whole(struct exec *x, struct sb *out)
 	char line[512];
 	struct sb raw = SB_INIT(MESSAGE_MAX);
 	char *room;
+	int rc = -1;
 
 	sb_init(out, MESSAGE_MAX);
 	sb_adds(out, mbox_from_line(j->sender, j->now, line, sizeof(line)));
+	if (j->len == 0) {
+		add_lf(out, j->header);
+		return (0);
+	}
 	sb_add(&raw, j->header);
 	room = sb_room(&raw, (size_t)j->len);
-	if (room == NULL || (j->len > 0 && os_pread_full(x->c.fd, room, (size_t)j->len, (off_t)j->off) != (ssize_t)j->len)) {
-		sb_free(&raw);
-		return (-1);
-	}
-	sb_took(&raw, (size_t)j->len);
-	for (size_t i = 0, from = 0; i <= raw.len; i++) {
-		if (i < raw.len && !(raw.p[i] == '\r' && i + 1 < raw.len && raw.p[i + 1] == '\n'))
-			continue;
-		sb_addn(out, raw.p + from, i - from);
-		from = i + 1;
+	if (room != NULL && os_pread_full(x->c.fd, room, (size_t)j->len, (off_t)j->off) == (ssize_t)j->len) {
+		sb_took(&raw, (size_t)j->len);
+		add_lf(out, sb_sv(&raw));
+		rc = out->overflow ? -1 : 0;
 	}
 	sb_free(&raw);
-	return (0);
+	return (rc);
+}
+
+/* The shell of our user, asked for again after a while: a child lives long. */
+static const char *
+users_shell(int64_t now)
+{
+	static struct os_user u;
+	static int64_t asked;
+	static bool good;
+
+	if (now - asked >= SHELL_S || now < asked) {
+		good = os_user_by_uid(geteuid(), &u, NULL) == 1 && strstr(u.shell, "nologin") == NULL && strstr(u.shell, "/false") == NULL;
+		asked = now;
+	}
+	return (good ? u.shell : "/bin/sh");
+}
+
+static const char *
+host_name(void)
+{
+	static char name[256];
+
+	if (name[0] == '\0' && gethostname(name, sizeof(name) - 1) == -1)
+		(void)snprintf(name, sizeof(name), "localhost");
+	return (name);
 }
 
 static void
@@ -153,15 +194,13 @@ run(struct exec *x, struct going *g)
 	const char *words[] = { arena_cstr(x->a, j->path), NULL };
 	struct filter_ops ops = { .arg = g, .act = act, .log = said };
 	struct procmail p = { .words = words, .uid = geteuid(), .gid = getegid(), .out_fd = -1, .err_fd = -1, .ops = &ops,
-	    .local = true, .argv0 = "procmail", .tempfail = true };
+	    .local = true, .own_process = true, .host = host_name(), .argv0 = "procmail", .tempfail = true };
 	struct procmail_end end = { .status = EX_TEMPFAIL };
 	struct err err = ERR_INIT;
-	struct os_user u;
 
 	p.user = arena_cstr(x->a, j->local_part);
 	p.home = arena_cstr(x->a, j->home);
-	p.shell = os_user_by_uid(p.uid, &u, NULL) == 1 && strstr(u.shell, "nologin") == NULL && strstr(u.shell, "/false") == NULL ?
-	    u.shell : "/bin/sh";
+	p.shell = users_shell(j->now);
 	p.invoker = p.user;
 	p.orgmail = arena_fmt(x->a, "%s.INBOX", p.user);
 	if (files == NULL)

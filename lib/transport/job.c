@@ -142,15 +142,6 @@ transport_result_get(const struct ipc_msg *m, struct arena *a, struct transport_
 	return (r->status >= TRANSPORT_OK && r->status <= TRANSPORT_FAIL);
 }
 
-void
-transport_frame_seal(struct sb *frame)
-{
-	size_t n = frame->len - 4;
-
-	for (int i = 0; i < 4; i++)
-		frame->p[i] = (char)(n >> (8 * i) & 0xff);
-}
-
 int
 transport_fail(struct transport_result *r, struct arena *a, enum transport_status st, int64_t sys, const char *fmt, ...)
 {

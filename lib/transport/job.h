@@ -132,9 +132,6 @@ bool	 transport_result_put(struct sb *frame, const struct transport_result *r);
 bool	 transport_job_get(const struct ipc_msg *m, struct arena *a, struct transport_job *j);
 bool	 transport_result_get(const struct ipc_msg *m, struct arena *a, struct transport_result *r);
 
-/* Write the length word of a finished frame, for sending it as it is over a socket or pipe of one's own. */
-void	 transport_frame_seal(struct sb *frame);
-
 /* Fill <r> and return -1; the text lives in <a>. */
 int	 transport_fail(struct transport_result *r, struct arena *a, enum transport_status st, int64_t sys, const char *fmt, ...)
 	     __attribute__((format(printf, 5, 6)));

@@ -29,7 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (transport_job_get(&m, a, &j)) {
 			ipc_begin(&frame, TRANSPORT_IPC_JOB);
 			assert(transport_job_put(&frame, &j));
-			transport_frame_seal(&frame);
+			ipc_frame_seal(&frame, 0);
 			assert(again(&frame, &m2) && transport_job_get(&m2, a, &j2));
 			assert(j2.kind == j.kind && j2.rcpts.n == j.rcpts.n && sv_eq(j2.header, j.header) && j2.file_bytes == j.file_bytes);
 		}
