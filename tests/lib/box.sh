@@ -68,6 +68,13 @@ box_make() {
 # conf NAME = VALUE: set a setting of the box.
 conf() { sed -i "/^${1%% *} *=/d" "$BOX/etc/vpost.conf"; echo "$*" >>"$BOX/etc/vpost.conf"; }
 
+# setting NAME [VALUE]: turn a setting of the shipped exim.conf on; unset_setting NAME: off.
+setting() {
+	sed -i "s|^#*$1 = .*|$1 = ${2:-yes}|" "$BOX/etc/exim.conf"
+	grep -q "^$1 = " "$BOX/etc/exim.conf" || die "exim.conf has no setting $1"
+}
+unset_setting() { sed -i "s|^$1 = |#&|" "$BOX/etc/exim.conf"; }
+
 # adduser NAME...: accounts with the password "pw-NAME".
 box_users() { local u; for u in "$@"; do echo "pw-$u" | vpost adduser "$u" >/dev/null || die "vpost adduser $u"; done; }
 
