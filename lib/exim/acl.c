@@ -233,8 +233,11 @@ conditions(struct acl_state *st, const struct acl_stmt *s, bool *endpass)
 			logm = it;
 		else if (it->id == COND_endpass)
 			*endpass = true;
-		else
+		else {
+			if (st->run->trace)
+				acl_trace_item(st, it);
 			rc = one(st, it, s->verb);
+		}
 	}
 	/* With endpass a message is for the refusal. */
 	if (*endpass && rc == RC_OK)
@@ -320,13 +323,29 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 	if (env->acl_depth >= ACL_DEPTH_MAX)
 		return (acl_wrong(st, "ACL nested too deep: possible loop"));
 	env->acl_depth++;
+	if (st->run->trace)
+		acl_trace_list(st, acl);
 	for (size_t i = 0; i < acl->n; i++) {
 		const struct acl_stmt *s = &acl->stmt[i];
 		bool endpass = false;
 
 		st->user_msg = st->log_msg = SV_NULL;
 		st->temp_details = false;
+<<<<<<< Updated upstream
+=======
+		if ((where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT) && s->verb != VERB_ACCEPT && s->verb != VERB_WARN &&
+		    env->acl_depth == 1) {
+			rc = acl_wrong(st, "\"%s\" is not allowed in a QUIT or not-QUIT ACL", s->verb == VERB_DENY ? "deny" :
+			    s->verb == VERB_DEFER ? "defer" : s->verb == VERB_DROP ? "drop" : s->verb == VERB_REQUIRE ? "require" :
+			    "discard");
+			goto out;
+		}
+		if (st->run->trace)
+			acl_trace_statement(st, s);
+>>>>>>> Stashed changes
 		rc = conditions(st, s, &endpass);
+		if (st->run->trace)
+			acl_trace_outcome(st, acl, s, rc);
 		if (rc == RC_ERROR)
 			goto out;
 		if (rc == RC_DEFER && s->verb != VERB_WARN) {
@@ -348,6 +367,8 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 	}
 	rc = RC_FAIL;
 out:
+	if (st->run->trace)
+		acl_trace_end(st, acl, rc);
 	env->acl_depth--;
 	return (rc);
 }

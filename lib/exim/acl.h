@@ -196,6 +196,8 @@ struct exim_acl_ops {
 	/* Told of each control at once, also those that fx keeps. */
 	void		(*control)(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv param);
 	int		(*udpsend)(void *arg, struct sv host, int port, struct sv text);
+	/* What is done, line by line; only asked when run->trace is set. */
+	void		(*trace)(void *arg, struct sv line);
 };
 
 struct exim_acl_run {
@@ -204,6 +206,7 @@ struct exim_acl_run {
 	void		*arg;
 	struct exim_acl_effects *fx;
 	bool		 host_checking;	/* -bh: no delays, no callouts; tell the log about skipped ones */
+	bool		 trace;		/* tell ops->trace what is done */
 	/*
 	 * RCPT: the local part as it was given; p NULL: env->addr is left alone.  The ACL sees it in lower case
 	 * until control = caseful_local_part.

@@ -143,4 +143,11 @@ struct sv acl_wrap(struct arena *a, struct sv msg);
 /* Copy into the arena of the run's effects. */
 struct sv acl_keep(struct acl_state *st, struct sv v);
 
+/* acl_trace.c: where run->trace is set. */
+void	 acl_trace_list(struct acl_state *st, const struct exim_acl *acl);
+void	 acl_trace_statement(struct acl_state *st, const struct acl_stmt *s);
+void	 acl_trace_item(struct acl_state *st, const struct acl_item *it);
+void	 acl_trace_outcome(struct acl_state *st, const struct exim_acl *acl, const struct acl_stmt *s, enum acl_rc rc);
+void	 acl_trace_end(struct acl_state *st, const struct exim_acl *acl, enum acl_rc rc);
+
 #endif

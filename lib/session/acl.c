@@ -174,7 +174,17 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 	}
 }
 
+static void
+op_trace(void *arg, struct sv line)
+{
+	struct session *s = arg;
+
+	if (s->sv->log != NULL && s->sv->log->trace != NULL)
+		s->sv->log->trace(s->sv->log->arg, s->peer_text, arena_cstr(s->cmd, line));
+}
+
 const struct exim_acl_ops session_acl_ops = {
+	.trace = op_trace,
 	.verify = session_verify,
 	.scan = session_scan,
 	.delay = op_delay,

@@ -573,6 +573,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->acl.ops = &session_acl_ops;
 	s->acl.arg = s;
 	s->acl.host_checking = c->host_checking && !c->callouts;
+	s->acl.trace = sv->log != NULL && sv->log->trace != NULL;
 	s->acl.log_warn_skipped = session_logs(s, EXIM_LOGSEL_acl_warn_skipped);
 	session_env_reset(s);
 	fill_session(s);

@@ -35,6 +35,8 @@ struct session_log {
 	void	(*exim)(void *arg, unsigned which, const char *line, const char *more);
 	/* For our own log, at a level: 0 debug, 1 info, 2 warning, 3 error.  May be NULL. */
 	void	(*note)(void *arg, int level, const char *text);
+	/* What ACLs do, for a client at <peer>; NULL: nobody wants to know, which costs nothing. */
+	void	(*trace)(void *arg, const char *peer, const char *line);
 };
 
 /* Effects.  A NULL member: as if it had succeeded (room, count: nothing waits), or 458 for etrn. */
@@ -67,6 +69,7 @@ struct session_service {
 	int64_t			 max_per_host;
 	bool			 plaintext_auth;
 	bool			 cram_md5;
+	bool			 soft_bounce;	/* every 5xx is answered as 4xx */
 	bool			 keep_bare;	/* bare CR and forged ends are repaired too, not refused */
 };
 

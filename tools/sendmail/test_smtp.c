@@ -104,6 +104,15 @@ log_line(void *arg, unsigned which, const char *line, const char *more)
 	(void)fprintf(stderr, "LOG: %s\n", line);
 }
 
+/* As Exim marks what it tells of host checking. */
+static void
+trace_line(void *arg, const char *peer, const char *line)
+{
+	(void)arg;
+	(void)peer;
+	(void)fprintf(stderr, ">>> %s\n", line);
+}
+
 /* ---- hints that live as long as we ---- */
 
 static struct hash *hints;
@@ -180,7 +189,7 @@ static void
 converse(struct testing *t, struct session_conn *c)
 {
 	static const struct session_ops ops;
-	static const struct session_log log = { .exim = log_line };
+	static const struct session_log log = { .exim = log_line, .trace = trace_line };
 	struct session_service sv;
 
 	memset(&sv, 0, sizeof(sv));
