@@ -331,18 +331,8 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 
 		st->user_msg = st->log_msg = SV_NULL;
 		st->temp_details = false;
-<<<<<<< Updated upstream
-=======
-		if ((where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT) && s->verb != VERB_ACCEPT && s->verb != VERB_WARN &&
-		    env->acl_depth == 1) {
-			rc = acl_wrong(st, "\"%s\" is not allowed in a QUIT or not-QUIT ACL", s->verb == VERB_DENY ? "deny" :
-			    s->verb == VERB_DEFER ? "defer" : s->verb == VERB_DROP ? "drop" : s->verb == VERB_REQUIRE ? "require" :
-			    "discard");
-			goto out;
-		}
 		if (st->run->trace)
 			acl_trace_statement(st, s);
->>>>>>> Stashed changes
 		rc = conditions(st, s, &endpass);
 		if (st->run->trace)
 			acl_trace_outcome(st, acl, s, rc);

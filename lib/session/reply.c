@@ -66,9 +66,6 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 	struct sb out = SB_INIT(65536);
 	char soft[SMTP_STATUS_MAX];
 
-<<<<<<< Updated upstream
-	if ((s->conn->exim_style && !s->own_status) || code / 100 == 3)
-=======
 	if (s->sv->soft_bounce && code / 100 == 5) {
 		code -= 100;
 		if (status != NULL && status[0] == '5') {
@@ -76,8 +73,7 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 			status = soft;
 		}
 	}
-	if (s->conn->exim_style || code / 100 == 3)
->>>>>>> Stashed changes
+	if ((s->conn->exim_style && !s->own_status) || code / 100 == 3)
 		status = NULL;
 	if (s->c.verb == SMTP_RCPT && code != 250)
 		note_rcpt(s, code, status, text);
