@@ -137,6 +137,8 @@ xp_cond(struct xparse *ps, struct xcond **out)
 		return (xp_error(ps, "conditions are nested more than %d deep", X_DEPTH));
 	}
 	ok = c->row->parse(ps, c);
+	if (!ok)
+		xp_before(ps, c->arg, c->narg);
 	ps->depth--;
 	return (ok);
 }
@@ -160,8 +162,20 @@ static bool
 parse_one(struct xparse *ps, struct xcond *c)
 {
 	c->arg = arena_zalloc(ps->a, sizeof(*c->arg));
-	c->narg = 1;
 	if (!open_brace(ps, c) || !xp_seq(ps, true, true, &c->arg[0]))
+		return (false);
+	c->narg = 1;
+	ps->p++;
+	return (true);
+}
+
+static bool
+second_string(struct xparse *ps, struct xcond *c, bool dollar)
+{
+	if (xp_skip(ps) != '{')
+		return (xp_error(ps, "missing 2nd string in {} after \"%s\"", c->row->name));
+	ps->p++;
+	if (!xp_seq(ps, true, dollar, &c->arg[1]))
 		return (false);
 	ps->p++;
 	return (true);
@@ -175,18 +189,18 @@ parse_two(struct xparse *ps, struct xcond *c)
 	struct sv text;
 
 	c->arg = arena_zalloc(ps->a, 2 * sizeof(*c->arg));
-	c->narg = 2;
-	for (unsigned i = 0; i < 2; i++) {
-		if (xp_skip(ps) != '{') {
-			if (i == 0)
-				return (xp_error(ps, "missing { after \"%s\"", c->row->name));
-			return (xp_error(ps, "missing 2nd string in {} after \"%s\"", c->row->name));
-		}
-		ps->p++;
-		if (!xp_seq(ps, true, i == 0 || !is_list, &c->arg[i]))
-			return (false);
-		ps->p++;
+	if (!open_brace(ps, c) || !xp_seq(ps, true, true, &c->arg[0]))
+		return (false);
+	ps->p++;
+	if (!second_string(ps, c, !is_list)) {
+		/* Exim reads the first number before it looks at the second string. */
+		if ((c->row->kind & CMP_NUM) != 0 && c->row->test == test_compare)
+			xp_before_number(ps, &c->arg[0]);
+		else
+			c->narg = 1;
+		return (false);
 	}
+	c->narg = 2;
 	/* Without $ in it the list is always literal: compile it now. */
 	if (is_list && x_seq_literal(&c->arg[1], &text))
 		c->list = xm_compile_raw(ps->a, (enum exim_list_kind)c->row->kind, text);
@@ -218,7 +232,7 @@ all_digits(struct sv v, bool *nonzero)
 	size_t i = v.len > 0 && v.p[0] == '-' ? 1 : 0;
 
 	*nonzero = false;
-	if (i == v.len)
+	if (v.len == 0)
 		return (false);
 	for (; i < v.len; i++) {
 		if (!sv_isdigit(v.p[i]))
@@ -321,7 +335,7 @@ parse_sub(struct xparse *ps, struct xcond *c, struct xcond **sub)
 		return (xp_error(ps, "each subcondition inside an \"%s{...}\" condition must be in its own {}", name));
 	ps->p++;
 	if (!xp_cond(ps, sub))
-		return (xp_error(ps, "%s inside \"%s{...}\" condition", ps->error, name));
+		return (xp_behind(ps, arena_fmt(ps->a, " inside \"%s{...}\" condition", name)));
 	if (xp_skip(ps) != '}')
 		return (xp_error(ps, "missing } at end of condition inside \"%s\" group", name));
 	ps->p++;
@@ -346,6 +360,12 @@ parse_combined(struct xparse *ps, struct xcond *c)
 		c->sub = arena_dup(ps->a, sub.p, sub.len * sizeof(*sub.p));
 		c->nsub = (unsigned)sub.len;
 	}
+	/* The last is the bad one, if one was read at all. */
+	for (size_t i = sub.len; !ok && i-- > 1;) {
+		xp_before_cond(ps, sub.p[i - 1], c->row->test == test_and);
+		((struct xbefore *)(uintptr_t)ps->before)->behind =
+		    arena_fmt(ps->a, " inside \"%s{...}\" condition", c->row->name);
+	}
 	vec_free(&sub);
 	return (ok);
 }
@@ -358,10 +378,11 @@ parse_iterate(struct xparse *ps, struct xcond *c)
 	if (!open_brace(ps, c) || !xp_seq(ps, true, true, &c->arg[0]))
 		return (false);
 	ps->p++;
+	c->narg = 1;
 	if (!open_brace(ps, c))
 		return (false);
 	if (!xp_cond(ps, &c->sub[0]))
-		return (xp_error(ps, "%s inside \"%s\" condition", ps->error, c->row->name));
+		return (xp_behind(ps, arena_fmt(ps->a, " inside \"%s\" condition", c->row->name)));
 	if (xp_skip(ps) != '}')
 		return (xp_error(ps, "missing } at end of condition inside \"%s\"", c->row->name));
 	ps->p++;
@@ -591,7 +612,7 @@ static X_COND(test_forany)
 	while (next_item(e, c->row->kind, &list, &sep, &item)) {
 		if ((c->row->kind & IT_JSONS) != 0 && !x_json_dewrap(item, '"', '"', &item, NULL)) {
 			e->env->item = saved;
-			return (x_fail(e, "missing '\"' wrapping string result for %s", c->row->name));
+			return (x_fail(e, "missing '\"' wrapping string result for extract jsons"));	/* Exim's words */
 		}
 		e->env->item = item;
 		if ((r = x_cond(e, c->sub[0], yes)) != EXIM_OK) {

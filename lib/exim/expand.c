@@ -72,7 +72,24 @@ x_lit(struct xev *e, const struct xnode *n, struct sv *out)
 enum exim_result
 x_mistake(struct xev *e, const struct xnode *n, struct sv *out)
 {
-	return (x_fail(e, SV_FMT, SV_ARG(n->u.lit)));
+	for (const struct xbefore *b = n->u.mistake.before; b != NULL; b = b->next) {
+		enum exim_result r = EXIM_OK;
+		bool yes = b->wanted;
+		struct sv v = SV_NULL;
+		int64_t num;
+
+		if (b->cond != NULL)
+			r = x_cond(e, b->cond, &yes);
+		else
+			r = x_seq(e, &b->seq, &v);
+		if (r == EXIM_OK && b->number && !x_integer(e, v, &num))
+			r = EXIM_FAIL;
+		if (r != EXIM_OK)
+			return (b->behind == NULL ? r : x_behind(e, r, "%s", b->behind));
+		if (yes != b->wanted)
+			break;
+	}
+	return (x_fail(e, SV_FMT, SV_ARG(n->u.mistake.text)));
 }
 
 static enum exim_result
@@ -513,7 +530,7 @@ x_message(struct xev *e)
 		return ("");
 	/* Others fill *<err> as well: then it is the newer. */
 	for (size_t i = 0; i < m.len; i++)
-		if (e->err->text[i] != m.p[i] && !(e->err->text[i] == ' ' && (unsigned char)m.p[i] < 32))
+		if (e->err->text[i] != m.p[i] && !(e->err->text[i] == ' ' && ((unsigned char)m.p[i] < 32 || m.p[i] == 127)))
 			return (arena_str(e->env->arena, e->err->text));
 	return (m.len > 0 && e->err->text[m.len] == '\0' ? m.p : arena_str(e->env->arena, e->err->text));
 }
@@ -525,7 +542,7 @@ x_behind(struct xev *e, enum exim_result r, const char *fmt, ...)
 	va_list ap;
 	char buf[200];
 
-	if (e->err == NULL || r == EXIM_FORCED || strcmp(e->err->status, EXIM_STATUS_DIE) == 0)
+	if (e->err == NULL || strcmp(e->err->status, EXIM_STATUS_DIE) == 0)
 		return (r);
 	va_start(ap, fmt);
 	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
@@ -533,6 +550,8 @@ x_behind(struct xev *e, enum exim_result r, const char *fmt, ...)
 	xb_init(&b, e->env->arena, 128);
 	xb_adds(&b, x_message(e));
 	xb_adds(&b, buf);
+	if (r == EXIM_FORCED)
+		return (x_forced(e, "%s", xb_sv(&b).p));
 	return (r == EXIM_DEFER ? x_defer(e, "%s", xb_sv(&b).p) : x_fail(e, "%s", xb_sv(&b).p));
 }
 

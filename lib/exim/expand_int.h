@@ -52,6 +52,7 @@ struct xseq {
 enum xyn_form { XYN_NONE, XYN_YES, XYN_BOTH, XYN_FAIL };
 struct xyn {
 	enum xyn_form	 form;
+	bool		 bad;			/* a mistake in here */
 	struct xseq	 yes, no;
 };
 
@@ -74,7 +75,11 @@ enum xheader_kind { XH_DECODED, XH_RAW, XH_BASIC, XH_LIST };
 struct xnode {
 	xeval		 eval;
 	union {
-		struct sv lit;			/* literal; mistake: its text */
+		struct sv lit;			/* literal */
+		struct {
+			struct sv text;
+			const struct xbefore *before;
+		} mistake;
 		struct {
 			const struct xvar_row *row;
 			struct sv name;
@@ -92,6 +97,19 @@ struct xnode {
 		} op;
 		struct xitem *item;
 	} u;
+};
+
+/*
+ * Exim reads a string while it evaluates it: what stands in front of a mistake is evaluated, and an error of that is told
+ * instead.  These are the pieces in front, in order.
+ */
+struct xbefore {
+	const struct xbefore *next;
+	struct xseq	 seq;
+	const struct xcond *cond;		/* NULL: <seq> */
+	bool		 wanted;		/* the mistake stands where <cond> is this: else it is skipped to */
+	bool		 number;		/* <seq> has to be one */
+	const char	*behind;		/* more text for an error, or NULL */
 };
 
 struct exim_str {
@@ -112,6 +130,7 @@ struct xparse {
 	bool		 malformed_header;
 	const char	*error;			/* stops the parser */
 	const char	*soft;			/* first mistake that only evaluation would tell */
+	const struct xbefore *before;		/* with <error> */
 };
 
 /* False and ps->error. */
@@ -119,6 +138,16 @@ bool	 xp_error(struct xparse *ps, const char *fmt, ...) __attribute__((format(pr
 /* "missing or misplaced { or }" unless the text was set. */
 bool	 xp_curly(struct xparse *ps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 xp_soft(struct xparse *ps, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* With ps->error, from the innermost piece outwards: <n> sequences, or a condition, that evaluation would do before. */
+void	 xp_before(struct xparse *ps, const struct xseq *v, unsigned n);
+/* The same of a whole item with a mistake: what it does without "yes" and "no" where it is there, or its arguments. */
+void	 xp_before_item(struct xparse *ps, const struct xnode *n);
+void	 xp_before_number(struct xparse *ps, const struct xseq *s);
+void	 xp_before_cond(struct xparse *ps, const struct xcond *c, bool wanted);
+/* Put <text> behind ps->error and the errors of what comes before it; false. */
+bool	 xp_behind(struct xparse *ps, const char *text);
+/* Make <n> a node that tells ps->error, which is forgotten. */
+void	 xp_mistake(struct xparse *ps, struct xnode *n);
 char	 xp_skip(struct xparse *ps);		/* white space; returns the character behind it */
 /* A name of letters, digits and <extra>, cut at X_NAME_MAX. */
 struct sv xp_name(struct xparse *ps, const char *extra);
@@ -205,7 +234,7 @@ enum exim_result x_simple(struct xev *e, const struct xnode *n, struct sv *out);
 X_FN(xi_substr); X_FN(xi_hash); X_FN(xi_nhash); X_FN(xi_length); X_FN(xi_tr); X_FN(xi_sg); X_FN(xi_hmac);
 X_FN(xi_prvs); X_FN(xi_srs_encode); X_FN(xi_imapfolder); X_FN(xi_listquote); X_FN(xi_acl); X_FN(xi_readfile);
 X_FN(xi_perl); X_FN(xi_dlfunc); X_FN(xi_authresults);
-X_PARSE(xip_sg);
+X_PARSE(xip_numbers); X_PARSE(xip_imapfolder);
 X_PARSE(xip_extract); X_EVAL(xi_extract); X_PARSE(xip_listextract); X_EVAL(xi_listextract);
 X_PARSE(xip_iterate); X_EVAL(xi_map); X_EVAL(xi_filter); X_EVAL(xi_reduce); X_PARSE(xip_sort); X_EVAL(xi_sort);
 X_PARSE(xip_lookup); X_EVAL(xi_lookup); X_PARSE(xip_run); X_EVAL(xi_run); X_PARSE(xip_readsocket); X_EVAL(xi_readsocket);

@@ -21,16 +21,16 @@ const struct xitem_row x_items[] = {
 	{ "env",	xip_env,	 xi_env,	NULL,		1, 1, 0 },
 	{ "extract",	xip_extract,	 xi_extract,	NULL,		2, 5, 0 },
 	{ "filter",	xip_iterate,	 xi_filter,	NULL,		2, 2, 0 },
-	{ "hash",	xp_simple,	 x_simple,	xi_hash,	2, 3, 0 },
+	{ "hash",	xip_numbers,	 x_simple,	xi_hash,	2, 3, 0 },
 	{ "hmac",	xp_simple,	 x_simple,	xi_hmac,	3, 3, 0 },
 	{ "if",		parse_if,	 eval_if,	NULL,		0, 0, 0 },
-	{ "imapfolder",	xp_simple,	 x_simple,	xi_imapfolder,	1, 3, 0 },
-	{ "length",	xp_simple,	 x_simple,	xi_length,	2, 2, 0 },
+	{ "imapfolder",	xip_imapfolder,	 x_simple,	xi_imapfolder,	1, 3, 0 },
+	{ "length",	xip_numbers,	 x_simple,	xi_length,	2, 2, 0 },
 	{ "listextract", xip_listextract, xi_listextract, NULL,		2, 2, 0 },
 	{ "listquote",	xp_simple,	 x_simple,	xi_listquote,	2, 2, 0 },
 	{ "lookup",	xip_lookup,	 xi_lookup,	NULL,		1, 2, EXIM_NO_LOOKUP },
 	{ "map",	xip_iterate,	 xi_map,	NULL,		2, 2, 0 },
-	{ "nhash",	xp_simple,	 x_simple,	xi_nhash,	2, 3, 0 },
+	{ "nhash",	xip_numbers,	 x_simple,	xi_nhash,	2, 3, 0 },
 	{ "perl",	xp_simple,	 x_simple,	xi_perl,	1, 9, EXIM_NO_PERL },
 	{ "prvs",	xp_simple,	 x_simple,	xi_prvs,	2, 3, 0 },
 	{ "prvscheck",	xip_prvscheck,	 xi_prvscheck,	NULL,		2, 3, 0 },
@@ -38,10 +38,10 @@ const struct xitem_row x_items[] = {
 	{ "readsocket",	xip_readsocket,	 xi_readsocket, NULL,		2, 5, EXIM_NO_READSOCKET },
 	{ "reduce",	xip_iterate,	 xi_reduce,	NULL,		3, 3, 0 },
 	{ "run",	xip_run,	 xi_run,	NULL,		1, 1, EXIM_NO_RUN },
-	{ "sg",		xip_sg,		 x_simple,	xi_sg,		3, 3, 0 },
+	{ "sg",		xp_simple,	 x_simple,	xi_sg,		3, 3, 0 },
 	{ "sort",	xip_sort,	 xi_sort,	NULL,		3, 3, 0 },
 	{ "srs_encode",	xp_simple,	 x_simple,	xi_srs_encode,	3, 3, 0 },
-	{ "substr",	xp_simple,	 x_simple,	xi_substr,	2, 3, 0 },
+	{ "substr",	xip_numbers,	 x_simple,	xi_substr,	2, 3, 0 },
 	{ "tr",		xp_simple,	 x_simple,	xi_tr,		3, 3, 0 },
 	{ NULL,		NULL,		 NULL,		NULL,		0, 0, 0 }
 };
@@ -65,22 +65,15 @@ xp_simple(struct xparse *ps, const struct xitem_row *row, struct xnode *n)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
 	struct xseq arg[SIMPLE_ARGS];
+	int rc;
 
 	memset(arg, 0, sizeof(arg));
-	switch (xp_args(ps, row->min, row->max, true, row->name, arg, &it->narg)) {
-	case 1:
-		/* xp_args said which. */
-		return (ps->error == NULL ? xp_curly(ps, NULL) : false);
-	case 0:
-		break;
-	default:
-		return (false);
-	}
+	rc = xp_args(ps, row->min, row->max, true, row->name, arg, &it->narg);
 	it->row = row;
 	it->arg = arena_dup(ps->a, arg, row->max * sizeof(arg[0]));
 	n->eval = row->eval;
 	n->u.item = it;
-	return (true);
+	return (rc == 0);
 }
 
 enum exim_result
@@ -116,7 +109,11 @@ parse_if(struct xparse *ps, const struct xitem_row *row, struct xnode *n)
 	(void)xp_skip(ps);
 	if (!xp_cond(ps, &it->cond))
 		return (false);
-	return (xp_yesno(ps, "if", &it->yn));
+	if (xp_yesno(ps, "if", &it->yn))
+		return (true);
+	it->yn.bad = false;
+	xp_before_cond(ps, it->cond, it->yn.form == XYN_NONE);
+	return (false);
 }
 
 static enum exim_result

@@ -54,6 +54,7 @@ X_PARSE(xip_lookup)
 		if (!xp_seq(ps, true, true, &it->arg[0]))
 			return (false);
 		ps->p++;
+		it->narg = 1;
 	}
 	if (!parse_lookup_type(ps, it, key))
 		return (false);
@@ -159,14 +160,16 @@ X_FN(xi_readfile)
 X_PARSE(xip_readsocket)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
-	struct xseq arg[5];
 
-	memset(arg, 0, sizeof(arg));
-	if (xp_args(ps, 2, 4, false, row->name, arg, &it->narg) != 0)
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, 5 * sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	if (xp_args(ps, 2, 4, false, row->name, it->arg, &it->narg) != 0)
 		return (false);
 	if (xp_skip(ps) == '{') {
 		ps->p++;
-		if (!xp_seq(ps, true, true, &arg[4]))
+		if (!xp_seq(ps, true, true, &it->arg[4]))
 			return (false);
 		ps->p++;
 		it->narg = 5;
@@ -174,10 +177,6 @@ X_PARSE(xip_readsocket)
 	if (xp_skip(ps) != '}')
 		return (xp_curly(ps, "missing '}' closing readsocket"));
 	ps->p++;
-	it->row = row;
-	it->arg = arena_dup(ps->a, arg, sizeof(arg));
-	n->eval = row->eval;
-	n->u.item = it;
 	return (true);
 }
 
@@ -195,6 +194,8 @@ socket_options(struct xev *e, struct sv opts, struct exim_socket *s)
 			first = false;
 		} else if (sv_eqs(item, "shutdown=no"))
 			s->shutdown = false;
+		else if (sv_eqs(item, "send=no"))
+			s->request = SV_LIT("");
 		else if (sv_eqs(item, "tls=yes")) {
 			s->tls = true;
 			s->shutdown = false;
@@ -228,7 +229,7 @@ X_EVAL(xi_readsocket)
 	r = w->readsocket(w->arg, &s, e->env->arena, out, e->err);
 	if (r != EXIM_OK)
 		return (it->narg == 5 ? x_seq(e, &it->arg[4], out) : EXIM_FAIL);
-	*out = change_eol(e, *out, it->narg >= 4 ? arg[3] : SV_NULL);
+	*out = change_eol(e, *out, arg[3].len > 0 ? arg[3] : SV_NULL);
 	return (EXIM_OK);
 }
 
@@ -306,6 +307,28 @@ compile_run(struct xparse *ps, struct xitem *it, struct sv text)
 	it->priv = args;
 }
 
+/* A mistake inside an argument is told when that is expanded: go to the command's end. */
+static bool
+run_end(struct xparse *ps, const char *start)
+{
+	unsigned depth = 0;
+	const char *p;
+
+	for (p = start; p < ps->end && (*p != '}' || depth > 0); p++)
+		if (*p == '\\' && p + 1 < ps->end)
+			p++;
+		else if (*p == '{')
+			depth++;
+		else if (*p == '}')
+			depth--;
+	if (p >= ps->end)
+		return (false);
+	ps->p = p;
+	ps->error = NULL;
+	ps->before = NULL;
+	return (true);
+}
+
 X_PARSE(xip_run)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
@@ -316,18 +339,19 @@ X_PARSE(xip_run)
 	n->eval = row->eval;
 	n->u.item = it;
 	while (*ps->p == ',') {
-		struct sv opt;
-
-		ps->p++;
-		opt = xp_name(ps, "_-");
-		if (!sv_eqs(opt, "preexpand"))
-			return (xp_error(ps, "bad option '" SV_FMT "' for run", SV_ARG(opt)));
+		if (strncmp(++ps->p, "preexpand", 9) != 0) {
+			for (start = ps->p; *ps->p != '\0' && *ps->p != ',' && (*ps->p != '{' || ps->p == start);)
+				ps->p++;
+			return (xp_error(ps, "bad option '" SV_FMT "' for run",
+			    SV_ARG(sv_from(start, (size_t)(ps->p - start)))));
+		}
+		ps->p += 9;
 		it->variant = 1;
 	}
 	if (xp_skip(ps) != '{')
 		return (xp_curly(ps, "missing '{' for command arg of run"));
 	start = ++ps->p;
-	if (!xp_seq(ps, true, true, &it->arg[0]))
+	if (!xp_seq(ps, true, true, &it->arg[0]) && (it->variant == 1 || !run_end(ps, start)))
 		return (false);
 	if (it->variant == 0)
 		compile_run(ps, it, sv_from(start, (size_t)(ps->p - start)));
@@ -377,7 +401,7 @@ X_EVAL(xi_run)
 	const struct xitem *it = n->u.item;
 	const char *argv[RUN_ARGS + 1];
 	struct exim_run run = { .argv = argv, .timeout = RUN_TIMEOUT, .max = FILE_MAX, .merge_stderr = true };
-	struct sv output = SV_NULL, saved = e->env->value;
+	struct sv output = SV_NULL;
 	enum exim_result r;
 	int rc = 127;
 
@@ -395,10 +419,9 @@ X_EVAL(xi_run)
 			return (x_fail(e, "command killed by signal %d", -rc));
 	}
 	e->env->runrc = rc;
+	/* It stays $value for what comes behind the item. */
 	e->env->value = output.p == NULL ? SV_LIT("") : output;
-	r = x_yesno(e, &it->yn, rc == 0, e->env->value, "run", out);
-	e->env->value = saved;
-	return (r);
+	return (x_yesno(e, &it->yn, rc == 0, e->env->value, "run", out));
 }
 
 /* --- ${env --- */
@@ -453,6 +476,8 @@ X_FN(xi_acl)
 		return (EXIM_OK);
 	if (r == EXIM_DEFER)
 		return (x_forced(e, "DEFER from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
+	if (e->err != NULL && strncmp(e->err->text, "ERROR from", 10) == 0)
+		return (x_fail(e, "ERROR from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
 	return (r);
 }
 
@@ -505,9 +530,36 @@ X_FN(xi_authresults)
 
 /* --- ${certextract --- */
 
+/* "$name}": what stands up to the brace is a name; a wrong one is told by evaluation. */
+static bool
+cert_variable(struct xparse *ps, struct xitem *it, const char **mistake)
+{
+	struct xnode *v = arena_zalloc(ps->a, sizeof(*v));
+	const char *start = ps->p;
+	struct sv name;
+
+	*mistake = NULL;
+	if (*ps->p != '$')
+		return (xp_error(ps, "second argument of \"certextract\" must be a certificate variable"));
+	while (ps->p < ps->end && *ps->p != '}')
+		ps->p++;
+	name = sv_from(start + 1, (size_t)(ps->p - start - 1));
+	if (ps->p >= ps->end)
+		return (xp_error(ps, "missing } at end of string"));
+	ps->p++;
+	it->arg[1].v = v;
+	it->arg[1].n = 1;
+	if (!xp_var(ps, name, v))
+		*mistake = arena_fmt(ps->a, "no variable named \"" SV_FMT "\"", SV_ARG(name));
+	else if (!x_seq_is_cert(&it->arg[1]))
+		return (xp_error(ps, "second argument of \"certextract\" must be a certificate variable"));
+	return (true);
+}
+
 X_PARSE(xip_certextract)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	const char *mistake;
 
 	it->row = row;
 	it->arg = arena_zalloc(ps->a, 2 * sizeof(*it->arg));
@@ -519,15 +571,21 @@ X_PARSE(xip_certextract)
 	if (!xp_seq(ps, true, true, &it->arg[0]))
 		return (false);
 	ps->p++;
+	it->narg = 1;
 	if (xp_skip(ps) != '{')
 		return (xp_curly(ps, "missing '{' for cert variable arg of certextract"));
 	ps->p++;
-	if (!xp_seq(ps, true, true, &it->arg[1]))
+	if (!cert_variable(ps, it, &mistake))
 		return (false);
-	ps->p++;
-	if (!x_seq_is_cert(&it->arg[1]))
-		return (xp_error(ps, "second argument of \"certextract\" must be a certificate variable"));
-	return (xp_yesno(ps, "certextract", &it->yn));
+	if (!xp_yesno(ps, "certextract", &it->yn))
+		return (false);
+	if (mistake != NULL) {
+		xp_soft(ps, "%s", mistake);
+		ps->error = mistake;
+		xp_before(ps, it->arg, 1);
+		xp_mistake(ps, n);
+	}
+	return (true);
 }
 
 X_EVAL(xi_certextract)

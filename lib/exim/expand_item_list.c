@@ -68,7 +68,7 @@ extract_open(struct xparse *ps, struct xitem *it)
 	return (true);
 }
 
-X_PARSE(xip_extract)
+static X_PARSE(parse_extract)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
 	struct sv key;
@@ -98,6 +98,58 @@ X_PARSE(xip_extract)
 		if (!extract_arg(ps, it))
 			return (false);
 	return (xp_yesno(ps, "extract", &it->yn));
+}
+
+/* What Exim reads where it skips an extract: up to five arguments, and perhaps "fail". */
+static bool
+extract_skip(struct xparse *ps)
+{
+	struct xseq seq;
+
+	if (strncmp(ps->p, "json", 4) == 0)
+		ps->p += ps->p[4] == 's' ? 5 : 4;
+	for (int i = 0; i < EXTRACT_ARGS && xp_skip(ps) == '{'; i++) {
+		ps->p++;
+		if (!xp_seq(ps, true, true, &seq))
+			return (false);
+		ps->p++;
+	}
+	if (strncmp(ps->p, "fail", 4) == 0) {
+		ps->p += 4;
+		(void)xp_skip(ps);
+	}
+	return (*ps->p++ == '}');
+}
+
+/* A mistake that Exim does not see in an extract that is skipped is told when evaluation gets there. */
+X_PARSE(xip_extract)
+{
+	const struct xbefore *before;
+	const char *start, *end, *error;
+
+	(void)xp_skip(ps);
+	start = ps->p;
+	if (parse_extract(ps, row, n))
+		return (true);
+	xp_before_item(ps, n);
+	error = ps->error;
+	before = ps->before;
+	end = ps->p;
+	ps->p = start;
+	ps->error = NULL;
+	ps->before = NULL;
+	if (extract_skip(ps)) {
+		ps->error = error;
+		ps->before = before;
+		xp_soft(ps, "%s", error);
+		xp_mistake(ps, n);
+		return (true);
+	}
+	ps->p = end;
+	ps->error = error;
+	ps->before = before;
+	n->u.item = NULL;
+	return (false);
 }
 
 /* A value that may be in double quotes; *<v> is moved behind it. */
@@ -329,6 +381,8 @@ X_EVAL(xi_extract)
 X_PARSE(xip_listextract)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	struct sv v;
+	int64_t num;
 
 	it->row = row;
 	it->arg = arena_zalloc(ps->a, 2 * sizeof(*it->arg));
@@ -341,6 +395,8 @@ X_PARSE(xip_listextract)
 		if (!xp_seq(ps, true, true, &it->arg[it->narg]))
 			return (false);
 		ps->p++;
+		if (it->narg == 0 && x_seq_literal(&it->arg[0], &v) && !field_number(sv_trim(v), &num))
+			return (xp_error(ps, "first argument of \"listextract\" must be numeric"));
 	}
 	return (xp_yesno(ps, "listextract", &it->yn));
 }
@@ -441,14 +497,16 @@ X_PARSE(xip_iterate)
 	n->u.item = it;
 	if (!brace_arg(ps, "first", row->name, &it->arg[0]))
 		return (false);
-	if (is_reduce && !brace_arg(ps, "second", row->name, &it->arg[2]))
+	it->narg = 1;
+	if (is_reduce && !brace_arg(ps, "second", row->name, &it->arg[1]))
 		return (false);
+	it->narg += is_reduce ? 1 : 0;
 	if (xp_skip(ps) != '{')
 		return (xp_curly(ps, "missing '{' for last arg of %s", row->name));
 	ps->p++;
-	ok = is_filter ? xp_cond(ps, &it->cond) : xp_seq(ps, true, true, &it->arg[1]);
+	ok = is_filter ? xp_cond(ps, &it->cond) : xp_seq(ps, true, true, &it->arg[it->narg]);
 	if (!ok)
-		return (xp_error(ps, "%s inside \"%s\" item", ps->error, row->name));
+		return (xp_behind(ps, arena_fmt(ps->a, " inside \"%s\" item", row->name)));
 	if (xp_skip(ps) != '}')
 		return (xp_error(ps, "missing } at end of condition or expression inside \"%s\"; could be an unquoted } in the "
 		    "content", row->name));
@@ -527,12 +585,12 @@ X_EVAL(xi_reduce)
 	enum exim_result r;
 	int sep = 0;
 
-	if ((r = x_seq(e, &it->arg[0], &list)) != EXIM_OK || (r = x_seq(e, &it->arg[2], &v)) != EXIM_OK)
+	if ((r = x_seq(e, &it->arg[0], &list)) != EXIM_OK || (r = x_seq(e, &it->arg[1], &v)) != EXIM_OK)
 		return (r);
 	e->env->value = v;
 	while (r == EXIM_OK && exim_list_next(&list, &sep, e->env->arena, &item)) {
 		e->env->item = item;
-		r = x_seq(e, &it->arg[1], &v);
+		r = x_seq(e, &it->arg[2], &v);
 		if (r == EXIM_OK)
 			e->env->value = v;
 		else
@@ -550,14 +608,20 @@ X_EVAL(xi_reduce)
 X_PARSE(xip_sort)
 {
 	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	struct sv v;
 
 	it->row = row;
 	it->arg = arena_zalloc(ps->a, 3 * sizeof(*it->arg));
 	n->eval = row->eval;
 	n->u.item = it;
-	if (!brace_arg(ps, "list", "sort", &it->arg[0]) || !brace_arg(ps, "comparator", "sort", &it->arg[1]) ||
-	    !brace_arg(ps, "extractor", "sort", &it->arg[2]))
-		return (false);
+	for (; it->narg < 3; it->narg++) {
+		static const char *const which[] = { "list", "comparator", "extractor" };
+
+		if (!brace_arg(ps, which[it->narg], "sort", &it->arg[it->narg]))
+			return (false);
+		if (it->narg == 1 && x_seq_literal(&it->arg[1], &v) && v.len > 0 && (v.p[0] == '{' || v.p[0] == '}'))
+			return (xp_error(ps, "condition name expected, but found \"" SV_FMT "\"", SV_ARG(sv_sub(v, 0, 16))));
+	}
 	if (xp_skip(ps) != '}')
 		return (xp_curly(ps, "missing } at end of \"sort\""));
 	ps->p++;

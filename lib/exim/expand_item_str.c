@@ -5,6 +5,7 @@
  * behind them that operators share.
  */
 #include "exim/expand_int.h"
+#include "exim/extract.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -153,6 +154,26 @@ numbers(struct xev *e, const struct xitem *it, struct sv *arg, unsigned n, int64
 	return (EXIM_OK);
 }
 
+/* Numbers that stand there literally are looked at even where the item is skipped. */
+X_PARSE(xip_numbers)
+{
+	const struct xitem *it;
+	struct sv v;
+	int64_t num;
+
+	if (!xp_simple(ps, row, n))
+		return (false);
+	it = n->u.item;
+	for (unsigned i = 0; i + 1 < it->narg; i++) {
+		bool second = i == 1 || row->name[0] == 'l';
+
+		if (x_seq_literal(&it->arg[i], &v) && (!parse_long(v, &num) || (second && num < 0)))
+			return (xp_error(ps, "\"" SV_FMT "\" is not a %snumber (in \"%s\" expansion)", SV_ARG(v),
+			    second ? "positive " : "", row->name));
+	}
+	return (true);
+}
+
 X_FN(xi_substr)
 {
 	struct sv subject;
@@ -209,11 +230,6 @@ X_FN(xi_tr)
 }
 
 /* --- ${sg --- */
-
-X_PARSE(xip_sg)
-{
-	return (xp_simple(ps, row, n));
-}
 
 static struct xregex *
 sg_regex(struct xev *e, const struct xitem *it, struct sv pattern)
@@ -383,11 +399,6 @@ X_FN(xi_prvs)
 	return (EXIM_OK);
 }
 
-X_PARSE(xip_prvscheck)
-{
-	return (xp_simple(ps, row, n));
-}
-
 /* prvs=KDDDHHHHHH=local@domain */
 static bool
 prvs_split(struct sv v, char *keynum, struct sv *day, struct sv *hash, struct sv *address)
@@ -405,6 +416,37 @@ prvs_split(struct sv v, char *keynum, struct sv *day, struct sv *hash, struct sv
 	*hash = sv_sub(v, 9, 15);
 	*address = sv_sub(v, 16, v.len);
 	return (sv_rchr(*address, '@') > 0 && (size_t)sv_rchr(*address, '@') + 1 < address->len);
+}
+
+/* Exim reads the arguments one by one, and more when the first is such an address. */
+X_PARSE(xip_prvscheck)
+{
+	struct xitem *it = arena_zalloc(ps->a, sizeof(*it));
+	unsigned max = 1;
+	struct sv v, day, hash, address;
+	char keynum;
+
+	it->row = row;
+	it->arg = arena_zalloc(ps->a, 3 * sizeof(*it->arg));
+	n->eval = row->eval;
+	n->u.item = it;
+	while (it->narg < 3 && (it->narg < 2 || xp_skip(ps) == '{')) {
+		if (xp_skip(ps) != '{')
+			return (xp_error(ps, "Not enough arguments for 'prvscheck' (min is 1)"));
+		ps->p++;
+		if (!xp_seq(ps, true, true, &it->arg[it->narg]))
+			return (false);
+		ps->p++;
+		it->narg++;
+	}
+	if (x_seq_literal(&it->arg[0], &v) && !prvs_split(v, &keynum, &day, &hash, &address))
+		max = 2;
+	if (xp_skip(ps) == '{')
+		return (xp_error(ps, "Too many arguments for 'prvscheck' (max is %u)", max));
+	if (*ps->p != '}')
+		return (xp_curly(ps, "missing '}' after 'prvscheck'"));
+	ps->p++;
+	return (true);
 }
 
 static bool
@@ -435,11 +477,17 @@ X_EVAL(xi_prvscheck)
 		return (r);
 	*out = SV_LIT("");
 	env->prvscheck_result = SV_NULL;
-	if (!prvs_split(v, &keynum, &day, &hash, &address))
-		return (EXIM_OK);
+	if (!prvs_split(v, &keynum, &day, &hash, &address)) {
+		/* The others are expanded for nothing. */
+		for (unsigned i = 1; i < it->narg && r == EXIM_OK; i++)
+			r = x_seq(e, &it->arg[i], &key);
+		return (r);
+	}
 	env->prvscheck_address = address;
 	env->prvscheck_keynum = arena_sv(env->arena, sv_from(&keynum, 1));
 	r = x_seq(e, &it->arg[1], &key);
+	if (r == EXIM_OK && key.len > 64)
+		r = x_fail(e, "hmac-sha1 conversion failed");
 	if (r == EXIM_OK) {
 		if (prvs_valid(e, address, key, keynum, day, hash))
 			env->prvscheck_result = SV_LIT("1");
@@ -486,8 +534,14 @@ X_FN(xi_srs_encode)
 	*out = SV_LIT("");
 	if (arg[1].len == 0)
 		return (EXIM_OK);
-	if (!x_address_split(e, arg[1], &local, &domain))
+	if (!x_address_split(e, arg[1], &local, &domain)) {
+		struct exim_extracted x;
+		struct err why;
+
+		if (exim_extract(arg[1], EXIM_EXTRACT_LITERALS, e->env->arena, &x, &why) == -1)
+			return (x_fail(e, "%s", why.text));
 		return (x_fail(e, "domain missing or malformed"));
+	}
 	xb_init(&lower, e->env->arena, arg[1].len);
 	for (size_t i = 0; i < arg[1].len; i++)
 		xb_addc(&lower, sv_lower(arg[1].p[i]));

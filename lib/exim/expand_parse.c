@@ -53,6 +53,87 @@ xp_soft(struct xparse *ps, const char *fmt, ...)
 	ps->soft = arena_str(ps->a, buf);
 }
 
+static void
+add_before(struct xparse *ps, struct xbefore what)
+{
+	struct xbefore *b = arena_alloc(ps->a, sizeof(*b));
+
+	*b = what;
+	b->next = ps->before;
+	ps->before = b;
+}
+
+void
+xp_before(struct xparse *ps, const struct xseq *v, unsigned n)
+{
+	while (n-- > 0)
+		add_before(ps, (struct xbefore){ .seq = v[n] });
+}
+
+void
+xp_before_item(struct xparse *ps, const struct xnode *n)
+{
+	const struct xitem *it = n->u.item;
+	struct xnode *whole;
+	struct xitem *copy;
+
+	if (it == NULL)
+		return;
+	if (!it->yn.bad) {
+		xp_before(ps, it->arg, it->narg);
+		return;
+	}
+	whole = arena_dup(ps->a, n, sizeof(*n));
+	whole->u.item = copy = arena_dup(ps->a, it, sizeof(*it));
+	copy->yn = (struct xyn){ .form = XYN_NONE };
+	/* Whether evaluation would come further is not known here. */
+	ps->before = NULL;
+	xp_before(ps, &(struct xseq){ .v = whole, .n = 1 }, 1);
+}
+
+void
+xp_before_number(struct xparse *ps, const struct xseq *s)
+{
+	add_before(ps, (struct xbefore){ .seq = *s, .number = true });
+}
+
+void
+xp_before_cond(struct xparse *ps, const struct xcond *c, bool wanted)
+{
+	add_before(ps, (struct xbefore){ .cond = c, .wanted = wanted });
+}
+
+bool
+xp_behind(struct xparse *ps, const char *text)
+{
+	const struct xbefore *b = ps->before;
+
+	ps->before = NULL;
+	for (struct xbefore copy, *last = NULL; b != NULL; b = b->next) {
+		copy = *b;
+		copy.behind = b->behind == NULL ? text : arena_fmt(ps->a, "%s%s", b->behind, text);
+		copy.next = NULL;
+		if (last == NULL)
+			ps->before = last = arena_dup(ps->a, &copy, sizeof(copy));
+		else {
+			last->next = arena_dup(ps->a, &copy, sizeof(copy));
+			last = (struct xbefore *)(uintptr_t)last->next;
+		}
+	}
+	return (xp_error(ps, "%s%s", ps->error, text));
+}
+
+void
+xp_mistake(struct xparse *ps, struct xnode *n)
+{
+	memset(n, 0, sizeof(*n));
+	n->eval = x_mistake;
+	n->u.mistake.text = sv_cstr(ps->error);
+	n->u.mistake.before = ps->before;
+	ps->error = NULL;
+	ps->before = NULL;
+}
+
 /* isspace() of the C locale. */
 static bool
 is_space(char c)
@@ -318,14 +399,20 @@ parse_braced(struct xparse *ps, struct build *b)
 		return (xp_error(ps, "letter or digit expected after ${"));
 	name = xp_name(ps, "_-");
 	row = x_item_find(name);
-	if (row != NULL)
-		return (row->parse(ps, row, n));
+	if (row != NULL) {
+		if (row->parse(ps, row, n))
+			return (true);
+		xp_before_item(ps, n);
+		return (false);
+	}
 	if (*ps->p == ':')
 		return (parse_operator(ps, name, n));
 	if (*ps->p == '}') {
 		ps->p++;
 		if (!xp_var(ps, name, n))
 			return (xp_error(ps, "unknown variable in \"${" SV_FMT "}\"%s", SV_ARG(name), x_acl_hint(name)));
+		if (n->eval == x_var)
+			n->u.var.name = arena_sv(ps->a, name);
 		return (true);
 	}
 	return (xp_error(ps, "\"${" SV_FMT "\" is not a known operator (or a } is missing in a variable reference)",
@@ -376,23 +463,31 @@ bool
 xp_seq(struct xparse *ps, bool braces, bool dollar, struct xseq *out)
 {
 	struct build b = { .lit = SB_INIT(EXIM_EXPAND_MAX) };
+	unsigned done = 0;
 	bool ok = true;
 
 	if (++ps->depth > X_DEPTH) {
 		ps->depth--;
 		return (xp_error(ps, "expansion items are nested more than %d deep", X_DEPTH));
 	}
-	while (ok && ps->p < ps->end && !(braces && *ps->p == '}'))
+	while (ok && ps->p < ps->end && !(braces && *ps->p == '}')) {
+		done = b.n + (b.lit.len > 0 ? 1 : 0);
 		ok = parse_piece(ps, dollar, &b);
-	if (ok && braces && ps->p >= ps->end)
+	}
+	if (ok && braces && ps->p >= ps->end) {
+		build_flush(ps, &b);
+		done = b.n;
 		ok = xp_error(ps, ps->malformed_header ?
 		    "missing } at end of string - could be header name not terminated by colon" :
 		    "missing } at end of string");
+	}
 	if (ok)
 		build_flush(ps, &b);
 	sb_free(&b.lit);
 	out->v = b.v;
-	out->n = b.n;
+	out->n = ok ? b.n : done < b.n ? done : b.n;
+	if (!ok)
+		xp_before(ps, out, 1);
 	ps->depth--;
 	return (ok);
 }
@@ -427,7 +522,7 @@ xp_args(struct xparse *ps, unsigned min, unsigned max, bool close, const char *n
 			(void)xp_error(ps, "Too many arguments for '%s' (max is %u)", name, max);
 			return (2);
 		}
-		(void)xp_curly(ps, NULL);
+		(void)xp_curly(ps, "missing '}' after '%s'", name);
 		return (1);
 	}
 	if (close)
@@ -456,8 +551,8 @@ parse_fail(struct xparse *ps, const char *type, struct xyn *yn)
 	return (true);
 }
 
-bool
-xp_yesno(struct xparse *ps, const char *type, struct xyn *yn)
+static bool
+parse_yesno(struct xparse *ps, const char *type, struct xyn *yn)
 {
 	yn->form = XYN_NONE;
 	if (xp_skip(ps) == '}') {
@@ -480,9 +575,17 @@ xp_yesno(struct xparse *ps, const char *type, struct xyn *yn)
 	} else if (*ps->p != '}' && !parse_fail(ps, type, yn))
 		return (false);
 	if (xp_skip(ps) != '}')
-		return (yesno_error(ps, "did not close with '}'", ps->p));
+		return (yesno_error(ps, yn->form == XYN_FAIL ? "did not close with '}' after forcedfail" : "did not close with '}'",
+		    ps->p));
 	ps->p++;
 	return (true);
+}
+
+bool
+xp_yesno(struct xparse *ps, const char *type, struct xyn *yn)
+{
+	yn->bad = !parse_yesno(ps, type, yn);
+	return (!yn->bad);
 }
 
 bool
@@ -500,13 +603,13 @@ x_seq_literal(const struct xseq *s, struct sv *v)
 	return (true);
 }
 
-/* The top level: like xp_seq, but a mistake ends it as a node. */
-static void
+/* The top level: like xp_seq, but a mistake, which is returned, ends it as a node. */
+static const char *
 parse_top(struct xparse *ps, bool dollar, struct xseq *out)
 {
 	struct build b = { .lit = SB_INIT(EXIM_EXPAND_MAX) };
+	const char *mistake = NULL;
 	unsigned before = 0;
-	struct xnode *n;
 
 	while (ps->p < ps->end) {
 		before = b.n + (b.lit.len > 0 ? 1 : 0);
@@ -517,14 +620,14 @@ parse_top(struct xparse *ps, bool dollar, struct xseq *out)
 		build_flush(ps, &b);
 		if (b.n > before)
 			b.n = before;
-		n = build_node(ps, &b);
-		n->eval = x_mistake;
-		n->u.lit = sv_cstr(ps->error);
+		mistake = ps->error;
+		xp_mistake(ps, build_node(ps, &b));
 	} else
 		build_flush(ps, &b);
 	sb_free(&b.lit);
 	out->v = b.v;
 	out->n = b.n;
+	return (mistake != NULL ? mistake : ps->soft);
 }
 
 struct exim_str *
@@ -545,11 +648,10 @@ xp_compile(struct arena *a, struct sv text, const char *file, unsigned line, boo
 	}
 	ps.p = s->text.p;
 	ps.end = s->text.p + s->text.len;
-	parse_top(&ps, dollar, &s->seq);
+	*mistake = parse_top(&ps, dollar, &s->seq);
 	s->literal = x_seq_literal(&s->seq, &s->value);
 	if (s->text.tainted)
 		s->value.tainted = true;
-	*mistake = ps.error != NULL ? ps.error : ps.soft;
 	return (s);
 }
 

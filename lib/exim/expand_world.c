@@ -211,7 +211,7 @@ now_ms(void)
 	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
 }
 
-/* Read until the end or the deadline: 0, or -1 on timeout.  What passes the limit is thrown away. */
+/* Read until the end or the deadline (0: there is none): 0, or -1 on timeout.  What passes the limit is thrown away. */
 static int
 drain(int fd, int64_t deadline, struct sb *out)
 {
@@ -219,7 +219,7 @@ drain(int fd, int64_t deadline, struct sb *out)
 
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline == 0 ? 60000 : deadline - now_ms();
 		ssize_t n;
 
 		if (left <= 0 || poll(&p, 1, (int)(left > 60000 ? 60000 : left)) == -1) {
@@ -296,7 +296,7 @@ w_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int 
 static int
 timed(int fd, int64_t seconds)
 {
-	struct timeval tv = { .tv_sec = seconds > 0 ? seconds : 1 };
+	struct timeval tv = { .tv_sec = seconds };		/* 0: for ever */
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
@@ -329,18 +329,23 @@ connect_inet(char *where, int64_t timeout, struct err *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai, *p;
 	char *port = strrchr(where, ':'), *host = where;
+	const char *shown = where;
+	size_t len = 0;
 	int fd = -1, saved = 0, rc;
 
 	if (port == NULL)
 		return (err_set(err, ERR_TEMP, NULL, "%s", ""));
 	*port++ = '\0';
 	if (*host == '[' && host[strlen(host) - 1] == ']') {
-		host[strlen(host) - 1] = '\0';
 		host++;
+		len = strlen(host) - 1;
+		host[len] = '\0';
 	}
 	rc = getaddrinfo(host, port, &hints, &ai);
+	if (len > 0)
+		host[len] = ']';
 	if (rc != 0)
-		return (err_set(err, ERR_TEMP, NULL, "no IP address found for host %s", host));
+		return (err_set(err, ERR_TEMP, NULL, "no IP address found for host %s", shown));
 	for (p = ai; p != NULL; p = p->ai_next) {
 		fd = timed(socket(p->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), timeout);
 		if (fd != -1 && connect(fd, p->ai_addr, p->ai_addrlen) == 0)
@@ -352,7 +357,7 @@ connect_inet(char *where, int64_t timeout, struct err *err)
 	}
 	freeaddrinfo(ai);
 	if (fd == -1)
-		return (err_set(err, ERR_TEMP, NULL, "failed to connect to any address for %s: %s", host, strerror(saved)));
+		return (err_set(err, ERR_TEMP, NULL, "failed to connect to any address for %s: %s", shown, strerror(saved)));
 	return (fd);
 }
 
@@ -384,7 +389,7 @@ w_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv 
 	}
 	if (rc == 0 && s->shutdown)
 		(void)shutdown(fd, SHUT_WR);
-	if (rc == 0 && drain(fd, now_ms() + s->timeout * 1000, &sb) == -1)
+	if (rc == 0 && drain(fd, s->timeout == 0 ? 0 : now_ms() + s->timeout * 1000, &sb) == -1)
 		rc = err_set(err, ERR_TEMP, NULL, "socket read timed out");
 	(void)close(fd);
 	*out = arena_sv(a, sb_sv(&sb));

@@ -354,6 +354,8 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 	    x_cache_result(e, xb_sv(&ck), found, out))
 		return (EXIM_OK);
 	r = spec->type->find(e, &l, found, out);
+	if (r == EXIM_OK && *found && sv_eqs(x_lookup_option(spec->opts, "ret"), "key"))
+		*out = arena_sv(e->env->arena, key);
 	out->tainted = false;
 	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0)
 		x_cache_result_set(e, xb_sv(&ck), *found, *out);
@@ -416,13 +418,17 @@ quote_ldap(struct xb *b, struct sv v, bool dn)
 enum exim_result
 x_quote_lookup(struct xev *e, struct sv type, struct sv v, struct sv *out)
 {
+	ptrdiff_t us = sv_chr(type, '_');
+	struct sv more = us < 0 ? SV_NULL : sv_sub(type, (size_t)us + 1, type.len);
 	bool dn = sv_eqs(type, "ldap_dn");
-	const struct xlookup_type *t = find_type(dn ? SV_LIT("ldap") : type);
+	const struct xlookup_type *t = find_type(us < 0 ? type : sv_sub(type, 0, (size_t)us));
 	enum quote q;
 	struct xb b;
 
 	if (t == NULL)
-		return (x_fail(e, "unknown lookup type \"" SV_FMT "\"", SV_ARG(type)));
+		return (x_fail(e, "unknown lookup type \"" SV_FMT "\"", SV_ARG(us < 0 ? type : sv_sub(type, 0, (size_t)us))));
+	if (us >= 0 && !dn)
+		return (x_fail(e, "\"" SV_FMT "\" unrecognized after \"${quote_%s\"", SV_ARG(more), t->name));
 	*out = v;
 	q = dn ? Q_LDAP_DN : t->quote;
 	if (q == Q_NONE)

@@ -85,7 +85,7 @@ x_sqlite(struct sv file, struct sv query, struct arena *a, struct sv *out, struc
 	xb_init(&b, a, 64);
 	rc = sqlite3_open(arena_cstr(a, file), &db);
 	if (rc != SQLITE_OK) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "sqlite3_open: %s", sqlite3_errmsg(db));
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "%s", sqlite3_errmsg(db));
 		f = EXIM_TEMPFAIL;
 	} else {
 		(void)sqlite3_busy_timeout(db, BUSY_MS);

@@ -67,7 +67,8 @@ exim_list_next(struct sv *list, int *sep, struct arena *a, struct sv *item)
 		if (v.len > 1 && v.p[0] == '<' && !sv_isalnum(v.p[1]) && v.p[1] != ' ' && (unsigned char)v.p[1] < 127) {
 			*sep = (unsigned char)v.p[1];
 			v = sv_sub(v, 2, v.len);
-		}
+		} else if (sv_eqs(v, "<"))
+			v.len = 0;
 	}
 	c = (char)*sep;
 	special = (unsigned char)c < 32 || c == 127;
@@ -606,7 +607,8 @@ exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv dom
 	struct xev e = { .env = env, .err = err };
 	struct mscan s = { .e = &e, .kind = EXIM_LIST_DOMAIN, .caseless = true, .nums = true };
 
-	s.subject = s.original = lower(env, domain);
+	s.original = domain;
+	s.subject = lower(env, domain);
 	return (finish(&s, l, yes, data));
 }
 

@@ -10,13 +10,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Does <list>, local_interfaces or extra_local_interfaces, name <a>?  *<wild>: it means all interfaces of its family. */
+static bool
+interface_named(struct xev *e, struct sv list, const struct net_addr *a, bool *wild)
+{
+	static const uint8_t zero[16];
+	struct net_addr one;
+	struct sv item;
+	int sep = 0;
+
+	while (exim_list_next(&list, &sep, e->env->arena, &item)) {
+		ptrdiff_t end;
+
+		if (item.len > 0 && item.p[0] == '[' && (end = sv_chr(item, ']')) > 0)
+			item = sv_sub(item, 1, (size_t)end);
+		/* "192.0.2.1.25" has a port. */
+		if (!net_addr_parse(item, &one) && !((end = sv_rchr(item, '.')) > 0 &&
+		    net_addr_parse(sv_sub(item, 0, (size_t)end), &one)))
+			continue;
+		if (memcmp(one.ip, zero, sizeof(zero)) == 0)
+			*wild |= one.family == a->family;
+		else if (net_addr_eq(&one, a))
+			return (true);
+	}
+	return (false);
+}
+
 bool
 m_is_local_address(struct xev *e, const struct net_addr *a)
 {
+	const struct exim_conf *c = e->env->conf;
 	const struct exim_world *w = e->env->world;
 	struct net_addr *addrs;
+	bool wild = c == NULL || exim_main_text(c, EXIM_MAIN_local_interfaces).len == 0;
 	size_t n = 0;
 
+	/* Manual 13.8: what local_interfaces says counts, where it is set. */
+	if (c != NULL && (interface_named(e, exim_main_text(c, EXIM_MAIN_extra_local_interfaces), a, &wild) ||
+	    (!wild && interface_named(e, exim_main_text(c, EXIM_MAIN_local_interfaces), a, &wild))))
+		return (true);
+	if (!wild)
+		return (false);
 	if (w->interfaces == NULL || w->interfaces(w->arg, e->env->arena, &addrs, &n) == -1)
 		return (net_addr_is_loopback(a));
 	for (size_t i = 0; i < n; i++)

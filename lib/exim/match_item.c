@@ -252,6 +252,16 @@ set_tail(struct mscan *s, struct sv subject, size_t head)
 	x_nums_set(s->e, &n);
 }
 
+/* $0 alone. */
+static void
+set_whole(struct mscan *s, struct sv subject)
+{
+	struct exim_nums n = { .n = 1, .v = { subject } };
+
+	if (s->nums)
+		x_nums_set(s->e, &n);
+}
+
 static enum mresult
 regex(struct mscan *s, const struct mitem *it, struct sv subject)
 {
@@ -266,8 +276,10 @@ regex(struct mscan *s, const struct mitem *it, struct sv subject)
 		return (m_die(s, "regular expression error: %s while compiling " SV_FMT, why, SV_ARG(it->text)));
 	m = x_regex_match(s->e, re, subject, 0, 0, &nums, NULL);
 	x_regex_put(s->e, re);
-	if (m == 1 && s->nums)
+	if (m == 1 && s->nums) {
+		nums.v[0] = subject;		/* in lists all of it */
 		x_nums_set(s->e, &nums);
+	}
 	return (m < 0 ? MR_FAIL : m == 1 ? MR_YES : MR_NO);
 }
 
@@ -337,7 +349,10 @@ m_string(struct mscan *s, const struct mitem *it, struct sv subject)
 		return (MR_YES);
 	case M_LITERAL:
 	case M_NAME:
-		return (equal(s, it->arg, subject) ? MR_YES : MR_NO);
+		if (!equal(s, it->arg, subject))
+			return (MR_NO);
+		set_whole(s, subject);
+		return (MR_YES);
 	case M_SUFFIX:
 		if (subject.len < it->arg.len)
 			return (MR_NO);
@@ -347,7 +362,8 @@ m_string(struct mscan *s, const struct mitem *it, struct sv subject)
 		set_tail(s, subject, subject.len - it->arg.len);
 		return (MR_YES);
 	case M_REGEX:
-		r = regex(s, it, subject);
+		/* In its own case, which $0 and the like then show. */
+		r = regex(s, it, subject.p == s->subject.p && s->kind != EXIM_LIST_ADDRESS ? s->original : subject);
 		s->value = it->text;
 		return (r);
 	case M_PRIMARY:

@@ -295,9 +295,14 @@ static X_OP(op_escape8bit)
 
 static X_OP(op_expand)
 {
-	enum exim_result r = x_text(e, v, out);
+	bool taint_off = e->env->g != NULL && e->env->g->taint_off;
+	enum exim_result r;
 	const char *why;
 
+	if (v.tainted && v.len > 0 && !taint_off)
+		r = x_fail(e, "attempt to expand tainted string '" SV_FMT "'", SV_ARG(v));
+	else
+		r = x_text(e, v, out);
 	if (r != EXIM_FAIL || e->err == NULL)
 		return (r);
 	why = x_message(e);
@@ -444,7 +449,8 @@ static X_OP(op_listnamed)
 		if (first == 4)
 			return (x_fail(e, "bad suffix on \"list\" operator"));
 		last = first + 1;
-		what = t[first].what;
+		/* Exim's word. */
+		what = first == 3 ? "localpart" : t[first].what;
 	}
 	for (i = first; i < last && named == NULL && e->env->names != NULL; i++)
 		named = exim_names_get(e->env->names, t[i].kind, v);
@@ -470,7 +476,8 @@ static X_OP(op_randint)
 		return (EXIM_FAIL);
 	if (max < 0)
 		return (x_fail(e, "non-negative integer expected but \"" SV_FMT "\" found", SV_ARG(v)));
-	*out = x_int(e, max == 0 || w->random == NULL ? 0 : (int64_t)(w->random(w->arg) % (uint64_t)max));
+	max = (int32_t)max;			/* as Exim, which counts in int */
+	*out = x_int(e, max <= 0 || w->random == NULL ? 0 : (int64_t)(w->random(w->arg) % (uint64_t)max));
 	return (EXIM_OK);
 }
 
@@ -481,7 +488,7 @@ static X_OP(op_time_eval)
 	size_t i = 0;
 
 	while (i < v.len && v.len < 200) {
-		static const struct { char c; int64_t mul; } t[] = {
+		static const struct { char c; uint64_t mul; } t[] = {
 			{ 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 }
 		};
 		size_t k = 0, start = i;
@@ -507,23 +514,23 @@ static X_OP(op_time_eval)
 
 static X_OP(op_time_interval)
 {
-	static const struct { char c; int64_t mul; } t[] = {
+	static const struct { char c; uint64_t mul; } t[] = {
 		{ 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 }
 	};
-	int64_t num = 0;
+	uint64_t num = 0;
 	struct xb b;
 
 	for (size_t i = 0; i < v.len; i++) {
-		if (!sv_isdigit(v.p[i]) || num > INT64_MAX / 100)
+		if (!sv_isdigit(v.p[i]))
 			return (x_fail(e, "string \"" SV_FMT "\" is not a positive number in \"" SV_FMT "\" operator",
 			    SV_ARG(v), SV_ARG(n->u.op.name)));
-		num = num * 10 + v.p[i] - '0';
+		num = num * 10 + (uint64_t)(v.p[i] - '0');
 	}
-	num = (int64_t)(uint32_t)num;		/* as Exim, which counts in int */
+	num = (uint32_t)num;
 	xb_init(&b, e->env->arena, 32);
 	for (size_t k = 0; k < 5; k++) {
 		if (num >= t[k].mul)
-			xb_fmt(&b, "%lld%c", (long long)(num / t[k].mul), t[k].c);
+			xb_fmt(&b, "%llu%c", (unsigned long long)(num / t[k].mul), t[k].c);
 		num %= t[k].mul;
 	}
 	*out = b.len == 0 ? SV_LIT("0s") : xb_sv(&b);

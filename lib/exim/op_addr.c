@@ -231,14 +231,18 @@ X_OP(xo_domain)
 	return (EXIM_OK);
 }
 
-/* The end of the next address of a header list: a comma outside quotes, comments and brackets, or a group's ends. */
+/*
+ * Where the next address of a header list ends: at a comma outside quotes, comments and brackets, in a <group> also at a
+ * semicolon.  *<colon>: behind the first colon on the way, 0 if there is none.
+ */
 static size_t
-address_end(struct sv v, bool *group)
+address_end(struct sv v, bool group, size_t *colon)
 {
 	unsigned comment = 0;
-	bool quote = false, angle = false;
+	bool quote = false, angle = false, route = sv_starts(sv_trim(v), "@");
 	size_t i;
 
+	*colon = 0;
 	for (i = 0; i < v.len; i++) {
 		char c = v.p[i];
 
@@ -260,21 +264,28 @@ address_end(struct sv v, bool *group)
 			angle = true;
 		else if (c == '>' || c == ']')
 			angle = false;
-		else if (c == ',' || (c == ';' && *group) || (c == ':' && !angle && !*group && i > 0))
+		else if (c == ':' && !angle && *colon == 0)
+			*colon = i + 1;
+		else if ((c == ',' && !angle && (!route || *colon > 0)) || (c == ';' && group))
 			break;
 	}
-	if (i >= v.len)
-		return (v.len);
-	if (v.p[i] == ':')
-		*group = true;
-	else if (v.p[i] == ';')
-		*group = false;
-	return (i);
+	return (i < v.len ? i : v.len);
+}
+
+/* A group's name before a colon is no address: cut it off. */
+static struct sv
+behind_group(struct sv one, size_t colon, bool *allow, bool *group)
+{
+	if (!*allow || colon == 0 || sv_chr(sv_sub(one, 0, colon), '@') >= 0)
+		return (one);
+	*allow = false;
+	*group = true;
+	return (sv_sub(one, colon, one.len));
 }
 
 X_OP(xo_addresses)
 {
-	bool first = true, group = false;
+	bool first = true, group = false, allow = true;
 	struct addr a;
 	char sep = ':';
 	struct xb b;
@@ -287,13 +298,23 @@ X_OP(xo_addresses)
 	}
 	xb_init(&b, e->env->arena, v.len + 16);
 	while (v.len > 0 && !b.over) {
-		size_t end = address_end(v, &group);
-		bool name = end < v.len && v.p[end] == ':';
-		struct sv one = sv_trim(sv_sub(v, 0, end));
+		bool was_group = group;
+		size_t colon, end = address_end(v, group, &colon);
+		struct sv one = behind_group(sv_sub(v, 0, end), colon, &allow, &group);
 
-		/* A group's name is no address. */
-		if (!name && one.len > 0 && parse(e, one, &a))
+		/* The first of a group may be its last, too. */
+		if (group && !was_group) {
+			v = sv_sub(v, (size_t)(one.p - v.p), v.len);
+			end = address_end(v, true, &colon);
+			one = sv_sub(v, 0, end);
+		}
+		one = sv_trim(one);
+		if (one.len > 0 && parse(e, one, &a))
 			xb_item(&b, whole(e, &a), sep, &first);
+		if (end < v.len && v.p[end] == ';') {
+			group = false;
+			allow = true;
+		}
 		v = sv_sub(v, end + 1, v.len);
 	}
 	*out = xb_sv(&b);
@@ -307,10 +328,12 @@ struct ip {
 	uint8_t	 a[16];
 };
 
+/* A zone ("%eth0") is passed over. */
 static bool
 ip_parse(struct xev *e, struct sv v, struct ip *ip)
 {
-	const char *s = x_cstr(e, v);
+	ptrdiff_t zone = sv_chr(v, '%');
+	const char *s = x_cstr(e, zone > 0 && sv_chr(v, ':') >= 0 ? sv_sub(v, 0, (size_t)zone) : v);
 
 	memset(ip, 0, sizeof(*ip));
 	if (inet_pton(AF_INET, s, ip->a) == 1)
@@ -406,6 +429,7 @@ X_OP(xo_ipv6denorm)
 
 X_OP(xo_reverse_ip)
 {
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	ptrdiff_t slash = sv_chr(v, '/');
 	struct ip ip;
 	struct xb b;
@@ -413,6 +437,10 @@ X_OP(xo_reverse_ip)
 	/* A mask behind it is passed over. */
 	if (!ip_parse(e, slash > 0 ? sv_sub(v, 0, (size_t)slash) : v, &ip))
 		return (x_fail(e, "reverse_ip() not given an IP address [" SV_FMT "]", SV_ARG(v)));
+	if (ip.bytes == 16 && memcmp(ip.a, mapped, sizeof(mapped)) == 0) {
+		memmove(ip.a, ip.a + 12, 4);
+		ip.bytes = 4;
+	}
 	xb_init(&b, e->env->arena, 64);
 	for (int i = ip.bytes - 1; i >= 0; i--) {
 		if (ip.bytes == 4)

@@ -54,7 +54,7 @@ X_OP(xo_base32d)
 			    SV_ARG(v)));
 		num = num * 32 + (uint64_t)(at - x_base32);
 	}
-	*out = sv_cstr(arena_fmt(e->env->arena, "%llu", (unsigned long long)num));
+	*out = x_int(e, (int64_t)num);		/* signed, as Exim prints it */
 	return (EXIM_OK);
 }
 
@@ -85,7 +85,7 @@ X_OP(xo_base62d)
 			    SV_ARG(v)));
 		num = num * 62 + (uint64_t)(at - base62);
 	}
-	*out = sv_cstr(arena_fmt(e->env->arena, "%llu", (unsigned long long)num));
+	*out = x_int(e, (int64_t)num);		/* signed, as Exim prints it */
 	return (EXIM_OK);
 }
 

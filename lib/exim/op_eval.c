@@ -106,8 +106,9 @@ divide(struct calc *c, char op, int64_t x, int64_t y)
 		c->error = op == '/' ? "divide by zero" : "modulo by zero";
 		return (0);
 	}
+	/* As Exim's: the one quotient that does not fit, and its remainder, become the largest number. */
 	if (y == -1)
-		return (op == '/' ? wrap(0 - (uint64_t)x) : 0);
+		return (x == INT64_MIN ? INT64_MAX : op == '/' ? -x : 0);
 	return (op == '/' ? x / y : x % y);
 }
 
@@ -138,11 +139,9 @@ sum(struct calc *c)
 
 		if (c->error != NULL)
 			break;
-		/* Exim looks only for overflow upwards. */
-		if (op == '+' && x > 0 && y > 0 && x > INT64_MAX - y)
-			c->error = "overflow in sum";
-		else if (op == '-' && x > 0 && y < 0 && x > INT64_MAX + y)
-			c->error = "overflow in difference";
+		/* As Exim, which is careful already at half of the largest number, and looks at the first only. */
+		if (x >= INT64_MAX / 2 || (x <= -(INT64_MAX / 2) && y <= -(INT64_MAX / 2)))
+			c->error = op == '+' ? "overflow in sum" : "overflow in difference";
 		else
 			x = wrap(op == '+' ? (uint64_t)x + (uint64_t)y : (uint64_t)x - (uint64_t)y);
 	}

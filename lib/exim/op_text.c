@@ -222,7 +222,10 @@ X_OP(xo_from_utf8)
 
 		for (; more > 0 && i + 1 < v.len; more--)
 			point = point << 6 | ((unsigned char)v.p[++i] & 0x3f);
-		if ((c >= 0x80 && c < 0xc0) || more > 0)
+		/* What continues nothing stands for itself. */
+		if (c >= 0x80 && c < 0xc0)
+			point = c;
+		if (more > 0)
 			point = 256;
 		xb_addc(&b, point < 256 ? (char)point : '_');
 	}
@@ -532,6 +535,18 @@ utf7_point(uint8_t *u16, size_t *n, uint32_t c)
 	}
 	u16[(*n)++] = (uint8_t)(c >> 8);
 	u16[(*n)++] = (uint8_t)c;
+}
+
+/* A separator that stands there literally is looked at even where the item is skipped. */
+X_PARSE(xip_imapfolder)
+{
+	struct sv sep;
+
+	if (!xp_simple(ps, row, n))
+		return (false);
+	if (n->u.item->narg >= 2 && x_seq_literal(&n->u.item->arg[1], &sep) && sep.len != 1)
+		return (xp_error(ps, "IMAP folder separator must be one character, found \"" SV_FMT "\"", SV_ARG(sep)));
+	return (true);
 }
 
 X_FN(xi_imapfolder)

@@ -380,6 +380,8 @@ X_EVAL(x_var)
 
 	if (row->kind == K_FN)
 		return (row->fn(e, out));
+	if (row->kind == K_FILTER && !e->env->filter_running && n->u.var.name.p != NULL)
+		return (x_fail(e, "unknown variable in \"${%s}\"", row->name));
 	if (row->kind == K_FILTER && !e->env->filter_running)
 		return (x_fail(e, "unknown variable name \"%s\"", row->name));
 	*out = sv_cstr(row->dflt);

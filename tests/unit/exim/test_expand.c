@@ -254,6 +254,57 @@ test_mistakes(void **state)
 	test_env_fini(&t);
 }
 
+/* Exim reads a string while it evaluates it: what stands in front of a mistake may fail first, or be skipped. */
+static void
+test_order(void **state)
+{
+	static const struct row rows[] = {
+		{ "${if ={abc}", "!integer expected but \"abc\" found" }, { "${if ={1}", "!missing 2nd string in {} after \"=\"" },
+		{ "${if and{{={1}{x}}{nosuch{a}}}}", "!integer expected but \"x\" found inside \"and{...}\" condition" },
+		{ "${if and{{={1}{2}}{nosuch{a}}}}", "!unknown condition \"nosuch\" inside \"and{...}\" condition" },
+		{ "${if or{{={1}{1}}{={1}{x}}{nosuch}}}", "!unknown condition \"nosuch\" inside \"or{...}\" condition" },
+		{ "${if eq{1}{1}{${eval:x}$nosuch}}", "!error in expression evaluation: expecting number or opening parenthesis "
+		    "(after processing \"\")" },
+		{ "${if eq{1}{2}{${eval:x}$nosuch}}", "!unknown variable name \"nosuch\"" },
+		{ "${lc:${eval:1/0}$nosuch}", "!error in expression evaluation: divide by zero (after processing \"1/0\")" },
+		{ "${sg{${if eq{1}{2}{x}fail}}}", "!!\"if\" failed and \"fail\" requested" },
+		{ "${lookup{x}lsearch{/t/none}{$nosuch}}", "!failed to open /t/none for linear search: No such file or directory" },
+		{ "${lookup{root}lsearch{/t/aliases}{$nosuch}}", "!unknown variable name \"nosuch\"" },
+		{ "${lookup{root}lsearch{/t/aliases}x}", "!curly-bracket problem in conditional yes/no parsing: 'yes' part did not "
+		    "start with '{'  remaining string is 'x}'" },
+		{ "${if eq{1}{2}{${extract{2}{:}{a:b}fail}}{no}}", "no" },
+		{ "${if eq{1}{1}{${extract{2}{:}{a:b}fail}}{no}}", "!curly-bracket problem in conditional yes/no parsing: 'yes' part "
+		    "did not start with '{'  remaining string is 'fail}}{no}}'" },
+		{ "${if eq{1}{2}{${substr{a}{1}{x}}}{no}}", "!\"a\" is not a number (in \"substr\" expansion)" },
+		{ "${if eq{1}{2}{${substr{$value}{1}{x}}}{no}}", "no" },
+		{ "${if eq{1}{2}{${listextract{a}{x}}}{no}}", "!first argument of \"listextract\" must be numeric" },
+		{ "${if eq{1}{2}{${imapfolder{a}{bc}}}{no}}", "!IMAP folder separator must be one character, found \"bc\"" },
+		{ "${sort{a:b}{{lt}}{$item}}", "!condition name expected, but found \"{lt\"" },
+		{ "${map{a:b}{${if eq{$item}{c}{}fail}}}", "!!\"if\" failed and \"fail\" requested inside \"map\" item" },
+		{ "${if and{{eq{${if eq{1}{2}{}fail}}{}}}}", "!!\"if\" failed and \"fail\" requested inside \"and{...}\" condition" },
+		{ "${substr{1}{2}{x}y}", "!missing '}' after 'substr'" }, { "${acl{x}", "!missing '}' after 'acl'" },
+		{ "${prvscheck{a}}", "!Not enough arguments for 'prvscheck' (min is 1)" },
+		{ "${prvscheck{a}{b}{c}{d}}", "!Too many arguments for 'prvscheck' (max is 2)" },
+		{ "${prvscheck{prvs=0123abcdef=u@d}{b}{c}{d}}", "!Too many arguments for 'prvscheck' (max is 1)" },
+		{ "${run,x{/bin/true}}", "!bad option 'x' for run" }, { "${run{/bin/true $nosuch}}", "!Expansion of \"$nosuch\" from "
+		    "command \"/bin/true $nosuch\" in ${run} expansion failed: unknown variable name \"nosuch\"" },
+		{ "${certextract{subject}{$nosuch}}", "!no variable named \"nosuch\"" },
+		{ "${srs_encode{k}{@d}{f.test}}", "!no local part" },
+		{ "${quote_lsearch_x:a}", "!\"x\" unrecognized after \"${quote_lsearch\"" },
+		{ "${listnamed_l:nosuch}", "!\"nosuch\" is not a localpart named list" },
+		{ "${eval:9223372036854775807+0}", "!error in expression evaluation: overflow in sum (after processing "
+		    "\"9223372036854775807+0\")" },
+		{ "${eval:(0-9223372036854775807-1)/(0-1)}", "9223372036854775807" },
+		{ "${base62d:99999999999999999999}", "-8921967311668203453" }, { "${time_interval:2147483648}", "3550w5d3h14m8s" },
+		{ "${reverse_ip:::ffff:1.2.3.4}", "4.3.2.1" }, { "${ipv6norm:fe80::1%eth0}", "fe80::1" },
+		{ "${addresses:<, a,b}", "" }, { "${addresses:grp: a@b, c@d;, e@f}", "a@b:c@d:e@f" }, { "${addresses:@b, c@d}", "" },
+		{ "${listcount:<}", "0" }, { "${if bool{-}{y}{n}}", "n" }, { "${from_utf8:\200}", "\200" },
+		{ "${if match_domain{ABC}{aBc}{$0 $value}}", "abc aBc" }, { "${if match_domain{ABC}{^a(b)}{$0 $1}}", "ABC B" },
+	};
+
+	ROWS(rows);
+}
+
 static void
 test_options(void **state)
 {
@@ -422,6 +473,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text), cmocka_unit_test(test_variables), cmocka_unit_test(test_items),
 		cmocka_unit_test(test_operators), cmocka_unit_test(test_conditions), cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_certificates), cmocka_unit_test(test_be),
 	};
