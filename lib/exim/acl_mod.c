@@ -143,6 +143,7 @@ log_names(struct sv list, char sep, unsigned *logs)
 static enum acl_rc
 logwrite(struct acl_state *st, struct sv arg)
 {
+	struct sb sb = SB_INIT(EXIM_LINE_MAX);
 	unsigned logs = EXIM_LOG_MAIN;
 
 	if (arg.len > 0 && arg.p[0] == ':') {
@@ -158,7 +159,16 @@ logwrite(struct acl_state *st, struct sv arg)
 	}
 	while (arg.len > 0 && sv_isspace(arg.p[0]))
 		arg = sv_sub(arg, 1, arg.len);
-	acl_log(st, logs == 0 ? EXIM_LOG_MAIN : logs, SV_FMT, SV_ARG(arg));
+	for (size_t i = 0; i < arg.len; i++) {
+		unsigned char c = (unsigned char)arg.p[i];
+
+		if (c == '\n' || c == '\t' || (c >= ' ' && c < 127) || (c > 127 && st->env->g != NULL && st->env->g->print_topbitchars))
+			sb_addc(&sb, (char)c);
+		else
+			sb_addf(&sb, "\\%03o", c);
+	}
+	acl_log(st, logs == 0 ? EXIM_LOG_MAIN : logs, SV_FMT, SV_ARG(sb_sv(&sb)));
+	sb_free(&sb);
 	return (RC_OK);
 }
 

@@ -3,7 +3,10 @@
  * The verify condition.  What the headers and the session tell is answered here;
  * addresses are verified by struct exim_acl_ops.
  */
+#include <stdio.h>
+
 #include "exim/acl_int.h"
+#include "exim/extract.h"
 #include "exim/option.h"
 #include "mail/address.h"
 #include "mail/header.h"
@@ -84,8 +87,7 @@ verify_helo(struct acl_state *st)
 	if (s->helo.p[0] == '[') {
 		struct sv h = s->helo;
 
-		if (sv_casestarts(h, "[IPv6:"))
-			h = sv_cstr(arena_fmt(st->env->arena, "[" SV_FMT, SV_ARG(sv_sub(h, 6, h.len))));
+		h = sv_sub(h, sv_casestarts(h, "[IPv6:") ? 6 : 1, h.len - (sv_ends(h, "]") ? 1 : 0));
 		s->helo_verified = net_addr_parse(h, &lit) && net_addr_eq(&lit, &s->addr);
 	} else {
 		find_name(st);
@@ -93,14 +95,11 @@ verify_helo(struct acl_state *st)
 		for (size_t i = 0; i < s->nhost_aliases && !s->helo_verified; i++)
 			s->helo_verified = sv_caseeqs(s->helo, s->host_aliases[i]);
 	}
-	if (!s->helo_verified && s->helo.p[0] != '[' && w->addrs != NULL &&
+	if (!s->helo_verified && s->helo.p[0] != '[' && !net_addr_parse(s->helo, &lit) && w->addrs != NULL &&
 	    w->addrs(w->arg, arena_cstr(st->env->arena, s->helo), st->env->arena, &addrs, &n) == EXIM_FOUND)
 		for (size_t i = 0; i < n && !s->helo_verified; i++)
 			s->helo_verified = net_addr_eq(&addrs[i], &s->addr);
-	if (s->helo_verified)
-		return (RC_OK);
-	st->log_msg = SV_LIT("no matching host name or address was found for HELO/EHLO");
-	return (RC_FAIL);
+	return (s->helo_verified ? RC_OK : RC_FAIL);
 }
 
 /* Is the client one of the addresses of <host>? */
@@ -158,7 +157,7 @@ verify_csa(struct acl_state *st, struct sv domain)
 
 static const char *const address_headers[] = { "From", "Sender", "Reply-To", "To", "Cc", "Bcc" };
 
-/* Cut the next address off a field body, at a comma outside of quotes, comments, brackets and groups. */
+/* Cut the next address off a field body with its last line end, at a comma outside of quotes, comments, brackets and groups. */
 static bool
 next_address(struct sv *rest, struct sv *one)
 {
@@ -201,42 +200,80 @@ next_address(struct sv *rest, struct sv *one)
 static enum acl_rc
 header_mistake(struct acl_state *st, const char *field, struct sv address, const char *why)
 {
-	/* Exim's words for it. */
-	if (strcmp(why, "unqualified address not allowed") == 0)
-		why = sv_chr(address, ' ') >= 0 ? "missing or malformed local part (expected word or \"<\")" :
-		    "unqualified address not permitted";
 	st->log_msg = acl_fmt(st, "%s: failing address in \"%s:\" header is: " SV_FMT, why, field, SV_ARG(address));
 	return (RC_FAIL);
+}
+
+/* As Exim reads it; the mistake in its words goes to <why>. */
+static bool
+address_ok(struct acl_state *st, struct sv one, char why[1100])
+{
+	const struct exim_session *s = st->env->session;
+	struct exim_extracted x;
+	struct err err = ERR_INIT;
+	/* An arena for each: a header may hold as many addresses as it likes. */
+	struct arena *a;
+	bool ok;
+
+	/* "Group: a, b;": what is in front of the members counts as nothing. */
+	if (one.len == 0)
+		return (true);
+	a = arena_new(0);
+	ok = exim_extract(one, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
+	(void)snprintf(why, 1100, "%s", err.text);
+	if (ok && x.domain == 0 && s != NULL && s->addr.family != 0) {
+		(void)snprintf(why, 1100, "unqualified address not permitted");
+		ok = false;
+	}
+	arena_free(&a);
+	return (ok);
+}
+
+/* The members of a group stand behind its colon, which is neither quoted nor in angles. */
+static struct sv
+without_group(struct sv one)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < one.len; i++) {
+		char c = one.p[i];
+
+		if (c == '\\')
+			i++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (c == '<' || c == '[' || c == '('))
+			return (one);
+		else if (!quoted && c == ':')
+			return (sv_trim(sv_sub(one, i + 1, one.len)));
+	}
+	return (one);
 }
 
 static enum acl_rc
 verify_header_syntax(struct acl_state *st)
 {
 	const struct mail_headers *h = st->env->msg == NULL ? NULL : st->env->msg->headers;
-	unsigned flags = MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT;
+	char why[1100];
 
-	if (st->env->session == NULL || st->env->session->addr.family == 0)
-		flags |= MAIL_ADDR_BARE;
 	for (size_t k = 0; h != NULL && k < sizeof(address_headers) / sizeof(address_headers[0]); k++) {
 		ptrdiff_t i = -1;
 
 		while ((i = mail_headers_find(h, address_headers[k], (size_t)(i + 1))) >= 0) {
-			struct sv rest = h->v[i].body, one;
+			struct sv rest = h->v[i].body, one, list, member;
 
 			while (next_address(&rest, &one)) {
-				/* An arena for each: a header may hold as many addresses as it likes. */
-				struct arena *a;
-				struct mail_addrlist list;
-				struct err err = ERR_INIT;
-				int rc;
-
-				if (one.len == 0)
+				list = without_group(one);
+				if (list.p == one.p) {
+					if (!address_ok(st, one, why))
+						return (header_mistake(st, address_headers[k], one, why));
 					continue;
-				a = arena_new(0);
-				rc = mail_addrlist_parse(one, flags, a, &list, &err);
-				arena_free(&a);
-				if (rc != 0)
-					return (header_mistake(st, address_headers[k], one, err.text));
+				}
+				while (list.len > 0 && (list.p[list.len - 1] == ';' || sv_isspace(list.p[list.len - 1])))
+					list.len--;
+				while (next_address(&list, &member))
+					if (!address_ok(st, member, why))
+						return (header_mistake(st, address_headers[k], member, why));
 			}
 		}
 	}
@@ -423,7 +460,7 @@ verify_address(struct acl_state *st, struct exim_verify *v)
 			st->user_msg = st->log_msg = SV_NULL;
 			return (RC_OK);
 		}
-		st->callout_defer = v->callout;
+		st->callout_defer = v->callout || r.told;
 		return (RC_DEFER);
 	}
 }

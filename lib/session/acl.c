@@ -383,7 +383,7 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	if (places[where].code != 0) {
 		if (s->sender_log.p != NULL)
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, SV_FMT, SV_ARG(s->sender_log));
-		if (s->txn != NULL && (s->sender_log.p != NULL || s->sender_failed.p != NULL))
+		if (s->txn != NULL && !s->sender_explicit && (s->sender_log.p != NULL || s->sender_failed.p != NULL))
 			s->txn->sender_told = true;
 		log_refusal(s, where, what, &res);
 		refuse(s, where, &res);

@@ -164,8 +164,9 @@ succeeded(struct session *s, const char *name, struct sv id)
 	session_reply(s, 235, "2.7.0", SV_LIT("Authentication succeeded"));
 }
 
+/* <mistake>: for the log alone, the exchange broke in another way; NULL: by <r>. */
 static void
-failed(struct session *s, const char *name, struct sv id, enum session_auth_result r, const struct err *err)
+failed(struct session *s, const char *name, struct sv id, enum session_auth_result r, const struct err *err, const char *mistake)
 {
 	struct sb host = SB_INIT(2000), tail = SB_INIT(400);
 	bool temp = r == SAUTH_TEMP;
@@ -176,17 +177,24 @@ failed(struct session *s, const char *name, struct sv id, enum session_auth_resu
 	session_fullhost(s, &host);
 	if (id.len > 0)
 		sb_addf(&tail, " (set_id=" SV_FMT ")", SV_ARG(id));
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator %s %s: %s%s%s", low, temp ? "deferred for" : "failed for",
-	    sb_cstr(&host), temp ? "435 Unable to authenticate at present" : "535 Incorrect authentication data", temp &&
-	    err->text[0] != '\0' ? ": " : "", temp ? err->text : sb_cstr(&tail));
+	if (temp && err->text[0] != '\0')
+		sb_addf(&tail, ": %s", err->text);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator failed for %s: %s%s", low, sb_cstr(&host), mistake != NULL ?
+	    mistake : temp ? "435 Unable to authenticate at present" : "535 Incorrect authentication data", tail.len > 0 ?
+	    sb_cstr(&tail) : "");
+	if (mistake != NULL)
+		goto out;
 	s->x.authentication_failed = !temp;
 	s->x.authenticated_fail_id = arena_sv(s->arena, id);
-	if (temp)
-		session_replyf(s, s->conn->exim_style ? 435 : 454, "4.7.0", "Unable to authenticate at present");
+	if (temp && s->conn->exim_style)
+		session_replyf(s, 435, NULL, "Unable to authenticate at present%s%s", err->text[0] != '\0' ? ": " : "", err->text);
+	else if (temp)
+		session_replyf(s, 454, "4.7.0", "Unable to authenticate at present");
 	else if (s->conn->exim_style || err->text[0] == '\0')
 		session_reply(s, 535, "5.7.8", SV_LIT("Incorrect authentication data"));
 	else
 		session_replyf(s, 535, err->status[0] == '5' ? err->status : "5.7.8", "%s", err->text);
+out:
 	sb_free(&host);
 	sb_free(&tail);
 }
@@ -232,6 +240,7 @@ session_auth(struct session *s)
 		return;
 	}
 	if (s->c.initial.p != NULL && !base64_decode(&initial, s->c.initial)) {
+		failed(s, own != NULL ? own->d.name : arena_cstr(s->cmd, mech), SV_NULL, SAUTH_BAD64, &err, "501 Invalid base64 data");
 		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
 		sb_free(&initial);
 		return;
@@ -249,13 +258,15 @@ session_auth(struct session *s)
 		break;
 	case SAUTH_FAIL:
 	case SAUTH_TEMP:
-		failed(s, name, id, r, &err);
+		failed(s, name, id, r, &err, NULL);
 		break;
 	case SAUTH_CANCEL:
 		/* It counts: each try costs vauthd a conversation. */
+		failed(s, name, SV_NULL, r, &err, "501 Authentication cancelled");
 		session_mistake(s, 501, "5.7.0", "Authentication cancelled");
 		break;
 	case SAUTH_BAD64:
+		failed(s, name, SV_NULL, r, &err, "501 Invalid base64 data");
 		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
 		break;
 	case SAUTH_LOST:

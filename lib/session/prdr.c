@@ -80,12 +80,17 @@ session_acl_dkim(struct session *s)
 {
 	struct exim_acl_state *st = &s->st;
 	enum acl_answer a = ACL_GO;
+	struct err err = ERR_INIT;
 	struct sv list, item;
 	int sep = 0;
 
-	if (!session_acl_set(s, EXIM_WHERE_DKIM) || s->txn->fx.ctl[EXIM_CTL_DKIM_DISABLE_VERIFY] ||
-	    !session_expand(s, EXIM_MAIN_dkim_verify_signers, &list))
+	if (!session_acl_set(s, EXIM_WHERE_DKIM) || s->txn->fx.ctl[EXIM_CTL_DKIM_DISABLE_VERIFY])
 		return (ACL_GO);
+	s->env.msg = session_msg(s);
+	if (exim_expand_text(s->conf->main[EXIM_MAIN_dkim_verify_signers].text, &s->env, &list, &err) != EXIM_OK) {
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "dkim_verify_signers: %s", err.text);
+		return (ACL_GO);
+	}
 	for (size_t n = 0; n < SIGNERS_MAX && a == ACL_GO && exim_list_next(&list, &sep, s->cmd, &item); n++) {
 		if (item.len == 0)
 			continue;

@@ -96,7 +96,7 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 {
 	ptrdiff_t at = sv_rchr(addr, '@');
 	struct exim_address *a = &t->addr;
-	char *domain = arena_cstr(s->cmd, sv_sub(addr, (size_t)at + 1, addr.len));
+	char *domain = arena_cstr(s->cmd, sv_sub(addr, (size_t)at + 1, addr.len)), *low;
 
 	memset(a, 0, sizeof(*a));
 	for (char *p = domain; *p != '\0'; p++)
@@ -107,6 +107,10 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 	else
 		a->local_part = sv_sub(addr, 0, (size_t)at);
 	s->acl.rcpt_local = a->local_part;
+	low = arena_cstr(s->cmd, a->local_part);
+	for (char *p = low; *p != '\0'; p++)
+		*p = sv_lower(*p);
+	a->local_part.p = low;
 }
 
 static void

@@ -145,6 +145,7 @@ session_mistake(struct session *s, unsigned code, const char *status, const char
 {
 	bool syntax = code == 500 || code == 501 || code == 555;
 	char text[2048];
+	const char *why = text;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -154,8 +155,12 @@ session_mistake(struct session *s, unsigned code, const char *status, const char
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);
+		/* The argument stands in the line already. */
+		if (s->c.arg.len > 0 && sv_starts(sv_cstr(text), arena_cstr(s->cmd, s->c.arg)) &&
+		    strncmp(text + s->c.arg.len, ": ", 2) == 0)
+			why = text + s->c.arg.len + 2;
 		session_logf(s, SESSION_LOG_MAIN, "SMTP %s error in \"" SV_FMT "\" %s %s", syntax ? "syntax" : "protocol",
-		    SV_ARG(s->line), sb_cstr(&host), text);
+		    SV_ARG(s->line), sb_cstr(&host), why);
 		sb_free(&host);
 	}
 	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {

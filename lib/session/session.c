@@ -243,7 +243,7 @@ one_command(struct session *s, struct sv line)
 		sync_error(s);
 		return;
 	}
-	if (stream_has_input(s->io))
+	if (stream_has_input(s->io) && !s->conn->host_checking)
 		s->pipelined = true;
 	if (nonmail_passed(s, c))
 		return;
@@ -261,9 +261,13 @@ one_command(struct session *s, struct sv line)
 		code = 501;
 	if (code != 0 && s->c.verb == SMTP_RCPT && s->txn != NULL)
 		s->x.rcpt_fail_count++;
+	/* For Exim "MAIL" alone is no command. */
+	if (code == 500 && s->conn->exim_style) {
+		unknown_command(s);
+		return;
+	}
 	if (code != 0) {
-		session_mistake(s, code, err.status, "%s", s->conn->exim_style && code == 500 ? "unrecognized command" :
-		    err.text);
+		session_mistake(s, code, err.status, "%s", err.text);
 		return;
 	}
 	c->run(s);

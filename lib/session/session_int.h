@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "exim/acl.h"
 #include "exim/logsel.h"
+#include "exim/spf.h"
 #include "io/stream.h"
 #include "mail/header.h"
 #include "session/session.h"
@@ -72,6 +73,8 @@ struct txn {
 	bool		 hide_bcc;
 	uint64_t	 header_lines;	/* of the content, the empty one with them */
 	int64_t		 began;		/* MAIL, fiber_now() */
+	bool		 spf_known;
+	enum exim_spf	 spf;
 	struct session_scan *scan;	/* what scanners said, and files made for them; scan.c */
 	bool		 sender_told;	/* that it does not verify */
 };
@@ -94,6 +97,7 @@ struct session {
 	const char	*kept_host;
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct sv	 sender_log;	/* the same for the log, at the refusal; p NULL: nothing to tell */
+	bool		 sender_explicit;	/* both are about an address that the ACL named */
 	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
 	struct exim_message nomsg;	/* outside a transaction */
 	struct txn	*txn;

@@ -15,7 +15,8 @@ failed(struct session *s, const struct route_result *r, struct exim_verify_resul
 	const char *text = f == NULL || f->err.text[0] == '\0' ? "Unrouteable address" : arena_str(s->cmd, f->err.text);
 
 	out->log_msg = sv_cstr(text);
-	out->user_msg = f != NULL && f->user_msg.len > 0 ? f->user_msg : out->log_msg;
+	out->told = f != NULL && f->user_msg.len > 0;
+	out->user_msg = out->told ? f->user_msg : out->log_msg;
 	out->failure = SV_LIT("route");
 	return (r->verdict == EXIM_DEFER ? EXIM_DEFER : EXIM_FAIL);
 }
@@ -100,15 +101,18 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 {
 	struct sb line = SB_INIT(4096);
 
-	if (v->no_details || (s->txn != NULL && s->txn->sender_told))
+	if (v->no_details || (!v->explicit_address && s->txn != NULL && s->txn->sender_told))
 		return;
+	s->sender_explicit = v->explicit_address;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
 		s->sender_log = sv_cstr(arena_fmt(s->cmd, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
 		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : "", SV_ARG(out->log_msg)));
 		sb_free(&line);
 	}
-	if (r != EXIM_FAIL)
+	/* The peer hears what was meant for it. */
+	if (r != EXIM_FAIL || (!out->told && !out->asked && !sv_eqs(out->user_msg, "Unrouteable address") &&
+	    !sv_eqs(out->failure, "qualify")))
 		return;
 	if (sv_eqs(out->failure, "postmaster"))
 		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Postmaster verification failed while checking <" SV_FMT ">\n" SV_FMT
@@ -155,8 +159,8 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		sender_failed(s, v, r, out);
 		if (r == EXIM_FAIL)
 			out->user_msg = out->log_msg = SV_LIT("Sender verify failed");
-		else if (out->asked)
-			out->log_msg = out->user_msg;
+		else
+			out->log_msg = out->asked ? out->user_msg : SV_LIT("Could not complete sender verify");
 	}
 	return (r);
 }
