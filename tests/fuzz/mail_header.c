@@ -18,7 +18,7 @@ static void
 check_block(struct arena *a, struct sv msg, unsigned flags)
 {
 	struct mail_headers h;
-	struct sb out = SB_INIT(1 << 24), text = SB_INIT(1 << 24);
+	struct sb out = SB_INIT(1 << 24), foreign = SB_INIT(1 << 24), text = SB_INIT(1 << 24);
 	struct mail_edit *e;
 	size_t off = 0;
 
@@ -50,14 +50,15 @@ check_block(struct arena *a, struct sv msg, unsigned flags)
 		/* "charset text": what can be written in it is read back. */
 		if (!sv_word(&rest, &cs))
 			continue;
-		sb_clear(&out);
-		if (!mail_charset_from_utf8(&out, cs, rest))
+		sb_clear(&foreign);
+		if (!mail_charset_from_utf8(&foreign, cs, rest))
 			continue;
 		assert(mail_charset_known(cs));
 		sb_clear(&text);
-		assert(mail_charset_to_utf8(&text, cs, sb_sv(&out)));
+		assert(mail_charset_to_utf8(&text, cs, sb_sv(&foreign)));
 	}
 	sb_free(&out);
+	sb_free(&foreign);
 	sb_free(&text);
 }
 
