@@ -18,6 +18,7 @@
 #include "vlocald.h"
 
 #define READ_MIN	65536
+#define ANSWERS_MAX	65536
 #define FDS_MAX		64
 
 /* What came over the socket and is not done yet. */
@@ -62,14 +63,30 @@ fill(struct inbox *in, size_t want)
 	return (true);
 }
 
+/* Answers go out together when nothing more is to be done, or before something is waited for. */
+static struct {
+	int		 sock;
+	struct sb	 frames;
+} out;
+
+static void
+send_answers(void)
+{
+	if (out.frames.len > 0)
+		(void)os_write_full(out.sock, out.frames.p, out.frames.len);
+	sb_clear(&out.frames);
+}
+
 /* The next frame, which stays until the next call, and its descriptor, which is the caller's, or -1; false at the end. */
 static bool
 next_frame(struct inbox *in, struct sv *frame, int *fd)
 {
 	*fd = -1;
-	while (in->end - in->start < frame_size(in))
+	while (in->end - in->start < frame_size(in)) {
+		send_answers();
 		if (frame_size(in) > IPC_FRAME_MAX + 4 || !fill(in, frame_size(in)))
 			return (false);
+	}
 	*frame = sv_from(in->buf + in->start + 4, frame_size(in) - 4);
 	in->start += frame->len + 4;
 	if (!ipc_frame_has_fd(*frame))
@@ -83,7 +100,7 @@ next_frame(struct inbox *in, struct sv *frame, int *fd)
 
 /* <r> NULL: it was taken back. */
 static void
-answer(int sock, uint32_t serial, const struct transport_result *r)
+answer(uint32_t serial, const struct transport_result *r)
 {
 	struct sb frame = SB_INIT(IPC_FRAME_MAX);
 
@@ -99,7 +116,9 @@ answer(int sock, uint32_t serial, const struct transport_result *r)
 		(void)transport_result_put(&frame, &plain);
 	}
 	ipc_frame_seal(&frame, serial);
-	(void)os_write_full(sock, frame.p, frame.len);
+	if (out.frames.len + frame.len > ANSWERS_MAX)
+		send_answers();
+	sb_add(&out.frames, sb_sv(&frame));
 	sb_free(&frame);
 }
 
@@ -149,6 +168,9 @@ child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct 
 	if (become && transport_become(first, &err) == -1)
 		_exit(1);
 	limit_self(b);
+	out.sock = sock;
+	sb_init(&out.frames, 2 * IPC_FRAME_MAX);
+	transport_on_wait(send_answers);
 	for (unsigned n = 0; next_frame(&in, &frame, &fd); n++) {
 		bool mine = begin(&slots[n % CHILD_SLOTS]);
 
@@ -157,12 +179,15 @@ child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct 
 		if (!ipc_parse(&m, frame) || (mine && (!transport_job_get(&m, a, &j) || (become && j.uid != first->uid))))
 			_exit(1);
 		if (mine) {
+			/* All others wait. */
+			if (j.kind != TRANSPORT_PROCMAIL)
+				send_answers();
 			set_limits(&j, b);
 			transport_execute(&j, fd, a, &r);
 		}
 		if (fd != -1)
 			(void)close(fd);
-		answer(sock, m.serial, mine ? &r : NULL);
+		answer(m.serial, mine ? &r : NULL);
 	}
 	_exit(0);
 }

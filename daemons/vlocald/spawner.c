@@ -36,6 +36,7 @@
 #define SLACK_S		120		/* of a job, beyond the times of its own options */
 #define WAITING_MAX	4096		/* jobs */
 #define ROW_MAX		16		/* jobs that wait in a child */
+#define ROWS_FULL	2		/* rows of jobs that compute: more children would not make it quicker */
 #define STUCK_MS	80		/* without an answer: what waits is taken back */
 #define BUSY_MS		1000		/* the same for a child that computes */
 #define SLOW_MS		5000		/* so long nothing waits behind jobs of that user then */
@@ -75,6 +76,7 @@ struct child {
 	bool		 broken, ending;
 	unsigned	 jobs;
 	int64_t		 idle_since;	/* or since when it has not answered */
+	int64_t		 suspect;	/* that time when it was last found late */
 };
 
 struct spawner {
@@ -186,20 +188,24 @@ slow(struct spawner *s, uint64_t whose)
 	return (&s->slow_until[whose % SLOW_USERS]);
 }
 
-/* One of this user that is idle, or into whose row this one may go. */
+/* One of this user that is idle, or into whose row this one may go; *<full>: how many rows are full. */
 static struct child *
-fitting_child(struct spawner *s, const struct task *t, const struct transport_job *j)
+fitting_child(struct spawner *s, const struct task *t, const struct transport_job *j, unsigned *full)
 {
 	bool row = t->row && *slow(s, t->whose) <= fiber_now();
 	struct child *idle = NULL;
 
+	*full = 0;
 	for (struct child *c = s->children; c != NULL; c = c->next) {
 		if (c->broken || c->ending || c->jobs >= CHILD_JOBS || (os_is_root() && (c->uid != j->uid || c->gid != j->gid || !sv_eqs(j->user, c->user))))
 			continue;
 		if (c->load == 0 && ipc_client_connected(c->ipc))
 			idle = c;
-		else if (row && c->load > 0 && c->load < ROW_MAX && !c->alone && *slow(s, c->whose) <= fiber_now())
-			return (c);
+		else if (row && c->load > 0 && !c->alone && *slow(s, c->whose) <= fiber_now()) {
+			if (c->load < ROW_MAX)
+				return (c);
+			++*full;
+		}
 	}
 	return (idle);
 }
@@ -235,8 +241,9 @@ static struct child *
 take_child(struct spawner *s, const struct task *t, const struct transport_job *j, struct err *err)
 {
 	for (;;) {
-		struct child *c = fitting_child(s, t, j);
-		bool more = (c == NULL || c->load == 0) && has_share(s, t->whose);
+		unsigned full;
+		struct child *c = fitting_child(s, t, j, &full);
+		bool more = (c == NULL || c->load == 0) && (full >= ROWS_FULL || has_share(s, t->whose));
 
 		if (!more && c == NULL && s->n < (unsigned)s->box->local_children && (c = start_child(s, j, err)) == NULL)
 			return (NULL);
@@ -340,8 +347,12 @@ watcher(void *arg)
 		if (fiber_sleep(STUCK_MS / 2) == FIBER_CANCELLED)
 			return;
 		for (struct child *c = s->children; c != NULL; c = c->next)
-			if (c->load > 1 && fiber_now() - c->idle_since >= STUCK_MS)
-				clear_row(s, c);
+			if (c->load > 1 && fiber_now() - c->idle_since >= STUCK_MS) {
+				/* Not at first sight: its answer may be there and not be read, where we were not given time. */
+				if (c->suspect == c->idle_since)
+					clear_row(s, c);
+				c->suspect = c->idle_since;
+			}
 	}
 }
 

@@ -64,6 +64,8 @@ struct procmail {
 	bool		 local;
 	/* The process has no other work: its directory, umask and SIGPIPE need not be as they were afterwards, and SIGPIPE is ignored. */
 	bool		 own_process;
+	/* Called when the run is about to wait for a program or a lock; NULL: nobody wants to know. */
+	void		(*waits)(void);
 
 	/* A signal that came (TERM: give back, HUP INT: bounce, QUIT: lose, USR1 USR2: VERBOSE off, on); NULL: none is looked for. */
 	volatile sig_atomic_t *signalled;

@@ -37,8 +37,10 @@ pm_sleep(struct pm *pm, long seconds)
 {
 	if (pm->o->max_seconds > 0 && seconds > pm->o->max_seconds)
 		seconds = (long)pm->o->max_seconds;
-	for (; seconds > 0; seconds--)
-		os_sleep_ms(1000);
+	if (pm->o->waits != NULL)
+		pm->o->waits();
+	for (; seconds > 0 && !pm_interrupted(pm); seconds--)
+		(void)poll(NULL, 0, 1000);
 }
 
 void
@@ -142,6 +144,8 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	long tries = pm->noresretry;
 
 	argv[0] = path;
+	if (pm->o->waits != NULL)
+		pm->o->waits();
 	while ((pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
 		pm_sleep(pm, pm->suspend);
 	if (pid == -1 && errno == EAGAIN) {

@@ -164,6 +164,14 @@ transport_execute(const struct transport_job *j, int fd, struct arena *a, struct
 	sb_init(&x.suffix, 1024 * 1024);
 	x.c = (struct mbox_content){ .head = j->header, .fd = fd, .off = (uint64_t)j->off, .len = (uint64_t)j->len };
 	if (enter(&x) == -1)
+void (*exec_on_wait)(void);
+
+void
+transport_on_wait(void (*fn)(void))
+{
+	exec_on_wait = fn;
+}
+
 		return;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (kinds[i].kind != (enum transport_kind)j->kind)

@@ -194,7 +194,7 @@ run(struct exec *x, struct going *g)
 	const char *words[] = { arena_cstr(x->a, j->path), NULL };
 	struct filter_ops ops = { .arg = g, .act = act, .log = said };
 	struct procmail p = { .words = words, .uid = geteuid(), .gid = getegid(), .out_fd = -1, .err_fd = -1, .ops = &ops,
-	    .local = true, .own_process = true, .host = host_name(), .argv0 = "procmail", .tempfail = true };
+	    .local = true, .own_process = true, .waits = exec_on_wait, .host = host_name(), .argv0 = "procmail", .tempfail = true };
 	struct procmail_end end = { .status = EX_TEMPFAIL };
 	struct err err = ERR_INIT;
 

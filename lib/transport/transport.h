@@ -74,6 +74,9 @@ void	 transport_execute(const struct transport_job *j, int fd, struct arena *a, 
  */
 void	 transport_run(const struct transport_job *j, int fd, int timeout_s, struct arena *a, struct transport_result *r);
 
+/* <fn> is called when a job that otherwise only computes is about to wait for something. */
+void	 transport_on_wait(void (*fn)(void));
+
 /* Become the job's user for good. */
 int	 transport_become(const struct transport_job *j, struct err *err);
 

@@ -56,6 +56,9 @@ void	 exec_lmtp(struct exec *x);
 void	 exec_procmail(struct exec *x);
 /* A list as argv or environment: C strings, NULL at the end. */
 const char *const *exec_strings(struct arena *a, const struct transport_list *l);
+/* The message goes through job's filter into <file>, which is x->c then; -1 and the result. */
+int	 exec_filter(struct exec *x, FILE *file);
+extern void (*exec_on_wait)(void);
 void	 exec_fail(struct exec *x, enum transport_status st, int64_t sys, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
 
