@@ -85,7 +85,8 @@ named_list(struct loader *ld, const struct exim_line *line)
 		(void)exim_report_error(ld->rep, line->file, line->line, "duplicate name \"" SV_FMT "\" for a named %s list",
 		    SV_ARG(n.name), kind_words[n.kind]);
 	else if (exim_names_add(ld->names, &n, &err) == -1)
-		exim_report_soft(ld->rep, NULL, 0, "%s (" SV_FMT " " SV_FMT ")", err.text, SV_ARG(word), SV_ARG(n.name));
+		exim_report_soft(ld->rep, NULL, 0, "%s (" SV_FMT " " SV_FMT ")%s", err.text, SV_ARG(word), SV_ARG(n.name),
+		    exim_opt_regex_hint(n.text));
 	return (true);
 }
 

@@ -388,8 +388,8 @@ resolve_acls(struct loader *ld)
 }
 
 /* "+name" items of lists that were never defined. */
-static void
-check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line)
+void
+conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line)
 {
 	struct sv name;
 	size_t pos = 0;
@@ -413,7 +413,7 @@ check_values(struct loader *ld, const struct exim_opt_table *t, const struct exi
 	for (size_t i = 0; t != NULL && i < t->n; i++) {
 		if (v[i].list == NULL || !v[i].set)
 			continue;
-		check_list(ld, v[i].list, t->opts[i].type == EXIM_OPT_DOMAINS ? EXIM_LIST_DOMAIN :
+		conf_check_list(ld, v[i].list, t->opts[i].type == EXIM_OPT_DOMAINS ? EXIM_LIST_DOMAIN :
 		    t->opts[i].type == EXIM_OPT_HOSTS ? EXIM_LIST_HOST : t->opts[i].type == EXIM_OPT_ADDRESSES ?
 		    EXIM_LIST_ADDRESS : EXIM_LIST_LOCAL, v[i].file, v[i].line);
 	}
@@ -425,7 +425,7 @@ check_lists(struct loader *ld)
 	const struct exim_named *n;
 
 	for (size_t i = 0; (n = exim_names_at(ld->names, i)) != NULL; i++)
-		check_list(ld, n->list, n->kind, n->file, n->line);
+		conf_check_list(ld, n->list, n->kind, n->file, n->line);
 	check_values(ld, &exim_opt_tables[0], ld->main);
 	for (size_t i = 0; i < ld->routers.len; i++) {
 		check_values(ld, ld->routers.p[i]->d.generic_table, ld->routers.p[i]->d.generic);
@@ -462,4 +462,6 @@ conf_resolve(struct loader *ld)
 	check_auth_pairs(ld);
 	resolve_acls(ld);
 	check_lists(ld);
+	if (ld->rep->traps)
+		conf_traps(ld);
 }

@@ -20,6 +20,7 @@ struct loader {
 	VEC(struct exim_retry_rule) retry;
 	VEC(struct exim_rewrite_rule) rewrite;
 	unsigned	 seen;		/* sections so far, bit by index */
+	struct hash	*missing;	/* files that were told of as missing */
 };
 
 /* "name:" at the start of <line>: true, and the name. */
@@ -29,6 +30,10 @@ void	 conf_drivers(struct loader *ld, enum exim_opt_kind kind);
 struct exim_transport *conf_transport(const struct loader *ld, struct sv name);
 /* conf_transport.c: what does not fit together in a transport. */
 void	 conf_check_transport(struct loader *ld, struct exim_transport *t);
+/* "+name" items of <l> that were never defined. */
+void	 conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line);
+/* conf_trap.c: what is hardly meant so; all warnings. */
+void	 conf_traps(struct loader *ld);
 /* Names become pointers, and what does not fit together is told. */
 void	 conf_resolve(struct loader *ld);
 

@@ -295,6 +295,40 @@ definition_skip(struct sv line)
 	return (i < line.len && line.p[i] == '=' ? n : 0);
 }
 
+static bool
+whole_macro(const struct exim_lexer *lx, struct sv word)
+{
+	return (macro_get(&lx->macros, word) != NULL || sv_starts(word, "_"));
+}
+
+/* A macro counts inside of words too: told once for each where that happens. */
+static void
+macro_traps(struct exim_lexer *lx, struct sv line, size_t from)
+{
+	struct sv text = trim_left(line);
+
+	if (text.len == 0 || text.p[0] == '#' || text.p[0] == '.')
+		return;
+	for (size_t i = from; i < line.len;) {
+		size_t start = i;
+		struct sv word;
+
+		while (i < line.len && name_char(line.p[i]))
+			i++;
+		word = sv_sub(line, start, i);
+		i += i == start;
+		for (size_t k = 0; word.len > 1 && k < lx->macros.v.len; k++) {
+			struct exim_macro *m = &lx->macros.v.p[k];
+
+			if (m->told || m->name.len >= word.len || sv_find(word, m->name) < 0 || whole_macro(lx, word))
+				continue;
+			m->told = true;
+			exim_report_warn(lx->rep, top(lx)->name, top(lx)->line, "macro " SV_FMT " is replaced inside of \"" SV_FMT
+			    "\": give it a name that is part of no other word", SV_ARG(m->name), SV_ARG(word));
+		}
+	}
+}
+
 /* The next physical line with its macros replaced in lx->phys, blanks in front cut off; false at the end of all files. */
 static bool
 physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
@@ -325,6 +359,8 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 		return (true);
 	}
 	*macro_found = macro_expand(&lx->macros, line, lx->text.len == 0 ? definition_skip(line) : 0, &lx->phys);
+	if (*macro_found && lx->rep != NULL && lx->rep->traps)
+		macro_traps(lx, line, lx->text.len == 0 ? definition_skip(line) : 0);
 	if (lx->phys.overflow) {
 		COMPLAIN(lx, "the line is longer than %d bytes with its macros replaced", EXIM_LINE_MAX);
 		sb_free(&lx->phys);

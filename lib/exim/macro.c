@@ -256,6 +256,7 @@ macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine,
 	new.name = arena_sv(m->arena, name);
 	new.value = arena_sv(m->arena, value);
 	new.command_line = command_line;
+	new.told = false;
 	vec_push(&m->v, new);
 	c = (unsigned char)name.p[0];
 	m->first[c / 64] |= UINT64_C(1) << (c % 64);

@@ -34,6 +34,16 @@ expands(struct sv text)
 	return (sv_chr(text, '$') >= 0);
 }
 
+const char *
+exim_opt_regex_hint(struct sv text)
+{
+	bool regex = sv_starts(text, "^") || sv_find(text, SV_LIT("match")) >= 0 || sv_find(text, SV_LIT("${sg")) >= 0 ||
+	    sv_find(text, SV_LIT(": ^")) >= 0;
+
+	return (regex && sv_find(text, SV_LIT("\\N")) < 0 ? "; the $, backslashes and braces of a regular expression need "
+	    "protection: write \\N before and behind it" : "");
+}
+
 /* Compile <text>; a mistake is told as a warning, since Exim finds it only when it expands the string. */
 static const struct exim_str *
 compile(const struct setting *s, struct sv text)
@@ -42,7 +52,7 @@ compile(const struct setting *s, struct sv text)
 	struct exim_str *str = NULL;
 
 	if (exim_str_compile(s->ctx->arena, text, s->file, s->line, &str, &err) == -1)
-		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)%s", err.text, s->opt->name, exim_opt_regex_hint(text));
 	return (str);
 }
 
@@ -203,7 +213,7 @@ set_list(struct setting *s)
 	struct exim_list *l = NULL;
 
 	if (exim_list_compile(s->ctx->arena, kind[s->opt->type], s->text, s->file, s->line, &l, &err) == -1)
-		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)", err.text, s->opt->name);
+		exim_report_soft(s->ctx->rep, NULL, 0, "%s (option %s)%s", err.text, s->opt->name, exim_opt_regex_hint(s->text));
 	s->v->list = l;
 	return (0);
 }

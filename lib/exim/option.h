@@ -188,6 +188,8 @@ const struct exim_opt_table *exim_opt_table(enum exim_opt_kind kind, struct sv d
 int	 exim_opt_find(const struct exim_opt_table *t, struct sv name);
 /* The known name that is nearest to <name>, for "did you mean"; NULL if none is near. */
 const char *exim_opt_nearest(const struct exim_opt_table *const *tables, size_t n, struct sv name);
+/* What to add to a mistake in an expansion that holds an unprotected regular expression; else "". */
+const char *exim_opt_regex_hint(struct sv text);
 const char *exim_opt_type_name(enum exim_opt_type t);
 /* "router", "transport" ... */
 const char *exim_kind_name(enum exim_opt_kind k);

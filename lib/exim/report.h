@@ -16,6 +16,7 @@ struct exim_report {
 	void		*arg;
 	bool		 strict;	/* what Exim would find only when it comes to it (`vpost check`) is a mistake too */
 	bool		 exact;		/* what Exim refuses and we can live with is a mistake too (sendmail -bV -C FILE) */
+	bool		 traps;		/* warn of what is hardly meant so and of files that are missing: costs time */
 	const char	*where;		/* "router r: " or NULL: in front of our texts, not of Exim's words */
 	unsigned	 errors;
 	unsigned	 warnings;
@@ -26,7 +27,7 @@ struct exim_report {
 	char		 words[ERR_TEXT_MAX];
 };
 
-#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .where = NULL, .errors = 0, .warnings = 0, .first = ERR_INIT }
+#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .traps = false, .where = NULL, .errors = 0, .warnings = 0, .first = ERR_INIT }
 
 /* Behind this byte of a text stands what we add to Exim's words: a remedy.  It is not shown itself. */
 #define EXIM_HINT	"\t"

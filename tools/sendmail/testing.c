@@ -126,6 +126,7 @@ load(struct testing *t)
 	box_defines(t, &src);
 	rep.exact = t->o->conf != NULL;
 	rep.fn = warned;
+	rep.traps = tell;
 	rep.arg = &tell;
 	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
 		return (EX_OK);

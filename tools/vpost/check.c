@@ -78,6 +78,7 @@ check_exim(const struct box *b, struct tally *t)
 	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
 	rep.fn = exim_report;
 	rep.arg = t;
+	rep.traps = true;
 	if (exim_conf_load(&c, &src, &rep, &err) == -1 && rep.errors == 0)
 		mistake(t, &err);
 	exim_conf_unref(&c);

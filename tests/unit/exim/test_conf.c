@@ -50,6 +50,56 @@ load_strict(const char *text, bool strict)
 	return (c);
 }
 
+/* What is warned about where somebody wants to see it all. */
+static void
+traps(void **state)
+{
+	static const struct { const char *text, *want; } t[] = {
+		{ "DOM = x\ndomainlist my_DOMAINS = a.test\n", "t.conf:2: macro DOM is replaced inside of \"my_DOMAINS\": give it" },
+		{ "DOM = x\n# DOMAINS\ndomainlist d = DOM : DOM.test\n", NULL },
+		{ "hostlist h = 10.0.0.0/8 : 2001:db8::1\n", "t.conf:1: h: the list is cut at the colons of \"2001:db8::1\": write "
+		    "\"2001::db8::::1\", or begin the list with \"<;\"" },
+		{ "hostlist h = 10.0.0.0/8 : ::::1 : 2001::db8::::1\nlocal_interfaces = <; ::1 ; 127.0.0.1\n", NULL },
+		{ "local_interfaces = 127.0.0.1 : ::1\n", "t.conf:1: local_interfaces: the list is cut at the colons of \"::1\"" },
+		{ "domainlist d = ^a\\.test\\$\n", "t.conf:1: d: the backslash of \"\\.\" in \"^a\\.test\\$\" is taken away" },
+		{ "domainlist d = \\N^a\\.test$\\N : ^[a.]+x\n", NULL },
+		{ "domainlist d = ^a$\n", "protection: write \\N before and behind it" },
+		{ "smtp_banner = ${if match{$host}{^a\\d+}{a}{b}}\n", "t.conf:1: smtp_banner: the backslash of \"\\d\"" },
+		{ "smtp_banner = ${if match{$host}{\\N^a\\d{2,3}$\\N}{a}{b}}\n", NULL },
+		{ "domainlist d = \\N^(a\\N\n", "t.conf:1: d: regular expression error in \"^(a\"" },
+		{ "smtp_banner = ${sg{$host}{(}{}}\n", "t.conf:1: smtp_banner: regular expression error in \"(\"" },
+		{ "domainlist d = lsearch;/no/such/file\n", "t.conf:1: d: /no/such/file is not there: the list defers" },
+		{ "smtp_banner = ${lookup{a}lsearch{/no/such}}${readfile{/no/such}}\n", "t.conf:1: smtp_banner: /no/such is not there" },
+		{ "smtp_banner = ${if exists{/no/such}{${readfile{/no/such}}}}\n", NULL },
+		{ "tls_certificate = /no/such.pem\n", "t.conf:1: tls_certificate: /no/such.pem is not there: TLS will not work" },
+		{ "begin acl\na:\n  accept\n  deny\n", "t.conf:4: ACL a: this statement is never reached: the accept of line 3" },
+		{ "begin acl\na:\n  deny message = x\n       hosts = *\n  accept\n", NULL },
+		{ "begin acl\na:\n  accept domains = a\n         endpass\n         verify = recipient\n         message = x\n",
+		    "t.conf:6: message stands behind the conditions of accept" },
+		{ "begin acl\na:\n  require verify = sender\n          message = x\n", "t.conf:4: \"message\" stands behind" },
+		{ "begin acl\na:\n  require message = x\n          verify = sender\n  accept acl = b\n", "t.conf:5: acl = b: there is no ACL" },
+		{ "begin acl\na:\n  accept domains = +nowhere\n", "t.conf:3: unknown named list \"+nowhere\"" },
+		{ "begin transports\np:\n  driver = pipe\n  command = /no/prog -x\n", "t.conf:4: command: /no/prog is not there" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct exim_report rep = EXIM_REPORT_INIT;
+		struct exim_conf_source src = { .path = "t.conf", .text = sv_cstr(t[i].text), .hostname = "host.example" };
+		struct exim_conf *c = NULL;
+		struct err err = ERR_INIT;
+
+		told[0] = '\0';
+		rep.fn = tell;
+		rep.traps = true;
+		/* Nothing that Exim takes is refused. */
+		assert_int_equal(exim_conf_load(&c, &src, &rep, &err), 0);
+		if (t[i].want == NULL ? told[0] != '\0' : strstr(told, t[i].want) == NULL)
+			fail_msg("%s:\n%s\nnot\n%s", t[i].text, told, t[i].want == NULL ? "(nothing)" : t[i].want);
+		exim_conf_unref(&c);
+	}
+}
+
 static struct exim_conf *
 load(const char *text)
 {
@@ -457,7 +507,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tables_sorted), cmocka_unit_test(typed), cmocka_unit_test(drivers), cmocka_unit_test(mistakes),
+		cmocka_unit_test(tables_sorted), cmocka_unit_test(traps), cmocka_unit_test(typed), cmocka_unit_test(drivers), cmocka_unit_test(mistakes),
 		cmocka_unit_test(soft), cmocka_unit_test(warnings), cmocka_unit_test(retry), cmocka_unit_test(rewrite),
 		cmocka_unit_test(print), cmocka_unit_test(real_files),
 	};
