@@ -40,7 +40,7 @@ through(struct pm *pm, const struct pm_words *cmd, struct sb *out, bool rescue)
 		pm_set_overflow(pm);
 		failed = true;
 	}
-	if (g.failed_start || g.timed_out)
+	if (g.failed_start || g.timed_out || g.interrupted)
 		failed = true;
 	else if (g.write_failed && !pm->ignore_write) {
 		pm_nlogq(pm, "Error while writing to", sb_cstr(&cmd->b));
@@ -124,7 +124,7 @@ deliver_to_program(struct pm *pm, struct pm_words *cmd)
 		pm_nlogq(pm, "Error while writing to", sb_cstr(&cmd->b));
 		ok = false;
 	}
-	if (g.failed_start && pm->local)
+	if ((g.failed_start && pm->local) || g.interrupted)
 		ok = false;
 	if (g.wait && g.status != 0) {
 		pm_program_failure(pm, sb_cstr(&cmd->b), g.status, (pm->wait & 2) != 0);
@@ -277,6 +277,8 @@ pm_act_program(struct pm *pm, struct pm_words *cmd, size_t addresses, const bool
 {
 	bool done, ok;
 
+	if (pm->signal_end)
+		return (false);
 	if (flag[PM_CONTINUE] && (flag[PM_FILTER] || name != NULL))
 		pm_extraneous(pm, "copy-flag");
 	if (flag[PM_FILTER])
@@ -291,14 +293,14 @@ pm_act_program(struct pm *pm, struct pm_words *cmd, size_t addresses, const bool
 	return (pm->local ? deliver_to_program(pm, cmd) : pipe_by_ops(pm, cmd, flag));
 }
 
-/* "|" alone: to where standard output was. */
+/* "|" alone, or a folder whose name begins so: to where standard output was. */
 static bool
-to_stdout(struct pm *pm)
+to_stdout(struct pm *pm, const char *name)
 {
 	struct sb text = SB_INIT(SIZE_MAX / 4);
 	bool ok = false;
 
-	pm_set_folder(pm, "|");
+	pm_set_folder(pm, name);
 	pm->last_tell = -1;
 	pm->last_dump = pm_mail_dump(pm, pm->part, (struct pm_dump){ .blank = !pm->raw }, &text);
 	if (pm->o->out_fd >= 0 && !pm->ops->dry)
@@ -335,8 +337,10 @@ pm_act_folder(struct pm *pm, struct pm_words *names, bool dot_lock)
 	const char *name = sb_cstr(&names->b);
 	struct sv folder;
 
-	if (strcmp(name, "|") == 0)
-		return (to_stdout(pm));
+	if (pm_interrupted(pm))
+		return (false);
+	if (name[0] == '|')
+		return (to_stdout(pm, name));
 	if (box_name(pm, name, &folder))
 		return (store(pm, name, folder, NULL));
 	return (pm->local ? pm_folder_write(pm, names, dot_lock) : folder_by_ops(pm, names));

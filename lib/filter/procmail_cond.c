@@ -70,9 +70,20 @@ squeeze(char *s)
 
 /* --- expressions ----------------------------------------------------------------- */
 
+/* The words of <expr> replaced; <guarded>: a "\" was in front of it, which means the first byte. */
+static bool
+put_words(const char *expr, bool guarded, struct sb *out)
+{
+	if (guarded && *expr == '^') {
+		sb_addc(out, '^');
+		expr++;
+	}
+	return (procmail_regex_words(sv_cstr(expr), out));
+}
+
 /* The compiled form of <expr>, kept with the condition. */
 static struct procmail_regex *
-compiled(struct test *t, const char *expr)
+compiled(struct test *t, const char *expr, bool guarded)
 {
 	struct pm_cond *c = t->c;
 	struct sb words = SB_INIT(1 << 24);
@@ -83,12 +94,12 @@ compiled(struct test *t, const char *expr)
 		free(c->regex_text);
 		c->regex_text = xstrdup(expr);
 		c->regex_fold = fold;
-		fold |= procmail_regex_words(sv_cstr(expr), &words);
+		fold |= put_words(expr, guarded, &words);
 		c->regex = procmail_regex_new(sb_sv(&words), fold, &c->regex_invalid);
 	}
 	if (c->regex_invalid || t->pm->verbose != 0) {
 		sb_clear(&words);
-		(void)procmail_regex_words(sv_cstr(expr), &words);
+		(void)put_words(expr, guarded, &words);
 		if (c->regex_invalid)
 			pm_nlogq(t->pm, "Invalid regexp", sb_cstr(&words));
 	}
@@ -167,13 +178,13 @@ expression(struct test *t, const char *from)
 {
 	char *expr = xstrdup(from);
 	struct procmail_regex_match m;
-	bool hit;
+	bool hit, guarded = from != t->text;
 
 	squeeze(expr);
 	if (t->scored)
-		score_matches(t, compiled(t, expr));
+		score_matches(t, compiled(t, expr, guarded));
 	else {
-		hit = *expr == '\0' || find(t, compiled(t, expr), 0, &m);
+		hit = *expr == '\0' || find(t, compiled(t, expr, guarded), 0, &m);
 		if (hit == t->negate)
 			t->holds = false;
 	}
@@ -182,7 +193,7 @@ expression(struct test *t, const char *from)
 		struct sb words = SB_INIT(1 << 24);
 
 		sb_addn(&words, t->text, (size_t)(from - t->text));
-		(void)procmail_regex_words(sv_cstr(expr), &words);
+		(void)put_words(expr, guarded, &words);
 		set_text(t, sb_cstr(&words));
 		sb_free(&words);
 	}

@@ -348,9 +348,12 @@ run_folder(struct pm *pm, const struct pm_stmt *st, struct head *h, bool whole)
 {
 	struct pm_words names = PM_WORDS_INIT;
 	struct pm_src src = { .p = st->text.p, .end = st->text.p + st->text.len };
+	size_t lead = pm_folder_lead(st->text);
 	enum outcome o = FAILED;
 
-	if (pm_expand(pm, &src, PM_SPLIT, false, 0, &names)) {
+	sb_addn(&names.b, st->text.p, lead);
+	src.p += lead;
+	if (pm_expand(pm, &src, PM_SPLIT, false, lead, &names)) {
 		/* For those who file with "f" by mistake. */
 		if (whole)
 			pm->part = sv_from(pm->mail.p, pm->mail.len);
@@ -467,7 +470,7 @@ read_over(struct pm *pm, struct pm_stmt *st, struct head *h)
 	struct pm_words w = PM_WORDS_INIT;
 	struct pm_src src = { .p = st->text.p, .end = st->text.p + st->text.len };
 
-	if ((st->act == PM_A_FOLDER || st->name != NULL) && h->flag[PM_FILTER])
+	if ((st->act == PM_A_FOLDER || st->act == PM_A_BLOCK || st->name != NULL) && h->flag[PM_FILTER])
 		pm_extraneous(pm, "filter-flag");
 	if (st->act == PM_A_FOLDER || st->act == PM_A_FORWARD)
 		(void)pm_expand(pm, &src, PM_SPLIT, true, 0, &w);
@@ -505,6 +508,8 @@ recipe(struct pm *pm, struct pm_stmt *st, bool skip)
 		pm->wait = (h.flag[PM_WAIT] ? 1 : 0) | (h.flag[PM_WAIT_QUIET] ? 2 : 0);
 		pm_reap(pm);
 		pm_mail_join(&pm->mail, false);
+		if (h.flag[PM_FILTER])
+			pm_extraneous(pm, "filter-flag");
 		block_complaints(pm, &h);
 		enter_block(pm, st, &h);
 	} else
@@ -591,15 +596,16 @@ pm_loop(struct pm *pm)
 		struct pm_frame *f = &pm->frames.p[pm->frames.len - 1];
 
 		pm_unlock(pm, &pm->loc_lock);
-		if (pm_interrupted(pm)) {
-			pm_frames_free(pm);
-			return (PM_HOST);
-		}
+		if (pm_interrupted(pm))
+			break;
 		if (f->next >= f->block->s.len) {
 			leave(pm);
 			continue;
 		}
 		r = statement(pm, &f->block->s.p[f->next++]);
+		/* What was not finished when the signal came was not done. */
+		if (pm->signal_end)
+			break;
 		if (r == PM_LEAVE)
 			switch_file(pm);
 		if (r == PM_DELIVERED || r == PM_HOST || r == PM_EOF) {
@@ -607,6 +613,7 @@ pm_loop(struct pm *pm)
 			return (r);
 		}
 	}
+	pm_frames_free(pm);
 	set_current(pm);
-	return (PM_EOF);
+	return (pm->signal_end ? PM_HOST : PM_EOF);
 }

@@ -108,8 +108,12 @@ put_split(struct reader *r, const char *s)
 static void
 put_value(struct reader *r, const char *s)
 {
-	if (quiet(r))
+	if (quiet(r)) {
+		/* Where a value ends must be found with no run, too. */
+		if (!r->discard && r->mode == PM_ONE)
+			text_now(r);
 		return;
+	}
 	if (r->got != DOUBLE && r->mode == PM_SPLIT) {
 		put_split(r, s);
 		return;
@@ -400,7 +404,8 @@ back_quote(struct reader *r)
 		put_value(r, sb_cstr(&output));
 	else {
 		put_text(r, sb_cstr(&output));
-		if (dq)
+		/* The double quote ends the text as well where a shell ran the program. */
+		if (dq && strpbrk(sb_cstr(&cmd), r->pm == NULL ? PM_SHELLMETAS : r->pm->text[PM_T_SHELLMETAS]) != NULL)
 			r->got = TEXT;
 	}
 	sb_free(&cmd);

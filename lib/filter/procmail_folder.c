@@ -24,6 +24,9 @@
 
 enum type { F_NONE, F_TOO_LONG, F_FILE, F_MAILDIR, F_MH, F_DIR };
 
+/* What LINEBUF must have room for behind a folder's name. */
+static const size_t name_room[] = { [F_MAILDIR] = 35, [F_MH] = 31, [F_DIR] = 32 };
+
 struct folder {
 	char		*path;		/* without what says its type */
 	enum type	 type;
@@ -79,7 +82,7 @@ make_dir(const struct pm *pm, const char *path)
 }
 
 static bool
-make_maildir(const struct pm *pm, const char *path)
+make_maildir(struct pm *pm, const char *path)
 {
 	static const char *const subs[] = { "new", "cur", "tmp" };
 	char sub[PATH_MAX];
@@ -87,8 +90,10 @@ make_maildir(const struct pm *pm, const char *path)
 	for (size_t i = 0; i < 3; i++) {
 		int n = snprintf(sub, sizeof(sub), "%s/%s", path, subs[i]);
 
-		if (n < 0 || (size_t)n >= sizeof(sub) || !S_ISDIR(make_dir(pm, sub)))
+		if (n < 0 || (size_t)n >= sizeof(sub) || !S_ISDIR(make_dir(pm, sub))) {
+			pm_nlogq(pm, "Unable to treat as directory", sub);
 			return (false);
+		}
 	}
 	return (true);
 }
@@ -111,7 +116,7 @@ classify(struct pm *pm, struct folder *f, bool must)
 		f->type = F_DIR;
 	} else if (f->type == F_FILE)
 		f->type = F_DIR;
-	if (strlen(f->path) + PM_NAME_MAX + 1 > pm->linebuf) {
+	if (strlen(f->path) + name_room[f->type] > pm->linebuf) {
 		f->type = F_TOO_LONG;
 		return;
 	}
@@ -123,7 +128,8 @@ classify(struct pm *pm, struct folder *f, bool must)
 		if (!parts || make_maildir(pm, f->path))
 			return;
 	}
-	pm_nlogq(pm, "Unable to treat as directory", f->path);
+	if (!parts)
+		pm_nlogq(pm, "Unable to treat as directory", f->path);
 	if (must || parts) {
 		pm_skipped(pm, f->path);
 		f->type = F_NONE;
@@ -155,13 +161,15 @@ kernel_lock(struct pm *pm, int fd)
 
 	if (pm->verbose != 0)
 		pm_nlog(pm, "Acquiring kernel-lock\n");
-	while (fcntl(fd, F_SETLK, &fl) == -1) {
+	pm->waiting = "a kernel-lock";
+	while (fcntl(fd, F_SETLK, &fl) == -1 && !pm_interrupted(pm)) {
 		if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || os_mono_ms() > end) {
 			pm_nlog(pm, "Kernel-lock failed\n");
-			return;
+			break;
 		}
 		os_sleep_ms(20);
 	}
+	pm->waiting = NULL;
 }
 
 /* The part as a folder of that type takes it. */
@@ -184,6 +192,10 @@ write_out(struct pm *pm, int fd, bool lock, struct sv text)
 
 	if (lock)
 		kernel_lock(pm, fd);
+	if (pm->signal_end) {
+		(void)close(fd);
+		return (EINTR);
+	}
 	pm->last_tell = (int64_t)lseek(fd, 0, SEEK_END);
 	if (os_write_full(fd, text.p, text.len) != (ssize_t)text.len)
 		e = errno == 0 ? EIO : errno;
@@ -311,8 +323,15 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 		if (stat(file, &sb) == -1)
 			return (-1);
 		number_name((uint64_t)sb.st_ino, digits);
-		(void)snprintf(path, size, "%s/%s%s", f->path, pm->text[PM_T_MSGPREFIX], digits);
-		return (link(file, path));
+		/* The folder may have a link to this very file. */
+		for (n = 0; n < 16; n++) {
+			(void)snprintf(path, size, "%s/%s%s%.*s", f->path, pm->text[PM_T_MSGPREFIX], digits, (int)n, "----------------");
+			if (link(file, path) == 0)
+				return (0);
+			if (errno != EEXIST)
+				break;
+		}
+		return (-1);
 	}
 }
 
@@ -377,6 +396,7 @@ to_directory(struct pm *pm, const struct folder *f, const char *links, size_t nl
 	char tmp[PATH_MAX], path[PATH_MAX];
 	int e = ENAMETOOLONG, rc = -1;
 
+	path[0] = '\0';
 	/* What was written may not be what others see before it is whole, so its name comes last. */
 	for (int tries = 0; tries <= MAILDIR_TRIES && rc == -1; tries++) {
 		e = write_temporary(pm, f, tmp, sizeof(tmp));
@@ -397,7 +417,9 @@ to_directory(struct pm *pm, const struct folder *f, const char *links, size_t nl
 	if (rc == -1) {
 		struct sb sb = SB_INIT(SIZE_MAX / 4);
 
-		sb_addf(&sb, "%s/", f->path);
+		sb_adds(&sb, f->type == F_DIR && path[0] != '\0' ? path : f->path);
+		if (f->type != F_DIR || path[0] == '\0')
+			sb_addc(&sb, '/');
 		pm_nlogq(pm, "Couldn't create or rename temp file", sb_cstr(&sb));
 		sb_free(&sb);
 		return (false);

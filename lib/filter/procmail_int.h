@@ -16,6 +16,7 @@
 
 #define PM_LINEBUF	2048
 #define PM_LINEBUF_MIN	128
+#define PM_SHELLMETAS	"&|<>~;?*["
 #define PM_NAME_MAX	64			/* room kept for unique file names */
 #define PM_FILE_MAX	(4 * 1024 * 1024)	/* of an rc file */
 #define PM_BLOCKS_MAX	100			/* blocks in blocks */
@@ -88,6 +89,8 @@ struct pm_rc {
 
 /* Parse <text>; never fails, mistakes become PM_COMPLAIN.  <text> must live as long as the arena. */
 struct pm_block *pm_parse(struct arena *a, struct sv text);
+/* Bytes of an action line's beginning that were read while a "NAME=" was looked for: a comment may follow them at once. */
+size_t	 pm_folder_lead(struct sv line);
 void	 pm_block_free(struct pm_block *b);
 void	 pm_rc_ref(struct pm_rc *rc);
 void	 pm_rc_unref(struct pm_rc **rcp);
@@ -235,6 +238,11 @@ struct pm {
 	int		 retval;
 	int		 fake;		/* DELIVERED */
 	bool		 signal_end, delivered;
+	bool		 alarmed;	/* SIGALRM: TIMEOUT is over now */
+	bool		 muted;		/* after a signal nothing is logged until the abstract */
+	const char	*waiting;	/* what for, when a signal comes: "lockfile", "a kernel-lock"; NULL */
+	const char	*waiting_name;	/* of the lock file */
+	bool		 rc_missed;	/* an rc file of the command line could not be read, which was said */
 	char		*path;		/* PATH while /etc/procmailrc is run */
 	pid_t		 pid;
 	VEC(pid_t)	 zombies;	/* started and not waited for */
@@ -325,7 +333,7 @@ struct pm_prog {
 	bool		 ignore_write;
 	struct sb	*out;
 	/* How it ended. */
-	bool		 failed_start, write_failed, too_much, timed_out;
+	bool		 failed_start, write_failed, too_much, timed_out, interrupted;
 	int		 status;	/* where it was waited for */
 };
 /* Run the command of <w> (pm->sh: one text for the shell). */

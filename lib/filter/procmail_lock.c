@@ -51,8 +51,12 @@ make_lock(struct pm *pm, const char *path, time_t *now)
 	int fd = pm_unique(pm, dir, false, 0444, tmp, sizeof(tmp)), rc = -1, e;
 
 	free(dir);
-	if (fd == -1)
+	if (fd == -1) {
+		e = errno;
+		pm_yell(pm, "Error while writing to", tmp);
+		errno = e;
 		return (-1);
+	}
 	*now = fstat(fd, &sb) == 0 ? sb.st_mtime : time(NULL);
 	if (write(fd, "0", 1) == 1)
 		rc = link(tmp, path);
@@ -101,7 +105,7 @@ static bool
 lock_here(struct pm *pm, const char *path)
 {
 	int tries = LOCK_TRIES;
-	bool tried = false, give_up = false;
+	bool tried = false, give_up = false, gone;
 	time_t now = 0, begin = time(NULL);
 
 	for (;;) {
@@ -118,7 +122,13 @@ lock_here(struct pm *pm, const char *path)
 			pm_nlogq(pm, "Lock failure on", path);
 			return (false);
 		}
+		pm->waiting = "lockfile";
+		pm->waiting_name = path;
 		pm_sleep(pm, pm->locksleep);
+		gone = pm_interrupted(pm);
+		pm->waiting = pm->waiting_name = NULL;
+		if (gone)
+			return (false);
 	}
 }
 

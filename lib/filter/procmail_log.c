@@ -38,6 +38,8 @@ pm_log_flush(struct pm *pm)
 void
 pm_log_text(struct pm *pm, struct sv text)
 {
+	if (pm->muted)
+		return;
 	if (text.len == 0) {
 		pm_log_flush(pm);
 		return;
@@ -199,7 +201,8 @@ pm_log_abstract(struct pm *pm, const char *folder)
 		return;
 	if (pm->mail.read) {
 		log_from(pm, head);
-		log_subject(pm, head);
+		if (!pm->signal_end)
+			log_subject(pm, head);
 	}
 	if (n > FOLDER_MAX)
 		n = FOLDER_MAX;

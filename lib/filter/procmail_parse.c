@@ -75,11 +75,11 @@ complain(struct parser *ps, struct pm_block *b, const char *text)
 	b->noisy = true;
 }
 
-/* Words up to the end of the line, or one word: the slice, with its line end if there is one. */
+/* Words up to the end of the line, or one word: the slice, with its line end if there is one; <lead>: bytes read already. */
 static struct sv
-words(struct parser *ps, enum pm_mode mode, bool *plain, bool *complained)
+words_after(struct parser *ps, size_t lead, enum pm_mode mode, bool *plain, bool *complained)
 {
-	struct pm_src src = { .p = ps->p, .end = ps->end };
+	struct pm_src src = { .p = ps->p + lead, .end = ps->end };
 	struct pm_words w = PM_WORDS_INIT;
 	struct sv raw;
 
@@ -92,6 +92,26 @@ words(struct parser *ps, enum pm_mode mode, bool *plain, bool *complained)
 	for (size_t i = 0; i < raw.len && *plain; i++)
 		*plain = strchr("\\'\"`$#", raw.p[i]) == NULL && (raw.p[i] != '\0');
 	return (raw);
+}
+
+static struct sv
+words(struct parser *ps, enum pm_mode mode, bool *plain, bool *complained)
+{
+	return (words_after(ps, 0, mode, plain, complained));
+}
+
+size_t
+pm_folder_lead(struct sv line)
+{
+	size_t n = 0;
+
+	if (line.len == 0 || !pm_alpha(line.p[0]))
+		return (0);
+	while (n < line.len && pm_alnum(line.p[n]))
+		n++;
+	if (n == line.len || line.p[n] == ' ' || line.p[n] == '\t')
+		return (0);
+	return (line.p[n] == '=' ? n + 1 : n);
 }
 
 /* A line with those that continue it: "\" NL stays, unless the "\" is alone on its line. */
@@ -159,7 +179,7 @@ head_count(struct pm_stmt *st)
 	long n = procmail_long(text, &end);
 
 	st->numbered = end != text;
-	if (end == text)
+	if (end == text || n < 0)
 		n = strcspn(text, "AaEe") < strcspn(text, ":\n") ? 0 : 1;
 	free(text);
 	return (n);
@@ -264,11 +284,12 @@ action(struct parser *ps, struct pm_stmt *st, bool *noisy)
 		st->block = parse_block(ps, &closed);
 		*noisy |= st->block->noisy;
 		for (int f = 0; f < PM_FLAGS; f++)
-			*noisy |= st->flag[f] && (f == PM_PASS_BODY || f == PM_PASS_HEAD || f == PM_IGNORE || f == PM_RAW);
+			*noisy |= st->flag[f] && (f == PM_PASS_BODY || f == PM_PASS_HEAD || f == PM_IGNORE || f == PM_RAW ||
+			    f == PM_FILTER);
 		*noisy |= st->lock;
 	} else {
 		st->act = PM_A_FOLDER;
-		st->text = words(ps, PM_SPLIT, &plain, noisy);
+		st->text = words_after(ps, pm_folder_lead(sv_from(ps->p, (size_t)(ps->end - ps->p))), PM_SPLIT, &plain, noisy);
 		*noisy |= st->flag[PM_FILTER];
 	}
 }
@@ -484,6 +505,8 @@ rc_new(int fd, off_t size)
 	rc->arena = arena_new(0);
 	text = arena_alloc(rc->arena, (size_t)size + 1);
 	n = os_pread_full(fd, text, (size_t)size, 0);
+	if (n < 0 && errno == EISDIR)
+		n = 0;
 	if (n < 0) {
 		pm_rc_unref(&rc);
 		return (NULL);

@@ -151,12 +151,14 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	if (pid == -1 && errno == EAGAIN) {
 		pm_nlogq(pm, "Failed forking", name);
 	} else if (pid == -1) {
+		bool not_binary = errno == ENOEXEC;
+
 		while (argv[n] != NULL)
 			n++;
 		script = arena_alloc(a, (n + 2) * sizeof(*script));
 		script[0] = "/bin/sh";
 		memcpy(script + 1, argv, (n + 1) * sizeof(*script));
-		script[1] = name;
+		script[1] = not_binary ? path : name;
 		s.argv = script;
 		if ((pid = os_spawn(&s, NULL)) == -1)
 			pm_nlogq(pm, "Failed to execute", name);
@@ -221,15 +223,34 @@ terminate(struct running *r)
 	r->deadline = 0;
 }
 
+/* For one wait: signals that come just before it are seen after the second at most. */
 static int
 left_ms(const struct running *r)
 {
-	int64_t left;
+	int64_t left, max = r->pm->o->signalled == NULL ? 1000000 : 1000;
 
 	if (r->deadline == 0)
-		return (-1);
+		return (r->pm->o->signalled == NULL ? -1 : (int)max);
 	left = r->deadline - os_mono_ms();
-	return (left < 0 ? 0 : left > 1000000 ? 1000000 : (int)left);
+	return (left < 0 ? 0 : left > max ? (int)max : (int)left);
+}
+
+/* A time-out, or a signal; true: it is no longer ours to wait. */
+static bool
+look_up(struct running *r)
+{
+	if (pm_interrupted(r->pm)) {
+		(void)kill(-r->pid, SIGTERM);
+		(void)kill(r->pid, SIGTERM);
+		close_end(&r->in);
+		close_end(&r->out);
+		r->g->interrupted = true;
+		return (true);
+	}
+	if (r->pm->alarmed || (r->deadline != 0 && os_mono_ms() >= r->deadline))
+		terminate(r);
+	r->pm->alarmed = false;
+	return (false);
 }
 
 static void
@@ -298,10 +319,11 @@ talk(struct running *r)
 		struct pollfd p[2] = { { .fd = r->in, .events = POLLOUT }, { .fd = r->out, .events = POLLIN } };
 		int n = poll(p, 2, left_ms(r));
 
-		if (n == 0 && r->deadline != 0)
-			terminate(r);
-		if (n <= 0)
+		if (n <= 0) {
+			if (look_up(r))
+				return;
 			continue;
+		}
 		if (p[0].revents != 0)
 			feed(r);
 		if (p[1].revents != 0 && r->out != -1)
@@ -312,10 +334,16 @@ talk(struct running *r)
 static int
 wait_for(struct running *r)
 {
-	int status = 0, rc;
+	int status = 0, rc = 0;
 
-	while ((rc = os_wait(r->pid, &status, left_ms(r))) == 0)
-		terminate(r);
+	while (!look_up(r) && (rc = os_wait(r->pid, &status, left_ms(r) < 0 ? -1 : left_ms(r) > 100 ? 100 : left_ms(r))) == 0)
+		;
+	if (r->g->interrupted) {
+		vec_push(&r->pm->zombies, r->pid);
+		return (EX_UNAVAILABLE);
+	}
+	/* A signal that came while it ended counts. */
+	r->g->interrupted = pm_interrupted(r->pm);
 	if (rc == -1)
 		return (EX_UNAVAILABLE);
 	return (WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));

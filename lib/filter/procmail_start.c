@@ -31,7 +31,12 @@ static void
 end_by_signal(struct pm *pm, int status)
 {
 	pm->retval = status;
-	pm_nlog(pm, "Terminating prematurely\n");
+	pm_nlog(pm, "Terminating prematurely");
+	if (pm->waiting != NULL)
+		pm_log(pm, " whilst waiting for %s", pm->waiting);
+	if (pm->waiting != NULL && pm->waiting_name != NULL)
+		pm_log(pm, " \"%s\"", pm->waiting_name);
+	pm_log(pm, "\n");
 	pm->pending = PM_HOST;
 }
 
@@ -40,10 +45,13 @@ pm_interrupted(struct pm *pm)
 {
 	int sig = pm->o->signalled == NULL ? 0 : *pm->o->signalled;
 
-	if (sig == 0)
-		return (false);
+	if (sig == 0 || pm->signal_end)
+		return (pm->signal_end);
 	*pm->o->signalled = 0;
 	switch (sig) {
+	case SIGALRM:
+		pm->alarmed = true;
+		return (false);
 	case SIGUSR1:
 	case SIGUSR2:
 		pm->verbose = sig == SIGUSR2;
@@ -62,7 +70,7 @@ pm_interrupted(struct pm *pm)
 	pm->in_rc = false;
 	pm->word = NULL;
 	pm->exitcode_set = false;
-	pm->signal_end = true;
+	pm->signal_end = pm->muted = true;
 	return (true);
 }
 
@@ -191,7 +199,8 @@ open_rc(struct pm *pm, const char *path, enum rc_kind kind, bool warn)
 	struct stat sb;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd != -1 && (fstat(fd, &sb) == -1 || S_ISDIR(sb.st_mode))) {
+	/* A directory that was named is an empty file. */
+	if (fd != -1 && (fstat(fd, &sb) == -1 || (S_ISDIR(sb.st_mode) && kind == RC_DEFAULT))) {
 		(void)close(fd);
 		fd = -1;
 	}
@@ -264,23 +273,29 @@ open_default(struct pm *pm)
 	return (ok);
 }
 
+/* The next file named on the command line that can be read; false: none can, *<none>: none was named. */
+static bool
+next_rc_opens(struct pm *pm, bool *none)
+{
+	const char *name;
+
+	for (*none = true; (name = next_rc(pm)) != NULL; pm->rc_missed = true) {
+		*none = false;
+		if (open_named(pm, name, !pm->rc_missed))
+			return (true);
+		if (pm->o->filter)
+			break;
+	}
+	return (false);
+}
+
 /* The first file named on the command line that can be read, else the default one; false: none. */
 static bool
 first_rc(struct pm *pm)
 {
-	const char *name = next_rc(pm);
-	bool warn = true;
+	bool none, ok = next_rc_opens(pm, &none);
 
-	if (name == NULL)
-		return (open_default(pm));
-	if (pm->o->filter)
-		return (open_named(pm, name, true));
-	for (; name != NULL; name = next_rc(pm)) {
-		if (open_named(pm, name, warn))
-			return (true);
-		warn = false;
-	}
-	return (false);
+	return (none ? open_default(pm) : ok);
 }
 
 /* --- the command line -------------------------------------------------------------------- */
@@ -374,6 +389,7 @@ terminate(struct pm *pm)
 	const char *folder = pm_gets(pm, "LASTFOLDER");
 	char *name;
 
+	pm->muted = false;
 	if (pm->retval != EX_OK) {
 		pm->last_tell = -1;
 		folder = pm->fake != 0 ? "**Lost**" : pm->retval == EX_TEMPFAIL ? "**Requeued**" : "**Bounced**";
@@ -437,6 +453,8 @@ last_resort(struct pm *pm)
 static bool
 run_rcs(struct pm *pm)
 {
+	bool none;
+
 	for (;;) {
 		enum pm_result r = pm_loop(pm);
 
@@ -458,14 +476,10 @@ run_rcs(struct pm *pm)
 		/* HOST: the next file on the command line, or none. */
 		if (pm->o->filter)
 			return (true);
-		for (;;) {
-			const char *name = next_rc(pm);
-
-			if (name == NULL)
-				return (true);
-			if (open_named(pm, name, false))
-				break;
-		}
+		if (!next_rc_opens(pm, &none) && !none)
+			return (false);
+		if (none)
+			return (true);
 	}
 }
 

@@ -310,6 +310,8 @@ static void
 set_comsat(struct pm *pm, const char *value)
 {
 	pm->comsat = strchr(value, '@') != NULL || pm_number(-1, value) != 0;
+	if (!pm->comsat)
+		pm_put(pm, "COMSAT", "no");
 }
 
 static void
@@ -409,7 +411,7 @@ static void
 initial_texts(struct pm *pm)
 {
 	static const char *const values[] = {
-		[PM_T_SHELLMETAS] = "&|<>~;?*[", [PM_T_LOCKEXT] = ".lock", [PM_T_MSGPREFIX] = "msg.", [PM_T_TRAP] = "",
+		[PM_T_SHELLMETAS] = PM_SHELLMETAS, [PM_T_LOCKEXT] = ".lock", [PM_T_MSGPREFIX] = "msg.", [PM_T_TRAP] = "",
 		[PM_T_SHELLFLAGS] = "-c", [PM_T_SENDMAIL] = "/usr/sbin/sendmail", [PM_T_SENDMAILFLAGS] = "-oi"
 	};
 

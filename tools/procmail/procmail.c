@@ -322,7 +322,7 @@ run_self(struct options *o, struct sv message)
 static void
 catch_signals(volatile sig_atomic_t **flag)
 {
-	static const int caught[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+	static const int caught[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM };
 	struct sigaction sa = { .sa_handler = on_signal };
 
 	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
@@ -340,7 +340,7 @@ read_message(struct sb *text)
 		if ((room = sb_room(text, 65536)) == NULL)
 			return (false);
 		n = read(STDIN_FILENO, room, 65536);
-		if (n == -1 && errno == EINTR && got_signal == 0)
+		if (n == -1 && errno == EINTR && (got_signal == SIGUSR1 || got_signal == SIGUSR2 || got_signal == SIGALRM))
 			continue;
 		if (n <= 0)
 			return (n == 0);
@@ -380,8 +380,8 @@ main(int argc, char **argv)
 	o.p.environ = (const char *const *)(uintptr_t)environ;
 	o.p.etc_rc = true;
 	if (!read_message(&text)) {
-		complain("the message could not be read", NULL);
-		return (EX_TEMPFAIL);
+		complain(got_signal != 0 ? "Terminating prematurely" : "the message could not be read", NULL);
+		return (got_signal == SIGHUP || got_signal == SIGINT ? EX_CANTCREAT : got_signal == SIGQUIT ? EX_OK : EX_TEMPFAIL);
 	}
 	rc = o.p.deliver ? deliver(&o, sb_sv(&text)) : run_self(&o, sb_sv(&text));
 	sb_free(&text);
