@@ -123,7 +123,8 @@ errors_to(struct visit *v, struct route_delivery *d)
 	if (res == EXIM_FORCED)
 		return (Y_ACCEPT);
 	if (res != EXIM_OK)
-		return (route_expansion(v, res, "errors_to"));
+		return (route_defer(v, "%s router failed to expand \"" SV_FMT "\": %s", v->r->d.name, SV_ARG(exim_str_text(s)),
+		    arena_str(v->rt->a, v->err.text)));
 	text = sv_trim(text);
 	if (sv_eqs(text, "<>"))
 		text = SV_LIT("");
@@ -156,7 +157,8 @@ header_items(struct visit *v, const struct exim_value *val, const char *option, 
 		if (res == EXIM_FORCED)
 			continue;
 		if (res != EXIM_OK)
-			return (route_expansion(v, res, option));
+			return (route_defer(v, "%s router failed to expand %s item \"" SV_FMT "\": %s", v->r->d.name, option,
+			    SV_ARG(exim_str_text(val->strs[i])), arena_str(v->rt->a, v->err.text)));
 		text = sv_trim(text);
 		if (text.len > 0)
 			list[n++] = arena_sv(v->rt->a, text);
@@ -178,11 +180,11 @@ headers(struct visit *v, struct route_delivery *d)
 	d->nheaders_remove = v->p->nheaders_remove;
 	if (m != ROUTE_DELIVER && m != ROUTE_TEST)
 		return (Y_ACCEPT);
-	y = header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_add], "headers_add", v->p->headers_add, v->p->nheaders_add,
+	y = header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_add], "add_headers", v->p->headers_add, v->p->nheaders_add,
 	    &d->headers_add, &d->nheaders_add);
 	if (y != Y_ACCEPT)
 		return (y);
-	return (header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_remove], "headers_remove", v->p->headers_remove,
+	return (header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_remove], "remove_headers", v->p->headers_remove,
 	    v->p->nheaders_remove, &d->headers_remove, &d->nheaders_remove));
 }
 
@@ -198,8 +200,18 @@ transport_of(struct visit *v, struct route_delivery *d, const struct exim_value 
 	if (res != EXIM_OK) {
 		const char *why = arena_str(v->rt->a, v->err.text);
 
+		v->number = ROUTE_NUMBER_TRANSPORT;
 		if (strstr(why, "not found") != NULL)
 			return (route_defer(v, "%s in %s router", why, v->r->d.name));
+		if (strstr(why, "tainted value") != NULL) {
+			ptrdiff_t quote = sv_find(sv_cstr(why), SV_LIT("'")), end = quote < 0 ? -1 :
+			    sv_chr(sv_sub(sv_cstr(why), (size_t)quote + 1, strlen(why)), '\'');
+
+			if (end >= 0)
+				route_panic(v, arena_fmt(v->rt->a, "attempt to use tainted value '%.*s' from '" SV_FMT "' for transport", (int)end,
+				    why + quote + 1, SV_ARG(val->text)));
+			return (route_defer(v, "internal configuration error"));
+		}
 		return (route_defer(v, "failed to expand transport \"" SV_FMT "\" in %s router: %s", SV_ARG(val->text), v->r->d.name,
 		    why));
 	}
@@ -329,6 +341,7 @@ route_fill(struct visit *v, struct route_delivery *d, const struct exim_value *t
 	d->self_hostname = v->p->self_hostname;
 	d->vars = v->p->vars;
 	d->one_time = v->p->one_time;
+	d->hide_child = v->p->hide_child;
 	y = errors_to(v, d);
 	if (y == Y_ACCEPT)
 		y = headers(v, d);
@@ -521,6 +534,8 @@ route_ipliteral(struct visit *v)
 		vec_free(&hl.v);
 		return (Y_DECLINE);
 	}
+	/* The host is called as the domain is written. */
+	hl.v.p[0].name = arena_cstr(v->rt->a, dom);
 	if (v->rt->rq->ops != NULL && v->rt->rq->ops->is_local != NULL &&
 	    v->rt->rq->ops->is_local(v->rt->rq->ops->arg, &addr)) {
 		y = route_self(v, &hl.v.p[0]);

@@ -150,8 +150,10 @@ route_dnslookup(struct visit *v)
 	enum route_yield y;
 	enum find f;
 
-	if (!domain_ok(v->domain))
+	if (!domain_ok(v->domain)) {
+		v->message = sv_cstr(arena_fmt(v->rt->a, "mail domain \"" SV_FMT "\" is syntactically invalid", SV_ARG(v->domain)));
 		return (Y_DECLINE);
+	}
 	f = search(v, &hl, &null);
 	if (f != FIND_OK) {
 		vec_free(&hl.v);

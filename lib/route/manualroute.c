@@ -137,6 +137,7 @@ on_failure(struct visit *v, struct sv what, const char *host)
 	if (sv_eqs(what, "fail"))
 		return (route_fail(v, "lookup of host \"%s\" failed in %s router", host, v->r->d.name));
 	v->retry_error = EXIM_RE_LOOKUP;
+	v->number = ROUTE_NUMBER_HOST;
 	(void)route_defer(v, "lookup of host \"%s\" failed in %s router", host, v->r->d.name);
 	return (sv_eqs(what, "freeze") ? Y_FREEZE : Y_DEFER);
 }
@@ -148,6 +149,7 @@ all_ignored(struct visit *v, struct sv what)
 	const char *text = arena_fmt(v->rt->a, "lookup failed for all hosts in %s router: host_find_failed=" SV_FMT
 	    " host_all_ignored=" SV_FMT, v->r->d.name, SV_ARG(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text), SV_ARG(what));
 
+	v->number = 0;
 	if (y == Y_FAIL)
 		return (route_fail(v, "%s", text));
 	if (y == Y_DEFER || y == Y_FREEZE)
@@ -184,6 +186,8 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 			return (Y_PASS);
 		return (route_defer(v, "host lookup for %s did not complete (DNS timeout?)", name));
 	default:
+		if (v->rt->rq->mode == ROUTE_DELIVER)
+			route_note(v, "no IP address found for host %s", name);
 		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	}
 }

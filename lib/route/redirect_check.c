@@ -30,7 +30,7 @@ check(struct redirect *rd, const char *path, const struct stat *st)
 	if (!S_ISREG(st->st_mode))
 		return (route_defer(rd->v, "%s is not a regular file", path));
 	if ((st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num) != 0)
-		return (route_defer(rd->v, "bad mode (0%o) for %s: 0%o bit(s) unexpected", (unsigned)(st->st_mode & 07777), path,
+		return (route_defer(rd->v, "bad mode (0%o) for %s: 0%o bit(s) unexpected", (unsigned)st->st_mode, path,
 		    (unsigned)(st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num)));
 	if (owner && !(v->has_pw && st->st_uid == v->pw.uid) && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
 		return (route_defer(rd->v, "bad owner for %s", path));

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mail/address.h"
@@ -31,11 +33,10 @@ from_file(struct redirect *rd, struct sv *data)
 	if (res != EXIM_OK)
 		return (route_expansion(v, res, "file"));
 	name = sv_trim(name);
+	if (name.len == 0 || name.p[0] != '/')
+		return (route_defer(v, "\"" SV_FMT "\" is not an absolute path", SV_ARG(name)));
 	if (name.tainted)
 		return (route_defer(v, "attempt to use tainted name \"" SV_FMT "\" as file in %s router", SV_ARG(name), v->r->d.name));
-	if (name.len == 0 || name.p[0] != '/')
-		return (route_defer(v, "\"" SV_FMT "\" is not an absolute path for the file option of %s router", SV_ARG(name),
-		    v->r->d.name));
 	path = rd->path = arena_cstr(v->rt->a, name);
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &st) == -1) {
 		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
@@ -72,10 +73,30 @@ enum route_yield
 redirect_mistake(struct redirect *rd, struct sv raw, const char *why)
 {
 	if (flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
+		if (rd->v->rt->rq->mode == ROUTE_DELIVER && rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->mail != NULL)
+			sb_addf(&rd->errors, "  %s in the address\n  \"" SV_FMT "\"\n\n", why, SV_ARG(raw));
 		route_note(rd->v, "%s router: skipped error: %s in \"" SV_FMT "\"", rd->v->r->d.name, why, SV_ARG(raw));
 		return (Y_ACCEPT);
 	}
+	rd->v->number = ROUTE_NUMBER_REDIRECT;
 	return (route_defer(rd->v, "error in redirect data: %s in \"" SV_FMT "\"", why, SV_ARG(raw)));
+}
+
+/* What the router's own options do not permit ends the whole list, skip_syntax_errors or not. */
+static enum route_yield
+not_permitted(struct redirect *rd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static enum route_yield
+not_permitted(struct redirect *rd, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	rd->v->number = ROUTE_NUMBER_REDIRECT;
+	return (route_defer(rd->v, "error in redirect data: %s", text));
 }
 
 /* The domain that an address without one gets; p NULL after an error. */
@@ -176,19 +197,20 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 	struct route_delivery d = *from;
 	enum route_yield y;
 
-	if (kind == ROUTE_PIPE && flag(rd, EXIM_REDIRECT_forbid_pipe))
-		return (redirect_mistake(rd, text, "delivery to pipe forbidden"));
-	if ((kind == ROUTE_FILE || kind == ROUTE_DIRECTORY) && flag(rd, EXIM_REDIRECT_forbid_file))
-		return (redirect_mistake(rd, text, "delivery to file forbidden"));
 	rd->found++;
 	d.kind = kind == ROUTE_FILE && sv_eqs(text, "/dev/null") ? ROUTE_DISCARD : kind;
 	if (d.kind != ROUTE_DISCARD) {
 		y = transport_for(rd, kind, text, &d.transport);
-		/* Whoever only asks is told of it, and the address is good. */
-		if (y != Y_ACCEPT && rd->v->rt->rq->mode == ROUTE_DELIVER)
-			return (y);
+		/* The address is good: what is wrong with the pipe or file belongs to that. */
 		d.trouble = y == Y_ACCEPT ? NULL : arena_str(rd->v->rt->a, rd->v->err.text);
+		rd->v->number = 0;
+		err_clear(&rd->v->err);
 		d.text = arena_sv(rd->v->rt->a, text);
+		if (flag(rd, kind == ROUTE_PIPE ? EXIM_REDIRECT_forbid_pipe : EXIM_REDIRECT_forbid_file) && kind != ROUTE_REPLY) {
+			d.forbidden = true;
+			if (rd->v->rt->rq->mode == ROUTE_DELIVER)
+				d.trouble = kind == ROUTE_PIPE ? "delivery to pipe forbidden" : "delivery to file forbidden";
+		}
 	}
 	route_deliver(rd->v, &d);
 	return (Y_ACCEPT);
@@ -206,18 +228,18 @@ include(struct redirect *rd, const struct redirect_item *it)
 	enum route_yield y;
 
 	if (flag(rd, EXIM_REDIRECT_forbid_include))
-		return (redirect_mistake(rd, it->raw, "inclusion forbidden"));
+		return (not_permitted(rd, "included files not permitted"));
 	if (it->text.len == 0 || path[0] != '/')
 		return (redirect_mistake(rd, it->raw, "an absolute file name must follow :include:"));
 	if (it->text.tainted)
 		return (redirect_mistake(rd, it->raw, "attempt to use a tainted file name"));
 	if (dir.len > 0 && (!sv_starts(it->text, arena_cstr(v->rt->a, dir)) || it->text.len <= dir.len ||
 	    it->text.p[dir.len] != '/' || strstr(path, "/../") != NULL))
-		return (redirect_mistake(rd, it->raw, "included file is not in the permitted directory"));
+		return (not_permitted(rd, "included file %s is not in directory " SV_FMT, path, SV_ARG(dir)));
 	if (rd->depth >= INCLUDE_DEPTH)
 		return (route_defer(v, ":include: files nested more than %d deep", INCLUDE_DEPTH));
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, NULL) == -1)
-		return (route_defer(v, "error in redirect data: failed to open included file %s: %s", path, strerror(errno)));
+		return (not_permitted(rd, "failed to open included file %s: %s", path, strerror(errno)));
 	rd->depth++;
 	y = interpret(rd, data);
 	rd->depth--;
@@ -247,10 +269,9 @@ static enum route_yield
 refuse(struct redirect *rd, const struct redirect_item *it)
 {
 	bool fail = it->kind == REDIRECT_FAIL;
-	struct visit *v = rd->v;
 
 	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
-		return (route_defer(v, "error in redirect data: \"" SV_FMT "\" is not permitted", SV_ARG(it->raw)));
+		return (not_permitted(rd, "\"" SV_FMT "\" is not permitted", SV_ARG(it->raw)));
 	return (redirect_refuse(rd, fail, it->text));
 }
 
@@ -268,12 +289,8 @@ interpret(struct redirect *rd, struct sv data)
 			if (y != Y_ACCEPT)
 				return (y);
 		} else if (it.kind == REDIRECT_BLACKHOLE) {
-			if (flag(rd, EXIM_REDIRECT_forbid_blackhole)) {
-				y = redirect_mistake(rd, it.raw, "\":blackhole:\" is not permitted");
-				if (y != Y_ACCEPT)
-					return (y);
-				continue;
-			}
+			if (flag(rd, EXIM_REDIRECT_forbid_blackhole))
+				return (not_permitted(rd, "\":blackhole:\" is not permitted"));
 			rd->blackhole = true;
 			return (Y_ACCEPT);
 		} else if (it.kind == REDIRECT_UNKNOWN || it.kind == REDIRECT_DEFAULT)
@@ -304,6 +321,28 @@ interpret(struct redirect *rd, struct sv data)
 	return (y);
 }
 
+/* syntax_errors_to: whoever keeps the list is told what was skipped. */
+static void
+tell_errors(struct redirect *rd)
+{
+	struct visit *v = rd->v;
+	struct sb body = SB_INIT(ROUTE_DATA_MAX);
+	struct sv to = SV_NULL, text = SV_NULL;
+	struct err err = ERR_INIT;
+
+	to = rd->o[EXIM_REDIRECT_syntax_errors_to].text;
+	if (rd->errors.len == 0 || to.len == 0)
+		return;
+	if (rd->o[EXIM_REDIRECT_syntax_errors_text].str != NULL &&
+	    exim_expand(rd->o[EXIM_REDIRECT_syntax_errors_text].str, v->rt->env, &text, &err) == EXIM_OK)
+		sb_addf(&body, SV_FMT "\n\n", SV_ARG(text));
+	sb_addf(&body, "The %s router encountered the following error(s):\n\n", v->r->d.name);
+	sb_add(&body, sb_sv(&rd->errors));
+	sb_adds(&body, "Other addresses were processed normally.\n\n");
+	v->rt->rq->ops->mail(v->rt->rq->ops->arg, arena_sv(v->rt->a, to), SV_LIT("error(s) in forwarding or filtering"), sb_sv(&body));
+	sb_free(&body);
+}
+
 static void
 forget_since(struct routing *rt, size_t todo, size_t deliveries, size_t generated)
 {
@@ -328,13 +367,20 @@ route_redirect(struct visit *v)
 		return (y);
 	rd.base.one_time = rd.base.one_time || flag(&rd, EXIM_REDIRECT_one_time);
 	v->p->hide_child = v->p->hide_child || flag(&rd, EXIM_REDIRECT_hide_child_in_errmsg);
+	if (redirect_data_kind(data) != REDIRECT_LIST && !flag(&rd, EXIM_REDIRECT_allow_filter)) {
+		v->number = ROUTE_NUMBER_REDIRECT;
+		return (route_defer(v, "error in %s: filtering not enabled", rd.path != NULL ? "filter file" : "filter data"));
+	}
 	if (redirect_is_filter(&rd, data)) {
 		y = redirect_filter(&rd, data);
 		if (y != Y_ACCEPT && y != Y_DISCARD && !rd.keep)
 			forget_since(rt, todo, deliveries, generated);
 		return (y);
 	}
+	sb_init(&rd.errors, ROUTE_DATA_MAX);
 	y = interpret(&rd, data);
+	tell_errors(&rd);
+	sb_free(&rd.errors);
 	if (y == Y_ACCEPT && rd.blackhole) {
 		forget_since(rt, todo, deliveries, generated);
 		rd.base.kind = ROUTE_DISCARD;

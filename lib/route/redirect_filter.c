@@ -84,6 +84,7 @@ broken(struct redirect *rd, const struct route_filter *f)
 		    rd->path != NULL ? rd->path : "data", SV_ARG(f->why));
 		return (Y_DECLINE);
 	}
+	v->number = ROUTE_NUMBER_REDIRECT;
 	return (route_defer(v, "error in filter %s: " SV_FMT, rd->path != NULL ? "file" : "data", SV_ARG(f->why)));
 }
 
@@ -97,6 +98,7 @@ take_end(struct redirect *rd, const struct route_filter *f)
 	case ROUTE_FILTER_DONE:
 		if (f->n == 0) {
 			d.kind = ROUTE_DISCARD;
+			d.text = SV_LIT("discarded");
 			route_deliver(rd->v, &d);
 			return (Y_DISCARD);
 		}

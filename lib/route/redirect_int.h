@@ -12,6 +12,7 @@ struct redirect {
 	const char	*path;		/* of the file option; NULL: the data option */
 	size_t		 found;		/* items that count */
 	unsigned	 depth;
+	struct sb	 errors;	/* mistakes that were skipped, for syntax_errors_to */
 	bool		 blackhole;
 	bool		 keep;		/* what was set up stays though the address fails or waits */
 };

@@ -134,6 +134,7 @@ add_failure(struct visit *v, enum route_fate fate)
 	f.err = v->err;
 	f.user_msg = v->user_msg;
 	f.code = v->code;
+	f.number = v->number;
 	f.hide_child = v->p->hide_child;
 	f.ignore_error = v->p->ignore_error;
 	f.retry_error = v->retry_error;
@@ -198,12 +199,15 @@ clone(struct visit *v, const struct exim_router *next, size_t todo, size_t deliv
 	mid->parent = v->p->addr;
 	mid->router = v->r;
 	*on = *mid;
+	mid->unseen = true;
 	/* The copy must be told from the later delivery when only one of them is done. */
 	mid->unique = sv_cstr(arena_fmt(rt->a, SV_FMT "/%s", SV_ARG(mid->unique), v->r->d.name));
 	for (size_t i = deliveries; i < rt->deliveries.len; i++) {
 		rt->deliveries.p[i].unseen_copy = true;
-		if (rt->deliveries.p[i].addr == v->p->addr)
+		if (rt->deliveries.p[i].addr == v->p->addr) {
 			rt->deliveries.p[i].addr = mid;
+			rt->deliveries.p[i].unseen_here = true;
+		}
 	}
 	for (size_t i = todo; i < rt->todo.len; i++)
 		if (rt->todo.p[i].addr->parent == v->p->addr)
@@ -259,7 +263,7 @@ reset(struct visit *v)
 	v->has_pw = false;
 	err_clear(&v->err);
 	v->user_msg = SV_NULL;
-	v->code = 0;
+	v->code = v->number = 0;
 	v->retry_error = EXIM_RE_ANY;
 }
 

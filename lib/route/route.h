@@ -74,6 +74,8 @@ struct route_ops {
 	void		(*note)(void *arg, const char *text);
 	/* The same for what belongs into the panic log; NULL: as note. */
 	void		(*panic)(void *arg, const char *text);
+	/* A message to somebody: syntax_errors_to.  NULL: nobody is told. */
+	void		(*mail)(void *arg, struct sv to, struct sv subject, struct sv body);
 	/* Run a filter (lib/filter's filter_route does); NULL: addresses with one are deferred. */
 	void		(*filter)(void *arg, struct route_filter *f);
 	uint32_t	(*random)(void *arg);
@@ -152,6 +154,7 @@ struct route_addr {
 	struct sv	 unique;	/* for duplicates: address, or address and pipe or file */
 	const struct route_addr *parent; /* NULL: the recipient itself */
 	const struct exim_router *router; /* of the parent that made it; NULL for the recipient */
+	bool		 unseen;	/* the copy that an unseen router took: no generation of its own */
 };
 
 struct route_delivery {
@@ -188,6 +191,9 @@ struct route_delivery {
 	bool		 dnssec_request, dnssec_require;
 	bool		 one_time;
 	bool		 unseen_copy;
+	bool		 unseen_here;	/* made by the unseen router itself, not by what came of it */
+	bool		 hide_child;	/* its name stays out of reports */
+	bool		 forbidden;	/* a pipe or file that the router does not allow; <trouble> */
 	bool		 ignore_error;	/* its failure is logged, and nobody is told */
 	const struct route_filter_item *item;	/* of a filter; NULL: not from one */
 	const char	*trouble;	/* -bt: why <transport> is missing */
@@ -204,6 +210,7 @@ struct route_failure {
 	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
 	int		 code;		/* of ":fail: 551 text"; 0: none */
 	bool		 hide_child;
+	int		 number;	/* what Exim's logs show in brackets; 0: nothing special */
 	bool		 ignore_error;
 	unsigned	 seq;
 	enum exim_retry_error retry_error;	/* EXIM_RE_LOOKUP, _TIMEOUT_DNS ... */

@@ -12,6 +12,10 @@
 #include "route/route.h"
 
 /* What a router does with an address. */
+#define ROUTE_NUMBER_REDIRECT	(-17)
+#define ROUTE_NUMBER_TRANSPORT	(-30)
+#define ROUTE_NUMBER_HOST	(-32)
+
 enum route_yield { Y_ACCEPT, Y_DECLINE, Y_PASS, Y_FAIL, Y_DEFER, Y_FREEZE, Y_REROUTED, Y_DISCARD };
 
 /* An address that is still to be routed. */
@@ -64,6 +68,7 @@ struct visit {
 	struct err	 err;
 	struct sv	 user_msg;
 	int		 code;
+	int		 number;		/* see route_failure */
 	struct sv	 message;		/* why it declined, if it knows */
 	struct sv	 user_message;		/* the same for the client; p NULL: not another */
 	enum exim_retry_error retry_error;

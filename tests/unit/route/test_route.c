@@ -325,7 +325,7 @@ drivers(void **state)
 		{ T, "x@nine.test", "x@nine.test\n  router = m, transport = t2\n  host mx1.remote.test [198.51.100.11] MX=10\n"
 		    "  host mx2.remote.test [198.51.100.12] MX=20\nrc=0" },
 		{ T, "x@ten.test", "x@ten.test cannot be resolved at this time: remote host address is the local host\nrc=1" },
-		{ T, "x@[198.51.100.9]", "x@[198.51.100.9]\n  router = lit, transport = t2\n  host 198.51.100.9 [198.51.100.9]\n"
+		{ T, "x@[198.51.100.9]", "x@[198.51.100.9]\n  router = lit, transport = t2\n  host [198.51.100.9] [198.51.100.9]\n"
 		    "rc=0" },
 		{ T, "x@copy.test", "x@copy.test\n    <-- x@copy.test\n  router = unseen, transport = t1\n"
 		    "x@copy.test\n    <-- x@copy.test\n  router = copies, transport = t2\nrc=0" },
@@ -352,7 +352,7 @@ drivers(void **state)
 		{ T, "none@inc.test", "none@inc.test cannot be resolved at this time: error in redirect data: failed to open "
 		    "included file /etc/none: No such file or directory\nrc=1" },
 		{ T, "a@skip.test", "x@cond.test is undeliverable: Unrouteable address\n    <-- a@skip.test\nrc=2" },
-		{ T, "a@own.test", "a@own.test cannot be resolved at this time: bad mode (0666) for /etc/open: 022 bit(s) unexpected\n"
+		{ T, "a@own.test", "a@own.test cannot be resolved at this time: bad mode (0100666) for /etc/open: 022 bit(s) unexpected\n"
 		    "rc=1" },
 		{ T, "decline@query.test", "decline@query.test is undeliverable: Unrouteable address\nrc=2" },
 	};
