@@ -19,6 +19,8 @@ struct map_edit;
  * seconds.  The descriptor, whose close gives the lock back, or -1.
  */
 int	 map_lock(const char *path, mode_t mode, struct err *err);
+/* Take the lock file away, where users should not find one beside their map; whoever waits for it makes another. */
+void	 map_lock_remove(const char *path);
 
 /* NULL value: not there.  Valid until the next change. */
 struct sv map_edit_get(struct map_edit *e, struct sv key);

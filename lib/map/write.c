@@ -7,6 +7,7 @@
 #include "map_int.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <cdb.h>
 #include <db.h>
@@ -20,6 +21,7 @@
 #include "map/update.h"
 #include "os/file.h"
 
+#define LOCK_TRIES	100
 #define LOCK_WAIT_MS	30000
 
 /* Where root works in somebody's directory, what it makes there is theirs; 0 when that needs nothing or is done. */
@@ -40,28 +42,59 @@ give_to_owner(int fd, const char *path)
 	return (rc);
 }
 
+/* One try; -2: the file that was locked is no longer the one of that name. */
+static int
+lock_once(const char *path, const char *name, mode_t mode, struct err *err)
+{
+	struct stat held, now;
+	int fd;
+
+	/* The lock is on the open file, so that reading is enough where another user made it. */
+	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd != -1)
+		(void)!give_to_owner(fd, path);
+	else if (errno == EEXIST)
+		fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -1)
+		return (errno == ENOENT ? -2 : err_sys(err, "open the lock file %s", name));
+	if (os_flock(fd, OS_LOCK_EXCLUSIVE, LOCK_WAIT_MS, err) == -1) {
+		err_prefix(err, "lock %s", name);
+		(void)close(fd);
+		return (-1);
+	}
+	if (fstat(fd, &held) == 0 && stat(name, &now) == 0 && held.st_ino == now.st_ino && held.st_dev == now.st_dev)
+		return (fd);
+	(void)close(fd);
+	return (-2);
+}
+
 int
 map_lock(const char *path, mode_t mode, struct err *err)
 {
 	struct sb name = SB_INIT(4096);
-	int fd;
+	int fd = -2;
 
 	sb_addf(&name, "%s.lock", path);
-	/* The lock is on the open file, so that reading is enough where another user made it. */
-	fd = open(sb_cstr(&name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-	if (fd != -1)
-		(void)!give_to_owner(fd, path);
-	else if (errno == EEXIST)
-		fd = open(sb_cstr(&name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd == -1)
-		err_sys(err, "open the lock file %s", sb_cstr(&name));
-	else if (os_flock(fd, OS_LOCK_EXCLUSIVE, LOCK_WAIT_MS, err) == -1) {
-		err_prefix(err, "lock %s", sb_cstr(&name));
-		(void)close(fd);
-		fd = -1;
-	}
+	for (int i = 0; i < LOCK_TRIES && fd == -2; i++)
+		fd = lock_once(path, sb_cstr(&name), mode, err);
+	if (fd == -2)
+		fd = err_set(err, ERR_TEMP, "4.3.0", "lock %s: it is taken away again and again", sb_cstr(&name));
 	sb_free(&name);
 	return (fd);
+}
+
+void
+map_lock_remove(const char *path)
+{
+	struct sb name = SB_INIT(4096);
+	int fd = map_lock(path, 0644, NULL);
+
+	sb_addf(&name, "%s.lock", path);
+	if (fd != -1) {
+		(void)unlink(sb_cstr(&name));
+		(void)close(fd);
+	}
+	sb_free(&name);
 }
 
 static int

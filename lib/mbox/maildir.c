@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -65,7 +66,7 @@ mbox_dir_open(const struct mbox_dir *d, struct mbox_result *r, struct err *err)
 	if (errno == ENOTDIR || errno == ELOOP)
 		return (mbox_fail(r, err, MBOX_WHY_KIND, errno, "%s is not a folder%s", path,
 		    errno == ELOOP ? " but a symbolic link" : ""));
-	return (mbox_fail(r, err, MBOX_WHY_ERRNO, errno, "open folder %s", path));
+	return (mbox_fail(r, err, MBOX_WHY_ERRNO, errno, "stat() error for %s: %s", path, strerror(errno)));
 }
 
 static int
@@ -137,7 +138,7 @@ mbox_dir_write(const struct mbox_dir *d, int at, const char *name, const struct 
 		(void)close(fd);
 		(void)unlinkat(at, name, 0);
 		(void)mbox_fail(r, err, e == EDQUOT ? MBOX_WHY_QUOTA : MBOX_WHY_ERRNO, e, e == EDQUOT ?
-		    "mailbox is full (quota exceeded while writing to file %s)" : "while writing to file %s", name);
+		    "mailbox is full (quota exceeded while writing to %s)" : "while writing to file %s", name);
 		return (-2);
 	}
 	return (fd);
@@ -231,6 +232,8 @@ deliver(const struct mbox_dir *d, int root, const struct mbox_content *c, const 
 			goto out;
 	if (make_folder_mark(d, root, r, err) == -1 || mbox_quota_open(&q, d, root, r, err) == -1)
 		goto out;
+	(void)snprintf(q.file, sizeof(q.file), "tmp/%lld.H0P%ld.%s", (long long)time(NULL), (long)getpid(),
+	    d->host == NULL ? "localhost" : d->host);
 	if (mbox_quota_check(&q, c, f, r, err) == -1)
 		goto done;
 	if ((fd = write_tmp(d, sub[0], name, sizeof(name), c, f, r, err)) == -1)

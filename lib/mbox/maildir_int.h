@@ -22,6 +22,7 @@ struct mbox_quota {
 	bool		 counted;
 	int64_t		 size, count;
 	int		 size_fd;	/* maildirsize, open for appending; -1 */
+	char		 file[320];	/* what would be written; "": the folder is named */
 };
 int	 mbox_quota_open(struct mbox_quota *q, const struct mbox_dir *d, int dirfd, struct mbox_result *r, struct err *err);
 /* Would the message pass it? */

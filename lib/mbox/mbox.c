@@ -73,7 +73,7 @@ check_link(struct box *b)
 	if (lstat(m->path, &st) == -1 || !S_ISLNK(st.st_mode))
 		return (0);
 	if (!(m->flags & MBOX_ALLOW_SYMLINK))
-		return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, ELOOP, "mailbox %s is a symbolic link", m->path));
+		return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, ELOOP, "mailbox %s is not a regular file", m->path));
 	/* One that another made may lead anywhere. */
 	if ((m->flags & MBOX_CHECK_OWNER) && st.st_uid != m->owner)
 		return (mbox_fail(b->r, b->err, MBOX_WHY_OWNER, EPERM, "mailbox %s is a symbolic link of uid %lu (not %lu)",
@@ -122,7 +122,7 @@ check_mode(struct box *b)
 		return (0);
 	if ((have & ~want) != 0) {
 		if (fchmod(b->fd, have & want) == -1)
-			return (mbox_fail(b->r, b->err, MBOX_WHY_MODE, errno, "can't chmod mailbox %s", m->path));
+			return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, errno, "attempting to chmod mailbox %s", m->path));
 		have &= want;
 	}
 	if (have != want && (m->flags & MBOX_FAIL_NARROWER))
@@ -166,7 +166,7 @@ create(struct box *b)
 	struct stat st;
 
 	if (!(m->flags & MBOX_CREATE))
-		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, ENOENT, "mailbox %s does not exist, and may not be made", m->path));
+		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, ENOENT, "mailbox %s does not exist, but file_must_exist is set", m->path));
 	/* A link to a file that does not exist: O_EXCL would refuse it. */
 	link = (m->flags & MBOX_ALLOW_SYMLINK) && lstat(m->path, &st) == 0 && S_ISLNK(st.st_mode);
 	b->fd = open(m->path, open_flags(m) | O_CREAT | (link ? 0 : O_EXCL), mode);
@@ -198,10 +198,11 @@ open_file(struct box *b)
 				continue;
 			return (rc);
 		}
-		if (b->fd == -1 && errno == ELOOP)
-			return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, ELOOP, "mailbox %s is a symbolic link", m->path));
-		if (b->fd == -1 && errno == EISDIR)
-			return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, EISDIR, "mailbox %s is not a regular file", m->path));
+		if (b->fd == -1 && (errno == ELOOP || errno == EISDIR || errno == ENXIO))
+			return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, errno, "mailbox %s is not a regular file", m->path));
+		/* Whose it is says more than that it cannot be opened. */
+		if (b->fd == -1 && errno == EACCES && stat(m->path, &b->st) == 0 && check_owner(b) == -1)
+			return (-1);
 		if (b->fd == -1)
 			return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, errno, "while opening mailbox %s", m->path));
 		if (fstat(b->fd, &b->st) == -1)
@@ -342,7 +343,7 @@ check_quota(struct box *b, const struct mbox_content *c, const struct mbox_forma
 		return (0);
 	b->r->quota = true;
 	b->r->last_read = b->created ? 0 : b->st.st_atime;
-	mbox_fail(b->r, b->err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed quota exceeded while writing to file %s)", m->path);
+	mbox_fail(b->r, b->err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed quota exceeded while writing to %s)", m->path);
 	if (!m->quota_exclusive && more > m->quota && b->err != NULL) {
 		b->err->cls = ERR_PERM;
 		memcpy(b->err->status, "5.2.3", sizeof("5.2.3"));
@@ -406,7 +407,7 @@ write_message(struct box *b, const struct mbox_content *c, const struct mbox_for
 		if (b->created && b->r->left == MBOX_NOTHING)
 			(void)unlink(m->path);
 		if (e == EDQUOT)
-			return (mbox_fail(b->r, b->err, MBOX_WHY_QUOTA, e, "mailbox is full (quota exceeded while writing to file %s)",
+			return (mbox_fail(b->r, b->err, MBOX_WHY_QUOTA, e, "mailbox is full (quota exceeded while writing to %s)",
 			    m->path));
 		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, e, "%swhile writing to file %s",
 		    b->r->left == MBOX_TORN && !b->special ? "part of the message may be left: " : "", m->path));

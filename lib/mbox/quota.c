@@ -179,8 +179,7 @@ static void
 limits_text(const struct mbox_dir *d, struct sb *out)
 {
 	sb_addf(out, "%lldS", (long long)d->quota);
-	if (d->quota_count > 0)
-		sb_addf(out, ",%lldC", (long long)d->quota_count);
+	sb_addf(out, ",%lldC", (long long)d->quota_count);
 }
 
 static int
@@ -280,7 +279,8 @@ mbox_quota_check(struct mbox_quota *q, const struct mbox_content *c, const struc
 		return (0);
 	r->quota = true;
 	r->last_read = last_read(q);
-	(void)mbox_fail(r, err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed quota exceeded while writing to file %s)", d->path);
+	(void)mbox_fail(r, err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed %squota exceeded while writing to %s)",
+	    full ? "" : "filecount ", q->file[0] != '\0' ? q->file : d->path);
 	if (full && !d->quota_exclusive && more > d->quota) {
 		err->cls = ERR_PERM;
 		memcpy(err->status, "5.2.3", sizeof("5.2.3"));

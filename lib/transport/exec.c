@@ -59,9 +59,17 @@ exec_strings(struct arena *a, const struct transport_list *l)
 
 /* ---- transport_filter ---- */
 
+static const char *
+while_writing(const struct exec *x)
+{
+	if (x->j->kind != TRANSPORT_APPENDFILE)
+		return ("");
+	return (arena_fmt(x->a, " while writing to " SV_FMT, SV_ARG(x->j->path)));
+}
+
 /* The message goes through the program; <file> gets what comes out. */
-static int
-run_filter(struct exec *x, FILE *file)
+int
+exec_filter(struct exec *x, FILE *file)
 {
 	const struct transport_job *j = x->j;
 	const char *const *argv = exec_strings(x->a, &j->filter);
@@ -82,7 +90,9 @@ run_filter(struct exec *x, FILE *file)
 	run.processes = (long)j->processes;
 	run.file_bytes = (long)j->file_bytes;
 	if (mbox_run(&run, &ran, &err) == -1) {
-		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (127): unable to execute command");
+		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (127)%s: unable to execute command",
+		    while_writing(x));
+		x->r->panic = true;
 		return (-1);
 	}
 	if (ran.timed_out) {
@@ -91,8 +101,9 @@ run_filter(struct exec *x, FILE *file)
 		return (-1);
 	}
 	if (ran.exit != 0) {
-		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (%d)%s",
-		    ran.exit == -1 ? -ran.sig : ran.exit, ran.exit == 127 ? ": unable to execute command" : "");
+		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (%d)%s%s",
+		    ran.exit == -1 ? -ran.sig : ran.exit, while_writing(x), ran.exit == 127 ? ": unable to execute command" : "");
+		x->r->panic = x->j->kind == TRANSPORT_APPENDFILE;
 		return (-1);
 	}
 	if (fstat(fileno(file), &st) == -1) {
@@ -153,6 +164,14 @@ enter(struct exec *x)
 	return (0);
 }
 
+void (*exec_on_wait)(void);
+
+void
+transport_on_wait(void (*fn)(void))
+{
+	exec_on_wait = fn;
+}
+
 void
 transport_execute(const struct transport_job *j, int fd, struct arena *a, struct transport_result *r)
 {
@@ -164,14 +183,6 @@ transport_execute(const struct transport_job *j, int fd, struct arena *a, struct
 	sb_init(&x.suffix, 1024 * 1024);
 	x.c = (struct mbox_content){ .head = j->header, .fd = fd, .off = (uint64_t)j->off, .len = (uint64_t)j->len };
 	if (enter(&x) == -1)
-void (*exec_on_wait)(void);
-
-void
-transport_on_wait(void (*fn)(void))
-{
-	exec_on_wait = fn;
-}
-
 		return;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (kinds[i].kind != (enum transport_kind)j->kind)
@@ -183,7 +194,7 @@ transport_on_wait(void (*fn)(void))
 				exec_fail(&x, TRANSPORT_DEFER, errno, "make a temporary file");
 				break;
 			}
-			if (run_filter(&x, filtered) == -1)
+			if (exec_filter(&x, filtered) == -1)
 				break;
 		}
 		kinds[i].run(&x);

@@ -114,7 +114,7 @@ exim_number(const struct mbox_result *m)
 {
 	switch (m->why) {
 	case MBOX_WHY_KIND:
-		return (m->sys == ELOOP || m->sys == EMLINK || m->sys == EINVAL || m->sys == EISDIR ? TRANSPORT_E_NOTREGULAR : m->sys);
+		return (m->sys == ELOOP || m->sys == EMLINK || m->sys == EINVAL || m->sys == EISDIR || m->sys == ENXIO ? TRANSPORT_E_NOTREGULAR : m->sys);
 	case MBOX_WHY_OWNER:
 		return (TRANSPORT_E_BADUGID);
 	case MBOX_WHY_MODE:
@@ -198,7 +198,7 @@ other_format(struct exec *x, const char *path)
 		x->r->switch_to = l->v[i + 1];
 		return (true);
 	}
-	exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FORMAT, "mailbox %s has an unknown format", path);
+	exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FORMAT, "mailbox file format unrecognized");
 	return (true);
 }
 
@@ -323,6 +323,9 @@ exec_appendfile(struct exec *x)
 	struct err err = ERR_INIT;
 	int rc;
 
+	/* Without a header every line is the body's. */
+	if (x->j->header.len == 0 && x->j->filter.n == 0)
+		x->f.check_header = true;
 	if (x->j->to_file == TRANSPORT_TO_FILE) {
 		if (other_format(x, path))
 			return;

@@ -187,7 +187,8 @@ reply_text(struct lmtp *l)
 static void
 refused(struct lmtp *l)
 {
-	exec_fail(l->x, l->reply.code / 100 == 5 ? TRANSPORT_FAIL : TRANSPORT_DEFER, 0, "LMTP error after %s: " SV_FMT, l->after,
+	exec_fail(l->x, l->reply.code / 100 == 5 ? TRANSPORT_FAIL : TRANSPORT_DEFER,
+	    l->reply.code / 100 == 5 ? 0 : TRANSPORT_E_UNKNOWN, "LMTP error after %s: " SV_FMT, l->after,
 	    SV_ARG(reply_text(l)));
 }
 
@@ -362,7 +363,8 @@ open_socket(struct lmtp *l)
 	l->in = l->out = os_unix_connect(path);
 	if (l->in != -1)
 		return (0);
-	exec_fail(l->x, TRANSPORT_DEFER, errno, "failed to connect to socket %s: %s", path, strerror(errno));
+	exec_fail(l->x, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Failed to connect to socket %s for " SV_FMT " transport: %s", path,
+		    SV_ARG(l->x->j->transport), strerror(errno));
 	l->x->r->host = true;
 	return (-1);
 }

@@ -18,7 +18,7 @@ static const char *
 exit_hint(int status)
 {
 	static const char *const hints[] = { "could mean usage or syntax error", "could mean error in input data",
-	    "could mean cannot open input", "could mean addressee unknown", "could mean host name unknown",
+	    "could mean cannot open input", "could mean user nonexistent", "could mean host name unknown",
 	    "could mean service unavailable", "could mean internal software error", "could mean internal operating system error",
 	    "could mean system file missing", "could mean can't create output file", "could mean input/output error",
 	    "could mean temporary error", "could mean remote error in protocol", "could mean permission denied",
@@ -95,7 +95,7 @@ judge(struct exec *x, const struct mbox_ran *ran)
 	const struct transport_job *j = x->j;
 
 	if (ran->timed_out) {
-		exec_fail(x, j->timeout_defer ? TRANSPORT_DEFER : TRANSPORT_FAIL, j->timeout_defer ? ETIMEDOUT : 0,
+		exec_fail(x, j->timeout_defer ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
 		    "pipe delivery process timed out");
 		x->r->user_text = SV_LIT("local delivery failed");
 	} else if (ran->too_much)
@@ -133,6 +133,16 @@ take_output(struct exec *x, const struct mbox_ran *ran)
 		exec_fail(x, TRANSPORT_FAIL, 0, "return message generated");
 		r->user_text = SV_LIT("");
 	}
+}
+
+static const char *
+whole_command(struct exec *x)
+{
+	const char *all = "";
+
+	for (size_t i = 0; i < x->j->argv.n; i++)
+		all = arena_fmt(x->a, "%s%s" SV_FMT, all, i > 0 ? " " : "", SV_ARG(x->j->argv.v[i]));
+	return (all);
 }
 
 void
@@ -173,7 +183,7 @@ exec_pipe(struct exec *x)
 		}
 		ran.exit = 127;
 		if (j->freeze_exec) {
-			exec_fail(x, TRANSPORT_DEFER, 0, "pipe process failed to exec \"" SV_FMT "\": %s", SV_ARG(j->argv.v[0]), strerror(e));
+			exec_fail(x, TRANSPORT_DEFER, 0, "pipe process failed to exec \"%s\"", whole_command(x));
 			x->r->freeze = true;
 			free(found);
 			return;

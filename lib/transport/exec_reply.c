@@ -145,8 +145,10 @@ map_put(struct exec *x, const char *path, struct sv key)
 	struct note n = { .key = key, .now = x->j->now };
 	struct err err = ERR_INIT;
 
-	if (map_update(path, MAP_HASH, (mode_t)x->j->mode, change, &n, &err) >= 0)
+	if (map_update(path, MAP_HASH, (mode_t)x->j->mode, change, &n, &err) >= 0) {
+		map_lock_remove(path);
 		return (0);
+	}
 	exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "%s", err.text);
 	return (-1);
 }

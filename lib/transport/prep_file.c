@@ -33,7 +33,8 @@ check_place(struct prep *p, struct sv *path, bool *may_create)
 	if (where.p == NULL || sv_eqs(where, "anywhere"))
 		return;
 	if (sv_eqs(where, "inhome"))
-		*may_create = is_below(*path, p->j->home, false);
+		*may_create = is_below(*path, p->j->home, false) &&
+		    sv_rchr(*path, '/') <= (ptrdiff_t)p->j->home.len;
 	else {
 		struct sv below = sv_eqs(where, "belowhome") ? p->j->home : where;
 
@@ -51,10 +52,10 @@ find_path(struct prep *p)
 	struct sv path = SV_NULL;
 	bool may_create;
 
-	if (OWN(directory)->str != NULL && prep_str(p, OWN(directory), "directory", false, &path) == -1)
+	if (OWN(directory)->str != NULL && prep_str(p, OWN(directory), "file or directory name", false, &path) == -1)
 		return (-1);
 	directory = path.p != NULL;
-	if (path.p == NULL && OWN(file)->str != NULL && prep_str(p, OWN(file), "file", false, &path) == -1)
+	if (path.p == NULL && OWN(file)->str != NULL && prep_str(p, OWN(file), "file or directory name", false, &path) == -1)
 		return (-1);
 	if (path.p == NULL && redirected) {
 		path = rd->text;
@@ -62,18 +63,18 @@ find_path(struct prep *p)
 		if (OWN(maildir_format)->num != 0 || OWN(mailstore_format)->num != 0)
 			directory = true;
 	}
-	if (path.p == NULL)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_TRANSPORT, "Neither file nor directory is set for %s transport",
-		    p->name));
 	check_place(p, &path, &may_create);
-	if (path.tainted)
+	if (path.tainted || path.p == NULL)
 		p->r->panic = true;
+	if (path.p == NULL)
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Mandatory file or directory option missing from %s transport",
+		    p->name));
 	if (path.tainted)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Tainted '" SV_FMT "' (file or directory name for %s transport) "
 		    "not permitted", SV_ARG(path), p->name));
 	if (path.len == 0 || path.p[0] != '/')
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_NOTABS, "%s path \"" SV_FMT "\" is not absolute",
-		    directory ? "directory" : "file", SV_ARG(path)));
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_NOTABS, "appendfile: file or directory name \"" SV_FMT "\" is not "
+		    "absolute", SV_ARG(path)));
 	if (memchr(path.p, '\0', path.len) != NULL || path.len > 4000)
 		return (prep_fail(p, TRANSPORT_FAIL, TRANSPORT_E_UNKNOWN, "the path name for %s transport is not valid", p->name));
 	p->j->path = arena_sv(p->a, path);
@@ -125,9 +126,14 @@ quota_value(struct prep *p, const struct exim_value *v, const char *opt, int64_t
 	text = sv_trim(text);
 	while (i < text.len && sv_isdigit(text.p[i]) && n < INT64_MAX / 1000)
 		n = n * 10 + (text.p[i++] - '0');
+	if (i == 0 && text.len > 0) {
+		p->r->panic = true;
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN,
+		    "Malformed value \"" SV_FMT "\" (expansion of \"" SV_FMT "\") in %s transport", SV_ARG(text),
+		    SV_ARG(v->str != NULL ? exim_str_text(v->str) : v->text), p->name));
+	}
 	if (i == 0)
-		return (text.len == 0 ? 0 : prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND,
-		    "Malformed value \"" SV_FMT "\" (expansion of \"%s\") in %s transport", SV_ARG(text), opt, p->name));
+		return (0);
 	if (i < text.len && text.p[i] == '.')
 		for (i++; i < text.len && sv_isdigit(text.p[i]); i++)
 			if (scale < 1000000) {
@@ -246,7 +252,9 @@ static int
 frame(struct prep *p)
 {
 	struct transport_job *j = p->j;
-	bool plain = j->to_file == TRANSPORT_TO_FILE && OWN(use_bsmtp)->num == 0 && OWN(mbx_format)->num == 0;
+	/* A directory that a redirection names has a mailbox's frame unless a format says otherwise. */
+	bool plain = j->to_file != TRANSPORT_TO_MAILDIR && j->to_file != TRANSPORT_TO_MAILSTORE && OWN(directory)->str == NULL &&
+	    OWN(use_bsmtp)->num == 0;
 
 	j->crlf = OWN(use_crlf)->num != 0 || OWN(mbx_format)->num != 0;
 	j->bsmtp = OWN(use_bsmtp)->num;

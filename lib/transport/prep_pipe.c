@@ -3,8 +3,12 @@
  * The options of pipe and lmtp (chapters 28 and 29 of Exim's manual), and command lines: split
  * first, expanded word by word, so that no value changes their number.
  */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "mbox/run.h"
 #include "transport/transport_int.h"
 
 #define OWN(name)	(&p->d->t->d.own[EXIM_PIPE_##name])
@@ -81,6 +85,23 @@ add_pipe_words(struct sv line, struct arena *a, struct transport_list *l, bool *
 	return (true);
 }
 
+/* A mistake of the administrator's: deferred, and the panic log has it too. */
+static int panic(struct transport_result *r, struct arena *a, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int
+panic(struct transport_result *r, struct arena *a, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX * 2];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)transport_fail(r, a, TRANSPORT_DEFER, 0, "%s", text);
+	r->panic = true;
+	return (-1);
+}
+
 int
 transport_argv(const struct transport_delivery *d, struct sv command, bool expand, struct sv address_pipe, bool force,
     const char *what, struct transport_list *out, struct transport_result *r)
@@ -104,22 +125,18 @@ transport_argv(const struct transport_delivery *d, struct sv command, bool expan
 			continue;
 		}
 		if (expand && exim_expand_text(word, d->env, &value, &err) != EXIM_OK)
-			return (transport_fail(r, d->arena, TRANSPORT_DEFER, TRANSPORT_E_EXPAND,
-			    "Expansion of \"" SV_FMT "\" from command \"" SV_FMT "\" in %s (%s) failed: %s", SV_ARG(word), SV_ARG(command), name,
-			    what, err.text));
+			return (panic(r, d->arena, "Expansion of \"" SV_FMT "\" from command \"" SV_FMT "\" in %s transport failed: %s",
+			    SV_ARG(word), SV_ARG(command), name, err.text));
 		if (value.p != NULL && memchr(value.p, '\0', value.len) != NULL)
 			bad = true;
 		/* Neither the program nor what it is given may be a peer's. */
-		if (out->n == 0 && value.tainted)
-			return (transport_fail(r, d->arena, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (command for %s transport) "
-			    "not permitted", SV_ARG(value), name));
 		if (expand && value.tainted && value.len > 0)
 			return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, "Tainted arg %zu for %s transport command: '" SV_FMT "'",
 			    out->n, name, SV_ARG(value)));
 		room = add_word(out, arena_sv(d->arena, value));
 	}
 	if (bad || !room || out->n == 0)
-		return (transport_fail(r, d->arena, out->n == 0 ? TRANSPORT_DEFER : TRANSPORT_FAIL, TRANSPORT_E_UNKNOWN,
+		return (transport_fail(r, d->arena, out->n == 0 ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
 		    out->n == 0 ? "no command specified for %s transport (%s)" : !room ? "Too many arguments to command in %s transport (%s)" :
 		    "No closing quote in command in %s transport (%s)", name, what));
 	return (0);
@@ -157,8 +174,7 @@ environment(struct prep *p, struct sv path)
 		set_env(p, "LOCAL_PART_PREFIX", rd->prefix);
 		set_env(p, "LOCAL_PART_SUFFIX", rd->suffix);
 		set_env(p, "DOMAIN", domain);
-		if (p->j->home.p != NULL)
-			set_env(p, "HOME", p->j->home);
+		set_env(p, "HOME", p->j->home);
 		set_env(p, "RECIPIENT", rd->addr->address);
 	} else if (p->j->home.p != NULL)
 		set_env(p, "HOME", p->j->home);
@@ -181,27 +197,31 @@ environment(struct prep *p, struct sv path)
 
 /* ---- pipe ---- */
 
-/* allow_commands, restrict_to_path. */
+/* allow_commands, restrict_to_path, and where a name without slashes is found. */
 static int
-allowed(struct prep *p)
+allowed(struct prep *p, struct sv line, struct sv search)
 {
 	struct sv name = p->j->argv.v[0], list, item;
-	bool listed = OWN(allow_commands)->str != NULL, path = OWN(restrict_to_path)->num != 0;
+	bool listed = OWN(allow_commands)->str != NULL, path = OWN(restrict_to_path)->num != 0, permitted = false;
+	char *found;
 	int sep = 0;
 
-	if (!listed && !path)
-		return (0);
 	if (prep_str(p, OWN(allow_commands), "allow_commands", false, &list) == -1)
 		return (-1);
 	while (listed && exim_list_next(&list, &sep, p->a, &item))
-		if (sv_eq(item, name))
-			return (0);
-	if (path && sv_chr(name, '/') < 0)
-		return (0);
-	if (path && !listed)
+		permitted = permitted || sv_eq(item, name);
+	if (listed && !permitted && !path)
+		return (prep_fail(p, TRANSPORT_FAIL, 0, "\"" SV_FMT "\" command not permitted by %s transport", SV_ARG(name), p->name));
+	if (path && !permitted && sv_chr(name, '/') >= 0)
 		return (prep_fail(p, TRANSPORT_FAIL, 0, "\"/\" found in \"" SV_FMT "\" (command for %s transport) - failed for security "
-		    "reasons", SV_ARG(name), p->name));
-	return (prep_fail(p, TRANSPORT_FAIL, 0, "command \"" SV_FMT "\" is not permitted (%s transport)", SV_ARG(name), p->name));
+		    "reasons", SV_ARG(line), p->name));
+	if (sv_chr(name, '/') >= 0)
+		return (0);
+	found = mbox_run_find(arena_cstr(p->a, name), arena_cstr(p->a, search));
+	if (found == NULL)
+		return (prep_fail(p, TRANSPORT_FAIL, 0, "\"" SV_FMT "\" command not found for %s transport", SV_ARG(name), p->name));
+	free(found);
+	return (0);
 }
 
 static int
@@ -211,8 +231,7 @@ shell_command(struct prep *p, struct sv command, bool expand)
 	struct err err = ERR_INIT;
 
 	if (expand && exim_expand_text(command, p->env, &command, &err) != EXIM_OK)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Expansion of command for %s transport failed: %s", p->name,
-		    err.text));
+		return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of command for %s transport failed: %s", p->name, err.text));
 	if (command.tainted)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (command for %s transport) not permitted",
 		    SV_ARG(command), p->name));
@@ -225,7 +244,7 @@ shell_command(struct prep *p, struct sv command, bool expand)
 }
 
 static int
-command(struct prep *p)
+command(struct prep *p, struct sv search)
 {
 	const struct route_delivery *rd = p->d->rd[0];
 	bool redirected = rd->kind == ROUTE_PIPE, force = OWN(force_command)->num != 0, expand = true;
@@ -238,9 +257,12 @@ command(struct prep *p)
 		text = rd->text;
 		/* From a list of addresses it is taken as it is; from a filter each word is expanded, with what it matched last. */
 		expand = rd->item != NULL;
+		if (!expand && text.tainted && rd->router != NULL && rd->router->drv == EXIM_ROUTER_DRV_REDIRECT &&
+		    rd->router->d.own[EXIM_REDIRECT_data].str != NULL)
+			return (panic(p->r, p->a, "Tainted '" SV_FMT "' (command for %s transport) not permitted", SV_ARG(text), p->name));
 		text.tainted = false;
 	} else if (OWN(command)->str == NULL)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_TRANSPORT, "no command specified for %s transport", p->name));
+		return (prep_fail(p, TRANSPORT_DEFER, 0, "no command specified for %s transport", p->name));
 	else
 		text = exim_str_text(OWN(command)->str);
 	text = sv_trim(text);
@@ -257,7 +279,7 @@ command(struct prep *p)
 		rc = transport_argv(p->d, text, expand, rd->text, force, "pipe", &p->j->argv, p->r);
 	p->env->nums = nums;
 	p->env->forbid = forbid;
-	return (rc == 0 && OWN(use_shell)->num == 0 ? allowed(p) : rc);
+	return (rc == 0 && OWN(use_shell)->num == 0 ? allowed(p, text, search) : rc);
 }
 
 static int
@@ -297,7 +319,7 @@ prep_pipe(struct prep *p)
 	struct transport_job *j = p->j;
 	struct sv path;
 
-	if (prep_str(p, OWN(path), "path", false, &path) == -1 || command(p) == -1 || frame(p) == -1 || environment(p, path) == -1)
+	if (prep_str(p, OWN(path), "path", false, &path) == -1 || command(p, path) == -1 || frame(p) == -1 || environment(p, path) == -1)
 		return (-1);
 	j->search = path;
 	j->umask = OWN(umask)->num;

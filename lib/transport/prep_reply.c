@@ -20,7 +20,7 @@
 /* Everything that a reply says. */
 struct parts {
 	struct sv	 from, reply_to, to, cc, bcc, subject, headers, text, file, log, once;
-	bool		 file_expand, return_message;
+	bool		 file_expand, return_message, dropped;
 	int64_t		 once_repeat;
 };
 
@@ -28,7 +28,7 @@ struct parts {
 
 /* Header text: printing characters, and newlines only where a blank follows. */
 static int
-check_printing(struct prep *p, struct sv v, const char *name, bool lines)
+check_printing(struct prep *p, struct sv v, const struct exim_value *opt, bool lines)
 {
 	for (size_t i = 0; i < v.len; i++) {
 		unsigned char c = (unsigned char)v.p[i];
@@ -36,8 +36,8 @@ check_printing(struct prep *p, struct sv v, const char *name, bool lines)
 
 		if (c >= 127 ? c != 127 : c >= ' ' || c == '\t' || folded || (lines && c == '\n'))
 			continue;
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Expansion of the %s option of the %s transport contains "
-		    "non-printing character %d", name, p->name, c));
+		return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of \"" SV_FMT "\" in %s transport contains non-printing character %d",
+		    SV_ARG(opt->str != NULL ? exim_str_text(opt->str) : v), p->name, c));
 	}
 	return (0);
 }
@@ -76,7 +76,7 @@ from_options(struct prep *p, struct parts *x)
 
 /* never_mail: such addresses go from the list; what is left, or an empty text. */
 static int
-drop_never(struct prep *p, struct sv *list)
+drop_never(struct prep *p, struct sv *list, bool *any)
 {
 	const struct transport_delivery *d = p->d;
 	const struct exim_value *never = OWN(never_mail);
@@ -102,12 +102,14 @@ drop_never(struct prep *p, struct sv *list)
 		}
 		dropped = dropped || yes;
 		if (!yes) {
-			if (out.len > 0)
-				sb_adds(&out, ", ");
+			/* The blank behind a dropped one's comma stays. */
+			if (out.len > 0 || i > 0)
+				sb_adds(&out, out.len > 0 ? ", " : " ");
 			sb_add(&out, sv_trim(l.v[i].raw));
 		}
 		sb_free(&one);
 	}
+	*any = *any || dropped;
 	if (dropped)
 		*list = arena_sv(p->a, sb_sv(&out));
 	sb_free(&out);
@@ -117,20 +119,22 @@ drop_never(struct prep *p, struct sv *list)
 static int
 collect(struct prep *p, struct parts *x)
 {
-	const struct route_filter_item *item = p->d->rd[0]->item;
-	const struct filter_mail *mail = p->d->mail != NULL ? p->d->mail : item != NULL ? item->mail : NULL;
+	const struct transport_delivery *d = p->d;
+	const struct route_filter_item *item = d->rd[0]->item;
+	const struct filter_mail *mail = d->mail != NULL ? d->mail : item != NULL ? item->mail : NULL;
 
 	memset(x, 0, sizeof(*x));
 	if (mail != NULL)
 		from_filter(mail, x);
 	else if (from_options(p, x) == -1)
 		return (-1);
-	if (check_printing(p, x->from, "from", false) == -1 || check_printing(p, x->reply_to, "reply_to", false) == -1 ||
-	    check_printing(p, x->to, "to", false) == -1 || check_printing(p, x->cc, "cc", false) == -1 ||
-	    check_printing(p, x->bcc, "bcc", false) == -1 || check_printing(p, x->subject, "subject", false) == -1 ||
-	    check_printing(p, x->headers, "headers", true) == -1)
+	if (check_printing(p, x->from, OWN(from), false) == -1 || check_printing(p, x->reply_to, OWN(reply_to), false) == -1 ||
+	    check_printing(p, x->to, OWN(to), false) == -1 || check_printing(p, x->cc, OWN(cc), false) == -1 ||
+	    check_printing(p, x->bcc, OWN(bcc), false) == -1 || check_printing(p, x->subject, OWN(subject), false) == -1 ||
+	    check_printing(p, x->headers, OWN(headers), true) == -1)
 		return (-1);
-	return (drop_never(p, &x->to) == -1 || drop_never(p, &x->cc) == -1 || drop_never(p, &x->bcc) == -1 ? -1 : 0);
+	return (drop_never(p, &x->to, &x->dropped) == -1 || drop_never(p, &x->cc, &x->dropped) == -1 ||
+	    drop_never(p, &x->bcc, &x->dropped) == -1 ? -1 : 0);
 }
 
 static struct sv
@@ -280,7 +284,7 @@ add_original(const struct transport_delivery *d, const struct transport_job *j, 
 		    "------ The body of the message is %lld characters long; only the first\n------ %lld or so are included here.\n\n",
 		    (long long)j->len, (long long)limit);
 	else
-		sb_adds(out, "\n------ This is a copy of the message, including all the headers. ------\n\n");
+		sb_adds(out, "\n------ This is a copy of the message, including all the headers.\n\n");
 	sb_add(out, j->header);
 	if (n == 0)
 		return (0);
@@ -328,6 +332,7 @@ transport_reply_compose(const struct transport_delivery *d, const struct transpo
 	add_rcpts(x.to, d->arena, reply, max);
 	add_rcpts(x.cc, d->arena, reply, max);
 	add_rcpts(x.bcc, d->arena, reply, max);
+	reply->dropped = x.dropped;
 	field(&out, "From", x.from);
 	field(&out, "Reply-To", x.reply_to);
 	field(&out, "To", x.to);
@@ -386,7 +391,8 @@ transport_quota_warning(const struct transport_delivery *d, struct transport_rep
 	text.tainted = false;
 	add_rcpts(mail_headers_get(&h, "To"), d->arena, reply, 100);
 	if (mail_headers_find(&h, "From", 0) < 0)
-		text = sv_cstr(arena_fmt(d->arena, "From: Mail Delivery System <mailer-daemon@" SV_FMT ">\n" SV_FMT,
+		text = sv_cstr(arena_fmt(d->arena, "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\n"
+		    SV_FMT,
 		    SV_ARG(d->env->g->qualify_domain), SV_ARG(text)));
 	reply->text = as_crlf(d->arena, text);
 	return (0);

@@ -40,8 +40,9 @@ prep_str(struct prep *p, const struct exim_value *v, const char *opt, bool force
 	*out = SV_NULL;
 	if (r == EXIM_FORCED && forced_ok)
 		return (0);
-	return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Expansion of \"" SV_FMT "\" (%s for %s transport) failed: %s",
-	    SV_ARG(exim_str_text(v->str)), opt, p->name, r == EXIM_FORCED ? "forced failure" : err.text));
+	p->r->panic = true;
+	return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Expansion of \"" SV_FMT "\" (%s for %s transport) failed: %s",
+	    SV_ARG(exim_str_text(v->str)), opt, p->name, r == EXIM_FORCED && err.text[0] == '\0' ? "forced failure" : err.text));
 }
 
 /* ---- as whom ---- */
@@ -71,8 +72,11 @@ number_of(struct prep *p, const struct exim_value *v, const char *opt, bool grou
 		*id = group ? gid : u.uid;
 		return (0);
 	}
-	return (prep_fail(p, TRANSPORT_DEFER, group ? TRANSPORT_E_GID : TRANSPORT_E_UID, "%s transport: %s \"%s\" is not known",
-	    p->name, group ? "group" : "user", *name));
+	/* Its own line in the panic log. */
+	p->r->panic = TRANSPORT_PANIC_LINE;
+	return (prep_fail(p, TRANSPORT_DEFER, group ? TRANSPORT_E_GID : TRANSPORT_E_UID,
+	    "Failed to find %s \"%s\" from expanded string \"" SV_FMT "\" for the %s transport", group ? "group" : "user", *name,
+	    SV_ARG(exim_str_text(v->str)), p->name));
 }
 
 static bool

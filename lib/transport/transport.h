@@ -9,6 +9,8 @@
 #ifndef VPOST_TRANSPORT_TRANSPORT_H
 #define VPOST_TRANSPORT_TRANSPORT_H
 
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "exim/conf.h"
 #include "exim/env.h"
@@ -33,6 +35,9 @@ struct transport_delivery {
 	struct arena	*arena;		/* results */
 };
 
+/* transport_result.panic: the text is also a line of its own in both logs. */
+#define TRANSPORT_PANIC_LINE	2
+
 /* May <b> go in one batch with <a>?  <t> is their transport; batch_max is the caller's to count. */
 bool	 transport_same_batch(const struct exim_transport *t, struct exim_env *env_a, const struct route_delivery *a,
 	     struct exim_env *env_b, const struct route_delivery *b);
@@ -52,6 +57,7 @@ struct transport_reply {
 	struct sv	*rcpts;
 	size_t		 nrcpts;
 	struct sv	 text;		/* header, empty line, body */
+	bool		 dropped;	/* there would be recipients, but for never_mail */
 };
 int	 transport_reply_compose(const struct transport_delivery *d, const struct transport_job *j,
 	     const struct transport_result *r, int content_fd, struct transport_reply *reply, struct err *err);
@@ -68,14 +74,20 @@ int	 transport_argv(const struct transport_delivery *d, struct sv command, bool 
  */
 void	 transport_execute(const struct transport_job *j, int fd, struct arena *a, struct transport_result *r);
 
+/* <fn> is called when a job that otherwise only computes is about to wait for something. */
+void	 transport_on_wait(void (*fn)(void));
+
 /*
  * The same in a child of its own that becomes j->uid and j->gid first (where the caller may); waits for it, kills it after
  * <timeout_s> (0: never).
  */
 void	 transport_run(const struct transport_job *j, int fd, int timeout_s, struct arena *a, struct transport_result *r);
 
-/* <fn> is called when a job that otherwise only computes is about to wait for something. */
-void	 transport_on_wait(void (*fn)(void));
+/*
+ * The message (job's header, then its range of <fd>) through job's filter into <out>, in a child that becomes job's user; for
+ * transports that send by themselves.  -1 and *<r>.
+ */
+int	 transport_filter(const struct transport_job *j, int fd, FILE *out, struct arena *a, struct transport_result *r);
 
 /* Become the job's user for good. */
 int	 transport_become(const struct transport_job *j, struct err *err);

@@ -306,7 +306,7 @@ test_maildir(void **state)
 	assert_int_equal(mbox_maildir(&d, &c, &plain, &r, &err), -1);
 	d.quota_count = 0;
 	assert_int_equal(mbox_maildir(&d, &c, &plain, &r, &err), 0);
-	is_text(at("md/maildirsize"), "400S\n34 2\n17 1\n");
+	is_text(at("md/maildirsize"), "400S,0C\n34 2\n17 1\n");
 	/* A folder in the place of another's. */
 	assert_int_equal(symlink("/tmp", at("md2")), 0);
 	d = (struct mbox_dir)MBOX_DIR_INIT;
