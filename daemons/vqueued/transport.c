@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "deliver/options.h"
 #include "mail/date.h"
 #include "mail/header.h"
 #include "vqueued_int.h"
 
 #define HEADER_OUT_MAX	(8 * 1024 * 1024)
-#define AUTHS_MAX	8
 
 int64_t
 smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt)
@@ -190,29 +190,10 @@ smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a
 
 /* ---- one connection ---- */
 
-static bool
-host_in(struct vq_env *e, const struct exim_value *v, const struct deliver_host *h)
-{
-	struct err err = ERR_INIT;
-	struct exim_host eh = { .addr = h->addr, .name = sv_cstr(h->name) };
-	char text[NET_ADDR_TEXT_MAX];
-	bool yes = false;
-
-	if (v->list == NULL)
-		return (false);
-	eh.address = sv_cstr(arena_str(e->arena, net_addr_text(&h->addr, text)));
-	return (exim_match_host(v->list, &e->env, &eh, &yes, NULL, &err) == EXIM_OK && yes);
-}
-
-static int64_t
-ms(const struct exim_value *v)
-{
-	return (v->num <= 0 ? INT64_C(3600000) : v->num * 1000);
-}
-
 static struct tls_client *
-tls_context(struct vq *vq, bool verify)
+tls_context(void *arg, bool verify)
 {
+	struct vq *vq = arg;
 	struct tls_client **t = verify ? &vq->tls_verify : &vq->tls_any;
 	struct err err = ERR_INIT;
 
@@ -221,120 +202,17 @@ tls_context(struct vq *vq, bool verify)
 	return (*t);
 }
 
-/* client_send: "^user^pass", or "name : pass"; a circumflex is a NUL, two are one. */
-static void
-auth_strings(struct deliver_auth *da, struct sv list, struct arena *a)
-{
-	struct sv item, *v = arena_alloc(a, 16 * sizeof(*v));
-	int sep = 0;
-
-	da->strings = v;
-	while (da->nstrings < 16 && exim_list_next(&list, &sep, a, &item)) {
-		char *p = arena_alloc(a, item.len + 1);
-		size_t n = 0;
-
-		for (size_t i = 0; i < item.len; i++) {
-			if (item.p[i] == '^' && i + 1 < item.len && item.p[i + 1] == '^')
-				p[n++] = item.p[i++];
-			else
-				p[n++] = item.p[i] == '^' ? '\0' : item.p[i];
-		}
-		v[da->nstrings++] = sv_from(p, n);
-	}
-}
-
-static void
-fill_auths(struct smtp_opts *so, struct vq *vq, struct vq_env *e)
-{
-	struct deliver_auth *v = arena_zalloc(so->arena, AUTHS_MAX * sizeof(*v));
-
-	so->o.auths = v;
-	for (size_t i = 0; i < vq->conf->nauths && so->o.nauths < AUTHS_MAX; i++) {
-		const struct exim_auth *au = vq->conf->auths[i];
-		struct err err = ERR_INIT;
-		struct sv send;
-		bool yes = true;
-
-		if (!au->client || au->drv != EXIM_AUTH_DRV_PLAINTEXT)
-			continue;
-		if (au->d.generic[EXIM_AUTH_client_condition].str != NULL &&
-		    (exim_expand_bool(au->d.generic[EXIM_AUTH_client_condition].str, &e->env, false, &yes, &err) != EXIM_OK || !yes))
-			continue;
-		if (text_of(e, &au->d.own[EXIM_PLAINTEXT_client_send], &send, &err) == -1 || send.p == NULL)
-			continue;
-		v[so->o.nauths].mechanism = au->public_name;
-		v[so->o.nauths].name = au->d.name;
-		auth_strings(&v[so->o.nauths++], send, so->arena);
-	}
-}
-
-static void
-fill_tls(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_value *o, const struct deliver_host *h)
-{
-	struct err err = ERR_INIT;
-	bool verify = host_in(e, &o[EXIM_SMTP_tls_verify_hosts], h);
-	struct sv sni = SV_NULL;
-
-	so->o.tls_require = host_in(e, &o[EXIM_SMTP_hosts_require_tls], h);
-	so->o.tls_try = so->o.tls_require || !host_in(e, &o[EXIM_SMTP_hosts_avoid_tls], h);
-	so->o.tls_on_connect = sv_eqs(o[EXIM_SMTP_protocol].text, "smtps");
-	so->o.tls_clear_after_fail = o[EXIM_SMTP_tls_tempfail_tryclear].num != 0;
-	so->o.tls_verified = verify;
-	if (so->o.tls_try || so->o.tls_on_connect)
-		so->o.tls = tls_context(vq, verify);
-	if (o[EXIM_SMTP_tls_sni].str != NULL && text_of(e, &o[EXIM_SMTP_tls_sni], &sni, &err) == 0 && sni.len > 0)
-		so->o.sni = arena_cstr(so->arena, sni);
-}
-
-static void
-fill_interface(struct smtp_opts *so, struct vq_env *e, const struct exim_value *v, const struct deliver_host *h)
-{
-	struct err err = ERR_INIT;
-	struct net_addr one;
-	struct sv list, item;
-	int sep = 0;
-
-	if (v->str == NULL || text_of(e, v, &list, &err) == -1)
-		return;
-	while (exim_list_next(&list, &sep, e->arena, &item))
-		if (net_addr_parse(item, &one) && one.family == h->addr.family) {
-			so->o.from = arena_dup(so->arena, &one, sizeof(one));
-			return;
-		}
-}
-
 int
 smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_transport *t,
     const struct deliver_host *h, struct err *err)
 {
-	const struct exim_value *o = t->d.own;
-	char text[NET_ADDR_TEXT_MAX];
-	struct sv helo;
-
 	memset(so, 0, sizeof(*so));
 	so->arena = arena_new(1024);
-	e->addr.host = sv_cstr(h->name);
-	e->addr.host_address = sv_cstr(arena_str(e->arena, net_addr_text(&h->addr, text)));
-	e->addr.host_port = h->addr.port;
-	if (text_of(e, &o[EXIM_SMTP_helo_data], &helo, err) == -1) {
+	if (deliver_options(&so->o, &e->env, t, h, tls_context, vq, so->arena, err) == -1) {
 		smtp_opts_close(so);
 		return (-1);
 	}
-	so->o.helo = arena_cstr(so->arena, helo.len > 0 ? helo : vq->g.primary_hostname);
-	so->o.lmtp = sv_eqs(o[EXIM_SMTP_protocol].text, "lmtp");
-	so->o.esmtp = !host_in(e, &o[EXIM_SMTP_hosts_avoid_esmtp], h);
-	so->o.pipelining = !host_in(e, &o[EXIM_SMTP_hosts_avoid_pipelining], h);
-	so->o.chunking = host_in(e, &o[EXIM_SMTP_hosts_try_chunking], h);
-	so->o.auth_require = host_in(e, &o[EXIM_SMTP_hosts_require_auth], h);
-	if (so->o.auth_require || host_in(e, &o[EXIM_SMTP_hosts_try_auth], h))
-		fill_auths(so, vq, e);
-	fill_tls(so, vq, e, o, h);
-	fill_interface(so, e, &o[EXIM_SMTP_interface], h);
-	so->o.connect_ms = ms(&o[EXIM_SMTP_connect_timeout]);
-	so->o.command_ms = ms(&o[EXIM_SMTP_command_timeout]);
-	so->o.data_ms = ms(&o[EXIM_SMTP_data_timeout]);
-	so->o.final_ms = ms(&o[EXIM_SMTP_final_timeout]);
-	so->max_messages = o[EXIM_SMTP_connection_max_messages].num;
+	so->max_messages = t->d.own[EXIM_SMTP_connection_max_messages].num;
 	return (0);
 }
 

@@ -24,12 +24,13 @@ struct deliver_error {
 	struct err	 err;
 	enum exim_retry_error what;
 	int		 code;		/* SMTP reply code; 0: none */
+	int		 sys;		/* errno of a connection that did not come about; 0 */
 	/* The host or the connection failed, not the message: another host may do better. */
 	bool		 host;
 	/* We had no means to try: no descriptors, ports or memory.  Says nothing of host or message. */
 	bool		 ours;
 };
-#define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .host = false, .ours = false }
+#define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .sys = 0, .host = false, .ours = false }
 
 /* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
 struct deliver_auth {

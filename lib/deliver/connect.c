@@ -154,8 +154,13 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 
 	if (o->tls_on_connect || o->tls == NULL || (!o->tls_try && !o->tls_require))
 		return (0);
+	if ((c->ehlo.ext & SMTP_EXT_STARTTLS) == 0 && o->tls_require) {
+		(void)tls_failed(c, "the server did not offer TLS support", e);
+		c->dead = false;
+		return (-1);
+	}
 	if ((c->ehlo.ext & SMTP_EXT_STARTTLS) == 0)
-		return (o->tls_require ? tls_failed(c, "the server did not offer TLS support", e) : 0);
+		return (0);
 	if (deliver_command(c, "STARTTLS", e, "STARTTLS") == -1 ||
 	    deliver_read_reply(c, o->command_ms, "STARTTLS", e) == -1)
 		return (-1);
@@ -237,9 +242,10 @@ login(struct deliver_conn *c, struct deliver_error *e)
 	if (rc == -1)
 		return (-1);
 	if (rc == 1 && o->auth_require) {
-		c->dead = true;
 		if (e->err.cls == ERR_NONE)
-			(void)err_set(&e->err, ERR_TEMP, "4.7.0", "authentication is required, but no mechanism is common");
+			(void)err_set(&e->err, ERR_TEMP, "4.7.0", c->ehlo.auth[0] == '\0' ?
+			    "authentication required but server did not advertise AUTH support" :
+			    "authentication required but authentication attempt(s) failed");
 		e->host = true;
 		e->what = EXIM_RE_AUTH_FAILED;
 		return (-1);
@@ -309,6 +315,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 
 	fd = net_connect(&host->addr, o->from, deadline, &e->err);
 	if (fd == -1) {
+		e->sys = errno;
 		e->ours = is_ours(errno);
 		e->host = !e->ours;
 		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : EXIM_RE_REFUSED;
@@ -324,8 +331,8 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 	sb_init(&c->buf, CONTENT_BUF);
 	rc = greet(c, e);
 	if (rc != 0) {
-		if (!c->dead)
-			(void)stream_write(c->s, SV_LIT("QUIT\r\n"));
+		if (!c->dead && stream_write(c->s, SV_LIT("QUIT\r\n")) == STREAM_OK)
+			(void)stream_flush(c->s);
 		conn_free(&c);
 	}
 	*cp = c;

@@ -155,14 +155,17 @@ decide_rest(struct deliver_message *m, const struct deliver_error *e)
 }
 
 static int
-read_mail_reply(struct deliver_conn *c, struct deliver_message *m, bool *ok, struct deliver_error *e)
+read_mail_reply(struct deliver_conn *c, struct deliver_message *m, bool pipe, bool *ok, struct deliver_error *e)
 {
 	struct deliver_error refused = DELIVER_ERROR_INIT;
 	struct sb what = SB_INIT(SMTP_COMMAND_MAX);
 
-	sb_adds(&what, "MAIL FROM:<");
-	sb_add(&what, m->sender);
-	sb_addc(&what, '>');
+	if (pipe)
+		sb_adds(&what, "pipelined ");
+	build_mail(c, m, &what);
+	/* The command without its line end. */
+	if (what.len > 2)
+		what.p[what.len -= 2] = '\0';
 	if (deliver_read_reply(c, c->o->command_ms, sb_cstr(&what), e) == -1) {
 		sb_free(&what);
 		return (-1);
@@ -254,7 +257,7 @@ send_group(struct deliver_conn *c, struct deliver_message *m, size_t from, size_
 	if (rset && deliver_read_reply(c, c->o->command_ms, "RSET", e) == -1)
 		return (-1);
 	c->need_rset = true;
-	if (first && read_mail_reply(c, m, &p->mail_ok, e) == -1)
+	if (first && read_mail_reply(c, m, pipe, &p->mail_ok, e) == -1)
 		return (-1);
 	for (size_t k = 0; k < n; k++)
 		if (read_rcpt_reply(c, &m->rcpts[sent[k]], e) == -1)
@@ -399,12 +402,18 @@ read_final(struct deliver_conn *c, struct deliver_message *m, struct deliver_err
 
 /* DATA was pipelined although nobody is left to receive: end what the server may have begun. */
 static int
-abandon_data(struct deliver_conn *c, struct deliver_error *e)
+abandon_data(struct deliver_conn *c, const struct progress *p, struct deliver_error *e)
 {
 	if (deliver_read_reply(c, c->o->command_ms, "DATA", e) == -1)
 		return (-1);
 	if (c->reply.code != 354)
 		return (0);
+	/* It refused the sender and wants the content all the same: it gets none, not even an empty one. */
+	if (!p->mail_ok) {
+		(void)deliver_command(c, "end of data", e, "QUIT");
+		c->dead = true;
+		return (0);
+	}
 	if (deliver_command(c, "end of data", e, ".") == -1)
 		return (-1);
 	return (deliver_read_reply(c, c->o->final_ms, "end of data", e));
@@ -453,7 +462,7 @@ deliver_send(struct deliver_conn *c, struct deliver_message *m, struct deliver_e
 	if (send_envelope(c, m, &p, e) == -1)
 		return (-1);
 	if (count_open(m) == 0)
-		return (p.data_sent ? abandon_data(c, e) : 0);
+		return (p.data_sent ? abandon_data(c, &p, e) : 0);
 	rc = send_content(c, m, &p, e);
 	if (rc == 0) {
 		c->messages++;

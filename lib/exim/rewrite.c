@@ -239,9 +239,11 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 
 		if ((r->flags & where) == 0 || (r->flags & EXIM_RW_S) != 0)
 			continue;
-		do
+		do {
 			st = apply_rule(r, env, header, &cur, whole, &res, err);
-		while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);
+			if (st == STEP_CHANGED)
+				env->rewrite_rule = (unsigned)i + 1;
+		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);
 		if (st == STEP_ERROR) {
 			env->nums = nums;
 			return (res);
