@@ -23,6 +23,13 @@ struct drcpt {
 	struct sv	 addr;
 	struct sv	 errors_to;	/* one_time: of the list */
 	int		 parent;	/* one_time: whose child; -1 */
+	struct sv	 orcpt;
+	unsigned	 notify;	/* enum spool_notify bits */
+};
+
+struct dvar {				/* an ACL variable */
+	struct sv	 name;		/* "m0", "c_x" */
+	struct sv	 value;
 };
 
 struct dmsg {
@@ -33,12 +40,22 @@ struct dmsg {
 	struct sv	 sender;
 	struct sv	 ident, protocol, helo, host_addr;
 	struct sv	 ref;		/* R= of the log: what it is about */
+	struct sv	 bad;		/* -t: recipients that are none, for the report */
+	bool		 from_line;	/* the sender is a "From " line's */
 	int64_t		 received_us;
 	int64_t		 body_lines, max_line;
-	int64_t		 first_failed, next_try;	/* of the whole: hints kept with it */
 	int		 warnings;
-	bool		 frozen, bounce, forced, giveup;
+	bool		 tried;		/* delivery was attempted */
+	bool		 manual_thaw;
+	bool		 queue_only;	/* an ACL wants it queued */
+	bool		 frozen, bounce, giveup;
+	struct sv	 frozen_note;	/* " by ACL": of this run */
+	struct sv	 envid;
+	bool		 ret_set, ret_hdrs;
 	int64_t		 frozen_at;
+	struct sv	 host_name, host_auth, interface;
+	struct sv	 auth_id, auth_sender;
+	VEC(struct dvar) vars;
 	VEC(struct drcpt) rcpts;
 	VEC(struct sv)	 done;		/* addresses that are settled */
 	VEC(struct dfield) fields;
@@ -58,6 +75,12 @@ struct deliver {
 	VEC(char *)	 pending;	/* ids that were received on the way and wait for their delivery */
 	bool		 now;		/* deliver those at once (-odi) */
 	bool		 queue_run;
+	bool		 forced;	/* -M, -qf: times and held domains do not matter */
+	bool		 local_only;	/* -ql */
+	bool		 routing_only;	/* -qq's first round, -odqs */
+	const char	*about;		/* the message that the ACL under way looks at */
+	struct hints	*hints;		/* deliver_retry.c */
+	bool		 no_hints;
 	int		 depth;
 	unsigned	 odmode;
 };
@@ -69,6 +92,27 @@ struct deliver {
 void	 dlog(struct deliver *d, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
 int64_t	 dnow(void);
+/* A line of the message's own log (message_logs). */
+void	 dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void	 dmsglog_remove(struct deliver *d, const char *id);
+/* -Mvl; an exit code. */
+int	 dmsglog_show(struct deliver *d, const char *id);
+
+/* deliver_retry.c */
+struct hints;
+struct dhint {
+	int64_t		 first, last, next;
+	bool		 expired;	/* past the last cutoff */
+};
+bool	 dretry_get(struct deliver *d, struct sv key, struct dhint *out);
+void	 dretry_forget(struct deliver *d, struct sv key);
+/* It failed before and its time has not come (and nobody forces it). */
+bool	 dretry_waits(struct deliver *d, struct sv key, struct dhint *out);
+/* It failed again: false where no rule gives it more time. */
+bool	 dretry_failed(struct deliver *d, const struct dmsg *m, struct sv key, const struct exim_retry_what *w);
+struct sv dretry_key_routing(struct deliver *d, struct arena *a, struct sv addr, bool whole);
+struct sv dretry_key_rcpt(struct arena *a, struct sv addr, struct sv sender);
+bool	 dretry_routing_waits(struct deliver *d, struct dmsg *m, struct sv addr);
 
 /* deliver_spool.c */
 struct dmsg *dmsg_new(void);
@@ -88,6 +132,8 @@ int	 dqueue_list(struct deliver *d);
 int	 dqueue_count(struct deliver *d);
 int	 dqueue_actions(struct deliver *d);
 int	 dqueue_run(struct deliver *d);
+/* What is left fails, and the sender is told; it has been logged why. */
+void	 dgive_up(struct deliver *d, struct dmsg *m);
 
 /* deliver_receive.c */
 /* A message from standard input with the options' envelope; an exit code. */
@@ -97,10 +143,16 @@ int	 dreceive(struct deliver *d, struct dmsg *m, bool local_fixups, struct err *
 /* A message of our own by <login>; <text> with CRLF or LF lines, "" sender. */
 int	 dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int64_t uid, struct sv text,
 	     const struct sv *rcpts, size_t n, bool fixups, bool bounce);
+/* The same for <uid>, who must be able to write to the spool himself: this program has no rights that he lacks. */
+int	 dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv text, const struct sv *rcpts, size_t n);
 /* A new id, the time, whose it is. */
 void	 dmsg_start(struct dmsg *m, const char *login, int64_t uid);
 /* Fields and body of <text> (LF line ends, lives as long as <m>). */
 void	 dmsg_split(struct dmsg *m, struct sv text);
+/* deliver_error.c: the submitter is told, by -oe; an exit code. */
+enum derror { DERROR_ADDRESS, DERROR_FIELDS, DERROR_NOBODY, DERROR_TOO_MANY, DERROR_TOO_BIG, DERROR_ACL };
+/* <detail>: what it is about; <others>: there are recipients left. */
+int	 derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detail, bool others);
 /* deliver_smtp.c: -bs, -bS */
 int	 dreceive_smtp(struct deliver *d, bool batch);
 
@@ -112,7 +164,7 @@ void	 denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delive
 void	 denv_index(struct dmsg *m);	/* block, headers, content from fields and body */
 
 /* deliver_run.c */
-void	 ddeliver(struct deliver *d, const char *id, bool force);
+void	 ddeliver(struct deliver *d, const char *id);
 void	 ddeliver_pending(struct deliver *d);
 
 /* deliver_filter.c: what the system filter wants; its header changes are made. */
@@ -126,8 +178,13 @@ struct dfail {
 	struct sv	 to;		/* who is told */
 	struct sv	 text;		/* for the report; may be empty */
 	struct sv	 host;		/* remote: "host NAME [ADDRESS]" */
+	struct sv	 diagnostic;	/* what the host said, for Diagnostic-Code */
 	struct sv	 output;	/* what a program said */
+	struct sv	 orcpt;
+	unsigned	 notify;
 	bool		 ignore;
+	bool		 hidden;	/* hide_child_in_errmsg: its name is not told */
+	bool		 passed;	/* the host makes the report of success */
 };
 typedef VEC(struct dfail) dfails;
 
@@ -135,14 +192,28 @@ typedef VEC(struct dfail) dfails;
 void	 dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, struct sv to);
 void	 dname_pfr(const struct dfail *f, struct sb *out);
 
+/* How a remote delivery to one address ended. */
+struct dend {
+	int		 st;		/* TRANSPORT_* */
+	int64_t		 sys;
+	const char	*tail;		/* " H=..." for the log */
+	struct sv	 text;		/* for the log */
+	bool		 pass;		/* people may read it too */
+	struct sv	 host;		/* "host NAME [ADDRESS]" */
+	struct sv	 diagnostic;
+	bool		 also;		/* another of the same transaction was logged */
+	bool		 late;		/* no rule gives it more time */
+	bool		 silent, panic;
+	bool		 dsn_passed;
+};
+
 /* deliver_remote.c: settles every address of the group through <end>. */
 struct dremote {
 	struct deliver	*d;
 	struct dmsg	*m;
 	const struct route_delivery **rd;
 	size_t		 n;
-	/* st: TRANSPORT_*; <tail>: " H=..." for the log; <text>: words. */
-	void		(*end)(void *arg, size_t i, int st, int64_t sys, const char *tail, struct sv text, struct sv host, bool also);
+	void		(*end)(void *arg, size_t i, const struct dend *e);
 	void		*arg;
 };
 void	 ddeliver_remote(struct dremote *r);

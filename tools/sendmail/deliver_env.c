@@ -53,6 +53,21 @@ denv_index(struct dmsg *m)
 	sb_free(&out);
 }
 
+/* A host that sent it, as -oMa and its kin say, or the spool. */
+static void
+fill_session(struct exim_session *s, const struct dmsg *m)
+{
+	if (m->host_addr.len == 0 || !net_addr_parse(m->host_addr, &s->addr))
+		return;
+	s->local = false;
+	s->host_address = m->host_addr;
+	s->host_port = s->addr.port;
+	s->host_name = m->host_name;
+	s->auth_mechanism = m->host_auth;
+	s->authenticated_id = m->auth_id;
+	s->authenticated_sender = m->auth_sender;
+}
+
 void
 denv_message(struct deliver *d, struct dmsg *m)
 {
@@ -89,11 +104,20 @@ denv_message(struct deliver *d, struct dmsg *m)
 	msg->caller_uid = d->caller_uid;
 	msg->caller_gid = d->caller_gid;
 	msg->deliver_freeze = m->frozen;
-	msg->first_delivery = m->first_failed == 0;
+	msg->first_delivery = !m->tried;
 	memset(s, 0, sizeof(*s));
 	s->local = true;
 	s->ident = m->ident;
 	s->helo = m->helo;
+	fill_session(s, m);
+	if (d->t->env.acl_m == NULL)
+		d->t->env.acl_m = exim_vars_new();
+	if (d->t->env.acl_c == NULL)
+		d->t->env.acl_c = exim_vars_new();
+	exim_vars_clear(d->t->env.acl_m);
+	exim_vars_clear(d->t->env.acl_c);
+	for (size_t i = 0; i < m->vars.len; i++)
+		exim_vars_set(m->vars.p[i].name.p[0] == 'c' ? d->t->env.acl_c : d->t->env.acl_m, m->vars.p[i].name, m->vars.p[i].value);
 	d->t->env.message_loaded = true;
 }
 
@@ -138,4 +162,22 @@ denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd
 	}
 	d->t->msg.return_path = rd->errors_to_set ? rd->errors_to : d->t->msg.sender;
 	d->t->env.addr = a;
+}
+
+int
+deliver_load(struct testing *t, const char *id)
+{
+	static struct deliver d;
+	static struct dmsg *m;
+	struct err err = ERR_INIT;
+
+	d = (struct deliver){ .t = t, .conf = t->conf, .spool = t->g.spool_directory, .caller = t->login,
+	    .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid() };
+	if (dspool_read(&d, id, &m, &err) == -1) {
+		(void)fprintf(stderr, "exim: spool read error or message %s not found\n", id);
+		return (1);
+	}
+	denv_index(m);
+	denv_message(&d, m);
+	return (0);
 }

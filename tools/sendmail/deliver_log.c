@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "deliver.h"
 #include "os/file.h"
+#include "os/time.h"
 
 int64_t
 dnow(void)
@@ -73,18 +75,35 @@ append(const struct deliver *d, const char *name, struct sv line)
 	free(path);
 }
 
+static void
+put_when(const struct deliver *d, struct sb *line)
+{
+	int64_t us = os_wall_us();
+	time_t now = (time_t)(us / 1000000);
+	char when[40];
+	struct tm tm;
+
+	(void)localtime_r(&now, &tm);
+	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	sb_adds(line, when);
+	if (dlog_on(d, EXIM_LOGSEL_millisec))
+		sb_addf(line, ".%03d", (int)(us / 1000 % 1000));
+	if (d->t->g.log_timezone) {
+		(void)strftime(when, sizeof(when), " %z", &tm);
+		sb_adds(line, when);
+	}
+	sb_addc(line, ' ');
+}
+
 void
 dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 {
 	struct sb line = SB_INIT(256 * 1024);
-	time_t now = time(NULL);
-	char when[40];
-	struct tm tm;
 	va_list ap;
 
-	(void)localtime_r(&now, &tm);
-	(void)strftime(when, sizeof(when), d->t->g.log_timezone ? "%Y-%m-%d %H:%M:%S %z " : "%Y-%m-%d %H:%M:%S ", &tm);
-	sb_adds(&line, when);
+	put_when(d, &line);
+	if (dlog_on(d, EXIM_LOGSEL_pid))
+		sb_addf(&line, "[%ld] ", (long)getpid());
 	va_start(ap, fmt);
 	sb_addv(&line, fmt, ap);
 	va_end(ap);
@@ -98,6 +117,87 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 		(void)fwrite(line.p, 1, line.len, stderr);
 	}
 	sb_free(&line);
+}
+
+/* ---- the message's own ---- */
+
+static char *
+msglog_path(const struct deliver *d, const char *id, bool make)
+{
+	struct sb out = SB_INIT(8192);
+
+	sb_addf(&out, SV_FMT "/msglog", SV_ARG(d->spool));
+	if (make && access(sb_cstr(&out), F_OK) == -1 && os_mkdir_p(sb_cstr(&out), 0750, NULL) == 0 && geteuid() == 0 &&
+	    chown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+		errno = 0;
+	sb_addf(&out, "/%s", id);
+	return (sb_steal(&out, NULL));
+}
+
+void
+dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...)
+{
+	struct sb line = SB_INIT(256 * 1024);
+	char *path;
+	va_list ap;
+	int fd;
+
+	if (!exim_main_bool(d->conf, EXIM_MAIN_message_logs))
+		return;
+	put_when(d, &line);
+	va_start(ap, fmt);
+	sb_addv(&line, fmt, ap);
+	va_end(ap);
+	sb_addc(&line, '\n');
+	path = msglog_path(d, m->id, true);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd != -1) {
+		if (geteuid() == 0 && fchown(fd, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+			errno = 0;
+		(void)os_write_full(fd, line.p, line.len);
+		(void)close(fd);
+	}
+	free(path);
+	sb_free(&line);
+}
+
+void
+dmsglog_remove(struct deliver *d, const char *id)
+{
+	char *path = msglog_path(d, id, false), *kept;
+
+	if (exim_main_bool(d->conf, EXIM_MAIN_preserve_message_logs)) {
+		struct sb to = SB_INIT(8192);
+
+		sb_addf(&to, SV_FMT "/msglog.OLD", SV_ARG(d->spool));
+		(void)os_mkdir_p(sb_cstr(&to), 0750, NULL);
+		sb_addf(&to, "/%s", id);
+		kept = sb_steal(&to, NULL);
+		if (rename(path, kept) == -1)
+			errno = 0;
+		free(kept);
+	} else
+		(void)unlink(path);
+	free(path);
+}
+
+int
+dmsglog_show(struct deliver *d, const char *id)
+{
+	char *path = msglog_path(d, id, false);
+	struct sb text = SB_INIT(64 * 1024 * 1024);
+	int rc = os_read_file(path, 64 * 1024 * 1024, &text, NULL);
+
+	free(path);
+	if (rc == 0)
+		(void)fwrite(text.p, 1, text.len, stdout);
+	else {
+		printf("Failed to open msglog file for %s: %s\n", id, strerror(errno));
+		if (!exim_main_bool(d->conf, EXIM_MAIN_message_logs))
+			printf("(No message logs are being created because the message_logs option is false.)\n");
+	}
+	sb_free(&text);
+	return (rc == 0 ? 0 : 1);
 }
 
 /* ---- before there is a configuration ---- */

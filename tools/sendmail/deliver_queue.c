@@ -25,6 +25,15 @@ print_size(int64_t n)
 		printf("%4lldM", (long long)((n + 512 * 1024) / (1024 * 1024)));
 }
 
+static bool
+is_rcpt(const struct dmsg *m, struct sv addr)
+{
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		if (sv_caseeq(m->rcpts.p[i].addr, addr))
+			return (true);
+	return (false);
+}
+
 static void
 print_one(void *arg, const char *id)
 {
@@ -55,9 +64,13 @@ print_one(void *arg, const char *id)
 	for (size_t i = 0; i < m->rcpts.len; i++) {
 		bool done = dmsg_is_done(m, m->rcpts.p[i].addr);
 
-		if (!done || (!o->undelivered && o->all))
+		if (!done || !o->undelivered)
 			printf("        %s " SV_FMT "\n", done ? "D" : " ", SV_ARG(m->rcpts.p[i].addr));
 	}
+	/* Those that came of others. */
+	for (size_t i = 0; o->all && i < m->done.len; i++)
+		if (!is_rcpt(m, m->done.p[i]))
+			printf("       +D " SV_FMT "\n", SV_ARG(m->done.p[i]));
 	(void)putchar('\n');
 	dmsg_free(&m);
 }
@@ -133,15 +146,13 @@ remove_it(struct deliver *d, struct dmsg *m)
 	return (0);
 }
 
-/* What is left fails, and the sender is told. */
-static int
-give_up(struct deliver *d, struct dmsg *m)
+void
+dgive_up(struct deliver *d, struct dmsg *m)
 {
 	dfails v = VEC_INIT;
 
 	denv_index(m);
 	denv_message(d, m);
-	dlog(d, DLOG_MAIN, "%s cancelled by %s", m->id, d->caller);
 	for (size_t i = 0; i < m->rcpts.len; i++) {
 		struct route_addr *a = arena_zalloc(m->arena, sizeof(*a));
 		struct dfail f = { .addr = a, .top = m->rcpts.p[i].addr, .to = m->sender };
@@ -155,6 +166,14 @@ give_up(struct deliver *d, struct dmsg *m)
 	vec_free(&v);
 	dspool_remove(d, m->id);
 	dlog(d, DLOG_MAIN, "%s Completed", m->id);
+}
+
+/* What is left fails, and the sender is told. */
+static int
+give_up(struct deliver *d, struct dmsg *m)
+{
+	dlog(d, DLOG_MAIN, "%s cancelled by %s", m->id, d->caller);
+	dgive_up(d, m);
 	return (0);
 }
 
@@ -163,8 +182,6 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 {
 	const struct options *o = d->t->o;
 
-	for (size_t i = 0; all && i < m->rcpts.len; i++)
-		dmsg_set_done(m, m->rcpts.p[i].addr);
 	for (size_t k = 1; !all && k < o->args.len; k++) {
 		struct sv addr = full(d, m->arena, o->args.p[k]);
 		bool found = false;
@@ -172,16 +189,20 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 		for (size_t i = 0; i < m->rcpts.len; i++)
 			found = found || sv_caseeq(m->rcpts.p[i].addr, addr);
 		if (!found) {
-			printf("- recipient address " SV_FMT " was not found%s", SV_ARG(addr), k + 1 < o->args.len ? "\n" : "\n");
+			printf("- error while marking as delivered:\n  " SV_FMT " is not a recipient: message not updated\n", SV_ARG(addr));
 			return (1);
 		}
 		dmsg_set_done(m, addr);
 	}
+	for (size_t i = 0; all && i < m->rcpts.len; i++) {
+		if (dmsg_is_done(m, m->rcpts.p[i].addr))
+			continue;
+		dmsg_set_done(m, m->rcpts.p[i].addr);
+		dlog(d, DLOG_MAIN, "%s address <" SV_FMT "> marked delivered by %s", m->id, SV_ARG(m->rcpts.p[i].addr), d->caller);
+	}
 	if (save(d, m) != 0)
 		return (1);
-	printf("has been modified\n");
-	if (all)
-		dlog(d, DLOG_MAIN, "%s all addresses marked delivered by %s", m->id, d->caller);
+	printf("has been modified\n%s", all ? "\n" : "");
 	for (size_t k = 1; !all && k < o->args.len; k++)
 		dlog(d, DLOG_MAIN, "%s address <" SV_FMT "> marked delivered by %s", m->id, SV_ARG(full(d, m->arena, o->args.p[k])), d->caller);
 	return (0);
@@ -243,6 +264,18 @@ show(struct deliver *d, struct dmsg *m, char what)
 	return (0);
 }
 
+static void
+not_found(const char *id, const char *what)
+{
+	if (what[0] == 'v' && what[1] != 'c')
+		printf("Failed to open input file for %s-%c: No such file or directory\n", id, what[1] == 'b' ? 'D' : 'H');
+	else if (strcmp(what, "rm") == 0)
+		printf("Spool data file for %s does not exist\nContinuing, to ensure all files removed\nSpool read error for %s-H: No such "
+		    "file or directory\nContinuing to ensure all files removed\nMessage %s has been removed or did not exist\n", id, id, id);
+	else
+		printf("Spool data file for %s does not exist\n", id);
+}
+
 static int
 act(struct deliver *d, const char *id)
 {
@@ -251,12 +284,18 @@ act(struct deliver *d, const char *id)
 	struct dmsg *m;
 	int rc = 1;
 
+	if (strcmp(what, "vl") == 0)
+		return (dmsglog_show(d, id));
 	if (strcmp(what, "") == 0 || strcmp(what, "c") == 0 || strcmp(what, "C") == 0) {
-		ddeliver(d, id, true);
+		d->forced = what[0] == '\0';
+		ddeliver(d, id);
+		d->forced = false;
 		return (0);
 	}
 	if (dspool_read(d, id, &m, &err) == -1) {
-		printf("Message %s spool read error or not found\n", id);
+		not_found(id, what);
+		if (what[0] != 'v')
+			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
 		return (1);
 	}
 	if (what[0] == 'v') {
@@ -292,7 +331,7 @@ dqueue_actions(struct deliver *d)
 
 	for (size_t i = 0; i < o->args.len && (i == 0 || !one); i++) {
 		if (!spool_id_valid(sv_cstr(o->args.p[i]))) {
-			(void)fprintf(stderr, "exim: malformed message id %s after -M option\n", o->args.p[i]);
+			(void)fprintf(stderr, "exim: malformed message id %s after -M%s option\n", o->args.p[i], what);
 			return (1);
 		}
 		if (act(d, o->args.p[i]) != 0)
@@ -305,61 +344,134 @@ dqueue_actions(struct deliver *d)
 
 /* ---- queue runs ---- */
 
-struct run {
-	struct deliver	*d;
-};
+/* Does <addr> fit what -R or -S asks for? */
+static bool
+fits(struct deliver *d, struct sv addr, const char *what)
+{
+	const struct options *o = d->t->o;
+	struct exim_list *l = NULL;
+	struct err err = ERR_INIT;
+	struct sv pattern;
+	bool yes = false;
+
+	if (o->select_flags == NULL || strchr(o->select_flags, 'r') == NULL)
+		return (sv_casefind(addr, sv_cstr(what)) >= 0);
+	pattern = sv_cstr(arena_fmt(d->t->arena, "%s%s", what[0] == '^' ? "" : "^.*", what));
+	return (exim_list_compile(d->t->arena, EXIM_LIST_STRING, sv_cstr(arena_fmt(d->t->arena, "<\n " SV_FMT, SV_ARG(pattern))), NULL, 0,
+	    &l, &err) == 0 && exim_match_string(l, &d->t->env, addr, false, &yes, &err) == EXIM_OK && yes);
+}
+
+static bool
+selected(struct deliver *d, const char *id)
+{
+	const struct options *o = d->t->o;
+	struct err err = ERR_INIT;
+	struct dmsg *m;
+	bool yes;
+
+	if (o->args.len > 0 && strcmp(id, o->args.p[0]) < 0)
+		return (false);
+	if (o->args.len > 1 && strcmp(id, o->args.p[1]) > 0)
+		return (false);
+	if (o->domain == NULL && o->of_sender == NULL && !o->first_only)
+		return (true);
+	if (dspool_read(d, id, &m, &err) == -1)
+		return (false);
+	yes = o->domain == NULL;
+	for (size_t i = 0; !yes && i < m->rcpts.len; i++)
+		yes = !dmsg_is_done(m, m->rcpts.p[i].addr) && fits(d, m->rcpts.p[i].addr, o->domain);
+	if (o->of_sender != NULL)
+		yes = yes && fits(d, m->sender, o->of_sender);
+	if (o->first_only)
+		yes = yes && !m->tried;
+	dmsg_free(&m);
+	return (yes);
+}
 
 static void
 run_one(void *arg, const char *id)
 {
-	struct run *r = arg;
-	const struct options *o = r->d->t->o;
+	struct deliver *d = arg;
+	const struct options *o = d->t->o;
 	struct err err = ERR_INIT;
 	struct dmsg *m;
-	bool due;
+	bool frozen;
 
-	if (dspool_read(r->d, id, &m, &err) == -1)
+	if (!selected(d, id))
 		return;
-	due = o->force > 0 || m->next_try <= dnow();
-	if (o->domain != NULL) {
-		due = false;
-		for (size_t i = 0; i < m->rcpts.len; i++)
-			due = due || sv_casefind(m->rcpts.p[i].addr, sv_cstr(o->domain)) >= 0;
-	}
-	dmsg_free(&m);
-	if (due)
-		ddeliver(r->d, id, o->force > 1);
+	/* -qf: times do not matter, but frozen messages stay so. */
+	if (o->force == 1 && dspool_read(d, id, &m, &err) == 0) {
+		frozen = m->frozen;
+		dmsg_free(&m);
+		d->forced = !frozen;
+	} else
+		d->forced = o->force > 0;
+	ddeliver(d, id);
+	d->forced = false;
+}
+
+static void
+put_flags(const struct options *o, struct sb *out)
+{
+	if (o->first_only || o->two_stage || o->local_only || (o->force > 0 && o->domain == NULL && o->of_sender == NULL))
+		sb_addf(out, " -q%s%s%s%s", o->two_stage ? "q" : "", o->first_only ? "i" : "",
+		    o->force > 1 ? "ff" : o->force > 0 ? "f" : "", o->local_only ? "l" : "");
+	if (o->domain != NULL)
+		sb_addf(out, " -R%s %s", o->select_flags == NULL ? "" : o->select_flags, o->domain);
+	if (o->of_sender != NULL)
+		sb_addf(out, " -S%s %s", o->select_flags == NULL ? "" : o->select_flags, o->of_sender);
 }
 
 int
 dqueue_run(struct deliver *d)
 {
-	struct run r = { d };
 	bool told = dlog_on(d, EXIM_LOGSEL_queue_run);
-	const char *f = d->t->o->force > 1 ? " -qff" : d->t->o->force > 0 ? " -qf" : "";
+	struct sb flags = SB_INIT(4096);
 
+	put_flags(d->t->o, &flags);
 	d->queue_run = true;
+	d->local_only = d->t->o->local_only;
+	d->t->env.queue_running = true;
 	if (told)
-		dlog(d, DLOG_MAIN, "Start queue run: pid=%ld%s", (long)getpid(), f);
-	dspool_ids(d, run_one, &r);
+		dlog(d, DLOG_MAIN, "Start queue run: pid=%ld" SV_FMT, (long)getpid(), SV_ARG(sb_sv(&flags)));
+	dspool_ids(d, run_one, d);
 	ddeliver_pending(d);
 	if (told)
-		dlog(d, DLOG_MAIN, "End queue run: pid=%ld%s", (long)getpid(), f);
+		dlog(d, DLOG_MAIN, "End queue run: pid=%ld" SV_FMT, (long)getpid(), SV_ARG(sb_sv(&flags)));
+	sb_free(&flags);
 	return (0);
 }
 
 /* ---- which ---- */
+
+/* Who may look at the queue, and who may have it worked on. */
+static bool
+permitted(const struct testing *t)
+{
+	const struct options *o = t->o;
+
+	if (t->admin || t->o->mode == MODE_MESSAGE || t->o->mode == MODE_SMTP || t->o->mode == MODE_BATCH)
+		return (true);
+	if (o->mode == MODE_LIST || o->mode == MODE_COUNT)
+		return (!exim_main_bool(t->conf, EXIM_MAIN_queue_list_requires_admin));
+	if (o->mode == MODE_QUEUE || (o->mode == MODE_IDS && o->m_what[0] == '\0'))
+		return (!exim_main_bool(t->conf, EXIM_MAIN_prod_requires_admin));
+	return (false);
+}
 
 int
 deliver_main(struct testing *t)
 {
 	struct deliver d = { .t = t, .conf = t->conf, .spool = t->g.spool_directory, .caller = t->login,
 	    .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid(), .odmode = t->o->odmode == 0 ? 'b' : (unsigned)t->o->odmode };
-	const char *input = arena_fmt(t->facts, SV_FMT "/input", SV_ARG(d.spool));
 	int rc;
 
+	if (!permitted(t)) {
+		(void)fprintf(stderr, "exim: permission denied\n");
+		return (1);
+	}
 	d.now = d.odmode == 'i' || d.odmode == 'f';
-	(void)input;
+	d.routing_only = d.odmode == 's';
 	switch (t->o->mode) {
 	case MODE_LIST:
 		return (dqueue_list(&d));

@@ -4,6 +4,8 @@
  * qualified and rewritten, the ACL is asked, the message is spooled, logged and delivered
  * (chapters 46 and 47 of Exim's manual).
  */
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #include "deliver.h"
 #include "exim/acl.h"
+#include "exim/extract.h"
 #include "mail/address.h"
 #include "mail/date.h"
 #include "os/time.h"
@@ -232,26 +235,49 @@ rewrite_fields(struct deliver *d, struct dmsg *m)
 	}
 }
 
+/* The rule that did it is the first whose pattern and flag fit; chains of rules are told as one. */
+static void
+log_rewrite(struct deliver *d, const struct dmsg *m, struct sv from, const char *where, struct sv to)
+{
+	if (!dlog_on(d, EXIM_LOGSEL_address_rewrite) || sv_eq(from, to))
+		return;
+	dlog(d, DLOG_MAIN, "%s \"" SV_FMT "\" from %s rewritten as \"" SV_FMT "\" by rule %u", m->id, SV_ARG(from), where, SV_ARG(to),
+	    d->t->env.rewrite_rule);
+}
+
 static void
 rewrite_envelope(struct deliver *d, struct dmsg *m)
 {
 	struct err err = ERR_INIT;
 	struct sv out;
 
-	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK)
-		m->sender = arena_sv(m->arena, out);
 	for (size_t i = 0; i < m->rcpts.len; i++)
-		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK)
+		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK) {
+			log_rewrite(d, m, m->rcpts.p[i].addr, "env-to", out);
 			m->rcpts.p[i].addr = arena_sv(m->arena, out);
+		}
+	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK) {
+		log_rewrite(d, m, m->sender, "env-from", out);
+		m->sender = arena_sv(m->arena, out);
+	}
 }
 
 /* ---- what is missing ---- */
 
+static bool
+is_resent(struct dmsg *m)
+{
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*' && sv_casestarts(field_name(m->fields.p[i].text), "resent-"))
+			return (true);
+	return (false);
+}
+
 static void
-fix_from(struct deliver *d, struct dmsg *m)
+fix_from(struct deliver *d, struct dmsg *m, bool resent)
 {
 	const struct options *o = d->t->o;
-	bool named = o->fullname != NULL || (m->protocol.len > 0 && sv_eqs(m->protocol, "local") && o->sender == NULL);
+	bool named = m->from_line ? false : o->fullname != NULL || (m->protocol.len > 0 && sv_eqs(m->protocol, "local") && o->sender == NULL);
 	const char *name = named ? o->fullname : NULL;
 	struct os_user u;
 	struct sv addr = m->sender;
@@ -266,9 +292,21 @@ fix_from(struct deliver *d, struct dmsg *m)
 		name = arena_str(m->arena, u.gecos);
 	}
 	if (name != NULL && *name != '\0')
-		add_field(m, "From", sv_cstr(arena_fmt(m->arena, "%s <" SV_FMT ">", name, SV_ARG(addr))));
+		add_field(m, resent ? "Resent-From" : "From", sv_cstr(arena_fmt(m->arena, "%s <" SV_FMT ">", name, SV_ARG(addr))));
 	else
-		add_field(m, "From", addr);
+		add_field(m, resent ? "Resent-From" : "From", addr);
+}
+
+/* Fields from <had> on go to the top: those of the last one who sent it on stand first. */
+static void
+to_top(struct dmsg *m, size_t had)
+{
+	for (size_t i = 0; had < m->fields.len && i + had < m->fields.len; i++) {
+		struct dfield f = m->fields.p[had + i];
+
+		memmove(&m->fields.p[i + 1], &m->fields.p[i], had * sizeof(f));
+		m->fields.p[i] = f;
+	}
 }
 
 static void
@@ -276,6 +314,8 @@ fix_fields(struct deliver *d, struct dmsg *m)
 {
 	const struct exim_conf *c = d->conf;
 	char date[MAIL_DATE_MAX];
+	bool resent;
+	size_t had;
 
 	if (exim_main_bool(c, EXIM_MAIN_return_path_remove))
 		drop_fields(m, "return-path");
@@ -285,11 +325,21 @@ fix_fields(struct deliver *d, struct dmsg *m)
 		drop_fields(m, "delivery-date");
 	for (size_t i = 0; i < m->fields.len; i++)
 		qualify_field(d, m, &m->fields.p[i]);
-	if (find_field(m, "message-id") == NULL)
-		add_field(m, "Message-Id", sv_cstr(arena_fmt(m->arena, "<E%s@" SV_FMT ">", m->id, SV_ARG(d->t->g.primary_hostname))));
-	if (find_field(m, "from") == NULL)
-		fix_from(d, m);
-	if (find_field(m, "date") == NULL)
+	/* What a host brought is not ours to mend. */
+	if (m->host_addr.len > 0)
+		return;
+	resent = is_resent(m);
+	had = m->fields.len;
+	if (resent && find_field(m, "resent-date") == NULL)
+		add_field(m, "Resent-Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
+	if (find_field(m, resent ? "resent-message-id" : "message-id") == NULL)
+		add_field(m, resent ? "Resent-Message-Id" : "Message-Id",
+		    sv_cstr(arena_fmt(m->arena, "<E%s@" SV_FMT ">", m->id, SV_ARG(d->t->g.primary_hostname))));
+	if (find_field(m, resent ? "resent-from" : "from") == NULL)
+		fix_from(d, m, resent);
+	if (resent)
+		to_top(m, had);
+	if (!resent && find_field(m, "date") == NULL)
 		add_field(m, "Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
 }
 
@@ -318,7 +368,12 @@ acl_log(void *arg, unsigned logs, struct sv line)
 {
 	struct deliver *d = arg;
 
-	dlog(d, logs & (EXIM_LOG_MAIN | EXIM_LOG_REJECT | EXIM_LOG_PANIC), SV_FMT, SV_ARG(line));
+	unsigned which = logs & (EXIM_LOG_MAIN | EXIM_LOG_REJECT | EXIM_LOG_PANIC);
+
+	if (d->about != NULL)
+		dlog(d, which, "%s " SV_FMT, d->about, SV_ARG(line));
+	else
+		dlog(d, which, SV_FMT, SV_ARG(line));
 }
 
 static void
@@ -337,29 +392,58 @@ log_rejection(struct deliver *d, const struct dmsg *m, struct sv why)
 	sb_free(&more);
 }
 
-/* False: refused, and told in the logs; *<why> has the words. */
-static bool
+enum acl_says { ACL_TAKEN, ACL_REFUSED, ACL_DISCARDED };
+
+/* ACL variables go with the message. */
+static void
+keep_vars(struct deliver *d, struct dmsg *m)
+{
+	const struct exim_vars *sets[] = { d->t->env.acl_c, d->t->env.acl_m };
+
+	vec_clear(&m->vars);
+	for (size_t i = 0; i < 2; i++) {
+		size_t pos = 0;
+		struct sv name, value;
+
+		while (sets[i] != NULL && exim_vars_next(sets[i], &pos, &name, &value))
+			vec_push(&m->vars, ((struct dvar){ arena_sv(m->arena, name), arena_sv(m->arena, value) }));
+	}
+}
+
+/* A refusal is told in the logs; *<why> has the words. */
+static enum acl_says
 ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 {
 	static const struct exim_acl_ops ops = { .log = acl_log };
 	struct exim_acl_effects fx;
 	struct exim_acl_result res;
 	struct exim_acl_run run;
+	enum acl_says verdict = ACL_TAKEN;
 
 	memset(&run, 0, sizeof(run));
 	memset(&res, 0, sizeof(res));
 	exim_acl_effects_init(&fx, m->arena);
-	run.where = EXIM_WHERE_NOTSMTP;
 	run.ops = &ops;
 	run.arg = d;
 	run.fx = &fx;
-	if (exim_acl_check(&d->t->env, &run, &res) != EXIM_ACL_ACCEPT && !res.unset) {
-		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
-		log_rejection(d, m, *why);
-		exim_acl_run_fini(&run);
-		exim_acl_effects_free(&fx);
-		return (false);
+	run.where = EXIM_WHERE_NOTSMTP_START;
+	if (exim_acl_check(&d->t->env, &run, &res) != EXIM_ACL_ACCEPT && !res.unset)
+		verdict = ACL_REFUSED;
+	run.where = EXIM_WHERE_NOTSMTP;
+	memset(&res, 0, sizeof(res));
+	if (verdict == ACL_TAKEN) {
+		enum exim_acl_verdict a = exim_acl_check(&d->t->env, &run, &res);
+
+		if (!res.unset && a != EXIM_ACL_ACCEPT)
+			verdict = a == EXIM_ACL_DISCARD ? ACL_DISCARDED : ACL_REFUSED;
 	}
+	if (verdict != ACL_TAKEN) {
+		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
+		if (verdict == ACL_REFUSED)
+			log_rejection(d, m, *why);
+	}
+	for (size_t i = 0; i < fx.remove.len; i++)
+		drop_fields(m, arena_cstr(m->arena, fx.remove.p[i]));
 	for (size_t i = 0; i < fx.headers.len; i++) {
 		struct dfield f = { .type = ' ', .text = arena_sv(m->arena, fx.headers.p[i].text) };
 
@@ -370,9 +454,11 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 		m->frozen = true;
 		m->frozen_at = dnow();
 	}
+	m->queue_only = fx.ctl[EXIM_CTL_QUEUE_ONLY] != 0;
+	keep_vars(d, m);
 	exim_acl_run_fini(&run);
 	exim_acl_effects_free(&fx);
-	return (true);
+	return (verdict);
 }
 
 /* ---- the log line ---- */
@@ -390,9 +476,18 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 		sb_add(&out, m->sender);
 	if (m->ref.len > 0)
 		sb_addf(&out, " R=" SV_FMT, SV_ARG(m->ref));
+	if (m->host_addr.len > 0)
+		sb_addf(&out, " H=" SV_FMT "%s[" SV_FMT "]", SV_ARG(m->host_name), m->host_name.len > 0 ? " " : "", SV_ARG(m->host_addr));
 	if (m->ident.len > 0)
 		sb_addf(&out, " U=" SV_FMT, SV_ARG(m->ident));
-	sb_addf(&out, " P=" SV_FMT " S=%lld", SV_ARG(m->protocol), (long long)d->t->msg.size);
+	sb_addf(&out, " P=" SV_FMT, SV_ARG(m->protocol));
+	if (m->host_auth.len > 0)
+		sb_addf(&out, " A=" SV_FMT, SV_ARG(m->host_auth));
+	sb_addf(&out, " S=%lld", (long long)d->t->msg.size);
+	if (dlog_on(d, EXIM_LOGSEL_8bitmime))
+		sb_adds(&out, " M8S=0");
+	if (dlog_on(d, EXIM_LOGSEL_receive_time))
+		sb_adds(&out, " RT=0s");
 	/* Only an id that came with the message. */
 	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && had_id) {
 		struct sv v = sv_trim(field_body(id->text));
@@ -411,31 +506,33 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 			sb_addf(&out, " " SV_FMT, SV_ARG(m->rcpts.p[i].addr));
 	}
 	dlog(d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
+	dmsglog(d, m, "Received from " SV_FMT, SV_ARG(sv_sub(sb_sv(&out), strlen(m->id) + 4, out.len)));
 	sb_free(&out);
 }
 
 /* ---- the whole ---- */
 
+/* Those of a message that came by itself: too long, nobody to send it to. */
 static int
-refused(struct deliver *d, struct dmsg *m, struct sv why)
+check_limits(struct deliver *d, struct dmsg *m)
 {
-	struct sv ref = SV_NULL, rcpt = m->sender;
-	struct dfield *id = find_field(m, "message-id");
+	int64_t size = (int64_t)m->body.len, limit = 0;
+	const struct exim_value *v = &d->conf->main[EXIM_MAIN_message_size_limit];
+	struct err err = ERR_INIT;
+	struct sb more = SB_INIT(TEXT_MAX);
 
-	if (m->ref.len > 0 || m->sender.len == 0) {
-		dlog(d, DLOG_MAIN, "%s Error while reading message with no usable sender address%s" SV_FMT "%s: rejected by non-SMTP ACL: "
-		    SV_FMT, m->id, m->ref.len > 0 ? " (R=" : "", SV_ARG(m->ref), m->ref.len > 0 ? ")" : "", SV_ARG(why));
-		return (1);
+	for (size_t i = 0; i < m->fields.len; i++)
+		size += (int64_t)m->fields.p[i].text.len;
+	if (v->str == NULL || exim_expand_int(v->str, &d->t->env, &limit, &err) != EXIM_OK || limit <= 0 || size <= limit) {
+		sb_free(&more);
+		return (0);
 	}
-	if (id != NULL)
-		ref = sv_trim(field_body(id->text));
-	(void)dreceive_own(d, m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sv_cstr(arena_fmt(m->arena,
-	    "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\n%s" SV_FMT "%s"
-	    "Subject: Mail failure - rejected by local scanning code\n\n"
-	    "A message that you sent was rejected by the local scanning code that\nchecks incoming messages on this system."
-	    " The following error was given:\n\n  " SV_FMT "\n", SV_ARG(d->t->g.qualify_domain), SV_ARG(m->sender),
-	    ref.len > 0 ? "References: " : "", SV_ARG(ref), ref.len > 0 ? "\n" : "", SV_ARG(why))), &rcpt, 1, true, true);
-	return (1);
+	sb_addf(&more, "%s rejected from <" SV_FMT ">%s" SV_FMT ": message too big: read=%lld max=%lld", m->id, SV_ARG(m->sender),
+	    m->ident.len > 0 ? " U=" : "", SV_ARG(m->ident), (long long)size, (long long)limit);
+	dlog(d, DLOG_MAIN | DLOG_REJECT, SV_FMT, SV_ARG(sb_sv(&more)));
+	sb_free(&more);
+	return (derror_tell(d, m, DERROR_TOO_BIG, sv_cstr(arena_fmt(m->arena, "message too big (limit set to %lld)", (long long)limit)),
+	    false));
 }
 
 int
@@ -443,26 +540,55 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 {
 	bool had_id = find_field(m, "message-id") != NULL;
 	struct sv why = SV_NULL;
+	enum acl_says says;
+	int rc;
 
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		m->rcpts.p[i].addr = qualify(d, m->arena, m->rcpts.p[i].addr, true);
 	m->sender = qualify(d, m->arena, m->sender, false);
 	denv_message(d, m);
 	rewrite_envelope(d, m);
+	if (fixups && (rc = check_limits(d, m)) != 0)
+		return (rc);
 	if (fixups)
 		fix_fields(d, m);
+	if (m->bad.len > 0 || m->rcpts.len == 0) {
+		const char *what = m->bad.len > 0 ? "bad addresses found in headers" : "no recipients found in headers";
+
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s %s %s", m->id, m->id, what);
+		rc = derror_tell(d, m, m->bad.len > 0 ? DERROR_FIELDS : DERROR_NOBODY, m->bad, m->rcpts.len > 0);
+		if (m->rcpts.len == 0)
+			return (rc);
+		denv_message(d, m);
+	}
 	rewrite_fields(d, m);
 	denv_message(d, m);
 	if (fixups && put_received(d, m, err) == -1)
 		return (-1);
 	denv_index(m);
 	denv_message(d, m);
-	if (fixups && !ask_acl(d, m, &why))
-		return (refused(d, m, why));
-	if (dspool_write(d, m, true, err) == -1)
+	d->about = m->id;
+	says = fixups ? ask_acl(d, m, &why) : ACL_TAKEN;
+	d->about = NULL;
+	if (says == ACL_REFUSED)
+		return (derror_tell(d, m, DERROR_ACL, m->ref.len > 0 || m->sender.len == 0 ?
+		    sv_cstr(arena_fmt(m->arena, "rejected by non-SMTP ACL: " SV_FMT, SV_ARG(why))) : why, false));
+	denv_index(m);
+	denv_message(d, m);
+	if (says == ACL_TAKEN && dspool_write(d, m, true, err) == -1)
 		return (-1);
 	log_arrival(d, m, had_id);
-	if (d->odmode != 'q')
+	if (says == ACL_DISCARDED) {
+		dlog(d, DLOG_MAIN, "%s => blackhole (non-SMTP ACL discarded recipients)%s" SV_FMT, m->id, why.len > 0 ? ": " : "", SV_ARG(why));
+		dlog(d, DLOG_MAIN, "%s Completed", m->id);
+		dmsglog_remove(d, m->id);
+		return (1);
+	}
+	if (m->frozen)
+		dlog(d, DLOG_MAIN, "%s frozen by ACL", m->id);
+	else if (m->queue_only)
+		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued by ACL", m->id);
+	else if (d->odmode != 'q')
 		vec_push(&d->pending, xstrdup(m->id));
 	return (0);
 }
@@ -517,7 +643,48 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	return (rc);
 }
 
+int
+dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv text, const struct sv *rcpts, size_t n)
+{
+	const char *dir = arena_fmt(about->arena, SV_FMT "/input", SV_ARG(d->spool));
+	struct stat st;
+	char id[SPOOL_ID_SIZE];
+
+	if (uid != 0 && uid != d->conf->g.exim_uid && stat(dir, &st) == 0 && (int64_t)st.st_uid != uid && (st.st_mode & 02) == 0) {
+		spool_id_new(id);
+		testing_log("Failed to create spool file " SV_FMT "//input//%s-D: Permission denied", SV_ARG(d->spool), id);
+		return (1);
+	}
+	return (dreceive_own(d, about, duser_name(about->arena, uid), uid, text, rcpts, n, true, false));
+}
+
 /* ---- standard input ---- */
+
+/* May the caller say whom it comes from? */
+static bool
+trusted(const struct deliver *d)
+{
+	const struct exim_value *v = &d->conf->main[EXIM_MAIN_trusted_users];
+
+	if (d->caller_uid == 0 || d->caller_uid == d->conf->g.exim_uid)
+		return (true);
+	for (size_t i = 0; i < v->n; i++)
+		if (v->nums[i] == d->caller_uid)
+			return (true);
+	return (false);
+}
+
+static int64_t
+main_number(struct deliver *d, enum exim_main_opt o)
+{
+	const struct exim_value *v = &d->conf->main[o];
+	struct err err = ERR_INIT;
+	int64_t n = v->num;
+
+	if (v->str != NULL && exim_expand_int(v->str, &d->t->env, &n, &err) != EXIM_OK)
+		n = 0;
+	return (n);
+}
 
 static void
 read_input(const struct options *o, struct sb *text)
@@ -564,12 +731,23 @@ address_text(struct arena *a, const struct mail_address *x)
 	return (r);
 }
 
+/* To, Cc, Bcc; of a message that is sent again its Resent- fields. */
+static bool
+names_recipients(const struct dfield *f, bool resent)
+{
+	struct sv name = field_name(f->text);
+
+	if (!resent)
+		return (strchr("TCB", f->type) != NULL);
+	return (sv_caseeqs(name, "resent-to") || sv_caseeqs(name, "resent-cc") || sv_caseeqs(name, "resent-bcc"));
+}
+
 /* -t: recipients of the fields; Bcc goes; those that the arguments name are left out. */
 static void
 recipients_from_fields(struct deliver *d, struct dmsg *m)
 {
 	VEC(struct sv) out = VEC_INIT;
-	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments);
+	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments), resent = is_resent(m);
 
 	for (size_t i = 0; i < m->rcpts.len && remove; i++)
 		vec_push(&out, qualify(d, m->arena, m->rcpts.p[i].addr, true));
@@ -578,9 +756,12 @@ recipients_from_fields(struct deliver *d, struct dmsg *m)
 	for (size_t i = 0; i < m->fields.len; i++) {
 		struct mail_addrlist l;
 
-		if (strchr("TCB", m->fields.p[i].type) == NULL)
+		if (!names_recipients(&m->fields.p[i], resent))
 			continue;
 		mail_addrlist_read(field_body(m->fields.p[i].text), m->arena, &l);
+		if (l.bad > 0)
+			m->bad = sv_cstr(arena_fmt(m->arena, SV_FMT "  " SV_FMT ": missing or malformed local part\n", SV_ARG(m->bad),
+			    SV_ARG(sv_trim(field_body(m->fields.p[i].text)))));
 		for (size_t k = 0; k < l.n; k++) {
 			struct sv addr;
 			bool left_out = false;
@@ -594,12 +775,46 @@ recipients_from_fields(struct deliver *d, struct dmsg *m)
 				add_rcpt(m, addr);
 		}
 	}
-	drop_fields(m, "bcc");
+	drop_fields(m, resent ? "resent-bcc" : "bcc");
 	vec_free(&out);
 }
 
+/* The next of a list by commas; quotes, comments and angle brackets hold theirs. */
+static bool
+next_address(struct sv *rest, struct sv *item)
+{
+	bool quoted = false, angle = false;
+	int depth = 0;
+	size_t i;
+
+	for (;;) {
+		for (i = 0; i < rest->len; i++) {
+			char c = rest->p[i];
+
+			if (c == '\\' && i + 1 < rest->len)
+				i++;
+			else if (c == '"' && depth == 0)
+				quoted = !quoted;
+			else if (!quoted && c == '(')
+				depth++;
+			else if (!quoted && c == ')' && depth > 0)
+				depth--;
+			else if (!quoted && depth == 0 && (c == '<' || c == '>'))
+				angle = c == '<';
+			else if (!quoted && depth == 0 && !angle && c == ',')
+				break;
+		}
+		if (rest->len == 0)
+			return (false);
+		*item = sv_trim(sv_sub(*rest, 0, i));
+		*rest = sv_sub(*rest, i < rest->len ? i + 1 : i, rest->len);
+		if (item->len > 0)
+			return (true);
+	}
+}
+
 static int
-arguments(struct deliver *d, struct dmsg *m)
+arguments(struct deliver *d, struct dmsg *m, struct sv *bad)
 {
 	const struct options *o = d->t->o;
 	struct mail_address x;
@@ -615,15 +830,95 @@ arguments(struct deliver *d, struct dmsg *m)
 		}
 		m->sender = address_text(m->arena, &x);
 	}
-	for (size_t i = 0; i < o->args.len; i++) {
-		struct mail_addrlist l;
+	for (size_t i = 0; i < o->args.len && bad->len == 0; i++) {
+		struct sv rest = sv_cstr(o->args.p[i]), item;
 
-		mail_addrlist_read(sv_cstr(o->args.p[i]), m->arena, &l);
-		for (size_t k = 0; k < l.n; k++)
-			if (l.v[k].item == MAIL_ITEM_ADDRESS)
-				add_rcpt(m, address_text(m->arena, &l.v[k]));
+		while (bad->len == 0 && next_address(&rest, &item)) {
+			struct exim_extracted e;
+
+			if (exim_extract(item, EXIM_EXTRACT_LITERALS, m->arena, &e, &err) == 0)
+				add_rcpt(m, e.address);
+			else
+				*bad = sv_cstr(o->errors == 'p' ? arena_fmt(m->arena, "\"" SV_FMT "\": %s", SV_ARG(item), err.text) :
+				    arena_fmt(m->arena, SV_FMT "  %s", SV_ARG(item), err.text));
+		}
 	}
 	return (0);
+}
+
+/* -oMa and its kin: whom the message came from, as trusted callers may say. */
+static void
+take_facts(struct deliver *d, struct dmsg *m)
+{
+	const struct options *o = d->t->o;
+	const struct { const char *text; struct sv *to; } t[] = {
+		{ o->host_address, &m->host_addr }, { o->host_name, &m->host_name }, { o->auth_mechanism, &m->host_auth },
+		{ o->auth_id, &m->auth_id }, { o->auth_sender, &m->auth_sender }, { o->interface, &m->interface },
+		{ o->protocol, &m->protocol }
+	};
+	struct net_addr a;
+	char buf[NET_ADDR_TEXT_MAX];
+
+	if (!trusted(d))
+		return;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (t[i].text != NULL)
+			*t[i].to = sv_cstr(arena_str(m->arena, t[i].text));
+	if (o->ident != NULL)
+		m->ident = sv_cstr(arena_str(m->arena, o->ident));
+	/* "192.0.2.1.25": the port may stand behind it. */
+	if (m->host_addr.len > 0 && !net_addr_parse(m->host_addr, &a)) {
+		ptrdiff_t dot = sv_rchr(m->host_addr, '.');
+
+		if (net_addr_parse_port(m->host_addr, 0, &a)) {
+			a.port = 0;
+			m->host_addr = sv_cstr(arena_str(m->arena, net_addr_text(&a, buf)));
+		} else
+			m->host_addr = dot > 0 ? sv_sub(m->host_addr, 0, (size_t)dot) : SV_NULL;
+	}
+	if (m->host_addr.len > 0 && o->ident == NULL)
+		m->ident = SV_NULL;
+}
+
+/* "From sender date" of a mailbox names the sender where -f does not. */
+static void
+take_from_line(struct deliver *d, struct dmsg *m, struct sv text)
+{
+	struct mail_address x;
+	struct sv line = text, word;
+	struct err err = ERR_INIT;
+
+	if (d->t->o->sender != NULL || !trusted(d) || !sv_starts(text, "From ") || !sv_next(&text, '\n', &line))
+		return;
+	line = sv_sub(line, 5, line.len);
+	if (sv_word(&line, &word) && mail_address_parse(word, ADDR_FLAGS, m->arena, &x, &err) == 0) {
+		m->sender = address_text(m->arena, &x);
+		m->from_line = true;
+	}
+}
+
+/* queue_only, queue_only_file; -od says otherwise unless queue_only_override is off. */
+static void
+queue_policy(struct deliver *d)
+{
+	struct sv list = exim_main_text(d->conf, EXIM_MAIN_queue_only_file), item;
+	bool given = d->t->o->odmode != 0, only = exim_main_bool(d->conf, EXIM_MAIN_queue_only), smtp = false;
+	struct arena *a = d->t->facts;
+	int sep = 0;
+
+	while (list.len > 0 && exim_list_next(&list, &sep, a, &item)) {
+		bool is_smtp = sv_casestarts(item, "smtp");
+		struct sv path = is_smtp ? sv_sub(item, 4, item.len) : item;
+
+		if (path.len > 0 && path.p[0] == '/' && access(arena_cstr(a, path), F_OK) == 0) {
+			only = only || !is_smtp;
+			smtp = smtp || is_smtp;
+		}
+	}
+	if (only && !(given && exim_main_bool(d->conf, EXIM_MAIN_queue_only_override)))
+		d->odmode = 'q';
+	else if (smtp)
+		d->routing_only = true;
 }
 
 int
@@ -632,17 +927,32 @@ dreceive_stdin(struct deliver *d)
 	struct dmsg *m = dmsg_new();
 	struct sb text = SB_INIT(MESSAGE_MAX);
 	struct err err = ERR_INIT;
+	struct sv bad = SV_NULL;
 	int rc;
 
+	if (d->t->o->args.len == 0 && !d->t->o->from_header) {
+		(void)fprintf(stderr, "Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,\nnot directly from a shell "
+		    "command line. Options and/or arguments control\nwhat it does when called. For a list of options, see the Exim documentation.\n");
+		dmsg_free(&m);
+		return (1);
+	}
+	queue_policy(d);
 	dmsg_start(m, d->caller, d->caller_uid);
-	if (d->t->o->protocol != NULL)
-		m->protocol = sv_cstr(d->t->o->protocol);
-	if ((rc = arguments(d, m)) == 0) {
+	take_facts(d, m);
+	if ((rc = arguments(d, m, &bad)) == 0) {
+		int64_t max = main_number(d, EXIM_MAIN_recipients_max);
+
 		read_input(d->t->o, &text);
+		take_from_line(d, m, sb_sv(&text));
 		dmsg_split(m, arena_sv(m->arena, sb_sv(&text)));
 		if (d->t->o->from_header)
 			recipients_from_fields(d, m);
-		rc = dreceive(d, m, true, &err);
+		if (bad.len > 0)
+			rc = derror_tell(d, m, DERROR_ADDRESS, bad, false);
+		else if (max > 0 && (int64_t)m->rcpts.len > max && !d->t->o->from_header)
+			rc = derror_tell(d, m, DERROR_TOO_MANY, SV_LIT("too many recipients"), false);
+		else
+			rc = dreceive(d, m, true, &err);
 	}
 	if (rc == -1) {
 		testing_log("%s%s", err.text, strncmp(err.text, "Failed to create", 16) == 0 ? "\n" : "");

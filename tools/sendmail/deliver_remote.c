@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Deliveries to other hosts by lib/deliver: the smtp transport's options for one group of addresses, host after host. */
+/*
+ * Deliveries to other hosts by lib/deliver: the smtp transport's options for one group of addresses, host after host.
+ * A host that failed before waits for its time by the hints of deliver_retry.c.
+ */
 #include <errno.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "deliver.h"
-#include "deliver/client.h"
+#include "deliver/options.h"
 #include "fiber/fiber.h"
 #include "io/tls.h"
 
@@ -23,8 +27,12 @@ struct remote {
 	struct deliver_opts o;
 	struct deliver_conn *conn;
 	struct sv	 sender, header;
+	FILE		*filtered;	/* what transport_filter made of the whole; NULL: nothing */
 	bool		*settled;
 	size_t		 ok;		/* of the transaction under way */
+	size_t		 waiting, expired, failed_late;	/* hosts */
+	const char	*unknown;	/* a host that could not be found */
+	bool		 local;		/* one was ourselves */
 };
 
 static struct sv
@@ -68,6 +76,26 @@ port_of(struct remote *x)
 }
 
 static void
+put_host(struct remote *x, const char *name, const struct net_addr *addr, uint16_t port)
+{
+	const struct exim_transport *t = x->t;
+	const struct route_ops *ops = &x->r->d->t->ops;
+
+	/* The transport's own hosts must not be this one. */
+	if (OWN(allow_localhost)->num == 0 && ops->is_local != NULL && ops->is_local(ops->arg, addr)) {
+		x->local = true;
+		x->unknown = name;
+		return;
+	}
+	if (x->nhosts < HOSTS_MAX) {
+		x->hosts[x->nhosts] = (struct deliver_host){ name, *addr };
+		if (x->hosts[x->nhosts].addr.port == 0)
+			x->hosts[x->nhosts].addr.port = port;
+		x->nhosts++;
+	}
+}
+
+static void
 add_host(struct remote *x, struct sv item, uint16_t port)
 {
 	struct testing *ts = x->r->d->t;
@@ -78,22 +106,36 @@ add_host(struct remote *x, struct sv item, uint16_t port)
 	int64_t p;
 
 	if (net_addr_parse_port(item, port, &one)) {
+		struct net_addr bare = one;
 		char text[NET_ADDR_TEXT_MAX];
 
-		if (x->nhosts < HOSTS_MAX)
-			x->hosts[x->nhosts++] = (struct deliver_host){ arena_str(a, net_addr_text(&one, text)), one };
+		bare.port = 0;
+		put_host(x, arena_str(a, net_addr_text(&bare, text)), &one, port);
 		return;
 	}
 	if (colon > 0 && num_parse(sv_sub(item, (size_t)colon + 1, item.len), 1, 65535, &p)) {
 		port = (uint16_t)p;
 		item.len = (size_t)colon;
 	}
-	if (ts->world.addrs(ts->world.arg, arena_cstr(a, item), a, &v, &k) != EXIM_FOUND)
+	if (ts->world.addrs(ts->world.arg, arena_cstr(a, item), a, &v, &k) != EXIM_FOUND) {
+		x->unknown = arena_cstr(a, item);
 		return;
-	for (size_t i = 0; i < k && x->nhosts < HOSTS_MAX; i++) {
-		v[i].port = port;
-		x->hosts[x->nhosts++] = (struct deliver_host){ arena_cstr(a, item), v[i] };
 	}
+	for (size_t i = 0; i < k; i++) {
+		v[i].port = port;
+		put_host(x, arena_cstr(a, item), &v[i], port);
+	}
+}
+
+static void
+add_list(struct remote *x, const struct exim_value *v, uint16_t port)
+{
+	struct sv list = expand(x, v), item;
+	int sep = 0;
+
+	while (list.len > 0 && exim_list_next(&list, &sep, x->r->m->arena, &item))
+		if (item.len > 0)
+			add_host(x, item, port);
 }
 
 static void
@@ -102,73 +144,73 @@ find_hosts(struct remote *x)
 	const struct exim_transport *t = x->t;
 	const struct route_delivery *rd = x->r->rd[0];
 	uint16_t port = port_of(x);
-	struct sv list, item;
-	int sep = 0;
 
-	for (size_t i = 0; OWN(hosts_override)->num == 0 && i < rd->nhosts + rd->nfallback && x->nhosts < HOSTS_MAX; i++) {
-		const struct route_host *h = i < rd->nhosts ? &rd->hosts[i] : &rd->fallback[i - rd->nhosts];
-		struct deliver_host *to = &x->hosts[x->nhosts];
+	for (size_t i = 0; OWN(hosts_override)->num == 0 && i < rd->nhosts && x->nhosts < HOSTS_MAX; i++) {
+		const struct route_host *h = &rd->hosts[i];
 
-		if (h->unknown)
+		if (h->unknown) {
+			x->unknown = h->name;
 			continue;
-		*to = (struct deliver_host){ h->name, h->addr };
-		if (to->addr.port == 0)
-			to->addr.port = port;
+		}
+		x->hosts[x->nhosts] = (struct deliver_host){ h->name, h->addr };
+		if (h->addr.port == 0)
+			x->hosts[x->nhosts].addr.port = port;
 		x->nhosts++;
 	}
-	if (x->nhosts > 0)
-		return;
-	list = expand(x, OWN(hosts));
-	while (list.len > 0 && exim_list_next(&list, &sep, x->r->m->arena, &item))
-		add_host(x, item, port);
+	if (x->nhosts == 0 && (rd->nhosts == 0 || OWN(hosts_override)->num != 0))
+		add_list(x, OWN(hosts), port);
+	for (size_t i = 0; i < rd->nfallback && x->nhosts < HOSTS_MAX; i++)
+		if (!rd->fallback[i].unknown)
+			put_host(x, rd->fallback[i].name, &rd->fallback[i].addr, port);
+	if (rd->nfallback == 0)
+		add_list(x, OWN(fallback_hosts), port);
 }
 
-/* ---- one connection ---- */
+/* ---- what is remembered of a host ---- */
+
+static struct sv
+key_of(struct remote *x, const struct deliver_host *h, bool message)
+{
+	char text[NET_ADDR_TEXT_MAX];
+	struct net_addr bare = h->addr;
+
+	bare.port = 0;
+	return (sv_cstr(arena_fmt(x->r->m->arena, "T:%s:%s:%u%s%s", h->name, net_addr_text(&bare, text), h->addr.port, message ? ":" : "",
+	    message ? x->r->m->id : "")));
+}
 
 static bool
-in_list(struct remote *x, const struct exim_value *v, const struct deliver_host *h)
+host_waits(struct remote *x, const struct deliver_host *h)
 {
-	struct err err = ERR_INIT;
-	struct exim_host eh = { .addr = h->addr, .name = sv_cstr(h->name) };
-	char text[NET_ADDR_TEXT_MAX];
-	bool yes = false;
+	struct dhint hint = { 0 };
+	bool waits = dretry_waits(x->r->d, key_of(x, h, false), &hint) || dretry_waits(x->r->d, key_of(x, h, true), &hint);
 
-	if (v->list == NULL)
-		return (false);
-	eh.address = sv_cstr(arena_str(x->r->m->arena, net_addr_text(&h->addr, text)));
-	return (exim_match_host(v->list, &x->r->d->t->env, &eh, &yes, NULL, &err) == EXIM_OK && yes);
+	x->waiting += waits;
+	x->expired += waits && hint.expired;
+	return (waits);
 }
 
 static void
-set_options(struct remote *x, const struct deliver_host *h)
+host_failed(struct remote *x, const struct deliver_host *h, const struct deliver_error *e, bool message)
 {
-	const struct exim_transport *t = x->t;
-	struct exim_address *a = x->r->d->t->env.addr;
-	struct err err = ERR_INIT;
-	char text[NET_ADDR_TEXT_MAX];
-	struct sv helo;
+	struct arena *a = x->r->m->arena;
+	struct exim_retry_what w = { .sender = x->r->m->sender, .error = e->what, .code = e->code };
 
-	a->host = sv_cstr(h->name);
-	a->host_address = sv_cstr(arena_str(x->r->m->arena, net_addr_text(&h->addr, text)));
-	a->host_port = h->addr.port;
-	helo = expand(x, OWN(helo_data));
-	memset(&x->o, 0, sizeof(x->o));
-	x->o.helo = arena_cstr(x->r->m->arena, helo.len > 0 ? helo : x->r->d->t->g.primary_hostname);
-	x->o.lmtp = sv_eqs(OWN(protocol)->text, "lmtp");
-	x->o.esmtp = !in_list(x, OWN(hosts_avoid_esmtp), h);
-	x->o.pipelining = !in_list(x, OWN(hosts_avoid_pipelining), h);
-	x->o.chunking = in_list(x, OWN(hosts_try_chunking), h);
-	x->o.tls_require = in_list(x, OWN(hosts_require_tls), h);
-	x->o.tls_try = x->o.tls_require || !in_list(x, OWN(hosts_avoid_tls), h);
-	x->o.tls_on_connect = sv_eqs(OWN(protocol)->text, "smtps");
-	x->o.tls_clear_after_fail = OWN(tls_tempfail_tryclear)->num != 0;
-	if (x->o.tls_try || x->o.tls_on_connect)
-		x->o.tls = tls_client_new(NULL, in_list(x, OWN(tls_verify_hosts), h), &err);
-	x->o.connect_ms = OWN(connect_timeout)->num * 1000;
-	x->o.command_ms = OWN(command_timeout)->num * 1000;
-	x->o.data_ms = OWN(data_timeout)->num * 1000;
-	x->o.final_ms = OWN(final_timeout)->num * 1000;
+	w.key = sv_cstr(arena_str(a, h->name));
+	w.alternate = x->r->rd[0]->domain;
+	x->failed_late += !dretry_failed(x->r->d, x->r->m, key_of(x, h, message), &w);
 }
+
+static bool
+rcpt_failed(struct remote *x, size_t i, const struct deliver_error *e)
+{
+	struct sv addr = x->r->rd[i]->addr->address;
+	struct exim_retry_what w = { .key = addr, .sender = x->r->m->sender, .error = EXIM_RE_RCPT_4XX, .code = e->code };
+
+	return (dretry_failed(x->r->d, x->r->m, dretry_key_rcpt(x->r->m->arena, addr, x->r->m->sender), &w));
+}
+
+/* ---- how it ends ---- */
 
 static int64_t
 exim_number(const struct deliver_error *e)
@@ -181,7 +223,7 @@ exim_number(const struct deliver_error *e)
 	case EXIM_RE_DATA_4XX:
 		return (-46);
 	case EXIM_RE_REFUSED:
-		return (ECONNREFUSED);
+		return (e->sys != 0 ? e->sys : ECONNREFUSED);
 	case EXIM_RE_TIMEOUT:
 	case EXIM_RE_TIMEOUT_CONNECT:
 		return (ETIMEDOUT);
@@ -189,6 +231,8 @@ exim_number(const struct deliver_error *e)
 		return (-18);
 	case EXIM_RE_TLS_REQUIRED:
 		return (-38);
+	case EXIM_RE_AUTH_FAILED:
+		return (-42);
 	default:
 		return (0);
 	}
@@ -199,23 +243,61 @@ log_host(struct remote *x, const struct deliver_host *h)
 {
 	char text[NET_ADDR_TEXT_MAX];
 	struct net_addr bare = h->addr;
+	const char *port = "";
 
 	bare.port = 0;
-	return (arena_fmt(x->r->m->arena, " H=%s [%s]", h->name, net_addr_text(&bare, text)));
+	if (dlog_on(x->r->d, EXIM_LOGSEL_outgoing_port))
+		port = arena_fmt(x->r->m->arena, ":%u", h->addr.port);
+	return (arena_fmt(x->r->m->arena, " H=%s [%s]%s", h->name, net_addr_text(&bare, text), port));
+}
+
+/* What the host said in a line of ours: "... after RCPT TO:<x>: 550 no" */
+static struct sv
+said(struct sv text)
+{
+	ptrdiff_t at = sv_starts(text, "SMTP error from remote mail server after ") ? 0 : -1;
+
+	while (at >= 0 && text.len > 5) {
+		if ((at = sv_find(text, SV_LIT(": "))) < 0)
+			break;
+		text = sv_sub(text, (size_t)at + 2, text.len);
+		if (text.len > 3 && sv_isdigit(text.p[0]) && sv_isdigit(text.p[1]) && sv_isdigit(text.p[2]))
+			return (text);
+	}
+	return (SV_NULL);
 }
 
 static void
-end(struct remote *x, size_t i, int st, int64_t sys, const char *tail, struct sv text, const struct deliver_host *h)
+end(struct remote *x, size_t i, struct dend *e, const struct deliver_host *h)
 {
 	struct arena *a = x->r->m->arena;
 	char buf[NET_ADDR_TEXT_MAX];
-	struct net_addr bare = h == NULL ? (struct net_addr){ 0 } : h->addr;
 
-	bare.port = 0;
+	if (h != NULL) {
+		struct net_addr bare = h->addr;
+
+		bare.port = 0;
+		e->host = sv_cstr(arena_fmt(a, "host %s [%s]", h->name, net_addr_text(&bare, buf)));
+	}
+	e->text = arena_sv(a, e->text);
+	e->diagnostic = said(e->text);
+	e->pass = e->diagnostic.len > 0;
+	e->also = e->st == TRANSPORT_OK && x->ok > 0;
 	x->settled[i] = true;
-	x->r->end(x->r->arg, i, st, sys, tail, arena_sv(a, text),
-	    h == NULL ? SV_NULL : sv_cstr(arena_fmt(a, "host %s [%s]", h->name, net_addr_text(&bare, buf))), st == TRANSPORT_OK && x->ok > 0);
-	x->ok += st == TRANSPORT_OK;
+	x->r->end(x->r->arg, i, e);
+	x->ok += e->st == TRANSPORT_OK;
+}
+
+/* The same for all that are left. */
+static void
+end_all(struct remote *x, struct dend e, const struct deliver_host *h)
+{
+	for (size_t i = 0; i < x->r->n; i++) {
+		struct dend one = e;
+
+		if (!x->settled[i])
+			end(x, i, &one, h);
+	}
 }
 
 /* ---- transactions ---- */
@@ -223,56 +305,71 @@ end(struct remote *x, size_t i, int st, int64_t sys, const char *tail, struct sv
 static void
 take_results(struct remote *x, const struct deliver_host *h, struct deliver_message *dm, const size_t *at)
 {
-	const char *host = log_host(x, h), *cipher = deliver_cipher(x->conn), *tail;
+	const char *host = log_host(x, h), *cipher = deliver_cipher(x->conn), *auth = deliver_auth_name(x->conn), *tail;
 	struct arena *a = x->r->m->arena;
 	bool told = false;
 
 	x->ok = 0;
-	tail = arena_fmt(a, "%s%s%s%s", host, cipher[0] != '\0' ? " X=" : "", cipher,
-	    dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
+	tail = arena_fmt(a, "%s%s%s%s%s%s", host, cipher[0] != '\0' ? " X=" : "", cipher, auth != NULL ? " A=" : "",
+	    auth != NULL ? auth : "", dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
 	    arena_fmt(a, " C=\"%s\"", dm->confirmation) : "");
 	for (size_t i = 0; i < dm->nrcpts; i++) {
 		struct deliver_rcpt *rc = &dm->rcpts[i];
-		struct sv text = sv_cstr(rc->error.err.text);
+		struct dend e = { .text = sv_cstr(rc->error.err.text), .tail = host };
 
 		switch (rc->status) {
 		case DELIVER_OK:
-			end(x, at[i], TRANSPORT_OK, 0, tail, SV_NULL, h);
+			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed };
+			dretry_forget(x->r->d, dretry_key_rcpt(a, rc->addr, x->r->m->sender));
 			break;
 		case DELIVER_PERM:
-			end(x, at[i], TRANSPORT_FAIL, 0, host, text, h);
+			e.st = TRANSPORT_FAIL;
 			break;
 		case DELIVER_TEMP:
-			if (!told && rc->error.what != EXIM_RE_RCPT_4XX)
-				dlog(x->r->d, DLOG_MAIN, "%s%s: " SV_FMT, x->r->m->id, host, SV_ARG(text));
+			e.st = TRANSPORT_DEFER;
+			e.sys = exim_number(&rc->error);
+			if (rc->error.what == EXIM_RE_RCPT_4XX) {
+				e.late = !rcpt_failed(x, at[i], &rc->error);
+				break;
+			}
+			if (!told) {
+				dlog(x->r->d, DLOG_MAIN, "%s%s: " SV_FMT, x->r->m->id, host, SV_ARG(e.text));
+				host_failed(x, h, &rc->error, true);
+			}
 			told = true;
-			end(x, at[i], TRANSPORT_DEFER, exim_number(&rc->error), host, text, h);
+			e.late = x->failed_late > 0;
 			break;
 		default:
-			break;
+			continue;
 		}
+		end(x, at[i], &e, h);
 	}
 }
 
-/* Send to those not settled, <max> at a time.  False: the connection or host failed, *<e>. */
+/* False: the connection or host failed, *<e>. */
 static bool
-send_some(struct remote *x, const struct deliver_host *h, size_t max, struct deliver_error *e)
+send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e)
 {
 	struct dremote *r = x->r;
 	struct deliver_rcpt *rcpts = arena_zalloc(r->m->arena, r->n * sizeof(*rcpts));
 	size_t *at = arena_alloc(r->m->arena, r->n * sizeof(*at)), n = 0;
-	struct deliver_message dm = { .sender = x->sender, .header = x->header, .fd = fileno(r->m->content),
-	    .rcpts = rcpts };
+	struct deliver_message dm = { .sender = x->sender, .header = x->header, .fd = fileno(x->filtered != NULL ? x->filtered :
+	    r->m->content), .rcpts = rcpts, .ret_set = r->m->ret_set, .ret_hdrs = r->m->ret_hdrs, .envid = r->m->envid };
 	off_t size = lseek(dm.fd, 0, SEEK_END);
 	int rc;
 
-	for (size_t i = 0; i < r->n && n < max; i++)
+	for (size_t i = 0; i < r->n; i++)
 		if (!x->settled[i]) {
 			rcpts[n].addr = r->rd[i]->addr->address;
+			for (size_t k = 0; k < r->m->rcpts.len; k++)
+				if (sv_eq(r->m->rcpts.p[k].addr, rcpts[n].addr)) {
+					rcpts[n].notify = r->m->rcpts.p[k].notify;
+					rcpts[n].orcpt = r->m->rcpts.p[k].orcpt;
+				}
 			at[n++] = i;
 		}
 	dm.nrcpts = n;
-	dm.off = r->m->block.len;
+	dm.off = x->filtered != NULL ? 0 : r->m->block.len;
 	dm.len = (uint64_t)size - dm.off;
 	dm.size = dm.header.len + dm.len;
 	rc = deliver_send(x->conn, &dm, e);
@@ -280,33 +377,133 @@ send_some(struct remote *x, const struct deliver_host *h, size_t max, struct del
 	return (rc == 0);
 }
 
+static struct tls_client *
+client_context(void *arg, bool verify)
+{
+	struct err err = ERR_INIT;
+
+	(void)arg;
+	return (tls_client_new(NULL, verify, &err));
+}
+
+/* ---- the header and what a filter makes of it ---- */
+
+static int
+make_header(struct remote *x, struct err *err)
+{
+	struct dremote *r = x->r;
+	struct sb out = SB_INIT((size_t)64 * 1024 * 1024);
+	struct transport_delivery td = { .env = &r->d->t->env, .t = x->t, .rd = r->rd, .n = r->n, .now = dnow(), .arena = r->m->arena };
+	int rc = transport_header(&td, &out, err);
+
+	x->header = arena_sv(r->m->arena, sb_sv(&out));
+	sb_free(&out);
+	return (rc);
+}
+
+/* transport_filter: header and body go through the program, and what comes out is sent. */
+static int
+filter(struct remote *x, struct err *err)
+{
+	const struct exim_value *v = &x->t->d.generic[EXIM_TRANSPORT_transport_filter];
+	struct dremote *r = x->r;
+	struct transport_delivery td = { .env = &r->d->t->env, .t = x->t, .rd = r->rd, .n = r->n, .now = dnow(), .arena = r->m->arena };
+	struct transport_list argv;
+	struct transport_result res;
+	off_t size = lseek(fileno(r->m->content), 0, SEEK_END);
+	struct transport_job j = { .header = x->header, .off = (int64_t)r->m->block.len, .len = (int64_t)size - (int64_t)r->m->block.len,
+	    .uid = r->d->conf->g.exim_uid, .gid = r->d->conf->g.exim_gid };
+
+	if (v->str == NULL)
+		return (0);
+	memset(&res, 0, sizeof(res));
+	if (transport_argv(&td, exim_str_text(v->str), true, SV_NULL, false, "transport filter", &argv, &res) == -1)
+		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(res.text)));
+	j.filter = argv;
+	j.filter_timeout = x->t->d.generic[EXIM_TRANSPORT_transport_filter_timeout].num;
+	if (x->filtered != NULL)
+		(void)fclose(x->filtered);
+	if ((x->filtered = tmpfile()) == NULL)
+		return (err_sys(err, "make a temporary file"));
+	if (transport_filter(&j, fileno(r->m->content), x->filtered, r->m->arena, &res) == -1)
+		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(res.text)));
+	x->header = SV_LIT("");
+	return (0);
+}
+
+/* ---- one host ---- */
+
 static void
 try_host(struct remote *x, const struct deliver_host *h, struct deliver_error *e)
 {
-	const struct exim_transport *t = x->t;
-	int64_t max = number(x, OWN(max_rcpt), 100), messages = OWN(connection_max_messages)->num;
-
-	set_options(x, h);
-	for (;;) {
-		bool left = false;
-
-		for (size_t i = 0; i < x->r->n; i++)
-			left = left || !x->settled[i];
-		if (!left)
-			break;
-		if (x->conn == NULL && deliver_open(&x->conn, h, &x->o, e) == -1)
-			break;
-		if (!send_some(x, h, max > 0 ? (size_t)max : x->r->n, e))
-			break;
-		if (!deliver_usable(x->conn) || (messages > 0 && (int64_t)deliver_messages(x->conn) >= messages)) {
-			deliver_close(&x->conn);
-			(void)fiber_sleep(QUIT_MS);
-		}
+	if (deliver_options(&x->o, &x->r->d->t->env, x->t, h, client_context, NULL, x->r->m->arena, &e->err) == -1) {
+		e->host = true;
+		e->what = EXIM_RE_ANY;
+		e->code = -27;
+		return;
 	}
-	if (x->conn != NULL)
-		deliver_close(&x->conn);
+	/* Options of the header may name the host. */
+	if (make_header(x, &e->err) == -1 || filter(x, &e->err) == -1)
+		return;
+	if (deliver_open(&x->conn, h, &x->o, e) == -1)
+		return;
+	if (send_all(x, h, e))
+		dretry_forget(x->r->d, key_of(x, h, false));
+	deliver_close(&x->conn);
 	/* QUIT is on its way: whoever looks for what arrived finds the end of it too. */
 	(void)fiber_sleep(QUIT_MS);
+}
+
+static bool
+all_settled(const struct remote *x)
+{
+	for (size_t i = 0; i < x->r->n; i++)
+		if (!x->settled[i])
+			return (false);
+	return (true);
+}
+
+/* A host failed as such: its line in the log, and what is remembered. */
+static void
+tell_host(struct remote *x, const struct deliver_host *h, const struct deliver_error *e)
+{
+	bool bare = e->what == EXIM_RE_REFUSED || e->what == EXIM_RE_TIMEOUT_CONNECT;
+
+	host_failed(x, h, e, false);
+	if (e->what == EXIM_RE_AUTH_FAILED)
+		return;
+	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), bare ? "" : ":", bare ? strerror((int)exim_number(e)) : e->err.text);
+	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, bare ? "" : ":", bare ? strerror((int)exim_number(e)) : e->err.text);
+}
+
+/* No host was tried at all. */
+static void
+nothing_tried(struct remote *x)
+{
+	struct arena *a = x->r->m->arena;
+	struct dend e = { .st = TRANSPORT_DEFER };
+	struct sv domain = x->r->rd[0]->domain;
+
+	if (x->waiting > 0 && x->expired == x->waiting) {
+		e.st = TRANSPORT_FAIL;
+		e.text = sv_cstr(arena_fmt(a, "all hosts for '" SV_FMT "' have been failing for a long time (and retry time not reached)",
+		    SV_ARG(domain)));
+	} else if (x->waiting > 0) {
+		e.sys = -54;
+		e.silent = true;
+		e.text = sv_cstr(arena_fmt(a, "retry time not reached for any host for '" SV_FMT "'", SV_ARG(domain)));
+	} else if (x->local) {
+		e.sys = -50;
+		e.text = sv_cstr(arena_fmt(a, "%s transport found host %s to be local", x->t->d.name, x->unknown));
+	} else if (x->unknown != NULL) {
+		e.sys = -32;
+		e.text = sv_cstr(arena_fmt(a, "failed to lookup IP address for %s", x->unknown));
+	} else {
+		e.sys = -1;
+		e.panic = true;
+		e.text = sv_cstr(arena_fmt(a, "%s transport called with no hosts set", x->t->d.name));
+	}
+	end_all(x, e, NULL);
 }
 
 static int
@@ -314,58 +511,74 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 {
 	struct dremote *r = x->r;
 	const struct exim_value *g = x->t->d.generic;
-	struct sb out = SB_INIT((size_t)64 * 1024 * 1024);
-	struct transport_delivery td = { .env = &r->d->t->env, .t = x->t, .rd = r->rd, .n = r->n, .now = dnow(), .arena = r->m->arena };
-	int64_t limit = number(x, &g[EXIM_TRANSPORT_message_size_limit], 0);
+	int64_t limit;
 	struct sv path;
-	int rc;
 
 	denv_delivery(r->d, r->m, r->rd[0], a);
+	limit = number(x, &g[EXIM_TRANSPORT_message_size_limit], 0);
 	x->sender = r->d->t->msg.return_path;
 	path = expand(x, &g[EXIM_TRANSPORT_return_path]);
 	if (path.p != NULL)
 		x->sender = r->d->t->msg.return_path = path;
 	if (limit > 0 && r->d->t->msg.size > limit)
 		return (err_set(err, ERR_PERM, "5.3.4", "message is too big (transport limit = %lld)", (long long)limit));
-	rc = transport_header(&td, &out, err);
-	x->header = arena_sv(r->m->arena, sb_sv(&out));
-	sb_free(&out);
-	return (rc);
+	return (0);
+}
+
+static void
+try_all(struct remote *x)
+{
+	struct deliver_error e = DELIVER_ERROR_INIT;
+	const struct deliver_host *last = NULL;
+	struct dend rest = { .st = TRANSPORT_DEFER };
+	size_t tried = 0;
+
+	for (size_t h = 0; h < x->nhosts; h++) {
+		if (host_waits(x, &x->hosts[h]))
+			continue;
+		tried++;
+		e = (struct deliver_error)DELIVER_ERROR_INIT;
+		last = &x->hosts[h];
+		try_host(x, last, &e);
+		if (all_settled(x))
+			return;
+		if (!e.host)
+			break;
+		tell_host(x, last, &e);
+	}
+	if (tried == 0) {
+		nothing_tried(x);
+		return;
+	}
+	rest.st = e.err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER;
+	rest.sys = e.code < 0 ? e.code : exim_number(&e);
+	/* The system's words stand in front by the number. */
+	if (e.what != EXIM_RE_REFUSED && e.what != EXIM_RE_TIMEOUT_CONNECT)
+		rest.text = sv_cstr(e.err.text);
+	if (e.what == EXIM_RE_TLS_REQUIRED)
+		rest.tail = log_host(x, last);
+	/* Every host's time must be over. */
+	rest.late = x->failed_late + x->expired >= x->nhosts;
+	end_all(x, rest, NULL);
 }
 
 void
 ddeliver_remote(struct dremote *r)
 {
 	struct remote *x = arena_zalloc(r->m->arena, sizeof(*x));
-	struct deliver_error e = DELIVER_ERROR_INIT;
 	struct exim_address a;
 	struct err err = ERR_INIT;
 
 	x->r = r;
 	x->t = r->rd[0]->transport;
 	x->settled = arena_zalloc(r->m->arena, r->n * sizeof(bool));
-	if (prepare(x, &a, &err) == -1) {
-		for (size_t i = 0; i < r->n; i++)
-			end(x, i, err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, -1, NULL, sv_cstr(err.text), NULL);
-		return;
+	if (prepare(x, &a, &err) == -1)
+		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
+		    .text = sv_cstr(err.text) }, NULL);
+	else {
+		find_hosts(x);
+		try_all(x);
 	}
-	find_hosts(x);
-	(void)err_set(&e.err, ERR_TEMP, "4.4.4", "all hosts for this address could not be found");
-	for (size_t h = 0; h < x->nhosts; h++) {
-		bool left = false;
-
-		e = (struct deliver_error)DELIVER_ERROR_INIT;
-		try_host(x, &x->hosts[h], &e);
-		for (size_t i = 0; i < r->n; i++)
-			left = left || !x->settled[i];
-		if (!left)
-			return;
-		if (e.host)
-			dlog(r->d, DLOG_MAIN, "%s%s: %s", r->m->id, log_host(x, &x->hosts[h]), e.err.text);
-		else
-			break;
-	}
-	for (size_t i = 0; i < r->n; i++)
-		if (!x->settled[i])
-			end(x, i, e.err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, exim_number(&e), NULL, sv_cstr(e.err.text), NULL);
+	if (x->filtered != NULL)
+		(void)fclose(x->filtered);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One attempt to deliver a message: routing, local deliveries in children that become users, remote ones
- * over lib/deliver, log lines as Exim writes them, reports, and what is left for later.
+ * over lib/deliver, and what is left for later.
  *
  * The order is Exim's, for its logs are compared: recipients are routed from the last to the first, their
  * children after them; local deliveries are done in the reverse order of routing, then remote ones.
@@ -11,171 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "deliver.h"
-#include "filter/forward.h"
+#include "deliver_int.h"
+#include "os/time.h"
 
-#define LINE_MAX_LOG	(64 * 1024)
 #define BATCH_LIMIT	1000
+#define LINE_MAX_LOG	(64 * 1024)
 
-struct event {				/* a delivery or failure of routing */
-	const struct route_delivery *rd;
-	const struct route_failure *f;
-	const struct route_addr *addr;
-	struct sv	 top;
-	unsigned	 depth, turn, seq;
-	bool		 taken;
-};
-
-struct late {
-	struct event	 e;
-	struct sv	 report, host;
-};
-
-struct attempt {
-	struct deliver	*d;
-	struct dmsg	*m;
-	VEC(struct event) ev;
-	dfails		 failed;
-	VEC(struct sv)	 open;		/* recipients of which something was deferred */
-	VEC(struct late) late;		/* deferred, and no rule gives them more time */
-	VEC(struct hash *) vars;
-	struct event	**batch;	/* of the transport under way */
-	size_t		 nbatch;
-};
-
-/* ---- log lines ---- */
-
-static struct sv
-top_of(const struct route_addr *a)
-{
-	while (a->parent != NULL)
-		a = a->parent;
-	return (a->address);
-}
-
-static bool
-is_pfr(const struct route_delivery *rd)
-{
-	return (rd != NULL && (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY || rd->kind == ROUTE_REPLY));
-}
-
-static void
-put_pfr(struct sb *out, const struct route_delivery *rd)
-{
-	if (rd->kind == ROUTE_PIPE && !sv_starts(rd->text, "|"))
-		sb_addc(out, '|');
-	if (rd->kind == ROUTE_REPLY)
-		sb_addc(out, '>');
-	sb_add(out, rd->text);
-}
-
-static bool
-same_address(struct sv a, struct sv b)
-{
-	ptrdiff_t x = sv_rchr(a, '@'), y = sv_rchr(b, '@');
-
-	return (sv_caseeq(a, b) && x == y && (x < 0 || sv_eq(sv_sub(a, 0, (size_t)x), sv_sub(b, 0, (size_t)y))));
-}
-
-static void
-log_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd, bool success)
-{
-	bool all = dlog_on(at->d, EXIM_LOGSEL_all_parents), add_top = true;
-	const struct route_addr *top = addr;
-
-	while (top->parent != NULL)
-		top = top->parent;
-	if (is_pfr(rd))
-		put_pfr(out, rd);
-	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
-	    rd->router->drv == EXIM_ROUTER_DRV_ACCEPT) {
-		sb_add(out, rd->prefix);
-		sb_add(out, rd->local_part);
-		sb_add(out, rd->suffix);
-	} else {
-		struct sv shown = addr->address;
-
-		/* Routers that took no care of the case lowered it. */
-		if (rd == NULL && sv_rchr(shown, '@') > 0) {
-			char *p = arena_cstr(at->m->arena, shown);
-
-			for (ptrdiff_t i = 0; i < sv_rchr(shown, '@'); i++)
-				p[i] = sv_lower(p[i]);
-			shown.p = p;
-		}
-		sb_add(out, shown);
-		if (same_address(shown, top->address) && (!all || addr->parent == NULL || addr->parent == top))
-			add_top = false;
-	}
-	if ((all || is_pfr(rd)) && addr->parent != NULL && addr->parent != top) {
-		const char *sep = " (";
-
-		for (const struct route_addr *p = addr->parent; p != top && p != NULL; p = p->parent) {
-			sb_addf(out, "%s" SV_FMT, sep, SV_ARG(p->address));
-			sep = ", ";
-			if (!all)
-				break;
-		}
-		sb_addc(out, ')');
-	}
-	if (add_top)
-		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
-}
-
-static void
-log_where(struct attempt *at, struct sb *out, const struct route_delivery *rd, const struct exim_router *router)
-{
-	if (dlog_on(at->d, EXIM_LOGSEL_sender_on_delivery))
-		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(at->m->sender));
-	if (rd != NULL && dlog_on(at->d, EXIM_LOGSEL_return_path_on_delivery))
-		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(rd->errors_to_set ? rd->errors_to : at->m->sender));
-	if (router != NULL)
-		sb_addf(out, " R=%s", router->d.name);
-	if (rd != NULL && rd->transport != NULL)
-		sb_addf(out, " T=%s", rd->transport->d.name);
-}
-
-static void
-log_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
-{
-	struct sb out = SB_INIT(LINE_MAX_LOG);
-
-	sb_addf(&out, "%s %s ", at->m->id, also ? "->" : "=>");
-	log_address(at, &out, e->addr, e->rd, true);
-	log_where(at, &out, e->rd, e->rd->router);
-	if (dlog_on(at->d, EXIM_LOGSEL_delivery_size))
-		sb_addf(&out, " S=%lld", (long long)at->d->t->msg.size);
-	if (tail != NULL)
-		sb_adds(&out, tail);
-	if (dlog_on(at->d, EXIM_LOGSEL_queue_time))
-		sb_addf(&out, " QT=%llds", (long long)(dnow() - at->m->received_us / 1000000));
-	if (dlog_on(at->d, EXIM_LOGSEL_deliver_time))
-		sb_adds(&out, " DT=0s");
-	dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
-	sb_free(&out);
-}
-
-static void
-log_bad(struct attempt *at, const struct event *e, const char *mark, const char *how, const char *tail, int64_t sys,
-    struct sv text, bool panic)
-{
-	struct sb out = SB_INIT(LINE_MAX_LOG);
-	const struct exim_router *router = e->rd != NULL ? e->rd->router : e->f != NULL ? e->f->router : NULL;
-
-	sb_addf(&out, "%s %s ", at->m->id, mark);
-	log_address(at, &out, e->addr, e->rd, false);
-	log_where(at, &out, e->rd, router);
-	if (how != NULL)
-		sb_addf(&out, " defer (%lld)", (long long)sys);
-	if (tail != NULL)
-		sb_adds(&out, tail);
-	if (sys > 0)
-		sb_addf(&out, ": %s", strerror((int)sys));
-	if (text.len > 0)
-		sb_addf(&out, ": " SV_FMT, SV_ARG(text));
-	dlog(at->d, DLOG_MAIN | (panic ? DLOG_PANIC : 0), SV_FMT, SV_ARG(sb_sv(&out)));
-	sb_free(&out);
-}
+/* What Exim puts in brackets. */
+#define NUMBER_HELD	(-23)
+#define NUMBER_ROUTING_WAITS (-52)
+#define NUMBER_LOCAL_WAITS (-53)
+#define NUMBER_QUEUED	(-56)
 
 /* ---- how deliveries end ---- */
 
@@ -185,58 +31,103 @@ settled(struct attempt *at, const struct event *e)
 	dmsg_set_done(at->m, e->addr->unique.len > 0 ? e->addr->unique : e->addr->address);
 }
 
-static void
-add_failure(struct attempt *at, const struct event *e, struct sv text, struct sv host, struct sv output)
+void
+dattempt_freeze(struct attempt *at, const char *by)
 {
-	struct dfail f = { .rd = e->rd, .addr = e->addr, .top = e->top, .to = at->m->sender, .text = text, .host = host,
-	    .output = output };
+	at->m->frozen = true;
+	at->m->frozen_at = dnow();
+	if (at->frozen_by == NULL)
+		at->frozen_by = by;
+}
+
+static const struct drcpt *
+rcpt_of(const struct attempt *at, struct sv top)
+{
+	for (size_t i = 0; i < at->m->rcpts.len; i++)
+		if (sv_eq(at->m->rcpts.p[i].addr, top))
+			return (&at->m->rcpts.p[i]);
+	return (NULL);
+}
+
+/* Fill what is the same for failures and successes. */
+static struct dfail
+about(struct attempt *at, const struct event *e)
+{
+	const struct drcpt *rc = rcpt_of(at, e->top);
+	struct dfail f = { .rd = e->rd, .addr = e->addr, .top = e->top, .to = at->m->sender };
 
 	if (e->rd != NULL && e->rd->errors_to_set)
 		f.to = e->rd->errors_to;
 	if (e->f != NULL && e->f->errors_to_set)
 		f.to = e->f->errors_to;
 	f.ignore = (e->rd != NULL && e->rd->ignore_error) || (e->f != NULL && e->f->ignore_error);
+	f.hidden = (e->rd != NULL && e->rd->hide_child) || (e->f != NULL && e->f->hide_child);
+	if (rc != NULL) {
+		f.orcpt = rc->orcpt;
+		f.notify = rc->notify;
+	}
+	return (f);
+}
+
+void
+dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *more)
+{
+	struct dfail f = about(at, e);
+
+	f.text = more->text;
+	f.host = more->host;
+	f.diagnostic = more->diagnostic;
+	f.output = more->output;
+	f.ignore = f.ignore || more->ignore;
+	/* Nobody is left to be told: it stays until somebody looks, unless it is old enough to be forgotten. */
+	if (f.to.len == 0 && !f.ignore) {
+		if (dnow() - at->m->received_us / 1000000 < exim_main_int(at->d->conf, EXIM_MAIN_ignore_bounce_errors_after)) {
+			dattempt_freeze(at, " (delivery error message)");
+			vec_push(&at->open, e->top);
+			vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f.text }));
+			return;
+		}
+		f.ignore = true;
+	}
 	vec_push(&at->failed, f);
 	settled(at, e);
 }
 
-/* The rule for a failure, and whether its time is over: then the delivery fails. */
-static bool
-may_retry(struct attempt *at, const struct event *e, enum exim_retry_error what, struct sv host, int code)
+static void
+succeeded(struct attempt *at, const struct event *e, bool passed)
 {
-	struct sv addr = e->addr->address;
-	ptrdiff_t sign = sv_rchr(addr, '@');
-	struct exim_retry_what w = { .key = addr, .sender = at->m->sender, .error = what, .code = code };
-	const struct exim_retry_rule *r;
-	int64_t now = dnow(), next;
+	struct dfail f = about(at, e);
+	bool told = false;
 
-	if (host.len > 0) {
-		w.key = host;
-		w.alternate = sign < 0 ? SV_NULL : sv_sub(addr, (size_t)sign + 1, addr.len);
-	}
-	r = exim_retry_find(at->d->conf, &at->d->t->env, &w);
-	if (r == NULL)
-		return (false);
-	if (at->m->first_failed == 0)
-		at->m->first_failed = now;
-	if (exim_retry_expired(r, at->m->first_failed, now))
-		return (false);
-	next = exim_retry_next(r, at->m->first_failed, now, now, 0, 0);
-	if (next == 0)
-		return (false);
-	if (at->m->next_try == 0 || next < at->m->next_try)
-		at->m->next_try = next;
-	return (true);
+	f.passed = passed;
+	for (size_t i = 0; i < at->done.len; i++)
+		told = told || sv_eq(at->done.p[i].top, f.top);
+	if ((f.notify & SPOOL_NOTIFY_SUCCESS) != 0 && at->m->sender.len > 0 && !passed && !told)
+		vec_push(&at->done, f);
+	settled(at, e);
 }
 
+/* <retry>: it stays; else it fails when everything was tried. */
 static void
-deferred(struct attempt *at, const struct event *e, struct sv report, struct sv host, bool retry)
+deferred(struct attempt *at, const struct event *e, const struct dfail *f, bool retry)
 {
 	if (retry) {
 		vec_push(&at->open, e->top);
+		vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f->text }));
 		return;
 	}
-	vec_push(&at->late, ((struct late){ .e = *e, .report = report, .host = host }));
+	vec_push(&at->late, ((struct late){ .e = *e, .report = f->text, .host = f->host, .diagnostic = f->diagnostic }));
+}
+
+/* Its parent is named even where that is called the same. */
+static void
+tell_over(struct attempt *at, const struct event *e, struct sv text)
+{
+	if (e->rd == NULL && e->addr->parent != NULL && sv_eq(e->addr->address, dline_top(e->addr)))
+		dlog(at->d, DLOG_MAIN, "%s ** " SV_FMT " <" SV_FMT ">: " SV_FMT, at->m->id, SV_ARG(e->addr->address),
+		    SV_ARG(dline_top(e->addr)), SV_ARG(text));
+	else
+		dline_bad(at, e, "**", false, NULL, 0, text, false);
 }
 
 /* Those whose time is over fail when everything was tried. */
@@ -246,7 +137,8 @@ time_over(struct attempt *at)
 	for (size_t i = 0; i < at->late.len; i++) {
 		const struct late *l = &at->late.p[i];
 		struct sv text = SV_LIT("retry timeout exceeded");
-		struct event bare = { .addr = l->e.addr, .rd = is_pfr(l->e.rd) ? l->e.rd : NULL, .top = l->e.top };
+		struct event bare = { .addr = l->e.addr, .rd = dline_pfr(l->e.rd) ? l->e.rd : NULL, .top = l->e.top };
+		struct dfail f = { .host = l->host, .text = text, .diagnostic = l->diagnostic };
 		struct route_delivery pfr;
 
 		if (bare.rd != NULL) {
@@ -255,9 +147,14 @@ time_over(struct attempt *at)
 			pfr.router = NULL;
 			bare.rd = &pfr;
 		}
-		log_bad(at, &bare, "**", NULL, NULL, 0, text, false);
-		add_failure(at, &l->e, l->report.len > 0 ? sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->report),
-		    SV_ARG(text))) : text, l->host, SV_NULL);
+		tell_over(at, &bare, text);
+		if (l->report.len > 0)
+			f.text = sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->report), SV_ARG(text)));
+		if (l->diagnostic.len > 0)
+			f.diagnostic = sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->diagnostic), SV_ARG(text)));
+		/* Whoever made it cannot be told. */
+		f.ignore = at->m->sender.len == 0 && !(l->e.rd != NULL && l->e.rd->errors_to_set);
+		dattempt_fail(at, &l->e, &f);
 	}
 }
 
@@ -276,7 +173,21 @@ own_reply(struct attempt *at, const struct transport_delivery *td, struct transp
 		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "%s", err.text);
 		return;
 	}
-	rc = reply.nrcpts == 0 ? 0 : dreceive_own(at->d, m, duser_name(m->arena, j->uid), j->uid, reply.text, reply.rcpts, reply.nrcpts, true, false);
+	if (reply.nrcpts == 0 && reply.dropped) {
+		memset(r, 0, sizeof(*r));
+		return;
+	}
+	rc = dreceive_as(at->d, m, j->uid, reply.text, reply.rcpts, reply.nrcpts);
+	/* That he cannot send will be the same next time: he counts as answered. */
+	if (rc == 1 && j->once.len > 0) {
+		j->phase = TRANSPORT_REPLY_NOTE;
+		transport_run(j, fd, 0, m->arena, &note);
+	}
+	/* A reply to nobody is told in the logs, and that is all. */
+	if (reply.nrcpts == 0)
+		rc = 0;
+	if (at->d->now)
+		ddeliver_pending(at->d);
 	denv_message(at->d, m);
 	if (rc != 0) {
 		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (%d)", td->t->d.name, rc);
@@ -313,45 +224,65 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	transport_run(&j, fd, 0, m->arena, r);
 	if (j.kind == TRANSPORT_AUTOREPLY && r->status == TRANSPORT_OK && r->send)
 		own_reply(at, &td, &j, r, fd);
-	if (r->status == TRANSPORT_OK && r->warn && transport_quota_warning(&td, &warn, &err) == 0 && warn.nrcpts > 0)
-		(void)dreceive_own(d, m, duser_name(m->arena, j.uid), j.uid, warn.text, warn.rcpts, warn.nrcpts, true, false);
+	if (r->status == TRANSPORT_OK && r->warn && transport_quota_warning(&td, &warn, &err) == 0 && warn.nrcpts > 0) {
+		(void)dreceive_own(d, m, d->caller, d->caller_uid, warn.text, warn.rcpts, warn.nrcpts, true, false);
+		if (d->now)
+			ddeliver_pending(d);
+	}
 	denv_message(d, m);
 }
 
+/* ---- local deliveries ---- */
+
 static struct sv
-report_text(const struct transport_result *r)
+key_local(struct attempt *at, const struct event *e)
 {
-	if (r->user_text.len > 0)
-		return (r->user_text);
-	return (SV_NULL);
+	struct sv addr = e->addr->unique.len > 0 ? e->addr->unique : e->addr->address;
+	ptrdiff_t sign = sv_rchr(addr, '@');
+
+	if (e->rd->transport != NULL && !e->rd->transport->retry_local_part && sign >= 0)
+		addr = sv_sub(addr, (size_t)sign + 1, addr.len);
+	return (sv_cstr(arena_fmt(at->m->arena, "T:" SV_FMT, SV_ARG(addr))));
+}
+
+static bool
+local_may_retry(struct attempt *at, const struct event *e, const struct transport_result *r)
+{
+	struct exim_retry_what w = { .key = e->addr->address, .sender = at->m->sender, .error = r->quota ? EXIM_RE_QUOTA : EXIM_RE_ANY };
+
+	if (r->quota && r->last_read > 0)
+		w.quota_age = dnow() - r->last_read;
+	return (dretry_failed(at->d, at->m, key_local(at, e), &w));
 }
 
 static void
 end_local(struct attempt *at, const struct event *e, const struct transport_result *r, int st, struct sv text, bool also,
     const char *tail)
 {
+	bool lmtp = e->rd->transport->drv == EXIM_TRANSPORT_DRV_LMTP;
+	struct dfail f = { .text = lmtp && text.len > 0 ? text : r->user_text, .output = r->output };
+	int64_t sys = r->sys;
+
+	/* LMTP's answers name where they were given. */
+	if (lmtp && st == TRANSPORT_DEFER && sys == 0)
+		sys = sv_starts(text, "LMTP error after RCPT") ? -44 : sv_starts(text, "LMTP error after end of data") ? -46 : -1;
 	switch (st) {
 	case TRANSPORT_OK:
-		log_ok(at, e, also, tail);
-		settled(at, e);
+		dretry_forget(at->d, key_local(at, e));
+		dline_ok(at, e, also, tail);
+		succeeded(at, e, false);
 		break;
-	case TRANSPORT_FAIL: {
-		struct sv report = report_text(r);
-
-		log_bad(at, e, "**", NULL, NULL, r->sys, text, r->panic);
-		if (report.len == 0 && !sv_eqs(text, "return message generated"))
-			report = SV_LIT("local delivery failed");
-		add_failure(at, e, report, SV_NULL, r->output);
+	case TRANSPORT_FAIL:
+		dline_bad(at, e, "**", false, NULL, sys, text, r->panic);
+		dattempt_fail(at, e, &f);
 		break;
-	}
 	default:
-		log_bad(at, e, "==", "defer", NULL, r->sys, text, r->panic);
-		if (r->freeze) {
-			at->m->frozen = true;
-			at->m->frozen_at = dnow();
-		}
-		deferred(at, e, report_text(r), SV_NULL, r->freeze || r->panic ||
-		    may_retry(at, e, r->quota ? EXIM_RE_QUOTA : EXIM_RE_ANY, SV_NULL, 0));
+		if (r->panic == TRANSPORT_PANIC_LINE)
+			dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s " SV_FMT, at->m->id, SV_ARG(text));
+		dline_bad(at, e, "==", true, NULL, sys, text, r->panic == true);
+		if (r->freeze)
+			dattempt_freeze(at, "");
+		deferred(at, e, &f, local_may_retry(at, e, r) || r->freeze || r->panic);
 	}
 }
 
@@ -371,7 +302,27 @@ shadow(struct attempt *at, const struct exim_transport *t, const struct route_de
 	run_by(at, s, rds, n, &r);
 	if (r.status == TRANSPORT_OK)
 		return (arena_fmt(at->m->arena, " ST=%s", s->d.name));
-	return (arena_fmt(at->m->arena, " ST=%s (" SV_FMT ")", s->d.name, SV_ARG(r.text)));
+	return (arena_fmt(at->m->arena, " ST=%s (%s%s" SV_FMT ")", s->d.name, r.sys > 0 ? strerror((int)r.sys) : "",
+	    r.sys > 0 ? ": " : "", SV_ARG(r.text)));
+}
+
+/* Those of the batch whose time has not come are told so and taken out. */
+static size_t
+drop_waiting(struct attempt *at, struct event **v, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct dhint hint;
+
+		if (at->d->queue_run && dretry_waits(at->d, key_local(at, v[i]), &hint)) {
+			if (dlog_on(at->d, EXIM_LOGSEL_retry_defer))
+				dline_bad(at, v[i], "==", true, NULL, NUMBER_LOCAL_WAITS, SV_LIT("Retry time not yet reached"), false);
+			vec_push(&at->open, v[i]->top);
+		} else
+			v[kept++] = v[i];
+	}
+	return (kept);
 }
 
 static void
@@ -382,11 +333,21 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 	struct transport_result r;
 	const char *tail = NULL;
 
+	if ((n = drop_waiting(at, v, n)) == 0)
+		return;
 	for (size_t i = 0; i < n; i++)
 		rds[i] = v[i]->rd;
+	at->began_us = os_wall_us();
 	run_by(at, t, rds, n, &r);
-	if (r.switch_to.len > 0 && (other = exim_conf_transport(at->d->conf, r.switch_to)) != NULL)
+	if (r.switch_to.len > 0 && (other = exim_conf_transport(at->d->conf, r.switch_to)) != NULL) {
 		run_by(at, other, rds, n, &r);
+		for (size_t i = 0; i < n; i++) {
+			struct route_delivery *rd = arena_dup(at->m->arena, v[i]->rd, sizeof(*rd));
+
+			rd->transport = other;
+			v[i]->rd = rd;
+		}
+	}
 	if (r.log_line.len > 0)
 		dlog(at->d, DLOG_MAIN, "%s <" SV_FMT ">: %s transport output: " SV_FMT, at->m->id, SV_ARG(v[0]->addr->address), t->d.name,
 		    SV_ARG(r.log_line));
@@ -406,38 +367,78 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 		end_local(at, v[i], &r, st, text, ok > 0, tail);
 		ok += st == TRANSPORT_OK;
 	}
+	at->began_us = 0;
 }
 
 /* ---- remote ---- */
 
 static void
-end_remote(void *arg, size_t i, int st, int64_t sys, const char *tail, struct sv text, struct sv host, bool also)
+end_remote(void *arg, size_t i, const struct dend *r)
 {
 	struct attempt *at = arg;
 	struct event *e = at->batch[i];
+	struct dfail f = { .text = r->pass ? r->text : SV_NULL, .host = r->host, .diagnostic = r->diagnostic };
 
-	if (st == TRANSPORT_OK) {
-		log_ok(at, e, also, tail);
-		settled(at, e);
-	} else if (st == TRANSPORT_FAIL) {
-		log_bad(at, e, "**", NULL, tail, 0, text, false);
-		add_failure(at, e, text, host, SV_NULL);
-	} else {
-		log_bad(at, e, "==", "defer", tail, sys, text, false);
-		deferred(at, e, text, host, may_retry(at, e, EXIM_RE_ANY, SV_NULL, 0));
+	if (r->st == TRANSPORT_OK) {
+		dline_ok(at, e, r->also, r->tail);
+		succeeded(at, e, r->dsn_passed);
+		return;
 	}
+	if (r->st == TRANSPORT_FAIL) {
+		dline_bad(at, e, "**", false, r->tail, 0, r->text, r->panic);
+		dattempt_fail(at, e, &f);
+		return;
+	}
+	if (!r->silent || dlog_on(at->d, EXIM_LOGSEL_retry_defer))
+		dline_bad(at, e, "==", true, r->tail, r->sys, r->text, r->panic);
+	deferred(at, e, &f, !r->late);
 }
 
 static bool
-same_group(const struct route_delivery *a, const struct route_delivery *b)
+same_list(const struct sv *a, size_t n, const struct sv *b, size_t m)
 {
+	if (n != m)
+		return (false);
+	for (size_t i = 0; i < n; i++)
+		if (!sv_eq(a[i], b[i]))
+			return (false);
+	return (true);
+}
+
+/* Do two addresses go in one transaction? */
+static bool
+same_group(struct attempt *at, const struct route_delivery *a, const struct route_delivery *b)
+{
+	const struct exim_value *multi = &a->transport->d.own[EXIM_SMTP_multi_domain];
+	struct err err = ERR_INIT;
+	bool many = multi->num != 0;
+
 	if (a->transport != b->transport || a->nhosts != b->nhosts || a->errors_to_set != b->errors_to_set ||
-	    !sv_eq(a->errors_to, b->errors_to) || a->nheaders_add != b->nheaders_add || a->nheaders_remove != b->nheaders_remove)
+	    !sv_eq(a->errors_to, b->errors_to) || !same_list(a->headers_add, a->nheaders_add, b->headers_add, b->nheaders_add) ||
+	    !same_list(a->headers_remove, a->nheaders_remove, b->headers_remove, b->nheaders_remove))
+		return (false);
+	if (multi->str != NULL)
+		(void)exim_expand_bool(multi->str, &at->d->t->env, false, &many, &err);
+	if (!many && !sv_caseeq(a->domain, b->domain))
 		return (false);
 	for (size_t i = 0; i < a->nhosts; i++)
 		if (strcmp(a->hosts[i].name, b->hosts[i].name) != 0 || !net_addr_eq(&a->hosts[i].addr, &b->hosts[i].addr))
 			return (false);
 	return (true);
+}
+
+static size_t
+max_rcpt(struct attempt *at, const struct event *e)
+{
+	const struct exim_value *v = &e->rd->transport->d.own[EXIM_SMTP_max_rcpt];
+	struct err err = ERR_INIT;
+	int64_t n = v->num;
+
+	if (e->rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP)
+		return (BATCH_LIMIT);
+	if (v->str != NULL && exim_expand_int(v->str, &at->d->t->env, &n, &err) != EXIM_OK)
+		n = 100;
+	return (n <= 0 || n > BATCH_LIMIT ? BATCH_LIMIT : (size_t)n);
 }
 
 static void
@@ -450,7 +451,9 @@ deliver_remote(struct attempt *at, struct event **v, size_t n)
 		r.rd[i] = v[i]->rd;
 	at->batch = v;
 	at->nbatch = n;
+	at->began_us = os_wall_us();
 	ddeliver_remote(&r);
+	at->began_us = 0;
 }
 
 /* ---- all of a message ---- */
@@ -463,7 +466,7 @@ together(struct attempt *at, struct event *a, struct event *b)
 	bool yes;
 
 	if (!a->rd->transport->local)
-		return (same_group(a->rd, b->rd));
+		return (same_group(at, a->rd, b->rd));
 	if (a->rd->transport != b->rd->transport || transport_batch_max(a->rd->transport) <= 1)
 		return (false);
 	denv_delivery(at->d, at->m, b->rd, &y);
@@ -486,7 +489,7 @@ deliver_all(struct attempt *at, bool local)
 
 		if (e->rd == NULL || e->taken || e->rd->transport == NULL || e->rd->transport->local != local)
 			continue;
-		max = local ? (size_t)transport_batch_max(e->rd->transport) : BATCH_LIMIT;
+		max = local ? (size_t)transport_batch_max(e->rd->transport) : max_rcpt(at, e);
 		max = max < 1 ? 1 : max > BATCH_LIMIT ? BATCH_LIMIT : max;
 		v = arena_alloc(at->m->arena, max * sizeof(struct event *));
 		v[n++] = e;
@@ -507,30 +510,37 @@ deliver_all(struct attempt *at, bool local)
 }
 
 static unsigned
-depth_of(const struct route_addr *a)
+depth_of(const struct event *e)
 {
 	unsigned n = 0;
 
-	for (; a->parent != NULL; a = a->parent)
-		n++;
-	return (n);
+	for (const struct route_addr *a = e->addr; a->parent != NULL; a = a->parent)
+		n += !a->unseen;
+	/* What a redirection made counts as its child. */
+	return (n + dline_pfr(e->rd));
 }
 
 static int
 by_order(const void *x, const void *y)
 {
 	const struct event *a = x, *b = y;
+	bool pa = dline_pfr(a->rd), pb = dline_pfr(b->rd);
 
 	if (a->depth != b->depth)
 		return (a->depth < b->depth ? -1 : 1);
+	/* Files and pipes need no routing: they are put aside before the others, in their order. */
+	if (pa != pb)
+		return (pa ? -1 : 1);
 	if (a->turn != b->turn)
-		return (a->turn < b->turn ? -1 : 1);
+		return ((a->turn < b->turn) != pa ? -1 : 1);
+	if (a->seq == b->seq)
+		return (0);
 	/* Children come in front of those that came before them. */
-	return (a->seq == b->seq ? 0 : (a->seq < b->seq) == (a->depth == 0) ? -1 : 1);
+	return ((a->seq < b->seq) == (pa || a->depth == 0) ? -1 : 1);
 }
 
-static void
-route(struct attempt *at, const struct drcpt *rc, unsigned turn)
+void
+dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 {
 	struct deliver *d = at->d;
 	struct exim_address a;
@@ -545,17 +555,25 @@ route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 	d->t->env.addr = NULL;
 	for (size_t i = 0; i < res.ndeliveries; i++) {
 		const struct route_delivery *rd = &res.delivery[i];
-		struct event e = { .rd = rd, .addr = rd->addr, .top = rc->addr, .depth = depth_of(rd->addr), .turn = turn, .seq = rd->seq };
+		struct event e = { .rd = rd, .addr = rd->addr, .top = rc->addr, .turn = turn, .seq = rd->seq };
 
-		if (dmsg_is_done(at->m, rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address) && rd->addr->parent != NULL)
+		e.depth = depth_of(&e);
+		if (dmsg_is_done(at->m, rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address) &&
+		    (rd->addr->parent != NULL || dline_pfr(rd)))
 			continue;
 		vec_push(&at->ev, e);
 	}
 	for (size_t i = 0; i < res.nfailures; i++) {
 		const struct route_failure *f = &res.failure[i];
-		struct event e = { .f = f, .addr = f->addr, .top = rc->addr, .depth = depth_of(f->addr), .turn = turn, .seq = f->seq };
+		struct event e = { .f = f, .addr = f->addr, .top = rc->addr, .turn = turn, .seq = f->seq };
 
+		e.depth = depth_of(&e);
 		vec_push(&at->ev, e);
+	}
+	/* It can be routed: what was remembered of it is over. */
+	if (res.ndeliveries > 0 && res.nfailures == 0) {
+		dretry_forget(d, dretry_key_routing(d, at->m->arena, rc->addr, false));
+		dretry_forget(d, dretry_key_routing(d, at->m->arena, rc->addr, true));
 	}
 	for (size_t i = 0; i < res.nvars; i++)
 		vec_push(&at->vars, res.vars[i]);
@@ -563,207 +581,164 @@ route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 	route_result_free(&res);
 }
 
-/* ---- the system filter ---- */
+/* ---- what is not routed now ---- */
 
-static void
-cancelled(struct attempt *at, const char *text)
-{
-	struct dmsg *m = at->m;
-	struct sv log = sv_cstr(text), user = log;
-	ptrdiff_t close = sv_find(log, SV_LIT(">>"));
-
-	/* "<<for the log>>for the sender" */
-	if (sv_starts(log, "<<") && close > 0) {
-		user = sv_sub(log, (size_t)close + 2, log.len);
-		log = sv_sub(log, 2, (size_t)close);
-	}
-	dlog(at->d, DLOG_MAIN, "%s cancelled by system filter%s" SV_FMT, m->id, log.len > 0 ? ": " : "", SV_ARG(log));
-	for (size_t i = 0; i < m->rcpts.len; i++) {
-		struct route_addr *a = arena_zalloc(m->arena, sizeof(*a));
-		struct event e = { .addr = a, .top = m->rcpts.p[i].addr };
-
-		a->address = a->unique = m->rcpts.p[i].addr;
-		if (!dmsg_is_done(m, a->address))
-			add_failure(at, &e, arena_sv(m->arena, user), SV_NULL, SV_NULL);
-	}
-}
-
-static void
-filter_file(struct attempt *at, const struct filter_action *x, const struct route_addr *from)
-{
-	const struct exim_value *main = at->d->conf->main;
-	const struct exim_value *t = x->kind == FILTER_PIPE ? &main[EXIM_MAIN_system_filter_pipe_transport] :
-	    x->kind == FILTER_MAIL ? &main[EXIM_MAIN_system_filter_reply_transport] : &main[EXIM_MAIN_system_filter_file_transport];
-	struct route_delivery *rd = arena_zalloc(at->m->arena, sizeof(*rd));
-	struct route_addr *a = arena_zalloc(at->m->arena, sizeof(*a));
-	struct exim_passwd pw;
-	struct err err = ERR_INIT;
-
-	a->address = a->unique = x->to;
-	a->parent = from;
-	rd->addr = a;
-	rd->kind = x->kind == FILTER_PIPE ? ROUTE_PIPE : x->kind == FILTER_MAIL ? ROUTE_REPLY : ROUTE_FILE;
-	rd->text = x->to;
-	rd->text.tainted = false;
-	rd->local_part = from->address;
-	(void)exim_conf_transport_of(at->d->conf, t, &at->d->t->env, &rd->transport, &err);
-	rd->uid = rd->gid = -1;
-	if (main[EXIM_MAIN_system_filter_user].set) {
-		rd->user_set = true;
-		rd->uid = main[EXIM_MAIN_system_filter_user].num;
-		if (at->d->t->world.passwd != NULL && at->d->t->world.passwd(at->d->t->world.arg, duser_name(at->m->arena, rd->uid),
-		    at->m->arena, &pw) == EXIM_FOUND) {
-			rd->group_set = true;
-			rd->gid = (int64_t)pw.gid;
-		}
-	}
-	vec_push(&at->ev, ((struct event){ .rd = rd, .addr = a, .top = from->address }));
-}
-
-static void route(struct attempt *at, const struct drcpt *rc, unsigned turn);
-
-static void
-filter_forward(struct attempt *at, struct sv to, const struct route_addr *from)
-{
-	const struct drcpt rc = { .addr = to, .parent = -1 };
-	size_t n = at->ev.len;
-
-	route(at, &rc, 0);
-	for (; n < at->ev.len; n++) {
-		struct event *e = &at->ev.p[n];
-		struct route_addr *a = (struct route_addr *)(uintptr_t)e->addr;
-
-		while (a->parent != NULL)
-			a = (struct route_addr *)(uintptr_t)a->parent;
-		a->parent = from;
-		e->top = from->address;
-		e->depth++;
-	}
-}
-
-/* False: the message goes no further by itself. */
 static bool
-system_filter(struct attempt *at)
+domain_in(struct attempt *at, struct sv addr, enum exim_main_opt o)
 {
-	struct route_addr *from = arena_zalloc(at->m->arena, sizeof(*from));
-	struct filter_plan plan;
-	enum exim_filter_end end;
-	const char *text;
+	const struct exim_list *l = exim_main_list(at->d->conf, o);
+	ptrdiff_t sign = sv_rchr(addr, '@');
+	struct err err = ERR_INIT;
+	bool yes = false;
 
-	if (at->d->conf->main[EXIM_MAIN_system_filter].str == NULL)
-		return (true);
-	filter_plan_init(&plan, at->m->arena);
-	from->address = from->unique = SV_LIT("system-filter");
-	end = dfilter_system(at->d, at->m, &plan, &text);
-	for (size_t i = 0; i < plan.v.len && end <= EXIM_FILTER_NOT_DELIVERED; i++) {
-		const struct filter_action *x = &plan.v.p[i];
+	return (l != NULL && sign >= 0 &&
+	    exim_match_domain(l, &at->d->t->env, sv_sub(addr, (size_t)sign + 1, addr.len), &yes, NULL, &err) == EXIM_OK && yes);
+}
 
-		if (x->kind == FILTER_FORWARD)
-			filter_forward(at, x->to, from);
-		else if (x->kind == FILTER_FILE || x->kind == FILTER_PIPE || x->kind == FILTER_MAIL)
-			filter_file(at, x, from);
-	}
-	filter_plan_free(&plan);
-	switch (end) {
-	case EXIM_FILTER_END_FAIL:
-		cancelled(at, text);
+/* True: told, and it stays. */
+static bool
+put_off(struct attempt *at, const struct drcpt *rc)
+{
+	const char *why = NULL, *how = "";
+	int number = 0;
+
+	if (at->d->forced)
 		return (false);
-	case EXIM_FILTER_END_FREEZE:
-		dlog(at->d, DLOG_MAIN, "%s frozen by system filter%s%s", at->m->id, *text != '\0' ? ": " : "", text);
-		at->m->frozen = true;
-		at->m->frozen_at = dnow();
-		break;
-	case EXIM_FILTER_END_DEFER:
-	case EXIM_FILTER_ERROR:
-		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s Error in system filter: %s", at->m->id, text);
-		break;
-	case EXIM_FILTER_DELIVERED:
-		return (false);
-	default:
-		return (true);
+	if (domain_in(at, rc->addr, EXIM_MAIN_hold_domains)) {
+		why = "domain is held";
+		number = NUMBER_HELD;
+	} else if (!at->d->queue_run && domain_in(at, rc->addr, EXIM_MAIN_queue_domains)) {
+		why = "domain is in queue_domains";
+		how = " routing";
+		number = NUMBER_QUEUED;
+	} else if (dretry_routing_waits(at->d, at->m, rc->addr)) {
+		why = "retry time not reached";
+		how = " routing";
+		number = NUMBER_ROUTING_WAITS;
 	}
-	for (size_t i = 0; i < at->m->rcpts.len; i++)
-		vec_push(&at->open, at->m->rcpts.p[i].addr);
+	if (why == NULL)
+		return (false);
+	if (number != NUMBER_ROUTING_WAITS || dlog_on(at->d, EXIM_LOGSEL_retry_defer))
+		dlog(at->d, DLOG_MAIN, "%s == " SV_FMT "%s defer (%d): %s", at->m->id, SV_ARG(rc->addr), how, number, why);
+	vec_push(&at->open, rc->addr);
+	return (true);
+}
+
+/* Deliveries over the network wait for a queue run: -odqs, queue_smtp_domains, control = queue; -ql for its time. */
+static void
+put_off_remote(struct attempt *at)
+{
+	for (size_t i = 0; i < at->ev.len; i++) {
+		struct event *e = &at->ev.p[i];
+		bool queued = !at->d->queue_run && !at->d->forced;
+
+		if (e->rd == NULL || e->taken || e->rd->transport == NULL || e->rd->transport->local)
+			continue;
+		if (at->d->local_only)
+			dline_bad(at, e, "==", true, NULL, -55, SV_LIT("remote deliveries suppressed"), false);
+		else if (queued && at->d->routing_only)
+			dline_bad(at, e, "==", true, NULL, 0, SV_LIT("SMTP delivery explicitly queued"), false);
+		else if (queued && domain_in(at, e->addr->address, EXIM_MAIN_queue_smtp_domains))
+			dline_bad(at, e, "==", true, NULL, -1,
+			    SV_LIT("first-pass only routing due to -odqs, queue_smtp_domains or control=queue"), false);
+		else
+			continue;
+		e->taken = true;
+		vec_push(&at->open, e->top);
+	}
+}
+
+/* ---- what routing itself decided is told at once ---- */
+
+static bool
+routing_may_retry(struct attempt *at, const struct event *e)
+{
+	bool whole = e->f->router == NULL || e->f->router->retry_local_part;
+	struct exim_retry_what w = { .key = e->addr->address, .sender = at->m->sender, .error = e->f->retry_error };
+
+	return (dretry_failed(at->d, at->m, dretry_key_routing(at->d, at->m->arena, e->addr->address, whole), &w));
+}
+
+static void
+tell_failure(struct attempt *at, const struct event *e)
+{
+	struct sv text = sv_cstr(arena_str(at->m->arena, e->f->err.text));
+	struct dfail f = { .text = e->f->user_msg };
+
+	if (e->f->fate == ROUTE_FAIL) {
+		dline_bad(at, e, "**", false, NULL, 0, text, false);
+		dattempt_fail(at, e, &f);
+		return;
+	}
+	dline_bad(at, e, "==", true, NULL, e->f->number != 0 ? e->f->number : -1, text, false);
+	if (e->f->fate == ROUTE_FREEZE)
+		dattempt_freeze(at, "");
+	deferred(at, e, &f, routing_may_retry(at, e) || e->f->fate == ROUTE_FREEZE);
+}
+
+static void
+tell_discarded(struct attempt *at, struct event *e)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+
+	sb_addf(&out, "%s => " SV_FMT " <" SV_FMT ">", at->m->id, SV_ARG(e->rd->text.len > 0 ? e->rd->text : SV_LIT(":blackhole:")),
+	    SV_ARG(dline_top(e->addr)));
+	dline_where(at, &out, e->rd, e->rd->router);
+	dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
+	sb_free(&out);
+	e->taken = true;
+}
+
+/* A pipe or file that the router forbids fails by itself; one without a transport waits for one. */
+static void
+tell_unfit(struct attempt *at, struct event *e)
+{
+	struct dfail f = { .text = SV_NULL };
+	struct sv why = sv_cstr(e->rd->trouble);
+
+	e->taken = true;
+	if (e->rd->forbidden) {
+		dline_bad(at, e, "**", false, NULL, 0, why, false);
+		dattempt_fail(at, e, &f);
+		return;
+	}
+	dline_bad(at, e, "==", true, NULL, -30, why.p == NULL ? SV_LIT("no transport is set for this kind of delivery") : why, false);
+	vec_push(&at->open, e->top);
+}
+
+static bool
+seen_before(const struct attempt *at, size_t i)
+{
+	const struct event *e = &at->ev.p[i];
+
+	for (size_t k = 0; e->rd != NULL && k < i; k++) {
+		const struct event *o = &at->ev.p[k];
+
+		if (o->rd != NULL && o->rd->kind == e->rd->kind && o->rd->transport == e->rd->transport && e->addr->unique.len > 0 &&
+		    sv_eq(o->addr->unique, e->addr->unique) && sv_eq(o->rd->text, e->rd->text))
+			return (true);
+	}
 	return (false);
 }
 
-/* What routing itself decided is told at once. */
 static void
 tell_routing(struct attempt *at)
 {
 	for (size_t i = 0; i < at->ev.len; i++) {
 		struct event *e = &at->ev.p[i];
-		struct sv text, report;
 
-		for (size_t k = 0; e->rd != NULL && k < i; k++)
-			if (at->ev.p[k].rd != NULL && at->ev.p[k].rd->kind == e->rd->kind && at->ev.p[k].rd->transport == e->rd->transport &&
-			    sv_eq(at->ev.p[k].addr->unique, e->addr->unique) && e->addr->unique.len > 0 && sv_eq(at->ev.p[k].rd->text, e->rd->text))
-				e->taken = true;
-		if (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && !e->taken) {
-			struct sb out = SB_INIT(LINE_MAX_LOG);
-
-			sb_addf(&out, "%s => :blackhole: <" SV_FMT ">", at->m->id, SV_ARG(top_of(e->addr)));
-			log_where(at, &out, e->rd, e->rd->router);
-			dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
-			sb_free(&out);
+		if (seen_before(at, i))
 			e->taken = true;
-		}
-		if (e->rd != NULL && e->rd->kind != ROUTE_DISCARD && e->rd->transport == NULL && !e->taken) {
-			e->taken = true;
-			log_bad(at, e, "==", "defer", NULL, -1, SV_LIT("no transport is set for this kind of delivery"), true);
-			vec_push(&at->open, e->top);
-		}
-		if (e->f == NULL)
-			continue;
-		text = sv_cstr(arena_str(at->m->arena, e->f->err.text));
-		report = e->f->user_msg.len > 0 ? e->f->user_msg : text;
-		if (e->f->fate == ROUTE_FAIL) {
-			log_bad(at, e, "**", NULL, NULL, 0, text, false);
-			add_failure(at, e, report, SV_NULL, SV_NULL);
-		} else {
-			log_bad(at, e, "==", "defer", NULL, -1, text, false);
-			if (e->f->fate == ROUTE_FREEZE) {
-				at->m->frozen = true;
-				at->m->frozen_at = dnow();
-			}
-			deferred(at, e, report, SV_NULL, e->f->fate == ROUTE_FREEZE || may_retry(at, e, e->f->retry_error, SV_NULL, 0));
-		}
+		if (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && !e->taken)
+			tell_discarded(at, e);
+		if (e->rd != NULL && e->rd->kind != ROUTE_DISCARD && (e->rd->transport == NULL || e->rd->forbidden) && !e->taken)
+			tell_unfit(at, e);
+		if (e->f != NULL)
+			tell_failure(at, e);
 	}
 }
 
-/* One report to each who is to be told. */
-static void
-report(struct attempt *at)
-{
-	struct deliver *d = at->d;
-	struct dmsg *m = at->m;
-
-	for (size_t i = 0; i < at->failed.len; i++) {
-		VEC(struct dfail) v = VEC_INIT;
-		struct sv to = at->failed.p[i].to;
-		bool first = true;
-
-		for (size_t k = 0; k < i; k++)
-			first = first && (at->failed.p[k].ignore || !sv_eq(at->failed.p[k].to, to));
-		if (at->failed.p[i].ignore || !first)
-			continue;
-		/* What failed last stands first. */
-		for (size_t k = at->failed.len; k-- > i;)
-			if (!at->failed.p[k].ignore && sv_eq(at->failed.p[k].to, to))
-				vec_push(&v, at->failed.p[k]);
-		if (to.len == 0) {
-			/* Nobody is left to be told: it stays until somebody looks. */
-			if (!m->frozen)
-				dlog(d, DLOG_MAIN, "%s Frozen (delivery error message)", m->id);
-			m->frozen = true;
-			m->frozen_at = dnow();
-			for (size_t k = 0; k < v.len; k++)
-				vec_push(&at->open, v.p[k].top);
-		} else
-			dbounce(d, m, v.p, v.len, to);
-		vec_free(&v);
-	}
-}
+/* ---- the end ---- */
 
 static bool
 is_open(const struct attempt *at, struct sv top)
@@ -775,6 +750,17 @@ is_open(const struct attempt *at, struct sv top)
 }
 
 static void
+complete(struct deliver *d, struct dmsg *m)
+{
+	char tail[64] = "";
+
+	if (dlog_on(d, EXIM_LOGSEL_queue_time_overall))
+		(void)snprintf(tail, sizeof(tail), " QT=%llds", (long long)(dnow() - m->received_us / 1000000));
+	dspool_remove(d, m->id);
+	dlog(d, DLOG_MAIN, "%s Completed%s", m->id, tail);
+}
+
+static void
 finish(struct attempt *at)
 {
 	struct dmsg *m = at->m;
@@ -782,7 +768,7 @@ finish(struct attempt *at)
 	bool left = false;
 
 	for (size_t i = 0; i < m->rcpts.len; i++) {
-		if (is_open(at, m->rcpts.p[i].addr)) {
+		if (is_open(at, m->rcpts.p[i].addr) || is_open(at, SV_LIT("system-filter"))) {
 			left = true;
 			/* Only what its children did is kept. */
 			for (size_t k = 0; k < m->done.len; k++)
@@ -790,19 +776,27 @@ finish(struct attempt *at)
 					vec_remove(&m->done, k);
 					break;
 				}
-		} else
+		} else {
+			if (!dmsg_is_done(m, m->rcpts.p[i].addr))
+				dmsglog(at->d, m, SV_FMT ": children all complete", SV_ARG(m->rcpts.p[i].addr));
 			dmsg_set_done(m, m->rcpts.p[i].addr);
+		}
 	}
-	if (!left) {
-		dspool_remove(at->d, m->id);
-		dlog(at->d, DLOG_MAIN, "%s Completed", m->id);
-	} else if (dspool_write(at->d, m, false, &err) == -1)
+	m->tried = true;
+	if (left)
+		dtell_delay(at);
+	if (left && at->frozen_by != NULL)
+		dtell_frozen(at);
+	if (!left)
+		complete(at->d, m);
+	else if (dspool_write(at->d, m, false, &err) == -1)
 		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 }
 
 /* What routers want to be known: lib/route's table has no place for more than the words. */
 static const char *now_about;
 static struct deliver *now_for;
+static struct dmsg *now_message;
 
 static void
 note(void *arg, const char *text)
@@ -812,64 +806,186 @@ note(void *arg, const char *text)
 		dlog(now_for, DLOG_MAIN, "%s %s", now_about, text);
 }
 
+static void
+panic_note(void *arg, const char *text)
+{
+	(void)arg;
+	if (now_for != NULL)
+		dlog(now_for, DLOG_MAIN | DLOG_PANIC, "%s %s", now_about, text);
+}
+
+/* A router has something to tell to somebody: mistakes in a list. */
+static void
+mail_note(void *arg, struct sv to, struct sv subject, struct sv body)
+{
+	struct deliver *d = now_for;
+	struct sb out = SB_INIT((size_t)16 * 1024 * 1024);
+	struct exim_address *addr;
+
+	(void)arg;
+	if (d == NULL)
+		return;
+	addr = d->t->env.addr;
+	sb_addf(&out, "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\nSubject: " SV_FMT
+	    "\n\n", SV_ARG(d->t->g.qualify_domain), SV_ARG(to), SV_ARG(subject));
+	if (now_message->headers.n > 0 && mail_headers_get(&now_message->headers, "Message-ID").p != NULL)
+		sb_addf(&out, "References: " SV_FMT "\n", SV_ARG(sv_trim(mail_headers_get(&now_message->headers, "Message-ID"))));
+	sb_add(&out, body);
+	d->t->env.addr = NULL;
+	(void)dreceive_own(d, now_message, d->caller, d->caller_uid, sb_sv(&out), &to, 1, true, true);
+	sb_free(&out);
+	if (d->now) {
+		const char *about = now_about;
+		struct dmsg *m = now_message;
+
+		ddeliver_pending(d);
+		now_about = about;
+		now_message = m;
+	}
+	denv_message(d, now_message);
+	d->t->env.addr = addr;
+}
+
+/* May a frozen message be looked at?  Some thaw by themselves, some are given up. */
+static bool
+frozen_goes_on(struct deliver *d, struct dmsg *m)
+{
+	int64_t age = dnow() - m->frozen_at, limit = exim_main_int(d->conf, EXIM_MAIN_timeout_frozen_after);
+	int64_t thaw = exim_main_int(d->conf, EXIM_MAIN_auto_thaw);
+
+	if (d->forced) {
+		m->frozen = false;
+		m->manual_thaw = true;
+		dlog(d, DLOG_MAIN, "%s Unfrozen by forced delivery", m->id);
+		return (true);
+	}
+	if (limit > 0 && age >= limit) {
+		dlog(d, DLOG_MAIN, "%s cancelled by timeout_frozen_after", m->id);
+		dgive_up(d, m);
+		return (false);
+	}
+	/* A report nobody wants, old enough. */
+	if (m->sender.len == 0 && age >= exim_main_int(d->conf, EXIM_MAIN_ignore_bounce_errors_after)) {
+		dlog(d, DLOG_MAIN, "%s Unfrozen by errmsg timer", m->id);
+		m->frozen = false;
+		return (true);
+	}
+	if (thaw > 0 && age >= thaw && m->sender.len > 0) {
+		dlog(d, DLOG_MAIN, "%s Unfrozen by auto-thaw", m->id);
+		m->frozen = false;
+		return (true);
+	}
+	if (dlog_on(d, EXIM_LOGSEL_skip_delivery))
+		dlog(d, DLOG_MAIN, "%s Message is frozen", m->id);
+	return (false);
+}
+
+/* Too many Received fields: it goes round. */
+static bool
+loops(struct attempt *at)
+{
+	int64_t limit = exim_main_int(at->d->conf, EXIM_MAIN_received_headers_max), n = 0;
+
+	for (size_t i = 0; i < at->m->fields.len; i++)
+		n += at->m->fields.p[i].type == 'P';
+	if (limit <= 0 || n <= limit)
+		return (false);
+	for (size_t i = 0; i < at->m->rcpts.len; i++) {
+		struct route_addr *a = arena_zalloc(at->m->arena, sizeof(*a));
+		struct event e = { .addr = a, .top = at->m->rcpts.p[i].addr };
+		struct sv text = SV_LIT("Too many \"Received\" headers - suspected mail loop");
+		struct dfail f = { .text = SV_NULL };
+
+		a->address = a->unique = at->m->rcpts.p[i].addr;
+		if (dmsg_is_done(at->m, a->address))
+			continue;
+		dline_bad(at, &e, "**", false, NULL, 0, text, false);
+		dattempt_fail(at, &e, &f);
+	}
+	return (true);
+}
+
+static void
+attempt_free(struct attempt *at)
+{
+	at->d->t->env.addr = NULL;
+	vec_free(&at->ev);
+	vec_free(&at->failed);
+	vec_free(&at->done);
+	vec_free(&at->open);
+	vec_free(&at->late);
+	vec_free(&at->deferred);
+	for (size_t i = 0; i < at->vars.len; i++)
+		hash_free(&at->vars.p[i], NULL);
+	vec_free(&at->vars);
+	dmsg_free(&at->m);
+}
+
 void
-ddeliver(struct deliver *d, const char *id, bool force)
+ddeliver(struct deliver *d, const char *id)
 {
 	struct attempt at = { .d = d };
 	struct err err = ERR_INIT;
+	const char *about_before = now_about;
+	struct dmsg *before = now_message;
 	bool go_on;
 
 	if (dspool_read(d, id, &at.m, &err) == -1) {
-		dlog(d, DLOG_MAIN, "%s %s", id, err.text);
+		if (errno == ENOENT)
+			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
+		else
+			dlog(d, DLOG_MAIN, "%s %s", id, err.text);
 		return;
 	}
-	if (at.m->frozen && !force) {
-		if (dlog_on(d, EXIM_LOGSEL_skip_delivery))
-			dlog(d, DLOG_MAIN, "%s Message is frozen", id);
+	if (at.m->frozen && !frozen_goes_on(d, at.m)) {
 		dmsg_free(&at.m);
 		return;
 	}
-	at.m->frozen = false;
 	denv_index(at.m);
 	denv_message(d, at.m);
 	now_about = at.m->id;
+	now_message = at.m;
 	now_for = d;
 	d->t->ops.note = note;
-	go_on = system_filter(&at);
+	d->t->ops.panic = panic_note;
+	d->t->ops.mail = mail_note;
+	go_on = !loops(&at) && dsystem_filter(&at);
 	for (size_t i = at.m->rcpts.len; go_on && i-- > 0;)
-		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr))
-			route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
+		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr) && !put_off(&at, &at.m->rcpts.p[i]))
+			dattempt_route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
 	if (at.ev.len > 1)
 		qsort(at.ev.p, at.ev.len, sizeof(*at.ev.p), by_order);
 	tell_routing(&at);
+	put_off_remote(&at);
 	deliver_all(&at, true);
 	deliver_all(&at, false);
 	time_over(&at);
-	report(&at);
+	dtell_success(&at);
+	dtell_failures(&at);
 	finish(&at);
-	now_for = NULL;
-	d->t->env.addr = NULL;
-	vec_free(&at.ev);
-	vec_free(&at.failed);
-	vec_free(&at.open);
-	vec_free(&at.late);
-	for (size_t i = 0; i < at.vars.len; i++)
-		hash_free(&at.vars.p[i], NULL);
-	vec_free(&at.vars);
-	dmsg_free(&at.m);
+	now_about = about_before;
+	now_message = before;
+	attempt_free(&at);
 }
 
 void
 ddeliver_pending(struct deliver *d)
 {
+	bool forced = d->forced, queue_run = d->queue_run, local_only = d->local_only;
+
+	/* What came up on the way is a message like any other. */
+	d->forced = d->queue_run = d->local_only = false;
 	while (d->pending.len > 0) {
 		char *id = d->pending.p[0];
 
 		vec_remove(&d->pending, 0);
 		d->depth++;
 		if (d->depth < 100)
-			ddeliver(d, id, false);
+			ddeliver(d, id);
 		d->depth--;
 		free(id);
 	}
+	d->forced = forced;
+	d->queue_run = queue_run;
+	d->local_only = local_only;
 }

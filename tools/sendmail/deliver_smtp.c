@@ -13,6 +13,7 @@
 
 #include "deliver.h"
 #include "io/stream.h"
+#include "mail/address.h"
 #include "os/file.h"
 #include "session/session.h"
 
@@ -92,8 +93,19 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 	m->protocol = arena_sv(m->arena, env->protocol);
 	m->helo = arena_sv(m->arena, env->helo);
 	m->sender = arena_sv(m->arena, env->sender);
+	m->envid = arena_sv(m->arena, env->envid);
+	m->ret_set = env->ret != SPOOL_RET_NONE;
+	m->ret_hdrs = env->ret == SPOOL_RET_HDRS;
+	for (size_t i = 0; i < env->nvars; i++)
+		vec_push(&m->vars, ((struct dvar){ arena_sv(m->arena, env->vars[i].name), arena_sv(m->arena, env->vars[i].value) }));
+	if (env->flags & SPOOL_FREEZE) {
+		m->frozen = true;
+		m->frozen_at = dnow();
+	}
+	m->queue_only = (env->flags & SPOOL_QUEUE_ONLY) != 0;
 	for (size_t i = 0; i < env->nrcpts; i++) {
-		struct drcpt r = { .addr = arena_sv(m->arena, env->rcpts[i].addr), .parent = -1 };
+		struct drcpt r = { .addr = arena_sv(m->arena, env->rcpts[i].addr), .parent = -1,
+		    .orcpt = arena_sv(m->arena, env->rcpts[i].orcpt), .notify = env->rcpts[i].notify };
 
 		vec_push(&m->rcpts, r);
 	}
@@ -101,7 +113,7 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 		dmsg_split(m, without_cr(m->arena, sb_sv(&text)));
 		rc = dspool_write(d, m, true, err);
 	}
-	if (rc == 0 && d->odmode != 'q')
+	if (rc == 0 && d->odmode != 'q' && !m->frozen && !m->queue_only)
 		vec_push(&d->pending, xstrdup(m->id));
 	sb_free(&text);
 	dmsg_free(&m);
@@ -153,16 +165,19 @@ path_of(struct sv line, size_t skip)
 	return (sv_word(&v, &v) ? v : SV_LIT(""));
 }
 
-static void
+/* How many lines it were. */
+static int64_t
 read_data(struct sb *out)
 {
 	char *line = NULL;
 	size_t cap = 0;
+	int64_t lines = 0;
 	ssize_t n;
 
 	while ((n = getline(&line, &cap, stdin)) > 0) {
 		struct sv v = sv_from(line, (size_t)n);
 
+		lines++;
 		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
 			v.len--;
 		if (v.len == 1 && v.p[0] == '.')
@@ -173,6 +188,7 @@ read_data(struct sb *out)
 		sb_addc(out, '\n');
 	}
 	free(line);
+	return (lines);
 }
 
 static struct dmsg *
@@ -185,47 +201,114 @@ batch_message(struct deliver *d)
 	return (m);
 }
 
+struct batch {
+	struct deliver	*d;
+	struct dmsg	*m;
+	struct sv	 helo;		/* heap */
+	bool		 mail;
+	int64_t		 line, began, done;
+};
+
+/* The batch ends: what was wrong is told where the caller looks, and to people. */
+static int
+batch_error(struct batch *b, struct sv command, const char *reply)
+{
+	printf("%s\nTransaction started in line %lld\nError detected in line %lld\n" SV_FMT "\n", reply, (long long)b->began,
+	    (long long)b->line, SV_ARG(command));
+	(void)fprintf(stderr, "An error was detected while processing a file of BSMTP input.\nThe error message was:\n\n  %s\n\n"
+	    "The SMTP transaction started in line %lld.\nThe error was detected in line %lld.\nThe SMTP command at fault was:\n\n   " SV_FMT
+	    "\n\n%lld previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", reply, (long long)b->began,
+	    (long long)b->line, SV_ARG(command), (long long)b->done, b->done == 1 ? " was" : "s were");
+	(void)fflush(stdout);
+	return (b->done > 0 ? 1 : 2);
+}
+
+static void
+batch_reset(struct batch *b)
+{
+	dmsg_free(&b->m);
+	b->m = batch_message(b->d);
+	if (b->helo.len > 0) {
+		b->m->helo = arena_sv(b->m->arena, b->helo);
+	}
+	b->mail = false;
+}
+
+static int
+batch_data(struct batch *b)
+{
+	struct sb text = SB_INIT(CONTENT_MAX);
+	struct err err = ERR_INIT;
+	int rc;
+
+	b->line += read_data(&text);
+	dmsg_split(b->m, arena_sv(b->m->arena, sb_sv(&text)));
+	sb_free(&text);
+	rc = dreceive(b->d, b->m, true, &err);
+	b->done += rc == 0;
+	batch_reset(b);
+	if (b->d->now)
+		ddeliver_pending(b->d);
+	return (rc);
+}
+
+static int
+batch_line(struct batch *b, struct sv v, bool *quit)
+{
+	struct mail_address x;
+	struct err err = ERR_INIT;
+
+	if (sv_casestarts(v, "HELO") || sv_casestarts(v, "EHLO")) {
+		free((void *)(uintptr_t)b->helo.p);
+		b->helo = sv_trim(sv_sub(v, 4, v.len));
+		b->helo.p = xstrndup(b->helo.p, b->helo.len);
+		b->m->helo = arena_sv(b->m->arena, b->helo);
+	} else if (sv_casestarts(v, "MAIL FROM:")) {
+		if (b->mail)
+			return (batch_error(b, v, "503 sender already given"));
+		b->m->sender = arena_sv(b->m->arena, path_of(v, 10));
+		b->mail = true;
+		b->began = b->line > 1 ? b->line - 1 : 0;
+	} else if (sv_casestarts(v, "RCPT TO:")) {
+		struct drcpt r = { .addr = arena_sv(b->m->arena, path_of(v, 8)), .parent = -1 };
+
+		if (!b->mail)
+			return (batch_error(b, v, "503 sender not yet given"));
+		if (mail_address_parse(r.addr, MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL, b->m->arena, &x, &err) == -1)
+			return (batch_error(b, v, arena_fmt(b->m->arena, "501 " SV_FMT ": %s", SV_ARG(path_of(v, 8)), err.text)));
+		vec_push(&b->m->rcpts, r);
+	} else if (sv_caseeqs(v, "DATA")) {
+		if (b->m->rcpts.len == 0)
+			return (batch_error(b, v, b->mail ? "503 RCPT TO:<recipient> must precede DATA" :
+			    "503 MAIL FROM:<sender> command must precede DATA"));
+		return (batch_data(b));
+	} else if (sv_caseeqs(v, "RSET"))
+		batch_reset(b);
+	else if (sv_caseeqs(v, "QUIT"))
+		*quit = true;
+	else if (v.len > 0 && !sv_casestarts(v, "NOOP") && !sv_casestarts(v, "HELP"))
+		return (batch_error(b, v, "500 Command unrecognized"));
+	return (0);
+}
+
 /* A batch has no dialogue: commands come, and the first that cannot be obeyed ends it. */
 static int
 run_batch(struct deliver *d)
 {
-	struct dmsg *m = batch_message(d);
+	struct batch b = { .d = d, .m = batch_message(d) };
 	char *line = NULL;
 	size_t cap = 0;
+	bool quit = false;
 	ssize_t n;
 	int rc = 0;
 
-	while (rc == 0 && (n = getline(&line, &cap, stdin)) > 0) {
-		struct sv v = sv_trim(sv_from(line, (size_t)n));
-		struct err err = ERR_INIT;
-
-		if (sv_casestarts(v, "MAIL FROM:"))
-			m->sender = arena_sv(m->arena, path_of(v, 10));
-		else if (sv_casestarts(v, "RCPT TO:")) {
-			struct drcpt r = { .addr = arena_sv(m->arena, path_of(v, 8)), .parent = -1 };
-
-			vec_push(&m->rcpts, r);
-		} else if (sv_caseeqs(v, "DATA") && m->rcpts.len > 0) {
-			struct sb text = SB_INIT(CONTENT_MAX);
-
-			read_data(&text);
-			dmsg_split(m, arena_sv(m->arena, sb_sv(&text)));
-			sb_free(&text);
-			rc = dreceive(d, m, true, &err);
-			dmsg_free(&m);
-			m = batch_message(d);
-			if (d->now)
-				ddeliver_pending(d);
-		} else if (sv_caseeqs(v, "RSET")) {
-			dmsg_free(&m);
-			m = batch_message(d);
-		} else if (sv_caseeqs(v, "QUIT"))
-			break;
-		else if (v.len > 0 && !sv_casestarts(v, "HELO") && !sv_casestarts(v, "EHLO") && !sv_casestarts(v, "NOOP"))
-			rc = 1;
+	while (rc == 0 && !quit && (n = getline(&line, &cap, stdin)) > 0) {
+		b.line++;
+		rc = batch_line(&b, sv_trim(sv_from(line, (size_t)n)), &quit);
 	}
 	free(line);
-	dmsg_free(&m);
+	free((void *)(uintptr_t)b.helo.p);
+	dmsg_free(&b.m);
 	ddeliver_pending(d);
 	return (rc);
 }

@@ -41,6 +41,7 @@ dmsg_free(struct dmsg **mp)
 	vec_free(&m->rcpts);
 	vec_free(&m->done);
 	vec_free(&m->fields);
+	vec_free(&m->vars);
 	a = m->arena;
 	arena_free(&a);
 	*mp = NULL;
@@ -82,10 +83,20 @@ put_rcpts(const struct dmsg *m, struct sb *out)
 		const struct drcpt *r = &m->rcpts.p[i];
 
 		sb_add(out, r->addr);
-		if (r->parent >= 0 || r->errors_to.len > 0)
+		if (r->orcpt.len > 0 || r->notify != 0)
+			sb_addf(out, " " SV_FMT " %zu,%d " SV_FMT " %zu,%u#3", SV_ARG(r->errors_to), r->errors_to.len, r->parent,
+			    SV_ARG(r->orcpt), r->orcpt.len, r->notify);
+		else if (r->parent >= 0 || r->errors_to.len > 0)
 			sb_addf(out, " " SV_FMT " %zu,%d#1", SV_ARG(r->errors_to), r->errors_to.len, r->parent);
 		sb_addc(out, '\n');
 	}
+}
+
+static void
+put_text(struct sb *out, const char *name, struct sv value)
+{
+	if (value.len > 0)
+		sb_addf(out, "%s " SV_FMT "\n", name, SV_ARG(value));
 }
 
 void
@@ -103,13 +114,21 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_addf(out, "-ident " SV_FMT "\n", SV_ARG(m->ident));
 	if (m->protocol.len > 0)
 		sb_addf(out, "-received_protocol " SV_FMT "\n", SV_ARG(m->protocol));
+	put_text(out, "-auth_id", m->auth_id);
+	put_text(out, "-auth_sender", m->auth_sender);
+	put_text(out, "--host_name", m->host_name);
+	put_text(out, "-interface_address", m->interface);
+	put_text(out, "-dsn_envid", m->envid);
+	if (m->ret_set)
+		sb_addf(out, "-dsn_ret %d\n", m->ret_hdrs ? 2 : 1);
+	for (size_t i = 0; i < m->vars.len; i++)
+		sb_addf(out, "-acl%c " SV_FMT " %zu\n" SV_FMT "\n", m->vars.p[i].name.p[0],
+		    SV_ARG(sv_sub(m->vars.p[i].name, 1, m->vars.p[i].name.len)), m->vars.p[i].value.len, SV_ARG(m->vars.p[i].value));
 	sb_addf(out, "-body_linecount %lld\n-max_received_linelength %lld\n", (long long)m->body_lines, (long long)m->max_line);
 	if (m->uid == 0)
 		sb_adds(out, "-allow_unqualified_recipient\n-allow_unqualified_sender\n");
-	if (m->first_failed != 0)
-		sb_addf(out, "--aclm 9vpost_first %zu\n%lld\n", (size_t)10, (long long)m->first_failed);
-	if (m->next_try != 0)
-		sb_addf(out, "--aclm 8vpost_next %zu\n%lld\n", (size_t)10, (long long)m->next_try);
+	if (!m->tried)
+		sb_adds(out, "-deliver_firsttime\n");
 	if (m->frozen)
 		sb_addf(out, "-frozen %lld\n", (long long)m->frozen_at);
 	if (m->bounce)
@@ -175,14 +194,31 @@ dspool_remove(struct deliver *d, const char *id)
 	(void)unlink(path_of(d, a, id, 'H'));
 	(void)unlink(path_of(d, a, id, 'D'));
 	arena_free(&a);
+	dmsglog_remove(d, id);
 }
 
 /* ---- reading ---- */
 
+/* "NAME LENGTH", and the value behind the line. */
+static void
+read_var(struct dmsg *m, char kind, struct sv head, struct sv *rest)
+{
+	struct dvar v;
+	struct sv name, len;
+	int64_t n;
+
+	if (!sv_word(&head, &name) || !sv_word(&head, &len) || !num_parse(len, 0, (int64_t)rest->len, &n))
+		return;
+	v.name = sv_cstr(arena_fmt(m->arena, "%c" SV_FMT, kind, SV_ARG(name)));
+	v.value = sv_sub(*rest, 0, (size_t)n);
+	*rest = sv_sub(*rest, (size_t)n + 1 < rest->len ? (size_t)n + 1 : rest->len, rest->len);
+	vec_push(&m->vars, v);
+}
+
 static void
 read_option(struct dmsg *m, struct sv line, struct sv *rest)
 {
-	struct sv name, value = line, next;
+	struct sv name, value = line;
 	int64_t n = 0;
 
 	while (line.len > 0 && line.p[0] == '-')
@@ -208,13 +244,25 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		m->bounce = true;
 	else if (sv_eqs(name, "received_time_usec") && num_parse(sv_sub(value, 1, value.len), 0, 999999, &n))
 		m->received_us += n;
-	else if (sv_eqs(name, "aclm") && sv_next(rest, '\n', &next)) {
-		(void)num_parse(next, 0, INT64_MAX / 2, &n);
-		if (sv_starts(value, "9vpost_first"))
-			m->first_failed = n;
-		else if (sv_starts(value, "8vpost_next"))
-			m->next_try = n;
-	}
+	else if (sv_eqs(name, "aclm") || sv_eqs(name, "aclc"))
+		read_var(m, name.p[3], value, rest);
+	else if (sv_eqs(name, "deliver_firsttime"))
+		m->tried = false;
+	else if (sv_eqs(name, "host_name"))
+		m->host_name = value;
+	else if (sv_eqs(name, "interface_address"))
+		m->interface = value;
+	else if (sv_eqs(name, "auth_id"))
+		m->auth_id = value;
+	else if (sv_eqs(name, "auth_sender"))
+		m->auth_sender = value;
+	else if (sv_eqs(name, "dsn_envid"))
+		m->envid = value;
+	else if (sv_eqs(name, "dsn_ret")) {
+		m->ret_set = true;
+		m->ret_hdrs = n == 2;
+	} else if (sv_eqs(name, "host_address") && value.len > 2)
+		m->host_addr = sv_sub(value, 1, value.len - 1);
 }
 
 static bool
@@ -228,6 +276,26 @@ read_tree(struct dmsg *m, struct sv line, struct sv *rest)
 			return (false);
 	}
 	return (true);
+}
+
+/* "ADDRESS ERRORS-TO LENGTH,PARENT ORCPT LENGTH,FLAGS#3" */
+static void
+read_dsn(struct drcpt *r, struct sv line)
+{
+	struct sv part[5], rest = sv_sub(line, 0, line.len - 2);
+	ptrdiff_t blank, comma;
+	int64_t n;
+
+	for (int i = 4; i > 0; i--) {
+		if ((blank = sv_rchr(rest, ' ')) < 0)
+			return;
+		part[i] = sv_sub(rest, (size_t)blank + 1, rest.len);
+		rest = sv_sub(rest, 0, (size_t)blank);
+	}
+	r->addr = rest;
+	r->orcpt = part[3];
+	if ((comma = sv_chr(part[4], ',')) >= 0 && num_parse(sv_sub(part[4], (size_t)comma + 1, part[4].len), 0, 15, &n))
+		r->notify = (unsigned)n;
 }
 
 static bool
@@ -245,7 +313,9 @@ read_rcpts(struct dmsg *m, struct sv *rest)
 		if (!sv_next(rest, '\n', &line))
 			return (false);
 		r.addr = line;
-		if (sv_ends(line, "#1") && (at = sv_chr(line, ' ')) > 0)
+		if (sv_ends(line, "#3"))
+			read_dsn(&r, line);
+		else if (sv_ends(line, "#1") && (at = sv_chr(line, ' ')) > 0)
 			r.addr = sv_sub(line, 0, (size_t)at);
 		vec_push(&m->rcpts, r);
 	}
@@ -291,6 +361,9 @@ parse(struct dmsg *m, struct sv text, struct err *err)
 	(void)sv_next(&rest, '\n', &line);
 	if (sv_word(&line, &word) && num_parse(word, 0, INT32_MAX, &n))
 		m->received_us = n * 1000000;
+	if (sv_word(&line, &word) && num_parse(word, 0, INT32_MAX, &n))
+		m->warnings = (int)n;
+	m->tried = true;
 	while (sv_next(&rest, '\n', &line) && line.len > 0 && line.p[0] == '-')
 		read_option(m, line, &rest);
 	if (!read_tree(m, line, &rest) || !read_rcpts(m, &rest) || !sv_next(&rest, '\n', &line) || !read_fields(m, rest))

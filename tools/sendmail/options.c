@@ -57,7 +57,7 @@ option_bp(struct options *o, const char *rest)
 	o->mode = MODE_LIST;
 	for (; *rest != '\0'; rest++) {
 		if (*rest == 'r' || *rest == 'i')
-			o->unsorted = o->unsorted || *rest == 'r';
+			o->unsorted = true;
 		else if (*rest == 'a')
 			o->all = true;
 		else if (*rest == 'u')
@@ -151,8 +151,10 @@ option_o(struct options *o, struct walk *w, const char *rest)
 	(void)snprintf(name, sizeof(name), "o%s", rest);
 	if (strcmp(rest, "i") == 0 || strcmp(rest, "itrue") == 0)
 		o->dots = false;
-	else if (rest[0] == 'd' && rest[1] != '\0')
-		o->odmode = rest[1];
+	else if (rest[0] == 'd' && rest[1] != '\0') {
+		o->odmode = strcmp(rest, "dqs") == 0 ? 's' : rest[1];
+	} else if (rest[0] == 'e' && rest[1] != '\0')
+		o->errors = rest[1];
 	else if (rest[0] == 'M') {
 		to = option_om(o, rest + 1);
 		return (to == NULL ? usage("unknown option -", name) : need(w, to, name));
@@ -168,20 +170,27 @@ option_q(struct options *o, const char *rest)
 	for (; *rest != '\0'; rest++) {
 		if (*rest == 'f')
 			o->force++;
-		else if (*rest != 'i' && *rest != 'l' && *rest != 'q')
+		else if (*rest == 'i')
+			o->first_only = true;
+		else if (*rest == 'l')
+			o->local_only = true;
+		else if (*rest == 'q')
+			o->two_stage = true;
+		else
 			return (usage("queue runs by time are vqueued's business: -q", rest));
 	}
 	return (0);
 }
 
 static int
-option_m_ids(struct options *o, const char *rest)
+option_m_ids(struct options *o, struct walk *w, const char *rest)
 {
 	static const struct { const char *text; unsigned what; unsigned force; char show; } t[] = {
 		{ "", SPOOL_IPC_FLUSH, 2, 0 }, { "C", SPOOL_IPC_FLUSH, 2, 0 }, { "f", SPOOL_IPC_FREEZE, 0, 0 },
 		{ "t", SPOOL_IPC_THAW, 0, 0 }, { "rm", SPOOL_IPC_REMOVE, 0, 0 }, { "g", SPOOL_IPC_GIVEUP, 0, 0 },
 		{ "mad", SPOOL_IPC_MARK, 0, 0 }, { "md", SPOOL_IPC_MARK, 0, 0 }, { "vh", SPOOL_IPC_SHOW, 0, 'h' },
-		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }, { "ar", 0, 0, 0 }, { "es", 0, 0, 0 }, { "c", SPOOL_IPC_FLUSH, 2, 0 }
+		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }, { "ar", 0, 0, 0 }, { "es", 0, 0, 0 }, { "c", SPOOL_IPC_FLUSH, 2, 0 },
+		{ "vl", SPOOL_IPC_SHOW, 0, 'l' }
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -194,6 +203,8 @@ option_m_ids(struct options *o, const char *rest)
 			return (0);
 		}
 	}
+	if (strcmp(rest, "set") == 0)
+		return (need(w, &o->message_id, "Mset"));
 	return (usage("unknown option -M", rest));
 }
 
@@ -204,7 +215,7 @@ option_n(struct options *o, struct walk *w, const char *rest)
 	static const char *const words[] = { "never", "success", "failure", "delay" };
 	const char *next = rest[0] != '\0' ? rest : w->i + 1 < w->argc ? w->argv[w->i + 1] : "";
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+	for (size_t i = 0; o->conf == NULL && i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strncasecmp(next, words[i], strlen(words[i])) == 0) {
 			o->notify = value(w, rest);
 			return (0);
@@ -212,6 +223,25 @@ option_n(struct options *o, struct walk *w, const char *rest)
 	}
 	o->no_deliver = true;
 	return (rest[0] == '\0' ? 0 : usage("unknown value of -N: ", rest));
+}
+
+/* -pPROTOCOL[:HOST] */
+static int
+option_p(struct options *o, struct walk *w, const char *rest)
+{
+	const char *v = value(w, rest), *colon;
+
+	if (v == NULL)
+		return (usage("a value is missing behind -", "p"));
+	colon = strchr(v, ':');
+	if (colon != NULL) {
+		o->host_name = colon + 1;
+		(void)snprintf(o->protocol_text, sizeof(o->protocol_text), "%.*s", (int)(colon - v), v);
+		v = o->protocol_text;
+	}
+	if (*v != '\0')
+		o->protocol = v;
+	return (0);
 }
 
 /* Where the value of an option with one goes. */
@@ -230,17 +260,35 @@ valued(struct options *o, char letter)
 		return (&o->conf);
 	case 'V':
 		return (&o->envid);
-	case 'R':
-		return (&o->domain);
 	case 'h':		/* hop count, log file, tag, sendmail's options */
 	case 'X':
 	case 'L':
 	case 'O':
-	case 'S':
 		return (&ignored);
 	default:
 		return (NULL);
 	}
+}
+
+/* -R and -S: messages of whom; "r" a regex, "f" and "ff" as behind -q. */
+static int
+option_select(struct options *o, struct walk *w, const char *text)
+{
+	const char **to = text[0] == 'R' ? &o->domain : &o->of_sender, *rest = text + 1, *flags = rest;
+	size_t n = strspn(rest, "rf");
+
+	if (rest[n] == '\0') {
+		o->select_flags = flags;
+		rest = "";
+	}
+	*to = value(w, rest);
+	if (*to == NULL)
+		return (usage("a value is missing behind -", text));
+	for (size_t i = 0; rest[0] == '\0' && flags[i] != '\0'; i++)
+		o->force += flags[i] == 'f';
+	if (text[0] == 'S')
+		o->mode = MODE_QUEUE;
+	return (0);
 }
 
 static int
@@ -248,6 +296,8 @@ option(struct options *o, struct walk *w, const char *text)
 {
 	const char *rest = text + 1, **to = valued(o, text[0]);
 
+	if (text[0] == 'R' || text[0] == 'S')
+		return (option_select(o, w, text));
 	if (to != NULL) {
 		*to = value(w, rest);
 		return (*to == NULL ? usage("a value is missing behind -", text) : 0);
@@ -260,7 +310,7 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'q':
 		return (option_q(o, rest));
 	case 'M':
-		return (option_m_ids(o, rest));
+		return (option_m_ids(o, w, rest));
 	case 'D':
 		vec_push(&o->defines, rest);
 		return (0);
@@ -270,8 +320,7 @@ option(struct options *o, struct walk *w, const char *text)
 		o->names_off = true;
 		return (0);
 	case 'p':
-		o->protocol = rest;
-		return (0);
+		return (option_p(o, w, rest));
 	case 't':
 		o->from_header = true;
 		if (strcmp(rest, "i") == 0)
@@ -286,8 +335,10 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'd':
 		o->debug = true;
 		return (0);
-	case 'e':		/* old flags without meaning */
-	case 'm':
+	case 'e':
+		o->errors = rest[0];
+		return (0);
+	case 'm':		/* old flags without meaning */
 	case 'x':
 	case 'U':
 	case 'G':

@@ -80,11 +80,17 @@ struct options {
 	const char	*interface;	/* -oMi */
 	const char	*message_ref;	/* -oMm */
 	const char	*protocol;	/* -oMr, -p */
+	char		 protocol_text[64];	/* -pPROTOCOL:HOST: the first part */
 	const char	*host_name;	/* -oMs */
 	const char	*ident;		/* -oMt */
 	/* queue */
 	unsigned	 force;		/* -qf: 1, -qff: 2 */
 	const char	*domain;	/* -R: recipients */
+	const char	*of_sender;	/* -S: senders */
+	const char	*select_flags;	/* behind -R or -S: 'r' a regex, 'f', 'ff' */
+	bool		 two_stage, first_only, local_only;	/* -qq, -qi, -ql */
+	const char	*message_id;	/* -Mset */
+	char		 errors;	/* behind -oe: 'm', 'e', 'p', 'q', 'w' */
 	bool		 unsorted, all, undelivered;	/* -bpr, -bpa, -bpu */
 	bool		 all_ids;	/* postsuper ... ALL */
 	unsigned	 what;		/* enum spool_ipc of -M... */

@@ -110,8 +110,15 @@ expand_line(struct testing *t, struct sv line)
 	struct err err = ERR_INIT;
 	struct sv text = line;
 
-	if (t->admin && exim_lexer_text(t->conf->lexer, line, t->arena, &text))
+	if (t->admin && exim_lexer_text(t->conf->lexer, line, t->arena, &text)) {
+		size_t n = 0;
+
+		while (n < text.len && (sv_isalnum(text.p[n]) || text.p[n] == '_'))
+			n++;
+		printf("Defined macro '" SV_FMT "'\n", SV_ARG(sv_sub(text, 0, n)));
+		testing_reset(t);
 		return (0);
+	}
 	if (exim_be_line(&t->env, text, stdout, &err) == -1) {
 		testing_log("%s", err.text);
 		return (1);
@@ -139,7 +146,9 @@ test_expand(struct testing *t)
 	int rc = 0;
 
 	memset(&l, 0, sizeof(l));
-	if (t->o->message != NULL)
+	if (t->o->message_id != NULL)
+		rc = deliver_load(t, t->o->message_id);
+	else if (t->o->message != NULL)
 		rc = load_message(t, &l);
 	if (rc == 0 && t->o->args.len == 0)
 		rc = from_stdin(t);

@@ -42,6 +42,8 @@ void	 testing_reset(struct testing *t);
 /* world.c */
 void	 testing_world(struct testing *t);
 
+/* deliver_env.c: -Mset: a message of the queue is what expansions see; 1 if there is none. */
+int	 deliver_load(struct testing *t, const char *id);
 /* test_expand.c: -be, -bem */
 int	 test_expand(struct testing *t);
 /* test_address.c: -bt, -bv, -bvs */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Messages that cannot be taken from their submitter: by -oe he is told in a message, on standard error, or (-oee) in a
+ * message with a better exit code.  Nobody is told of a message that has no sender; the log says so.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "deliver.h"
+
+#define COPY_MAX	((size_t)64 * 1024 * 1024)
+
+static const struct {
+	const char *subject, *words, *log;
+} kinds[] = {
+	[DERROR_ADDRESS] = { "malformed recipient address",
+	    "A message that you sent contained a recipient address that was incorrectly\nconstructed:\n\n", NULL },
+	[DERROR_FIELDS] = { "malformed recipient address",
+	    "A message that you sent contained one or more recipient addresses that were\nincorrectly constructed:\n\n", NULL },
+	[DERROR_NOBODY] = { "no recipient addresses",
+	    "A message that you sent contained no recipient addresses, and therefore no\ndelivery could be attempted.\n",
+	    "no recipient addresses" },
+	[DERROR_TOO_MANY] = { "too many recipients",
+	    "A message that you sent contained more recipients than allowed on this\nsystem. It was not delivered to any recipients.\n", NULL },
+	[DERROR_TOO_BIG] = { "message too big",
+	    "A message that you sent was longer than the maximum size allowed on this\nsystem. It was not delivered to any recipients.\n", NULL },
+	[DERROR_ACL] = { "rejected by local scanning code",
+	    "A message that you sent was rejected by the local scanning code that\nchecks incoming messages on this system."
+	    " The following error was given:\n\n", NULL },
+};
+
+/* The end of the words, by kind. */
+static void
+put_detail(enum derror kind, struct sv detail, bool others, struct sb *out)
+{
+	switch (kind) {
+	case DERROR_ADDRESS:
+		sb_addf(out, "  " SV_FMT "\n\nThe message has not been delivered to any recipients.\n", SV_ARG(detail));
+		break;
+	case DERROR_FIELDS:
+		sb_addf(out, SV_FMT "\n", SV_ARG(detail));
+		sb_adds(out, others ? "This address has been ignored. The other addresses in the message were\n"
+		    "syntactically valid and have been passed on for an attempt at delivery.\n" :
+		    "The message has not been delivered to any recipients.\n");
+		break;
+	case DERROR_ACL:
+		sb_addf(out, "  " SV_FMT "\n", SV_ARG(detail));
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+put_copy(const struct dmsg *m, enum derror kind, struct sb *out)
+{
+	if (kind == DERROR_ACL || kind == DERROR_TOO_BIG)
+		return;
+	sb_adds(out, "\n------ This is a copy of your message, including all the headers. ------\n\n");
+	/* What was read before the addresses were looked at comes as it was. */
+	if (kind == DERROR_ADDRESS || kind == DERROR_TOO_MANY)
+		sb_addc(out, '\n');
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*' && m->fields.p[i].type != 'P')
+			sb_add(out, m->fields.p[i].text);
+	sb_addc(out, '\n');
+	sb_add(out, m->body);
+}
+
+static struct sv
+message_id(const struct dmsg *m)
+{
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type == 'I') {
+			ptrdiff_t colon = sv_chr(m->fields.p[i].text, ':');
+
+			return (sv_trim(sv_sub(m->fields.p[i].text, (size_t)colon + 1, m->fields.p[i].text.len)));
+		}
+	return (SV_NULL);
+}
+
+int
+derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detail, bool others)
+{
+	char how = d->t->o->errors;
+	bool raw = kind == DERROR_ADDRESS || kind == DERROR_TOO_MANY;
+	struct sv id = message_id(m), to = m->sender;
+	struct sb out = SB_INIT(COPY_MAX);
+
+	if (m->ref.len > 0 || m->sender.len == 0) {
+		dlog(d, DLOG_MAIN, "%s Error while reading message with no usable sender address%s" SV_FMT "%s: " SV_FMT, m->id,
+		    m->ref.len > 0 ? " (R=" : "", SV_ARG(m->ref), m->ref.len > 0 ? ")" : "",
+		    SV_ARG(kinds[kind].log != NULL ? sv_cstr(kinds[kind].log) : detail));
+		return (1);
+	}
+	if (how == 'p' || how == 'q') {
+		if (how == 'p')
+			(void)fprintf(stderr, kind == DERROR_ADDRESS ? "exim: bad recipient address " SV_FMT "\n" : kind == DERROR_ACL ?
+			    "exim: message rejected by non-SMTP ACL: " SV_FMT "\n" : "exim: " SV_FMT "\n",
+			    SV_ARG(kind == DERROR_NOBODY ? sv_cstr(kinds[kind].log) : detail));
+		return (1);
+	}
+	sb_addf(&out, "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\n",
+	    SV_ARG(d->t->g.qualify_domain), SV_ARG(m->sender));
+	if (id.len > 0 && !raw)
+		sb_addf(&out, "References: " SV_FMT "\n", SV_ARG(id));
+	sb_addf(&out, "Subject: Mail failure - %s\n\n%s", kinds[kind].subject, kinds[kind].words);
+	put_detail(kind, detail, others, &out);
+	put_copy(m, kind, &out);
+	(void)dreceive_own(d, raw ? NULL : m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sb_sv(&out), &to, 1, true,
+	    true);
+	sb_free(&out);
+	if (d->now)
+		ddeliver_pending(d);
+	return (how == 'e' && raw ? 0 : 1);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One attempt to deliver a message, as deliver_run.c and its helpers share it. */
+#ifndef VPOST_TOOLS_SENDMAIL_DELIVER_INT_H
+#define VPOST_TOOLS_SENDMAIL_DELIVER_INT_H
+
+#include "base/hash.h"
+#include "deliver.h"
+
+struct event {				/* a delivery or failure of routing */
+	const struct route_delivery *rd;
+	const struct route_failure *f;
+	const struct route_addr *addr;
+	struct sv	 top;
+	unsigned	 depth, turn, seq;
+	bool		 taken;
+};
+
+struct late {
+	struct event	 e;
+	struct sv	 report, host, diagnostic;
+	bool		 hidden;
+};
+
+struct deferral {			/* for warnings */
+	struct event	 e;
+	struct sv	 text;		/* why, for people */
+};
+
+struct attempt {
+	struct deliver	*d;
+	struct dmsg	*m;
+	VEC(struct event) ev;
+	dfails		 failed;
+	dfails		 done;		/* whose success is to be told */
+	VEC(struct sv)	 open;		/* recipients of which something was deferred */
+	VEC(struct late) late;		/* deferred, and no rule gives them more time */
+	VEC(struct deferral) deferred;
+	VEC(struct hash *) vars;
+	struct event	**batch;	/* of the transport under way */
+	size_t		 nbatch;
+	int64_t		 began_us;	/* of the delivery under way */
+	const char	*frozen_by;	/* " (delivery error message)"; NULL: not frozen now */
+	bool		 filtered;	/* the system filter took the recipients' place */
+};
+
+/* deliver_line.c */
+bool	 dline_pfr(const struct route_delivery *rd);
+struct sv dline_top(const struct route_addr *a);
+void	 dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd,
+	     bool success);
+void	 dline_where(struct attempt *at, struct sb *out, const struct route_delivery *rd, const struct exim_router *router);
+void	 dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail);
+/* <mark> "**" or "=="; <defer>: with the number <sys> in brackets. */
+void	 dline_bad(struct attempt *at, const struct event *e, const char *mark, bool defer, const char *tail, int64_t sys, struct sv text,
+	     bool panic);
+
+/* deliver_system.c: false: the message goes no further by itself. */
+bool	 dsystem_filter(struct attempt *at);
+void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
+/* <f>: what is known of it besides the event. */
+void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
+void	 dattempt_freeze(struct attempt *at, const char *by);
+
+/* deliver_tell.c: reports, warnings, what is left of the message. */
+void	 dtell_failures(struct attempt *at);
+void	 dtell_success(struct attempt *at);
+void	 dtell_frozen(struct attempt *at);
+void	 dtell_delay(struct attempt *at);
+
+#endif

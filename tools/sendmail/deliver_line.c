@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lines of the main log and of the message's own log about deliveries, as Exim writes them (chapter 53 of its manual). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "deliver_int.h"
+#include "os/time.h"
+
+#define LINE_MAX_LOG	(64 * 1024)
+
+struct sv
+dline_top(const struct route_addr *a)
+{
+	while (a->parent != NULL)
+		a = a->parent;
+	return (a->address);
+}
+
+bool
+dline_pfr(const struct route_delivery *rd)
+{
+	return (rd != NULL && (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY || rd->kind == ROUTE_REPLY));
+}
+
+static void
+put_pfr(struct sb *out, const struct route_delivery *rd)
+{
+	struct sv text = rd->text;
+	ptrdiff_t angle = sv_rchr(text, '<');
+
+	if (rd->kind == ROUTE_PIPE && !sv_starts(text, "|"))
+		sb_addc(out, '|');
+	if (rd->kind == ROUTE_REPLY) {
+		sb_addc(out, '>');
+		/* Only the address of "Name <address>". */
+		if (angle >= 0 && sv_ends(text, ">"))
+			text = sv_sub(text, (size_t)angle + 1, text.len - 1);
+	}
+	sb_add(out, text);
+}
+
+static bool
+same_address(struct sv a, struct sv b)
+{
+	ptrdiff_t x = sv_rchr(a, '@'), y = sv_rchr(b, '@');
+
+	return (sv_caseeq(a, b) && x == y && (x < 0 || sv_eq(sv_sub(a, 0, (size_t)x), sv_sub(b, 0, (size_t)y))));
+}
+
+/* Routers that took no care of the case lowered it; affixes are not shown. */
+static struct sv
+full_address(struct attempt *at, const struct route_addr *addr, const struct route_delivery *rd)
+{
+	struct sv shown = addr->address;
+	char *p;
+
+	if (rd != NULL && (rd->prefix.len > 0 || rd->suffix.len > 0) && rd->domain.len > 0)
+		return (sv_cstr(arena_fmt(at->m->arena, SV_FMT "@" SV_FMT, SV_ARG(rd->local_part), SV_ARG(rd->domain))));
+	if (rd != NULL || sv_rchr(shown, '@') <= 0)
+		return (shown);
+	p = arena_cstr(at->m->arena, shown);
+	for (ptrdiff_t i = 0; i < sv_rchr(shown, '@'); i++)
+		p[i] = sv_lower(p[i]);
+	return (sv_from(p, shown.len));
+}
+
+void
+dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd, bool success)
+{
+	bool all = dlog_on(at->d, EXIM_LOGSEL_all_parents), add_top = true, pfr = dline_pfr(rd);
+	const struct route_addr *top = addr, *from;
+
+	while (top->parent != NULL)
+		top = top->parent;
+	/* What a redirection makes of an address has the address as its parent. */
+	from = pfr ? addr : addr->parent;
+	if (pfr)
+		put_pfr(out, rd);
+	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
+	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0)
+		sb_add(out, rd->local_part);
+	else {
+		struct sv shown = full_address(at, addr, rd);
+
+		sb_add(out, shown);
+		if (same_address(shown, top->address) && (!all || addr->parent == NULL || addr->parent == top))
+			add_top = false;
+	}
+	if ((all || pfr) && from != NULL && from != top) {
+		const char *sep = " (";
+
+		for (const struct route_addr *p = from; p != top && p != NULL; p = p->parent) {
+			sb_addf(out, "%s" SV_FMT, sep, SV_ARG(p->address));
+			sep = ", ";
+			if (!all)
+				break;
+		}
+		sb_addc(out, ')');
+	}
+	if (add_top)
+		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
+}
+
+void
+dline_where(struct attempt *at, struct sb *out, const struct route_delivery *rd, const struct exim_router *router)
+{
+	if (dlog_on(at->d, EXIM_LOGSEL_sender_on_delivery))
+		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(at->m->sender));
+	if (rd != NULL && dlog_on(at->d, EXIM_LOGSEL_return_path_on_delivery))
+		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(rd->errors_to_set ? rd->errors_to : at->m->sender));
+	if (router != NULL)
+		sb_addf(out, " R=%s", router->d.name);
+	if (rd != NULL && rd->transport != NULL)
+		sb_addf(out, " T=%s", rd->transport->d.name);
+}
+
+static void
+put_time(struct attempt *at, struct sb *out, int64_t us)
+{
+	if (us < 0)
+		us = 0;
+	if (dlog_on(at->d, EXIM_LOGSEL_millisec))
+		sb_addf(out, "%lld.%03llds", (long long)(us / 1000000), (long long)(us / 1000 % 1000));
+	else
+		sb_addf(out, "%llds", (long long)(us / 1000000));
+}
+
+static void
+put_times(struct attempt *at, struct sb *out, bool queue)
+{
+	int64_t now = os_wall_us();
+
+	if (queue && dlog_on(at->d, EXIM_LOGSEL_queue_time)) {
+		sb_adds(out, " QT=");
+		put_time(at, out, now - at->m->received_us);
+	}
+	if (dlog_on(at->d, EXIM_LOGSEL_deliver_time)) {
+		sb_adds(out, " DT=");
+		put_time(at, out, at->began_us == 0 ? 0 : now - at->began_us);
+	}
+}
+
+static bool
+quiet(const struct event *e)
+{
+	const struct route_delivery *rd = e->rd;
+
+	/* A delivery is its transport's, what routing decided the router's. */
+	if (rd != NULL && rd->transport != NULL)
+		return (rd->transport->d.generic[EXIM_TRANSPORT_disable_logging].num != 0);
+	return (e->f != NULL && e->f->router != NULL && e->f->router->d.generic[EXIM_ROUTER_disable_logging].num != 0);
+}
+
+void
+dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+	struct sv top = dline_top(e->addr), shown = full_address(at, e->addr, e->rd);
+	struct sb pfr = SB_INIT(LINE_MAX_LOG);
+
+	sb_addf(&out, "%s %s ", at->m->id, at->d->t->o->no_deliver ? "*>" : also ? "->" : "=>");
+	dline_address(at, &out, e->addr, e->rd, true);
+	dline_where(at, &out, e->rd, e->rd->router);
+	if (dlog_on(at->d, EXIM_LOGSEL_delivery_size))
+		sb_addf(&out, " S=%lld", (long long)at->d->t->msg.size);
+	/* A local transport behind a list of hosts: which were named. */
+	if (e->rd->transport->local && e->rd->kind == ROUTE_TO_TRANSPORT && e->rd->nhosts > 0) {
+		struct sv list = sv_cstr(e->rd->hosts[0].name), host;
+		int sep = 0;
+
+		if (exim_list_next(&list, &sep, at->m->arena, &host))
+			sb_addf(&out, " H=" SV_FMT, SV_ARG(host));
+	}
+	if (tail != NULL)
+		sb_adds(&out, tail);
+	put_times(at, &out, true);
+	if (!quiet(e))
+		dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
+	if (dline_pfr(e->rd)) {
+		put_pfr(&pfr, e->rd);
+		shown = sb_sv(&pfr);
+	}
+	if (e->addr->parent == NULL && !dline_pfr(e->rd))
+		dmsglog(at->d, at->m, SV_FMT ": %s transport succeeded", SV_ARG(shown), e->rd->transport->d.name);
+	else
+		dmsglog(at->d, at->m, SV_FMT " <" SV_FMT ">: %s transport succeeded", SV_ARG(shown), SV_ARG(top), e->rd->transport->d.name);
+	sb_free(&pfr);
+	sb_free(&out);
+}
+
+void
+dline_bad(struct attempt *at, const struct event *e, const char *mark, bool defer, const char *tail, int64_t sys, struct sv text,
+    bool panic)
+{
+	struct sb out = SB_INIT(LINE_MAX_LOG);
+	const struct exim_router *router = e->rd != NULL ? e->rd->router : e->f != NULL ? e->f->router : NULL;
+	bool own_line = defer && e->rd == NULL;
+
+	dline_address(at, &out, e->addr, e->rd, false);
+	/* A deferral of routing tells nothing of envelopes. */
+	if (own_line) {
+		if (router != NULL)
+			sb_addf(&out, " R=%s", router->d.name);
+	} else
+		dline_where(at, &out, e->rd, router);
+	if (defer)
+		sb_addf(&out, " defer (%lld)", (long long)sys);
+	if (tail != NULL)
+		sb_adds(&out, tail);
+	if (defer)
+		put_times(at, &out, false);
+	if (sys > 0)
+		sb_addf(&out, ": %s", strerror((int)sys));
+	if (text.len > 0)
+		sb_addf(&out, ": " SV_FMT, SV_ARG(text));
+	if (defer || e->rd != NULL)
+		dmsglog(at->d, at->m, SV_FMT, SV_ARG(sb_sv(&out)));
+	else
+		dmsglog(at->d, at->m, "routing failed for " SV_FMT ": " SV_FMT, SV_ARG(e->addr->address), SV_ARG(text));
+	if (!defer)
+		put_times(at, &out, false);
+	if (!quiet(e))
+		dlog(at->d, DLOG_MAIN | (panic ? DLOG_PANIC : 0), "%s %s " SV_FMT, at->m->id, mark, SV_ARG(sb_sv(&out)));
+	sb_free(&out);
+}
