@@ -118,7 +118,7 @@ log_delivered(const struct dlv *d, const char *tail)
 		add_time(&out, vq, "QT", os_wall_us() / 1000 - d->m->env.received_ms);
 	if (EXIM_LOGSEL_ON(sel, deliver_time))
 		add_time(&out, vq, "DT", (os_mono_us() - d->m->started_us) / 1000);
-	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	eximlog_write(EXIMLOG_MAIN | EXIMLOG_DELIVERY, "%s", sb_cstr(&out));
 	sb_free(&out);
 }
 
@@ -135,7 +135,7 @@ log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, 
 	if (tail != NULL)
 		sb_adds(&out, tail);
 	sb_addf(&out, ": %s", err->text);
-	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
+	eximlog_write(EXIMLOG_MAIN | EXIMLOG_DELIVERY, "%s", sb_cstr(&out));
 	sb_free(&out);
 }
 

@@ -13,6 +13,8 @@
 #include "os/watch.h"
 #include "vqueued_int.h"
 
+#define SOFT_BOUNCE_WAIT	900		/* seconds until what would have failed is tried again */
+
 #define FINISH_RETRY_MS	5000
 
 int64_t
@@ -226,14 +228,32 @@ rcpt_failed(struct dlv *d, uint32_t rcpt, const struct failure *like)
 	m->rcpts[rcpt].failures++;
 }
 
+/* With soft_bounce nothing fails for good unless an administrator says so: *<soft> is the failure as a deferral. */
+static bool
+softened(const struct msg *m, const struct err *err, struct err *soft)
+{
+	if (!m->vq->box->soft_bounce || m->giveup)
+		return (false);
+	*soft = *err;
+	soft->cls = ERR_TEMP;
+	if (soft->status[0] == '5')
+		soft->status[0] = '4';
+	return (true);
+}
+
 void
 delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, struct sv diagnostic, const char *log_tail)
 {
 	struct msg *m = d->m;
+	struct err soft;
 	struct failure *f;
 
 	if (d->end != DLV_OPEN)
 		return;
+	if (softened(m, err, &soft)) {
+		delivery_deferred(d, &soft, now_s() + SOFT_BOUNCE_WAIT, log_tail);
+		return;
+	}
 	d->end = DLV_FAILED;
 	log_not_delivered(d, "**", err, log_tail);
 	f = note_failure(m, d->rcpt, d->rd->addr->address, err);
@@ -332,8 +352,13 @@ void
 address_failed(struct msg *m, uint32_t rcpt, struct sv address, struct sv to, const struct err *err, struct sv text,
     const char *router)
 {
+	struct err soft;
 	struct failure *f;
 
+	if (softened(m, err, &soft)) {
+		address_deferred(m, rcpt, address, &soft, now_s() + SOFT_BOUNCE_WAIT, router);
+		return;
+	}
 	log_address(m, "**", address, rcpt, router, err, NULL);
 	f = note_failure(m, rcpt, arena_sv(m->arena, address), err);
 	f->to = to;

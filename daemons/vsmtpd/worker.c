@@ -23,6 +23,7 @@
 #include "io/stream.h"
 #include "io/tls.h"
 #include "log/log.h"
+#include "net/hosts_access.h"
 #include "net/sock.h"
 #include "os/user.h"
 #include "route/route.h"
@@ -73,6 +74,7 @@ struct worker {
 	unsigned	 transactions;	/* open now: messages on their way to the writer */
 	struct spool_client *queue;
 	struct hints	*hints;
+	struct hosts_access *hosts;
 	struct conn	*conns;
 	size_t		 nconns;
 	bool		 draining;	/* no new connections */
@@ -107,6 +109,14 @@ op_etrn(void *arg, const char *domain, unsigned *n, struct err *err)
 	return (spool_client_flush(w->queue, domain, n, FIBER_NOW_PLUS(ETRN_TIMEOUT), err));
 }
 
+static bool
+op_admit(void *arg, struct hosts_client *c)
+{
+	struct worker *w = arg;
+
+	return (hosts_access_ok(w->hosts, c, fiber_now()));
+}
+
 static size_t
 op_connections(void *arg, const struct net_addr *addr)
 {
@@ -134,12 +144,20 @@ log_exim(void *arg, unsigned which, const char *line, const char *more)
 static void
 log_note(void *arg, int level, const char *text)
 {
+	(void)arg;
 	if (level >= 3)
 		log_error(NULL, "%s", text);
 	else if (level == 2)
 		log_warn(NULL, "%s", text);
 	else
 		log_info(NULL, "%s", text);
+}
+
+static void
+log_trace(void *arg, const char *peer, const char *line)
+{
+	(void)arg;
+	log_debug(NULL, "peer=%s %s", peer, line);
 }
 
 /* ---- sessions ---- */
@@ -413,11 +431,14 @@ fill_service(struct worker *w)
 {
 	const struct box *b = daemon_box(w->d);
 	struct session_service *sv = &w->sv;
+	const char *const dirs[] = { box_path(b, "etc"), "/etc", NULL };
 
+	w->hosts = hosts_access_new(dirs);
 	w->ops = (struct session_ops){ .arg = w, .submit = op_submit, .room = op_room, .etrn = op_etrn,
-	    .connections = op_connections };
+	    .connections = op_connections, .admit = op_admit };
 	sv->transactions = &w->transactions;
-	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note };
+	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note,
+	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL };
 	session_world_init(&w->world, w->hints);
 	session_world_watch(box_path(b, "etc"));
 	route_ops_dns(&w->route);
@@ -438,6 +459,7 @@ fill_service(struct worker *w)
 	sv->max_per_host = b->max_sessions_per_host;
 	sv->plaintext_auth = b->plaintext_auth;
 	sv->cram_md5 = b->cram_md5;
+	sv->soft_bounce = b->soft_bounce;
 	sv->keep_bare = b->accept_bare_newlines;
 	w->rejectlog = exim_main_bool(w->conf->exim, EXIM_MAIN_write_rejectlog);
 }

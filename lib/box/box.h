@@ -63,7 +63,14 @@
 	X(local_cpu, TIME, "10m", "processor time of such a program; 0: no limit")	\
 	X(local_file, SIZE, "0", "size of a file that a local delivery may write; 0: no limit") \
 	X(delay_warning, TIME, "4h", "age at which a sender is told that mail still waits; 0: never") \
-	X(log_level, STR, "info", "debug, info, warn or error")
+	X(log_level, STR, "info", "debug, info, warn or error; DAEMON=LEVEL behind it for single daemons") \
+	X(log_debug_file, BOOL, "yes", "debug lines go to var/log/debug.log, not vpost.log") \
+	X(log_deliveries, BOOL, "no", "deliveries stand in var/log/deliverylog too")	\
+	X(log_scanner, BOOL, "no", "what scanners find stands in var/log/scanlog too")	\
+	X(log_syslog, STR, "", "facility of syslog to which all logs go: mail, local0 ...; empty: none") \
+	X(log_files, BOOL, "yes", "logs are files below var/log; no: only syslog, where log_syslog is set") \
+	X(syslog_socket, STR, "/dev/log", "where the syslog daemon listens")		\
+	X(soft_bounce, BOOL, "no", "answer and treat every permanent failure as temporary, while a change is tried out")
 
 struct box_listen {
 	struct net_addr	 addr;

@@ -59,19 +59,36 @@ give_away(const struct box *b, const struct os_user *u, const char *rel)
 }
 
 static const char *const own_files[] = { BOX_RUN, BOX_LOG, BOX_LOG "/vpost.log", BOX_LOG "/mainlog",
-	BOX_LOG "/rejectlog", BOX_LOG "/paniclog" };
+	BOX_LOG "/rejectlog", BOX_LOG "/paniclog", BOX_LOG "/debug.log", BOX_LOG "/deliverylog", BOX_LOG "/scanlog" };
+
+int
+daemon_logs(const struct daemon *d, struct err *err)
+{
+	const struct box *b = d->box;
+	bool debug;
+	enum log_level level;
+
+	if (!log_level_of(b->log_level, d->def->name, &level))
+		log_warn(NULL, "log_level: \"%s\": levels are debug, info, warn and error", b->log_level);
+	log_set_level(level);
+	log_to_files(b->log_files);
+	debug = level == LOG_L_DEBUG && b->log_debug_file;
+	if (log_syslog(b->log_syslog, b->syslog_socket, err) == -1 ||
+	    log_open_debug(debug ? box_path(b, BOX_LOG "/debug.log") : NULL, err) == -1 ||
+	    eximlog_open_own(box_path(b, BOX_LOG), b->log_deliveries, b->log_scanner, err) == -1)
+		return (-1);
+	return (0);
+}
 
 static int
 open_logs(struct daemon *d, struct err *err)
 {
-	enum log_level level = LOG_L_INFO;
 	struct os_user u;
 
-	(void)log_level_parse(d->box->log_level, &level);
 	if (os_mkdir_p(box_path(d->box, BOX_RUN), 0755, err) == -1 ||
 	    os_mkdir_p(box_path(d->box, BOX_LOG), 0750, err) == -1 ||
-	    log_open(d->def->name, box_path(d->box, BOX_LOG "/vpost.log"), level, err) == -1 ||
-	    eximlog_open(box_path(d->box, BOX_LOG), err) == -1)
+	    log_open(d->def->name, box_path(d->box, BOX_LOG "/vpost.log"), LOG_L_INFO, err) == -1 ||
+	    eximlog_open(box_path(d->box, BOX_LOG), err) == -1 || daemon_logs(d, err) == -1)
 		return (-1);
 	log_to_stderr(d->verbose);
 	if (!os_is_root())

@@ -69,6 +69,9 @@ int	 daemon_parent(struct daemon *d);
 /* worker.c: runs a worker in the forked process; never returns. */
 _Noreturn void daemon_worker_main(struct daemon *d, size_t role, int index);
 
+/* Levels, syslog and further logs, as the box's settings say; at start and after a reload. */
+int	 daemon_logs(const struct daemon *d, struct err *err);
+
 /* Load box and configuration anew; the old ones stay where it fails. */
 int	 daemon_load(struct daemon *d, const char *root, struct box **box, void **conf);
 

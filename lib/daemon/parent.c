@@ -273,7 +273,6 @@ reload(struct daemon *d)
 	struct err err = ERR_INIT;
 	struct box *box, *old = d->box;
 	void *conf;
-	enum log_level level;
 
 	if (daemon_load(d, d->box->root, &box, &conf) == -1) {
 		log_error(NULL, "the configuration has mistakes; the old one stays in force");
@@ -286,8 +285,8 @@ reload(struct daemon *d)
 	d->box = box;
 	d->conf = conf;
 	box_free(&old);
-	if (log_level_parse(box->log_level, &level))
-		log_set_level(level);
+	if (daemon_logs(d, &err) == -1)
+		log_err(NULL, "logs", &err);
 	log_info(NULL, "configuration read anew");
 	new_generation(d);
 }

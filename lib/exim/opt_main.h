@@ -275,7 +275,7 @@
 	X(system_filter_reply_transport, ESTRING, NULL, 0)	\
 	X(system_filter_user, UID, NULL, 0)	\
 	X(tcp_nodelay, BOOL, "true", 0)	\
-	X(tcp_wrappers_daemon_name, STRING, NULL, EXIM_OPTF_KNOWN)	\
+	X(tcp_wrappers_daemon_name, STRING, NULL, 0)	\
 	X(timeout_frozen_after, TIME, "0s", 0)	\
 	X(timezone, STRING, NULL, 0)	\
 	X(tls_advertise_hosts, HOSTS, "*", 0)	\

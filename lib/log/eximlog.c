@@ -1,25 +1,61 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Exim's mainlog, rejectlog and paniclog, in its format, so that its users' tools
- * (exigrep, eximstats, exiqgrep) read them.
+ * (exigrep, eximstats, exiqgrep) read them; in the same form deliveries and a scanner's words in logs of their own.
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <syslog.h>
+#include <unistd.h>
 
+#include "base/sv.h"
 #include "log/log.h"
 #include "log/log_int.h"
 
-static struct logfile files[3] = { LOGFILE_INIT, LOGFILE_INIT, LOGFILE_INIT };
-static const char *const names[3] = { "mainlog", "rejectlog", "paniclog" };
+#define NFILES	5
+#define NALWAYS	3
+
+static struct logfile files[NFILES] = { LOGFILE_INIT, LOGFILE_INIT, LOGFILE_INIT, LOGFILE_INIT, LOGFILE_INIT };
+static const char *const names[NFILES] = { "mainlog", "rejectlog", "paniclog", "deliverylog", "scanlog" };
+
+static int
+open_one(int i, const char *dir, struct err *err)
+{
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+	return (logfile_open(&files[i], path, err));
+}
+
+/* As Exim grades its logs; each line of an entry is one of the system's log. */
+static void
+to_syslog(unsigned which, const char *text, size_t len)
+{
+	int severity = (which & EXIMLOG_PANIC) != 0 ? LOG_ALERT : (which & EXIMLOG_MAIN) != 0 ? LOG_INFO : LOG_NOTICE;
+	struct sv rest = sv_from(text, len), line;
+
+	while (sv_next(&rest, '\n', &line))
+		log_syslog_line(severity, "vpost", (long)getpid(), line.p, line.len);
+}
 
 int
 eximlog_open(const char *dir, struct err *err)
 {
-	char path[4096];
+	for (int i = 0; i < NALWAYS; i++)
+		if (open_one(i, dir, err) == -1)
+			return (-1);
+	return (0);
+}
 
-	for (int i = 0; i < 3; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		if (logfile_open(&files[i], path, err) == -1)
+int
+eximlog_open_own(const char *dir, bool deliveries, bool scanner, struct err *err)
+{
+	const bool on[NFILES] = { [3] = deliveries, [4] = scanner };
+
+	for (int i = NALWAYS; i < NFILES; i++) {
+		if (!on[i])
+			logfile_close(&files[i]);
+		else if (open_one(i, dir, err) == -1)
 			return (-1);
 	}
 	return (0);
@@ -35,10 +71,12 @@ void
 eximlog_write(unsigned which, const char *fmt, ...)
 {
 	struct sb line = SB_INIT(65536);
+	size_t text;
 	va_list ap;
 
 	sb_adds(&line, log_stamp());
 	sb_addc(&line, ' ');
+	text = line.len;
 	va_start(ap, fmt);
 	sb_addv(&line, fmt, ap);
 	va_end(ap);
@@ -46,8 +84,10 @@ eximlog_write(unsigned which, const char *fmt, ...)
 		sb_cut(&line, line.len < 65000 ? line.len : 65000);
 		line.overflow = false;
 	}
+	if (log_syslog_on())
+		to_syslog(which, line.p + text, line.len - text);
 	sb_addc(&line, '\n');
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < NFILES && (log_files_on() || !log_syslog_on()); i++)
 		if ((which & (1U << i)) != 0)
 			logfile_add(&files[i], line.p, line.len);
 	sb_free(&line);
@@ -58,13 +98,13 @@ eximlog_write(unsigned which, const char *fmt, ...)
 void
 eximlog_flush(void)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < NFILES; i++)
 		logfile_flush(&files[i]);
 }
 
 void
 eximlog_reopen(void)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < NFILES; i++)
 		logfile_reopen(&files[i]);
 }

@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "base/sv.h"
 #include "log/log.h"
 #include "log/log_int.h"
 
-static struct logfile file = LOGFILE_INIT;
+static struct logfile file = LOGFILE_INIT, debug_file = LOGFILE_INIT;
+static bool files_on = true;
 static char program[64] = "vpost";
 static enum log_level min_level = LOG_L_INFO;
 static bool also_stderr;
@@ -31,6 +33,27 @@ log_open(const char *prog, const char *path, enum log_level min, struct err *err
 		return (0);
 	}
 	return (logfile_open(&file, path, err));
+}
+
+int
+log_open_debug(const char *path, struct err *err)
+{
+	if (path != NULL)
+		return (logfile_open(&debug_file, path, err));
+	logfile_close(&debug_file);
+	return (0);
+}
+
+void
+log_to_files(bool on)
+{
+	files_on = on;
+}
+
+bool
+log_files_on(void)
+{
+	return (files_on);
 }
 
 void
@@ -64,16 +87,49 @@ log_level_parse(const char *s, enum log_level *level)
 	return (false);
 }
 
+bool
+log_enabled(enum log_level level)
+{
+	return (level >= min_level);
+}
+
+bool
+log_level_of(const char *setting, const char *prog, enum log_level *level)
+{
+	struct sv rest = sv_cstr(setting), word;
+	enum log_level l, all = LOG_L_INFO, own = LOG_L_INFO;
+	bool has_own = false, ok = true;
+	char name[64];
+
+	while (sv_word(&rest, &word)) {
+		ptrdiff_t eq = sv_chr(word, '=');
+
+		(void)snprintf(name, sizeof(name), SV_FMT, SV_ARG(eq < 0 ? word : sv_sub(word, (size_t)eq + 1, word.len)));
+		if (!log_level_parse(name, &l)) {
+			ok = false;
+		} else if (eq < 0) {
+			all = l;
+		} else if (sv_eqs(sv_sub(word, 0, (size_t)eq), prog)) {
+			own = l;
+			has_own = true;
+		}
+	}
+	*level = has_own ? own : all;
+	return (ok);
+}
+
 void
 log_reopen(void)
 {
 	logfile_reopen(&file);
+	logfile_reopen(&debug_file);
 }
 
 void
 log_flush(void)
 {
 	logfile_flush(&file);
+	logfile_flush(&debug_file);
 }
 
 void
@@ -95,9 +151,19 @@ clean(char *s)
 			*s = '?';
 }
 
+/* <text> is what stands behind stamp and program. */
+static void
+to_syslog(enum log_level level, const char *text, size_t len)
+{
+	static const int severity[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR };
+
+	log_syslog_line(severity[level], program, own_pid, text, len);
+}
+
 static void
 vlog(enum log_level level, const struct log_ctx *c, const char *fmt, va_list ap)
 {
+	struct logfile *f = level == LOG_L_DEBUG && debug_file.fd != -1 ? &debug_file : &file;
 	char line[LOG_LINE_MAX];
 	int n, max = (int)sizeof(line) - 1;
 
@@ -112,9 +178,14 @@ vlog(enum log_level level, const struct log_ctx *c, const char *fmt, va_list ap)
 	n = (int)strlen(line);
 	if (n == max)
 		n--;
+	if (log_syslog_on()) {
+		const char *from = strstr(line, "] ");
+
+		to_syslog(level, from == NULL ? line : from + 2, from == NULL ? (size_t)n : (size_t)(line + n - from - 2));
+	}
 	line[n] = '\n';
-	if (file.fd != -1)
-		logfile_add(&file, line, (size_t)n + 1);
+	if (f->fd != -1 && (files_on || !log_syslog_on()))
+		logfile_add(f, line, (size_t)n + 1);
 	if (file.fd == -1 || also_stderr)
 		(void)!write(STDERR_FILENO, line, (size_t)n + 1);
 	if (level >= LOG_L_WARN)

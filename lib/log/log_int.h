@@ -3,6 +3,8 @@
 #ifndef VPOST_LOG_LOG_INT_H
 #define VPOST_LOG_LOG_INT_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/sb.h"
 
@@ -23,6 +25,13 @@ void	 logfile_close(struct logfile *f);
 void	 logfile_reopen(struct logfile *f);
 void	 logfile_add(struct logfile *f, const char *line, size_t len);
 void	 logfile_flush(struct logfile *f);
+
+/* syslog.c. */
+bool	 log_syslog_on(void);
+/* <severity> of syslog.h; <text> without stamp and newline. */
+void	 log_syslog_line(int severity, const char *ident, long pid, const char *text, size_t len);
+/* Should files be written? */
+bool	 log_files_on(void);
 
 /* "2026-11-21 01:02:03" of now. */
 const char *log_stamp(void);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fiber/fiber.h"
+#include "net/hosts_access.h"
 #include "session/session_int.h"
 
 /* Conditions and properties of a command. */
@@ -467,6 +468,32 @@ log_begin(struct session *s)
 	session_log_connection(s, count);
 }
 
+/* For rules that name names: may park. */
+static const char *
+wrapped_name(void *arg, bool *mismatch)
+{
+	struct session *s = arg;
+
+	exim_host_name(&s->env);
+	/* A name that does not lead back to the address is kept as none. */
+	*mismatch = s->x.host_name.len == 0 && s->x.host_lookup_msg.len > 0 &&
+	    sv_find(s->x.host_lookup_msg, SV_LIT("match")) >= 0;
+	return (arena_cstr(s->arena, s->x.host_name));
+}
+
+static bool
+admitted(struct session *s)
+{
+	const struct session_ops *ops = s->sv->ops;
+	struct sv name = exim_main_text(s->conf, EXIM_MAIN_tcp_wrappers_daemon_name);
+	struct hosts_client c = { .addr = s->x.addr, .server = s->x.interface, .name = wrapped_name, .arg = s };
+
+	if (ops->admit == NULL || s->x.addr.family == 0)
+		return (true);
+	c.daemon = name.len > 0 ? arena_cstr(s->arena, name) : "exim";
+	return (ops->admit(ops->arg, &c));
+}
+
 static bool
 greet(struct session *s)
 {
@@ -485,6 +512,8 @@ greet(struct session *s)
 		exim_host_name(&s->env);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
 		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "host_reject_connection"));
+	if (!admitted(s))
+		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "tcp wrappers"));
 	if (session_acl(s, EXIM_WHERE_CONNECT, SV_NULL, &text, &code) != ACL_GO) {
 		s->end = END_DROP;
 		return (false);

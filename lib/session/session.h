@@ -20,6 +20,7 @@
 #include "spool/writer.h"
 
 struct auth_client;
+struct hosts_client;
 struct route_ops;
 struct stream;
 struct tls_server;
@@ -48,6 +49,8 @@ struct session_ops {
 	int	(*room)(void *arg, int64_t size, struct err *err);
 	/* Ask for an attempt for <domain>; *<count> messages wait. */
 	int	(*etrn)(void *arg, const char *domain, unsigned *count, struct err *err);
+	/* hosts.allow and hosts.deny: may <c> come?  NULL: everybody may. */
+	bool	(*admit)(void *arg, struct hosts_client *c);
 	/* Connections of this service now: all, and those of <addr>, the asking one included. */
 	size_t	(*connections)(void *arg, const struct net_addr *addr);
 };

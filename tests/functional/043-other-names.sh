@@ -9,13 +9,13 @@ box_start
 for i in 1 2 3; do printf 'Subject: n%d\n\nbody %d\n' $i $i | sendmail -f joe@local.test "x$i@away.test"; done
 wait_for 15 sh -c "[ \"\$(sendmail -bpc)\" = 3 ]"
 eq "$(postqueue -p | grep -c '@away.test')" 3 "postqueue -p"
-id=$(postqueue -p | awk '/joe@local.test/ { print $3; exit }')
+id=$(postqueue -p | awk '/joe@local.test/ { sub(/[*!]/, "", $1); print $1; exit }')
 has "$(postcat -q "$id")" "Subject: n" "postcat -q"
 hasnot "$(postcat -bq "$id")" "Subject:" "postcat -b"
 postsuper -h "$id"
-wait_for 10 sh -c "postqueue -p | grep -q 'frozen'"
+wait_for 10 sh -c "mailq | grep -q 'frozen'"
 postsuper -H "$id"
-wait_for 10 sh -c "! postqueue -p | grep -q 'frozen'"
+wait_for 10 sh -c "! mailq | grep -q 'frozen'"
 postqueue -f
 postsuper -d "$id"
 wait_for 10 sh -c "[ \"\$(sendmail -bpc)\" = 2 ]"

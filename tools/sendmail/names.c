@@ -18,6 +18,7 @@ postqueue(struct options *o, int argc, char **argv)
 	int c;
 
 	o->mode = MODE_LIST;
+	o->postfix = true;
 	while ((c = getopt(argc, argv, "c:fi:ps:v")) != -1) {
 		switch (c) {
 		case 'f':
@@ -86,6 +87,28 @@ ids_from_stdin(struct options *o)
 	free(line);
 }
 
+/* Behind ALL: "postsuper -d ALL deferred hold". */
+static int
+queue_names(struct options *o, int argc, char **argv)
+{
+	static const struct { const char *name; unsigned queue; } known[] = {
+		{ "active", QUEUE_ACTIVE }, { "incoming", QUEUE_ACTIVE }, { "deferred", QUEUE_DEFERRED }, { "hold", QUEUE_HOLD },
+		{ "maildrop", QUEUE_OTHER }, { "corrupt", QUEUE_OTHER },
+	};
+
+	for (int i = optind; i < argc; i++) {
+		unsigned q = 0;
+
+		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+			if (strcmp(argv[i], known[k].name) == 0)
+				q = known[k].queue;
+		if (q == 0)
+			return (usage("there is no queue of that name (active, deferred, hold): ", argv[i]));
+		o->queues |= q;
+	}
+	return (0);
+}
+
 static int
 postsuper(struct options *o, int argc, char **argv)
 {
@@ -113,10 +136,10 @@ postsuper(struct options *o, int argc, char **argv)
 		if (c == '?')
 			return (EX_USAGE);
 	}
-	/* -p and -s repair a queue's structure; ours repairs itself.  Names of queues behind ALL choose among Postfix's. */
+	/* -p and -s repair a queue's structure; ours repairs itself. */
 	if (o->what == 0)
 		exit(EX_OK);
-	return (0);
+	return (queue_names(o, argc, argv));
 }
 
 int
@@ -145,8 +168,11 @@ static void
 add_id(void *arg, const struct spool_listed *l)
 {
 	struct options *o = arg;
+	unsigned queue = l->frozen ? QUEUE_HOLD : l->active ? QUEUE_ACTIVE : QUEUE_DEFERRED;
 	char id[SPOOL_ID_SIZE];
 
+	if (o->queues != 0 && (o->queues & queue) == 0)
+		return;
 	(void)snprintf(id, sizeof(id), SV_FMT, SV_ARG(l->id));
 	vec_push(&o->args, xstrdup(id));
 }

@@ -24,6 +24,7 @@ struct listing {
 	const struct options *o;
 	VEC(struct entry) v;
 	size_t		 count;
+	uint64_t	 bytes;
 };
 
 /* Exim's string_format_size(). */
@@ -71,6 +72,39 @@ wanted(const struct options *o, const struct spool_listed *l)
 }
 
 static void
+put_exim(struct sb *out, const struct options *o, const struct spool_listed *l)
+{
+	put_age(out, l->received);
+	put_size(out, l->size);
+	sb_addf(out, " " SV_FMT " <" SV_FMT ">%s\n", SV_ARG(l->id), SV_ARG(l->sender), l->frozen ? " *** frozen ***" : "");
+	for (size_t i = 0; i < l->nrcpts; i++)
+		if (!l->rcpts[i].done || !o->undelivered)
+			sb_addf(out, "        %s " SV_FMT "\n", l->rcpts[i].done ? "D" : " ", SV_ARG(l->rcpts[i].addr));
+	sb_addc(out, '\n');
+}
+
+/* As Postfix lists its queue: id with a mark, size, arrival, sender; the reason; recipients that wait. */
+static void
+put_postfix(struct sb *out, const struct spool_listed *l)
+{
+	time_t t = (time_t)l->received;
+	char when[32], id[SPOOL_ID_SIZE + 2];
+	struct tm tm;
+
+	(void)localtime_r(&t, &tm);
+	(void)strftime(when, sizeof(when), "%a %b %e %H:%M:%S", &tm);
+	(void)snprintf(id, sizeof(id), SV_FMT "%s", SV_ARG(l->id), l->frozen ? "!" : l->active ? "*" : "");
+	sb_addf(out, "%-24s %8llu %s  " SV_FMT "\n", id, (unsigned long long)l->size, when,
+	    SV_ARG(l->sender.len > 0 ? l->sender : SV_LIT("MAILER-DAEMON")));
+	if (l->reason.len > 0)
+		sb_addf(out, "%*s(" SV_FMT ")\n", 10, "", SV_ARG(l->reason));
+	for (size_t i = 0; i < l->nrcpts; i++)
+		if (!l->rcpts[i].done)
+			sb_addf(out, "%*s" SV_FMT "\n", 52, "", SV_ARG(l->rcpts[i].addr));
+	sb_addc(out, '\n');
+}
+
+static void
 add_entry(void *arg, const struct spool_listed *l)
 {
 	struct listing *ls = arg;
@@ -80,15 +114,13 @@ add_entry(void *arg, const struct spool_listed *l)
 	if (!wanted(ls->o, l))
 		return;
 	ls->count++;
+	ls->bytes += l->size;
 	if (ls->o->mode == MODE_COUNT)
 		return;
-	put_age(&out, l->received);
-	put_size(&out, l->size);
-	sb_addf(&out, " " SV_FMT " <" SV_FMT ">%s\n", SV_ARG(l->id), SV_ARG(l->sender), l->frozen ? " *** frozen ***" : "");
-	for (size_t i = 0; i < l->nrcpts; i++)
-		if (!l->rcpts[i].done || !ls->o->undelivered)
-			sb_addf(&out, "        %s " SV_FMT "\n", l->rcpts[i].done ? "D" : " ", SV_ARG(l->rcpts[i].addr));
-	sb_addc(&out, '\n');
+	if (ls->o->postfix)
+		put_postfix(&out, l);
+	else
+		put_exim(&out, ls->o, l);
 	(void)snprintf(e.id, sizeof(e.id), SV_FMT, SV_ARG(l->id));
 	e.text = sb_steal(&out, NULL);
 	vec_push(&ls->v, e);
@@ -117,10 +149,16 @@ queue_list(const struct box *b, const struct options *o, struct err *err)
 		printf("%zu\n", ls.count);
 	if (!o->unsorted && ls.v.len > 0)
 		qsort(ls.v.p, ls.v.len, sizeof(*ls.v.p), older_first);
+	if (o->postfix)
+		puts(ls.count == 0 ? "Mail queue is empty" :
+		    "-Queue ID-               --Size-- ----Arrival Time---- -Sender/Recipient-------");
 	for (size_t i = 0; i < ls.v.len; i++) {
 		(void)fputs(ls.v.p[i].text, stdout);
 		free(ls.v.p[i].text);
 	}
+	if (o->postfix && ls.count > 0)
+		printf("-- %llu Kbytes in %zu Request%s.\n", (unsigned long long)(ls.bytes / 1024), ls.count,
+		    ls.count == 1 ? "" : "s");
 	vec_free(&ls.v);
 	return (EX_OK);
 }

@@ -48,6 +48,9 @@ enum mode {
 	MODE_ALIASES		/* -bi, newaliases */
 };
 
+/* What Postfix has as queues are states of ours. */
+enum { QUEUE_ACTIVE = 1, QUEUE_DEFERRED = 2, QUEUE_HOLD = 4, QUEUE_OTHER = 8 };
+
 struct options {
 	enum mode	 mode;
 	const char	*name;		/* how we were called */
@@ -93,6 +96,8 @@ struct options {
 	char		 errors;	/* behind -oe: 'm', 'e', 'p', 'q', 'w' */
 	bool		 unsorted, all, undelivered;	/* -bpr, -bpa, -bpu */
 	bool		 all_ids;	/* postsuper ... ALL */
+	unsigned	 queues;	/* QUEUE_* of those; 0: every queue */
+	bool		 postfix;	/* the queue in the form of postqueue -p */
 	unsigned	 what;		/* enum spool_ipc of -M... */
 	char		 show;		/* -Mvh: 'h', -Mvb: 'b', -Mvc: 'c' */
 	const char	*m_what;	/* behind -M */

@@ -86,7 +86,21 @@ put_file(const struct plan *p, const char *rel, struct sv text, mode_t mode, str
 	return (0);
 }
 
-/* exim.conf tells Exim itself where the box lies; vpost knows. */
+static void
+put_placed(struct sb *out, struct sv line, const char *root)
+{
+	static const char mark[] = "@BOX@";
+	ptrdiff_t at;
+
+	while ((at = sv_find(line, sv_cstr(mark))) >= 0) {
+		sb_add(out, sv_sub(line, 0, (size_t)at));
+		sb_adds(out, root);
+		line = sv_sub(line, (size_t)at + sizeof(mark) - 1, line.len);
+	}
+	sb_add(out, line);
+}
+
+/* exim.conf tells Exim itself where the box lies, as other files tell other programs; vpost knows. */
 static void
 place_box(struct sb *text, const char *root)
 {
@@ -97,7 +111,7 @@ place_box(struct sb *text, const char *root)
 		if (sv_starts(line, "BOX = "))
 			sb_addf(&out, "BOX = %s", root);
 		else
-			sb_add(&out, line);
+			put_placed(&out, line, root);
 		if (rest.p != NULL)
 			sb_addc(&out, '\n');
 	}
@@ -143,7 +157,7 @@ copy_etc(const struct plan *p, struct err *err)
 		if (de->d_name[0] == '.' || stat(from, &st) == -1 || !S_ISREG(st.st_mode))
 			continue;
 		rc = os_read_file(from, FILE_MAX, &text, err);
-		if (rc == 0 && strcmp(de->d_name, "exim.conf") == 0)
+		if (rc == 0)
 			place_box(&text, p->root);
 		if (rc == 0 && strcmp(de->d_name, "vpost.conf") == 0)
 			settings_text(&text, p);
