@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a user's rules asked for when they ended: folders of the store, and copies to other people.  The child
- * is the user's, so only his own mailboxes and new messages in the queue come of it.  A copy is in queue/ before the
- * delivery counts as done: after a crash between there may be two, never none.
+ * is the user's, so only his own mailboxes and new messages in the queue come of it.
+ *
+ * A copy has an id made of the message, the recipient and the address it goes to.  It is in queue/ with that id before it
+ * may be sent, and the id is on disk as settled before its file can be gone: whenever the rules run again for the
+ * same message, after a crash or a deferral, that copy is passed over.
  */
 #include <stdio.h>
 #include <string.h>
@@ -147,9 +150,49 @@ recipients(struct handing *h, const struct wish *w, struct spool_qfile *q, struc
 	return (0);
 }
 
+/* How often was <w> asked for before? */
+static size_t
+same_before(const struct transport_list *actions, size_t i, const struct wish *w)
+{
+	size_t n = 0;
+	struct wish o;
+
+	for (size_t k = 0; k < i; k++)
+		n += read_wish(actions->v[k], &o) && o.what == w->what && sv_eq(o.to, w->to);
+	return (n);
+}
+
+static uint64_t
+copy_id(const struct handing *h, const struct wish *w, size_t nth)
+{
+	struct arena *a = arena_new(0);
+	uint64_t id = spool_child("copy", sv_cstr(arena_fmt(a, "%zu:%c:" SV_FMT ":" SV_FMT, nth, w->what,
+	    SV_ARG(h->d->rd->addr->unique), SV_ARG(w->to))));
+
+	arena_free(&a);
+	return (id);
+}
+
+/* The copy is in queue/: on disk before it may go. */
+static void
+copied(struct handing *h, uint64_t id, const char *queue_id)
+{
+	struct msg *m = h->d->m;
+	struct qent *e = queue_find(h->vq, sv_cstr(queue_id));
+	struct err err = ERR_INIT;
+
+	(void)childset_add(&m->settled, id, NULL);
+	record_add(m, h->d->rcpt, id, SPOOL_ST_SENT);
+	record_write(m, SPOOL_ST_SENT);
+	if (record_sync(m, &err) == -1)
+		log_err(NULL, "copy", &err);
+	if (e != NULL)
+		queue_let_go(h->vq, e);
+}
+
 /* A new message in queue/: a copy to others, or one whose text was changed. */
 static int
-forward(struct handing *h, const struct wish *w, struct err *err)
+forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
 {
 	const struct msg *m = h->d->m;
 	struct spool_qfile *q = spool_qfile_new();
@@ -168,6 +211,7 @@ forward(struct handing *h, const struct wish *w, struct err *err)
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = arena_sv(a, h->account);
 	q->env.parent = sv_from(m->env.id, SPOOL_ID_LEN);
+	q->env.parent_rcpts = sv_cstr(arena_fmt(a, "%u/%llu", h->d->rcpt, (unsigned long long)id));
 	q->env.sender = arena_sv(a, m->env.sender);
 	q->env.message_id = arena_sv(a, m->env.message_id);
 	q->env.received_count = m->env.received_count + 1;
@@ -182,9 +226,11 @@ forward(struct handing *h, const struct wish *w, struct err *err)
 	q->env.header_size = at < 0 ? head.len + text.len : head.len + (size_t)at + end.len;
 	rc = recipients(h, w, q, err);
 	if (rc == 0)
-		rc = queue_inject(h->vq, q, &c, true, err);
-	if (rc == 0)
+		rc = queue_inject(h->vq, q, &c, false, err);
+	if (rc == 0) {
 		log_injected(h->vq, &q->env);
+		copied(h, id, q->env.id);
+	}
 	sb_free(&head);
 	spool_qfile_free(&q);
 	return (rc);
@@ -210,6 +256,7 @@ procmail_wishes(struct handing *h, const struct transport_list *actions, struct 
 	*stores = NULL;
 	for (size_t i = 0; i < actions->n; i++) {
 		struct wish w;
+		uint64_t id;
 
 		if (!read_wish(actions->v[i], &w))
 			return (err_set(err, ERR_TEMP, "4.3.0", "malformed answer of the user's process"));
@@ -221,7 +268,8 @@ procmail_wishes(struct handing *h, const struct transport_list *actions, struct 
 		}
 		if (looping(h))
 			return (err_set(err, ERR_PERM, "5.4.6", "too many \"Received\" headers - suspected mail loop"));
-		if (forward(h, &w, err) == -1)
+		id = copy_id(h, &w, same_before(actions, i, &w));
+		if (!childset_has(&h->d->m->settled, id) && forward(h, &w, id, err) == -1)
 			return (-1);
 	}
 	return (0);

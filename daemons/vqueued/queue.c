@@ -21,7 +21,7 @@
 #define LOOK_MS		60000
 #define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
 
-/* ---- reports about messages, found at the start ---- */
+/* ---- reports about messages, and copies that rules asked for, found at the start ---- */
 
 struct reported {
 	VEC(struct spool_qchild) v;	/* rcpt, child (0: the recipient as a whole) */
@@ -34,7 +34,7 @@ note_report(struct vq *vq, const struct spool_envelope *env)
 	struct sv list = env->parent_rcpts, word, number;
 	uint64_t rcpt, child;
 
-	if ((env->flags & SPOOL_BOUNCE) == 0 || env->parent.len == 0 || env->parent_rcpts.len == 0)
+	if (env->parent.len == 0 || env->parent_rcpts.len == 0)
 		return;
 	r = hash_get(vq->reports, env->parent);
 	if (r == NULL) {

@@ -46,7 +46,7 @@ log_folder(struct formail_run *r)
 
 	if (r->f->folder == NULL)
 		return;
-	(void)snprintf(line, sizeof(line), "  Folder: %.60s", r->f->folder);
+	(void)snprintf(line, sizeof(line), "  Folder: %.61s", r->f->folder);
 	write_text(r, line, strlen(line));
 	col = strlen(line);
 	col -= col % 8;
