@@ -141,6 +141,13 @@ log_exim(void *arg, unsigned which, const char *line, const char *more)
 	eximlog_write(SESSION_LOG_REJECT, "%s\n%s-----", line, more);
 }
 
+/* What no session logs: lookups. */
+static void
+log_world(void *arg, struct sv line)
+{
+	eximlog_write(SESSION_LOG_MAIN, SV_FMT, SV_ARG(line));
+}
+
 static void
 log_note(void *arg, int level, const char *text)
 {
@@ -440,6 +447,7 @@ fill_service(struct worker *w)
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note,
 	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL };
 	session_world_init(&w->world, w->hints);
+	w->world.log = log_world;
 	session_world_watch(box_path(b, "etc"));
 	route_ops_dns(&w->route);
 	sv->conf = w->conf->exim;

@@ -162,34 +162,47 @@ cond_condition(struct acl_state *st, const struct acl_item *it, struct sv arg)
 	return (acl_defer(st, "invalid \"condition\" value \"" SV_FMT "\"", SV_ARG(arg)));
 }
 
-/* "name arg arg": a nested list with $acl_arg1 and so on. */
+/* One word of "acl = name argument ...", expanded; false and *<rc> when that cannot be. */
+static bool
+expand_word(struct acl_state *st, const struct acl_item *it, size_t i, struct sv *out, enum acl_rc *rc)
+{
+	struct err err = ERR_INIT;
+	enum exim_result res;
+
+	if (it->word[i] == NULL) {
+		*rc = acl_wrong(st, "the argument of \"acl\" cannot be read");
+		return (false);
+	}
+	if (exim_str_literal(it->word[i], out))
+		return (true);
+	res = exim_expand(it->word[i], st->env, out, &err);
+	if (res == EXIM_OK)
+		return (true);
+	if (res == EXIM_FORCED)
+		*rc = it->negated ? RC_FAIL : RC_OK;
+	else {
+		st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(exim_str_text(it->word[i])), err.text);
+		*rc = res == EXIM_DEFER ? RC_DEFER : RC_ERROR;
+	}
+	return (false);
+}
+
+/* A nested list with $acl_arg1 and so on. */
 static enum acl_rc
-cond_acl(struct acl_state *st, const struct acl_item *it, enum acl_verb verb, struct sv arg)
+cond_acl(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 {
 	struct exim_acl_state *a = st->env->acl;
 	const struct sv *old = a->args;
 	size_t old_n = a->nargs;
-	struct sv args[ACL_ARGS_MAX], name, rest = sv_trim(arg);
-	bool inline_acl = sv_chr(rest, '\n') >= 0;
-	struct sv word = rest;
+	struct sv args[ACL_ARGS_MAX], name = SV_LIT("");
 	enum acl_rc rc;
 
-	if (sv_word(&word, &name) && name.len < rest.len && !inline_acl) {
-		size_t n = 0;
-
-		while (n < ACL_ARGS_MAX && sv_word(&word, &args[n])) {
-			args[n].tainted = args[n].tainted || rest.tainted;
-			n++;
-		}
-		a->args = args;
-		a->nargs = n;
-		rest = name;
-	}
-	/* Taint counts for the list's name, which the configuration gives as a rule; its arguments may be anything. */
-	if (rest.len == name.len && st->env->conf != NULL && exim_conf_acl(st->env->conf, rest) != NULL && it->fixed.p == NULL &&
-	    sv_starts(it->text, arena_cstr(st->env->arena, rest)))
-		rest.tainted = false;
-	rc = acl_run_what(rest, st);
+	for (size_t i = 0; i < it->nwords; i++)
+		if (!expand_word(st, it, i, i == 0 ? &name : &args[i - 1], &rc))
+			return (rc);
+	a->args = args;
+	a->nargs = it->nwords == 0 ? 0 : it->nwords - 1;
+	rc = acl_run_what(name, st);
 	a->args = old;
 	a->nargs = old_n;
 	if (rc == RC_DISCARD && verb != VERB_ACCEPT && verb != VERB_DISCARD)
@@ -245,7 +258,7 @@ acl_condition(struct acl_state *st, const struct acl_item *it, enum acl_verb ver
 	const struct exim_session *s = st->env->session;
 
 	switch (it->id) {
-	case COND_acl:		return (cond_acl(st, it, verb, arg));
+	case COND_acl:		return (cond_acl(st, it, verb));
 	case COND_atrn_domains:	return (cond_domains(st, it));
 	case COND_authenticated: return (cond_string(st, it, s == NULL ? SV_NULL : s->auth_mechanism));
 	case COND_condition:	return (cond_condition(st, it, arg));

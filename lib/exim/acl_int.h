@@ -15,7 +15,7 @@ enum acl_verb { VERB_ACCEPT, VERB_DEFER, VERB_DENY, VERB_DISCARD, VERB_DROP, VER
 enum acl_rc { RC_OK, RC_FAIL, RC_DROP, RC_DEFER, RC_DISCARD, RC_ERROR };
 
 /* How an argument is made ready. */
-enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCALS, ARG_ADDRESSES, ARG_STRINGS, ARG_SET };
+enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCALS, ARG_ADDRESSES, ARG_STRINGS, ARG_SET, ARG_WORDS };
 
 #define W(name)		(1u << EXIM_WHERE_##name)
 #define W_ALL		((1u << EXIM_WHERE_COUNT) - 1)
@@ -27,7 +27,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 
 /* X(name, how, is a modifier, where it may stand) */
 #define ACL_CONDS(X)								\
-	X(acl, ARG_EXPAND, 0, W_ALL)						\
+	X(acl, ARG_WORDS, 0, W_ALL)						\
 	X(add_header, ARG_EXPAND, 1, W_MESSAGE)					\
 	X(atrn_domains, ARG_DOMAINS, 0, W(ATRN))				\
 	X(authenticated, ARG_STRINGS, 0, W_ALL & ~(W_NOTSMTP | W(CONNECT) | W(HELO))) \
@@ -87,6 +87,8 @@ struct acl_item {
 	bool		 negated;
 	const struct exim_str *str;	/* ARG_EXPAND, _LATER, _SET */
 	const struct exim_list *list;	/* the kinds of lists */
+	const struct exim_str *const *word;	/* acl: its name and arguments, each expanded by itself */
+	size_t		 nwords;
 	struct sv	 text;		/* as written */
 	struct sv	 var;		/* set: "c0", "m_foo" */
 	struct sv	 fixed;		/* value of an argument without expansions; p NULL: it has some */

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/sb.h"
 #include "base/vec.h"
 #include "exim/acl_int.h"
 
@@ -130,6 +131,59 @@ compile_list(struct builder *b, struct acl_item *it, enum exim_list_kind kind)
 	it->list = l;
 }
 
+/* The next word: in quotes, or up to a blank outside of braces. */
+static bool
+next_word(struct builder *b, struct sv *rest, struct sv *word)
+{
+	struct sv v = skip_blanks(*rest);
+	struct sb sb = SB_INIT(EXIM_LINE_MAX);
+	unsigned depth = 0;
+	size_t i = 0;
+
+	if (v.len == 0)
+		return (false);
+	if (v.p[0] == '"') {
+		for (i = 1; i < v.len && v.p[i] != '"'; i++)
+			sb_addc(&sb, v.p[v.p[i] == '\\' && i + 1 < v.len ? ++i : i]);
+		*word = arena_sv(b->a, sb_sv(&sb));
+		*rest = sv_sub(v, i + 1, v.len);
+		sb_free(&sb);
+		return (true);
+	}
+	for (; i < v.len && (depth > 0 || !sv_isspace(v.p[i])); i++) {
+		if (v.p[i] == '\\' && i + 1 < v.len)
+			i++;
+		else if (v.p[i] == '{')
+			depth++;
+		else if (v.p[i] == '}' && depth > 0)
+			depth--;
+	}
+	*word = sv_sub(v, 0, i);
+	*rest = sv_sub(v, i, v.len);
+	return (true);
+}
+
+/* The name of a nested ACL and its arguments: each is expanded by itself, so that no value makes two of one. */
+static void
+compile_words(struct builder *b, struct acl_item *it)
+{
+	const struct exim_str *words[ACL_ARGS_MAX + 1];
+	struct err err = ERR_INIT;
+	struct sv rest = it->text, word;
+
+	while (it->nwords <= ACL_ARGS_MAX && next_word(b, &rest, &word)) {
+		struct exim_str *s = NULL;
+
+		if (exim_str_compile(b->a, word, it->file, it->line, &s, &err) == -1)
+			exim_report_soft(b->rep, NULL, 0, "%s (ACL, acl)", err.text);
+		words[it->nwords++] = s;
+	}
+	/* Checks at load look at a name that stands there as it is. */
+	if (it->nwords != 1 || words[0] == NULL || !exim_str_literal(words[0], &it->fixed))
+		it->fixed = SV_NULL;
+	it->word = it->nwords == 0 ? NULL : arena_dup(b->a, words, it->nwords * sizeof(words[0]));
+}
+
 /* "acl_m0 = value": false, and told, when it is not of this form. */
 static bool
 parse_set(struct builder *b, struct acl_item *it, struct sv *rest)
@@ -170,6 +224,9 @@ make_ready(struct builder *b, struct acl_item *it)
 		break;
 	case ARG_STRINGS:
 		compile_list(b, it, EXIM_LIST_STRING);
+		break;
+	case ARG_WORDS:
+		compile_words(b, it);
 		break;
 	case ARG_NONE:
 		break;

@@ -109,6 +109,8 @@ exim_host_name(struct exim_env *env)
 		return;
 	f = w->names == NULL ? EXIM_NOTFOUND : w->names(w->arg, &s->addr, env->arena, &names, &n);
 	s->host_lookup = f == EXIM_TEMPFAIL ? EXIM_HOST_DEFERRED : EXIM_HOST_FAILED;
+	if (f == EXIM_NOTFOUND && w->log != NULL && env->conf != NULL && EXIM_LOGSEL_ON(env->conf->log_selector, host_lookup_failed))
+		w->log(w->arg, sv_cstr(arena_fmt(env->arena, "no host name found for IP address " SV_FMT, SV_ARG(s->host_address))));
 	if (f != EXIM_FOUND)
 		return;
 	good = arena_alloc(env->arena, (n + 1) * sizeof(*good));

@@ -135,7 +135,7 @@ put_keywords(struct session *s, struct sb *out)
 	}
 	if (ours)
 		sb_adds(out, "\nENHANCEDSTATUSCODES");
-	if (ours && (s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
+	if ((s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
 		sb_adds(out, "\nSMTPUTF8");
 		s->parse_flags |= SMTP_PARSE_UTF8;
 	}
@@ -162,7 +162,6 @@ session_helo(struct session *s)
 		return;
 	}
 	/* RFC 5321 section 4.1.4: it clears what was under way. */
-	session_log_incomplete(s, s->esmtp ? "EHLO" : "HELO");
 	session_txn_end(s);
 	session_rcpt_forget(s);
 	s->helo_seen = true;

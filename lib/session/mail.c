@@ -91,10 +91,14 @@ mail_auth(struct session *s, struct txn *t)
 	struct sb host = SB_INIT(2000);
 	enum acl_answer a;
 
-	if (!s->c.has_auth || s->c.auth.len == 0 || !session_acl_set(s, where))
+	if (!s->c.has_auth || s->c.auth.len == 0)
 		return;
 	s->x.authenticated_sender = arena_sv(t->arena, s->c.auth);
-	a = session_acl(s, where, s->c.auth, NULL, NULL);
+	/* Without an ACL whoever has proved himself is believed. */
+	if (session_acl_set(s, where))
+		a = session_acl(s, where, s->c.auth, NULL, NULL);
+	else
+		a = s->authenticated ? ACL_GO : ACL_GONE;
 	if (a == ACL_GO || a == ACL_DISCARD) {
 		t->auth_sender = s->x.authenticated_sender;
 		return;
@@ -102,7 +106,7 @@ mail_auth(struct session *s, struct txn *t)
 	s->x.authenticated_sender = SV_NULL;
 	session_log_host(s, &host);
 	session_logf(s, SESSION_LOG_MAIN, "ignoring AUTH=" SV_FMT " from %s (%s)", SV_ARG(s->c.auth), sb_cstr(&host),
-	    a == ACL_NO ? "rejected by ACL" : "ACL check deferred");
+	    a == ACL_NO ? "rejected by ACL" : a == ACL_GONE ? "client not authenticated" : "ACL check deferred");
 	sb_free(&host);
 }
 

@@ -260,7 +260,7 @@ fill_envelope(struct session *s, struct spool_envelope *e)
 	e->subject = sv_sub(mail_headers_get(&t->headers, "Subject"), 0, 1024);
 	e->body_lines = t->data.lines - t->header_lines;
 	e->body_zeros = (uint64_t)t->msg.body_zerocount;
-	e->received_count = (uint32_t)t->msg.received_count + 1;
+	e->received_count = (uint32_t)t->msg.received_count;
 	put_vars(s, e);
 }
 
@@ -282,6 +282,8 @@ log_arrival(struct session *s, uint64_t size)
 	session_log_auth(s, &line);
 	if (session_logs(s, EXIM_LOGSEL_pipelining) && s->pipelining)
 		sb_adds(&line, s->pipelined ? " L" : " L-");
+	if (t->prdr_run)
+		sb_adds(&line, " PRDR");
 	if (t->fed)
 		sb_adds(&line, " K");
 	sb_addf(&line, " S=%llu", (unsigned long long)size);
@@ -374,7 +376,7 @@ accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 		session_replyf(s, code, "2.0.0", "%s" SV_FMT, prefix, SV_ARG(text));
 	else
 		session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
-	if (s->conn->host_checking)
+	if (s->conn->host_checking && !t->prdr_run)
 		(void)stream_write(s->io, SV_LIT("\r\n**** SMTP testing: that is not a real message id!\r\n\r\n"));
 }
 
@@ -439,6 +441,8 @@ judge(struct session *s, const char *prefix)
 		refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
 		return;
 	}
+	t->msg.received_count++;
+	t->msg.received_for = SV_NULL;
 	session_fixups(s);
 	session_scan_head(s);
 	a = session_acl_dkim(s);
@@ -450,7 +454,7 @@ judge(struct session *s, const char *prefix)
 		struct sv said = SV_NULL;
 
 		a = session_acl(s, EXIM_WHERE_DATA, SV_NULL, &said, &code);
-		if (said.len > 0)
+		if (!t->prdr_run)
 			text = said;
 	}
 	if (a == ACL_DISCARD)

@@ -49,6 +49,7 @@ session_prdr(struct session *s, struct sv *text)
 
 	if (!t->prdr || all < 2 || !session_acl_set(s, EXIM_WHERE_PRDR))
 		return (ACL_GO);
+	t->prdr_run = true;
 	session_reply(s, 353, NULL, SV_LIT("PRDR content analysis beginning"));
 	for (size_t i = 0; i < all; i++) {
 		struct sv addr = t->rcpt_addrs.p[i], said = SV_NULL;

@@ -125,8 +125,9 @@ too_many_mistakes(struct session *s, unsigned code, const char *text)
 {
 	struct sb host = SB_INIT(2000), had = SB_INIT(2000);
 
+	/* acl_smtp_notquit is not for these. */
 	s->end = END_ERRORS;
-	session_not_quit(s);
+	s->notquit_done = true;
 	session_fullhost(s, &host);
 	session_log_history(s, &had);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol errors "
@@ -134,8 +135,7 @@ too_many_mistakes(struct session *s, unsigned code, const char *text)
 	sb_free(&host);
 	sb_free(&had);
 	if (s->conn->exim_style)
-		session_replyf(s, code, NULL, "%s\n" SV_FMT, text, SV_ARG(s->farewell.p != NULL ? s->farewell :
-		    SV_LIT("Too many syntax or protocol errors")));
+		session_replyf(s, code, NULL, "%s\nToo many syntax or protocol errors", text);
 	else
 		session_421(s, "4.7.0", END_ERRORS, "Too many syntax or protocol errors; closing connection");
 }

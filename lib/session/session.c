@@ -225,6 +225,27 @@ add_history(struct session *s)
 	s->x.smtp_history = sv_from(s->hist, len + n);
 }
 
+/* The line to a command; rewriting rules with "S" see the path as it was sent, and what they make of it is parsed again. */
+static unsigned
+parse_command(struct session *s, struct err *err)
+{
+	unsigned code = smtp_command_parse(s->line, s->parse_flags, s->cmd, &s->c, err);
+	struct err ignored = ERR_INIT;
+	struct sv path = s->c.path_text, rest, out;
+
+	if ((s->conf->rewrites.flags & EXIM_RW_S) == 0 || path.len == 0 || (s->c.verb != SMTP_MAIL && s->c.verb != SMTP_RCPT) ||
+	    exim_rewrite_smtp(&s->conf->rewrites, &s->env, path, &out, &ignored) != EXIM_OK || sv_eq(out, path) ||
+	    sv_chr(out, '\n') >= 0)
+		return (code);
+	rest = sv_sub(s->c.arg, path.len, s->c.arg.len);
+	err_clear(err);
+	code = smtp_command_parse(sv_taint(sv_cstr(arena_fmt(s->cmd, "%s:" SV_FMT SV_FMT, s->c.verb == SMTP_MAIL ? "MAIL FROM" :
+	    "RCPT TO", SV_ARG(out), SV_ARG(rest)))), s->parse_flags, s->cmd, &s->c, err);
+	/* Logs show what was sent. */
+	s->c.path_text = path;
+	return (code);
+}
+
 static void
 one_command(struct session *s, struct sv line)
 {
@@ -233,7 +254,7 @@ one_command(struct session *s, struct sv line)
 	unsigned code;
 
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
-	code = smtp_command_parse(s->line, s->parse_flags, s->cmd, &s->c, &err);
+	code = parse_command(s, &err);
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;
 	add_history(s);
@@ -621,9 +642,9 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_init(s, sv, c);
 	if (greet(s))
 		command_loop(s);
-	session_not_quit(s);
 	if (s->end == END_QUIT || s->end == END_DROP)
 		session_log_connection(s, s->end == END_QUIT ? " closed by QUIT" : " closed by DROP in ACL");
+	session_not_quit(s);
 	session_log_no_mail(s);
 	session_txn_end(s);
 	exim_acl_run_fini(&s->acl);

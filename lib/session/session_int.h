@@ -52,6 +52,7 @@ struct txn {
 	bool		 discard;	/* accepted and thrown away */
 	bool		 discarded_some; /* a recipient was */
 	struct sv	 discard_why;	/* log_message of the ACL that threw the message away */
+	bool		 prdr_run;	/* and they were given */
 	bool		 prdr;		/* an answer for each recipient behind the content */
 	bool		 too_many;
 	bool		 fed;		/* BDAT: predata was asked, a chunk came */

@@ -157,6 +157,7 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 	out->details = !v->no_details;
 	if (r != EXIM_OK && v->what == EXIM_VERIFY_SENDER) {
 		sender_failed(s, v, r, out);
+		out->told = false;
 		if (r == EXIM_FAIL)
 			out->user_msg = out->log_msg = SV_LIT("Sender verify failed");
 		else

@@ -108,7 +108,7 @@ session_expn(struct session *s)
 	if (out.len > 0)
 		session_reply(s, 250, "2.1.5", sb_sv(&out));
 	else if (s->conn->exim_style)
-		session_replyf(s, r.verdict == EXIM_DEFER ? 451 : 553, NULL, SV_FMT " %s", SV_ARG(address), r.verdict == EXIM_DEFER ?
+		session_replyf(s, 553, NULL, SV_FMT " %s", SV_ARG(address), r.verdict == EXIM_DEFER ?
 		    "cannot be resolved at this time" : "is undeliverable");
 	else
 		session_replyf(s, 553, "5.1.1", "<" SV_FMT "> is undeliverable", SV_ARG(address));

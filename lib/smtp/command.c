@@ -196,16 +196,17 @@ static const struct {
 	enum smtp_verb	 verb;
 	unsigned	 flag;		/* SMTP_PARSE_*: known when set */
 	bool		(*take)(struct parse *p, struct sv value);
+	const char	*wrong;		/* what is said of a bad value, as Exim; NULL: something general */
 } params[] = {
-	{ "SIZE",	SMTP_MAIL, SMTP_PARSE_SIZE,	par_size },
-	{ "BODY",	SMTP_MAIL, SMTP_PARSE_8BIT,	par_body },
-	{ "SMTPUTF8",	SMTP_MAIL, SMTP_PARSE_UTF8,	par_utf8 },
-	{ "AUTH",	SMTP_MAIL, SMTP_PARSE_AUTH,	par_auth },
-	{ "PRDR",	SMTP_MAIL, SMTP_PARSE_PRDR,	par_prdr },
-	{ "RET",	SMTP_MAIL, SMTP_PARSE_DSN,	par_ret },
-	{ "ENVID",	SMTP_MAIL, SMTP_PARSE_DSN,	par_envid },
-	{ "NOTIFY",	SMTP_RCPT, SMTP_PARSE_DSN,	par_notify },
-	{ "ORCPT",	SMTP_RCPT, SMTP_PARSE_DSN,	par_orcpt },
+	{ "SIZE",	SMTP_MAIL, SMTP_PARSE_SIZE,	par_size, NULL },
+	{ "BODY",	SMTP_MAIL, SMTP_PARSE_8BIT,	par_body, "invalid data for BODY" },
+	{ "SMTPUTF8",	SMTP_MAIL, SMTP_PARSE_UTF8,	par_utf8, NULL },
+	{ "AUTH",	SMTP_MAIL, SMTP_PARSE_AUTH,	par_auth, "invalid data for AUTH" },
+	{ "PRDR",	SMTP_MAIL, SMTP_PARSE_PRDR,	par_prdr, NULL },
+	{ "RET",	SMTP_MAIL, SMTP_PARSE_DSN,	par_ret, "Value for RET is invalid" },
+	{ "ENVID",	SMTP_MAIL, SMTP_PARSE_DSN,	par_envid, NULL },
+	{ "NOTIFY",	SMTP_RCPT, SMTP_PARSE_DSN,	par_notify, "Invalid value for NOTIFY parameter" },
+	{ "ORCPT",	SMTP_RCPT, SMTP_PARSE_DSN,	par_orcpt, NULL },
 };
 
 static unsigned
@@ -246,8 +247,11 @@ one_param(struct parse *p, struct sv word)
 		p->given |= 1u << i;
 		if (params[i].take(p, value))
 			return (0);
-		(void)err_set(p->err, ERR_PERM, "5.5.4", "%s parameter is malformed: " SV_FMT, params[i].name,
-		    SV_ARG(word));
+		if (params[i].wrong != NULL)
+			(void)err_set(p->err, ERR_PERM, "5.5.4", "%s", params[i].wrong);
+		else
+			(void)err_set(p->err, ERR_PERM, "5.5.4", "%s parameter is malformed: " SV_FMT, params[i].name,
+			    SV_ARG(word));
 		return (501);
 	}
 	(void)does_not_follow(p, sv_from(word.p, (size_t)(p->cmd->arg.p + p->cmd->arg.len - word.p)));

@@ -113,6 +113,14 @@ trace_line(void *arg, const char *peer, const char *line)
 	(void)fprintf(stderr, ">>> %s\n", line);
 }
 
+static void
+log_world(void *arg, struct sv line)
+{
+	(void)arg;
+	(void)carry_out();
+	(void)fprintf(stderr, "LOG: " SV_FMT "\n", SV_ARG(line));
+}
+
 /* ---- hints that live as long as we ---- */
 
 static struct hash *hints;
@@ -205,6 +213,7 @@ converse(struct testing *t, struct session_conn *c)
 	/* Without a box there is no setting against them, and Exim repairs them. */
 	sv.keep_bare = t->box == NULL || t->o->conf != NULL || t->box->accept_bare_newlines;
 	t->world.arg = t;
+	t->world.log = log_world;
 	t->world.hint_get = hint_get;
 	t->world.hint_put = hint_put;
 	t->world.hint_del = hint_del;
