@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "route/route_int.h"
 
 /* ---- affixes ---- */
@@ -98,7 +99,7 @@ decide(struct visit *v, enum exim_result res, const char *option)
 {
 	if (res == EXIM_OK || res == EXIM_FORCED)
 		return (EXIM_OK);
-	if (res == EXIM_FAIL)
+	if (res == EXIM_FAIL || strncmp(v->err.text, "failed to expand", 16) == 0)
 		route_panic(v, v->err.text);
 	(void)err_set(&v->err, res == EXIM_FAIL ? ERR_CONFIG : ERR_TEMP, "4.3.0", "%s check lookup or other defer", option);
 	return (EXIM_DEFER);
@@ -207,9 +208,63 @@ check_senders(struct visit *v, bool *yes)
 
 /* ---- files ---- */
 
+/* As whom files must be reachable: "user" or "user,group". */
+struct as_whom {
+	bool		 set;
+	uid_t		 uid;
+	gid_t		 gid;
+};
+
+static bool
+may(const struct stat *st, const struct as_whom *who, mode_t bit)
+{
+	if (who->uid == 0)
+		return (true);
+	return ((st->st_mode & (st->st_uid == who->uid ? bit << 6 : st->st_gid == who->gid ? bit << 3 : bit)) != 0);
+}
+
+/* May <who> search every directory on the way to <path>? */
+static bool
+reachable(struct visit *v, const char *path, const struct as_whom *who)
+{
+	struct stat st;
+
+	for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		const char *dir = slash == path ? "/" : arena_fmt(v->rt->env->arena, "%.*s", (int)(slash - path), path);
+
+		if (exim_stat(v->rt->env, dir, &st) == -1 || !may(&st, who, 01))
+			return (false);
+	}
+	return (true);
+}
+
+static enum exim_result
+take_user(struct visit *v, struct sv item, struct as_whom *who)
+{
+	const struct exim_world *w = v->rt->env->world;
+	ptrdiff_t comma = sv_chr(item, ',');
+	struct sv name = comma < 0 ? item : sv_trim(sv_sub(item, 0, (size_t)comma)), group;
+	struct exim_passwd pw;
+	int64_t n;
+
+	if (w->passwd == NULL || w->passwd(w->arg, arena_cstr(v->rt->a, name), v->rt->a, &pw) != EXIM_FOUND) {
+		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "user \"" SV_FMT "\" for require_files not found", SV_ARG(name));
+		return (EXIM_DEFER);
+	}
+	*who = (struct as_whom){ true, pw.uid, pw.gid };
+	if (comma >= 0) {
+		group = sv_trim(sv_sub(item, (size_t)comma + 1, item.len));
+		if (num_parse(group, 0, UINT32_MAX - 1, &n))
+			who->gid = (gid_t)n;
+		else if (w->passwd(w->arg, arena_cstr(v->rt->a, group), v->rt->a, &pw) == EXIM_FOUND)
+			who->gid = pw.gid;
+	}
+	return (EXIM_OK);
+}
+
 /* One expanded item of require_files. */
 static enum exim_result
-check_file(struct visit *v, struct sv item, bool *yes)
+check_file(struct visit *v, struct sv item, const struct as_whom *who, bool *yes)
 {
 	bool negate = false, eacces_ok = false;
 	struct stat st;
@@ -224,6 +279,10 @@ check_file(struct visit *v, struct sv item, bool *yes)
 		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not absolute", SV_ARG(item));
 		return (EXIM_DEFER);
 	}
+	if (who->set && !reachable(v, arena_cstr(v->rt->env->arena, item), who)) {
+		*yes = negate;
+		return (EXIM_OK);
+	}
 	rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
 	if (rc == -1 && errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && eacces_ok)) {
 		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "require_files: error for " SV_FMT ": %s", SV_ARG(item), strerror(errno));
@@ -236,6 +295,8 @@ check_file(struct visit *v, struct sv item, bool *yes)
 static enum exim_result
 check_files(struct visit *v, bool *yes)
 {
+	struct as_whom who = { .set = false };
+
 	for (size_t i = 0; i < v->r->nrequire_files && *yes; i++) {
 		struct sv item;
 		enum exim_result res = exim_expand(v->r->require_files[i], v->rt->env, &item, &v->err);
@@ -248,10 +309,10 @@ check_files(struct visit *v, bool *yes)
 			return (EXIM_DEFER);
 		}
 		item = sv_trim(item);
-		/* A word without slashes names a user whose access would be tried; the daemons that open files do that. */
-		if (item.len == 0 || sv_chr(item, '/') < 0)
+		if (item.len == 0)
 			continue;
-		res = check_file(v, item, yes);
+		/* A word without slashes names the user who must get at the files behind it. */
+		res = sv_chr(item, '/') < 0 ? take_user(v, item, &who) : check_file(v, item, &who, yes);
 		if (res != EXIM_OK)
 			return (res);
 	}

@@ -4,7 +4,7 @@
 # ONLYNUMBER="0002 0056" runs these alone, BINARY=program another program, VERBOSE=1 shows what differs.
 set -eu
 SUITE=${VPOST_SUITES:-}/exim-testsuite
-[ -n "${VPOST_SUITES:-}" ] && [ -d "$SUITE/scripts" ] || { echo "VPOST_SUITES does not name the folder with exim-testsuite"; exit 77; }
+if [ -z "${VPOST_SUITES:-}" ] || [ ! -d "$SUITE/scripts" ]; then echo "VPOST_SUITES does not name the folder with exim-testsuite"; exit 77;  fi
 command -v python3 >/dev/null || { echo "python3 is not installed"; exit 77; }
 [ "$(id -u)" = 0 ] || { echo "needs root for a name space of its own"; exit 77; }
 HERE=$(cd "$(dirname "$0")" && pwd)
