@@ -12,6 +12,7 @@
 
 #define LINE_MAX_RULE	8192
 #define DEPTH_MAX	8		/* EXCEPT within EXCEPT */
+#define DEPTH_FILE	100		/* and more: within a file that a rule names */
 #define FIELDS_MAX	16
 #define NAME_MAX_HOST	256
 #define FILE_WORDS_MAX	100000
@@ -118,10 +119,11 @@ file_matches(struct sv path, struct hosts_client *c, int depth)
 {
 	struct sv text, line;
 
-	if (c->file == NULL || !c->file(c->arg, path, &text))
+	/* A file that names files would be read for each of its lines. */
+	if (depth >= DEPTH_FILE || c->file == NULL || !c->file(c->arg, path, &text))
 		return (false);
 	while (sv_next(&text, '\n', &line))
-		if (line.len > 0 && line.p[0] != '#' && in_list(line, c, false, depth + 1))
+		if (line.len > 0 && line.p[0] != '#' && in_list(line, c, false, DEPTH_FILE))
 			return (true);
 	return (false);
 }
@@ -180,7 +182,7 @@ in_list(struct sv list, struct hosts_client *c, bool daemons, int depth)
 	struct sv word;
 	bool found = false;
 
-	if (depth > DEPTH_MAX)
+	if (depth > DEPTH_FILE + DEPTH_MAX || (depth > DEPTH_MAX && depth < DEPTH_FILE))
 		return (false);
 	for (size_t n = 0; n < FILE_WORDS_MAX && next_word(&list, &word); n++) {
 		if (sv_caseeqs(word, "EXCEPT"))
