@@ -516,8 +516,9 @@ dynamic(struct mscan *s, const struct exim_list *l)
 		return (MR_NO);
 	default:
 		why = x_message(s->e);
-		(void)x_defer(s->e, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(l->text),
-		    why);
+		/* A single item (exim_single_list) has a separator in front that nobody wrote. */
+		text = sv_starts(l->text, "<\n ") ? sv_sub(l->text, 3, l->text.len) : l->text;
+		(void)x_defer(s->e, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(text), why);
 		return (MR_DEFER);
 	}
 	c = x_cache_list(s->e, l->kind, text);

@@ -66,8 +66,8 @@
 	X(check_secondary_mx, BOOL, "false", 0)	\
 	X(check_srv, ESTRING, NULL, 0)	\
 	X(fail_defer_domains, DOMAINS, NULL, 0)	\
-	X(ipv4_only, DOMAINS, NULL, 0)	\
-	X(ipv4_prefer, DOMAINS, NULL, 0)	\
+	X(ipv4_only, ESTRING, NULL, 0)	\
+	X(ipv4_prefer, ESTRING, NULL, 0)	\
 	X(mx_domains, DOMAINS, NULL, 0)	\
 	X(mx_fail_domains, DOMAINS, NULL, 0)	\
 	X(qualify_single, BOOL, "true", 0)	\

@@ -215,6 +215,10 @@ transport_of(struct visit *v, struct route_delivery *d, const struct exim_value 
 		return (route_defer(v, "failed to expand transport \"" SV_FMT "\" in %s router: %s", SV_ARG(val->text), v->r->d.name,
 		    why));
 	}
+	if (d->transport == NULL) {
+		v->number = ROUTE_NUMBER_TRANSPORT;
+		return (route_defer(v, "transport \"\" not found in %s router", v->r->d.name));
+	}
 	return (Y_ACCEPT);
 }
 

@@ -23,11 +23,11 @@ route_host_port(struct sv item, uint16_t *port)
 	if (item.len > 0 && item.p[0] == '[') {
 		ptrdiff_t end = sv_chr(item, ']');
 
-		if (end < 0)
+		/* Brackets are for an address with a port, in a list that is not separated by colons. */
+		if (end < 0 || (size_t)end + 1 >= item.len || item.p[end + 1] != ':' ||
+		    !num_parse(sv_sub(item, (size_t)end + 2, item.len), 1, 65535, &n))
 			return (item);
-		if ((size_t)end + 1 < item.len && item.p[end + 1] == ':' &&
-		    num_parse(sv_sub(item, (size_t)end + 2, item.len), 1, 65535, &n))
-			*port = (uint16_t)n;
+		*port = (uint16_t)n;
 		return (sv_sub(item, 1, (size_t)end));
 	}
 	colon = sv_rchr(item, ':');
@@ -72,6 +72,18 @@ matches_domain(struct visit *v, const struct exim_list *l)
 	return (l != NULL && exim_match_domain(l, v->rt->env, v->domain, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
+/* An expanded string that says yes unless it is empty, "0", "no" or "false". */
+static bool
+wanted(struct visit *v, const struct exim_value *val)
+{
+	struct sv text = val->text;
+	struct err err = ERR_INIT;
+
+	if (val->str != NULL && exim_expand(val->str, v->rt->env, &text, &err) != EXIM_OK)
+		return (false);
+	return (text.len > 0 && !sv_eqs(text, "0") && !sv_caseeqs(text, "no") && !sv_caseeqs(text, "false"));
+}
+
 bool
 route_ipv4_only(struct visit *v)
 {
@@ -79,7 +91,7 @@ route_ipv4_only(struct visit *v)
 
 	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) || matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup)))
 		return (true);
-	return (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && matches_domain(v, v->r->d.own[EXIM_DNSLOOKUP_ipv4_only].list));
+	return (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_only]));
 }
 
 static bool
@@ -127,6 +139,18 @@ add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_
 	return (some ? FIND_OK : n > 0 ? FIND_IGNORED : FIND_NONE);
 }
 
+static void
+ipv4_first(struct net_addr *addrs, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		for (size_t k = i; k > 0 && addrs[k].family == 4 && addrs[k - 1].family != 4; k--) {
+			struct net_addr t = addrs[k];
+
+			addrs[k] = addrs[k - 1];
+			addrs[k - 1] = t;
+		}
+}
+
 enum find
 route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only, struct hostlist *hl)
 {
@@ -144,8 +168,11 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 		rc = ops->addrs(ops->arg, name, route_ipv4_only(v) ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure);
 	else if (dns_only)
 		rc = ROUTE_DNS_TEMPFAIL;
-	if (rc == ROUTE_DNS_FOUND)
+	if (rc == ROUTE_DNS_FOUND) {
+		if (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer]))
+			ipv4_first(addrs, n);
 		return (add_addrs(v, name, addrs, n, port, mx, secure, hl));
+	}
 	/* The host's own files may know it. */
 	if (!dns_only && w->addrs != NULL) {
 		enum exim_found f = w->addrs(w->arg, name, v->rt->a, &addrs, &n);

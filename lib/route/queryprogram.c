@@ -34,10 +34,23 @@ command_words(struct visit *v, struct sv text)
 				i++;
 			w = sv_sub(text, 0, i);
 		}
-		argv[n++] = arena_cstr(v->rt->a, w);
 		text = sv_trim(sv_sub(text, i, text.len));
+		/* Split first, so that no value changes the number of words; and none may be a peer's. */
+		if (exim_expand_text(w, v->rt->env, &w, &err) != EXIM_OK) {
+			(void)route_defer(v, "expansion of \"" SV_FMT "\" in %s router failed: %s", SV_ARG(w), v->r->d.name,
+			    arena_str(v->rt->a, err.text));
+			return (NULL);
+		}
+		if (w.tainted && w.len > 0) {
+			(void)route_defer(v, "Tainted arg %zu for %s router command: '" SV_FMT "'", n, v->r->d.driver, SV_ARG(w));
+			return (NULL);
+		}
+		argv[n++] = arena_cstr(v->rt->a, w);
 	}
-	return (n == 0 || argv[0][0] != '/' ? NULL : (const char *const *)argv);
+	if (n > 0 && argv[0][0] == '/')
+		return ((const char *const *)argv);
+	(void)route_defer(v, "%s router: the command needs an absolute path", v->r->d.name);
+	return (NULL);
 }
 
 /* The value of KEY= in the answer (up to a blank, or quoted). */
@@ -133,19 +146,16 @@ route_queryprogram(struct visit *v)
 {
 	const struct exim_world *w = v->rt->env->world;
 	struct exim_run run;
-	struct sv text, out = SV_NULL, word, line;
+	struct sv text = exim_str_text(v->r->d.own[EXIM_QUERYPROGRAM_command].str), out = SV_NULL, word, line;
 	enum exim_result res;
 	int rc = 0;
 
-	res = exim_expand(v->r->d.own[EXIM_QUERYPROGRAM_command].str, v->rt->env, &text, &v->err);
-	if (res != EXIM_OK)
-		return (route_expansion(v, res, "command"));
 	memset(&run, 0, sizeof(run));
 	run.argv = command_words(v, text);
 	run.timeout = v->r->d.own[EXIM_QUERYPROGRAM_timeout].num;
 	run.max = OUTPUT_MAX;
 	if (run.argv == NULL)
-		return (route_defer(v, "%s router: the command needs an absolute path", v->r->d.name));
+		return (Y_DEFER);
 	if (w->run == NULL)
 		return (route_defer(v, "%s router: programs cannot be run here", v->r->d.name));
 	res = w->run(w->arg, &run, v->rt->a, &out, &rc, &v->err);

@@ -338,7 +338,7 @@ tell_errors(struct redirect *rd)
 		sb_addf(&body, SV_FMT "\n\n", SV_ARG(text));
 	sb_addf(&body, "The %s router encountered the following error(s):\n\n", v->r->d.name);
 	sb_add(&body, sb_sv(&rd->errors));
-	sb_adds(&body, "Other addresses were processed normally.\n\n");
+	sb_adds(&body, "Other addresses were processed normally.\n");
 	v->rt->rq->ops->mail(v->rt->rq->ops->arg, arena_sv(v->rt->a, to), SV_LIT("error(s) in forwarding or filtering"), sb_sv(&body));
 	sb_free(&body);
 }

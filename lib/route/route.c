@@ -209,7 +209,8 @@ clone(struct visit *v, const struct exim_router *next, size_t todo, size_t deliv
 			rt->deliveries.p[i].unseen_here = true;
 		}
 	}
-	for (size_t i = todo; i < rt->todo.len; i++)
+	/* What a filter sends on besides is the address's own. */
+	for (size_t i = todo; i < rt->todo.len && !v->unseen; i++)
 		if (rt->todo.p[i].addr->parent == v->p->addr)
 			rt->todo.p[i].addr->parent = mid;
 	p.addr = on;

@@ -212,7 +212,7 @@ if grep -q "$(printf '\r')" "$M/mbox"; then die "CR in the mailbox"; fi
 send md@test.local --subject m1 --body "$(head -c 1400 /dev/zero | tr '\0' x | fold -w 60)"
 wait_for 15 logged '=> md <md@test.local>'
 eq "$(find "$M/md/new" -name '*,S=*' | wc -l)" 1 "messages of the Maildir"
-eq "$(head -n1 "$M/md/maildirsize")" 3072S "maildirsize"
+eq "$(head -n1 "$M/md/maildirsize")" 3072S,0C "maildirsize"
 wait_for 15 sh -c "[ \"$(mt imap "$IMAP" joe pw-joe count)\" ] && mailq >/dev/null"
 wait_for 20 sh -c "test \$(python3 '$TOP/tests/lib/mailtool.py' imap $IMAP joe pw-joe count) = 1"
 send md@test.local --subject m2 --body "$(head -c 2400 /dev/zero | tr '\0' x | fold -w 60)"
