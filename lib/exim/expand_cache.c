@@ -300,6 +300,7 @@ struct looked {
 	uint64_t	 epoch;		/* the latest command when it was looked at */
 	uint64_t	 map_epoch;	/* the same, for the content of a map */
 	int		 error;		/* errno, or 0 */
+	bool		 dir_kept;	/* <st> is that of the directory in which the file is missing */
 	struct stat	 st;
 	struct stat	 map_st;	/* as it was when the map was read */
 };
@@ -343,6 +344,52 @@ looked_at(struct exim_env *env, const char *path)
 	return (l);
 }
 
+static bool
+unchanged(const struct stat *a, const struct stat *b)
+{
+	return (a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	    a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec);
+}
+
+/* The directory that <path> would stand in; false: not simply told. */
+static bool
+dir_of(struct exim_env *env, const char *path, struct stat *dir)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL || slash == path || slash[1] == '\0')
+		return (false);
+	return (exim_stat(env, arena_cstr(env->arena, sv_from(path, (size_t)(slash - path))), dir) == 0);
+}
+
+/*
+ * A file that is missing appears by a change of its directory, whose time then changes.  So of many that are missing in one
+ * directory, which conditions with "exists" often ask for, only that is looked at.  A directory that changed just now may
+ * change again at the same tick of the clock: it does not count.
+ */
+static bool
+dir_settled(struct exim_env *env, const char *path, struct stat *dir)
+{
+	const struct exim_world *w = env->world;
+	struct stat link;
+	int64_t now;
+
+	/* What a link points to may appear elsewhere. */
+	if (w->now == NULL || w->stat(w->arg, path, false, &link) == 0 || !dir_of(env, path, dir))
+		return (false);
+	now = w->now(w->arg, NULL);
+	return (dir->st_mtim.tv_sec < now - 1 && dir->st_ctim.tv_sec < now - 1);
+}
+
+static bool
+still_missing(struct exim_env *env, const char *path, const struct stat *then)
+{
+	struct stat known = *then, dir;
+
+	return (dir_of(env, path, &dir) && unchanged(&dir, &known));
+}
+
 int
 exim_stat(struct exim_env *env, const char *path, struct stat *st)
 {
@@ -356,31 +403,29 @@ exim_stat(struct exim_env *env, const char *path, struct stat *st)
 	l = looked_at(env, path);
 	if (l == NULL)
 		return (w->stat(w->arg, path, true, st));
+	if (l->epoch < env->epoch && l->error == ENOENT && l->dir_kept && still_missing(env, path, &l->st))
+		(l = looked_at(env, path))->epoch = env->caches->epoch;
 	if (l->epoch < env->epoch) {
 		uint64_t epoch = env->caches->epoch;
-		struct stat now;
+		struct stat dir, now;
+		bool kept = false;
 		int error = w->stat(w->arg, path, true, &now) == -1 ? errno : 0;
 
+		if (error == ENOENT)
+			kept = dir_settled(env, path, &dir);
 		/* The world may park: the entry may be gone. */
 		l = looked_at(env, path);
 		l->epoch = epoch;
 		l->error = error;
-		if (error == 0)
-			l->st = now;
+		l->dir_kept = kept;
+		if (error == 0 || kept)
+			l->st = error == 0 ? now : dir;
 	}
 	errno = l->error;
 	if (l->error != 0)
 		return (-1);
 	*st = l->st;
 	return (0);
-}
-
-static bool
-unchanged(const struct stat *a, const struct stat *b)
-{
-	return (a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	    a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec);
 }
 
 bool

@@ -27,6 +27,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/hash.h"
 #include "base/num.h"
 #include "base/sb.h"
 
@@ -124,23 +125,75 @@ w_loadavg(void *arg)
 	return (getloadavg(avg, 1) == 1 ? (int64_t)(avg[0] * 1000) : 0);
 }
 
+/*
+ * Users that were asked for within the last second: several routers and conditions of one command ask for the same, and
+ * each answer of the C library reads a file or asks a server.
+ */
+#define USERS_KEPT	32
+struct user_kept {
+	char		 name[64];
+	int64_t		 until;			/* ms; 0: nothing here */
+	enum exim_found	 found;
+	struct passwd	 pw;
+	char		 buf[1024];
+};
+
+static int64_t now_ms(void);
+
+static void
+give_user(const struct passwd *pw, struct arena *a, struct exim_passwd *out)
+{
+	out->name = arena_str(a, pw->pw_name);
+	out->passwd = arena_str(a, pw->pw_passwd);
+	out->gecos = arena_str(a, pw->pw_gecos);
+	out->home = arena_str(a, pw->pw_dir);
+	out->shell = arena_str(a, pw->pw_shell);
+	out->uid = pw->pw_uid;
+	out->gid = pw->pw_gid;
+}
+
+static enum exim_found
+ask_user(const char *name, struct passwd *pw, char *buf, size_t size)
+{
+	struct passwd *p = NULL;
+	int rc = getpwnam_r(name, pw, buf, size, &p);
+
+	if (p != NULL)
+		return (EXIM_FOUND);
+	return (rc == 0 || rc == ENOENT || rc == ESRCH ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
+}
+
 static enum exim_found
 w_passwd(void *arg, const char *name, struct arena *a, struct exim_passwd *out)
 {
-	struct passwd pw, *p = NULL;
-	char *buf = arena_alloc(a, 16384);
-	int rc = getpwnam_r(name, &pw, buf, 16384, &p);
+	static _Thread_local struct user_kept *kept;
+	size_t len = strlen(name);
+	struct user_kept *k;
+	struct passwd pw;
+	enum exim_found f;
+	int64_t now;
 
-	if (p == NULL)
-		return (rc == 0 || rc == ENOENT || rc == ESRCH ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
-	out->name = pw.pw_name;
-	out->passwd = pw.pw_passwd;
-	out->gecos = pw.pw_gecos;
-	out->home = pw.pw_dir;
-	out->shell = pw.pw_shell;
-	out->uid = pw.pw_uid;
-	out->gid = pw.pw_gid;
-	return (EXIM_FOUND);
+	if (kept == NULL && (kept = calloc(USERS_KEPT, sizeof(*kept))) == NULL)
+		return (EXIM_TEMPFAIL);
+	k = &kept[hash_bytes(name, len) % USERS_KEPT];
+	now = now_ms();
+	if (now >= k->until || strcmp(k->name, name) != 0) {
+		k->until = 0;
+		f = len >= sizeof(k->name) ? EXIM_TEMPFAIL : ask_user(name, &k->pw, k->buf, sizeof(k->buf));
+		if (f == EXIM_TEMPFAIL) {
+			/* Or it is longer than what is kept. */
+			f = ask_user(name, &pw, arena_alloc(a, 16384), 16384);
+			if (f == EXIM_FOUND)
+				give_user(&pw, a, out);
+			return (f);
+		}
+		memcpy(k->name, name, len + 1);
+		k->found = f;
+		k->until = now + 1000;
+	}
+	if (k->found == EXIM_FOUND)
+		give_user(&k->pw, a, out);
+	return (k->found);
 }
 
 /* --- hosts --- */
@@ -184,19 +237,27 @@ w_names(void *arg, const struct net_addr *addr, struct arena *a, const char *con
 	return (EXIM_FOUND);
 }
 
+/* Asking costs ten calls of the system: an answer is good for two seconds. */
 static int
 w_interfaces(void *arg, struct arena *a, struct net_addr **addrs, size_t *n)
 {
+	static _Thread_local struct net_addr kept[ADDRS_MAX];
+	static _Thread_local size_t nkept;
+	static _Thread_local int64_t until;
 	struct ifaddrs *list, *p;
 
-	*n = 0;
-	if (getifaddrs(&list) == -1)
-		return (-1);
-	*addrs = arena_alloc(a, ADDRS_MAX * sizeof(**addrs));
-	for (p = list; p != NULL && *n < ADDRS_MAX; p = p->ifa_next)
-		if (p->ifa_addr != NULL && (p->ifa_addr->sa_family == AF_INET || p->ifa_addr->sa_family == AF_INET6))
-			net_addr_from_sockaddr(&(*addrs)[(*n)++], p->ifa_addr);
-	freeifaddrs(list);
+	if (now_ms() >= until) {
+		*n = nkept = 0;
+		if (getifaddrs(&list) == -1)
+			return (-1);
+		for (p = list; p != NULL && nkept < ADDRS_MAX; p = p->ifa_next)
+			if (p->ifa_addr != NULL && (p->ifa_addr->sa_family == AF_INET || p->ifa_addr->sa_family == AF_INET6))
+				net_addr_from_sockaddr(&kept[nkept++], p->ifa_addr);
+		freeifaddrs(list);
+		until = now_ms() + 2000;
+	}
+	*addrs = arena_dup(a, kept, nkept * sizeof(kept[0]));
+	*n = nkept;
 	return (0);
 }
 

@@ -76,3 +76,4 @@ case " $PARTS " in *" idle "*)
 	done ;;
 esac
 python3 "$TOP/tests/bench/ratios.py" "$OUT"
+"$TOP/tests/bench/exim.sh" || true

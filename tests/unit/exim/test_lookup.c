@@ -2,6 +2,7 @@
 /* Lookups: types, partial and default keys, options, captures, DNS, maps, failures. */
 #include "expand_env.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "map/rebuild.h"
@@ -191,12 +192,80 @@ test_posix(void **state)
 	check_rows(rows, sizeof(rows) / sizeof(rows[0]), &w);
 }
 
+static unsigned stats;
+static struct exim_world real;
+
+static int
+counting_stat(void *arg, const char *path, bool follow, struct stat *st)
+{
+	stats++;
+	return (real.stat(arg, path, follow, st));
+}
+
+/* A clock that goes before: directories made just now count as left alone. */
+static int64_t
+later(void *arg, int64_t *usec)
+{
+	return (real.now(arg, usec) + 60);
+}
+
+static bool
+is_there(struct test_env *t, const char *dir, unsigned *asked)
+{
+	uint64_t saved = exim_epoch_begin(&t->env);
+	char text[256];
+	bool yes;
+
+	(void)snprintf(text, sizeof(text), "${if exists{%s/a}{a}}${if exists{%s/b}{b}}${if exists{%s/link}{l}}", dir, dir, dir);
+	stats = 0;
+	yes = *test_expand(t, text) != '\0';
+	*asked = stats;
+	exim_epoch_end(&t->env, saved);
+	return (yes);
+}
+
+/* Of files that are missing in one directory only that is looked at, until it changes. */
+static void
+test_missing(void **state)
+{
+	struct exim_world world;
+	struct test_env t;
+	char dir[] = "/tmp/vpost-missing-XXXXXX", a[64], link[64], target[64];
+	unsigned asked;
+
+	test_env_init(&t, true);
+	exim_world_posix(&real);
+	world = real;
+	world.stat = counting_stat;
+	world.now = later;
+	t.env.world = &world;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(a, sizeof(a), "%s/a", dir);
+	(void)snprintf(link, sizeof(link), "%s/link", dir);
+	(void)snprintf(target, sizeof(target), "%s.target", dir);
+	assert_int_equal(symlink(target, link), 0);
+	assert_false(is_there(&t, dir, &asked));
+	assert_false(is_there(&t, dir, &asked));
+	/* The directory, and what the link points to with the link itself. */
+	assert_int_equal(asked, 3);
+	assert_int_equal(close(open(a, O_CREAT | O_WRONLY, 0600)), 0);
+	assert_true(is_there(&t, dir, &asked));
+	assert_int_equal(unlink(a), 0);
+	assert_false(is_there(&t, dir, &asked));
+	assert_int_equal(close(open(target, O_CREAT | O_WRONLY, 0600)), 0);
+	assert_true(is_there(&t, dir, &asked));
+	(void)unlink(target);
+	(void)unlink(link);
+	(void)rmdir(dir);
+	test_env_fini(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_files), cmocka_unit_test(test_types), cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_posix),
+		cmocka_unit_test(test_posix), cmocka_unit_test(test_missing),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
