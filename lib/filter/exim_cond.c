@@ -90,45 +90,42 @@ static bool
 foranyaddress(struct xf_run *w, const struct xf_cond *c)
 {
 	const char *text = xf_expand(w, c->left, "filter file");
-	struct mail_addrlist l;
-	struct sb sb = SB_INIT(2 * MAIL_ADDRESS_MAX);
+	struct sv rest, address;
 	bool yes = false;
 
 	if (text == NULL)
 		return (false);
-	mail_addrlist_read(sv_taint(sv_cstr(text)), w->env->arena, &l);
-	for (size_t i = 0; i < l.n && !yes && !w->ended; i++) {
-		if (l.v[i].item != MAIL_ITEM_ADDRESS)
-			continue;
-		sb_clear(&sb);
-		mail_address_put(&sb, &l.v[i]);
-		w->env->addr->thisaddress = sv_taint(arena_sv(w->env->arena, sb_sv(&sb)));
+	rest = sv_taint(sv_cstr(text));
+	while (!yes && !w->ended && xf_next_address(w, &rest, &address)) {
+		w->env->addr->thisaddress = sv_taint(address);
 		if (w->r->verbose != NULL) {
 			xf_indent(w);
-			fprintf(w->r->verbose, "Extracted address %s\n", sb_cstr(&sb));
+			fprintf(w->r->verbose, "Extracted address " SV_FMT "\n", SV_ARG(address));
 		}
 		yes = xf_test(w, c->b, false);
 	}
-	sb_free(&sb);
 	return (yes);
 }
 
-/* Digits in any C base, then K or M (filter manual 3.23). */
+/* Digits in any C base, then K or M (filter manual 3.23), all in 32 bits as Exim's int is. */
 static bool
 number(struct xf_run *w, const char *s, int64_t *out)
 {
 	const char *end = s;
 	int64_t n;
 
-	if (xf_integer(&end, 0, &n)) {
-		if (sv_lower(*end) == 'k' && n < INT64_MAX / 1024 && n > INT64_MIN / 1024) {
-			n *= 1024;
+	if (xf_integer(&end, 0, &n) || end != s) {
+		uint32_t bits = (uint32_t)(uint64_t)n;
+
+		if (sv_lower(*end) == 'k') {
+			bits *= 1024;
 			end++;
 		}
-		if (sv_lower(*end) == 'm' && n < INT64_MAX / 1048576 && n > INT64_MIN / 1048576) {
-			n *= 1048576;
+		if (sv_lower(*end) == 'm') {
+			bits *= 1048576;
 			end++;
 		}
+		n = (int32_t)bits;
 		while (sv_isspace(*end))
 			end++;
 		*out = n;

@@ -82,8 +82,8 @@ xf_headers(struct xf_run *w, const struct xf_cmd *c)
 	struct sv list, name;
 	int sep = 0;
 
-	/* A forced failure means "nothing to add" (Exim's manual 47.6). */
-	if (c->headers == XF_HEADERS_ADD && exim_expand_cstr(c->arg[0], w->env, &text, &err) == EXIM_FORCED)
+	/* A forced failure means "nothing to add" (Exim's manual 47.6), but not where filters are tested. */
+	if (c->headers == XF_HEADERS_ADD && w->r->test == NULL && exim_expand_cstr(c->arg[0], w->env, &text, &err) == EXIM_FORCED)
 		return;
 	if (text == NULL && (text = (char *)(uintptr_t)xf_expand(w, c->arg[0], "headers command")) == NULL)
 		return;

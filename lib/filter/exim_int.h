@@ -78,6 +78,8 @@ struct xf_mark {
 };
 #define XF_MARK(x)	((struct xf_mark){ (x)->p, (x)->line })
 #define XF_BACK(x, m)	((x)->p = (m).p, (x)->line = (m).line)
+/* The same where Exim counts the lines twice. */
+#define XF_AGAIN(x, m)	((x)->p = (m).p)
 void	 xf_skip(struct xf_lex *x);		/* white space and comments */
 void	 xf_word(struct xf_lex *x, bool brackets);	/* to x->word, and over what follows */
 void	 xf_item(struct xf_lex *x, bool brackets);	/* the same, or a quoted string */
@@ -128,6 +130,8 @@ bool	 xf_act(struct xf_run *w, struct filter_action *a, const struct xf_cmd *c);
 
 /* exim_cond.c: false also after an error. */
 bool	 xf_test(struct xf_run *w, const struct xf_cond *c, bool top);
+/* exim_address.c: the next address of <*rest>, a list as in headers; false at its end. */
+bool	 xf_next_address(struct xf_run *w, struct sv *rest, struct sv *address);
 /* exim_personal.c */
 bool	 xf_personal(struct xf_run *w, const struct xf_cond *c);
 /* exim_mail.c */

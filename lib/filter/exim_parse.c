@@ -80,15 +80,15 @@ headers_what(struct xf_parse *p, struct xf_cmd *c)
 
 	for (i = 0; i < 3 && strcmp(x->word, words[i]) != 0; i++)
 		;
+	if (i != XF_HEADERS_CHARSET && (p->flags & EXIM_FILTER_SYSTEM) == 0) {
+		xf_error(x, "header addition and removal is available only in system filters: near line %u of filter file", x->line);
+		return;
+	}
 	if (i == 3) {
 		xf_error(x, "\"add\", \"remove\", or \"charset\" expected after \"headers\" near line %u of filter file", x->line);
 		return;
 	}
 	c->headers = (enum xf_headers)i;
-	if (c->headers != XF_HEADERS_CHARSET && (p->flags & EXIM_FILTER_SYSTEM) == 0) {
-		xf_error(x, "header addition and removal is available only in system filters: near line %u of filter file", x->line);
-		return;
-	}
 	xf_item(x, false);
 	if (x->word[0] == '\0')
 		xf_error(x, "value missing after \"add\", \"remove\", or \"charset\" near line %u of filter file", x->line);
@@ -103,7 +103,7 @@ errors_to(struct xf_parse *p, struct xf_cmd *c)
 
 	xf_word(&p->x, false);
 	if (strcmp(p->x.word, "errors_to") != 0) {
-		XF_BACK(&p->x, before);
+		XF_AGAIN(&p->x, before);
 		return;
 	}
 	xf_word(&p->x, false);
@@ -174,7 +174,7 @@ refusal(struct xf_parse *p, enum xf_op op, unsigned line, struct xf_list *l)
 		xf_item(x, false);
 		c->arg[0] = xf_compile(p, x->word);
 	} else
-		XF_BACK(x, before);
+		XF_AGAIN(x, before);
 	return (x->error == NULL);
 }
 
@@ -207,7 +207,7 @@ mail_option(struct xf_parse *p, struct xf_cmd *c)
 	for (i = 0; i < XF_NMAIL && strcmp(x->word, xf_mail_names[i]) != 0; i++)
 		;
 	if (i == XF_NMAIL) {
-		XF_BACK(x, before);
+		XF_AGAIN(x, before);
 		return (false);
 	}
 	xf_item(x, false);
@@ -387,6 +387,10 @@ commands(struct xf_parse *p, struct xf_list *l, bool conditionally)
 		else if (command(p, l, conditionally))
 			xf_skip(&p->x);
 	}
+	if (p->x.error == NULL && p->seen_set)
+		xf_error(&p->x, "\"seen\" or \"unseen\" near line %u is not followed by a command", p->x.line);
+	if (p->x.error == NULL && p->noerror)
+		xf_error(&p->x, "\"noerror\" near line %u is not followed by a command", p->x.line);
 	p->depth--;
 	if (conditionally && l->end == XF_NONE)
 		xf_error(&p->x, "\"endif\" missing at end of filter file");

@@ -7,7 +7,6 @@
 
 #include "base/sb.h"
 #include "exim/conf.h"
-#include "mail/address.h"
 #include "mail/header.h"
 #include "exim_int.h"
 
@@ -89,43 +88,39 @@ contains_any(struct sv text, const struct sv *v, size_t n)
 }
 
 static bool
+is_any(struct sv address, const struct sv *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].len > 0 && sv_caseeq(address, v[i]))
+			return (true);
+	return (false);
+}
+
+static bool
 robot(struct sv address)
 {
-	static const char *const names[] = { "server@", "daemon@", "root@", "listserv@", "majordomo@", "-request@" };
+	static const char *const names[] = { "server@", "daemon@", "root@", "listserv@", "majordomo@" };
 	ptrdiff_t at = sv_chr(address, '@');
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (sv_casefind(address, sv_cstr(names[i])) >= 0)
+		if (sv_casestarts(address, names[i]))
 			return (true);
-	return (sv_casestarts(address, "owner-") && at > 6);
+	return (sv_casefind(address, SV_LIT("-request@")) >= 0 || (sv_casestarts(address, "owner-") && at > 6));
 }
 
 /* Does an address of these fields name the user (or, with <robots>, a robot)? */
 static bool
 addresses_name(struct xf_run *w, const char *field, const struct sv *self, size_t nself, const struct xf_cond *c, bool robots)
 {
-	struct sv name, body;
+	struct sv name, body, one;
 	size_t pos = 0;
 
 	while (next_field(w->env->msg, &pos, &name, &body)) {
-		struct mail_addrlist l;
-
 		if (!sv_caseeqs(name, field))
 			continue;
-		mail_addrlist_read(body, w->env->arena, &l);
-		for (size_t i = 0; i < l.n; i++) {
-			struct sb sb = SB_INIT(2 * MAIL_ADDRESS_MAX);
-			bool yes;
-
-			if (l.v[i].item != MAIL_ITEM_ADDRESS)
-				continue;
-			mail_address_put(&sb, &l.v[i]);
-			yes = contains_any(sb_sv(&sb), self, nself) || contains_any(sb_sv(&sb), c->alias, c->nalias) ||
-			    (robots && robot(sb_sv(&sb)));
-			sb_free(&sb);
-			if (yes)
+		while (xf_next_address(w, &body, &one))
+			if (is_any(one, self, nself) || is_any(one, c->alias, c->nalias) || (robots && robot(one)))
 				return (true);
-		}
 	}
 	return (false);
 }

@@ -5,12 +5,11 @@
 
 #include "base/sb.h"
 #include "exim/conf.h"
-#include "mail/address.h"
+#include "exim/extract.h"
 #include "exim_int.h"
 
 #define ERROR_MAX	65536
 #define REASON_MAX	1024		/* of fail, freeze, defer: more is cut */
-#define ADDR_FLAGS	(MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_UTF8 | MAIL_ADDR_8BIT)
 
 static void obey(struct xf_run *w, const struct xf_cmd *c);
 
@@ -154,7 +153,8 @@ add(struct xf_run *w, const struct xf_cmd *c)
 		value += 2;
 	if (!add_number(w, value, &n))
 		return;
-	if (to[0] != 'n' || to[1] == '\0' || to[2] != '\0') {
+	/* "n" alone is n0. */
+	if (to[0] != 'n' || (to[1] != '\0' && to[2] != '\0')) {
 		xf_fail(w, "unknown variable \"%s\" in \"add\" command", to);
 		return;
 	}
@@ -172,20 +172,18 @@ static struct sv
 address(struct xf_run *w, const char *text)
 {
 	struct exim_env *env = w->env;
-	struct sb sb = SB_INIT(2 * MAIL_ADDRESS_MAX);
 	struct err err = ERR_INIT;
-	struct mail_address m;
+	struct exim_extracted x;
 	struct sv addr, out;
 
-	if (mail_address_parse(sv_taint(sv_cstr(text)), ADDR_FLAGS, env->arena, &m, &err) == -1) {
+	if (exim_extract(sv_taint(sv_cstr(text)), EXIM_EXTRACT_LITERALS, env->arena, &x, &err) == -1) {
 		xf_fail(w, "malformed address \"%s\" in filter file: %s", text, err.text);
 		return (SV_NULL);
 	}
-	mail_address_put(&sb, &m);
-	if (m.domain.len == 0 && env->g != NULL)
-		sb_addf(&sb, "@" SV_FMT, SV_ARG(env->g->qualify_recipient));
-	addr = sv_taint(arena_sv(env->arena, sb_sv(&sb)));
-	sb_free(&sb);
+	addr = x.address;
+	if (x.domain == 0 && env->g != NULL)
+		addr = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(env->g->qualify_recipient)));
+	addr = sv_taint(addr);
 	if ((w->r->flags & EXIM_FILTER_REWRITE) != 0 && env->conf != NULL &&
 	    exim_rewrite_address(&env->conf->rewrites, env, EXIM_RW_T, addr, &out, NULL, NULL) == EXIM_OK)
 		addr = out;

@@ -297,6 +297,9 @@ filter_route_traced(struct route_filter *f, const struct filter_ops *ops)
 	f->n = 0;
 	f->note = NULL;
 	f->syntax = false;
+	/* For whoever asks: nothing that a user wrote reaches outside the message. */
+	f->flags |= ROUTE_FILTER_NO_LOGWRITE;
+	f->forbid |= OUTSIDE;
 	if (f->sieve)
 		sieve(f);
 	else

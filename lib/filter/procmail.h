@@ -67,9 +67,17 @@ struct procmail {
 	/* Called when the run is about to wait for a program or a lock; NULL: nobody wants to know. */
 	void		(*waits)(void);
 
+	/*
+	 * The process is root's, for a recipient who is not: makes it his, for good.  Called when his mailbox was seen to and /etc/procmailrc
+	 * was run, before any file of his is read, and where DROPPRIVS asks for it.  NULL: it is his already.
+	 */
+	int		(*become)(const struct procmail *p, struct err *err);
+
 	/* A signal that came (TERM: give back, HUP INT: bounce, QUIT: lose, USR1 USR2: VERBOSE off, on); NULL: none is looked for. */
 	volatile sig_atomic_t *signalled;
 
+	/* Limits of programs that are started; 0: none. */
+	long		 cpu_seconds, file_bytes, memory_bytes, processes;
 	/* Limits; 0: the defaults in brackets. */
 	unsigned	 max_includes;	/* INCLUDERC inside INCLUDERC [64] */
 	unsigned	 max_switches;	/* SWITCHRC in one run [1000] */

@@ -266,8 +266,8 @@ to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool 
 }
 
 /* procmail's digits for numbers in names. */
-static void
-number_name(uint64_t n, char *out)
+void
+pm_number_name(uint64_t n, char *out)
 {
 	static const char digits[] = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
@@ -322,7 +322,7 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 	default:
 		if (stat(file, &sb) == -1)
 			return (-1);
-		number_name((uint64_t)sb.st_ino, digits);
+		pm_number_name((uint64_t)sb.st_ino, digits);
 		/* The folder may have a link to this very file. */
 		for (n = 0; n < 16; n++) {
 			(void)snprintf(path, size, "%s/%s%s%.*s", f->path, pm->text[PM_T_MSGPREFIX], digits, (int)n, "----------------");

@@ -178,6 +178,7 @@ struct pm_frame {
 /* What all clones of a run share. */
 struct pm_shared {
 	unsigned	 clones, switches;
+	bool		 root;		/* still to become the recipient */
 };
 
 struct pm {
@@ -316,6 +317,8 @@ int	 pm_continue(struct pm *pm);
 /* Run <block> in a copy of the run that goes on to its own end; its exit status. */
 int	 pm_clone(struct pm *pm, struct pm_block *block);
 bool	 pm_interrupted(struct pm *pm);
+/* From here on the process is the recipient's; false: it cannot be, and the run ends. */
+bool	 pm_become(struct pm *pm);
 
 /* procmail_act.c */
 /* "| command" or "! address": <cmd> is ready to be run, for forwarding <addresses> says where its addresses begin (0: a pipe). */
@@ -350,6 +353,8 @@ void	 pm_lock_local(struct pm *pm, const char *name, const char *folder);
 /* procmail_folder.c */
 /* Write the part to the folder(s) <names>. */
 bool	 pm_folder_write(struct pm *pm, struct pm_words *names, bool dot_lock);
+/* <n> in the digits of unique names; <out> has room for 16 bytes. */
+void	 pm_number_name(uint64_t n, char *out);
 /* "_PID%TIME.HOST"-like (maildir: "TIME.PID_N.HOST") name in <dir>, made with <mode>: descriptor or -1; <path> holds it. */
 int	 pm_unique(struct pm *pm, const char *dir, bool maildir, mode_t mode, char *path, size_t size);
 

@@ -74,6 +74,28 @@ pm_interrupted(struct pm *pm)
 	return (true);
 }
 
+/* --- whose process it is ----------------------------------------------------------------- */
+
+bool
+pm_become(struct pm *pm)
+{
+	struct err err = ERR_INIT;
+
+	if (!pm->shared->root)
+		return (true);
+	pm_log_flush(pm);
+	if (pm->o->become(pm->o, &err) == -1) {
+		pm_nlog(pm, "Insufficient privileges\n");
+		pm->retval = EX_TEMPFAIL;
+		pm->pending = PM_HOST;
+		pm->signal_end = true;
+		return (false);
+	}
+	pm->shared->root = false;
+	pm->verbose = 0;
+	return (true);
+}
+
 /* --- the system mailbox --------------------------------------------------------------- */
 
 static bool
@@ -89,13 +111,27 @@ static bool
 put_aside(struct pm *pm, const char *path, const struct stat *sb)
 {
 	const char *slash = strrchr(path, '/');
-	char to[PATH_MAX];
+	char to[PATH_MAX], digits[16];
 
-	(void)snprintf(to, sizeof(to), "%.*s/BOGUS.%s.%llx", (int)(slash - path), path, pm->o->user,
-	    (unsigned long long)sb->st_ino);
+	pm_number_name((uint64_t)sb->st_ino, digits);
+	(void)snprintf(to, sizeof(to), "%.*s/BOGUS.%s.%s", (int)(slash - path), path, pm->o->user, digits);
 	pm_nlog(pm, "Renaming bogus mailbox \"");
 	pm_log(pm, "%s\" info \"%s\"\n", path, to);
 	return (rename(path, to) == 0);
+}
+
+/* Of the very file that was looked at. */
+static void
+restrict_mode(const struct pm *pm, const char *path, ino_t ino)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat sb;
+
+	if (fd == -1)
+		return;
+	if (fstat(fd, &sb) == 0 && sb.st_ino == ino)
+		(void)fchmod(fd, sb.st_mode & 0777 & ~pm->umask);
+	(void)close(fd);
 }
 
 /* See that the system mailbox is there and the user's own; false: nothing may be delivered to it. */
@@ -104,13 +140,14 @@ check_mailbox(struct pm *pm, const char *path)
 {
 	struct stat sb;
 	int fd;
+	bool ok;
 
 	if (lstat(path, &sb) == 0) {
 		if (!bogus(pm, &sb)) {
 			if (S_ISREG(sb.st_mode) && (sb.st_mode & (S_IXUSR | S_ISVTX)) == 0 && (sb.st_mode & pm->umask) != 0 &&
 			    (sb.st_mode & ~(mode_t)(S_IRGRP | S_IWGRP) & pm->umask) != 0) {
 				pm_nlogq(pm, "Enforcing stricter permissions on", path);
-				(void)chmod(path, sb.st_mode & 0777 & ~pm->umask);
+				restrict_mode(pm, path, sb.st_ino);
 			}
 			return (true);
 		}
@@ -119,8 +156,12 @@ check_mailbox(struct pm *pm, const char *path)
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0667);
 	if (fd != -1) {
+		/* Root makes it for the recipient. */
+		ok = !pm->shared->root || fchown(fd, pm->o->uid, (gid_t)-1) == 0;
 		(void)close(fd);
-		return (true);
+		if (ok)
+			return (true);
+		(void)unlink(path);
 	}
 fail:
 	pm_nlogq(pm, "Couldn't create", path);
@@ -463,9 +504,10 @@ run_rcs(struct pm *pm)
 		if (pm->signal_end)
 			return (false);
 		if (pm->in_etc) {
+			/* A HOST that did not fit leads to the user's own file, too. */
 			pm->in_etc = false;
-			if (r == PM_HOST)
-				return (true);
+			if (!pm_become(pm))
+				return (false);
 			pm_put(pm, "PATH", pm->path);
 			if (!first_rc(pm))
 				return (false);
@@ -611,7 +653,7 @@ start_files(struct pm *pm)
 		pm_put(pm, "PATH", "/usr/local/bin:/usr/bin:/bin");
 		pm->in_etc = pm_push_rc(pm, fd, etc_rc);
 	}
-	if (!pm->in_etc)
+	if (!pm->in_etc && pm_become(pm))
 		(void)first_rc(pm);
 }
 
@@ -678,7 +720,7 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
     struct err *err)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_before;
-	struct pm_shared shared = { 0, 0 };
+	struct pm_shared shared = { 0, 0, false };
 	struct pm pm;
 	mode_t mask = 0;
 	int dir = -1;
@@ -687,6 +729,7 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
 	memset(end, 0, sizeof(*end));
 	if (p->max_message != 0 && message.len > p->max_message)
 		return (err_set(err, ERR_TEMP, "4.3.1", "the message is larger than a filter may take"));
+	shared.root = p->become != NULL;
 	init(&pm, files, p, &shared);
 	if (!p->own_process) {
 		dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -317,8 +317,11 @@ set_comsat(struct pm *pm, const char *value)
 static void
 set_dropprivs(struct pm *pm, const char *value)
 {
-	if (pm_number(0, value) != 0 && pm->verbose != 0)
+	if (pm_number(0, value) == 0)
+		return;
+	if (pm->verbose != 0)
 		pm_nlog(pm, "Assuming identity of the recipient, VERBOSE=off\n");
+	(void)pm_become(pm);
 }
 
 static void

@@ -28,7 +28,8 @@
 static const char usage_text[] =
     "Usage: procmail [-vptoY] [-f fromwhom] [parameter=value | rcfile] ...\n"
     "   Or: procmail [-toY] [-f fromwhom] [-a argument] ... -d recipient ...\n"
-    "   Or: procmail [-ptY] [-f fromwhom] -m [parameter=value] ... rcfile [arg] ...\n";
+    "   Or: procmail [-ptY] [-f fromwhom] -m [parameter=value] ... rcfile [arg] ...\n"
+    "   Or: procmail [-toY] [-a argument] ... -z\n";
 
 static volatile sig_atomic_t got_signal;
 
@@ -98,6 +99,9 @@ option_word(struct options *o, char *w, char ***argv, bool *last)
 		case 'h':
 		case '?':
 			(void)fputs(usage_text, stderr);
+			return (EX_USAGE);
+		case 'z':
+			complain("LMTP support not enabled in this binary", NULL);
 			return (EX_USAGE);
 		case 'p':
 			o->p.preserve = true;
@@ -223,13 +227,16 @@ special_owner(const struct procmail *p, uid_t *uid)
 	const char *rc = p->words == NULL ? NULL : p->words[0];
 	struct stat sb;
 
-	if (!p->filter || rc == NULL || strncmp(rc, dir, strlen(dir)) != 0 || strstr(rc, "/../") != NULL)
+	if (!p->filter || rc == NULL || strncmp(rc, dir, strlen(dir)) != 0)
 		return (false);
-	if (p->preserve || geteuid() != 0 || lstat("/etc/procmailrcs", &sb) == -1 || !S_ISDIR(sb.st_mode) || sb.st_uid != 0 ||
-	    (sb.st_mode & (S_IWGRP | S_IWOTH)) != 0 || lstat(rc, &sb) == -1 || S_ISDIR(sb.st_mode)) {
+	if (p->preserve || geteuid() != 0 || strstr(rc, "/../") != NULL) {
 		complain("Denying special privileges for", rc);
 		return (false);
 	}
+	/* Such a file is suspicious, and that will be said. */
+	if (lstat("/etc/procmailrcs", &sb) == -1 || !S_ISDIR(sb.st_mode) || sb.st_uid != 0 ||
+	    (sb.st_mode & (S_IWGRP | S_IWOTH)) != 0 || lstat(rc, &sb) == -1 || S_ISDIR(sb.st_mode))
+		return (false);
 	*uid = sb.st_uid;
 	return (true);
 }
@@ -253,6 +260,12 @@ run_for(struct procmail *p, struct sv message)
 }
 
 static int
+become(const struct procmail *p, struct err *err)
+{
+	return (os_drop_to_ids(p->user, p->uid, p->gid, err));
+}
+
+static int
 deliver_to(struct options *o, const char *name, struct sv message)
 {
 	struct procmail p = o->p;
@@ -273,10 +286,8 @@ deliver_to(struct options *o, const char *name, struct sv message)
 	p.shell = u.shell;
 	p.uid = u.uid;
 	p.gid = u.gid;
-	if (geteuid() == 0 && u.uid != 0 && os_drop_to_ids(u.name, u.uid, u.gid, &err) == -1) {
-		complain(err.text, NULL);
-		return (EX_NOPERM);
-	}
+	if (geteuid() == 0 && u.uid != 0)
+		p.become = become;
 	return (run_for(&p, message));
 }
 
