@@ -345,7 +345,10 @@ struct exim_world {
 	/* *<rc>: exit status, -1 - signal, 127 when it cannot start.  EXIM_DEFER on timeout. */
 	enum exim_result (*run)(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err);
 	enum exim_result (*readsocket)(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err);
-	/* Whole file; -1 with errno set.  <stamp> (may be NULL): as fstat. */
+	/*
+	 * Whole file of at most <max> bytes; -1 with errno set: EFBIG for a longer one, EISDIR or EINVAL for one that is not
+	 * regular, which is not read.  *<st> (may be NULL): as fstat; all 0 where it could not be opened.
+	 */
 	int		(*readfile)(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st);
 	int		(*stat)(void *arg, const char *path, bool follow, struct stat *st);
 	/* A command or message begins: what <stat> remembers must be looked at again.  NULL: it remembers nothing. */

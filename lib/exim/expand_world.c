@@ -64,6 +64,7 @@ w_getenv(void *arg, const char *name)
 
 /* --- files --- */
 
+/* Users name files: one without an end (a device, a sparse file) is given up where it passes <max>. */
 static int
 read_all(int fd, size_t max, struct arena *a, struct sv *out)
 {
@@ -71,9 +72,9 @@ read_all(int fd, size_t max, struct arena *a, struct sv *out)
 	char buf[16384];
 	ssize_t n;
 
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
+	while ((n = read(fd, buf, sizeof(buf))) > 0 && !sb.overflow)
 		sb_addn(&sb, buf, (size_t)n);
-	if (n == 0 && sb.overflow) {
+	if (sb.overflow) {
 		n = -1;
 		errno = EFBIG;
 	}
@@ -87,15 +88,27 @@ static int
 w_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st)
 {
 	struct stat own;
-	int fd, rc;
+	int fd, rc, saved;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (st == NULL)
+		st = &own;
+	memset(st, 0, sizeof(*st));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd == -1)
 		return (-1);
-	rc = fstat(fd, st == NULL ? &own : st);
+	rc = fstat(fd, st);
+	if (rc == 0 && !S_ISREG(st->st_mode) && !(S_ISCHR(st->st_mode) && strcmp(path, "/dev/null") == 0)) {
+		errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
+		rc = -1;
+	} else if (rc == 0 && (uintmax_t)st->st_size > max) {
+		errno = EFBIG;
+		rc = -1;
+	}
 	if (rc == 0)
 		rc = read_all(fd, max, a, out);
+	saved = errno;
 	(void)close(fd);
+	errno = saved;
 	return (rc);
 }
 

@@ -88,3 +88,12 @@ redirect_check(struct redirect *rd, const char *path, const struct stat *st)
 {
 	return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? lenient(rd, path, st) : check(rd, path, st));
 }
+
+enum route_yield
+redirect_too_long(struct redirect *rd, const char *path)
+{
+	const char *why = arena_fmt(rd->v->rt->a, "it is longer than %d bytes", ROUTE_DATA_MAX);
+
+	return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? passed_over(rd, path, why) :
+	    route_defer(rd->v, "%s is not used: %s", path, why));
+}

@@ -14,6 +14,7 @@
 #include "redirect_int.h"
 
 #define INCLUDE_DEPTH	10
+#define INCLUDE_FILES	100		/* in all: each of some lines that name each other would be read without end */
 
 #define flag	redirect_flag
 
@@ -26,7 +27,6 @@ from_file(struct redirect *rd, struct sv *data)
 	const struct exim_world *w = v->rt->env->world;
 	enum exim_result res;
 	struct sv name;
-	struct stat st;
 	const char *path;
 
 	res = exim_expand(rd->o[EXIM_REDIRECT_file].str, v->rt->env, &name, &v->err);
@@ -38,15 +38,16 @@ from_file(struct redirect *rd, struct sv *data)
 	if (name.tainted)
 		return (route_defer(v, "attempt to use tainted name \"" SV_FMT "\" as file in %s router", SV_ARG(name), v->r->d.name));
 	path = rd->path = arena_cstr(v->rt->a, name);
-	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &st) == -1) {
+	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &rd->st) == -1) {
 		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
 		    (errno == EACCES && flag(rd, EXIM_REDIRECT_ignore_eacces)))
 			return (Y_DECLINE);
-		if (errno == EISDIR)
-			return (route_defer(v, "%s is not a regular file", path));
-		return (route_defer(v, "failed to open %s: %s", path, strerror(errno)));
+		if (errno == EFBIG)
+			return (redirect_too_long(rd, path));
+		if (rd->st.st_mode == 0 || S_ISREG(rd->st.st_mode))
+			return (route_defer(v, "failed to open %s: %s", path, strerror(errno)));
 	}
-	return (redirect_check(rd, path, &st));
+	return (redirect_check(rd, path, &rd->st));
 }
 
 static enum route_yield
@@ -225,6 +226,7 @@ include(struct redirect *rd, const struct redirect_item *it)
 	const struct exim_world *w = v->rt->env->world;
 	struct sv dir = rd->o[EXIM_REDIRECT_include_directory].text, data;
 	const char *path = arena_cstr(v->rt->a, it->text);
+	struct stat st;
 	enum route_yield y;
 
 	if (flag(rd, EXIM_REDIRECT_forbid_include))
@@ -238,7 +240,9 @@ include(struct redirect *rd, const struct redirect_item *it)
 		return (not_permitted(rd, "included file %s is not in directory " SV_FMT, path, SV_ARG(dir)));
 	if (rd->depth >= INCLUDE_DEPTH)
 		return (route_defer(v, ":include: files nested more than %d deep", INCLUDE_DEPTH));
-	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, NULL) == -1)
+	if (++rd->included > INCLUDE_FILES)
+		return (route_defer(v, "more than %d :include: files", INCLUDE_FILES));
+	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, &st) == -1)
 		return (not_permitted(rd, "failed to open included file %s: %s", path, strerror(errno)));
 	rd->depth++;
 	y = interpret(rd, data);

@@ -10,6 +10,10 @@ struct redirect {
 	const struct exim_value *o;
 	struct route_delivery base;	/* what all children and deliveries have in common */
 	const char	*path;		/* of the file option; NULL: the data option */
+	struct stat	 st;		/* of <path> */
+	const char	*file;		/* whose items are read; NULL: those of the data option */
+	struct sv	 text;		/* its text */
+	unsigned	 included;	/* files so far */
 	size_t		 found;		/* items that count */
 	unsigned	 depth;
 	struct sb	 errors;	/* mistakes that were skipped, for syntax_errors_to */
@@ -34,6 +38,8 @@ enum route_yield redirect_refuse(struct redirect *rd, bool fail, struct sv text)
 
 /* redirect_check.c: may the file be used?  Y_ACCEPT; Y_DEFER; with skip_bad_file Y_DECLINE and a note. */
 enum route_yield redirect_check(struct redirect *rd, const char *path, const struct stat *st);
+/* The same for one of more than ROUTE_DATA_MAX bytes. */
+enum route_yield redirect_too_long(struct redirect *rd, const char *path);
 
 bool	 redirect_is_filter(struct redirect *rd, struct sv data);
 enum route_yield redirect_filter(struct redirect *rd, struct sv data);
