@@ -143,9 +143,9 @@ recipients(struct xev *e, struct sv *out, bool list)
 	*out = SV_LIT("");
 	if (m == NULL || m->nrecipients == 0)
 		return (EXIM_OK);
-	/* Users' filters may not see who else got the message. */
+	/* Users' filters may not see who else got the message: nothing is there for them. */
 	if (m->recipients == NULL)
-		return (x_fail(e, "unknown variable name \"recipients%s\"", list ? "_list" : ""));
+		return (EXIM_OK);
 	xb_init(&b, e->env->arena, m->nrecipients * 32);
 	for (size_t i = 0; i < m->nrecipients; i++) {
 		if (list) {

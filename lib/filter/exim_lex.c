@@ -167,6 +167,6 @@ xf_integer(const char **p, unsigned base, int64_t *out)
 	*p = s;
 	if (!minus)
 		over |= __builtin_sub_overflow((int64_t)0, n, &n);
-	*out = n;
+	*out = !over ? n : minus ? INT64_MIN : INT64_MAX;
 	return (!over);
 }

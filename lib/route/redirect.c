@@ -5,26 +5,30 @@
 #include "exim/extract.h"
 #include "route/redirect.h"
 
+/* A blank of <tag> stands for any number of them, none too. */
+static bool
+starts_tag(struct sv v, const char *tag)
+{
+	size_t i = 0;
+
+	for (; *tag != '\0'; tag++) {
+		if (*tag == ' ')
+			while (i < v.len && (v.p[i] == ' ' || v.p[i] == '\t'))
+				i++;
+		else if (i == v.len || sv_lower(v.p[i++]) != *tag)
+			return (false);
+	}
+	return (true);
+}
+
 enum redirect_data_kind
 redirect_data_kind(struct sv data)
 {
-	static const struct { const char *word; enum redirect_data_kind kind; } k[] = {
-		{ "exim filter", REDIRECT_EXIM_FILTER }, { "sieve filter", REDIRECT_SIEVE_FILTER },
-	};
-	size_t i = 0;
-
-	while (i < data.len && sv_isspace(data.p[i]))
-		i++;
-	if (i == data.len || data.p[i] != '#')
-		return (REDIRECT_LIST);
-	for (i++; i < data.len && (data.p[i] == ' ' || data.p[i] == '\t'); i++)
-		;
-	data = sv_sub(data, i, data.len);
-	for (size_t n = 0; n < sizeof(k) / sizeof(k[0]); n++)
-		if (sv_casestarts(data, k[n].word) &&
-		    (data.len == strlen(k[n].word) || !sv_isalnum(data.p[strlen(k[n].word)])))
-			return (k[n].kind);
-	return (REDIRECT_LIST);
+	while (data.len > 0 && sv_isspace(data.p[0]))
+		data = sv_sub(data, 1, data.len);
+	if (starts_tag(data, "# exim filter"))
+		return (REDIRECT_EXIM_FILTER);
+	return (starts_tag(data, "# sieve filter") ? REDIRECT_SIEVE_FILTER : REDIRECT_LIST);
 }
 
 /* Length of the item at the start of <v>: up to a comma or newline outside quotes, comments and angle brackets. */

@@ -230,8 +230,9 @@ include_file(struct trial *r, const struct redirect_item *it)
 	if (r->depth >= INCLUDE_DEPTH)
 		return (mistake(":include: files nested too deeply", it->raw));
 	if (os_read_file(arena_cstr(r->t->facts, it->text), ROUTE_DATA_MAX, &text, &err) == -1) {
+		/* What is not there brings no addresses. */
 		sb_free(&text);
-		return (mistake(err.text, SV_NULL));
+		return (0);
 	}
 	r->depth++;
 	rc = list_items(r, arena_sv(r->t->facts, sb_sv(&text)));
@@ -264,7 +265,7 @@ list_items(struct trial *r, struct sv data)
 			break;
 		case REDIRECT_FAIL:
 		case REDIRECT_DEFER:
-			rc = mistake(it.kind == REDIRECT_FAIL ? "\":fail:\" is not permitted" : "\":defer:\" is not permitted", SV_NULL);
+			rc = mistake(arena_fmt(r->t->facts, "\"" SV_FMT "\" is not permitted", SV_ARG(sv_trim(it.raw))), SV_NULL);
 			break;
 		case REDIRECT_BAD:
 			rc = mistake(it.err_text, it.raw);
