@@ -161,6 +161,13 @@ log_note(void *arg, int level, const char *text)
 }
 
 static void
+log_scanner(void *arg, const char *line)
+{
+	(void)arg;
+	eximlog_write(EXIMLOG_SCAN, "%s", line);
+}
+
+static void
 log_trace(void *arg, const char *peer, const char *line)
 {
 	(void)arg;
@@ -445,7 +452,7 @@ fill_service(struct worker *w)
 	    .connections = op_connections, .admit = op_admit };
 	sv->transactions = &w->transactions;
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note,
-	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL };
+	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL, .scanner = b->log_scanner ? log_scanner : NULL };
 	session_world_init(&w->world, w->hints);
 	w->world.log = log_world;
 	session_world_watch(box_path(b, "etc"));

@@ -66,7 +66,7 @@
 	X(log_level, STR, "info", "debug, info, warn or error; DAEMON=LEVEL behind it for single daemons") \
 	X(log_debug_file, BOOL, "yes", "debug lines go to var/log/debug.log, not vpost.log") \
 	X(log_deliveries, BOOL, "no", "deliveries stand in var/log/deliverylog too")	\
-	X(log_scanner, BOOL, "no", "what scanners find stands in var/log/scanlog too")	\
+	X(log_scanner, BOOL, "no", "what scanners say of messages stands in var/log/scanlog")	\
 	X(log_syslog, STR, "", "facility of syslog to which all logs go: mail, local0 ...; empty: none") \
 	X(log_files, BOOL, "yes", "logs are files below var/log; no: only syslog, where log_syslog is set") \
 	X(syslog_socket, STR, "/dev/log", "where the syslog daemon listens")		\

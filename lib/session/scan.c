@@ -332,10 +332,36 @@ scan_option(struct session *s, struct exim_env *env, enum exim_main_opt opt, str
 
 /* ---- the interface ---- */
 
+/* For the log of scanners: each verdict, and that none was to be had. */
+static void
+tell_verdict(struct session *s, const struct exim_env *env, enum exim_scan what, enum exim_result r, bool yes)
+{
+	struct sb line = SB_INIT(8192);
+	const struct exim_acl_state *a = env->acl;
+
+	if (s->sv->log == NULL || s->sv->log->scanner == NULL)
+		return;
+	sb_addf(&line, "%s ", s->txn->id);
+	session_log_host(s, &line);
+	sb_addf(&line, " F=<" SV_FMT "> %s: ", SV_ARG(s->txn->msg.sender), what == EXIM_SCAN_MALWARE ? "malware" : "spam");
+	if (r != EXIM_OK)
+		sb_adds(&line, "no verdict");
+	else if (what == EXIM_SCAN_MALWARE)
+		sb_addf(&line, SV_FMT, SV_ARG(yes ? a->malware_name : SV_LIT("clean")));
+	else
+		sb_addf(&line, "%s score=" SV_FMT, yes ? "spam" : "not spam", SV_ARG(a->spam_score));
+	for (size_t i = 0; i < line.len; i++)
+		if ((unsigned char)line.p[i] < ' ' || line.p[i] == 127)
+			line.p[i] = '?';
+	s->sv->log->scanner(s->sv->log->arg, sb_cstr(&line));
+	sb_free(&line);
+}
+
 enum exim_result
 session_scan(void *arg, struct exim_env *env, enum exim_scan what, struct sv param, bool *yes, struct sv *msg)
 {
 	struct session *s = arg;
+	enum exim_result r;
 	bool message = s->txn != NULL && s->txn->id[0] != '\0' && s->txn->msg.raw.p != NULL;
 
 	*msg = SV_NULL;
@@ -355,6 +381,9 @@ session_scan(void *arg, struct exim_env *env, enum exim_scan what, struct sv par
 		*msg = SV_LIT("the message is not at hand");
 		return (EXIM_DEFER);
 	}
-	return (what == EXIM_SCAN_MALWARE ? scan_malware(s, env, param, yes) : what == EXIM_SCAN_SPAM ? scan_spam(s, env, param, yes) :
-	    scan_decode(s, env, param, yes, msg));
+	if (what == EXIM_SCAN_DECODE)
+		return (scan_decode(s, env, param, yes, msg));
+	r = what == EXIM_SCAN_MALWARE ? scan_malware(s, env, param, yes) : scan_spam(s, env, param, yes);
+	tell_verdict(s, env, what, r, *yes);
+	return (r);
 }

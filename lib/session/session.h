@@ -38,6 +38,8 @@ struct session_log {
 	void	(*note)(void *arg, int level, const char *text);
 	/* What ACLs do, for a client at <peer>; NULL: nobody wants to know, which costs nothing. */
 	void	(*trace)(void *arg, const char *peer, const char *line);
+	/* What scanners said of messages; NULL: no such log. */
+	void	(*scanner)(void *arg, const char *line);
 };
 
 /* Effects.  A NULL member: as if it had succeeded (room, count: nothing waits), or 458 for etrn. */

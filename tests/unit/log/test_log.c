@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lines, levels, gathering, rotation, Exim's format. */
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <regex.h>
 #include <setjmp.h>
@@ -136,12 +138,69 @@ tear_down(void **state)
 	return (system(cmd));
 }
 
+static void
+test_levels_of_programs(void **state)
+{
+	static const struct { const char *setting, *program; enum log_level want; bool ok; } t[] = {
+		{ "info", "vsmtpd", LOG_L_INFO, true }, { "", "vsmtpd", LOG_L_INFO, true },
+		{ "warn vsmtpd=debug", "vsmtpd", LOG_L_DEBUG, true }, { "warn vsmtpd=debug", "vqueued", LOG_L_WARN, true },
+		{ "vsmtpd=debug error", "vsmtpd", LOG_L_DEBUG, true }, { "vsmtpd=debug error", "vauthd", LOG_L_ERROR, true },
+		{ "loud", "vsmtpd", LOG_L_INFO, false }, { "warn vsmtpd=loud", "vsmtpd", LOG_L_WARN, false },
+	};
+	enum log_level l;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		assert_int_equal(log_level_of(t[i].setting, t[i].program, &l), t[i].ok);
+		assert_int_equal(l, t[i].want);
+	}
+}
+
+static void
+test_syslog(void **state)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct err err = ERR_INIT;
+	char path[160], buf[2000];
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), facility;
+	ssize_t n;
+
+	(void)state;
+	assert_true(log_syslog_facility("LOCAL7", &facility));
+	assert_false(log_syslog_facility("kern", &facility));
+	assert_int_equal(log_syslog("nosuch", "/dev/log", &err), -1);
+	err_clear(&err);
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/sock", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	(void)snprintf(path, sizeof(path), "%s/log", dir);
+	assert_int_equal(log_open("test", path, LOG_L_INFO, &err), 0);
+	assert_int_equal(log_syslog("mail", sa.sun_path, &err), 0);
+	log_to_files(false);
+	log_info(NULL, "one %d", 1);
+	n = recv(fd, buf, sizeof(buf) - 1, 0);
+	buf[n < 0 ? 0 : n] = '\0';
+	assert_true(matches(buf, "^<22>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} test\\[[0-9]+\\]: info: one 1$"));
+	eximlog_write(EXIMLOG_REJECT, "two\nthree");
+	for (int i = 0; i < 2; i++) {
+		n = recv(fd, buf, sizeof(buf) - 1, 0);
+		buf[n < 0 ? 0 : n] = '\0';
+		assert_true(matches(buf, i == 0 ? "^<21>.*: two$" : "^<21>.*: three$"));
+	}
+	/* Nobody listens: lines are lost, nothing else. */
+	(void)close(fd);
+	log_info(NULL, "three");
+	assert_int_equal(log_syslog("", "", &err), 0);
+	log_to_files(true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_levels_of_programs),
+		cmocka_unit_test(test_syslog),
 		cmocka_unit_test(test_exim),
 	};
 
