@@ -2,8 +2,12 @@
 /*
  * Whose a forward file must be, and its mode (Exim's manual 22.6, check_owner, check_group, modemask).  A wrong one
  * defers the address, as in Exim; with our own option skip_bad_file it is passed over, with a note that says what is to be done.
+ * And what such a file may include: Exim reads both as the user; here the daemon reads them, which may read more.
  */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "exim/expand.h"
 #include "redirect_int.h"
@@ -96,4 +100,71 @@ redirect_too_long(struct redirect *rd, const char *path)
 
 	return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? passed_over(rd, path, why) :
 	    route_defer(rd->v, "%s is not used: %s", path, why));
+}
+
+/* --- where it lies --------------------------------------------------------------------- */
+
+/* Links are followed, and what they lead to is what was read: they may have been changed meanwhile. */
+static bool
+below(struct redirect *rd, struct sv dir, const char *path, const struct stat *st)
+{
+	char top[PATH_MAX], real[PATH_MAX];
+	struct stat now;
+	size_t n;
+
+	if (realpath(arena_cstr(rd->v->rt->a, dir), top) == NULL || realpath(path, real) == NULL)
+		return (false);
+	n = strcmp(top, "/") == 0 ? 0 : strlen(top);
+	return (strncmp(real, top, n) == 0 && real[n] == '/' && stat(real, &now) == 0 && now.st_dev == st->st_dev &&
+	    now.st_ino == st->st_ino);
+}
+
+/* All files of the user are our own, so that neither owner nor mode tells them from others. */
+static bool
+is_ours(const struct redirect *rd)
+{
+	return (rd->path != NULL && rd->base.user_set && rd->base.uid == (int64_t)geteuid() && rd->v->ea.home.len > 0);
+}
+
+enum route_yield
+redirect_check_place(struct redirect *rd)
+{
+	if (!redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || !is_ours(rd) || below(rd, rd->v->ea.home, rd->path, &rd->st))
+		return (Y_ACCEPT);
+	return (passed_over(rd, rd->path, "it lies outside of the home directory"));
+}
+
+/* What the user's id may read, as far as the file itself says. */
+static bool
+readable(const struct redirect *rd, const struct stat *st)
+{
+	if ((int64_t)st->st_uid == rd->base.uid)
+		return ((st->st_mode & 0400) != 0);
+	if (rd->base.group_set && (int64_t)st->st_gid == rd->base.gid)
+		return ((st->st_mode & 040) != 0);
+	return ((st->st_mode & 04) != 0);
+}
+
+const char *
+redirect_include_ban(struct redirect *rd, const char *path, const struct stat *st)
+{
+	struct sv dir = rd->o[EXIM_REDIRECT_include_directory].text;
+
+	if (!S_ISREG(st->st_mode))
+		return ("it is not a regular file");
+	if (dir.len > 0 && !below(rd, dir, path, st))
+		return ("it lies outside of include_directory");
+	if (is_ours(rd))
+		return (below(rd, rd->v->ea.home, path, st) ? NULL : "it lies outside of the home directory");
+	if (!rd->base.user_set || rd->base.uid == (int64_t)geteuid())
+		return (NULL);
+	if (!readable(rd, st))
+		return ("the user may not read it");
+	if (rd->path == NULL)
+		return (NULL);
+	if ((int64_t)st->st_uid != rd->base.uid && st->st_uid != 0 && !listed(&rd->o[EXIM_REDIRECT_owners], (int64_t)st->st_uid))
+		return ("it belongs neither to the user nor to root");
+	if ((st->st_mode & (mode_t)rd->o[EXIM_REDIRECT_modemask].num) != 0)
+		return ("others may write it");
+	return (NULL);
 }

@@ -69,18 +69,40 @@ load(struct redirect *rd, struct sv *data)
 
 /* ---- items ---- */
 
+/*
+ * <raw> as a text shows it.  What stands in a user's file, or in one that it includes, is not for the sender, who gets the
+ * text in a bounce, nor for the log: the file may be any.
+ */
+static const char *
+shown(struct redirect *rd, struct sv raw)
+{
+	struct arena *a = rd->v->rt->a;
+	unsigned line = 1;
+
+	if (rd->depth == 0 && (rd->path == NULL || !flag(rd, EXIM_REDIRECT_skip_bad_file)))
+		return (arena_fmt(a, "\"" SV_FMT "\"", SV_ARG(raw)));
+	for (const char *p = rd->text.p; p < raw.p && p < rd->text.p + rd->text.len; p++)
+		line += *p == '\n';
+	return (arena_fmt(a, "line %u of %s", line, rd->file));
+}
+
 /* A mistake of the list: skipped or deferred. */
 enum route_yield
 redirect_mistake(struct redirect *rd, struct sv raw, const char *why)
 {
+	const char *what = shown(rd, raw);
+
+	/* Some texts quote the item. */
+	if (what[0] != '"' && strpbrk(why, "\":") != NULL)
+		why = "malformed address";
 	if (flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
 		if (rd->v->rt->rq->mode == ROUTE_DELIVER && rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->mail != NULL)
 			sb_addf(&rd->errors, "  %s in the address\n  \"" SV_FMT "\"\n\n", why, SV_ARG(raw));
-		route_note(rd->v, "%s router: skipped error: %s in \"" SV_FMT "\"", rd->v->r->d.name, why, SV_ARG(raw));
+		route_note(rd->v, "%s router: skipped error: %s in %s", rd->v->r->d.name, why, what);
 		return (Y_ACCEPT);
 	}
 	rd->v->number = ROUTE_NUMBER_REDIRECT;
-	return (route_defer(rd->v, "error in redirect data: %s in \"" SV_FMT "\"", why, SV_ARG(raw)));
+	return (route_defer(rd->v, "error in redirect data: %s in %s", why, what));
 }
 
 /* What the router's own options do not permit ends the whole list, skip_syntax_errors or not. */
@@ -226,6 +248,8 @@ include(struct redirect *rd, const struct redirect_item *it)
 	const struct exim_world *w = v->rt->env->world;
 	struct sv dir = rd->o[EXIM_REDIRECT_include_directory].text, data;
 	const char *path = arena_cstr(v->rt->a, it->text);
+	const char *before = rd->file, *why;
+	struct sv text = rd->text;
 	struct stat st;
 	enum route_yield y;
 
@@ -244,9 +268,16 @@ include(struct redirect *rd, const struct redirect_item *it)
 		return (route_defer(v, "more than %d :include: files", INCLUDE_FILES));
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, &data, &st) == -1)
 		return (not_permitted(rd, "failed to open included file %s: %s", path, strerror(errno)));
+	why = redirect_include_ban(rd, path, &st);
+	if (why != NULL)
+		return (not_permitted(rd, "included file %s is not used: %s", path, why));
 	rd->depth++;
+	rd->file = path;
+	rd->text = data;
 	y = interpret(rd, data);
 	rd->depth--;
+	rd->file = before;
+	rd->text = text;
 	return (y);
 }
 
@@ -275,7 +306,7 @@ refuse(struct redirect *rd, const struct redirect_item *it)
 	bool fail = it->kind == REDIRECT_FAIL;
 
 	if (fail ? !flag(rd, EXIM_REDIRECT_allow_fail) : !flag(rd, EXIM_REDIRECT_allow_defer))
-		return (not_permitted(rd, "\"" SV_FMT "\" is not permitted", SV_ARG(it->raw)));
+		return (not_permitted(rd, "%s is not permitted", shown(rd, it->raw)));
 	return (redirect_refuse(rd, fail, it->text));
 }
 
@@ -367,8 +398,12 @@ route_redirect(struct visit *v)
 	if (y != Y_ACCEPT)
 		return (y);
 	y = route_fill(v, &rd.base, NULL);
+	if (y == Y_ACCEPT)
+		y = redirect_check_place(&rd);
 	if (y != Y_ACCEPT)
 		return (y);
+	rd.file = rd.path;
+	rd.text = data;
 	rd.base.one_time = rd.base.one_time || flag(&rd, EXIM_REDIRECT_one_time);
 	v->p->hide_child = v->p->hide_child || flag(&rd, EXIM_REDIRECT_hide_child_in_errmsg);
 	if (redirect_data_kind(data) != REDIRECT_LIST && !flag(&rd, EXIM_REDIRECT_allow_filter)) {

@@ -40,6 +40,13 @@ enum route_yield redirect_refuse(struct redirect *rd, bool fail, struct sv text)
 enum route_yield redirect_check(struct redirect *rd, const char *path, const struct stat *st);
 /* The same for one of more than ROUTE_DATA_MAX bytes. */
 enum route_yield redirect_too_long(struct redirect *rd, const char *path);
+/*
+ * The same for where it lies.  The user's id is known by then: with skip_bad_file what belongs to a user whose id is our own, as
+ * do all files of such users, must lie below the home directory.
+ */
+enum route_yield redirect_check_place(struct redirect *rd);
+/* May its list include the file <path>, which was opened as <st>?  NULL, or why not. */
+const char *redirect_include_ban(struct redirect *rd, const char *path, const struct stat *st);
 
 bool	 redirect_is_filter(struct redirect *rd, struct sv data);
 enum route_yield redirect_filter(struct redirect *rd, struct sv data);

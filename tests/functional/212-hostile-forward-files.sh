@@ -43,3 +43,23 @@ done
 # Ten lines, each of which names the file again.
 for _ in $(seq 10); do echo ":include:$H/.forward"; done >"$H/.forward"
 post joe@local.test; deferred ":include: files"; others
+
+# Files of others: all of the box belong to one id, so that only the home counts, wherever links lead.
+printf 'secretline:%s:x y\nann@local.test\n' 'pw$hash' >"$BOX/etc/secret"; chmod 600 "$BOX/etc/secret"
+ln -s "$BOX/etc/secret" "$H/sly"; mkdir -p "$BOX/home/joey"; echo ann@local.test >"$BOX/home/joey/list"
+for f in "$BOX/etc/vusers" "$BOX/etc/secret" "$H/sly" "$H/../../etc/secret" "$H/../joey/list"; do
+	echo ":include:$f" >"$H/.forward"
+	post joe@local.test; deferred "included file $f is not used: it lies outside of the home directory"
+done
+rm "$H/.forward"; ln -s "$BOX/etc/secret" "$H/.forward"
+post joe@local.test; JOE=$((JOE + 1)); in_box joe INBOX $JOE
+grep -hq "home/joe/.forward is not used: it lies outside" "$BOX"/var/log/* "$T/run.log" || die "no note of the link"
+rm "$H/.forward"
+# His own lists are; what of them is no address is not told to others.
+printf 'ann@local.test\n' >"$H/list"; echo ":include:$H/list" >"$H/.forward"
+post joe@local.test; ANN=$((ANN + 1)); in_box ann INBOX $ANN
+ln -s "$H/list" "$H/list2"; echo ":include:$H/list2" >"$H/.forward"
+post joe@local.test; ANN=$((ANN + 1)); in_box ann INBOX $ANN
+printf 'ann@local.test\nprivate words here\n' >"$H/list"
+post joe@local.test; deferred "in line 2 of $H/list2"
+! grep -rhq "secretline\|private words" "$BOX/var/log" "$T/run.log" || die "content of files in the logs"

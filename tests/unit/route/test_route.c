@@ -33,6 +33,17 @@ static const struct { const char *path, *text; mode_t mode; uid_t uid; } disk[] 
 	{ "/home/bob/.forward", "# nothing\n", 0600, 1000 },
 	{ "/etc/list", "a@remote.test, b@remote.test\n# c@remote.test\n\"|/bin/cat x, y\"\n", 0644, 0 },
 	{ "/etc/open", "x@y.test\n", 0666, 0 },
+	{ "/home/bob/list", "fine@one.test\nnot an address\n", 0600, 4242 },
+	{ "/home/bob/loose", "fine@one.test\n", 0622, 4242 },
+	{ "/etc/public", "fine@one.test\n", 0644, 0 },
+	{ "/etc/private", "secret: word\n", 0600, 0 },
+	{ "/home/alice/list", "fine@one.test\n", 0644, 1000 },
+	{ "/f/list", ":include:/home/bob/list\n", 0600, 4242 },
+	{ "/f/loose", ":include:/home/bob/loose\n", 0600, 4242 },
+	{ "/f/public", ":include:/etc/public\n", 0600, 4242 },
+	{ "/f/private", ":include:/etc/private\n", 0600, 4242 },
+	{ "/f/alice", ":include:/home/alice/list\n", 0600, 4242 },
+	{ "/f/bad", "one@one.test\n\npass word\n", 0600, 4242 },
 	{ "/etc/self", ":include:/etc/self\n", 0644, 0 },
 	{ "/etc/aliases", "root: alice\nsales: alice, bob\nloop: loop\nout: x@remote.test\ngone: :fail: 551 5.1.6 moved on\n"
 	    "busy: :defer: later\nhole: :blackhole:\npipe: |/bin/prog\nfile: /var/mail/f\nbad: a b c\ntwice: alice, alice\n"
@@ -173,6 +184,10 @@ static const char manual[] =
 	"  local_parts = list : self : none : open\n  pipe_transport = tp\n"
 	"skip:\n  driver = redirect\n  domains = skip.test\n  data = a b, x@cond.test\n  skip_syntax_errors\n"
 	"own:\n  driver = redirect\n  domains = own.test\n  file = /etc/open\n"
+	"user:\n  driver = redirect\n  domains = user.test\n  file = /f/$local_part_data\n  user = 4242\n  group = 4242\n"
+	"  local_parts = list : loose : public : private : alice : bad\n  skip_bad_file\n"
+	"list:\n  driver = redirect\n  domains = list.test\n  data = :include:/etc/$local_part_data\n  user = 4242\n  group = 4242\n"
+	"  local_parts = list : private\n  pipe_transport = tp\n"
 	TRANSPORTS;
 
 static struct exim_conf *
@@ -356,6 +371,21 @@ drivers(void **state)
 		    "rc=1" },
 		{ T, "taint@query.test",
 		    "taint@query.test cannot be resolved at this time: Tainted arg 2 for queryprogram router command: 'taint'\nrc=1" },
+		/* What is included is read by us and has to be what the user may read. */
+		{ T, "list@user.test", "list@user.test cannot be resolved at this time: error in redirect data: malformed address in "
+		    "line 2 of /home/bob/list\nrc=1" },
+		{ T, "public@user.test", "fine@one.test\n    <-- public@user.test\n  router = m, transport = t2\n"
+		    "  host h1.test [198.51.100.41]\nrc=0" },
+		{ T, "private@user.test", "private@user.test cannot be resolved at this time: error in redirect data: included file "
+		    "/etc/private is not used: the user may not read it\nrc=1" },
+		{ T, "loose@user.test", "loose@user.test cannot be resolved at this time: error in redirect data: included file "
+		    "/home/bob/loose is not used: others may write it\nrc=1" },
+		{ T, "alice@user.test", "alice@user.test cannot be resolved at this time: error in redirect data: included file "
+		    "/home/alice/list is not used: it belongs neither to the user nor to root\nrc=1" },
+		{ T, "bad@user.test", "bad@user.test cannot be resolved at this time: error in redirect data: malformed address in "
+		    "line 3 of /f/bad\nrc=1" },
+		{ T, "private@list.test", "private@list.test cannot be resolved at this time: error in redirect data: included file "
+		    "/etc/private is not used: the user may not read it\nrc=1" },
 		{ T, "decline@query.test", "decline@query.test is undeliverable: Unrouteable address\nrc=2" },
 	};
 
