@@ -67,6 +67,7 @@ int	 eximlog_open(const char *dir, struct err *err);
 int	 eximlog_open_own(const char *dir, bool deliveries, bool scanner, struct err *err);
 /* Exim's time stamp of now, local time: "2026-11-21 01:02:03"; valid until the next call. */
 const char *eximlog_stamp(void);
+/* One line, control bytes as escapes; the reject log keeps newlines, as it has headers too. */
 void	 eximlog_write(unsigned which, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 eximlog_flush(void);
 void	 eximlog_reopen(void);

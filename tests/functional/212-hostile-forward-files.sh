@@ -63,3 +63,12 @@ post joe@local.test; ANN=$((ANN + 1)); in_box ann INBOX $ANN
 printf 'ann@local.test\nprivate words here\n' >"$H/list"
 post joe@local.test; deferred "in line 2 of $H/list2"
 ! grep -rhq "secretline\|private words" "$BOX/var/log" "$T/run.log" || die "content of files in the logs"
+
+# Lines of the log that nobody wrote.
+cat >"$H/.forward" <<'X'
+# Exim filter
+pipe "/bin/true x\n2026-11-21 00:00:00 1abcde-000001-1x <= forged@bank.test"
+X
+post joe@local.test
+wait_for 10 grep -q "=> |/bin/true x.n2026-11-21 00:00:00 1abcde-000001-1x <= forged@bank.test" "$LOG"
+! grep -q "^2026-11-21 00:00:00 1abcde" "$LOG" || die "a line that a user wrote"

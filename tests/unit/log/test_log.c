@@ -116,6 +116,12 @@ test_exim(void **state)
 	eximlog_flush();
 	assert_true(matches(content("mainlog"), STAMP "1abcde-000001-1x <= a@b U=root P=local S=300\n2"));
 	assert_true(matches(content("rejectlog"), STAMP "rejected\n  header\n$"));
+	/* Nobody writes lines of his own. */
+	eximlog_write(EXIMLOG_MAIN | EXIMLOG_REJECT, "|/bin/true x\n2026-11-21 00:00:00 x <= forged@bank.test\r\x1b[2J\x7f\ty");
+	eximlog_flush();
+	assert_true(matches(content("mainlog"), "S=300\n[^\n]*\n[-0-9]+ [:0-9]+ [|]/bin/true x\\\\n2026-11-21 00:00:00 x <= "
+	    "forged@bank.test\\\\r\\\\033\\[2J\\\\177\ty\n$"));
+	assert_true(matches(content("rejectlog"), "true x\n2026-11-21 00:00:00 x <= forged@bank.test\\\\r\\\\033\\[2J"));
 	eximlog_write(EXIMLOG_PANIC, "panic");
 	assert_true(matches(content("paniclog"), STAMP "panic\n$"));
 	assert_int_equal(strlen(eximlog_stamp()), 19);
