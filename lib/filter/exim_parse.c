@@ -318,8 +318,6 @@ command_word(struct xf_parse *p)
 		xf_word(x, true);
 	else
 		xf_word(x, false);
-	if (strcmp(x->word, "log") == 0)
-		return (XF_LOGWRITE);
 	for (i = 0; i < XF_NONE && strcmp(x->word, xf_op_names[i]) != 0; i++)
 		;
 	if (i == XF_NONE)
@@ -346,6 +344,8 @@ command(struct xf_parse *p, struct xf_list *l, bool conditionally)
 	case XF_ENDIF:
 		if (!conditionally)
 			xf_error(&p->x, "unexpected \"%s\" command near line %u of filter file", xf_op_names[op], p->x.line);
+		else if (p->seen_set || p->noerror)
+			xf_error(&p->x, "\"seen\", \"unseen\", or \"noerror\" near line %u is not followed by a command", p->x.line);
 		l->end = op;
 		ok = conditionally;
 		break;

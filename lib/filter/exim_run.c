@@ -160,9 +160,10 @@ add(struct xf_run *w, const struct xf_cmd *c)
 	}
 	if (!add_number(w, to + 1, &i))
 		return;
+	/* In 32 bits, as Exim's int is. */
+	n = (int32_t)(uint32_t)(uint64_t)n;
 	var = &w->env->msg->n[i];
-	if (__builtin_add_overflow(*var, n, var))
-		*var = n > 0 ? INT64_MAX : INT64_MIN;
+	*var = (int32_t)((uint32_t)*var + (uint32_t)n);
 	if (w->r->test != NULL)
 		fprintf(w->r->test, "Add %lld to n%lld\n", (long long)n, (long long)i);
 }

@@ -116,6 +116,24 @@ shown(struct sv address)
 	return (address.len == 0 ? SV_LIT("<>") : address);
 }
 
+/* A message without From: gets one, as those that are submitted do. */
+static void
+add_from(struct trial *r)
+{
+	struct testing *t = r->t;
+	struct exim_header_add *v = arena_zalloc(t->facts, sizeof(*v));
+	struct os_user u;
+	bool caller = t->o->sender == NULL && !sv_starts(sb_sv(&r->text), "From ");
+
+	if (caller && os_user_by_uid(getuid(), &u, NULL) == 1 && u.gecos[0] != '\0') {
+		u.gecos[strcspn(u.gecos, ",:")] = '\0';
+		v->text = sv_cstr(arena_fmt(t->facts, "From: %s <" SV_FMT ">\n", u.gecos, SV_ARG(t->msg.sender)));
+	} else
+		v->text = sv_cstr(arena_fmt(t->facts, "From: " SV_FMT "\n", SV_ARG(t->msg.sender)));
+	t->msg.added = v;
+	t->msg.nadded = 1;
+}
+
 static void
 load_message(struct trial *r)
 {
@@ -130,6 +148,8 @@ load_message(struct trial *r)
 	m->id = sv_cstr(message_id(t, m->received_time));
 	m->has_sender = true;
 	m->sender = sv_taint(sender(r));
+	if (mail_headers_get(&r->headers, "From").p == NULL && m->sender.len > 0)
+		add_from(r);
 	path = mail_headers_get(&r->headers, "Return-path");
 	m->return_path = m->sender;
 	if (path.p != NULL)
@@ -152,6 +172,8 @@ load_message(struct trial *r)
 	t->env.message_loaded = true;
 	if (r->headers.n == 0)
 		printf("Warning: no message headers read\n");
+	if (t->o->sender == NULL && sv_starts(sb_sv(&r->text), "From "))
+		printf("Sender taken from \"From \" line\n");
 	if (path.p == NULL)
 		printf("Return-path copied from sender\n");
 	else
@@ -172,8 +194,6 @@ load_recipient(struct trial *r)
 		home = arena_str(t->facts, u.dir);
 	a->local_part = sv_cstr(o->filter_local != NULL ? o->filter_local : t->login);
 	a->domain = o->filter_domain != NULL ? sv_cstr(o->filter_domain) : t->g.qualify_recipient;
-	a->local_part_data = a->local_part;
-	a->domain_data = a->domain;
 	a->local_part_prefix = sv_cstr(o->filter_prefix);
 	a->local_part_suffix = sv_cstr(o->filter_suffix);
 	a->original_local_part = a->local_part;
