@@ -172,7 +172,7 @@ static const char manual[] =
 	"files:\n  driver = accept\n  domains = file.test\n  require_files = /etc/list : !/etc/none\n  transport = t1\n"
 	"files2:\n  driver = accept\n  domains = file2.test\n  require_files = /etc/none\n  transport = t1\n"
 	"senders:\n  driver = accept\n  domains = from.test\n  senders = *@good.test\n  transport = t1\n"
-	"q:\n  driver = queryprogram\n  domains = query.test\n  command = /bin/q \"${if eq{$local_part}{decline}{decline}}\" ${if eq{$local_part}{taint}{$local_part}}\n  command_user = 0\n  transport = t1\n"
+	"q:\n  driver = queryprogram\n  domains = query.test\n  command = /bin/q \"${if eq{$local_part}{decline}{decline}}\" \"${if eq{$local_part}{taint}{$local_part}}\"\n  command_user = 0\n  transport = t1\n"
 	"nomore:\n  driver = redirect\n  domains = nomore.test\n  data =\n  no_more\n  cannot_route_message = not $local_part\n"
 	"cond:\n  driver = accept\n  domains = cond.test\n  condition = ${if eq{$local_part}{yes}}\n  transport = t1\n"
 	"copies:\n  driver = accept\n  domains = copy.test\n  transport = t2\n"
