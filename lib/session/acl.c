@@ -3,8 +3,14 @@
  * Access control lists at the commands: runs them, answers and logs a refusal as Exim
  * does, and reads the options that lists and expansions hold.
  */
-#include <stddef.h>
+#include <sys/socket.h>
 
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
 #include "fiber/fiber.h"
 #include "session/session_int.h"
 
@@ -147,6 +153,32 @@ op_log(void *arg, unsigned logs, struct sv line)
 	sb_free(&out);
 }
 
+/* control = dscp/NAME: RFC 2474, 2597, 3246 names, or a number of six bits. */
+static void
+set_dscp(struct session *s, struct sv name)
+{
+	static const struct { const char *name; int value; } names[] = {
+		{ "ef", 46 }, { "af11", 10 }, { "af12", 12 }, { "af13", 14 }, { "af21", 18 }, { "af22", 20 }, { "af23", 22 }, { "af31", 26 },
+		{ "af32", 28 }, { "af33", 30 }, { "af41", 34 }, { "af42", 36 }, { "af43", 38 }, { "lowcost", 1 }, { "lowdelay", 4 },
+		{ "throughput", 2 }, { "reliability", 1 }, { "mincost", 0 },
+	};
+	int64_t value = -1;
+	int tos;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (sv_caseeqs(name, names[i].name))
+			value = names[i].value;
+	if (value < 0 && !num_parse(name, 0, 63, &value)) {
+		session_logf(s, SESSION_LOG_MAIN, "ACL dscp set failed: \"" SV_FMT "\"", SV_ARG(name));
+		return;
+	}
+	tos = (int)value << 2;
+	if (s->conn->peer.family == 6)
+		(void)setsockopt(stream_fd(s->io), IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+	else if (s->conn->peer.family == 4)
+		(void)setsockopt(stream_fd(s->io), IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+}
+
 static void
 op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv param)
 {
@@ -169,6 +201,9 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 	case EXIM_CTL_ALLOW_AUTH_UNADVERTISED:
 		s->auth_unadvertised_ok = true;
 		break;
+	case EXIM_CTL_DSCP:
+		set_dscp(s, param);
+		break;
 	default:
 		break;
 	}
@@ -183,10 +218,34 @@ op_trace(void *arg, struct sv line)
 		s->sv->log->trace(s->sv->log->arg, s->peer_text, arena_cstr(s->cmd, line));
 }
 
+static int
+op_udpsend(void *arg, struct sv host, int port, struct sv text)
+{
+	struct session *s = arg;
+	const struct exim_world *w = s->env.world;
+	struct sockaddr_storage ss;
+	struct net_addr *addrs;
+	socklen_t len;
+	size_t n = 0;
+	int fd, rc = -1;
+
+	if (w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, host), s->cmd, &addrs, &n) != EXIM_FOUND || n == 0)
+		return (-1);
+	addrs[0].port = (uint16_t)port;
+	len = net_addr_to_sockaddr(&addrs[0], &ss);
+	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd != -1) {
+		rc = sendto(fd, text.p, text.len, 0, (struct sockaddr *)&ss, len) == (ssize_t)text.len ? 0 : -1;
+		(void)close(fd);
+	}
+	return (rc);
+}
+
 const struct exim_acl_ops session_acl_ops = {
 	.trace = op_trace,
 	.verify = session_verify,
 	.scan = session_scan,
+	.udpsend = op_udpsend,
 	.delay = op_delay,
 	.log = op_log,
 	.control = op_control,

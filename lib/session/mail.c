@@ -73,6 +73,10 @@ size_fits(struct session *s, struct txn *t)
 			    (long long)s->size_limit);
 		return (false);
 	}
+	if (!session_spool_room(s, s->c.size)) {
+		session_reply(s, 452, "4.3.1", SV_LIT("space shortage, please try later"));
+		return (false);
+	}
 	if (s->sv->ops->room != NULL && s->sv->ops->room(s->sv->ops->arg, s->c.size > 0 ? s->c.size : 0, &err) == -1) {
 		session_logf(s, SESSION_LOG_MAIN, "MAIL deferred: %s", err.text);
 		session_reply(s, 452, "4.3.1", SV_LIT("space shortage, please try later"));
@@ -167,6 +171,7 @@ session_mail(struct session *s)
 
 	if (!may_begin(s))
 		return;
+	session_pace_mail(s);
 	t = session_txn_new(s);
 	if (!qualify_sender(s, t) || !size_fits(s, t)) {
 		session_txn_end(s);

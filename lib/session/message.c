@@ -182,7 +182,7 @@ no_loop(struct session *s)
 /* ---- the spool ---- */
 
 static unsigned
-envelope_flags(const struct session *s)
+envelope_flags(struct session *s)
 {
 	const struct txn *t = s->txn;
 	unsigned f = 0;
@@ -199,7 +199,7 @@ envelope_flags(const struct session *s)
 		f |= SPOOL_LOCAL;
 	if (t->fx.ctl[EXIM_CTL_FREEZE])
 		f |= SPOOL_FREEZE;
-	if (t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE])
+	if (t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE] || session_queues_only(s))
 		f |= SPOOL_QUEUE_ONLY;
 	return (f);
 }

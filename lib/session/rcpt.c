@@ -135,6 +135,7 @@ session_rcpt(struct session *s)
 	enum acl_answer a;
 	uint64_t replies;
 
+	session_pace_rcpt(s);
 	if (!utf8_allowed(s, t) || !qualify_recipient(s, &addr)) {
 		s->x.rcpt_fail_count++;
 		return;

@@ -439,6 +439,8 @@ within_limits(struct session *s)
 	if (all > 0 && (int64_t)ops->connections(ops->arg, NULL) > all)
 		return (refused_connection(s, 421, "4.3.2", "Too many concurrent SMTP connections; please try again later",
 		    "too many connections"));
+	if (!session_within_reserve(s, all, (int64_t)ops->connections(ops->arg, NULL)))
+		return (false);
 	host = s->conf->main[EXIM_MAIN_smtp_accept_max_per_host].str == NULL ? 0 :
 	    session_int(s, EXIM_MAIN_smtp_accept_max_per_host, 0);
 	if (s->sv->max_per_host > 0 && host <= 0 && !net_addr_is_loopback(&s->conn->peer))

@@ -129,6 +129,7 @@ struct session {
 	bool		 notquit_done;
 	struct sv	 farewell;	/* what acl_smtp_notquit says instead of the usual text; p NULL: nothing */
 	struct sv	 helo_shown;	/* the name of HELO as logs show it: also of one that was refused */
+	double		 delay_mail, delay_rcpt;	/* seconds that the last one waited */
 	bool		 pipelined;	/* commands came in groups */
 	bool		 own_status;	/* the reply under way has a status that the configuration gave: shown in any style */
 	bool		 logs_connection;
@@ -203,6 +204,17 @@ extern const struct exim_acl_ops session_acl_ops;
 
 /* ---- verify.c ---- */
 enum exim_result session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out);
+
+/* ---- limits.c ---- */
+/* Connections <now> of <max>, and the load: false when refused, answered and logged. */
+bool	 session_within_reserve(struct session *s, int64_t max, int64_t now);
+/* Wait, where smtp_ratelimit_mail and _rcpt have this client wait. */
+void	 session_pace_mail(struct session *s);
+void	 session_pace_rcpt(struct session *s);
+/* check_spool_space and _inodes; false is logged. */
+bool	 session_spool_room(struct session *s, int64_t size);
+/* Is no first attempt made for the message? */
+bool	 session_queues_only(struct session *s);
 
 /* ---- prdr.c ---- */
 /* A verdict for each recipient, where the client asked for it; *<text> is the end's then. */

@@ -825,10 +825,75 @@ test_ends(void **state)
 	bench_close(&b);
 }
 
+static int
+fake_space(void *arg, const char *path, int64_t *kbytes, int64_t *inodes)
+{
+	*kbytes = 5000;
+	*inodes = 1000;
+	return (0);
+}
+
+static int64_t
+fake_load(void *arg)
+{
+	return (4500);
+}
+
+/* What the options do that are about how much there is; the world has a load of 4.5, 5 connections, 5 MB of room. */
+static void
+test_limits_of_the_machine(void **state)
+{
+	static const struct { const char *config, *script; uint32_t flags; } cases[] = {
+		{ "smtp_accept_max = 6\nsmtp_accept_reserve = 2\n", "< 421 4.3.2 mail.example.test: Too many concurrent SMTP connections\n"
+		    "@ temporarily refused connection from [192.0.2.10]: not in reserve list: connected=4 max=6 reserve=2\n< \n", 0 },
+		{ "smtp_accept_max = 6\nsmtp_accept_reserve = 2\nsmtp_reserve_hosts = 192.0.2.0/24\n", HELLO "> QUIT\n< 221\n", 0 },
+		{ "smtp_accept_max = 6\nsmtp_accept_reserve = 1\n", HELLO "> QUIT\n< 221\n", 0 },
+		{ "smtp_load_reserve = 4\n", "< 421 4.3.2 mail.example.test: Too much load\n"
+		    "@ not in reserve list and load average = 4.50\n< \n", 0 },
+		{ "smtp_load_reserve = 5\n", HELLO "> QUIT\n< 221\n", 0 },
+		{ "smtp_load_reserve = 4\nsmtp_reserve_hosts = *\n", HELLO "> QUIT\n< 221\n", 0 },
+		{ "check_spool_space = 10M\n", HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1 space shortage\n"
+		    "@ spool directory space check failed: space=5000 inodes=1000\n> QUIT\n< 221\n", 0 },
+		{ "check_spool_space = 4M\n", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> RSET\n< 250\n> MAIL FROM:<a@b.test> SIZE=2000000\n"
+		    "< 452 4.3.1 space shortage\n> QUIT\n< 221\n", 0 },
+		{ "check_spool_space = 4M\nsmtp_check_spool_space = no\n", HELLO "> MAIL FROM:<a@b.test> SIZE=2000000\n< 250\n> QUIT\n< 221\n",
+		    0 },
+		{ "check_spool_inodes = 2000\n", HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1\n> QUIT\n< 221\n", 0 },
+		{ "queue_only\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
+		{ "queue_only_load = 4\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
+		{ "queue_only_load = 5\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", 0 },
+		{ "smtp_accept_queue = 4\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
+		{ "smtp_accept_queue = 5\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", 0 },
+		{ "smtp_accept_queue_per_connection = 1\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> MAIL FROM:<a@remote.test>\n< 250\n"
+		    "> RCPT TO:<x@example.test>\n< 250\n> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
+		{ "smtp_ratelimit_hosts = *\nsmtp_ratelimit_mail = 1,0.01s,2,1s\nsmtp_ratelimit_rcpt = 0,0.01s,1.5,1s\n",
+		    BEGIN "> RSET\n< 250\n> MAIL FROM:<a@b.test>\n< 250\n> QUIT\n< 221\n", 0 },
+		{ "smtp_ratelimit_hosts = *\nsmtp_ratelimit_mail = nonsense\n", BEGIN
+		    "@ malformed value \"nonsense\" of a smtp_ratelimit option\n> QUIT\n< 221\n", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sb config = SB_INIT(10000);
+		struct bench b;
+
+		sb_addf(&config, OPEN "%s", cases[i].config);
+		bench_open(&b, sb_cstr(&config));
+		b.world.fsspace = fake_space;
+		b.world.loadavg = fake_load;
+		play(&b, cases[i].script);
+		if ((b.flags & SPOOL_QUEUE_ONLY) != cases[i].flags)
+			print_error("%s: flags %x\n", cases[i].config, b.flags);
+		assert_int_equal(b.flags & SPOOL_QUEUE_ONLY, cases[i].flags);
+		bench_close(&b);
+		sb_free(&config);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_limits_of_the_machine),
 		cmocka_unit_test(test_one_message),
 		cmocka_unit_test(test_pipelined),
 		cmocka_unit_test(test_order),
