@@ -34,7 +34,7 @@
 	X(admin_groups, GIDLIST, NULL, 0)	\
 	X(allow_domain_literals, BOOL, "false", 0)	\
 	X(allow_mx_to_ip, BOOL, "false", 0)	\
-	X(allow_utf8_domains, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(allow_utf8_domains, BOOL, "false", 0)	\
 	X(auth_advertise_hosts, HOSTS, "*", 0)	\
 	X(auto_thaw, TIME, "0s", 0)	\
 	X(av_scanner, STRING, "sophie:/var/run/sophie", 0)	\
@@ -113,7 +113,7 @@
 	X(gecos_pattern, STRING, NULL, 0)	\
 	X(gnutls_allow_auto_pkcs11, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(gnutls_compat_mode, BOOL, "false", 0)	\
-	X(header_line_maxsize, INT, "0", EXIM_OPTF_KNOWN)	\
+	X(header_line_maxsize, INT, "0", 0)	\
 	X(header_maxsize, INT, "1M", 0)	\
 	X(headers_charset, STRING, "UTF-8", 0)	\
 	X(helo_accept_junk_hosts, HOSTS, NULL, 0)	\

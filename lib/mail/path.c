@@ -24,19 +24,24 @@ special(char c)
 }
 
 /* One character that a backslash may stand in front of. */
-static void
+static int
 take(struct path *p)
 {
 	struct addr_reader *r = &p->r;
+	char c;
 
 	if (addr_peek(r) == '\\' && r->i + 1 < r->v.len) {
 		sb_addc(&p->local, '\\');
 		p->quoted = true;
 		r->i++;
 	}
-	sb_addc(&p->local, addr_peek(r));
-	sb_addc(&p->plain, addr_peek(r));
+	c = addr_peek(r);
+	if ((unsigned char)c < ' ' || c == 127)
+		return (addr_bad(r, "control character in local part"));
+	sb_addc(&p->local, c);
+	sb_addc(&p->plain, c);
 	r->i++;
+	return (0);
 }
 
 static int
@@ -48,9 +53,8 @@ quoted(struct path *p)
 	sb_addc(&p->local, '"');
 	r->i++;
 	while (!addr_at_end(r) && addr_peek(r) != '"') {
-		if ((unsigned char)addr_peek(r) < ' ' || addr_peek(r) == 127)
-			return (addr_bad(r, "control character in quoted string"));
-		take(p);
+		if (take(p) == -1)
+			return (-1);
 	}
 	if (addr_at_end(r))
 		return (addr_bad(r, "unmatched doublequote in local part"));
@@ -74,7 +78,8 @@ local_part(struct path *p)
 				return (-1);
 		} else
 			while (!addr_at_end(r) && (addr_peek(r) == '\\' || !special(addr_peek(r))))
-				take(p);
+				if (take(p) == -1)
+					return (-1);
 		if (r->i == before && addr_peek(r) != '.' && p->local.len == 0)
 			return (addr_bad(r, "missing or malformed local part"));
 		addr_skip(r);

@@ -34,11 +34,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mail_addrlist list;
 	struct mail_address m;
 	struct sv text, rest, id;
+	struct err err = ERR_INIT;
 	unsigned flags;
 
 	if (size > 0) {
 		flags = data[0] & 0x7f;
 		text = sv_from((const char *)data + 1, size - 1);
+		if (mail_path_lenient(text, flags | (unsigned)(size & 3) << 7, a, &m, &err) == 0)
+			assert(m.local.len + m.domain.len <= 3 * MAIL_ADDRESS_MAX && sv_chr(m.local, '\n') < 0);
 		if (mail_path_parse(text, flags, a, &m, &rest, NULL) == 0 && sv_chr(m.local_plain, '\r') == -1)
 			check_again(a, &m, flags);
 		(void)mail_address_parse(text, flags, a, &m, NULL);
