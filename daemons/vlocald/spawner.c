@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,8 @@
 #define BUSY_MS		1000		/* the same for a child that computes */
 #define SLOW_MS		5000		/* so long nothing waits behind jobs of that user then */
 #define SLOW_USERS	1024
+#define ACCOUNTS	64
+#define ACCOUNT_MS	60000
 #define TRIES		4		/* of a job that was never begun */
 
 struct task {
@@ -79,6 +82,13 @@ struct child {
 	int64_t		 suspect;	/* that time when it was last found late */
 };
 
+/* An account that was looked up a moment ago. */
+struct account {
+	int64_t		 until;
+	int64_t		 uid, gid;
+	char		 user[64];
+};
+
 struct spawner {
 	const struct box *box;
 	struct daemon	*daemon;
@@ -89,6 +99,7 @@ struct spawner {
 	uid_t		 relay_uid;
 	struct fiber_waiters room, watch;
 	int64_t		 slow_until[SLOW_USERS];
+	struct account	 accounts[ACCOUNTS];
 	bool		 draining;
 };
 
@@ -490,13 +501,56 @@ task_unref(struct task *t)
 }
 
 static uint64_t
-account(struct sv name)
+account_number(struct sv name)
 {
 	uint64_t n = 14695981039346656037u;
 
 	for (size_t i = 0; i < name.len; i++)
 		n = (n ^ (unsigned char)name.p[i]) * 1099511628211u;
 	return (n);
+}
+
+/*
+ * Who asks may have been taken over: he can name accounts, but not put them together as he likes.  The groups of an
+ * account are its own, or those of the setting local_groups.
+ */
+static bool
+in_group(const struct spawner *s, const struct os_user *u, bool known, gid_t gid)
+{
+	struct sv rest = sv_cstr(s->box->local_groups), name;
+	char buf[64];
+	gid_t other;
+
+	if (known ? u->gid == gid || os_user_in_group(u->name, gid) : u->uid == gid)
+		return (true);
+	while (sv_next(&rest, ':', &name)) {
+		(void)snprintf(buf, sizeof(buf), SV_FMT, SV_ARG(sv_trim(name)));
+		if (os_group_by_name(buf, &other, NULL) == 1 && other == gid)
+			return (true);
+	}
+	return (false);
+}
+
+static bool
+may_become(struct spawner *s, const struct transport_job *j)
+{
+	struct account *k = &s->accounts[(uint64_t)j->uid % ACCOUNTS];
+	struct os_user u = { .uid = (uid_t)j->uid }, named;
+	char user[sizeof(k->user)];
+	bool known;
+
+	if (j->uid <= 0 || j->gid <= 0 || j->uid > UINT32_MAX - 2 || j->gid > UINT32_MAX - 2 || j->user.len >= sizeof(user))
+		return (false);
+	(void)snprintf(user, sizeof(user), SV_FMT, SV_ARG(j->user));
+	if (k->until > fiber_now() && k->uid == j->uid && k->gid == j->gid && strcmp(k->user, user) == 0)
+		return (true);
+	known = os_user_by_uid((uid_t)j->uid, &u, NULL) == 1;
+	if ((user[0] != '\0' && (os_user_by_name(user, &named, NULL) != 1 || named.uid != (uid_t)j->uid)) ||
+	    !in_group(s, &u, known, (gid_t)j->gid))
+		return (false);
+	*k = (struct account){ .until = fiber_now() + ACCOUNT_MS, .uid = j->uid, .gid = j->gid };
+	memcpy(k->user, user, sizeof(user));
+	return (true);
 }
 
 static void
@@ -509,11 +563,13 @@ task_main(void *arg)
 
 	if (!ipc_parse(&m, sv_from(t->frame.p + 4, t->frame.len - 4)) || !transport_job_get(&m, a, &j)) {
 		reply_err(t, "a malformed job");
-	} else if (os_is_root() && (j.uid <= 0 || j.gid <= 0 || j.uid > UINT32_MAX - 2 || j.gid > UINT32_MAX - 2)) {
-		reply_err(t, "no local delivery runs as root");
+	} else if (os_is_root() && !may_become(t->s, &j)) {
+		log_warn(NULL, "no delivery as uid %lld, gid %lld, user \"" SV_FMT "\": root, or not a group of that account's (local_groups)",
+		    (long long)j.uid, (long long)j.gid, SV_ARG(j.user));
+		reply_err(t, "no local delivery runs as root, nor with a group that is not the account's (see local_groups in vpost.conf(5))");
 	} else {
 		t->row = j.kind == TRANSPORT_PROCMAIL;
-		t->whose = account(j.home.len > 0 ? j.home : j.local_part);
+		t->whose = account_number(j.home.len > 0 ? j.home : j.local_part);
 		work(t, &j);
 	}
 	arena_free(&a);
@@ -564,15 +620,17 @@ start(struct daemon *d, struct err *err)
 	s->relay_uid = geteuid();
 	path = box_path(s->box, BOX_SOCK_SPAWN);
 	daemon_set_data(d, s);
-	if ((fd = ipc_listen(path, 0600, err)) == -1)
-		return (-1);
 	if (os_is_root()) {
 		if (os_user_by_name(s->box->user, &u, err) != 1)
 			return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\"", s->box->user));
 		s->relay_uid = u.uid;
-		if (chown(path, u.uid, u.gid) == -1)
-			return (err_sys(err, "chown %s", path));
+		if (os_act_as(u.uid, u.gid, err) == -1)
+			return (-1);
 	}
+	fd = ipc_listen(path, 0600, err);
+	os_act_back();
+	if (fd == -1)
+		return (-1);
 	if (fiber_spawn("reaper", reaper, s) == NULL || fiber_spawn("watcher", watcher, s) == NULL)
 		return (err_set(err, ERR_TEMP, NULL, "too many fibers"));
 	s->server = ipc_server_new(fd, &h, true, err);

@@ -58,6 +58,7 @@
 	X(remote_concurrency, INT, "20", "connections to one destination")		\
 	X(remote_port, INT, "25", "SMTP port of other hosts, for tests")		\
 	X(local_children, INT, "20", "processes that deliver as users, at a time")	\
+	X(local_groups, LIST, "mail", "groups that deliveries may have beside those of their account") \
 	X(local_memory, SIZE, "1G", "memory of a program that a user's delivery starts; 0: no limit") \
 	X(local_processes, INT, "500", "processes of its user while it runs; 0: no limit") \
 	X(local_cpu, TIME, "10m", "processor time of such a program; 0: no limit")	\

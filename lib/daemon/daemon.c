@@ -51,16 +51,6 @@ daemon_load(struct daemon *d, const char *root, struct box **box, void **conf)
 	return (-1);
 }
 
-/* Files that root made must be writable for those that dropped. */
-static void
-give_away(const struct box *b, const struct os_user *u, const char *rel)
-{
-	(void)!lchown(box_path(b, rel), u->uid, u->gid);
-}
-
-static const char *const own_files[] = { BOX_RUN, BOX_LOG, BOX_LOG "/vpost.log", BOX_LOG "/mainlog",
-	BOX_LOG "/rejectlog", BOX_LOG "/paniclog", BOX_LOG "/debug.log", BOX_LOG "/deliverylog", BOX_LOG "/scanlog" };
-
 int
 daemon_logs(const struct daemon *d, struct err *err)
 {
@@ -83,28 +73,33 @@ daemon_logs(const struct daemon *d, struct err *err)
 static int
 open_logs(struct daemon *d, struct err *err)
 {
-	struct os_user u;
-
 	if (os_mkdir_p(box_path(d->box, BOX_RUN), 0755, err) == -1 ||
 	    os_mkdir_p(box_path(d->box, BOX_LOG), 0750, err) == -1 ||
 	    log_open(d->def->name, box_path(d->box, BOX_LOG "/vpost.log"), LOG_L_INFO, err) == -1 ||
 	    eximlog_open(box_path(d->box, BOX_LOG), err) == -1 || daemon_logs(d, err) == -1)
 		return (-1);
 	log_to_stderr(d->verbose);
+	return (0);
+}
+
+int
+daemon_act(const struct box *b, struct err *err)
+{
+	struct os_user u;
+
 	if (!os_is_root())
 		return (0);
-	switch (os_user_by_name(d->box->user, &u, err)) {
+	switch (os_user_by_name(b->user, &u, err)) {
 	case 1:
 		break;
 	case 0:
-		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\": make it, or set `user` in etc/vpost.conf",
-		    d->box->user));
+		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\": make it, or set `user` in etc/vpost.conf", b->user));
 	default:
 		return (-1);
 	}
-	for (size_t i = 0; i < sizeof(own_files) / sizeof(own_files[0]); i++)
-		give_away(d->box, &u, own_files[i]);
-	return (0);
+	if (u.uid == 0)
+		return (err_set(err, ERR_CONFIG, NULL, "etc/vpost.conf: the daemons do not run as root: set `user` to another"));
+	return (os_act_as(u.uid, u.gid, err));
 }
 
 /* The pid that holds the lock, 0 if it cannot be told. */
@@ -134,7 +129,7 @@ take_lock(struct daemon *d, struct err *err)
 
 	(void)snprintf(rel, sizeof(rel), BOX_RUN "/%s.pid", d->def->name);
 	path = box_path(d->box, rel);
-	d->lockfd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	d->lockfd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (d->lockfd == -1)
 		return (err_sys(err, "open %s", path));
 	if (os_flock(d->lockfd, OS_LOCK_EXCLUSIVE, 0, err) == -1) {
@@ -158,7 +153,13 @@ take_lock(struct daemon *d, struct err *err)
 static int
 prepare(struct daemon *d, struct err *err)
 {
-	if (open_logs(d, err) == -1 || take_lock(d, err) == -1)
+	int rc;
+
+	if (daemon_act(d->box, err) == -1)
+		return (-1);
+	rc = open_logs(d, err) == -1 ? -1 : take_lock(d, err);
+	os_act_back();
+	if (rc == -1)
 		return (-1);
 	if (daemon_listen(d, d->box, err) == -1)
 		return (-1);

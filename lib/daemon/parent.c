@@ -16,6 +16,7 @@
 #include "daemon/daemon_int.h"
 #include "log/log.h"
 #include "os/fd.h"
+#include "os/priv.h"
 #include "os/proc.h"
 #include "os/signal.h"
 #include "os/time.h"
@@ -285,8 +286,9 @@ reload(struct daemon *d)
 	d->box = box;
 	d->conf = conf;
 	box_free(&old);
-	if (daemon_logs(d, &err) == -1)
+	if (daemon_act(d->box, &err) == -1 || daemon_logs(d, &err) == -1)
 		log_err(NULL, "logs", &err);
+	os_act_back();
 	log_info(NULL, "configuration read anew");
 	new_generation(d);
 }

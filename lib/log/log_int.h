@@ -3,6 +3,8 @@
 #ifndef VPOST_LOG_LOG_INT_H
 #define VPOST_LOG_LOG_INT_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -14,6 +16,8 @@
 struct logfile {
 	int		 fd;
 	char		*path;
+	uid_t		 uid;		/* who opened it; root opens it again as him */
+	gid_t		 gid;
 	struct sb	 buf;
 	unsigned long	 lost;		/* bytes that could not be written since the last success */
 };

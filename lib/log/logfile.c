@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Files of lines, shared by the daemons' log and Exim's three. */
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,12 +11,28 @@
 #include "base/arena.h"
 #include "log/log_int.h"
 #include "os/file.h"
+#include "os/priv.h"
 #include "os/time.h"
+
+/* No link is followed, and nothing but a file written to. */
+static int
+open_log(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	struct stat st;
+
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))) {
+		(void)close(fd);
+		errno = EINVAL;
+		return (-1);
+	}
+	return (fd);
+}
 
 int
 logfile_open(struct logfile *f, const char *path, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	int fd = open_log(path);
 
 	if (fd == -1)
 		return (err_sys(err, "open log %s", path));
@@ -23,6 +41,8 @@ logfile_open(struct logfile *f, const char *path, struct err *err)
 	logfile_close(f);
 	f->fd = fd;
 	f->path = xstrdup(path);
+	f->uid = geteuid();
+	f->gid = getegid();
 	return (0);
 }
 
@@ -46,7 +66,10 @@ logfile_reopen(struct logfile *f)
 	if (f->fd == -1)
 		return;
 	logfile_flush(f);
-	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (os_act_as(f->uid, f->gid, NULL) == -1)
+		return;
+	fd = open_log(f->path);
+	os_act_back();
 	/* Better the rotated file than none. */
 	if (fd == -1)
 		return;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Giving privileges up: see priv.h. */
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
+#include <stdlib.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -44,6 +46,41 @@ os_drop_to(const char *user, struct err *err)
 	default:
 		return (-1);
 	}
+}
+
+static struct {
+	bool	 on;
+	int	 ngroups;
+	gid_t	 gid, groups[64];
+} acting;
+
+int
+os_act_as(uid_t uid, gid_t gid, struct err *err)
+{
+	assert(!acting.on);
+	if (!os_is_root() || uid == 0)
+		return (0);
+	acting.gid = getegid();
+	acting.ngroups = getgroups((int)(sizeof(acting.groups) / sizeof(acting.groups[0])), acting.groups);
+	if (acting.ngroups == -1)
+		acting.ngroups = 0;
+	acting.on = true;
+	if (setgroups(1, &gid) == 0 && setegid(gid) == 0 && seteuid(uid) == 0)
+		return (0);
+	(void)err_sys(err, "act as uid %lu", (unsigned long)uid);
+	os_act_back();
+	return (-1);
+}
+
+void
+os_act_back(void)
+{
+	if (!acting.on)
+		return;
+	acting.on = false;
+	/* Half root is worse than none. */
+	if (seteuid(0) == -1 || setegid(acting.gid) == -1 || setgroups((size_t)acting.ngroups, acting.groups) == -1)
+		abort();
 }
 
 void

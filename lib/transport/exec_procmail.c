@@ -198,6 +198,10 @@ run(struct exec *x, struct going *g)
 	struct procmail_end end = { .status = EX_TEMPFAIL };
 	struct err err = ERR_INIT;
 
+	p.cpu_seconds = (long)j->cpu;
+	p.file_bytes = (long)j->file_bytes;
+	p.memory_bytes = (long)j->memory;
+	p.processes = (long)j->processes;
 	p.user = arena_cstr(x->a, j->local_part);
 	p.home = arena_cstr(x->a, j->home);
 	p.shell = users_shell(j->now);

@@ -37,3 +37,47 @@ wait_for 10 in_box 1
 has "$(vsmtprelay dump)" "127.0.0.1 " "the login's entry beside root's"
 has "$(vsmtprelay dump)" "10.11.12.13 "
 [ -z "$(find "$BOX/var/mail" "$BOX/var/spool" ! -user daemon | head -n 3)" ] || die "files of somebody else in the store or the spool"
+
+# What the box's user puts in root's way is not followed: a link instead of a pid file or of a log.
+box_stop
+echo precious >"$T/precious"; chmod 600 "$T/precious"
+as_daemon() { setpriv --reuid daemon --regid daemon --clear-groups "$@"; }
+as_daemon rm -f "$BOX/var/run/vsmtpd.pid" "$BOX/var/log/rejectlog"
+as_daemon ln -s "$T/precious" "$BOX/var/run/vsmtpd.pid"
+vpost run "$BOX" >"$T/run2.log" 2>&1 & PIDS="$PIDS $!" RUN=$!
+sleep 1.5
+box_stop
+as_daemon rm -f "$BOX/var/run/vsmtpd.pid"
+as_daemon ln -sf "$T/new" "$BOX/var/log/rejectlog"
+vpost run "$BOX" >"$T/run2.log" 2>&1 & PIDS="$PIDS $!" RUN=$!
+sleep 1
+box_stop
+as_daemon rm -f "$BOX/var/log/rejectlog"
+eq "$(cat "$T/precious")" precious "the file behind the link"
+eq "$(stat -c '%a %U' "$T/precious")" "600 root" "the file behind the link"
+[ ! -e "$T/new" ] || die "root made a file behind a link"
+
+# Rotation: the new files are the box's user's again, and all write there.
+box_start
+for f in vpost.log mainlog rejectlog; do mv "$BOX/var/log/$f" "$BOX/var/log/$f.1"; done
+for d in vstored vauthd vlocald vqueued vsmtpd vpop3d vimapd; do kill -USR1 "$(daemon_pid $d)"; done
+new_logs() { [ -e "$BOX/var/log/mainlog" ] && [ -e "$BOX/var/log/vpost.log" ]; }
+wait_for 5 new_logs
+mt send "$SMTP" someone@out.test joe@local.test --file "$TOP/tests/data/1-plain.eml" || die "send"
+wait_for 10 grep -q Completed "$BOX/var/log/mainlog"
+eq "$(stat -c %U "$BOX/var/log/mainlog" "$BOX/var/log/vpost.log" | sort -u)" daemon "owner of the new logs"
+
+# A number of long ago in a pid file is nobody's.
+box_stop
+sleep 60 & OTHER=$!
+PIDS="$PIDS $OTHER"
+echo $OTHER | as_daemon tee "$BOX/var/run/vpost.pid" >/dev/null
+has "$(vpost run -k "$BOX")" "does not run"
+kill -0 $OTHER || die "vpost stop ended somebody else's process"
+
+# Root runs no script of the box but as its owner.
+printf '#!/bin/sh\nid -un >%s/var/run/who\n' "$BOX" | as_daemon tee "$BOX/etc/rc.d/200.x.sh" >/dev/null
+as_daemon chmod 755 "$BOX/etc/rc.d/200.x.sh"
+chmod -x "$BOX/etc/rc.d/100.vpost.sh"
+vpost start "$BOX" >/dev/null || die "vpost start"
+eq "$(cat "$BOX/var/run/who")" daemon "who ran the box's script"

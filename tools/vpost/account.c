@@ -84,11 +84,13 @@ copy_skel(const struct box *b, const char *home, struct err *err)
 
 		(void)snprintf(from, sizeof(from), "%s/%s", share, de->d_name);
 		(void)snprintf(to, sizeof(to), "%s/%s", home, de->d_name);
-		if (stat(from, &st) == -1 || !S_ISREG(st.st_mode) || access(to, F_OK) == 0)
+		if (stat(from, &st) == -1 || !S_ISREG(st.st_mode))
 			continue;
 		rc = os_read_file(from, SKEL_MAX, &text, err);
-		if (rc == 0 && (rc = os_write_atomic(to, sb_sv(&text), 0644, err)) == 0)
-			own(b, to);
+		if (rc == 0 && (rc = owner_act(b, err)) == 0) {
+			rc = os_write_atomic(to, sb_sv(&text), 0644, err);
+			os_act_back();
+		}
 		sb_free(&text);
 	}
 	(void)closedir(d);
@@ -98,11 +100,19 @@ copy_skel(const struct box *b, const char *home, struct err *err)
 static int
 make_home(const struct box *b, const char *name, char *home, size_t size, struct err *err)
 {
+	int rc;
+
 	(void)snprintf(home, size, "%s/home/%s", b->root, name);
-	if (mkdir(home, 0711) == -1 && errno != EEXIST)
-		return (err_sys(err, "mkdir %s", home));
-	own(b, home);
-	return (copy_skel(b, home, err));
+	if (owner_act(b, err) == -1)
+		return (-1);
+	rc = mkdir(home, 0711);
+	if (rc == -1 && errno != EEXIST)
+		(void)err_sys(err, "mkdir %s", home);
+	os_act_back();
+	if (rc == 0)
+		return (copy_skel(b, home, err));
+	/* A home that is there may be another's: it stays as it is. */
+	return (errno == EEXIST ? 0 : -1);
 }
 
 struct inbox {

@@ -101,6 +101,30 @@ not_local(void *arg, const struct net_addr *a)
 	return (false);
 }
 
+/* Whoever asks may be root: no program is started for an answer, nor anybody spoken to. */
+static enum exim_result
+no_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
+{
+	(void)arg;
+	(void)r;
+	(void)a;
+	(void)out;
+	(void)rc;
+	(void)err_set(err, ERR_TEMP, NULL, "vpost explain starts no program");
+	return (EXIM_DEFER);
+}
+
+static enum exim_result
+no_socket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
+{
+	(void)arg;
+	(void)s;
+	(void)a;
+	(void)out;
+	(void)err_set(err, ERR_TEMP, NULL, "vpost explain opens no socket");
+	return (EXIM_DEFER);
+}
+
 /* ---- procmail ---- */
 
 /* The output of a filter that is not run is what it was given. */
@@ -174,6 +198,11 @@ try_procmail(struct dry *d, const struct route_delivery *rd)
 	    exim_expand_cstr(o[EXIM_PROCMAIL_rcfile].str, &d->env, &file, &err) != EXIM_OK) {
 		printf("    %s\n", err.text);
 	} else {
+		/* As the delivery would see the file's owner. */
+		if (rd->user_set) {
+			p.uid = (uid_t)rd->uid;
+			p.gid = (gid_t)rd->gid;
+		}
 		words[0] = file;
 		p.user = p.invoker = account;
 		p.words = words;
@@ -268,6 +297,9 @@ load(struct dry *d)
 	if (exim_conf_load(&d->conf, &src, NULL, &err) == -1)
 		return (complain(&err));
 	exim_world_posix(&d->world);
+	d->world.run = no_run;
+	d->world.readsocket = no_socket;
+	d->world.perl = NULL;
 	d->g = d->conf->g;
 	exim_conf_env(d->conf, &d->env);
 	d->env.g = &d->g;

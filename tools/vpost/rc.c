@@ -3,6 +3,7 @@
  * vpost start, stop, reload: the box's numbered scripts etc/rc.d/NNN.name.sh, each on
  * when it is executable, run in order of their numbers (stop: in reverse).
  */
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <dirent.h>
@@ -14,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/sv.h"
+#include "os/priv.h"
 #include "os/proc.h"
+#include "os/user.h"
 #include "vpost_int.h"
 
 static int
@@ -23,13 +26,49 @@ is_script(const struct dirent *de)
 	return (sv_isdigit(de->d_name[0]) && sv_ends(sv_cstr(de->d_name), ".sh"));
 }
 
+/*
+ * A box's files are its owner's: root runs only scripts that root owns and nobody else can change; the others
+ * run as their owner.
+ */
 static int
-run_script(const char *path, const char *what)
+become_owner(const char *path)
 {
+	struct os_user u;
+	struct stat st;
+
+	if (!os_is_root())
+		return (0);
+	if (lstat(path, &st) == -1 || !S_ISREG(st.st_mode))
+		return (-1);
+	if (st.st_uid == 0)
+		return ((st.st_mode & 022) == 0 ? 0 : -1);
+	return (os_user_by_uid(st.st_uid, &u, NULL) == 1 ? os_drop_to_ids(u.name, u.uid, u.gid, NULL) : -1);
+}
+
+/* The daemons themselves: no need to ask a script of the box. */
+static bool
+is_ours(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return (os_is_root() && name != NULL && strcmp(name, "/100.vpost.sh") == 0);
+}
+
+static int
+run_script(const struct box *b, const char *path, const char *what)
+{
+	char self[PATH_MAX];
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		if (is_ours(path)) {
+			if (os_self_path(self, sizeof(self)))
+				(void)execl(self, "vpost", "run", strcmp(what, "start") == 0 ? "-d" : "-k", b->root, (char *)NULL);
+			_exit(127);
+		}
+		if (become_owner(path) == -1)
+			_exit(126);
 		(void)execl(path, path, what, (char *)NULL);
 		_exit(127);
 	}
@@ -76,7 +115,7 @@ run_scripts(struct box *b, const char *what, bool reverse)
 		if (access(path, X_OK) == -1)
 			continue;
 		ran++;
-		st = run_script(path, what);
+		st = run_script(b, path, what);
 		printf("%-24s %s\n", name, st == 0 ? what : "FAILED");
 		if (st != 0)
 			rc = 1;

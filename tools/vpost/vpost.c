@@ -3,8 +3,11 @@
  * vpost: making, running and looking at a box.  Each subcommand has a file of its
  * own; this one finds the command, the box and the installed files.
  */
+#include <sys/file.h>
 #include <sys/stat.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -116,15 +119,19 @@ service_on(const struct box *b, const char *name)
 pid_t
 running_pid(const struct box *b, const char *name)
 {
-	struct sb text = SB_INIT(64);
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[64];
 	int64_t pid = 0;
+	ssize_t n;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/%s/%s.pid", b->root, BOX_RUN, name);
-	if (os_read_file(path, 63, &text, NULL) == -1 || !num_parse(sv_trim(sb_sv(&text)), 1, INT_MAX, &pid) ||
-	    kill((pid_t)pid, 0) == -1)
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) == -1)
+		return (0);
+	/* Who runs holds the lock: without it the number is of a process of long ago. */
+	if (flock(fd, LOCK_SH | LOCK_NB) == -1 && (n = read(fd, text, sizeof(text))) > 0 &&
+	    (!num_parse(sv_trim(sv_from(text, (size_t)n)), 1, INT_MAX, &pid) || (kill((pid_t)pid, 0) == -1 && errno != EPERM)))
 		pid = 0;
-	sb_free(&text);
+	(void)close(fd);
 	return ((pid_t)pid);
 }
 
