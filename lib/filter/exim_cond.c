@@ -170,7 +170,10 @@ compare(struct xf_run *w, const struct xf_cond *c)
 	case XF_IS:
 		return (c->caseful ? sv_eq(l, r) : sv_caseeq(l, r));
 	case XF_CONTAINS:
-		return (r.len == 0 || (c->caseful ? sv_find(l, r) : sv_casefind(l, r)) >= 0);
+		/* Nothing is contained where case counts, and only there. */
+		if (r.len == 0)
+			return (c->caseful);
+		return ((c->caseful ? sv_find(l, r) : sv_casefind(l, r)) >= 0);
 	case XF_BEGINS:
 		return (c->caseful ? sv_starts(l, right) : sv_casestarts(l, right));
 	case XF_ENDS:
