@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Lookups in databases: sqlite, redis, PostgreSQL; what the configuration names and what comes back, servers that are not
-# there, kept connections, and that what a sender writes does not get out of its quotes (S2-157).
+# there, kept connections, and that what a sender writes does not get out of its quotes.
 . "$(dirname "$0")/../lib/box.sh"
 need python3
 

@@ -146,6 +146,9 @@ test_expand(struct testing *t)
 	int rc = 0;
 
 	memset(&l, 0, sizeof(l));
+	/* No message is on its way that has not told its size. */
+	t->msg.size = 0;
+	t->acl.mime_part_count = -1;
 	if (t->o->message_id != NULL)
 		rc = deliver_load(t, t->o->message_id);
 	else if (t->o->message != NULL)
