@@ -151,6 +151,9 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 		pm_sleep(pm, pm->suspend);
 	if (pid == -1 && errno == EAGAIN) {
 		pm_nlogq(pm, "Failed forking", name);
+	} else if (pid == -1 && errno != ENOEXEC && pm->o->ops != NULL) {
+		/* In a box nothing is lost for a program that is not there: no shell stands in, whose status nobody would see. */
+		pm_nlogq(pm, "Failed to execute", name);
 	} else if (pid == -1) {
 		bool not_binary = errno == ENOEXEC;
 
