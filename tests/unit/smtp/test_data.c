@@ -50,6 +50,15 @@ static const struct data_case cases[] = {
 	{ "a\n..b\n.\nc", SMTP_DATA_LF_LINES, "a\r\n.b\r\n", 8, 0, 0, 0 },
 	{ "a\r\n.\r\nc", SMTP_DATA_LF_LINES, "a\r\n", 6, 0, 0, 0 },
 	{ ".\r\na", SMTP_DATA_NO_DOTS, ".\r\na", 0, 0, 0, 0 },
+	/* As Exim: the first line decides; then a bare LF goes on with a field, and a bare CR ends a line of the body. */
+	{ "A: b\nC: d\n\ne\n.\nQUIT", SMTP_DATA_AS_EXIM, "A: b\r\nC: d\r\n\r\ne\r\n", 15, 0, 0, 0 },
+	{ "A: b\n\ne\n.\r\nQUIT", SMTP_DATA_AS_EXIM, "A: b\r\n\r\ne\r\n", 11, 0, 0, 0 },
+	{ "A: b\r\nC: d\ne\r\n\r\nx\n.\ny\r\n.\r\n", SMTP_DATA_AS_EXIM, "A: b\r\nC: d\r\n e\r\n\r\nx\r\n.\r\ny\r\n", 26, 3, 0, 0 },
+	{ "A: b\r\n\r\nx\r\n.\ny\r\n.\r\n", SMTP_DATA_AS_EXIM, "A: b\r\n\r\nx\r\n\r\ny\r\n", 19, 1, 0, 0 },
+	{ "A: b\rc\r\n\r\nx\ry\r\n.\rz\r\n.\r\n", SMTP_DATA_AS_EXIM, "A: b c\r\n\r\nx\r\ny\r\n\r\nz\r\n", 23, 0, 3, 0 },
+	{ "\r\n..a\r\n.b\r\n.\r\n", SMTP_DATA_AS_EXIM, "\r\n.a\r\nb\r\n", 14, 0, 0, 0 },
+	/* By chunks there are no dots, and nothing of this. */
+	{ "A: b\n.\r\n", SMTP_DATA_AS_EXIM | SMTP_DATA_NO_DOTS, "A: b\n.\r\n", 0, 1, 0, 0 },
 };
 
 static void
