@@ -164,6 +164,13 @@ world_offload(void *arg, void (*fn)(void *job), void *job)
 	fiber_offload(fn, job);
 }
 
+static void
+world_yield(void *arg)
+{
+	if (fiber_self() != NULL)
+		fiber_yield();
+}
+
 /* A user's filter looks at the message, which is read only then. */
 static void
 ops_filter(void *arg, struct route_filter *f)
@@ -194,6 +201,7 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.addrs = world_addrs;
 	vq->world.names = world_names;
 	vq->world.offload = world_offload;
+	vq->world.yield = world_yield;
 	vq->world.hint_get = world_hint_get;
 	vq->world.hint_put = world_hint_put;
 	vq->world.hint_del = world_hint_del;

@@ -370,6 +370,8 @@ struct exim_world {
 			    struct err *err);
 	/* Run <fn>(<job>), which blocks, where that does no harm, and wait for its end; NULL: it is called. */
 	void		(*offload)(void *arg, void (*fn)(void *job), void *job);
+	/* Work that goes on for long lets others of this process have their turn; NULL: there are none. */
+	void		(*yield)(void *arg);
 	/* A line for the main log from where no ACL runs (Exim::log_write). */
 	void		(*log)(void *arg, struct sv line);
 	/* Small values with a time to live: ratelimit, seen, callouts.  <ttl> in seconds. */
@@ -427,6 +429,10 @@ struct exim_env {
 	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
 	unsigned		 rewrite_rule;	/* number, from 1, of the rewriting rule that changed something last */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
+	/* Where users write expansions. */
+	int64_t			 cpu_until;	/* os_thread_us() behind which expansions fail; 0: none */
+	unsigned		 ticks;		/* until the clock is looked at again, the evaluator's own */
+	uint32_t		 match_limit;	/* of backtracking in one match; 0: the usual one */
 };
 
 void	 exim_env_forget(struct exim_env *env);

@@ -10,8 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "os/time.h"
+
 /* Pieces of a sequence that are gathered on the stack; longer ones use the arena. */
 #define PIECES	8
+#define TICKS	16		/* sequences between two looks at the clock */
 
 static enum exim_result
 set_error(struct xev *e, enum exim_result r, enum err_class cls, const char *status, const char *fmt, va_list ap)
@@ -118,6 +121,13 @@ join(struct xev *e, const struct sv *piece, unsigned n, struct sv *out)
 	return (EXIM_OK);
 }
 
+/* The clock is a system call; a sequence usually is cheaper. */
+static bool
+is_over_time(struct xev *e)
+{
+	return (++e->env->ticks % TICKS == 0 && os_thread_us() > e->env->cpu_until);
+}
+
 enum exim_result
 x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 {
@@ -129,6 +139,8 @@ x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 		*out = SV_LIT("");
 		return (EXIM_OK);
 	}
+	if (e->env->cpu_until != 0 && is_over_time(e))
+		return (x_fail(e, "expansions of this file take too much time"));
 	if (e->env->depth >= X_DEPTH)
 		return (x_fail(e, "expansions are nested more than %d deep", X_DEPTH));
 	e->env->depth++;

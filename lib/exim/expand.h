@@ -60,8 +60,9 @@ enum exim_result exim_cond_test(const struct exim_cond *c, struct exim_env *env,
 
 /*
  * A regular expression that is known only at run time, through env->caches.  1: it matches, <nums> points into <subject>; 0; -1:
- * it cannot be compiled or its limits were reached, *<why> in PCRE2's words ("TEXT at offset N").
+ * it cannot be compiled, *<why> in PCRE2's words ("TEXT at offset N"), or its limits were reached ("EXIM_REGEX_FAILED: TEXT").
  */
+#define EXIM_REGEX_FAILED	"regular expression match failed"
 int	 exim_regex_match(struct exim_env *env, struct sv subject, struct sv pattern, bool caseless, struct exim_nums *nums,
 	     char why[256]);
 

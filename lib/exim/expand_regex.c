@@ -14,6 +14,7 @@
 
 /* Backtracking steps (the interpreter's count; the JIT's is coarser) and heap. */
 #define MATCH_LIMIT	2000000
+/* (Of users' filters: exim_env's match_limit.) */
 #define DEPTH_LIMIT	100000
 #define HEAP_LIMIT	20000		/* KiB */
 #define PATTERN_MAX	65536
@@ -26,6 +27,7 @@ struct xregex {
 /* One per process: matching does not park. */
 static pcre2_match_data *match_data;
 static pcre2_match_context *match_context;
+static uint32_t match_limit = MATCH_LIMIT;	/* that is set in it */
 
 static bool
 init(void)
@@ -136,9 +138,12 @@ x_regex_match(struct xev *e, const struct xregex *r, struct sv subject, size_t f
     size_t span[2])
 {
 	unsigned opt = (flags & XRE_NOTEMPTY) != 0 ? PCRE2_NOTEMPTY | PCRE2_ANCHORED : 0;
+	uint32_t limit = e->env->match_limit == 0 ? MATCH_LIMIT : e->env->match_limit;
 	PCRE2_SIZE *o;
 	int rc;
 
+	if (limit != match_limit)
+		(void)pcre2_set_match_limit(match_context, match_limit = limit);
 	if (subject.p == NULL)
 		subject.p = "";
 	if (from > subject.len)
@@ -150,7 +155,7 @@ x_regex_match(struct xev *e, const struct xregex *r, struct sv subject, size_t f
 		char why[120];
 
 		(void)pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof(why));
-		(void)x_fail(e, "regular expression match failed: %s", why);
+		(void)x_fail(e, EXIM_REGEX_FAILED ": %s", why);
 		return (-1);
 	}
 	o = pcre2_get_ovector_pointer(match_data);

@@ -146,11 +146,14 @@ matches(struct xf_run *w, const struct xf_cond *c, const char *subject, const ch
 	if (w->r->verbose != NULL)
 		fprintf(w->r->verbose, "Match expanded arguments:\n  Subject = %s\n  Pattern = %s\n", subject, pattern);
 	rc = exim_regex_match(w->env, sv_taint(sv_cstr(subject)), sv_cstr(pattern), !c->caseful, &nums, why);
+	xf_clock(w);
 	if (rc == 1) {
 		w->nums = nums;
 		w->env->nums = &w->nums;
 	}
-	if (rc < 0)
+	if (rc < 0 && sv_starts(sv_cstr(why), EXIM_REGEX_FAILED))
+		xf_fail(w, "regular expression \"%s\": %s", pattern, why);
+	else if (rc < 0)
 		xf_fail(w, "error while compiling regular expression \"%s\": %s", pattern, why);
 	return (rc == 1);
 }

@@ -19,6 +19,13 @@
 #define EXIM_FILTER_WORD	1024		/* an unexpanded word or string, with its end (filter manual 3.2) */
 #define EXIM_FILTER_DEPTH	100		/* nested ifs and brackets */
 #define EXIM_FILTER_STEPS	200000		/* commands and conditions of one run */
+/*
+ * Of a user's filter, which runs among others: processor time, ten times as much where it may look things up, since then other
+ * work of the thread may count; how long it runs before others get a turn; backtracking of one match.
+ */
+#define EXIM_FILTER_CPU_US	1000000
+#define EXIM_FILTER_TURN_US	5000
+#define EXIM_FILTER_MATCH	100000
 
 /* What a file may say and do. */
 #define EXIM_FILTER_SYSTEM	0x01	/* a system filter: headers add and remove, any errors_to, $recipients */

@@ -113,13 +113,15 @@ struct xf_run {
 	enum exim_filter_end end;		/* counts with ended */
 	const char	*error;
 	unsigned	 indent, steps;
+	int64_t		 turn;			/* os_thread_us() of its beginning */
 	const char	*logfile;
 	int		 logmode;
 	struct exim_nums nums;			/* of the last match */
 	unsigned	 line;
 };
 void	 xf_fail(struct xf_run *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool	 xf_step(struct xf_run *w);			/* false: too many, an error */
+bool	 xf_step(struct xf_run *w);			/* false: too many, or it takes too long, an error */
+void	 xf_clock(struct xf_run *w);			/* after what may take long: an error, or others get a turn */
 void	 xf_indent(const struct xf_run *w);
 /* What of <v> cannot be printed as escapes. */
 const char *xf_printing(const struct xf_run *w, struct sv v);

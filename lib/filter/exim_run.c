@@ -6,9 +6,11 @@
 #include "base/sb.h"
 #include "exim/conf.h"
 #include "exim/extract.h"
+#include "os/time.h"
 #include "exim_int.h"
 
 #define ERROR_MAX	65536
+#define STEPS_OF_CLOCK	16		/* most steps are cheaper than a look at it */
 #define REASON_MAX	1024		/* of fail, freeze, defer: more is cut */
 
 static void obey(struct xf_run *w, const struct xf_cmd *c);
@@ -30,11 +32,32 @@ xf_fail(struct xf_run *w, const char *fmt, ...)
 	sb_free(&sb);
 }
 
+void
+xf_clock(struct xf_run *w)
+{
+	const struct exim_world *world = w->env->world;
+	int64_t now, left = w->env->cpu_until;
+
+	if (left == 0)
+		return;
+	now = os_thread_us();
+	left -= now;
+	if (left <= 0)
+		xf_fail(w, "the filter takes too much processor time near line %u", w->line);
+	else if (world->yield != NULL && now - w->turn >= EXIM_FILTER_TURN_US) {
+		world->yield(world->arg);
+		w->turn = os_thread_us();
+		w->env->cpu_until = w->turn + left;
+	}
+}
+
 bool
 xf_step(struct xf_run *w)
 {
 	if (++w->steps > EXIM_FILTER_STEPS)
 		xf_fail(w, "the filter did not end after %d steps", EXIM_FILTER_STEPS);
+	else if (w->steps % STEPS_OF_CLOCK == 0)
+		xf_clock(w);
 	return (!w->ended);
 }
 
@@ -478,6 +501,8 @@ exim_filter_run(const struct exim_filter *f, struct exim_filter_run *r)
 	struct exim_globals *g = env->g, mine;
 	struct exim_address *addr = env->addr, none = { .home = SV_NULL };
 	bool running = env->filter_running;
+	int64_t until = env->cpu_until;
+	uint32_t limit = env->match_limit;
 
 	r->text = NULL;
 	if (g != NULL) {
@@ -487,6 +512,11 @@ exim_filter_run(const struct exim_filter *f, struct exim_filter_run *r)
 	if (addr == NULL)
 		env->addr = &none;
 	env->filter_running = true;
+	if ((r->flags & EXIM_FILTER_SYSTEM) == 0) {
+		w.turn = os_thread_us();
+		env->cpu_until = w.turn + ((env->forbid & EXIM_NO_LOOKUP) != 0 ? 1 : 10) * (int64_t)EXIM_FILTER_CPU_US;
+		env->match_limit = EXIM_FILTER_MATCH;
+	}
 	memset(env->msg->n, 0, sizeof(env->msg->n));
 	obey(&w, f->cmds);
 	if (!w.ended)
@@ -496,6 +526,8 @@ exim_filter_run(const struct exim_filter *f, struct exim_filter_run *r)
 	if (r->test != NULL)
 		tell_end(&w);
 	env->filter_running = running;
+	env->cpu_until = until;
+	env->match_limit = limit;
 	env->addr = addr;
 	env->nums = nums;
 	env->g = g;

@@ -14,7 +14,7 @@
 #include "os/priv.h"
 #include "os/proc.h"
 
-#define CHILD_SECONDS	60
+#define CHILD_SECONDS	20
 #define ANSWER_MAX	(16 * 1024 * 1024)
 /* What reaches outside the message. */
 #define OUTSIDE		(EXIM_NO_LOOKUP | EXIM_NO_READFILE | EXIM_NO_READSOCKET | EXIM_NO_RUN | EXIM_NO_PERL | EXIM_NO_DLFUNC | \
@@ -188,10 +188,13 @@ static void
 child(struct forward *w, int fd)
 {
 	struct sb out = SB_INIT(ANSWER_MAX);
+	struct exim_world alone = *w->f->env->world;
 	struct err err = ERR_INIT;
 	size_t at = 0;
 	ssize_t n;
 
+	alone.yield = NULL;
+	w->f->env->world = &alone;
 	(void)signal(SIGPIPE, SIG_DFL);
 	os_die_with_parent(SIGKILL);
 	(void)alarm(CHILD_SECONDS);
@@ -214,14 +217,35 @@ no_answer(struct route_filter *f, const char *why)
 	f->why = sv_cstr(arena_str(f->arena, why));
 }
 
+/* What the child says, up to its end; others have their turn meanwhile. */
+struct answer {
+	int		 fd, status;
+	pid_t		 pid;
+	struct sb	 text;
+};
+
+static void
+collect(void *arg)
+{
+	struct answer *in = arg;
+	ssize_t n;
+	char *room;
+
+	while ((room = sb_room(&in->text, 65536)) != NULL &&
+	    ((n = read(in->fd, room, 65536)) > 0 || (n == -1 && errno == EINTR)))
+		sb_took(&in->text, n > 0 ? (size_t)n : 0);
+	(void)close(in->fd);
+	while (waitpid(in->pid, &in->status, 0) == -1 && errno == EINTR)
+		;
+}
+
 static void
 as_user(struct forward *w)
 {
 	struct route_filter *f = w->f;
-	struct sb in = SB_INIT(ANSWER_MAX + 65536);
-	int fds[2], status = 0;
-	ssize_t n;
-	char *room;
+	const struct exim_world *world = f->env->world;
+	struct answer in = { .text = SB_INIT(ANSWER_MAX + 65536) };
+	int fds[2];
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) == -1) {
@@ -241,14 +265,15 @@ as_user(struct forward *w)
 		child(w, fds[1]);
 	}
 	(void)close(fds[1]);
-	while ((room = sb_room(&in, 65536)) != NULL && ((n = read(fds[0], room, 65536)) > 0 || (n == -1 && errno == EINTR)))
-		sb_took(&in, n > 0 ? (size_t)n : 0);
-	(void)close(fds[0]);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		;
-	if (status != 0 || !filter_answer_get(arena_sv(f->arena, sb_sv(&in)), f))
+	in.fd = fds[0];
+	in.pid = pid;
+	if (world->offload != NULL)
+		world->offload(world->arg, collect, &in);
+	else
+		collect(&in);
+	if (in.status != 0 || !filter_answer_get(arena_sv(f->arena, sb_sv(&in.text)), f))
 		no_answer(f, "the filter's process ended before its work was done");
-	sb_free(&in);
+	sb_free(&in.text);
 }
 
 static void

@@ -72,3 +72,12 @@ X
 post joe@local.test
 wait_for 10 grep -q "=> |/bin/true x.n2026-11-21 00:00:00 1abcde-000001-1x <= forged@bank.test" "$LOG"
 ! grep -q "^2026-11-21 00:00:00 1abcde" "$LOG" || die "a line that a user wrote"
+
+# Filters that would go on for long: deferred, and the mail of others goes on.
+{
+	echo "# Exim filter"
+	for _ in $(seq 8000); do echo 'if "aaaaaaaaaaaaaaaaaaaab" matches "^(a|aa)+(ba|bc)" then finish endif'; done
+} >"$H/.forward"
+post joe@local.test; others; deferred "the filter takes too much processor time near line"
+printf '# Exim filter\nif "%s" matches "^(a|aa)+(ba|bc)" then finish endif\n' aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab >"$H/.forward"
+post joe@local.test; deferred "match limit exceeded"; others

@@ -298,12 +298,71 @@ limits(void **state)
 	sb_free(&sb);
 }
 
+static unsigned turns;
+
+static void
+w_yield(void *arg)
+{
+	(void)arg;
+	turns++;
+}
+
+static void
+hostile(struct fix *f, const char *text, struct route_filter *rf)
+{
+	fix_open(f);
+	f->world.yield = w_yield;
+	*rf = (struct route_filter){ .text = sv_cstr(text), .file = "/home/bob/.forward", .env = &f->env, .arena = f->a,
+	    .forbid = EXIM_NO_LOOKUP, .home = "/home/bob" };
+	filter_route(NULL, rf);
+}
+
+/* A user's filter ends when its time is over, and others have their turn meanwhile. */
+static void
+processor_time(void **state)
+{
+	static const char level[] = "${reduce{1:2:3:4:5:6:7:8:9:1:2:3:4:5:6:7:8:9}{0}{";
+	struct sb sb = SB_INIT(1024 * 1024);
+	struct route_filter rf;
+	struct fix f;
+
+	(void)state;
+	hostile(&f, "if \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\" matches \"^(a|aa)+(ba|bc)\" then finish endif", &rf);
+	assert_int_equal(rf.end, ROUTE_FILTER_BROKEN);
+	assert_false(rf.syntax);
+	assert_true(sv_find(rf.why, SV_LIT("match limit exceeded")) >= 0);
+	arena_free(&f.a);
+	for (int i = 0; i < 10000; i++)
+		sb_adds(&sb, "if \"aaaaaaaaaaaaaaaaaaaab\" matches \"^(a|aa)+(ba|bc)\" then finish endif\n");
+	turns = 0;
+	hostile(&f, sb_cstr(&sb), &rf);
+	assert_int_equal(rf.end, ROUTE_FILTER_BROKEN);
+	assert_true(sv_find(rf.why, SV_LIT("too much processor time near line ")) >= 0);
+	assert_true(turns > 20);
+	assert_int_equal(f.env.cpu_until, 0);
+	assert_int_equal(f.env.match_limit, 0);
+	arena_free(&f.a);
+	sb_clear(&sb);
+	sb_adds(&sb, "testprint \"");
+	for (int i = 0; i < 8; i++)
+		sb_adds(&sb, level);
+	sb_adds(&sb, "$item");
+	for (int i = 0; i < 8; i++)
+		sb_adds(&sb, "}}");
+	sb_adds(&sb, "\"");
+	hostile(&f, sb_cstr(&sb), &rf);
+	assert_int_equal(rf.end, ROUTE_FILTER_BROKEN);
+	assert_true(sv_find(rf.why, SV_LIT("too much time")) >= 0);
+	arena_free(&f.a);
+	sb_free(&sb);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trial), cmocka_unit_test(brackets), cmocka_unit_test(actions), cmocka_unit_test(wire),
-		cmocka_unit_test(limits),
+		cmocka_unit_test(limits), cmocka_unit_test(processor_time),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
