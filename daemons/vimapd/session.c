@@ -253,11 +253,11 @@ session_main(void *arg)
 /* ---- taking sessions over ---- */
 
 static void
-log_login(const struct session *ss, const struct daemon_handover *h)
+log_login(const struct daemon_handover *h)
 {
 	char rip[NET_ADDR_TEXT_MAX], lip[NET_ADDR_TEXT_MAX];
 
-	log_info(&ss->log, "imap-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method,
+	log_plain("imap-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method,
 	    net_addr_text(&h->peer, rip), net_addr_text(&h->local, lip), h->cipher[0] != '\0' ? ", TLS, tls=" : "",
 	    h->cipher);
 }
@@ -302,7 +302,7 @@ take(const struct daemon_handover *h, int fd)
 		sessions->prev = &ss->next;
 	sessions = ss;
 	srole.sessions++;
-	log_login(ss, h);
+	log_login(h);
 	if (fiber_spawn("imap session", session_main, ss) == NULL) {
 		ss->closing = true;
 		end_session(ss);

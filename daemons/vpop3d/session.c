@@ -528,7 +528,7 @@ take(const struct daemon_handover *h, int fd)
 		ss->next->prev = &ss->next;
 	role.sessions = ss;
 	role.count++;
-	log_info(&ss->log, "pop3-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method, rip,
+	log_plain("pop3-login: Login: user=<%s>, method=%s, rip=%s, lip=%s%s%s", h->user, h->method, rip,
 	    net_addr_text(&h->local, lip), h->cipher[0] != '\0' ? ", TLS, tls=" : "", h->cipher);
 	n = host_count(&ss->peer, 1);
 	/* Webmail on this host logs everybody in from one address. */

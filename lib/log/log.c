@@ -160,8 +160,11 @@ to_syslog(enum log_level level, const char *text, size_t len)
 	log_syslog_line(severity[level], program, own_pid, text, len);
 }
 
+static void vlog(enum log_level level, bool plain, const struct log_ctx *c, const char *fmt, va_list ap)
+	__attribute__((format(printf, 4, 0)));
+
 static void
-vlog(enum log_level level, const struct log_ctx *c, const char *fmt, va_list ap)
+vlog(enum log_level level, bool plain, const struct log_ctx *c, const char *fmt, va_list ap)
 {
 	struct logfile *f = level == LOG_L_DEBUG && debug_file.fd != -1 ? &debug_file : &file;
 	char line[LOG_LINE_MAX];
@@ -169,8 +172,8 @@ vlog(enum log_level level, const struct log_ctx *c, const char *fmt, va_list ap)
 
 	if (level < min_level)
 		return;
-	n = snprintf(line, sizeof(line), "%s %s[%ld] %s: %s%s", log_stamp(), program, own_pid, level_names[level],
-	    c == NULL ? "" : c->text, c == NULL || c->text[0] == '\0' ? "" : " ");
+	n = snprintf(line, sizeof(line), "%s %s[%ld] %s%s%s%s", log_stamp(), program, own_pid, plain ? "" : level_names[level],
+	    plain ? "" : ": ", c == NULL ? "" : c->text, c == NULL || c->text[0] == '\0' ? "" : " ");
 	if (n < 0 || n > max)
 		n = max;
 	(void)vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
@@ -199,7 +202,7 @@ name(const struct log_ctx *c, const char *fmt, ...)			\
 	va_list ap;							\
 									\
 	va_start(ap, fmt);						\
-	vlog(level, c, fmt, ap);					\
+	vlog(level, false, c, fmt, ap);					\
 	va_end(ap);							\
 }
 
@@ -207,6 +210,16 @@ LEVEL_FN(log_debug, LOG_L_DEBUG)
 LEVEL_FN(log_info, LOG_L_INFO)
 LEVEL_FN(log_warn, LOG_L_WARN)
 LEVEL_FN(log_error, LOG_L_ERROR)
+
+void
+log_plain(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vlog(LOG_L_INFO, true, NULL, fmt, ap);
+	va_end(ap);
+}
 
 void
 log_err(const struct log_ctx *c, const char *what, const struct err *err)

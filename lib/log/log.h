@@ -47,6 +47,8 @@ void	 log_debug(const struct log_ctx *c, const char *fmt, ...) __attribute__((fo
 void	 log_info(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 log_warn(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void	 log_error(const struct log_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Level info, with neither level nor context in front: lines that other programs look for by their beginning. */
+void	 log_plain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "<what>: <err->text>" at a level by class: TEMP warn, PERM info, CONFIG error. */
 void	 log_err(const struct log_ctx *c, const char *what, const struct err *err);
 

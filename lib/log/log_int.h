@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/sb.h"
@@ -20,6 +21,7 @@ struct logfile {
 	gid_t		 gid;
 	struct sb	 buf;
 	unsigned long	 lost;		/* bytes that could not be written since the last success */
+	int64_t		 looked;	/* when (us) it was last seen under its name */
 };
 
 #define LOGFILE_INIT	{ .fd = -1, .path = NULL, .buf = SB_INIT(LOG_GATHER + 65536), .lost = 0 }

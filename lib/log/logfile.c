@@ -58,14 +58,28 @@ logfile_close(struct logfile *f)
 	sb_free(&f->buf);
 }
 
-void
-logfile_reopen(struct logfile *f)
+#define LOOK_US		1000000
+
+/* Another file, or none, stands under the log's name: it was rotated, and nobody told us.  Looked at once a second. */
+static bool
+moved(struct logfile *f)
+{
+	int64_t now = os_mono_us();
+	struct stat st, ours;
+
+	if (now - f->looked < LOOK_US)
+		return (false);
+	f->looked = now;
+	if (fstat(f->fd, &ours) == -1)
+		return (false);
+	return (stat(f->path, &st) == -1 ? errno == ENOENT : st.st_ino != ours.st_ino || st.st_dev != ours.st_dev);
+}
+
+static void
+open_again(struct logfile *f)
 {
 	int fd;
 
-	if (f->fd == -1)
-		return;
-	logfile_flush(f);
 	if (os_act_as(f->uid, f->gid, NULL) == -1)
 		return;
 	fd = open_log(f->path);
@@ -75,6 +89,15 @@ logfile_reopen(struct logfile *f)
 		return;
 	(void)close(f->fd);
 	f->fd = fd;
+}
+
+void
+logfile_reopen(struct logfile *f)
+{
+	if (f->fd == -1)
+		return;
+	logfile_flush(f);
+	open_again(f);
 }
 
 void
@@ -93,6 +116,8 @@ logfile_flush(struct logfile *f)
 {
 	if (f->fd == -1 || f->buf.len == 0)
 		return;
+	if (moved(f))
+		open_again(f);
 	/* A full disk must not stop the mail: what cannot be logged is counted and dropped. */
 	if (os_write_full(f->fd, f->buf.p, f->buf.len) == -1)
 		f->lost += f->buf.len;

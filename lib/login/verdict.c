@@ -85,7 +85,8 @@ login_log_failure(const struct login *l, struct sv user, const char *method, con
 	for (size_t i = 0; i < user.len && n < sizeof(name) - 1; i++)
 		name[n++] = user.p[i] > ' ' && user.p[i] < 0x7f ? user.p[i] : '?';
 	name[n] = '\0';
-	log_info(&l->log, "%s-login: Aborted login (%s, %u attempts): user=<%s>, method=%s, rip=%s, lip=%s%s",
+	/* fail2ban's filters know this line by what stands at its beginning. */
+	log_plain("%s-login: Aborted login (%s, %u attempts): user=<%s>, method=%s, rip=%s, lip=%s%s",
 	    login_role.proto->name, why, l->failures, name, method, net_addr_text(&l->conn.peer, rip),
 	    net_addr_text(&l->conn.local, lip), l->conn.tls ? ", TLS" : "");
 }

@@ -77,6 +77,14 @@ test_lines(void **state)
 	assert_true(matches(content("log.0"), "old file\n$"));
 	assert_true(matches(content("log"), STAMP "test\\[[0-9]+\\] warn: op: later\n$"));
 
+	/* Moved away and nobody said so: found within a second. */
+	(void)snprintf(old, sizeof(old), "%s.1", path);
+	assert_int_equal(rename(path, old), 0);
+	(void)usleep(1100000);
+	log_plain("pop3-login: Aborted login: rip=%s", "192.0.2.1");
+	log_flush();
+	assert_true(matches(content("log"), STAMP "test\\[[0-9]+\\] pop3-login: Aborted login: rip=192.0.2.1\n$"));
+
 	for (int i = 0; i < 2000; i++)
 		log_info(NULL, "%0100d", i);
 	assert_true(strlen(content("log")) > 100000);
