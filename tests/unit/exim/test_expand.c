@@ -227,6 +227,33 @@ test_conditions(void **state)
 }
 
 /* The mistake is told when the string is compiled, with its place, and Exim's text when it is expanded. */
+/* What the tables above have not: each comparison, both ways and with equals; JSON lists; services that nobody configured. */
+static void
+test_more(void **state)
+{
+	static const struct row rows[] = {
+		{ "${if <{1}{2}}${if <{2}{1}}${if <{1}{1}}", "true" }, { "${if <={1}{2}}|${if <={2}{1}}|${if <={1}{1}}", "true||true" },
+		{ "${if >{1}{2}}|${if >{2}{1}}", "|true" }, { "${if >={1}{2}}|${if >={2}{1}}|${if >={1}{1}}", "|true|true" },
+		{ "${if =={1K}{1024}}|${if ={1}{2}}", "true|" },
+		{ "${if lt{a}{b}}|${if lt{b}{a}}|${if lt{a}{a}}|${if lt{B}{a}}", "true|||true" },
+		{ "${if le{a}{b}}|${if le{b}{a}}|${if le{a}{a}}", "true||true" }, { "${if gt{a}{b}}|${if gt{b}{a}}|${if gt{a}{a}}", "|true|" },
+		{ "${if ge{a}{b}}|${if ge{b}{a}}|${if ge{a}{a}}", "|true|true" }, { "${if lei{A}{a}}|${if lei{b}{A}}", "true|" },
+		{ "${if gei{A}{a}}|${if gei{A}{b}}", "true|" }, { "${if lti{a}{B}}|${if gti{a}{B}}", "true|" },
+		{ "${if forall_json{[1,2]}{>{$item}{0}}{y}{n}}|${if forall_json{[1,0]}{>{$item}{0}}{y}{n}}", "y|n" },
+		{ "${if forany_json{[1,\"a\"]}{eq{$item}{\"a\"}}{y}{n}}|${if forany_json{[]}{def:item}{y}{n}}", "y|n" },
+		{ "${if forall_jsons{[\"a\",\"a\"]}{eq{$item}{a}}{y}{n}}|${if forall_jsons{[\"a\",\"b\"]}{eq{$item}{a}}{y}{n}}", "y|n" },
+		{ "${if forany_jsons{[\"a\",\"b\"]}{eq{$item}{b}}{y}{n}}", "y" },
+		{ "${if forany_jsons{[1]}{eq{$item}{1}}}", "!missing '\"' wrapping string result for extract jsons" },
+		{ "${if ldapauth{user=\"a\" pass=\"b\" ldap:///dc=x}{y}{n}}", "n" },
+		{ "${if pwcheck{u:p}{y}{n}}", "!support for \"pwcheck\" not compiled" },
+		{ "${if radius{u:p}{y}{n}}", "!support for \"radius\" not compiled" },
+		{ "${nh_8:abc}|${nhash_8:abc}", "4|4" }, { "${headerwrap_20_60:aaa bbb ccc ddd eee fff}", "aaa bbb ccc ddd eee \n\tfff" },
+		{ "${extract json{b}{{\"a\":1,\"b\":[2]}}}", "!missing '}' wrapping object for extract json" },
+	};
+
+	ROWS(rows);
+}
+
 static void
 test_mistakes(void **state)
 {
@@ -473,7 +500,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text), cmocka_unit_test(test_variables), cmocka_unit_test(test_items),
 		cmocka_unit_test(test_operators), cmocka_unit_test(test_conditions), cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_order), cmocka_unit_test(test_more),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_certificates), cmocka_unit_test(test_be),
 	};
