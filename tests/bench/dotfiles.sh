@@ -74,14 +74,14 @@ E
 }
 
 box_part() {
-	local r kind
+	local kind
 	box_make
 	box_start
 	for kind in off on; do
 		files $kind
 		"$P/smtp_load.sh" "$BOX" -s 20 -m 500 -N >/dev/null		# warm-up
 	done
-	for r in $(seq "$RUNS"); do
+	for _ in $(seq "$RUNS"); do
 		for kind in off on; do
 			files $kind
 			LABEL=$([ $kind = on ] && echo files || echo plain) "$P/smtp_load.sh" "$BOX" -s 20 -l 4096 -m "$MESSAGES" -N

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Large messages through users' files: 40 MB by .forward, a filter and rules; a body that rules changed; a long header.  None is lost, none
+# is cut.
+. "$(dirname "$0")/../lib/box.sh"
+need python3 md5sum
+
+box_make
+box_users fwd box flt pm chg
+sed -i 's/^message_size_limit.*/message_size_limit = 60M/' "$BOX/etc/exim.conf"
+for u in fwd flt pm chg; do mkdir -p "$BOX/home/$u"; chmod 755 "$BOX/home/$u"; done
+chmod 755 "$BOX/home"
+put() { cat >"$BOX/home/$1/$2"; chmod 644 "$BOX/home/$1/$2"; }
+echo box | put fwd .forward
+printf '# Exim filter\nif $message_size is above 1M then\n  save $home/large\n  unseen deliver flt.Large\nendif\n' | put flt .forward
+printf ':0 c\n%s/copy\n\n:0\n* > 1000000\n! pm.Large\n' "$BOX/home/pm" | put pm .procmailrc
+# A filter program that changes the body, and one that makes the header long.
+printf ':0 fbw\n* ^X-Kind: body\n| tr a b\n\n:0 fhw\n* ^X-Kind: head\n| sed -e "1,/^$/s/^X-Kind: .*/X-Long: `head -c 9000 /dev/zero | tr "\\\\0" y`/"\n' | put chg .procmailrc
+in_box() { [ "$(mt imap "$IMAP" "$1" "pw-$1" count "${3:-INBOX}" 2>/dev/null)" = "$2" ]; }
+box_start
+python3 - "$T" <<'E'
+import os, sys
+def make(name, size, extra=''):
+    with open(os.path.join(sys.argv[1], name), 'w') as f:
+        f.write('From: s@out.test\nTo: x@local.test\nSubject: %s\n%s\n' % (name, extra))
+        line = 'a' * 70 + '\n'
+        f.write(line * (size // len(line)))
+make('huge', 40_000_000)
+make('body', 500_000, 'X-Kind: body\n')
+make('wide', 3_000_000, 'X-Kind: body\n')
+make('head', 2000, 'X-Kind: head\n')
+E
+for u in fwd flt pm; do mt send "$SMTP" s@out.test $u@local.test --file "$T/huge"; done
+mt send "$SMTP" s@out.test chg@local.test --file "$T/body"
+mt send "$SMTP" s@out.test chg@local.test --file "$T/head"
+lines() { grep -c '^aaaa' "$1" || true; }
+W=$(lines "$T/huge")
+wait_for 60 in_box box 1
+wait_for 60 in_box flt 1 INBOX.Large
+wait_for 60 in_box pm 1 INBOX.Large
+wait_for 60 test -s "$BOX/home/flt/large"
+wait_for 60 test -s "$BOX/home/pm/copy"
+wait_for 60 in_box chg 2
+sleep 1
+eq "$(lines "$BOX/home/flt/large")" "$W" "lines in the file of the filter"
+eq "$(lines "$BOX/home/pm/copy")" "$W" "lines in the file of the rules"
+for b in box:INBOX flt:INBOX.Large pm:INBOX.Large; do
+	mt imap "$IMAP" "${b%:*}" "pw-${b%:*}" fetch 1 "${b#*:}" >"$T/got"
+	eq "$(lines "$T/got")" "$W" "lines in the store, $b"
+done
+# Above what a user's process may hand back, the message comes as it was, and the log says so.
+mt send "$SMTP" s@out.test chg@local.test --file "$T/wide"
+wait_for 60 in_box chg 3
+grep -q "changed message of .* bytes is too large, delivered as it came" "$BOX/var/log/mainlog" || die "no note of it"
+mt imap "$IMAP" chg pw-chg fetch 3 >"$T/3"
+eq "$(lines "$T/3")" "$(lines "$T/wide")" "lines of the message that was too large to be changed"
+mt imap "$IMAP" chg pw-chg fetch 1 >"$T/1"
+mt imap "$IMAP" chg pw-chg fetch 2 >"$T/2"
+cat "$T/1" "$T/2" >"$T/both"
+eq "$(grep -c '^bbbb' "$T/both")" "$(grep -c '^aaaa' "$T/body")" "lines of the changed body"
+grep -q '^X-Long: yyyy' "$T/both" || die "the long header is lost"
