@@ -192,6 +192,8 @@ struct exim_acl_ops {
 	enum exim_result (*verify)(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out);
 	/* <param> is expanded, options after "/" with it; sets variables in env->acl.  EXIM_OK: *<yes> is the answer. May park. */
 	enum exim_result (*scan)(void *arg, struct exim_env *env, enum exim_scan what, struct sv param, bool *yes, struct sv *msg);
+	/* env->msg->scan_head is wanted. */
+	void		(*scan_head)(void *arg);
 	void		(*delay)(void *arg, struct exim_env *env, int64_t seconds);
 	void		(*log)(void *arg, unsigned logs, struct sv line);
 	/* Told of each control at once, also those that fx keeps. */

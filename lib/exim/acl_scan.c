@@ -147,6 +147,8 @@ acl_regex(struct acl_state *st, struct sv arg, bool decoded)
 	memset(a->regex, 0, sizeof(a->regex));
 	if (in_mime ? a->mime_part.p == NULL : st->env->msg == NULL || st->env->msg->raw.p == NULL)
 		return (acl_defer(st, "%s: the message is not at hand", decoded ? "mime_regex" : "regex"));
+	if (!in_mime && st->run->ops != NULL && st->run->ops->scan_head != NULL)
+		st->run->ops->scan_head(st->run->arg);
 	p = arena_zalloc(st->env->arena, sizeof(*p));
 	p->e = (struct xev){ .env = st->env, .err = &p->err };
 	compile(st, arg, p);

@@ -245,6 +245,7 @@ const struct exim_acl_ops session_acl_ops = {
 	.trace = op_trace,
 	.verify = session_verify,
 	.scan = session_scan,
+	.scan_head = session_scan_head,
 	.udpsend = op_udpsend,
 	.delay = op_delay,
 	.log = op_log,

@@ -444,7 +444,6 @@ judge(struct session *s, const char *prefix)
 	t->msg.received_count++;
 	t->msg.received_for = SV_NULL;
 	session_fixups(s);
-	session_scan_head(s);
 	a = session_acl_dkim(s);
 	if (a == ACL_GO)
 		a = session_acl_mime(s, content);

@@ -171,14 +171,17 @@ put_lf(struct scan_out *o, struct sv v)
 
 /* An mbox From_ line and the envelope, as Exim has them. */
 void
-session_scan_head(struct session *s)
+session_scan_head(void *arg)
 {
+	struct session *s = arg;
 	struct txn *t = s->txn;
-	struct sb sb = SB_INIT(1 << 20);
+	struct sb sb = SB_INIT(1 << 24);
 	time_t now = (time_t)t->msg.received_time;
 	struct tm tm;
 	char date[40] = "";
 
+	if (t == NULL || t->msg.scan_head.p != NULL)
+		return;
 	if (localtime_r(&now, &tm) != NULL)
 		(void)strftime(date, sizeof(date), "%a %b %d %H:%M:%S %Y", &tm);
 	sb_adds(&sb, "From ");
@@ -205,6 +208,7 @@ scan_message(struct session *s, struct scan_out *o)
 	sb_init(&o->buf, CHUNK);
 	if (content_view(&t->content, &content, &err) == -1)
 		return (false);
+	session_scan_head(s);
 	(void)scan_put(o, t->msg.scan_head);
 	for (size_t i = 0; i < t->headers.n; i++)
 		if (!t->gone[i])

@@ -225,7 +225,7 @@ enum acl_answer session_acl_dkim(struct session *s);
 /* ---- scan.c, scan_malware.c, scan_spam.c, decode.c: malware, spam, decode, spf ---- */
 enum exim_result session_scan(void *arg, struct exim_env *env, enum exim_scan what, struct sv param, bool *yes, struct sv *msg);
 /* What Exim puts in front of a message for scanners, into txn->msg. */
-void	 session_scan_head(struct session *s);
+void	 session_scan_head(void *arg);
 /* Files that were made for scanners go. */
 void	 session_scan_forget(struct session *s);
 
