@@ -2,7 +2,8 @@
 /*
  * SEARCH (RFC 3501 6.4.4).  The keys are compiled once: texts to folded UTF-8, flags to
  * bits, cheap keys in front of dear ones; then each message is asked, and its header or
- * body is read only when a key gets that far.
+ * body is read only when a key gets that far.  The body is gone through once for all keys, that of a larger message on a
+ * thread: other sessions of the process go on meanwhile.
  */
 #include <sys/mman.h>
 
@@ -18,12 +19,17 @@
 #define CHUNK		64
 #define TEXT_MAX	(32 * 1024 * 1024)	/* decoded text of one part that is looked at */
 #define YIELD_COST	4096
+#define COST_BYTES	64			/* of text looked at, for one of cost */
+#define HERE_MAX	32768			/* bytes of a message whose body is gone through without a thread */
+#define KEYS_MAX	1000
+#define BODY_KEYS_MAX	50
 
 enum cost { COST_RECORD = 1, COST_HEADER = 64, COST_BODY = 1024 };
 
 struct node {
 	enum imap_key	 key;
 	struct node	*kids, *next;
+	size_t		 body;		/* which of the search's bodies */
 	enum cost	 cost;
 	const struct imap_set *set;
 	uint64_t	 mask;		/* flag or keyword bits */
@@ -36,6 +42,8 @@ struct search {
 	struct session	*ss;
 	struct node	*root;
 	uint32_t	 max_uid;
+	size_t		 nkeys, nbodies;
+	struct sv	 body[BODY_KEYS_MAX];	/* the texts of BODY and TEXT */
 	/* The message at hand. */
 	struct arena	*a;
 	struct source	 src;
@@ -44,8 +52,10 @@ struct search {
 	bool		 have_header;
 	struct sb	 header_mem;
 	struct mail_headers header;
+	bool		 have_bodies;
+	bool		 in_body[BODY_KEYS_MAX];
 	bool		 unavailable;
-	unsigned	 spent;
+	uint64_t	 spent;
 };
 
 /* ---- compiling ---- */
@@ -92,44 +102,73 @@ cost_of(enum imap_key key)
 	}
 }
 
-/* Insert by cost, behind those of the same. */
-static void
-add_kid(struct node *n, struct node *kid)
+static bool
+compile_key(struct search *s, const struct imap_search *key, struct sv charset, struct node *n)
 {
-	struct node **p = &n->kids;
-
-	while (*p != NULL && (*p)->cost <= kid->cost)
-		p = &(*p)->next;
-	kid->next = *p;
-	*p = kid;
-	if (kid->cost > n->cost)
-		n->cost = kid->cost;
+	n->key = key->key;
+	n->cost = cost_of(key->key);
+	n->set = &key->set;
+	n->number = key->number;
+	if (key->key == IMAP_K_FLAG)
+		n->mask = store_flag_bit(key->text);
+	else if (key->key == IMAP_K_KEYWORD)
+		n->mask = keyword_mask(s->ss, key->text);
+	else if (key->text.p != NULL && !compile_text(s->ss, charset, key->text, &n->needle))
+		return (false);
+	if (key->field.p != NULL)
+		n->field = arena_cstr(s->ss->arena, key->field);
+	if (n->cost == COST_BODY) {
+		n->body = s->nbodies++;
+		s->body[n->body] = n->needle;
+	}
+	return (true);
 }
 
+/* The keys within, by their cost; those of the same in order. */
 static struct node *
-compile(struct session *ss, const struct imap_search *s, struct sv charset)
+compile(struct search *s, const struct imap_search *key, struct sv charset)
 {
-	struct node *n = arena_zalloc(ss->arena, sizeof(*n)), *kid;
+	struct { enum cost cost; struct node *first, **end; } by[] = {
+		{ COST_RECORD, NULL, NULL }, { COST_HEADER, NULL, NULL }, { COST_BODY, NULL, NULL },
+	};
+	struct node *n = arena_zalloc(s->ss->arena, sizeof(*n)), *kid, **end = &n->kids;
 
-	n->key = s->key;
-	n->cost = cost_of(s->key);
-	n->set = &s->set;
-	n->number = s->number;
-	if (s->key == IMAP_K_FLAG)
-		n->mask = store_flag_bit(s->text);
-	else if (s->key == IMAP_K_KEYWORD)
-		n->mask = keyword_mask(ss, s->text);
-	else if (s->text.p != NULL && !compile_text(ss, charset, s->text, &n->needle))
+	if (!compile_key(s, key, charset, n))
 		return (NULL);
-	if (s->field.p != NULL)
-		n->field = arena_cstr(ss->arena, s->field);
-	for (const struct imap_search *c = s->a; c != NULL; c = c->next) {
-		kid = compile(ss, c, charset);
+	for (size_t i = 0; i < sizeof(by) / sizeof(by[0]); i++)
+		by[i].end = &by[i].first;
+	for (const struct imap_search *c = key->a; c != NULL; c = c->next) {
+		size_t i = 0;
+
+		kid = compile(s, c, charset);
 		if (kid == NULL)
 			return (NULL);
-		add_kid(n, kid);
+		while (by[i].cost != kid->cost)
+			i++;
+		*by[i].end = kid;
+		by[i].end = &kid->next;
+		if (kid->cost > n->cost)
+			n->cost = kid->cost;
 	}
+	for (size_t i = 0; i < sizeof(by) / sizeof(by[0]); i++)
+		if (by[i].first != NULL) {
+			*end = by[i].first;
+			end = by[i].end;
+		}
 	return (n);
+}
+
+/* Are the keys as many as may be?  The parser limits how deep they are. */
+static bool
+few_enough(struct search *s, const struct imap_search *key)
+{
+	for (; key != NULL; key = key->next) {
+		s->nkeys++;
+		s->nbodies += cost_of(key->key) == COST_BODY;
+		if (s->nkeys > KEYS_MAX || s->nbodies > BODY_KEYS_MAX || !few_enough(s, key->a))
+			return (false);
+	}
+	return (true);
 }
 
 /* ---- texts ---- */
@@ -148,17 +187,23 @@ contains(struct sv text, struct sv needle)
 	return (found);
 }
 
+static void
+field_text(struct sb *out, const struct mail_header *f, bool with_name)
+{
+	if (with_name && f->name.len > 0) {
+		sb_add(out, f->name);
+		sb_adds(out, ": ");
+	}
+	mail_header_decode(out, f->body);
+}
+
 static bool
 field_contains(const struct mail_header *f, bool with_name, struct sv needle)
 {
 	struct sb text = SB_INIT(4 * MAIL_HEADER_TEXT_MAX);
 	bool found;
 
-	if (with_name && f->name.len > 0) {
-		sb_add(&text, f->name);
-		sb_adds(&text, ": ");
-	}
-	mail_header_decode(&text, f->body);
+	field_text(&text, f, with_name);
 	found = contains(sb_sv(&text), needle);
 	sb_free(&text);
 	return (found);
@@ -173,39 +218,79 @@ header_contains(const struct mail_headers *h, struct sv needle)
 	return (false);
 }
 
+/* Which of the search's texts are in this piece?  False when all have been found. */
 static bool
-leaf_contains(const struct mime_part *p, struct sv msg, struct sv needle)
+look_at(struct search *s, struct sv text)
+{
+	struct sb folded = SB_INIT(TEXT_MAX * 4);
+	bool more = false;
+
+	mail_utf8_fold(&folded, sv_sub(text, 0, TEXT_MAX));
+	for (size_t i = 0; i < s->nbodies; i++) {
+		if (!s->in_body[i])
+			s->in_body[i] = memmem(sb_cstr(&folded), folded.len, s->body[i].p, s->body[i].len) != NULL;
+		more = more || !s->in_body[i];
+	}
+	sb_free(&folded);
+	return (more);
+}
+
+static bool
+look_at_header(struct search *s, const struct mail_headers *h)
+{
+	struct sb text = SB_INIT(4 * MAIL_HEADER_TEXT_MAX);
+	bool more = true;
+
+	for (size_t i = 0; i < h->n && more; i++) {
+		sb_clear(&text);
+		field_text(&text, &h->v[i], true);
+		more = look_at(s, sb_sv(&text));
+	}
+	sb_free(&text);
+	return (more);
+}
+
+static bool
+look_at_leaf(struct search *s, const struct mime_part *p, struct sv msg)
 {
 	struct sv body = sv_sub(msg, p->body_start, p->body_end), charset = mime_param(&p->params, "charset");
 	struct sb bytes = SB_INIT(TEXT_MAX), text = SB_INIT(4 * TEXT_MAX);
 	struct mail_decoder d;
-	bool found;
+	bool more;
 
 	/* Other types are not text, whatever bytes they hold. */
 	if (!sv_caseeqs(p->type, "text") && !sv_caseeqs(p->type, "message"))
-		return (false);
+		return (true);
 	mail_decode_init(&d, p->encoding);
 	mail_decode(&d, sv_sub(body, 0, TEXT_MAX), &bytes);
 	mail_decode_finish(&d, &bytes);
-	if (charset.len == 0 || !mail_charset_to_utf8(&text, charset, sb_sv(&bytes)))
-		sb_add(&text, sb_sv(&bytes));
-	found = contains(sb_sv(&text), needle);
+	if (charset.len > 0 && mail_charset_to_utf8(&text, charset, sb_sv(&bytes)))
+		more = look_at(s, sb_sv(&text));
+	else
+		more = look_at(s, sb_sv(&bytes));
 	sb_free(&bytes);
 	sb_free(&text);
-	return (found);
+	return (more);
 }
 
-/* Everything below the message's own header: the texts of parts, headers of messages within. */
-static bool
-tree_contains(const struct mime_part *root, struct sv msg, struct sv needle)
+struct look {
+	struct search	*s;
+	struct sv	 msg;
+};
+
+/* Everything below the message's own header: the texts of parts, headers of messages within.  May run on a thread. */
+static void
+look_through(void *arg)
 {
+	struct look *l = arg;
+	const struct mime_part *root = mime_parse(l->s->a, l->msg);
+
 	for (const struct mime_part *p = root; p != NULL; p = mime_next(root, p)) {
-		if (p != root && header_contains(&p->headers, needle))
-			return (true);
-		if (p->kind == MIME_LEAF && leaf_contains(p, msg, needle))
-			return (true);
+		if (p != root && !look_at_header(l->s, &p->headers))
+			return;
+		if (p->kind == MIME_LEAF && !look_at_leaf(l->s, p, l->msg))
+			return;
 	}
-	return (false);
 }
 
 /* ---- the message at hand ---- */
@@ -281,6 +366,7 @@ match_header(struct search *s, const struct node *n)
 
 	if (!load_header(s))
 		return (false);
+	s->spent += s->header_mem.len / COST_BYTES;
 	for (ptrdiff_t i = mail_headers_find(&s->header, n->field, 0); i != -1;
 	     i = mail_headers_find(&s->header, n->field, (size_t)i + 1))
 		if (field_contains(&s->header.v[i], false, n->needle) ||
@@ -302,30 +388,51 @@ match_sent(struct search *s, const struct node *n)
 	    day >= n->number);
 }
 
+/* The body, for all keys that look at it; the first of them that is asked does it. */
 static bool
-match_body(struct search *s, const struct node *n)
+load_bodies(struct search *s)
 {
+	struct look l = { .s = s };
 	struct err err = ERR_INIT;
-	struct sv msg;
 	void *p;
-	bool found;
 
-	if (n->needle.len == 0 || (n->key == IMAP_K_TEXT && load_header(s) && header_contains(&s->header, n->needle)))
+	if (s->have_bodies)
 		return (true);
+	s->have_bodies = true;
+	for (size_t i = 0; i < s->nbodies; i++)
+		s->in_body[i] = false;
 	if (source_open(&s->src, &err) == -1)
 		return (failed(s, &err));
 	if (s->m->size == 0)
-		return (false);
-	s->spent += COST_BODY + s->m->size / 64;
+		return (true);
 	p = mmap(NULL, s->m->size, PROT_READ, MAP_PRIVATE, s->src.fd, 0);
 	if (p == MAP_FAILED) {
 		(void)err_sys(&err, "map message %u", s->m->uid);
 		return (failed(s, &err));
 	}
-	msg = sv_from(p, s->m->size);
-	found = tree_contains(mime_parse(s->a, msg), msg, n->needle);
+	l.msg = sv_from(p, s->m->size);
+	if (s->m->size <= HERE_MAX) {
+		s->spent += COST_BODY + s->nbodies * s->m->size / COST_BYTES;
+		look_through(&l);
+	} else {
+		s->spent = 0;
+		fiber_offload(look_through, &l);
+	}
 	(void)munmap(p, s->m->size);
-	return (found);
+	return (true);
+}
+
+static bool
+match_body(struct search *s, const struct node *n)
+{
+	if (n->needle.len == 0)
+		return (true);
+	if (n->key == IMAP_K_TEXT && load_header(s)) {
+		s->spent += s->header_mem.len / COST_BYTES;
+		if (header_contains(&s->header, n->needle))
+			return (true);
+	}
+	return (load_bodies(s) && s->in_body[n->body]);
 }
 
 static int64_t
@@ -334,6 +441,17 @@ day_of(int64_t utc)
 	struct mail_date d = { .utc = utc };
 
 	return (mail_date_day(&d));
+}
+
+/* A long search must not hold up the other sessions of this process. */
+static void
+take_turn(struct search *s)
+{
+	s->spent += COST_RECORD;
+	if (s->spent >= YIELD_COST) {
+		s->spent = 0;
+		fiber_yield();
+	}
 }
 
 static bool match(struct search *, const struct node *);
@@ -363,6 +481,7 @@ match(struct search *s, const struct node *n)
 	const struct store_msg *m = s->m;
 	bool recent = m->uid >= s->ss->sel.first_recent;
 
+	take_turn(s);
 	switch (n->key) {
 	case IMAP_K_ALL:
 		return (true);
@@ -371,8 +490,10 @@ match(struct search *s, const struct node *n)
 	case IMAP_K_NOT:
 		return (match_compound(s, n));
 	case IMAP_K_SEQ:
+		s->spent += n->set->n;
 		return (imap_set_has(n->set, s->ss->sel.view.messages, s->seq));
 	case IMAP_K_UID:
+		s->spent += n->set->n;
 		return (imap_set_has(n->set, s->max_uid, m->uid));
 	case IMAP_K_FLAG:
 		return ((m->flags & n->mask) != 0);
@@ -416,18 +537,12 @@ ask(struct search *s, const struct store_msg *m, uint32_t seq)
 
 	s->m = m;
 	s->seq = seq;
-	s->have_header = false;
-	s->spent += COST_RECORD;
+	s->have_header = s->have_bodies = false;
 	source_init(&s->src, s->ss->sel.view.mbox, m);
 	yes = match(s, s->root);
 	source_free(&s->src);
 	sb_clear(&s->header_mem);
 	arena_reset(s->a);
-	/* A long search must not hold up the other sessions of this process. */
-	if (s->spent >= YIELD_COST) {
-		s->spent = 0;
-		fiber_yield();
-	}
 	return (yes);
 }
 
@@ -462,7 +577,12 @@ cmd_search(struct session *ss, const struct imap_command *c)
 		reply_no(ss, "[BADCHARSET (US-ASCII UTF-8)] That character set is not known here.");
 		return;
 	}
-	s.root = compile(ss, c->search, c->charset);
+	if (!few_enough(&s, c->search)) {
+		reply_no(ss, "[LIMIT] That search has too many keys.");
+		return;
+	}
+	s.nbodies = 0;
+	s.root = compile(&s, c->search, c->charset);
 	if (s.root == NULL) {
 		reply_no(ss, "[BADCHARSET (US-ASCII UTF-8)] The text is not in that character set.");
 		return;

@@ -227,6 +227,39 @@ def limits():
         a.s.close()
 
 
+def searches():
+    """Many keys over a large message: it is gone through once, and others go on meanwhile."""
+    a, b = Imap(user="ann"), Imap(user="joe")
+    text = b"".join(b"line %d of a long text\r\n" % i for i in range(300000)) + b"Gr\xc3\xbc\xc3\x9fe am Ende\r\n"
+    m = b"From: a@b.example\r\nSubject: large\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + text
+    a.ok("CREATE INBOX.large")
+    a.ok(b"APPEND INBOX.large {%d+}\r\n%s" % (len(m), m))
+    a.append("small", "INBOX.large")
+    a.ok("SELECT INBOX.large")
+    for keys, want in (
+        ("BODY ende", b"1"), ("NOT BODY ende", b"2"), ("BODY line BODY {7+}\r\nGR\xc3\x9cSSE", b"1"), ("TEXT small", b"2"),
+        ("OR BODY body BODY ende", b"1 2"), ("BODY large", b""), ("TEXT large", b"1"), ("NOT (BODY line NOT BODY ende)", b"1 2"),
+        ("OR (SUBJECT small BODY body) (BODY \"line 299999 of\" FROM b.example)", b"1 2"), ("BODY \"\"", b"1 2"),
+        ("SMALLER 1000 BODY line", b""), ("BODY line SUBJECT small", b""),
+    ):
+        got = a.ok(b"SEARCH CHARSET UTF-8 " + keys.encode("latin-1"))
+        check(got.split() == [b"*", b"SEARCH"] + want.split(), "SEARCH %s: %r" % (keys, got))
+    check(a.cmd("SEARCH" + " BODY a" * 51)[1].startswith(b"NO [LIMIT]"), "51 texts of the body")
+    check(a.cmd("SEARCH" + " SEEN" * 1001)[1].startswith(b"NO [LIMIT]"), "1,001 keys")
+    check(a.cmd("SEARCH" + " (OR SEEN NOT SEEN)" * 250)[1].startswith(b"NO [LIMIT]"), "1,000 keys in parentheses")
+    a.ok("SEARCH" + " NOT SEEN" * 400)
+    a.ok("SEARCH" + " NOT BODY absent" * 50)
+    # NOOP of another is answered while the search goes on.
+    a.send("s1 SEARCH" + " NOT BODY absent" * 50 + "\r\n" + "s2 SEARCH" + " BODY line" * 50 + "\r\n")
+    b.ok("NOOP")
+    check(a.until(b"s1")[1].startswith(b"OK") and a.until(b"s2")[1].startswith(b"OK"), "long searches")
+    # And one that goes away in the middle harms nobody.
+    a.send("s3 SEARCH" + " NOT BODY absent" * 50 + "\r\n")
+    a.s.close()
+    b.ok("NOOP")
+    b.ok("LOGOUT")
+
+
 def folders():
     a = Imap(user="joe")
     a.ok('CREATE "INBOX.Entw&APw-rfe"')
@@ -249,6 +282,7 @@ def folders():
 
 
 login()
+searches()
 folders()
 sequence_numbers()
 idle()
