@@ -13,9 +13,9 @@ grep -q cgroup2 /proc/mounts || skip "no cgroups here"
 chmod 755 "$T"
 box_make
 conf "user = nobody"
+chown -R nobody: "$BOX"
 box_users joe
 echo box.test >"$BOX/etc/domains"
-chown -R nobody: "$BOX"
 P=$(free_base) E=$((BASE + 27)) PLAIN=$((BASE + 28))
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=peer.test -keyout "$T/key.pem" -out "$T/cert.pem" 2>/dev/null
 cat "$T/key.pem" "$T/cert.pem" >"$T/chain.pem"
