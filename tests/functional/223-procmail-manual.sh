@@ -22,7 +22,7 @@ mail() {
 run() {
 	rc=0
 	"$P" HOME="$H" LOGNAME=ann SHELL=/bin/sh PATH="$H/bin:/usr/bin:/bin" SENDMAIL="$H/bin/sendmail" ORGMAIL="$H/org" DEFAULT="$H/default" \
-	    LOGFILE="$H/log" "$@" ./rc <m 2>err || rc=$?
+	    LOGFILE="$H/log" ./rc <m 2>err || rc=$?
 	eq "$rc" 0 "status ($(tail -n 3 log))"
 }
 rules() { cat >rc; }

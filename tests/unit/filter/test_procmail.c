@@ -107,6 +107,12 @@ test_words(void **state)
 		{ ":0\n* ^From\n{ LOG=1 }\n:0 A\n{ LOG=2 }\n:0 A\n* nothing\n{ LOG=3 }", "12" },
 		{ ":0\n* H ?? ^From: jo\n* B ?? ^^body\n* ! nothing\n* < 1000\n{ LOG=yes }", "yes" },
 		{ ":0\nV=| head -1\nLOG=\"$V\"", "From jo@x Mon Mar  2 10:11:12 1998" },
+		/* Where values end, comments, doubled quotes. */
+		{ "X=1\nA=$X B=2\nC=`echo 3` D=4\nLOG=\"$A$B$C$D\"", "1234" }, { "E=$NONE F=6\nLOG=\"[$E][$F]\"", "[][6]" },
+		{ ":0 c\nm#n\nLOG=$LASTFOLDER", "m" }, { ":0 c\n\"q#r\"\nLOG=$LASTFOLDER", "q#r" },
+		{ ":0 c\na b#c\nLOG=$LASTFOLDER", "procmail: Skipped \"b#c\"\na" }, { ":-1c\n^Subject\nneg\nLOG=$LASTFOLDER", "neg" },
+		{ "COMSAT=off\nLOG=$COMSAT", "no" }, { "X=^TO_x\n:0\n* X ?? \\^TO_x\n{ LOG=yes }\nLOG=no", "no" },
+		{ ":0 f\n{ LOG=in }", "procmail: Extraneous filter-flag ignored\nin" },
 		{ "SWITCHRC\nLOG=never", "" },
 	};
 
