@@ -293,6 +293,10 @@ redirect_refuse(struct redirect *rd, bool fail, struct sv t)
 		if (t.p[0] == digit && !flag(rd, EXIM_REDIRECT_forbid_smtp_code))
 			v->code = (t.p[0] - '0') * 100 + (t.p[1] - '0') * 10 + (t.p[2] - '0');
 		t = sv_trim(sv_sub(t, 4, t.len));
+		/* An enhanced code belongs to it. */
+		if (t.len > 6 && flag(rd, EXIM_REDIRECT_forbid_smtp_code) && sv_isdigit(t.p[0]) && t.p[1] == '.' && sv_isdigit(t.p[2]) &&
+		    t.p[3] == '.' && sv_isdigit(t.p[4]) && t.p[5] == ' ')
+			t = sv_trim(sv_sub(t, 6, t.len));
 	}
 	v->user_msg = arena_sv(v->rt->a, t);
 	if (fail)
@@ -406,9 +410,12 @@ route_redirect(struct visit *v)
 	rd.text = data;
 	rd.base.one_time = rd.base.one_time || flag(&rd, EXIM_REDIRECT_one_time);
 	v->p->hide_child = v->p->hide_child || flag(&rd, EXIM_REDIRECT_hide_child_in_errmsg);
-	if (redirect_data_kind(data) != REDIRECT_LIST && !flag(&rd, EXIM_REDIRECT_allow_filter)) {
+	if (redirect_data_kind(data) != REDIRECT_LIST && !redirect_is_filter(&rd, data)) {
+		const char *kind = !flag(&rd, EXIM_REDIRECT_allow_filter) ? "f" :
+		    redirect_data_kind(data) == REDIRECT_SIEVE_FILTER ? "Sieve f" : "Exim f";
+
 		v->number = ROUTE_NUMBER_REDIRECT;
-		return (route_defer(v, "error in %s: filtering not enabled", rd.path != NULL ? "filter file" : "filter data"));
+		return (route_defer(v, "error in filter %s: %siltering not enabled", rd.path != NULL ? "file" : "data", kind));
 	}
 	if (redirect_is_filter(&rd, data)) {
 		y = redirect_filter(&rd, data);

@@ -511,7 +511,7 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 {
 	struct dremote *r = x->r;
 	const struct exim_value *g = x->t->d.generic;
-	int64_t limit;
+	int64_t limit, lines;
 	struct sv path;
 
 	denv_delivery(r->d, r->m, r->rd[0], a);
@@ -520,6 +520,9 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 	path = expand(x, &g[EXIM_TRANSPORT_return_path]);
 	if (path.p != NULL)
 		x->sender = r->d->t->msg.return_path = path;
+	lines = number(x, &x->t->d.own[EXIM_SMTP_message_linelength_limit], 998);
+	if (lines > 0 && r->m->max_line > lines)
+		return (err_set(err, ERR_PERM, "5.6.0", "message has lines too long for transport"));
 	if (limit > 0 && r->d->t->msg.size > limit)
 		return (err_set(err, ERR_PERM, "5.3.4", "message is too big (transport limit = %lld)", (long long)limit));
 	return (0);
