@@ -27,6 +27,8 @@
 #include "os/file.h"
 #include "os/time.h"
 
+#define USER	(getuid() == 0 ? "user = nobody\n" : "")
+
 static char root[128], conf_path[160];
 static uint16_t port;
 
@@ -177,7 +179,7 @@ configure(const char *extra)
 	struct err err = ERR_INIT;
 
 	(void)snprintf(text, sizeof(text), "smtp_listen = 127.0.0.1:%u\n%s", port, extra);
-	if (os_write_replace(conf_path, sv_cstr(text), 0600, &err) == -1)
+	if (os_write_replace(conf_path, sv_cstr(text), 0644, &err) == -1)
 		fail_msg("%s", err.text);
 }
 
@@ -201,11 +203,9 @@ setup(void **state)
 	net_addr_from_sockaddr(&a, (struct sockaddr *)&ss);
 	port = a.port;
 	(void)close(fd);
-	if (getuid() == 0)
-		configure("user = root\n");
-	else
-		configure("");
-	return (0);
+	configure(USER);
+	/* Root's daemons become the owner of the box. */
+	return (getuid() == 0 ? chown(root, 65534, 65534) : 0);
 }
 
 static int
@@ -216,8 +216,6 @@ teardown(void **state)
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
 	return (system(cmd));
 }
-
-#define USER	(getuid() == 0 ? "user = root\n" : "")
 
 static int
 ended(pid_t pid, int ms)

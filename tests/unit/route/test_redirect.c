@@ -50,7 +50,7 @@ items(void **state)
 	assert_int_equal(redirect_data_kind(SV_LIT("# Exim filter  <<== \nmail")), REDIRECT_EXIM_FILTER);
 	assert_int_equal(redirect_data_kind(SV_LIT("\n#exim Filter\n")), REDIRECT_EXIM_FILTER);
 	assert_int_equal(redirect_data_kind(SV_LIT("#Sieve filter\n")), REDIRECT_SIEVE_FILTER);
-	assert_int_equal(redirect_data_kind(SV_LIT("# Exim filters\n")), REDIRECT_LIST);
+	assert_int_equal(redirect_data_kind(SV_LIT("# Exim filters\n")), REDIRECT_EXIM_FILTER);
 	assert_int_equal(redirect_data_kind(SV_LIT("x # Exim filter")), REDIRECT_LIST);
 }
 
