@@ -70,6 +70,19 @@ file_lookup(struct sv type)
 	return (false);
 }
 
+/* Who asks whether a file exists knows that it may not: "exists{/FILE}" here and in what follows. */
+static void
+asked_for(const struct place *pl, struct sv text)
+{
+	ptrdiff_t at, end;
+
+	for (; (at = sv_find(text, SV_LIT("exists{"))) >= 0; text = sv_sub(text, (size_t)at, text.len)) {
+		at += (ptrdiff_t)sizeof("exists{") - 1;
+		if ((end = sv_chr(sv_sub(text, (size_t)at, text.len), '}')) > 0)
+			(void)hash_set(pl->ld->missing, sv_trim(sv_sub(text, (size_t)at, (size_t)(at + end))), pl->ld);
+	}
+}
+
 /* "lsearch{/FILE}" and "${readfile{/FILE}" in a string. */
 static void
 files_of(const struct place *pl, struct sv text)
@@ -89,10 +102,7 @@ files_of(const struct place *pl, struct sv text)
 		end = sv_chr(sv_sub(text, i, text.len), '}');
 		if (end <= 0 || (!file_lookup(word) && !sv_eqs(word, "readfile")))
 			continue;
-		/* Who asks first whether it exists knows that it may not. */
-		word = sv_sub(text, i + 1, i + (size_t)end);
-		if (sv_find(text, sv_cstr(arena_fmt(pl->ld->a, "exists{" SV_FMT "}", SV_ARG(word)))) < 0)
-			check_file(pl, sv_trim(word), "what reads it fails or defers");
+		check_file(pl, sv_trim(sv_sub(text, i + 1, i + (size_t)end)), "what reads it fails or defers");
 	}
 }
 
@@ -219,6 +229,7 @@ static void
 check_text(const struct place *pl, struct sv text)
 {
 	regexes_of(pl, text);
+	asked_for(pl, text);
 	files_of(pl, text);
 }
 
@@ -470,6 +481,9 @@ conf_traps(struct loader *ld)
 	for (size_t i = 0; i < ld->routers.len; i++) {
 		const struct exim_router *r = ld->routers.p[i];
 
+		/* A router that asks for a file is passed over without it. */
+		for (size_t k = 0; k < r->nrequire_files; k++)
+			(void)hash_set(ld->missing, sv_trim(r->require_files[k]->text), ld);
 		check_options(ld, r->d.generic_table, r->d.generic);
 		check_options(ld, r->d.table, r->d.own);
 		if (r->drv == EXIM_ROUTER_DRV_QUERYPROGRAM)
