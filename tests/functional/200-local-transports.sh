@@ -267,7 +267,7 @@ cmp "$M/first" "$M/copy" || die "the copy differs"
 send link@test.local --subject x
 send hard@test.local --subject x
 send locked@test.local --subject x
-wait_for 15 logged 'link.*is a symbolic link'
+wait_for 15 logged 'link.*is not a regular file'
 eq "$(cat "$T/target")" "somebody's" "the link's target"
 wait_for 15 logged 'hard.*too many links'
 eq "$(cat "$M/other")" x "the other name"
