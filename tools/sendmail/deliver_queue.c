@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "deliver.h"
+#include "hints/hints.h"
 #include "mail/address.h"
 
 /* ---- listing ---- */
@@ -459,6 +460,30 @@ permitted(const struct testing *t)
 	return (false);
 }
 
+static int
+by_mode(struct deliver *d)
+{
+	int rc;
+
+	switch (d->t->o->mode) {
+	case MODE_LIST:
+		return (dqueue_list(d));
+	case MODE_COUNT:
+		return (dqueue_count(d));
+	case MODE_IDS:
+		return (dqueue_actions(d));
+	case MODE_QUEUE:
+		return (dqueue_run(d));
+	case MODE_SMTP:
+	case MODE_BATCH:
+		return (dreceive_smtp(d, d->t->o->mode == MODE_BATCH));
+	default:
+		rc = dreceive_stdin(d);
+		ddeliver_pending(d);
+		return (rc);
+	}
+}
+
 int
 deliver_main(struct testing *t)
 {
@@ -472,21 +497,8 @@ deliver_main(struct testing *t)
 	}
 	d.now = d.odmode == 'i' || d.odmode == 'f';
 	d.routing_only = d.odmode == 's';
-	switch (t->o->mode) {
-	case MODE_LIST:
-		return (dqueue_list(&d));
-	case MODE_COUNT:
-		return (dqueue_count(&d));
-	case MODE_IDS:
-		return (dqueue_actions(&d));
-	case MODE_QUEUE:
-		return (dqueue_run(&d));
-	case MODE_SMTP:
-	case MODE_BATCH:
-		return (dreceive_smtp(&d, t->o->mode == MODE_BATCH));
-	default:
-		rc = dreceive_stdin(&d);
-		ddeliver_pending(&d);
-		return (rc);
-	}
+	rc = by_mode(&d);
+	vec_free(&d.pending);
+	hints_close(&d.hints);
+	return (rc);
 }

@@ -377,13 +377,17 @@ send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 	return (rc == 0);
 }
 
+/* One for all hosts, as long as the process lives. */
 static struct tls_client *
 client_context(void *arg, bool verify)
 {
+	static struct tls_client *made[2];
 	struct err err = ERR_INIT;
 
 	(void)arg;
-	return (tls_client_new(NULL, verify, &err));
+	if (made[verify] == NULL)
+		made[verify] = tls_client_new(NULL, verify, &err);
+	return (made[verify]);
 }
 
 /* ---- the header and what a filter makes of it ---- */
