@@ -164,12 +164,15 @@ static bool
 act(struct pm *pm, const struct filter_action *a, const char *folder)
 {
 	struct err err = ERR_INIT;
-	struct sb text = SB_INIT(4096);
 	enum filter_answer ans;
 
-	filter_action_text(a, &text);
-	pm_trace(pm, "%s", sb_cstr(&text));
-	sb_free(&text);
+	if (pm->tracing) {
+		struct sb text = SB_INIT(4096);
+
+		filter_action_text(a, &text);
+		pm_trace(pm, "%s", sb_cstr(&text));
+		sb_free(&text);
+	}
 	ans = filter_act(pm->ops, a, &err);
 	pm->last_dump = pm->part.len;
 	pm->last_tell = -1;

@@ -44,9 +44,8 @@ set_text(struct test *t, const char *s)
 	t->text = copy;
 }
 
-/* Continued lines become one: "\" NL and the blanks behind any newline go. */
-static void
-squeeze(char *s)
+void
+pm_squeeze(char *s)
 {
 	enum { ELSE, BACKSLASH, NEWLINE } seen = ELSE;
 	char *out = s;
@@ -89,6 +88,9 @@ compiled(struct test *t, const char *expr, bool guarded)
 	struct sb words = SB_INIT(1 << 24);
 	bool fold = !t->flag[PM_CASE];
 
+	/* A plan's expression is the only one of its condition. */
+	if (c->regex != NULL && expr == c->plan.expr && c->regex_fold == fold && !c->regex_invalid)
+		return (c->regex);
 	if (c->regex == NULL || c->regex_fold != fold || strcmp(c->regex_text, expr) != 0) {
 		procmail_regex_free(&c->regex);
 		free(c->regex_text);
@@ -125,7 +127,11 @@ set_match(struct pm *pm, struct sv text)
 static bool
 find(struct test *t, struct procmail_regex *re, size_t at, struct procmail_regex_match *m)
 {
-	if (!procmail_regex_find(re, t->area, at, m))
+	const struct pm_mail *mail = &t->pm->mail;
+	struct procmail_lines lines = { mail->nl.p, mail->first.p, mail->nl.len };
+	bool header = t->area.p == mail->p && t->area.len == mail->body && mail->indexed && mail->joined;
+
+	if (!procmail_regex_find_lines(re, t->area, header ? &lines : NULL, at, m))
 		return (false);
 	if (m->captured)
 		set_match(t->pm, sv_sub(t->area, m->from, m->to));
@@ -174,13 +180,11 @@ score_matches(struct test *t, struct procmail_regex *re)
 }
 
 static void
-expression(struct test *t, const char *from)
+match(struct test *t, const char *expr, bool guarded)
 {
-	char *expr = xstrdup(from);
 	struct procmail_regex_match m;
-	bool hit, guarded = from != t->text;
+	bool hit;
 
-	squeeze(expr);
 	if (t->scored)
 		score_matches(t, compiled(t, expr, guarded));
 	else {
@@ -188,6 +192,16 @@ expression(struct test *t, const char *from)
 		if (hit == t->negate)
 			t->holds = false;
 	}
+}
+
+static void
+expression(struct test *t, const char *from)
+{
+	char *expr = xstrdup(from);
+	bool guarded = from != t->text;
+
+	pm_squeeze(expr);
+	match(t, expr, guarded);
 	/* What the log shows is the expression as it was used. */
 	if (t->pm->verbose != 0) {
 		struct sb words = SB_INIT(1 << 24);
@@ -265,6 +279,15 @@ score_size(struct test *t, bool smaller, long pivot)
 }
 
 static void
+compare_size(struct test *t, bool smaller, long pivot)
+{
+	if (t->scored)
+		score_size(t, smaller, pivot);
+	else if ((smaller ? (long)t->measure < pivot : (long)t->measure > pivot) == t->negate)
+		t->holds = false;
+}
+
+static void
 size(struct test *t)
 {
 	struct pm_words w = PM_WORDS_INIT;
@@ -280,10 +303,7 @@ size(struct test *t)
 	s = sb_cstr(&w.b);
 	pivot = procmail_long(s + 1, &end);
 	pm_skipped(t->pm, skip_blanks(end));
-	if (t->scored)
-		score_size(t, *s == '<', pivot);
-	else if ((*s == '<' ? (long)t->measure < pivot : (long)t->measure > pivot) == t->negate)
-		t->holds = false;
+	compare_size(t, *s == '<', pivot);
 	set_text(t, s);
 	pm_words_free(&w);
 }
@@ -314,11 +334,30 @@ weight(struct test *t)
 	return (true);
 }
 
+static void
+choose_area(struct test *t, unsigned area, const char *name)
+{
+	struct pm_mail *m = &t->pm->mail;
+
+	if (area == PM_AREA_B)
+		t->area = sv_from(m->p + m->body, m->len - m->body);
+	else if (area != PM_AREA_VAR) {
+		pm_mail_join(m, true);
+		t->area = sv_from(m->p, area == PM_AREA_H ? m->body : m->len);
+	} else if (strcmp(name, "MATCH") == 0) {
+		/* A match may replace what is searched. */
+		free(t->own);
+		t->own = xstrdup(pm_gets(t->pm, name));
+		t->area = sv_cstr(t->own);
+	} else
+		t->area = sv_cstr(pm_gets(t->pm, name));
+	t->measure = t->area.len;
+}
+
 /* "NAME ??": true if it is one. */
 static bool
 area(struct test *t)
 {
-	struct pm_mail *m = &t->pm->mail;
 	size_t n = 0;
 	const char *rest;
 	char *name;
@@ -331,17 +370,8 @@ area(struct test *t)
 	if (strncmp(rest, "??", 2) != 0)
 		return (false);
 	name = xstrndup(t->text, n);
-	if (strcmp(name, "B") == 0)
-		t->area = sv_from(m->p + m->body, m->len - m->body);
-	else if (strcmp(name, "H") == 0 || strcmp(name, "HB") == 0 || strcmp(name, "BH") == 0) {
-		pm_mail_join(m, true);
-		t->area = sv_from(m->p, n == 1 ? m->body : m->len);
-	} else {
-		free(t->own);
-		t->own = xstrdup(pm_gets(t->pm, name));
-		t->area = sv_cstr(t->own);
-	}
-	t->measure = t->area.len;
+	choose_area(t, strcmp(name, "B") == 0 ? PM_AREA_B : strcmp(name, "H") == 0 ? PM_AREA_H :
+	    strcmp(name, "HB") == 0 || strcmp(name, "BH") == 0 ? PM_AREA_HB : PM_AREA_VAR, name);
 	set_text(t, skip_blanks(rest + 2));
 	free(name);
 	return (true);
@@ -354,7 +384,7 @@ substitute(struct test *t)
 	struct pm_words w = PM_WORDS_INIT;
 	bool ok;
 
-	squeeze(t->text + 1);
+	pm_squeeze(t->text + 1);
 	t->text[0] = '"';
 	ok = pm_expand_text(t->pm, t->text, PM_QUOTE, &w);
 	if (ok)
@@ -422,16 +452,45 @@ tell(const struct test *t, double before)
 	pm_log(pm, "%s \"%s\"\n", t->negate ? " !" : "", t->text);
 }
 
+static void
+by_plan(struct test *t)
+{
+	const struct pm_plan *p = &t->c->plan;
+
+	if (p->scored && t->pm->score >= PLUS_INFINITY) {
+		t->quiet = true;
+		return;
+	}
+	t->negate = p->negate;
+	t->scored = p->scored;
+	t->weight = p->weight;
+	t->power = p->power;
+	if (p->area != PM_AREA_FLAGS)
+		choose_area(t, p->area, p->var);
+	if (p->kind == PM_PLAN_SIZE)
+		compare_size(t, p->smaller, p->pivot);
+	else
+		match(t, p->expr, p->guarded);
+}
+
 /* One condition; false: it does not hold. */
 static bool
 condition(struct pm *pm, struct pm_cond *c, const bool *flag, struct sv where, bool *scored)
 {
 	struct test t = { .pm = pm, .c = c, .flag = flag, .area = where, .measure = pm->mail.len, .holds = true };
 	double before = pm->score;
+	bool planned;
 
-	t.text = xstrndup(c->text.p, c->text.len);
 	pm->pos.line = c->line;
-	evaluate(&t);
+	if (c->plan.kind == PM_PLAN_NONE)
+		pm_plan(c);
+	planned = c->plan.kind != PM_PLAN_NO && pm->verbose == 0 && !pm->tracing;
+	if (planned)
+		by_plan(&t);
+	else {
+		t.text = xstrndup(c->text.p, c->text.len);
+		evaluate(&t);
+	}
 	*scored |= t.scored;
 	if (!t.quiet) {
 		if (pm->score > PLUS_INFINITY)
@@ -440,8 +499,10 @@ condition(struct pm *pm, struct pm_cond *c, const bool *flag, struct sv where, b
 			pm->score = MINUS_INFINITY;
 			t.holds = false;
 		}
-		tell(&t, before);
-		pm_trace(pm, "condition " SV_FMT ": %s", SV_ARG(c->text), t.holds ? "match" : "no match");
+		if (!planned) {
+			tell(&t, before);
+			pm_trace(pm, "condition " SV_FMT ": %s", SV_ARG(c->text), t.holds ? "match" : "no match");
+		}
 	}
 	free(t.text);
 	free(t.own);

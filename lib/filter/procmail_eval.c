@@ -472,7 +472,7 @@ read_over(struct pm *pm, struct pm_stmt *st, struct head *h)
 
 	if ((st->act == PM_A_FOLDER || st->act == PM_A_BLOCK || st->name != NULL) && h->flag[PM_FILTER])
 		pm_extraneous(pm, "filter-flag");
-	if (st->act == PM_A_FOLDER || st->act == PM_A_FORWARD)
+	if ((st->act == PM_A_FOLDER || st->act == PM_A_FORWARD) && (st->noisy_text || st->text.len + 2 >= pm->linebuf))
 		(void)pm_expand(pm, &src, PM_SPLIT, true, 0, &w);
 	if (st->act == PM_A_BLOCK) {
 		block_complaints(pm, h);

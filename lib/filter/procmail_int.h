@@ -30,9 +30,22 @@ enum pm_flag {
 };
 #define PM_FLAG_LETTERS	"HBDAahbfcwWiEer"
 
+/* A condition that says the same for every message, understood once. */
+struct pm_plan {
+	enum { PM_PLAN_NONE, PM_PLAN_NO, PM_PLAN_REGEX, PM_PLAN_SIZE } kind;	/* not looked at yet; there is none */
+	enum { PM_AREA_FLAGS, PM_AREA_H, PM_AREA_B, PM_AREA_HB, PM_AREA_VAR } area;
+	bool		 negate, scored, smaller;
+	double		 weight, power;
+	long		 pivot;
+	char		*var;		/* as written */
+	char		*expr;		/* without what stood before it; empty: always found */
+	bool		 guarded;	/* a "\" was in front of it */
+};
+
 struct pm_cond {
 	struct sv	 text;		/* continued lines with their "\" NL; blanks at the ends cut */
 	unsigned	 line;
+	struct pm_plan	 plan;
 	/* The expression of the last run. */
 	struct procmail_regex *regex;
 	char		*regex_text;
@@ -59,6 +72,7 @@ struct pm_stmt {
 	char		*name;		/* PM_ASSIGN; PM_RECIPE: variable that captures, or NULL */
 	bool		 value;		/* PM_ASSIGN: there is a "=" */
 	bool		 plain;		/* <text> (PM_ASSIGN), <head> (PM_RECIPE) need no expansion */
+	bool		 noisy_text;	/* <text> of a recipe complains even when it is only read */
 	struct sv	 text;		/* to be expanded: value, action line, complaint */
 	/* Recipes. */
 	struct sv	 head;		/* behind ":": number, flags, lock file */
@@ -108,6 +122,9 @@ struct pm_mail {
 	size_t		 clen;		/* value of Content-Length:, 0: none */
 	VEC(size_t)	 folds;		/* newlines inside header fields */
 	bool		 joined;	/* they are blanks now */
+	VEC(uint32_t)	 nl;		/* the other newlines of the header */
+	VEC(uint8_t)	 first;		/* what stands behind them, 0 at its end */
+	bool		 indexed;	/* they are all of them */
 	bool		 read;		/* it is whole */
 	bool		 changed;	/* by a filter */
 };
@@ -187,6 +204,7 @@ struct pm {
 	struct pm_shared *shared;
 	VEC(struct pm_frame) frames;
 	struct pm_state	 state;
+	bool		 tracing;	/* somebody wants to know each step */
 	const char	*const *word;	/* command line words not looked at yet */
 	bool		 in_etc;	/* /etc/procmailrc is run */
 	const struct filter_ops *ops;	/* never NULL here */
@@ -301,6 +319,11 @@ static inline bool pm_alpha(char c) { return (sv_isalpha(c) || c == '_'); }
 static inline bool pm_alnum(char c) { return (sv_isalnum(c) || c == '_'); }
 
 /* procmail_cond.c */
+/* Continued lines become one: "\" NL and the blanks behind any newline go. */
+void	 pm_squeeze(char *s);
+/* procmail_plan.c */
+void	 pm_plan(struct pm_cond *c);
+void	 pm_plan_free(struct pm_cond *c);
 /* 1, 0: the conditions hold or not. */
 bool	 pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct pm_state *s, bool skip);
 

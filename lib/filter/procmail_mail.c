@@ -9,18 +9,7 @@
 
 #include "filter/procmail_int.h"
 
-/* The next newline from <i> on, as far as a C string reaches; -1. */
-static ptrdiff_t
-newline(const struct pm_mail *m, size_t i)
-{
-	const char *p = m->p + i, *nl = memchr(p, '\n', m->len - i);
-
-	if (nl == NULL || memchr(p, '\0', (size_t)(nl - p)) != NULL)
-		return (-1);
-	return (nl - m->p);
-}
-
-/* Where the value of Content-Length: begins, 0: there is none. */
+/* In a header with a NUL, line by line. */
 static size_t
 find_length(const struct pm_mail *m)
 {
@@ -32,29 +21,64 @@ find_length(const struct pm_mail *m)
 	return (0);
 }
 
+/* A newline that does not fold: for searches that begin with a line. */
+static void
+add_line(struct pm_mail *m, size_t nl)
+{
+	vec_push(&m->nl, (uint32_t)nl);
+	vec_push(&m->first, (uint8_t)m->p[nl + 1]);
+}
+
+/* Does Content-Length: stand here?  The first one counts. */
+static void
+look_for_length(struct pm_mail *m, size_t i)
+{
+	if ((m->p[i] | 0x20) == 'c' && m->clen == 0 && sv_casestarts(sv_from(m->p + i, m->len - i), "Content-Length:"))
+		m->clen = i + strlen("Content-Length:");
+}
+
+/* Up to the empty line, and no further than a C string reaches. */
 static void
 scan_header(struct pm *pm)
 {
 	struct pm_mail *m = &pm->mail;
+	const char *nl, *nul, *end = m->p + m->len;
 	size_t i = 0;
-	ptrdiff_t nl;
 
-	while (i < m->len && m->p[i++] == '\n')
-		;
-	m->start = i;
-	m->body = m->len;
-	m->joined = false;
 	vec_clear(&m->folds);
-	while ((nl = newline(m, i)) >= 0) {
-		i = (size_t)nl + 1;
-		if (i < m->len && (m->p[i] == ' ' || m->p[i] == '\t'))
-			vec_push(&m->folds, (size_t)nl);
-		else if (i < m->len && m->p[i] == '\n') {
+	vec_clear(&m->nl);
+	vec_clear(&m->first);
+	m->joined = false;
+	m->clen = 0;
+	m->body = m->len;
+	while (i < m->len && m->p[i++] == '\n')
+		add_line(m, i - 1);
+	m->start = i;
+	if (i > 0)
+		look_for_length(m, i - 1);
+	if ((nul = memchr(m->p + i, '\0', m->len - i)) != NULL)
+		end = nul;
+	while ((nl = memchr(m->p + i, '\n', (size_t)(end - m->p) - i)) != NULL) {
+		i = (size_t)(nl - m->p) + 1;
+		if (i < m->len && (m->p[i] == ' ' || m->p[i] == '\t')) {
+			vec_push(&m->folds, i - 1);
+			continue;
+		}
+		add_line(m, i - 1);
+		if (i < m->len && m->p[i] == '\n') {
 			m->body = i + 1;
+			add_line(m, i);
 			break;
 		}
+		look_for_length(m, i);
 	}
-	m->clen = pm->o->berkeley ? 0 : find_length(m);
+	m->indexed = m->body <= UINT32_MAX && (nl != NULL || nul == NULL);
+	if (nl != NULL)
+		m->first.p[m->first.len - 1] = '\0';
+	if (!m->indexed)
+		m->clen = find_length(m);
+	if (pm->o->berkeley)
+		m->clen = 0;
 }
 
 /* Make Content-Length: tell the truth where its digits have room for it, and find what need not be escaped. */
@@ -143,6 +167,8 @@ pm_mail_free(struct pm_mail *m)
 {
 	free(m->p);
 	vec_free(&m->folds);
+	vec_free(&m->nl);
+	vec_free(&m->first);
 	memset(m, 0, sizeof(*m));
 }
 

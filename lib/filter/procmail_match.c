@@ -16,16 +16,18 @@
 #include "filter/procmail_regex_int.h"
 
 #define NO_START	PTRDIFF_MAX
-#define NO_STATE	UINT32_MAX
+#define NO_STATE	UINT32_MAX	/* not made yet */
+#define STOP		0x80000000U	/* in an entry of the table: look at what it is */
+#define NEVER		(UINT32_MAX - 1)
 
-/* A state of the automaton. */
+/* A state of the automaton: a row of the table. */
 struct state {
 	uint32_t	*list;		/* threads, in the order in which they were reached */
 	uint32_t	 nlist;
 	uint32_t	*takers;	/* steps that may take the next byte, in order */
 	uint32_t	 ntakers;
 	uint8_t		 special;	/* REGEX_FIN or REGEX_SPLIT met first, else 0 */
-	uint32_t	*to;		/* by class of byte; NO_STATE: not made yet */
+	bool		 dead;		/* with the end of the text nothing more comes of it */
 };
 
 /* A list of threads on the move. */
@@ -42,13 +44,16 @@ struct regex_auto {
 	ptrdiff_t	*seen_start;
 	uint64_t	 round;
 	struct threads	 t[2];
-	uint8_t		 kind[256];	/* classes of bytes that no step tells apart */
+	uint8_t		 kind[256];	/* classes of bytes (before folding) that no step tells apart */
 	unsigned	 kinds;
-	uint8_t		 wanted[256];	/* the start list takes it (before folding) */
+	uint8_t		 wanted[256];	/* the empty list takes it (before folding) */
 	int		 only;		/* ... and this is the only one; -1 */
-	bool		 skips;		/* <wanted> may be used */
+	uint8_t		 second[256];	/* <only> is a newline: behind it this byte leads on */
 	VEC(struct state) states;
-	uint32_t	 empty;		/* state of the empty list */
+	uint32_t	*to;		/* the table: by state and class of byte, the place of the next state's row, with STOP */
+	size_t		 rows;		/* there is room for */
+	uint32_t	 idle;		/* entry of the empty list, where <wanted> may be used; NEVER */
+	uint32_t	 start;		/* entry of the list at the beginning of a text; NEVER: not known */
 	size_t		 memory;
 	uint64_t	 clears;	/* times all states were thrown away */
 };
@@ -63,7 +68,7 @@ split_kinds(struct regex_auto *a, const struct procmail_regex *re, const struct 
 
 	memset(to, -1, sizeof(to));
 	for (unsigned b = 0; b < 256; b++) {
-		unsigned key = a->kind[b] * 2U + regex_takes(re, s, (uint8_t)b);
+		unsigned key = a->kind[b] * 2U + regex_takes(re, s, re->fold ? (uint8_t)sv_lower((char)b) : (uint8_t)b);
 
 		if (to[key] < 0)
 			to[key] = (int)n++;
@@ -78,12 +83,11 @@ states_clear(struct regex_auto *a)
 	for (size_t i = 0; i < a->states.len; i++) {
 		free(a->states.p[i].list);
 		free(a->states.p[i].takers);
-		free(a->states.p[i].to);
 	}
 	vec_clear(&a->states);
 	a->memory = 0;
 	a->clears++;
-	a->empty = NO_STATE;
+	a->idle = a->start = NEVER;
 }
 
 static struct regex_auto *
@@ -103,7 +107,7 @@ auto_new(const struct procmail_regex *re)
 	for (size_t i = 0; i < re->n; i++)
 		if (re->prog[i].op <= REGEX_ANY)
 			split_kinds(a, re, &re->prog[i]);
-	a->empty = NO_STATE;
+	a->idle = a->start = NEVER;
 	return (a);
 }
 
@@ -116,6 +120,7 @@ regex_auto_free(struct regex_auto **ap)
 		return;
 	states_clear(a);
 	vec_free(&a->states);
+	free(a->to);
 	for (int i = 0; i < 2; i++) {
 		free(a->t[i].step);
 		free(a->t[i].start);
@@ -194,6 +199,8 @@ struct search {
 	bool		 last;		/* it is the newline imagined behind the text */
 	ptrdiff_t	 eom, bom;	/* the best MATCH so far; eom NO_START: none */
 	bool		 done;		/* found, without a MATCH */
+	const struct procmail_lines *lines;	/* of the text; NULL */
+	size_t		 line;		/* the first that was not passed */
 };
 
 /* The end of the expression is met by a thread with <start>: true if the search is over. */
@@ -332,6 +339,26 @@ gather(struct search *s, uint32_t i, uint32_t *takers, uint32_t *n)
 	}
 }
 
+/* What the table says to lead to state <i>. */
+static uint32_t
+entry(const struct regex_auto *a, size_t i)
+{
+	uint32_t row = (uint32_t)(i * a->kinds);
+
+	return (a->states.p[i].special != 0 || (row | STOP) == a->idle ? row | STOP : row);
+}
+
+static bool
+takes_any(const struct procmail_regex *re, const struct state *st, unsigned b)
+{
+	uint8_t c = re->fold ? (uint8_t)sv_lower((char)b) : (uint8_t)b;
+
+	for (uint32_t i = 0; i < st->ntakers; i++)
+		if (regex_takes(re, &re->prog[st->takers[i]], c))
+			return (true);
+	return (false);
+}
+
 /* Which bytes can make the empty list another one?  All others are skipped. */
 static void
 learn_wanted(struct search *s, const struct state *st)
@@ -339,35 +366,29 @@ learn_wanted(struct search *s, const struct state *st)
 	struct regex_auto *a = s->a;
 	int n = 0;
 
-	memset(a->wanted, 0, sizeof(a->wanted));
 	a->only = -1;
-	a->skips = st->special == 0;
-	for (unsigned b = 0; b < 256; b++) {
-		uint8_t c = s->re->fold ? (uint8_t)sv_lower((char)b) : (uint8_t)b;
-
-		for (uint32_t i = 0; i < st->ntakers && !a->wanted[b]; i++)
-			a->wanted[b] = regex_takes(s->re, &s->re->prog[st->takers[i]], c);
-		if (a->wanted[b]) {
+	for (unsigned b = 0; b < 256; b++)
+		if ((a->wanted[b] = takes_any(s->re, st, b)) != 0) {
 			a->only = (int)b;
 			n++;
 		}
-	}
 	if (n != 1)
 		a->only = -1;
+	memset(a->second, 1, sizeof(a->second));
 }
 
-/* The state for the threads of <t>. */
+/* The row for the threads of <t>. */
 static uint32_t
 state_for(struct search *s, const struct threads *t)
 {
 	struct regex_auto *a = s->a;
 	struct state st = { .nlist = (uint32_t)t->n };
-	size_t size = (t->n + s->re->n + a->kinds) * sizeof(uint32_t);
+	size_t size = (t->n + s->re->n + a->kinds) * sizeof(uint32_t), n;
 
 	for (size_t i = 0; i < a->states.len; i++)
 		if (a->states.p[i].nlist == t->n &&
 		    (t->n == 0 || memcmp(a->states.p[i].list, t->step, t->n * sizeof(*t->step)) == 0))
-			return ((uint32_t)i);
+			return (entry(a, i));
 	if (a->states.len >= REGEX_STATES_MAX || (a->memory + size > REGEX_MEMORY_MAX && a->states.len > 0))
 		states_clear(a);
 	a->memory += size;
@@ -375,79 +396,102 @@ state_for(struct search *s, const struct threads *t)
 	if (t->n > 0)
 		memcpy(st.list, t->step, t->n * sizeof(*t->step));
 	st.takers = xcalloc(s->re->n, sizeof(*st.takers));
-	st.to = xmalloc(a->kinds * sizeof(*st.to));
-	for (unsigned k = 0; k < a->kinds; k++)
-		st.to[k] = NO_STATE;
 	a->round++;
 	st.special = gather(s, 0, st.takers, &st.ntakers);
 	for (size_t i = t->n; i > 0 && st.special == 0; i--)
 		st.special = gather(s, s->re->prog[t->step[i - 1]].next, st.takers, &st.ntakers);
-	if (t->n == 0) {
-		a->empty = (uint32_t)a->states.len;
+	n = a->states.len;
+	vec_push(&a->states, st);
+	if (n >= a->rows) {
+		a->rows = a->rows == 0 ? 8 : a->rows * 2;
+		a->to = xreallocarray(a->to, a->rows * a->kinds, sizeof(*a->to));
+	}
+	memset(a->to + n * a->kinds, 0xff, a->kinds * sizeof(*a->to));
+	if (t->n == 0 && st.special == 0) {
+		a->idle = (uint32_t)(n * a->kinds) | STOP;
 		learn_wanted(s, &st);
 	}
-	vec_push(&a->states, st);
-	return ((uint32_t)a->states.len - 1);
+	return (entry(a, n));
 }
 
 static uint32_t
 state_next(struct search *s, uint32_t at, uint8_t c)
 {
-	const struct state *st = &s->a->states.p[at];
-	uint64_t clears = s->a->clears;
+	struct regex_auto *a = s->a;
+	size_t row = at & ~STOP;
+	const struct state *st = &a->states.p[row / a->kinds];
+	uint64_t clears = a->clears;
+	uint8_t low = s->re->fold ? (uint8_t)sv_lower((char)c) : c;
+	bool idle = at == a->idle;
 	uint32_t to;
 
 	threads_clear(s->nxt);
 	for (uint32_t i = 0; i < st->ntakers; i++)
-		if (regex_takes(s->re, &s->re->prog[st->takers[i]], c))
+		if (regex_takes(s->re, &s->re->prog[st->takers[i]], low))
 			threads_push(s->nxt, st->takers[i], NO_START);
 	to = state_for(s, s->nxt);
-	if (s->a->clears == clears)
-		s->a->states.p[at].to[s->a->kind[c]] = to;
+	if (a->clears != clears)
+		return (to);
+	a->to[row + a->kind[c]] = to;
+	/* Most expressions begin with a newline: what may stand behind it says which lines are looked at. */
+	st = &a->states.p[(to & ~STOP) / a->kinds];
+	for (unsigned b = 1; idle && a->only == '\n' && st->special == 0 && b < 256; b++)
+		a->second[b] = takes_any(s->re, st, b);
 	return (to);
+}
+
+/* Over lines of which the index says that nothing comes of them: the newline before the next one. */
+static size_t
+skip_lines(struct search *s, size_t i)
+{
+	const struct procmail_lines *l = s->lines;
+	const uint8_t *second = s->a->second;
+	size_t k = s->line;
+
+	while (k < l->n && (l->nl[k] < i || !second[l->first[k]]))
+		k++;
+	s->line = k;
+	return (k < l->n ? l->nl[k] : s->text.len);
 }
 
 /* Over bytes that leave the empty list as it is. */
 static size_t
-skip(const struct search *s, size_t i)
+skip(struct search *s, size_t i)
 {
 	const struct regex_auto *a = s->a;
 	const char *p;
 
+	if (a->only == '\n' && s->lines != NULL)
+		return (skip_lines(s, i));
 	if (a->only >= 0) {
-		p = memchr(s->text.p + i, a->only, s->text.len - i);
-		return (p == NULL ? s->text.len : (size_t)(p - s->text.p));
+		for (; (p = memchr(s->text.p + i, a->only, s->text.len - i)) != NULL; i++) {
+			i = (size_t)(p - s->text.p);
+			if (a->only != '\n' || i + 1 == s->text.len || a->second[(uint8_t)p[1]])
+				return (i);
+		}
+		return (s->text.len);
 	}
 	while (i < s->text.len && !a->wanted[(unsigned char)s->text.p[i]])
 		i++;
 	return (i);
 }
 
-/* From byte <i> on until something special; s->cur has the threads before the byte that is returned. */
+/* From byte <i> on until something special or the end; *<at> is the row that is reached then. */
 static size_t
-run_automaton(struct search *s, size_t i)
+run_automaton(struct search *s, size_t i, uint32_t *at)
 {
-	uint32_t at = state_for(s, s->cur);
-	const struct state *st = &s->a->states.p[at];
+	const struct regex_auto *a = s->a;
+	const uint8_t *p = (const uint8_t *)s->text.p;
+	size_t len = s->text.len;
+	uint32_t row = *at, to;
 
-	for (; i < s->text.len; i++) {
-		uint8_t c;
-		uint32_t to;
-
-		if (at == s->a->empty && s->a->skips && (i = skip(s, i)) >= s->text.len)
+	for (; i < len; i++) {
+		if ((row & STOP) != 0 && (row != a->idle || (i = skip(s, i)) >= len))
 			break;
-		if (st->special != 0)
-			break;
-		c = (uint8_t)s->text.p[i];
-		if (s->re->fold)
-			c = (uint8_t)sv_lower((char)c);
-		to = st->to[s->a->kind[c]];
-		at = to != NO_STATE ? to : state_next(s, at, c);
-		st = &s->a->states.p[at];
+		to = a->to[(row & ~STOP) + a->kind[p[i]]];
+		row = to != NO_STATE ? to : state_next(s, row, p[i]);
 	}
-	threads_clear(s->cur);
-	for (uint32_t k = 0; k < st->nlist; k++)
-		threads_push(s->cur, st->list[k], NO_START);
+	*at = row;
 	return (i);
 }
 
@@ -473,17 +517,63 @@ first_byte(struct search *s, size_t at)
 	return (advance(s, '\n', true));
 }
 
-static void
-run(struct search *s, size_t at)
+/* As long as the threads only differ by where they are; false: the search is over. */
+static bool
+by_automaton(struct search *s, uint32_t at, struct state **left)
 {
+	struct state *st;
+	size_t i = run_automaton(s, (size_t)s->pos, &at);
+
+	st = &s->a->states.p[(at & ~STOP) / s->a->kinds];
+	s->pos = (ptrdiff_t)i;
+	if (st->special == REGEX_FIN) {
+		s->done = true;
+		return (false);
+	}
+	if (i >= s->text.len) {
+		if (st->dead)
+			return (false);
+		*left = st;
+	}
+	threads_clear(s->cur);
+	for (uint32_t k = 0; k < st->nlist; k++)
+		threads_push(s->cur, st->list[k], NO_START);
+	return (true);
+}
+
+/* What the text begins with; false: the search is over, or <*at> is NEVER and threads do it. */
+static bool
+begin(struct search *s, size_t at, uint32_t *row)
+{
+	*row = at == 0 ? s->a->start : NEVER;
+	if (*row != NEVER) {
+		s->pos = 0;
+		return (true);
+	}
 	if (!first_byte(s, at))
-		return;
+		return (false);
 	if (s->pos < (ptrdiff_t)at)
 		s->pos = (ptrdiff_t)at;
 	else
 		s->pos++;
-	if (s->from_start && !s->split && (size_t)s->pos < s->text.len)
-		s->pos = (ptrdiff_t)run_automaton(s, (size_t)s->pos);
+	if (!s->from_start || s->split || (size_t)s->pos > s->text.len)
+		return (true);
+	*row = state_for(s, s->cur);
+	if (at == 0)
+		s->a->start = *row;
+	return (true);
+}
+
+static void
+run(struct search *s, size_t at)
+{
+	struct state *left = NULL;
+	uint32_t row;
+
+	if (!begin(s, at, &row))
+		return;
+	if (row != NEVER && !by_automaton(s, row, &left))
+		return;
 	for (; s->pos < (ptrdiff_t)s->text.len; s->pos++) {
 		uint8_t c = (uint8_t)s->text.p[s->pos];
 
@@ -498,13 +588,21 @@ run(struct search *s, size_t at)
 		return;
 	s->last = false;
 	s->pos++;
-	(void)advance(s, '\n', false);
+	if (advance(s, '\n', false) && left != NULL && s->eom == NO_START)
+		left->dead = true;
 }
 
 bool
 procmail_regex_find(struct procmail_regex *re, struct sv text, size_t at, struct procmail_regex_match *m)
 {
-	struct search s = { .re = re, .text = text, .from_start = true, .eom = NO_START };
+	return (procmail_regex_find_lines(re, text, NULL, at, m));
+}
+
+bool
+procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at,
+    struct procmail_regex_match *m)
+{
+	struct search s = { .re = re, .text = text, .lines = lines, .from_start = true, .eom = NO_START };
 
 	memset(m, 0, sizeof(*m));
 	if (re->hopeless || at > text.len)

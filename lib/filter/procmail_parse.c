@@ -272,7 +272,8 @@ action(struct parser *ps, struct pm_stmt *st, bool *noisy)
 	st->name = capture_name(ps);
 	if (eat(ps, '!')) {
 		st->act = PM_A_FORWARD;
-		st->text = words(ps, PM_SPLIT, &plain, noisy);
+		st->text = words(ps, PM_SPLIT, &plain, &st->noisy_text);
+		*noisy |= st->noisy_text;
 	} else if (eat(ps, '|')) {
 		st->act = PM_A_PIPE;
 		st->text = long_line(ps);
@@ -289,8 +290,9 @@ action(struct parser *ps, struct pm_stmt *st, bool *noisy)
 		*noisy |= st->lock;
 	} else {
 		st->act = PM_A_FOLDER;
-		st->text = words_after(ps, pm_folder_lead(sv_from(ps->p, (size_t)(ps->end - ps->p))), PM_SPLIT, &plain, noisy);
-		*noisy |= st->flag[PM_FILTER];
+		st->text = words_after(ps, pm_folder_lead(sv_from(ps->p, (size_t)(ps->end - ps->p))), PM_SPLIT, &plain,
+		    &st->noisy_text);
+		*noisy |= st->noisy_text || st->flag[PM_FILTER];
 	}
 }
 
@@ -433,6 +435,7 @@ pm_block_free(struct pm_block *b)
 		for (size_t k = 0; k < st->nconds; k++) {
 			procmail_regex_free(&st->cond[k].regex);
 			free(st->cond[k].regex_text);
+			pm_plan_free(&st->cond[k]);
 		}
 		free(st->cond);
 		pm_block_free(st->block);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/sb.h"
 #include "base/sv.h"
@@ -37,6 +38,17 @@ struct procmail_regex_match {
  * threads at a time.
  */
 bool	 procmail_regex_find(struct procmail_regex *re, struct sv text, size_t at, struct procmail_regex_match *m);
+
+/* Where the newlines of a text are, and what stands behind each (0: nothing). */
+struct procmail_lines {
+	const uint32_t	*nl;
+	const uint8_t	*first;
+	size_t		 n;
+};
+
+/* The same with an index of the text, which makes most searches that begin with ^ a look at a few bytes.  NULL: none. */
+bool	 procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at,
+	     struct procmail_regex_match *m);
 
 /* Append <expr> with ^TO_ ^TO ^FROM_DAEMON ^FROM_MAILER written out; true: case is to be ignored whatever the flags say. */
 bool	 procmail_regex_words(struct sv expr, struct sb *out);

@@ -551,10 +551,16 @@ copy_state(struct pm *to, const struct pm *from)
 {
 	*to = *from;
 	memset(&to->mail.folds, 0, sizeof(to->mail.folds));
+	memset(&to->mail.nl, 0, sizeof(to->mail.nl));
+	memset(&to->mail.first, 0, sizeof(to->mail.first));
 	to->mail.p = xmalloc(from->mail.cap);
 	memcpy(to->mail.p, from->mail.p, from->mail.len + 1);
 	for (size_t i = 0; i < from->mail.folds.len; i++)
 		vec_push(&to->mail.folds, from->mail.folds.p[i]);
+	for (size_t i = 0; i < from->mail.nl.len; i++) {
+		vec_push(&to->mail.nl, from->mail.nl.p[i]);
+		vec_push(&to->mail.first, from->mail.first.p[i]);
+	}
 	memset(&to->env, 0, sizeof(to->env));
 	for (size_t i = 0; i < from->env.len; i++) {
 		struct pm_var v = { xstrdup(from->env.p[i].name), xstrdup(from->env.p[i].value), from->env.p[i].nlen };
@@ -702,6 +708,7 @@ init(struct pm *pm, struct procmail_files *files, const struct procmail *p, stru
 	pm->shared = shared;
 	pm->ops = p->ops == NULL ? &none : p->ops;
 	pm->local = p->ops == NULL || (p->local && !p->ops->dry);
+	pm->tracing = filter_tracing(pm->ops);
 	pm->args = p->args;
 	while (p->args != NULL && p->args[pm->nargs] != NULL)
 		pm->nargs++;

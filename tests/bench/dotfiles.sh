@@ -1,5 +1,6 @@
 #!/bin/bash
-# dotfiles.sh - what users' files cost.  Two parts of PARTS: "box": the ten-mailbox load of run.sh, in turn without files and with a
+# dotfiles.sh - what users' files cost.  Parts of PARTS: "child": the rules below in one process as a user's child runs them, with
+# the count of instructions where valgrind is installed; "box": the ten-mailbox load of run.sh, in turn without files and with a
 # .procmailrc of 20 recipes in each home that starts no program: the difference in CPU and in throughput; and "programs": the same
 # rules as a process of procmail, of ours, and `exim4 -bf` on a filter like them, where those are installed.
 # Needs root and the peers' scripts in $VPOST_PEERS, as run.sh, which sources them too.
@@ -8,7 +9,7 @@ TOP=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=$(realpath "${BUILD:-$TOP/build}")
 [ -n "${VPOST_PEERS-}" ] || { echo "bench: VPOST_PEERS must name the folder of the peers' scripts" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || { echo "bench: must be root" >&2; exit 2; }
-P=$VPOST_PEERS W=${BENCH_DIR:-/var/tmp/vpost-bench-dotfiles} RUNS=${RUNS:-3} PARTS=${PARTS:-box programs} MESSAGES=${MESSAGES:-5000}
+P=$VPOST_PEERS W=${BENCH_DIR:-/var/tmp/vpost-bench-dotfiles} RUNS=${RUNS:-3} PARTS=${PARTS:-child box programs} MESSAGES=${MESSAGES:-5000}
 . "$P/lib.sh"
 PATH=$BUILD/bin:$BUILD/sbin:$PATH
 rm -rf "$W"
@@ -141,6 +142,22 @@ E
 		    cost "exim4 -bf" 30 /opt/peers/exim/usr/sbin/exim4 -C "$W/exim.conf" -bf "$W/filter" -f s@sender.test
 	fi
 	cost "ours: exim -bf" 100 "$BUILD/bin/exim" -C "$W/exim.conf" -bf "$W/filter" -f s@sender.test
+}
+
+# Instructions of one message: the difference of two runs.
+instructions() {
+	local n of=()
+	for n in 100 1100; do
+		of+=("$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" $n 2>&1 | awk '/refs:/ { gsub(",", ""); print $NF }')")
+	done
+	echo "$(((of[1] - of[0]) / 1000)) instructions a message"
+}
+
+child_part() {
+	mkdir -p "$W/child/Mail"
+	rules m0 >"$W/child/.procmailrc"
+	for _ in 1 2 3; do "$BUILD/tests/bench/procmail_rules" "$W/child" "$W/child/.procmailrc"; done
+	! command -v valgrind >/dev/null || instructions "$BUILD/tests/bench/procmail_rules" "$W/child" "$W/child/.procmailrc"
 }
 
 for part in $PARTS; do ${part}_part; done

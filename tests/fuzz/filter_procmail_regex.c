@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The first line is an expression, the rest a text: whatever matches does so again, inside the text, and twice the same. */
+/* The first line is an expression, the rest a text: whatever matches does so again, inside the text, twice and with an index the same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +12,20 @@ static void
 search(struct procmail_regex *re, struct procmail_regex *fresh, struct sv text)
 {
 	struct procmail_regex_match m, m2;
+	uint32_t nl[4096];
+	uint8_t first[4096];
+	struct procmail_lines lines = { nl, first, 0 };
 	ptrdiff_t at = 0;
 
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] == '\n') {
+			nl[lines.n] = (uint32_t)i;
+			first[lines.n++] = i + 1 < text.len ? (uint8_t)text.p[i + 1] : 0;
+		}
 	for (int i = 0; i < 50 && at >= 0 && at <= (ptrdiff_t)text.len; i++) {
 		bool found = procmail_regex_find(re, text, (size_t)at, &m);
 
-		if (found != procmail_regex_find(fresh, text, (size_t)at, &m2) || (found && memcmp(&m, &m2, sizeof(m)) != 0))
+		if (found != procmail_regex_find_lines(fresh, text, &lines, (size_t)at, &m2) || (found && memcmp(&m, &m2, sizeof(m)) != 0))
 			abort();
 		if (!found || m.end <= at)
 			return;
