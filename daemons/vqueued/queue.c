@@ -19,6 +19,7 @@
 #define LOAD_TRIES	3
 #define LOAD_PAUSE_MS	500
 #define LOOK_MS		60000
+#define SOON_MS		2000
 #define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
 
 /* ---- reports about messages, and copies that rules asked for, found at the start ---- */
@@ -201,11 +202,14 @@ queue_load(struct vq *vq, struct err *err)
 	(void)spool_qfile_scan(vq->intake, true, load_one, &l, NULL);
 	rc = spool_qfile_scan(vq->queue_dir, true, load_one, &l, err);
 	load_failed(&l);
-	vq->looked = fiber_now();
+	vq->looked = fiber_now() - LOOK_MS + SOON_MS;
 	return (rc);
 }
 
-/* Files that others have put there: sendmail(1) does while we are away, which may have ended just then. */
+/*
+ * Files that others have put there: sendmail(1) does while we are away, which may have ended just then.  And what a killed
+ * predecessor left half made, which may not have been quite dead when we looked first.
+ */
 static void
 look_for_files(struct vq *vq)
 {
@@ -216,7 +220,7 @@ look_for_files(struct vq *vq)
 	if (!vq->loaded || vq->making > 0 || fiber_now() < vq->looked + LOOK_MS)
 		return;
 	vq->looked = fiber_now();
-	if (spool_qfile_scan(vq->queue_dir, false, load_one, &l, &err) == -1)
+	if (spool_qfile_scan(vq->queue_dir, true, load_one, &l, &err) == -1)
 		log_err(NULL, "queue", &err);
 	add_all_unread(&l);
 }
