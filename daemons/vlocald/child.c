@@ -14,6 +14,8 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
+#include "os/shared.h"
+#include "transport/child.h"
 #include "transport/transport.h"
 #include "vlocald.h"
 
@@ -146,14 +148,16 @@ limit_self(const struct box *b)
 static bool
 begin(_Atomic uint32_t *slot)
 {
-	uint32_t was = CHILD_JOB_WAITS;
+	uint32_t was = TRANSPORT_SLOT_WAITS;
 
-	return (atomic_compare_exchange_strong(slot, &was, CHILD_JOB_BEGUN));
+	return (atomic_compare_exchange_strong(slot, &was, TRANSPORT_SLOT_BEGUN));
 }
 
 _Noreturn void
-child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct transport_job *first)
+child_main(int sock, int slots_fd, const struct box *b, const struct transport_user *who)
 {
+	const struct transport_job self = { .uid = who->uid, .gid = who->gid, .user = who->name };
+	_Atomic uint32_t *slots = os_shared_map(slots_fd, TRANSPORT_SLOTS_SIZE);
 	struct inbox in = { .sock = sock };
 	struct arena *a = arena_new(0);
 	struct err err = ERR_INIT;
@@ -164,19 +168,20 @@ child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct 
 	struct sv frame;
 	int fd;
 
-	os_title("vlocald: uid %lld for %s", (long long)first->uid, b->root);
-	if (become && transport_become(first, &err) == -1)
+	os_title("vlocald: uid %lld for %s", (long long)who->uid, b->root);
+	(void)close(slots_fd);
+	if (slots == NULL || (become && transport_become(&self, &err) == -1))
 		_exit(1);
 	limit_self(b);
 	out.sock = sock;
 	sb_init(&out.frames, 2 * IPC_FRAME_MAX);
 	transport_on_wait(send_answers);
 	for (unsigned n = 0; next_frame(&in, &frame, &fd); n++) {
-		bool mine = begin(&slots[n % CHILD_SLOTS]);
+		bool mine = begin(&slots[n % TRANSPORT_SLOTS]);
 
 		arena_reset(a);
 		memset(&r, 0, sizeof(r));
-		if (!ipc_parse(&m, frame) || (mine && (!transport_job_get(&m, a, &j) || (become && j.uid != first->uid))))
+		if (!ipc_parse(&m, frame) || (mine && (!transport_job_get(&m, a, &j) || (become && j.uid != who->uid))))
 			_exit(1);
 		if (mine) {
 			/* All others wait. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vlocald: final delivery.  The relay takes batches from vqueued on var/run/local.sock and passes
- * what goes to mailboxes on to vstored.  The spawner takes what is done as a user on var/run/spawn.sock; its children are the users.
+ * what goes to mailboxes on to vstored.  The spawner starts, as vqueued asks on
+ * var/run/spawn.sock, the children that deliver as users.
  * Neither opens store, index or keys.
  */
 #include "vlocald.h"

@@ -3,8 +3,6 @@
 #ifndef VLOCALD_H
 #define VLOCALD_H
 
-#include <stdatomic.h>
-
 #include "base/vec.h"
 #include "box/box.h"
 #include "fiber/fiber.h"
@@ -41,18 +39,11 @@ enum local_route deliver_local(const struct vlocald *v, const struct ipc_msg *ba
 /* ---- spawner.c, child.c ---- */
 
 struct daemon_role;
-struct transport_job;
+struct transport_user;
 extern const struct daemon_role vlocald_spawner;
 
-/*
- * Jobs of a child, numbered by their order in its socket, modulo the number of slots: WAITS is set before one is sent,
- * the child makes it BEGUN, or its parent takes it back; the child passes over one taken back with an empty answer.
- */
-#define CHILD_SLOTS	64
-enum { CHILD_JOB_WAITS, CHILD_JOB_BEGUN, CHILD_JOB_TAKEN_BACK };
-
-/* The life of a user's child: becomes the user of <first>, does the jobs that come over <sock>. */
-_Noreturn void child_main(int sock, _Atomic uint32_t *slots, const struct box *b, const struct transport_job *first);
+/* The life of a user's child: becomes <who>, does the jobs that come over <sock>; <slots> is a descriptor (transport/child.h). */
+_Noreturn void child_main(int sock, int slots, const struct box *b, const struct transport_user *who);
 
 /* ---- relay.c ---- */
 

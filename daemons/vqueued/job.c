@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Local deliveries that are not the store's: appendfile, pipe, autoreply and lmtp, done as users by
- * vlocald's children.  The options are expanded here (lib/transport), the job goes to vlocald's spawner with
+ * vlocald's children (children.c).  The options are expanded here (lib/transport), the job goes to a child with
  * the content's descriptor, or, for a user's rules, with a short message itself, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
  * was given to a program: its entry in the done-log is written at once, like that of mail sent to another host,
  * so that files have one copy and pipes and replies at least one.
@@ -20,8 +20,8 @@
 
 #define JOB_FIBERS	256		/* at most */
 #define JOBS_EACH	32		/* of one account at a time, so that it cannot keep all fibers */
+#define ACCOUNTS	1024		/* what has the same number takes turns */
 #define ALONG_MAX	(48 * 1024)	/* bytes of a body that goes along */
-#define CALL_MS		(9 * 86400 * INT64_C(1000))	/* the spawner ends a job by its own options, long before */
 #define AWAY_MS		300
 #define AWAY_TRIES	20
 #define SPARE		65536		/* of a frame, for all but the header */
@@ -30,7 +30,22 @@ struct job {
 	struct job	*next;
 	struct dlv	**v;
 	size_t		 n;
-	uint16_t	*busy;		/* how many are under way for this account (and those that share the counter) */
+	struct account	*of;
+};
+
+/* What waits for one account, oldest first. */
+struct account {
+	struct account	*next;		/* of those whose turn it may be */
+	struct job	*head, **last;
+	unsigned	 busy;		/* under way */
+	bool		 listed;
+};
+
+struct jobs {
+	struct account	 accounts[ACCOUNTS];
+	struct account	*turn, **turn_last;
+	struct fiber_waiters wait;
+	unsigned	 fibers, idle;
 };
 
 /* What one fiber works on. */
@@ -49,7 +64,7 @@ struct run {
 	int		 fd;
 };
 
-/* ---- asking vlocald ---- */
+/* ---- asking a child ---- */
 
 /* A header that does not fit into a frame goes in front of the body in a file without a name. */
 static int
@@ -91,7 +106,7 @@ take_along(struct run *x)
 	x->j.off = x->j.len = 0;
 }
 
-/* Send the job; 0 with x->r.  -1: vlocald could not be asked. */
+/* Send the job; 0 with x->r.  Else as children_do(). */
 static int
 ask(struct run *x, struct err *err)
 {
@@ -107,10 +122,7 @@ ask(struct run *x, struct err *err)
 		rc = 0;
 	} else {
 		ipc_msg_free(&x->reply);
-		rc = ipc_call(x->vq->spawner, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, &x->reply, NULL,
-		    FIBER_NOW_PLUS(CALL_MS), err);
-		if (rc == 0 && !transport_result_get(&x->reply, x->e.arena, &x->r))
-			rc = err_set(err, ERR_TEMP, "4.3.0", "vlocald gave a malformed answer");
+		rc = children_do(x->vq, &x->j, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, x->e.arena, &x->reply, &x->r, err);
 	}
 	if (made != -1)
 		(void)close(made);
@@ -258,7 +270,7 @@ send_reply(struct run *x)
 		return;
 	}
 	x->j.phase = TRANSPORT_REPLY_NOTE;
-	if (reply.nrcpts > 0 && (x->j.once.len > 0 || x->j.log.len > 0) && ask(x, &err) == -1)
+	if (reply.nrcpts > 0 && (x->j.once.len > 0 || x->j.log.len > 0) && ask(x, &err) != 0)
 		log_warn(NULL, "qid=%s the reply is sent, but not noted: %s", x->m->env.id, err.text);
 	/* Whatever became of the note, there is a reply. */
 	memset(&x->r, 0, sizeof(x->r));
@@ -329,22 +341,22 @@ fill(struct run *x, const struct exim_transport *t)
 	x->td.body_len = x->v[0]->len - x->e.msg.headers->body_start;
 }
 
-/* Do it with transport <t>.  -1: vlocald is away. */
+/* Do it with transport <t>.  0: x->r; -1: it could not be done now. */
 static int
 deliver_by(struct run *x, const struct exim_transport *t, struct err *err)
 {
+	int i = 0, rc;
+
 	env_delivery(&x->e, x->v[0]);
 	x->e.addr.transport_name = sv_cstr(t->d.name);
 	fill(x, t);
 	if (transport_prepare(&x->td, &x->j, &x->r) == -1)
 		return (0);
 	x->header = x->j.header;
-	for (int i = 0; ask(x, err) == -1; i++) {
-		/* An answer that says what went wrong with this job is its end for now. */
-		if (i == AWAY_TRIES || ipc_client_connected(x->vq->spawner) || fiber_sleep(AWAY_MS) == FIBER_CANCELLED)
-			return (-1);
+	while ((rc = ask(x, err)) == CHILDREN_AWAY && i++ < AWAY_TRIES && fiber_sleep(AWAY_MS) != FIBER_CANCELLED)
 		err_clear(err);
-	}
+	if (rc != 0)
+		return (-1);
 	if (x->j.kind == TRANSPORT_AUTOREPLY && x->r.status == TRANSPORT_OK && x->r.send)
 		send_reply(x);
 	if (x->r.status == TRANSPORT_OK && x->r.warn)
@@ -426,35 +438,54 @@ do_job(struct vq *vq, struct job *job)
 
 /* ---- the list ---- */
 
-/* The oldest whose account has not as many under way as it may. */
-static struct job *
-next_job(struct vq *vq)
+static void
+take_turn(struct jobs *l, struct account *k)
 {
-	for (struct job **p = &vq->job_head, *job; (job = *p) != NULL; p = &job->next)
-		if (*job->busy < JOBS_EACH) {
-			if ((*p = job->next) == NULL)
-				vq->job_last = p;
-			return (job);
-		}
-	return (NULL);
+	if (k->listed || k->head == NULL || k->busy >= JOBS_EACH)
+		return;
+	k->listed = true;
+	k->next = NULL;
+	*l->turn_last = k;
+	l->turn_last = &k->next;
+}
+
+/* Accounts take turns, as long as they have not as many under way as they may. */
+static struct job *
+next_job(struct jobs *l)
+{
+	struct account *k = l->turn;
+	struct job *job;
+
+	if (k == NULL)
+		return (NULL);
+	if ((l->turn = k->next) == NULL)
+		l->turn_last = &l->turn;
+	k->listed = false;
+	job = k->head;
+	if ((k->head = job->next) == NULL)
+		k->last = &k->head;
+	k->busy++;
+	take_turn(l, k);
+	return (job);
 }
 
 static void
 job_fiber(void *arg)
 {
 	struct vq *vq = arg;
+	struct jobs *l = vq->jobs_of_users;
 	struct job *job;
 
 	for (;;) {
-		while ((job = next_job(vq)) != NULL) {
-			++*job->busy;
+		while (!vq->draining && (job = next_job(l)) != NULL) {
 			do_job(vq, job);
-			--*job->busy;
+			job->of->busy--;
+			take_turn(l, job->of);
 			free(job->v);
 			free(job);
 		}
-		vq->job_idle++;
-		if (fiber_waiters_wait(&vq->job_wait, FIBER_FOREVER) == FIBER_CANCELLED)
+		l->idle++;
+		if (fiber_waiters_wait(&l->wait, FIBER_FOREVER) == FIBER_CANCELLED)
 			return;
 	}
 }
@@ -463,19 +494,27 @@ job_fiber(void *arg)
 static void
 job_wake(struct vq *vq)
 {
-	if (vq->job_idle > 0) {
-		vq->job_idle--;
-		fiber_waiters_wake_one(&vq->job_wait);
-	} else if (vq->job_fibers < JOB_FIBERS && fiber_spawn("job", job_fiber, vq) != NULL)
-		vq->job_fibers++;
+	struct jobs *l = vq->jobs_of_users;
+
+	if (l->idle > 0) {
+		l->idle--;
+		fiber_waiters_wake_one(&l->wait);
+	} else if (l->fibers < JOB_FIBERS && fiber_spawn("job", job_fiber, vq) != NULL)
+		l->fibers++;
 }
 
-static uint16_t *
-counter(struct vq *vq, const struct route_delivery *rd)
+unsigned
+jobs_busy(const struct vq *vq)
+{
+	return (vq->jobs_of_users->fibers - vq->jobs_of_users->idle);
+}
+
+static struct account *
+account_of(struct vq *vq, const struct route_delivery *rd)
 {
 	struct sv who = rd->home != NULL ? sv_cstr(rd->home) : rd->local_part;
 
-	return (&vq->job_busy[spool_child("job", who) % VQ_JOB_COUNTERS]);
+	return (&vq->jobs_of_users->accounts[hash_bytes(who.p, who.len) % ACCOUNTS]);
 }
 
 /* Does <d> go with <first>?  Each has the variables of its own address. */
@@ -513,7 +552,7 @@ jobs_add(struct vq *vq, struct dlv *list)
 		list = first->next;
 		job->v = xcalloc(max < 1000 ? max : 1000, sizeof(struct dlv *));
 		job->v[job->n++] = first;
-		job->busy = counter(vq, first->rd);
+		job->of = account_of(vq, first->rd);
 		for (p = &list; *p != NULL && job->n < max && job->n < 1000;) {
 			struct dlv *d = *p;
 
@@ -524,8 +563,9 @@ jobs_add(struct vq *vq, struct dlv *list)
 			*p = d->next;
 			job->v[job->n++] = d;
 		}
-		*vq->job_last = job;
-		vq->job_last = &job->next;
+		*job->of->last = job;
+		job->of->last = &job->next;
+		take_turn(vq->jobs_of_users, job->of);
 		job_wake(vq);
 	}
 }
@@ -533,10 +573,14 @@ jobs_add(struct vq *vq, struct dlv *list)
 int
 jobs_init(struct vq *vq, struct err *err)
 {
-	vq->job_last = &vq->job_head;
-	vq->spawner = ipc_client_new(box_path(vq->box, BOX_SOCK_SPAWN));
+	struct jobs *l = xcalloc(1, sizeof(*l));
+
+	vq->jobs_of_users = l;
+	l->turn_last = &l->turn;
+	for (size_t i = 0; i < ACCOUNTS; i++)
+		l->accounts[i].last = &l->accounts[i].head;
 	if (fiber_spawn("job", job_fiber, vq) == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers for local deliveries"));
-	vq->job_fibers = 1;
-	return (0);
+	l->fibers = 1;
+	return (children_init(vq, err));
 }

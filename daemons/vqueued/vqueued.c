@@ -174,8 +174,8 @@ start(struct daemon *d, struct err *err)
 }
 
 /*
- * Nothing is lost by ending at any moment.  Transactions with other hosts get some seconds to end, so
- * that no message is sent twice for a reload.
+ * Nothing is lost by ending at any moment.  Transactions with other hosts and deliveries as users get some seconds
+ * to end, so that nothing is done twice for a reload.
  */
 static void
 drain(struct daemon *d)
@@ -184,7 +184,7 @@ drain(struct daemon *d)
 	int64_t until = FIBER_NOW_PLUS(DRAIN_MAX_MS);
 
 	vq->draining = true;
-	while (vq->sending > 0 && fiber_now() < until)
+	while ((vq->sending > 0 || jobs_busy(vq) > 0) && fiber_now() < until)
 		if (fiber_sleep(DRAIN_STEP_MS) == FIBER_CANCELLED)
 			break;
 	for (struct seg *s = vq->segs; s != NULL; s = s->next)

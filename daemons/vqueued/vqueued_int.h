@@ -40,7 +40,8 @@ struct msg;
 struct dest;
 struct tls_client;
 struct os_watch;
-struct job;
+struct children;
+struct jobs;
 
 /* ---- messages ---- */
 
@@ -311,8 +312,22 @@ void	 forget_segment(struct vq *vq, struct seg *s);	/* takes <s>->copied over */
 
 /* job.c: deliveries that vlocald's children do as users. */
 int	 jobs_init(struct vq *vq, struct err *err);
+/* How many are under way. */
+unsigned jobs_busy(const struct vq *vq);
 /* Takes all such deliveries of a message (a list) and makes batches of them. */
 void	 jobs_add(struct vq *vq, struct dlv *list);
+
+/* children.c: the processes that do them. */
+struct transport_job;
+struct transport_result;
+int	 children_init(struct vq *vq, struct err *err);
+/*
+ * Have the job <j> done, of which <frame> is the request and <fd> the content (-1: none).  0: *<r>, which points into *<reply>
+ * and <a>; free that.  -1 and *<err>: it failed.  CHILDREN_AWAY and *<err>: nothing was done, vlocald cannot be asked.
+ */
+#define CHILDREN_AWAY	(-2)
+int	 children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame, int fd, struct arena *a,
+	     struct ipc_msg *reply, struct transport_result *r, struct err *err);
 
 /* procmail.c: what a user's rules asked for besides what they did. */
 struct transport_list;
@@ -406,15 +421,14 @@ struct forget {				/* a queue file or segment that is gone */
 	size_t		 nkeep;
 };
 
-#define VQ_JOB_COUNTERS	1024
-
 struct vq {
 	struct daemon	*d;
 	const struct box *box;
 	struct exim_conf *conf;
 	char		*intake, *queue_dir;
 	struct ipc_server *server;
-	struct ipc_client *local, *spawner;	/* both of vlocald */
+	struct ipc_client *local;	/* vlocald's relay */
+	struct children	*children;
 	struct exim_caches *caches;
 	struct exim_world world;
 	struct os_watch	*watch;		/* of etc/ */
@@ -450,10 +464,7 @@ struct vq {
 	/* local batches */
 	struct dlv	*local_head, **local_last;
 	size_t		 local_n;
-	struct job	*job_head, **job_last;	/* deliveries as users */
-	struct fiber_waiters job_wait;
-	unsigned	 job_fibers, job_idle;
-	uint16_t	 job_busy[VQ_JOB_COUNTERS];	/* under way, by account */
+	struct jobs	*jobs_of_users;
 	struct dlv	*barrier_head, **barrier_last;
 	uint64_t	 barrier_done, barrier_instance;
 	bool		 local_greeted;	/* store_forget_others was said */

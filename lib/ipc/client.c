@@ -37,6 +37,7 @@ struct ipc_client {
 	struct fiber_waiters greeted;
 	struct call	*calls[BUCKETS];
 	uint32_t	 serial;
+	unsigned	 abandoned;	/* answers that will come and nobody waits for */
 	int64_t		 tried;		/* last failed attempt; 0: none */
 	int		 tried_errno;
 	void		(*notice)(void *, const struct ipc_msg *);
@@ -142,7 +143,7 @@ take_call(struct ipc_client *c, uint32_t serial)
 	return (k);
 }
 
-/* One frame from the server; false if it is malformed. */
+/* One frame from the server; false if it is malformed, or uncalled for. */
 static bool
 dispatch(struct ipc_client *c, struct sv frame, int fd)
 {
@@ -164,7 +165,7 @@ dispatch(struct ipc_client *c, struct sv frame, int fd)
 	if ((k = take_call(c, m.serial)) == NULL) {	/* its caller waits no longer */
 		if (fd != -1)
 			(void)close(fd);
-		return (true);
+		return (!c->given || c->abandoned-- > 0);
 	}
 	sb_init(&m.own, IPC_FRAME_MAX);
 	sb_add(&m.own, frame);
@@ -318,6 +319,7 @@ ipc_call(struct ipc_client *c, const struct sb *req, int fd, struct ipc_msg *rep
 		if (k.failed)
 			return (err_set(err, ERR_TEMP, "4.3.0", "the other process went away"));
 		(void)take_call(c, k.serial);
+		c->abandoned++;
 		return (err_set(err, ERR_TEMP, "4.3.0", "%s: %s", c->path,
 		    r == FIBER_TIMEOUT ? "no answer in time" : "cancelled"));
 	}
@@ -333,6 +335,20 @@ ipc_call(struct ipc_client *c, const struct sb *req, int fd, struct ipc_msg *rep
 	}
 	ipc_msg_free(reply);
 	return (-1);
+}
+
+void
+ipc_call_abandon(struct ipc_client *c, const struct fiber *f)
+{
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct call **kp = &c->calls[i], *k; (k = *kp) != NULL; kp = &k->next)
+			if (k->fiber == f) {
+				*kp = k->next;
+				c->abandoned++;
+				k->failed = true;
+				fiber_wake(k->fiber);
+				return;
+			}
 }
 
 int

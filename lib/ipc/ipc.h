@@ -67,11 +67,15 @@ void	 ipc_frame_seal(struct sb *m, uint32_t serial);
 
 /* ---- clients on fibers ---- */
 
+struct fiber;
 struct ipc_client;
 
 /* Connects at the first use, and again after the peer went away (at most once in 100 ms). */
 struct ipc_client *ipc_client_new(const char *path);
-/* One for the connected stream socket <fd>, which it closes at its end; that is for good.  <name> is for messages.  NULL: too many fibers. */
+/*
+ * One for the connected stream socket <fd>, which it closes at its end; that is for good, and so is an answer that nobody
+ * asked for.  <name> is for messages.  NULL: too many fibers.
+ */
 struct ipc_client *ipc_client_new_fd(int fd, const char *name);
 void	 ipc_client_free(struct ipc_client **cp);
 /*
@@ -83,6 +87,8 @@ void	 ipc_client_free(struct ipc_client **cp);
  */
 int	 ipc_call(struct ipc_client *c, const struct sb *req, int fd, struct ipc_msg *reply, int *reply_fd,
 	     int64_t deadline, struct err *err);
+/* Whoever waits in ipc_call() as fiber <f> waits no longer: it returns -1. */
+void	 ipc_call_abandon(struct ipc_client *c, const struct fiber *f);
 /* Send a notice; written at the end of this turn of the loop together with others.  -1 when the peer is not connected. */
 int	 ipc_notify(struct ipc_client *c, const struct sb *msg);
 /* Called on the loop (in a reader fiber, in order) for each notice the server pushes. */

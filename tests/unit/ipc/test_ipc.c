@@ -392,6 +392,79 @@ test_nobody(void **state)
 	fiber_run();
 }
 
+/* ---- a client for a ready-made socket ---- */
+
+struct waiting {
+	struct ipc_client *c;
+	struct fiber	*f;
+	int		 rc;
+	bool		 over;
+};
+
+static void
+waits(void *arg)
+{
+	struct waiting *w = arg;
+	struct sb m = SB_INIT(1000);
+	struct ipc_msg r;
+	struct err err = ERR_INIT;
+
+	w->f = fiber_self();
+	ipc_begin(&m, M_ECHO);
+	w->rc = ipc_call(w->c, &m, -1, &r, NULL, FIBER_NOW_PLUS(10000), &err);
+	if (w->rc == 0)
+		ipc_msg_free(&r);
+	w->over = true;
+	sb_free(&m);
+}
+
+static void
+say(int fd, uint32_t serial)
+{
+	struct sb m = SB_INIT(1000);
+
+	ipc_begin(&m, M_ECHO);
+	ipc_frame_seal(&m, serial);
+	assert_int_equal(write(fd, m.p, m.len), (ssize_t)m.len);
+	sb_free(&m);
+}
+
+/* Whoever waits can be called off, whose answer is then passed over; one that nobody asked for is the end. */
+static void
+given(void *arg)
+{
+	struct waiting a = { .rc = 1 }, b = { .rc = 1 };
+	int sv[2];
+
+	assert_int_equal(os_socketpair(sv), 0);
+	a.c = b.c = ipc_client_new_fd(sv[0], "the other side");
+	assert_non_null(fiber_spawn("a", waits, &a));
+	assert_non_null(fiber_spawn("b", waits, &b));
+	(void)fiber_sleep(5);
+	ipc_call_abandon(a.c, a.f);
+	(void)fiber_sleep(5);
+	assert_true(a.over && a.rc == -1);
+	assert_false(b.over);
+	say(sv[1], 1);
+	say(sv[1], 2);
+	(void)fiber_sleep(5);
+	assert_true(b.over && b.rc == 0);
+	assert_true(ipc_client_connected(a.c));
+	say(sv[1], 1);
+	(void)fiber_sleep(5);
+	assert_false(ipc_client_connected(a.c));
+	ipc_client_free(&a.c);
+	(void)close(sv[1]);
+	ipc_server_free(&server);
+}
+
+static void
+test_given(void **state)
+{
+	assert_non_null(fiber_spawn("t", given, NULL));
+	fiber_run();
+}
+
 static void
 test_parse_limits(void **state)
 {
@@ -427,6 +500,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -22,6 +22,7 @@
 #include "os/priv.h"
 #include "os/proc.h"
 #include "os/sandbox.h"
+#include "os/shared.h"
 #include "os/signal.h"
 #include "os/spawn.h"
 #include "os/stack.h"
@@ -366,6 +367,31 @@ test_sandbox(void **state)
 	assert_int_equal(confined(&all, do_exec), 0);
 }
 
+/* Two processes that share it see each other's words; nobody can take it away from under the other. */
+static void
+test_shared(void **state)
+{
+	_Atomic uint32_t *here, *there;
+	void *map = NULL;
+	int fd = os_shared_new(64, &map), status;
+
+	assert_int_not_equal(fd, -1);
+	here = map;
+	assert_int_equal(here[0], 0);
+	if (fork() == 0) {
+		there = os_shared_map(fd, 64);
+		if (there == NULL)
+			_exit(1);
+		there[3] = 7;
+		_exit(ftruncate(fd, 0) == 0);
+	}
+	assert_int_not_equal(wait(&status), -1);
+	assert_int_equal(status, 0);
+	assert_int_equal(here[3], 7);
+	os_shared_unmap(map, 64);
+	(void)close(fd);
+}
+
 static int
 set_up(void **state)
 {
@@ -395,6 +421,7 @@ main(void)
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_sandbox),
+		cmocka_unit_test(test_shared),
 	};
 
 	return (cmocka_run_group_tests(tests, set_up, tear_down));

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "mbox/mbox.h"
+#include "transport/child.h"
 #include "transport/transport.h"
 
 /* The frame without its length word, on the heap. */
@@ -149,10 +150,52 @@ test_file(void **state)
 	arena_free(&a);
 }
 
+/* What vqueued and the spawner say about children; and what neither may take for it. */
+static void
+test_children(void **state)
+{
+	struct transport_user u = { .uid = 1001, .gid = 100, .name = SV_LIT("ann") }, back;
+	struct sb frame = SB_INIT(IPC_FRAME_MAX);
+	struct ipc_msg m;
+	int64_t pid;
+	bool yes;
+	size_t n;
+	char *p;
+
+	transport_child_put(&frame, &u);
+	p = wire(&frame, &n);
+	assert_true(ipc_parse(&m, sv_from(p, n)));
+	assert_true(transport_child_get(&m, &back));
+	assert_true(back.uid == 1001 && back.gid == 100 && sv_eqs(back.name, "ann"));
+	assert_false(transport_child_answer_get(&m, &pid, &yes));
+	assert_false(transport_child_end_get(&m, &pid, &yes));
+	free(p);
+	u.name = SV_LIT("a\0n");
+	transport_child_put(&frame, &u);
+	p = wire(&frame, &n);
+	assert_true(ipc_parse(&m, sv_from(p, n)));
+	assert_false(transport_child_get(&m, &back));
+	free(p);
+	transport_child_answer_put(&frame, 4711, true);
+	p = wire(&frame, &n);
+	assert_true(ipc_parse(&m, sv_from(p, n)));
+	assert_true(transport_child_answer_get(&m, &pid, &yes));
+	assert_true(pid == 4711 && yes);
+	free(p);
+	transport_child_end_put(&frame, 4711, false);
+	p = wire(&frame, &n);
+	assert_true(ipc_parse(&m, sv_from(p, n)));
+	assert_true(transport_child_end_get(&m, &pid, &yes));
+	assert_true(pid == 4711 && !yes);
+	free(p);
+	sb_free(&frame);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_pipe), cmocka_unit_test(test_file) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_children),
+	    cmocka_unit_test(test_pipe), cmocka_unit_test(test_file) };
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Memory that two processes share without being related: a descriptor that can be passed. */
+#ifndef VPOST_OS_SHARED_H
+#define VPOST_OS_SHARED_H
+
+#include <stddef.h>
+
+/*
+ * <size> zeroed bytes at *<map>, and a close-on-exec descriptor for the other process, or -1 with errno.  Nobody who has the
+ * descriptor can make the memory smaller, where the system knows seals.
+ */
+int	 os_shared_new(size_t size, void **map);
+/* The memory behind a descriptor that was passed to us; NULL with errno.  It may be made smaller by him who passed it. */
+void	*os_shared_map(int fd, size_t size);
+void	 os_shared_unmap(void *map, size_t size);
+
+#endif
