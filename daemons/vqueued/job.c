@@ -4,7 +4,8 @@
  * vlocald's children (children.c).  The options are expanded here (lib/transport), the job goes to a child with
  * the content's descriptor, or, for a user's rules, with a short message itself, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
  * was given to a program: its entry in the done-log is written at once, like that of mail sent to another host,
- * so that files have one copy and pipes and replies at least one.
+ * so that files have one copy and pipes at least one.  A reply has an id made of the message and the address that asked
+ * for it, and is made once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -209,10 +210,11 @@ end_all(struct run *x, const char *tail)
 
 /* ---- replies and warnings ---- */
 
-/* A new message of ours: <reply> to its recipients, with an empty return path. */
+/* A new message of ours: <reply> to its recipients, with an empty return path; made once, though a crash may bring us here again. */
 static int
-inject(struct run *x, const struct transport_reply *reply, struct err *err)
+inject(struct run *x, const char *what, const struct transport_reply *reply, struct err *err)
 {
+	uint64_t id = spool_child(what, x->v[0]->rd->addr->unique);
 	struct spool_qfile *q = spool_qfile_new();
 	struct arena *a = q->arena;
 	char date[MAIL_DATE_MAX];
@@ -222,13 +224,16 @@ inject(struct run *x, const struct transport_reply *reply, struct err *err)
 	ptrdiff_t end = sv_find(reply->text, body);
 	struct sb head = SB_INIT(8192);
 	struct sv host = x->vq->g.primary_hostname;
-	int rc;
+	int rc = 0;
 
+	if (childset_has(&x->m->settled, id))
+		goto out;
 	spool_envelope_init(&q->env);
 	q->env.flags = SPOOL_LOCAL | SPOOL_NO_DSN;
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = SV_LIT("vpost");
 	q->env.parent = sv_from(x->m->env.id, SPOOL_ID_LEN);
+	q->env.parent_rcpts = reported_about(x->m, a, x->v[0]->rcpt, id);
 	q->env.rcpts = arena_zalloc(a, reply->nrcpts * sizeof(*q->env.rcpts));
 	for (size_t i = 0; i < reply->nrcpts; i++) {
 		struct sv addr = reply->rcpts[i];
@@ -249,9 +254,12 @@ inject(struct run *x, const struct transport_reply *reply, struct err *err)
 	iov[1] = (struct iovec){ (void *)(uintptr_t)reply->text.p, reply->text.len };
 	q->env.size = head.len + reply->text.len;
 	q->env.header_size = end < 0 ? q->env.size : head.len + (size_t)end + body.len;
-	rc = queue_inject(x->vq, q, &c, true, err);
-	if (rc == 0)
+	rc = queue_inject(x->vq, q, &c, false, err);
+	if (rc == 0) {
 		log_injected(x->vq, &q->env);
+		record_made(x->m, x->v[0]->rcpt, id, q->env.id);
+	}
+out:
 	sb_free(&head);
 	spool_qfile_free(&q);
 	return (rc);
@@ -265,7 +273,7 @@ send_reply(struct run *x)
 	struct err err = ERR_INIT;
 
 	if (transport_reply_compose(&x->td, &x->j, &x->r, x->fd, &reply, &err) == -1 ||
-	    (reply.nrcpts > 0 && inject(x, &reply, &err) == -1)) {
+	    (reply.nrcpts > 0 && inject(x, "reply", &reply, &err) == -1)) {
 		(void)transport_fail(&x->r, x->e.arena, err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, 0, "%s", err.text);
 		return;
 	}
@@ -282,7 +290,7 @@ quota_warning(struct run *x)
 	struct transport_reply reply;
 	struct err err = ERR_INIT;
 
-	if (transport_quota_warning(&x->td, &reply, &err) == -1 || (reply.nrcpts > 0 && inject(x, &reply, &err) == -1))
+	if (transport_quota_warning(&x->td, &reply, &err) == -1 || (reply.nrcpts > 0 && inject(x, "warning", &reply, &err) == -1))
 		log_warn(NULL, "qid=%s quota warning: %s", x->m->env.id, err.text);
 }
 

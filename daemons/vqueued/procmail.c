@@ -173,23 +173,6 @@ copy_id(const struct handing *h, const struct wish *w, size_t nth)
 	return (id);
 }
 
-/* The copy is in queue/: on disk before it may go. */
-static void
-copied(struct handing *h, uint64_t id, const char *queue_id)
-{
-	struct msg *m = h->d->m;
-	struct qent *e = queue_find(h->vq, sv_cstr(queue_id));
-	struct err err = ERR_INIT;
-
-	(void)childset_add(&m->settled, id, NULL);
-	record_add(m, h->d->rcpt, id, SPOOL_ST_SENT);
-	record_write(m, SPOOL_ST_SENT);
-	if (record_sync(m, &err) == -1)
-		log_err(NULL, "copy", &err);
-	if (e != NULL)
-		queue_let_go(h->vq, e);
-}
-
 /* A new message in queue/: a copy to others, or one whose text was changed. */
 static int
 forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
@@ -211,7 +194,7 @@ forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = arena_sv(a, h->account);
 	q->env.parent = sv_from(m->env.id, SPOOL_ID_LEN);
-	q->env.parent_rcpts = sv_cstr(arena_fmt(a, "%u/%llu", h->d->rcpt, (unsigned long long)id));
+	q->env.parent_rcpts = reported_about(m, a, h->d->rcpt, id);
 	q->env.sender = arena_sv(a, m->env.sender);
 	q->env.message_id = arena_sv(a, m->env.message_id);
 	q->env.received_count = m->env.received_count + 1;
@@ -229,7 +212,7 @@ forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
 		rc = queue_inject(h->vq, q, &c, false, err);
 	if (rc == 0) {
 		log_injected(h->vq, &q->env);
-		copied(h, id, q->env.id);
+		record_made(h->d->m, h->d->rcpt, id, q->env.id);
 	}
 	sb_free(&head);
 	spool_qfile_free(&q);

@@ -22,54 +22,6 @@
 #define SOON_MS		2000
 #define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
 
-/* ---- reports about messages, and copies that rules asked for, found at the start ---- */
-
-struct reported {
-	VEC(struct spool_qchild) v;	/* rcpt, child (0: the recipient as a whole) */
-};
-
-static void
-note_report(struct vq *vq, const struct spool_envelope *env)
-{
-	struct reported *r;
-	struct sv list = env->parent_rcpts, word, number;
-	uint64_t rcpt, child;
-
-	if (env->parent.len == 0 || env->parent_rcpts.len == 0)
-		return;
-	r = hash_get(vq->reports, env->parent);
-	if (r == NULL) {
-		r = xcalloc(1, sizeof(*r));
-		(void)hash_set(vq->reports, env->parent, r);
-	}
-	while (sv_word(&list, &word)) {
-		child = 0;
-		if (!sv_next(&word, '/', &number) || !num_parse_u64(number, SPOOL_RCPT_MAX, &rcpt) ||
-		    (word.len > 0 && !num_parse_u64(word, UINT64_MAX, &child)))
-			continue;
-		vec_push(&r->v, ((struct spool_qchild){ .child = child, .rcpt = (uint32_t)rcpt }));
-	}
-}
-
-void
-queue_apply_reports(struct msg *m)
-{
-	struct reported *r = hash_get(m->vq->reports, sv_cstr(m->env.id));
-
-	if (r == NULL)
-		return;
-	for (size_t i = 0; i < r->v.len; i++) {
-		const struct spool_qchild *c = &r->v.p[i];
-
-		if (c->child != 0) {
-			(void)childset_add(&m->settled, c->child, NULL);
-		} else if (c->rcpt < m->env.nrcpts && m->rcpts[c->rcpt].state == SPOOL_ST_OPEN) {
-			m->rcpts[c->rcpt].state = SPOOL_ST_BOUNCED;
-			m->open--;
-		}
-	}
-}
-
 /* ---- entries ---- */
 
 struct qent *
@@ -139,11 +91,13 @@ static int
 read_entry(struct vq *vq, const char *id, struct err *err)
 {
 	struct spool_qfile *q;
+	struct qent *e;
 
 	if (spool_qfile_load(&q, vq->queue_dir, id, err) == -1)
 		return (-1);
-	note_report(vq, &q->env);
-	queue_add(vq, q)->local = true;
+	e = queue_add(vq, q);
+	e->local = true;
+	e->report = reported_found(vq, &q->env);
 	spool_qfile_free(&q);
 	return (0);
 }
@@ -202,6 +156,7 @@ queue_load(struct vq *vq, struct err *err)
 	(void)spool_qfile_scan(vq->intake, true, load_one, &l, NULL);
 	rc = spool_qfile_scan(vq->queue_dir, true, load_one, &l, err);
 	load_failed(&l);
+	reported_loaded(vq);
 	vq->looked = fiber_now() - LOOK_MS + SOON_MS;
 	return (rc);
 }
@@ -239,12 +194,14 @@ queue_remove(struct vq *vq, struct qent *e)
 {
 	struct forget f = { .origin = e->origin, .local = e->local };
 	struct err err = ERR_INIT;
+	bool waits = reported_waits(vq, e->report);
 
-	if (spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1) {
+	if (waits || spool_qfile_remove(vq->queue_dir, e->id, false, &err) == -1) {
 		/* The entry stays for as long as the file does: else the message would come back. */
-		log_err(NULL, "queue", &err);
+		if (!waits)
+			log_err(NULL, "queue", &err);
 		e->gone = true;
-		e->next_try = now_s() + REMOVE_RETRY_S;
+		e->next_try = now_s() + (waits ? 1 : REMOVE_RETRY_S);
 		return;
 	}
 	memcpy(f.id, e->id, sizeof(f.id));
@@ -371,7 +328,7 @@ msg_of_file(struct vq *vq, struct qent *e, struct spool_qfile *q)
 		else if (c->state != SPOOL_ST_OPEN)
 			(void)childset_add(&m->settled, c->child, NULL);
 	}
-	queue_apply_reports(m);
+	reported_apply(m);
 	return (m);
 }
 
@@ -407,8 +364,8 @@ start(struct vq *vq, struct qent *e)
 		return;
 	}
 	if (e->unread) {
-		note_report(vq, &q->env);
 		(void)queue_add(vq, q);
+		e->report = reported_found(vq, &q->env);
 		if (e->frozen || e->next_try > now_s()) {
 			spool_qfile_free(&q);
 			return;

@@ -197,6 +197,7 @@ report_group(struct msg *m, struct sv to, struct err *err)
 	struct dsn n;
 	size_t count;
 
+	sb_addf(&about, "origin/%llu ", (unsigned long long)m->origin);
 	group = pick_group(m, to, a, &count);
 	v = arena_zalloc(a, count * sizeof(*v));
 	for (size_t i = 0; i < count; i++) {

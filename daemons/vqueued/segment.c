@@ -273,7 +273,7 @@ apply_replay(struct seg *s, struct msg *m)
 		else
 			apply_entry(m, e);
 	}
-	queue_apply_reports(m);
+	reported_apply(m);
 	return (over || m->open == 0);
 }
 
@@ -613,4 +613,23 @@ segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err)
 	*v = o.p;
 	*n = o.len;
 	return (rc);
+}
+
+bool
+segs_has(struct vq *vq, uint64_t id)
+{
+	uint64_t *v = NULL;
+	size_t n = 0;
+	bool yes = false;
+
+	for (const struct seg *s = vq->segs; s != NULL; s = s->next)
+		if (s->id == id)
+			return (true);
+	/* Where it cannot be told it may be there. */
+	if (segs_origins(vq, &v, &n, NULL) == -1)
+		return (true);
+	for (size_t i = 0; i < n && !yes; i++)
+		yes = v[i] == id;
+	free(v);
+	return (yes);
 }

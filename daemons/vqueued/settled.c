@@ -125,3 +125,18 @@ record_sync(struct msg *m, struct err *err)
 		return (spool_done_sync(m->seg->done, err));
 	return (spool_qfile_append(m->vq->queue_dir, m->q, SV_LIT(""), true, err));
 }
+
+void
+record_made(struct msg *m, uint32_t rcpt, uint64_t id, const char *queue_id)
+{
+	struct qent *e = queue_find(m->vq, sv_cstr(queue_id));
+	struct err err = ERR_INIT;
+
+	(void)childset_add(&m->settled, id, NULL);
+	record_add(m, rcpt, id, SPOOL_ST_SENT);
+	record_write(m, SPOOL_ST_SENT);
+	if (record_sync(m, &err) == -1)
+		log_err(NULL, "copy", &err);
+	if (e != NULL)
+		queue_let_go(m->vq, e);
+}

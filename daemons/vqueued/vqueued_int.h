@@ -37,6 +37,7 @@ struct daemon;
 struct vq;
 struct seg;
 struct msg;
+struct reported;
 struct dest;
 struct tls_client;
 struct os_watch;
@@ -195,6 +196,11 @@ void	 record_write(struct msg *m, enum spool_state st);
 int	 record_intent(struct msg *m, struct err *err);
 /* Everything that was recorded is on disk. */
 int	 record_sync(struct msg *m, struct err *err);
+/*
+ * A message that recipient <rcpt> of <m> gave rise to, a copy or a reply, is in queue/ as <queue_id> and may go once it is on disk
+ * that <id> was made.  Its envelope names <m> and <id>, so that it is known whichever of the two a crash leaves.
+ */
+void	 record_made(struct msg *m, uint32_t rcpt, uint64_t id, const char *queue_id);
 
 /* ---- segments (segment.c) ---- */
 
@@ -240,6 +246,7 @@ void	 seg_check_end(struct seg *s);
 /* How many segments were kept aside because part of them could not be read. */
 uint64_t segs_damaged(struct vq *vq);
 /* Numbers of the segments that are there, for store_forget_others; *<v> is the caller's to free.  -1: not known. */
+bool	 segs_has(struct vq *vq, uint64_t id);	/* one of these numbers? */
 int	 segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err);
 
 /* ---- the deferred queue (queue.c) ---- */
@@ -257,6 +264,7 @@ struct qent {				/* one message of queue/ */
 	int64_t		 received, next_try, frozen_at;
 	uint64_t	 origin;
 	uint64_t	 size;
+	struct reported	*report;	/* found at the start: whose child it is */
 };
 
 int	 queue_load(struct vq *vq, struct err *err);	/* at the start */
@@ -273,10 +281,21 @@ int	 queue_defer(struct msg *m, struct err *err);
 int	 queue_inject(struct vq *vq, struct spool_qfile *q, const struct spool_content *c, bool start, struct err *err);
 /* The earliest next_try of the open recipients. */
 int64_t	 queue_next_try(const struct msg *m);
-/* A report that was found in queue/ at the start settles what it is about. */
-void	 queue_apply_reports(struct msg *m);
 /* Drops delivery ids of what is gone, once that is on disk (fiber). */
 void	 queue_forgetter(void *arg);
+
+/* ---- children of other messages (reported.c) ---- */
+
+/* For the envelope of one that recipient <rcpt> of <m> gives rise to: what is settled once it is in queue/ (<id> 0: all of the recipient). */
+struct sv reported_about(const struct msg *m, struct arena *a, uint32_t rcpt, uint64_t id);
+/* One was found in queue/; NULL: it is nobody's child. */
+struct reported *reported_found(struct vq *vq, const struct spool_envelope *env);
+/* All of queue/ is known: parents there are told. */
+void	 reported_loaded(struct vq *vq);
+/* <m> was read: what was found settles what it is about, and that is noted. */
+void	 reported_apply(struct msg *m);
+/* The parent is still to be read: the file must stay. */
+bool	 reported_waits(struct vq *vq, const struct reported *r);
 
 /* ---- routing (routing.c) ---- */
 

@@ -365,14 +365,13 @@ static struct sv
 unique_of(struct visit *v, const struct route_delivery *d)
 {
 	struct sv addr = d->addr->unique;
-	unsigned n = 0;
 
-	/* Each command of a filter that sends mail counts, though two of them write to the same (filter manual 3.14). */
-	if (d->kind == ROUTE_REPLY) {
-		for (size_t i = 0; i < v->rt->deliveries.len; i++)
-			n += v->rt->deliveries.p[i].kind == ROUTE_REPLY;
-		return (sv_cstr(arena_fmt(v->rt->a, ">%u:" SV_FMT ":" SV_FMT, n, SV_ARG(d->text), SV_ARG(addr))));
-	}
+	/*
+	 * Each command of a filter that sends mail counts, though two of them write to the same (filter manual 3.14).  Those that
+	 * were sent in an earlier attempt count too, so that each has the same number again.
+	 */
+	if (d->kind == ROUTE_REPLY)
+		return (sv_cstr(arena_fmt(v->rt->a, ">%u:" SV_FMT ":" SV_FMT, v->rt->replies++, SV_ARG(d->text), SV_ARG(addr))));
 	if (d->kind == ROUTE_TO_TRANSPORT || d->kind == ROUTE_DISCARD)
 		return (addr);
 	/* A file is the same file whoever sends to it; a pipe belongs to the address that named it. */

@@ -51,6 +51,7 @@ struct routing {
 	bool		 accepted;
 	bool		 in_turn;		/* -bt, -bv -v: everything is shown, in its order, duplicates too */
 	unsigned	 seq;
+	unsigned	 replies;		/* so many were asked for by filters */
 };
 
 /* One address at one router. */

@@ -102,7 +102,7 @@ struct spool_envelope {
 	struct sv	 message_id;		/* Message-ID: without brackets */
 	struct sv	 subject;		/* raw, first 1,024 bytes, for lists and logs */
 	struct sv	 parent;		/* id of the message that this one reports on or was made from */
-	struct sv	 parent_rcpts;		/* "0 3 7": which recipients of <parent> the report is about */
+	struct sv	 parent_rcpts;		/* "0 3/ID origin/N": what of <parent> it settles, and its segment */
 	struct spool_var *vars;			/* acl_m* and acl_c* */
 	size_t		 nvars;
 	uint64_t	 size;			/* bytes of the content */
