@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/num.h"
 #include "vqueued_int.h"
 
 #define TICK_MS		1000
