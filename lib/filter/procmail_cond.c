@@ -125,17 +125,22 @@ set_match(struct pm *pm, struct sv text)
 }
 
 static bool
-find(struct test *t, struct procmail_regex *re, size_t at, struct procmail_regex_match *m)
+find_in(struct pm *pm, struct procmail_regex *re, struct sv text, size_t at, struct procmail_regex_match *m)
 {
-	const struct pm_mail *mail = &t->pm->mail;
-	struct procmail_lines lines = { mail->nl.p, mail->first.p, mail->nl.len };
-	bool header = t->area.p == mail->p && t->area.len == mail->body && mail->indexed && mail->joined;
+	const struct pm_mail *mail = &pm->mail;
+	bool header = text.p == mail->p && text.len == mail->body && mail->indexed && mail->joined;
 
-	if (!procmail_regex_find_lines(re, t->area, header ? &lines : NULL, at, m))
+	if (!procmail_regex_find_lines(re, text, header ? &mail->lines : NULL, at, m))
 		return (false);
 	if (m->captured)
-		set_match(t->pm, sv_sub(t->area, m->from, m->to));
+		set_match(pm, sv_sub(text, m->from, m->to));
 	return (true);
+}
+
+static bool
+find(struct test *t, struct procmail_regex *re, size_t at, struct procmail_regex_match *m)
+{
+	return (find_in(t->pm, re, t->area, at, m));
 }
 
 static double
@@ -473,6 +478,17 @@ by_plan(struct test *t)
 		match(t, p->expr, p->guarded);
 }
 
+/* The most frequent kind: an expression, compiled already, no weight, no words in front of it. */
+static bool
+is_simple(const struct pm *pm, const struct pm_cond *c, const bool *flag)
+{
+	const struct pm_plan *p = &c->plan;
+
+	return (p->kind == PM_PLAN_REGEX && !p->scored && p->area == PM_AREA_FLAGS && c->regex != NULL && !c->regex_invalid &&
+	    c->regex_fold == !flag[PM_CASE] && p->expr[0] != '\0' && pm->verbose == 0 && !pm->tracing &&
+	    pm->score > MINUS_INFINITY);
+}
+
 /* One condition; false: it does not hold. */
 static bool
 condition(struct pm *pm, struct pm_cond *c, const bool *flag, struct sv where, bool *scored)
@@ -558,7 +574,12 @@ pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct pm_sta
 			pm_overflow(pm);
 			ok = false;
 		}
-		if (ok)
+		if (ok && is_simple(pm, &st->cond[i], flag)) {
+			struct procmail_regex_match m1;
+
+			pm->pos.line = st->cond[i].line;
+			ok = find_in(pm, st->cond[i].regex, where, 0, &m1) != st->cond[i].plan.negate;
+		} else if (ok)
 			ok = condition(pm, &st->cond[i], flag, where, &scored);
 	}
 	pm->last_score = (long)pm->score;

@@ -67,13 +67,14 @@ pop_file(struct pm *pm)
 }
 
 bool
-pm_push_rc(struct pm *pm, int fd, const char *name)
+pm_push_rc(struct pm *pm, int fd, struct pm_rc *rc, const char *name)
 {
-	struct pm_frame f = { .rc = pm_rc_load(pm->files, fd) };
+	struct pm_frame f = { .rc = rc != NULL ? rc : pm_rc_load(pm->files, fd) };
 	const char *dir = pm_gets(pm, "MAILDIR");
 	struct sb sb = SB_INIT(SIZE_MAX / 4);
 
-	(void)close(fd);
+	if (fd != -1)
+		(void)close(fd);
 	if (f.rc == NULL)
 		return (false);
 	if (name[0] != '/' && dir[0] == '/')
@@ -87,28 +88,29 @@ pm_push_rc(struct pm *pm, int fd, const char *name)
 	return (true);
 }
 
-static int
-open_included(const char *name)
+/* A file of any owner, but a regular one. */
+static bool
+push_included(struct pm *pm, const char *name)
 {
+	struct pm_rc *rc;
 	struct stat sb;
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd;
 
-	if (fd != -1 && (fstat(fd, &sb) == -1 || !S_ISREG(sb.st_mode))) {
+	pm_settle(pm);
+	fd = pm_rc_open(pm->files, name, &sb, &rc);
+	if (fd != -1 && !S_ISREG(sb.st_mode)) {
 		(void)close(fd);
 		fd = -1;
 	}
-	return (fd);
+	return ((fd != -1 || rc != NULL) && pm_push_rc(pm, fd, rc, name));
 }
 
 static void
 include(struct pm *pm, const char *name)
 {
-	int fd;
-
 	if (*name == '\0' || strcmp(name, "/dev/null") == 0)
 		return;
-	if (pm->includes > (pm->o->max_includes == 0 ? 64 : pm->o->max_includes) || (fd = open_included(name)) == -1 ||
-	    !pm_push_rc(pm, fd, name))
+	if (pm->includes > (pm->o->max_includes == 0 ? 64 : pm->o->max_includes) || !push_included(pm, name))
 		pm_nlogq(pm, "Couldn't read", name);
 }
 
@@ -574,15 +576,13 @@ static void
 switch_file(struct pm *pm)
 {
 	char *name = pm->switch_to;
-	int fd;
 
 	pm->switch_to = NULL;
 	/* The old one's name is needed no more, its frame is. */
 	pop_file(pm);
 	if (name == NULL)
 		return;
-	fd = open_included(name);
-	if (fd == -1 || !pm_push_rc(pm, fd, name))
+	if (!push_included(pm, name))
 		pm_nlogq(pm, "Couldn't read", name);
 	free(name);
 }

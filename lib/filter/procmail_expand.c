@@ -296,7 +296,7 @@ dollar(struct reader *r)
 		free(name);
 		return (true);
 	case '$':
-		put_number(r, pm == NULL ? 0 : (long)pm->pid);
+		put_number(r, pm == NULL ? 0 : pm_pid(pm));
 		return (true);
 	case '?':
 		put_number(r, pm == NULL ? 0 : pm->exit_code);

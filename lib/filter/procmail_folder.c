@@ -316,7 +316,7 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 		if (strncmp(base, "/_", 2) != 0 && strstr(file, "/tmp/") != NULL)
 			(void)snprintf(path, size, "%s/new/%s", f->path, base + 1);
 		else
-			(void)snprintf(path, size, "%s/new/%lld.%ld_%u.%s", f->path, (long long)time(NULL), (long)pm->pid,
+			(void)snprintf(path, size, "%s/new/%lld.%ld_%u.%s", f->path, (long long)time(NULL), pm_pid(pm),
 			    pm->serial++, pm->host);
 		return (link(file, path));
 	default:
@@ -445,6 +445,7 @@ pm_folder_write(struct pm *pm, struct pm_words *names, bool dot_lock)
 	bool ok = false;
 
 	links = first + strlen(first) + 1;
+	pm_settle(pm);
 	classify(pm, &f, false);
 	switch (f.type) {
 	case F_FILE:

@@ -6,6 +6,8 @@
 #ifndef VPOST_FILTER_PROCMAIL_INT_H
 #define VPOST_FILTER_PROCMAIL_INT_H
 
+#include <sys/stat.h>
+
 #include <sysexits.h>
 
 #include "base/arena.h"
@@ -110,6 +112,10 @@ void	 pm_rc_ref(struct pm_rc *rc);
 void	 pm_rc_unref(struct pm_rc **rcp);
 /* The parsed file of descriptor <fd>, from the cache if it did not change; NULL with errno.  The caller has one reference. */
 struct pm_rc *pm_rc_load(struct procmail_files *f, int fd);
+/* The one that is kept, if the file is still as <sb> says; else NULL. */
+struct pm_rc *pm_rc_find(struct procmail_files *f, const struct stat *sb);
+/* What <name> is, in *<sb>: *<rc> if it is kept (then no descriptor), else a descriptor or -1. */
+int	 pm_rc_open(struct procmail_files *f, const char *name, struct stat *sb, struct pm_rc **rc);
 
 /* --- the message ------------------------------------------------------------- */
 
@@ -124,10 +130,15 @@ struct pm_mail {
 	bool		 joined;	/* they are blanks now */
 	VEC(uint32_t)	 nl;		/* the other newlines of the header */
 	VEC(uint8_t)	 first;		/* what stands behind them, 0 at its end */
+	struct procmail_lines lines;	/* the same for searches */
 	bool		 indexed;	/* they are all of them */
 	bool		 read;		/* it is whole */
 	bool		 changed;	/* by a filter */
 };
+
+/* The buffers of the run before. */
+void	 pm_spare_take(struct procmail_files *f, struct pm_mail *m);
+void	 pm_spare_give(struct procmail_files *f, struct pm_mail *m);
 
 struct pm;
 void	 pm_mail_set(struct pm *pm, struct sv text);
@@ -151,8 +162,9 @@ size_t	 pm_mail_dump(const struct pm *pm, struct sv part, struct pm_dump d, stru
 /* --- a run ------------------------------------------------------------------- */
 
 struct pm_var {
-	char		*name, *value;
-	size_t		 nlen;
+	const char	*name, *value;
+	uint32_t	 nlen;
+	bool		 own_name, own_value;	/* on the heap; else they outlive the run */
 };
 
 /* Words as the language splits them: each with a NUL behind it. */
@@ -180,7 +192,8 @@ enum pm_result {
 
 /* Texts with a meaning, which hold even where the environment does not show them. */
 enum pm_text {
-	PM_T_SHELLMETAS, PM_T_LOCKEXT, PM_T_MSGPREFIX, PM_T_TRAP, PM_T_SHELLFLAGS, PM_T_SENDMAIL, PM_T_SENDMAILFLAGS
+	PM_T_SHELLMETAS, PM_T_LOCKEXT, PM_T_MSGPREFIX, PM_T_TRAP, PM_T_SHELLFLAGS, PM_T_SENDMAIL, PM_T_SENDMAILFLAGS,
+	PM_T_DEFAULT, PM_TEXTS
 };
 
 /* A block or file that is being run. */
@@ -214,18 +227,22 @@ struct pm {
 	size_t		 env_size;
 	const char	*const *args;
 	size_t		 nargs;
-	char		 host[256];
+	const char	*host;
+	char		 host_buf[256];
 
 	/* Variables with a meaning, as values. */
 	size_t		 linebuf;
 	long		 locksleep, locktimeout, suspend, noresretry, timeout, verbose, logabstract;
-	char		*text[7];	/* by enum pm_text; never NULL */
-	char		*default_box;	/* DEFAULT as last said */
+	const char	*text[PM_TEXTS];	/* by enum pm_text; never NULL */
+	char		*text_own[PM_TEXTS];	/* their memory, where it is ours */
 	bool		 comsat;
 	char		*comsat_folder;
 	bool		 exitcode_set;
 	mode_t		 umask;
 	bool		 changed_dir;
+	/* What nobody may notice is not done yet, see pm_settle. */
+	bool		 umask_later;
+	const char	*cwd_later;
 
 	/* Files being read. */
 	const char	*rc_name;	/* $_ */
@@ -263,7 +280,6 @@ struct pm {
 	const char	*waiting_name;	/* of the lock file */
 	bool		 rc_missed;	/* an rc file of the command line could not be read, which was said */
 	char		*path;		/* PATH while /etc/procmailrc is run */
-	pid_t		 pid;
 	VEC(pid_t)	 zombies;	/* started and not waited for */
 	unsigned	 serial;	/* of unique names */
 };
@@ -295,6 +311,11 @@ long	 pm_number(long other, const char *text);		/* numbers and words of yes and 
 const char *const *pm_environ(struct pm *pm, struct arena *a);
 void	 pm_env_free(struct pm *pm);
 void	 pm_umask(struct pm *pm, mode_t mask);
+/* Before anything that umask or current directory mean something to. */
+void	 pm_settle(struct pm *pm);
+long	 pm_pid(const struct pm *pm);
+/* Where nothing says otherwise yet. */
+void	 pm_set_text(struct pm *pm, enum pm_text t, const char *value);
 void	 pm_maildir(struct pm *pm, const char *dir);
 
 /* procmail_expand.c */
@@ -330,8 +351,8 @@ bool	 pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct 
 /* procmail_eval.c */
 /* Until the files on the stack are done: PM_EOF, PM_DELIVERED or PM_HOST; the stack is empty then. */
 enum pm_result pm_loop(struct pm *pm);
-/* Put the file of descriptor <fd> (which is closed) on the stack; false: it cannot be read. */
-bool	 pm_push_rc(struct pm *pm, int fd, const char *name);
+/* Put the file of descriptor <fd> (which is closed), or a reference to <rc>, on the stack; false: it cannot be read. */
+bool	 pm_push_rc(struct pm *pm, int fd, struct pm_rc *rc, const char *name);
 void	 pm_frames_free(struct pm *pm);
 
 /* procmail_start.c */

@@ -25,8 +25,8 @@ pm_unique(struct pm *pm, const char *dir, bool maildir, mode_t mode, char *path,
 
 	for (int tries = 0; tries < 8 && fd == -1; tries++) {
 		int n = maildir ?
-		    snprintf(path, size, "%s%lld.%ld_%u.%s", dir, (long long)time(NULL), (long)pm->pid, pm->serial, pm->host) :
-		    snprintf(path, size, "%s_%lx%%%llx%u.%s", dir, (long)pm->pid, (long long)time(NULL), pm->serial, pm->host);
+		    snprintf(path, size, "%s%lld.%ld_%u.%s", dir, (long long)time(NULL), pm_pid(pm), pm->serial, pm->host) :
+		    snprintf(path, size, "%s_%lx%%%llx%u.%s", dir, pm_pid(pm), (long long)time(NULL), pm->serial, pm->host);
 
 		pm->serial++;
 		if (n < 0 || (size_t)n >= size) {
@@ -108,6 +108,7 @@ lock_here(struct pm *pm, const char *path)
 	bool tried = false, give_up = false, gone;
 	time_t now = 0, begin = time(NULL);
 
+	pm_settle(pm);
 	for (;;) {
 		pm_yell(pm, "Locking", path);
 		if (make_lock(pm, path, &now) == 0)

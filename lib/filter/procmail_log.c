@@ -71,7 +71,7 @@ pm_nlog(struct pm *pm, const char *text)
 	pm_log(pm, "procmail: ");
 	if (pm->verbose != 0 && (now = time(NULL)) != (time_t)pm->log_time) {
 		pm->log_time = (int64_t)now;
-		pm_log(pm, "[%ld] %sprocmail: ", (long)pm->pid, ctime_r(&now, stamp));
+		pm_log(pm, "[%ld] %sprocmail: ", pm_pid(pm), ctime_r(&now, stamp));
 	}
 	pm_log_text(pm, sv_cstr(text));
 }
@@ -137,6 +137,7 @@ pm_log_open(struct pm *pm, const char *path)
 	if (pm->ops->dry)
 		return;
 	pm_yell(pm, "Opening", path);
+	pm_settle(pm);
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0667);
 	if (fd == -1) {
 		pm_nlogq(pm, "Error while writing to", path);

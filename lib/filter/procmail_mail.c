@@ -77,6 +77,8 @@ scan_header(struct pm *pm)
 		m->first.p[m->first.len - 1] = '\0';
 	if (!m->indexed)
 		m->clen = find_length(m);
+	m->lines = (struct procmail_lines){ .nl = m->nl.p, .first = m->first.p, .n = m->nl.len };
+	procmail_lines_done(&m->lines);
 	if (pm->o->berkeley)
 		m->clen = 0;
 }

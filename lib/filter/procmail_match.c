@@ -48,12 +48,14 @@ struct regex_auto {
 	unsigned	 kinds;
 	uint8_t		 wanted[256];	/* the empty list takes it (before folding) */
 	int		 only;		/* ... and this is the only one; -1 */
-	uint8_t		 second[256];	/* <only> is a newline: behind it this byte leads on */
+	uint64_t	 second[4];	/* <only> is a newline: behind it these bytes lead on, and NUL in any case */
 	VEC(struct state) states;
 	uint32_t	*to;		/* the table: by state and class of byte, the place of the next state's row, with STOP */
 	size_t		 rows;		/* there is room for */
 	uint32_t	 idle;		/* entry of the empty list, where <wanted> may be used; NEVER */
 	uint32_t	 start;		/* entry of the list at the beginning of a text; NEVER: not known */
+	uint32_t	 end;		/* entry of a dead state; NEVER */
+	bool		 end_by_lines;	/* it is reached from the idle one by two newlines */
 	size_t		 memory;
 	uint64_t	 clears;	/* times all states were thrown away */
 };
@@ -87,7 +89,8 @@ states_clear(struct regex_auto *a)
 	vec_clear(&a->states);
 	a->memory = 0;
 	a->clears++;
-	a->idle = a->start = NEVER;
+	a->idle = a->start = a->end = NEVER;
+	a->end_by_lines = false;
 }
 
 static struct regex_auto *
@@ -107,7 +110,7 @@ auto_new(const struct procmail_regex *re)
 	for (size_t i = 0; i < re->n; i++)
 		if (re->prog[i].op <= REGEX_ANY)
 			split_kinds(a, re, &re->prog[i]);
-	a->idle = a->start = NEVER;
+	a->idle = a->start = a->end = NEVER;
 	return (a);
 }
 
@@ -374,7 +377,7 @@ learn_wanted(struct search *s, const struct state *st)
 		}
 	if (n != 1)
 		a->only = -1;
-	memset(a->second, 1, sizeof(a->second));
+	memset(a->second, 0xff, sizeof(a->second));
 }
 
 /* The row for the threads of <t>. */
@@ -436,8 +439,15 @@ state_next(struct search *s, uint32_t at, uint8_t c)
 	/* Most expressions begin with a newline: what may stand behind it says which lines are looked at. */
 	st = &a->states.p[(to & ~STOP) / a->kinds];
 	for (unsigned b = 1; idle && a->only == '\n' && st->special == 0 && b < 256; b++)
-		a->second[b] = takes_any(s->re, st, b);
+		if (!takes_any(s->re, st, b))
+			a->second[b >> 6] &= ~(UINT64_C(1) << (b & 63));
 	return (to);
+}
+
+static inline bool
+in_set(const uint64_t *set, uint8_t c)
+{
+	return ((set[c >> 6] >> (c & 63) & 1) != 0);
 }
 
 /* Over lines of which the index says that nothing comes of them: the newline before the next one. */
@@ -445,10 +455,9 @@ static size_t
 skip_lines(struct search *s, size_t i)
 {
 	const struct procmail_lines *l = s->lines;
-	const uint8_t *second = s->a->second;
 	size_t k = s->line;
 
-	while (k < l->n && (l->nl[k] < i || !second[l->first[k]]))
+	while (k < l->n && (l->nl[k] < i || !in_set(s->a->second, l->first[k])))
 		k++;
 	s->line = k;
 	return (k < l->n ? l->nl[k] : s->text.len);
@@ -466,7 +475,7 @@ skip(struct search *s, size_t i)
 	if (a->only >= 0) {
 		for (; (p = memchr(s->text.p + i, a->only, s->text.len - i)) != NULL; i++) {
 			i = (size_t)(p - s->text.p);
-			if (a->only != '\n' || i + 1 == s->text.len || a->second[(uint8_t)p[1]])
+			if (a->only != '\n' || i + 1 == s->text.len || in_set(a->second, (uint8_t)p[1]))
 				return (i);
 		}
 		return (s->text.len);
@@ -588,19 +597,14 @@ run(struct search *s, size_t at)
 		return;
 	s->last = false;
 	s->pos++;
-	if (advance(s, '\n', false) && left != NULL && s->eom == NO_START)
+	if (advance(s, '\n', false) && left != NULL && s->eom == NO_START) {
 		left->dead = true;
+		s->a->end = entry(s->a, (size_t)(left - s->a->states.p));
+	}
 }
 
-bool
-procmail_regex_find(struct procmail_regex *re, struct sv text, size_t at, struct procmail_regex_match *m)
-{
-	return (procmail_regex_find_lines(re, text, NULL, at, m));
-}
-
-bool
-procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at,
-    struct procmail_regex_match *m)
+static bool
+search(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at, struct procmail_regex_match *m)
 {
 	struct search s = { .re = re, .text = text, .lines = lines, .from_start = true, .eom = NO_START };
 
@@ -630,4 +634,70 @@ procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struc
 	if (m->from > m->to)
 		m->from = m->to;
 	return (true);
+}
+
+/* --- most searches ---------------------------------------------------------- */
+
+void
+procmail_lines_done(struct procmail_lines *l)
+{
+	size_t n = l->n;
+
+	memset(l->set, 0, sizeof(l->set));
+	l->empty_end = n >= 2 && l->nl[n - 1] == l->nl[n - 2] + 1 && l->first[n - 1] == '\0';
+	for (size_t i = 0; i < n - (l->empty_end ? 2 : 0); i++)
+		l->set[l->first[i] >> 6] |= UINT64_C(1) << (l->first[i] & 63);
+}
+
+/* From the idle state on: the first line from <k> and <i> on with which something may begin. */
+static size_t
+next_line(const struct regex_auto *a, const struct procmail_lines *l, size_t k, size_t i)
+{
+	while (k < l->n && (l->nl[k] < i || !in_set(a->second, l->first[k])))
+		k++;
+	return (k);
+}
+
+/* With what was learned before it is certain that nothing is found.  False says nothing. */
+static bool
+surely_not(struct regex_auto *a, struct sv text, const struct procmail_lines *l)
+{
+	const uint8_t *p = (const uint8_t *)text.p;
+	const uint32_t *to = a->to;
+	uint32_t row = a->start, idle = a->idle;
+	size_t k = 0, i, whole = l->n - (l->empty_end ? 2 : 0);
+
+	if ((row & STOP) != 0 || a->only != '\n' || text.len == 0)
+		return (false);
+	if (a->end_by_lines && l->empty_end && to[row + a->kind[p[0]]] == idle && ((a->second[0] & l->set[0]) |
+	    (a->second[1] & l->set[1]) | (a->second[2] & l->set[2]) | (a->second[3] & l->set[3])) == 0)
+		return (true);
+	for (i = 0;;) {
+		while ((row & STOP) == 0 && i < text.len)
+			row = to[row + a->kind[p[i++]]];
+		if (i == text.len || row != idle)
+			return ((row == idle || row == a->end) && i == text.len);
+		k = next_line(a, l, k, i);
+		if (k == l->n || (k == whole && a->end_by_lines))
+			return (true);
+		i = l->nl[k] + 1;
+		row = to[(idle & ~STOP) + a->kind['\n']];
+		if (k == whole && k + 2 == l->n && (row & STOP) == 0 && to[row + a->kind['\n']] == a->end)
+			a->end_by_lines = true;
+	}
+}
+
+bool
+procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at,
+    struct procmail_regex_match *m)
+{
+	if (lines != NULL && at == 0 && re->automaton != NULL && surely_not(re->automaton, text, lines))
+		return (false);
+	return (search(re, text, lines, at, m));
+}
+
+bool
+procmail_regex_find(struct procmail_regex *re, struct sv text, size_t at, struct procmail_regex_match *m)
+{
+	return (search(re, text, NULL, at, m));
 }

@@ -4,15 +4,10 @@
  * only found here, not expanded: what a line means is known when it is run.  A mistake becomes a statement that
  * complains when it is reached, as procmail finds it while it reads.
  */
-#include <sys/stat.h>
-
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "filter/procmail_int.h"
-#include "os/file.h"
 
 struct parser {
 	struct arena	*a;
@@ -442,124 +437,4 @@ pm_block_free(struct pm_block *b)
 	}
 	if (b != NULL)
 		vec_free(&b->s);
-}
-
-/* --- kept files ------------------------------------------------------------ */
-
-#define FILES_MAX	64		/* kept; more are parsed each time */
-
-struct kept {
-	dev_t		 dev;
-	ino_t		 ino;
-	off_t		 size;
-	struct timespec	 mtime, ctime;
-	struct pm_rc	*rc;
-};
-
-struct procmail_files {
-	VEC(struct kept) v;
-};
-
-struct procmail_files *
-procmail_files_new(void)
-{
-	return (xcalloc(1, sizeof(struct procmail_files)));
-}
-
-void
-procmail_files_free(struct procmail_files **fp)
-{
-	if (*fp == NULL)
-		return;
-	for (size_t i = 0; i < (*fp)->v.len; i++)
-		pm_rc_unref(&(*fp)->v.p[i].rc);
-	vec_free(&(*fp)->v);
-	free(*fp);
-	*fp = NULL;
-}
-
-void
-pm_rc_ref(struct pm_rc *rc)
-{
-	rc->refs++;
-}
-
-void
-pm_rc_unref(struct pm_rc **rcp)
-{
-	struct pm_rc *rc = *rcp;
-
-	*rcp = NULL;
-	if (rc == NULL || --rc->refs > 0)
-		return;
-	pm_block_free(rc->top);
-	arena_free(&rc->arena);
-	free(rc);
-}
-
-static struct pm_rc *
-rc_new(int fd, off_t size)
-{
-	struct pm_rc *rc = xcalloc(1, sizeof(*rc));
-	char *text;
-	ssize_t n;
-
-	rc->refs = 1;
-	rc->arena = arena_new(0);
-	text = arena_alloc(rc->arena, (size_t)size + 1);
-	n = os_pread_full(fd, text, (size_t)size, 0);
-	if (n < 0 && errno == EISDIR)
-		n = 0;
-	if (n < 0) {
-		pm_rc_unref(&rc);
-		return (NULL);
-	}
-	text[n] = '\0';
-	rc->top = pm_parse(rc->arena, sv_from(text, (size_t)n));
-	return (rc);
-}
-
-static bool
-same_time(struct timespec a, struct timespec b)
-{
-	return (a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec);
-}
-
-struct pm_rc *
-pm_rc_load(struct procmail_files *f, int fd)
-{
-	struct stat sb;
-	struct kept k;
-
-	if (fstat(fd, &sb) == -1)
-		return (NULL);
-	if (sb.st_size > PM_FILE_MAX) {
-		errno = EFBIG;
-		return (NULL);
-	}
-	for (size_t i = 0; f != NULL && i < f->v.len; i++) {
-		struct kept *e = &f->v.p[i];
-
-		if (e->dev != sb.st_dev || e->ino != sb.st_ino)
-			continue;
-		if (e->size == sb.st_size && same_time(e->mtime, sb.st_mtim) && same_time(e->ctime, sb.st_ctim)) {
-			pm_rc_ref(e->rc);
-			return (e->rc);
-		}
-		pm_rc_unref(&e->rc);
-		vec_remove(&f->v, i);
-		break;
-	}
-	k = (struct kept){ sb.st_dev, sb.st_ino, sb.st_size, sb.st_mtim, sb.st_ctim, rc_new(fd, sb.st_size) };
-	if (k.rc == NULL)
-		return (NULL);
-	if (f != NULL && S_ISREG(sb.st_mode)) {
-		if (f->v.len >= FILES_MAX) {
-			pm_rc_unref(&f->v.p[0].rc);
-			vec_remove(&f->v, 0);
-		}
-		pm_rc_ref(k.rc);
-		vec_push(&f->v, k);
-	}
-	return (k.rc);
 }

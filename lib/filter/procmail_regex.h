@@ -44,7 +44,11 @@ struct procmail_lines {
 	const uint32_t	*nl;
 	const uint8_t	*first;
 	size_t		 n;
+	/* By procmail_lines_done: */
+	uint64_t	 set[4];	/* bytes of <first>, but for an empty line at the end */
+	bool		 empty_end;	/* there is one */
 };
+void	 procmail_lines_done(struct procmail_lines *l);
 
 /* The same with an index of the text, which makes most searches that begin with ^ a look at a few bytes.  NULL: none. */
 bool	 procmail_regex_find_lines(struct procmail_regex *re, struct sv text, const struct procmail_lines *lines, size_t at,

@@ -419,6 +419,7 @@ pm_run_program(struct pm *pm, const struct pm_words *w, struct pm_prog *g)
 	const char **argv = split_argv(pm, w, a);
 
 	pm_log_flush(pm);
+	pm_settle(pm);
 	pm_reap(pm);
 	yell_executing(pm, argv);
 	if (pm->local)

@@ -175,35 +175,33 @@ system_mailbox(struct pm *pm)
 
 	if (pm->o->filter || pm->o->orgmail != NULL || *org == '\0' || pm->ops->dry)
 		return;
+	pm_settle(pm);
 	if (check_mailbox(pm, org))
 		return;
-	if (strcmp(pm->default_box, org) == 0) {
-		free(pm->default_box);
-		pm->default_box = xstrdup("");
-	}
+	if (strcmp(pm->text[PM_T_DEFAULT], org) == 0)
+		pm_set_text(pm, PM_T_DEFAULT, "");
 	pm_put(pm, "ORGMAIL", NULL);
 }
 
 /* --- rc files ---------------------------------------------------------------------------- */
 
-/* Owner and modes of the file on <fd> and of its folder. */
+/* Owner and modes of the file <f> and of its folder. */
 static bool
-trusted(const struct pm *pm, int fd, const char *path, enum rc_kind kind)
+trusted(const struct pm *pm, const struct stat *f, const char *path, enum rc_kind kind)
 {
 	const struct procmail *o = pm->o;
 	const char *slash = strrchr(path, '/');
 	char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, (size_t)(slash - path));
-	struct stat f, d;
-	bool ok;
+	struct stat d;
+	bool ok = stat(*dir == '\0' ? "/" : dir, &d) == 0;
 
-	ok = fstat(fd, &f) == 0 && stat(*dir == '\0' ? "/" : dir, &d) == 0;
 	free(dir);
 	if (!ok)
 		return (false);
 	if (strcmp(path, "/dev/null") != 0) {
-		if ((f.st_uid != o->uid && f.st_uid != 0) || (f.st_mode & S_IWOTH) != 0)
+		if ((f->st_uid != o->uid && f->st_uid != 0) || (f->st_mode & S_IWOTH) != 0)
 			return (false);
-		if (kind == RC_DEFAULT && (f.st_mode & S_IWGRP) != 0 && f.st_gid != o->gid)
+		if (kind == RC_DEFAULT && (f->st_mode & S_IWGRP) != 0 && f->st_gid != o->gid)
 			return (false);
 	}
 	if ((d.st_mode & S_ISVTX) != 0)
@@ -215,9 +213,10 @@ trusted(const struct pm *pm, int fd, const char *path, enum rc_kind kind)
 
 /* The first rc file says where we are. */
 static void
-first_directory(struct pm *pm, enum rc_kind kind)
+first_directory(struct pm *pm, enum rc_kind kind, const char *path)
 {
 	const char *home = pm_gets(pm, "HOME");
+	size_t n = strlen(home);
 
 	if (pm->changed_dir)
 		return;
@@ -225,33 +224,37 @@ first_directory(struct pm *pm, enum rc_kind kind)
 		pm_maildir(pm, ".");
 		return;
 	}
-	if (chdir(home) == -1) {
+	/* Who found a file in it can go there. */
+	if (pm->umask_later && strcmp(home, pm->o->home) == 0 && home[0] == '/' && strncmp(path, home, n) == 0 && path[n] == '/')
+		pm->cwd_later = pm->o->home;
+	else if (chdir(home) == -1) {
 		pm_nlogq(pm, "Couldn't chdir to", home);
 		home = ".";
 	}
-	char *dir = xstrdup(home);
-	pm_maildir(pm, dir);
-	free(dir);
+	pm_maildir(pm, home);
 }
 
 static bool
 open_rc(struct pm *pm, const char *path, enum rc_kind kind, bool warn)
 {
+	struct pm_rc *rc;
 	struct stat sb;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = pm_rc_open(pm->files, path, &sb, &rc);
 
 	/* A directory that was named is an empty file. */
-	if (fd != -1 && (fstat(fd, &sb) == -1 || (S_ISDIR(sb.st_mode) && kind == RC_DEFAULT))) {
+	if (fd != -1 && S_ISDIR(sb.st_mode) && kind == RC_DEFAULT) {
 		(void)close(fd);
 		fd = -1;
 	}
-	if (fd != -1 && kind != RC_CURRENT && !trusted(pm, fd, path, kind)) {
+	if ((fd != -1 || rc != NULL) && kind != RC_CURRENT && !trusted(pm, &sb, path, kind)) {
 		pm_nlogq(pm, "Suspicious rcfile", path);
-		(void)close(fd);
+		if (fd != -1)
+			(void)close(fd);
+		pm_rc_unref(&rc);
 		fd = -1;
 		warn = true;
 	}
-	if (fd == -1) {
+	if (fd == -1 && rc == NULL) {
 		if (warn)
 			pm_nlogq(pm, "Couldn't read", path);
 		return (false);
@@ -259,12 +262,12 @@ open_rc(struct pm *pm, const char *path, enum rc_kind kind, bool warn)
 	pm_yell(pm, "Rcfile:", path);
 	/* $_ is named before the directory changes, as a relative name then means. */
 	if (kind == RC_CURRENT)
-		first_directory(pm, kind);
-	if (!pm_push_rc(pm, fd, path)) {
+		first_directory(pm, kind, path);
+	if (!pm_push_rc(pm, fd, rc, path)) {
 		pm_nlogq(pm, "Couldn't read", path);
 		return (false);
 	}
-	first_directory(pm, kind);
+	first_directory(pm, kind, path);
 	return (true);
 }
 
@@ -474,7 +477,7 @@ static bool
 last_resort(struct pm *pm)
 {
 	const char *org;
-	char *name = xstrdup(pm->default_box), *other;
+	char *name = xstrdup(pm->text[PM_T_DEFAULT]), *other;
 	bool ok;
 
 	pm->pos = (struct filter_pos){ NULL, 0 };
@@ -561,15 +564,21 @@ copy_state(struct pm *to, const struct pm *from)
 		vec_push(&to->mail.nl, from->mail.nl.p[i]);
 		vec_push(&to->mail.first, from->mail.first.p[i]);
 	}
+	to->mail.lines.nl = to->mail.nl.p;
+	to->mail.lines.first = to->mail.first.p;
 	memset(&to->env, 0, sizeof(to->env));
 	for (size_t i = 0; i < from->env.len; i++) {
-		struct pm_var v = { xstrdup(from->env.p[i].name), xstrdup(from->env.p[i].value), from->env.p[i].nlen };
+		struct pm_var v = from->env.p[i];
 
+		if (v.own_name)
+			v.name = xstrdup(v.name);
+		if (v.own_value)
+			v.value = xstrdup(v.value);
 		vec_push(&to->env, v);
 	}
-	for (size_t i = 0; i < sizeof(to->text) / sizeof(to->text[0]); i++)
-		to->text[i] = xstrdup(from->text[i]);
-	to->default_box = xstrdup(from->default_box);
+	for (size_t i = 0; i < PM_TEXTS; i++)
+		if (from->text_own[i] != NULL)
+			to->text[i] = to->text_own[i] = xstrdup(from->text[i]);
 	to->comsat_folder = dup_or_null(from->comsat_folder);
 	to->path = dup_or_null(from->path);
 	to->switch_to = NULL;
@@ -594,7 +603,7 @@ static void
 free_state(struct pm *pm)
 {
 	pm_frames_free(pm);
-	pm_mail_free(&pm->mail);
+	pm_spare_give(pm->files, &pm->mail);
 	pm_env_free(pm);
 	vec_free(&pm->zombies);
 	free(pm->comsat_folder);
@@ -613,6 +622,7 @@ pm_clone(struct pm *pm, struct pm_block *block)
 	int dir, status;
 
 	pm_log_flush(pm);
+	pm_settle(pm);
 	dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	copy_state(&copy, pm);
 	vec_push(&copy.frames, f);
@@ -657,7 +667,7 @@ start_files(struct pm *pm)
 		pm_yell(pm, "Rcfile:", etc_rc);
 		pm->path = xstrdup(pm_gets(pm, "PATH"));
 		pm_put(pm, "PATH", "/usr/local/bin:/usr/bin:/bin");
-		pm->in_etc = pm_push_rc(pm, fd, etc_rc);
+		pm->in_etc = pm_push_rc(pm, fd, NULL, etc_rc);
 	}
 	if (!pm->in_etc && pm_become(pm))
 		(void)first_rc(pm);
@@ -666,14 +676,19 @@ start_files(struct pm *pm)
 static void
 start(struct pm *pm, struct sv message)
 {
-	struct sb text = SB_INIT(SIZE_MAX / 4);
-
+	pm->umask_later = pm->o->own_process && pm->o->become == NULL;
 	pm_umask(pm, 077);
 	pm_defaults(pm);
 	pm->comsat = pm->o->ops == NULL && (pm->o->deliver || pm->o->words == NULL || pm->o->words[0] == NULL);
-	pm_mail_from(pm->o, message, &text);
-	pm_mail_set(pm, sb_sv(&text));
-	sb_free(&text);
+	pm_spare_take(pm->files, &pm->mail);
+	if (pm->o->deliver || pm->o->from != NULL) {
+		struct sb text = SB_INIT(SIZE_MAX / 4);
+
+		pm_mail_from(pm->o, message, &text);
+		pm_mail_set(pm, sb_sv(&text));
+		sb_free(&text);
+	} else
+		pm_mail_set(pm, message);
 	system_mailbox(pm);
 	if (names_rc(pm->o)) {
 		pm->comsat = false;
@@ -712,14 +727,12 @@ init(struct pm *pm, struct procmail_files *files, const struct procmail *p, stru
 	pm->args = p->args;
 	while (p->args != NULL && p->args[pm->nargs] != NULL)
 		pm->nargs++;
-	pm->pid = getpid();
 	pm->log_fd = p->err_fd;
 	pm->last_tell = -1;
 	sb_init(&pm->logline, SIZE_MAX / 4);
-	if (p->host != NULL)
-		(void)snprintf(pm->host, sizeof(pm->host), "%s", p->host);
-	else if (gethostname(pm->host, sizeof(pm->host) - 1) == -1)
-		(void)snprintf(pm->host, sizeof(pm->host), "localhost");
+	pm->host = p->host != NULL ? p->host : pm->host_buf;
+	if (p->host == NULL && gethostname(pm->host_buf, sizeof(pm->host_buf) - 1) == -1)
+		pm->host = "localhost";
 }
 
 int
@@ -729,11 +742,14 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_before;
 	struct pm_shared shared = { 0, 0, false };
 	struct pm pm;
+	struct sv folder;
 	mode_t mask = 0;
 	int dir = -1;
 
 	assert(p->user != NULL && p->home != NULL && p->argv0 != NULL && p->invoker != NULL);
-	memset(end, 0, sizeof(*end));
+	end->status = 0;
+	end->delivered = false;
+	end->folder[0] = '\0';
 	if (p->max_message != 0 && message.len > p->max_message)
 		return (err_set(err, ERR_TEMP, "4.3.1", "the message is larger than a filter may take"));
 	shared.root = p->become != NULL;
@@ -746,7 +762,9 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
 	start(&pm, message);
 	end->status = pm.retval;
 	end->delivered = pm.delivered;
-	(void)snprintf(end->folder, sizeof(end->folder), "%s", pm_gets(&pm, "LASTFOLDER"));
+	folder = sv_sub(sv_cstr(pm_gets(&pm, "LASTFOLDER")), 0, sizeof(end->folder) - 1);
+	memcpy(end->folder, folder.p, folder.len);
+	end->folder[folder.len] = '\0';
 	free_state(&pm);
 	if (p->own_process)
 		return (0);

@@ -22,9 +22,9 @@ find(const struct pm *pm, const char *name)
 {
 	size_t n = strlen(name);
 
-	for (size_t i = 0; i < pm->env.len; i++)
-		if (pm->env.p[i].nlen == n && memcmp(pm->env.p[i].name, name, n) == 0)
-			return (&pm->env.p[i]);
+	for (struct pm_var *v = pm->env.p, *end = v + pm->env.len; v < end; v++)
+		if (v->nlen == n && v->name[0] == name[0] && memcmp(v->name, name, n) == 0)
+			return (v);
 	return (NULL);
 }
 
@@ -60,40 +60,72 @@ yell_assign(struct pm *pm, const char *name, const char *value)
 	sb_free(&sb);
 }
 
+static void
+free_const(const char *p)
+{
+	free((void *)(uintptr_t)p);
+}
+
+static void
+free_var(const struct pm_var *v)
+{
+	if (v->own_name)
+		free_const(v->name);
+	if (v->own_value)
+		free_const(v->value);
+}
+
 void
 pm_put(struct pm *pm, const char *name, const char *value)
 {
-	struct pm_var *v = find(pm, name), n;
+	struct pm_var *v = find(pm, name), n, old;
 
 	yell_assign(pm, name, value);
+	if (v == NULL && value == NULL)
+		return;
 	/* The value may be the old one's text. */
-	n = (struct pm_var){ xstrdup(name), value == NULL ? NULL : xstrdup(value), strlen(name) };
+	n = (struct pm_var){ NULL, value == NULL ? NULL : xstrdup(value), (uint32_t)strlen(name), true, true };
 	if (v != NULL) {
-		pm->env_size -= v->nlen + strlen(v->value);
-		free(v->name);
-		free(v->value);
+		old = *v;
+		pm->env_size -= old.nlen + strlen(old.value);
 		vec_remove(&pm->env, (size_t)(v - pm->env.p));
-	}
-	if (value == NULL || pm->env_size + n.nlen + strlen(value) > PM_ENV_MAX) {
-		free(n.name);
-		free(n.value);
+		n.name = old.name;
+		n.own_name = old.own_name;
+		if (old.own_value)
+			free_const(old.value);
+	} else
+		n.name = xstrdup(name);
+	if (value == NULL || pm->env_size + n.nlen + strlen(n.value) > PM_ENV_MAX) {
+		free_var(&n);
 		return;
 	}
 	pm->env_size += n.nlen + strlen(n.value);
 	vec_push(&pm->env, n);
 }
 
+/* <name> is a constant, and so is <value> as far as the run is concerned. */
+static void
+put_constant(struct pm *pm, const char *name, const char *value)
+{
+	struct pm_var v = { name, value, (uint32_t)strlen(name), false, false };
+
+	/* Where nothing was taken over from outside nothing can be there. */
+	if (pm->o->environ != NULL) {
+		pm_put(pm, name, value);
+		return;
+	}
+	pm->env_size += v.nlen + strlen(value);
+	vec_push(&pm->env, v);
+}
+
 void
 pm_env_free(struct pm *pm)
 {
-	for (size_t i = 0; i < pm->env.len; i++) {
-		free(pm->env.p[i].name);
-		free(pm->env.p[i].value);
-	}
+	for (size_t i = 0; i < pm->env.len; i++)
+		free_var(&pm->env.p[i]);
 	vec_free(&pm->env);
-	for (size_t i = 0; i < sizeof(pm->text) / sizeof(pm->text[0]); i++)
-		free(pm->text[i]);
-	free(pm->default_box);
+	for (size_t i = 0; i < PM_TEXTS; i++)
+		free(pm->text_own[i]);
 }
 
 const char *const *
@@ -155,7 +187,27 @@ void
 pm_umask(struct pm *pm, mode_t mask)
 {
 	pm->umask = mask & 0777;
-	(void)umask(pm->umask);
+	if (!pm->umask_later)
+		(void)umask(pm->umask);
+}
+
+void
+pm_settle(struct pm *pm)
+{
+	if (pm->umask_later)
+		(void)umask(pm->umask);
+	pm->umask_later = false;
+	/* It could be entered a moment ago. */
+	if (pm->cwd_later != NULL && chdir(pm->cwd_later) == -1)
+		pm_nlogq(pm, "Couldn't chdir to", pm->cwd_later);
+	pm->cwd_later = NULL;
+}
+
+long
+pm_pid(const struct pm *pm)
+{
+	(void)pm;
+	return ((long)getpid());
 }
 
 void
@@ -189,25 +241,35 @@ pm_set_folder(struct pm *pm, const char *folder)
 
 /* --- names with a meaning --------------------------------------------------- */
 
+static inline bool
+same(const char *a, const char *b)
+{
+	return (a[0] == b[0] && strcmp(a, b) == 0);
+}
+
 static const char *const text_names[] = {
 	[PM_T_SHELLMETAS] = "SHELLMETAS", [PM_T_LOCKEXT] = "LOCKEXT", [PM_T_MSGPREFIX] = "MSGPREFIX", [PM_T_TRAP] = "TRAP",
-	[PM_T_SHELLFLAGS] = "SHELLFLAGS", [PM_T_SENDMAIL] = "SENDMAIL", [PM_T_SENDMAILFLAGS] = "SENDMAILFLAGS"
+	[PM_T_SHELLFLAGS] = "SHELLFLAGS", [PM_T_SENDMAIL] = "SENDMAIL", [PM_T_SENDMAILFLAGS] = "SENDMAILFLAGS",
+	[PM_T_DEFAULT] = "DEFAULT"
 };
 
-static bool
+void
+pm_set_text(struct pm *pm, enum pm_text t, const char *value)
+{
+	char *own = xstrdup(value);
+
+	free(pm->text_own[t]);
+	pm->text[t] = pm->text_own[t] = own;
+}
+
+static void
 set_text(struct pm *pm, const char *name, const char *value)
 {
-	for (size_t i = 0; i < sizeof(text_names) / sizeof(text_names[0]); i++)
-		if (strcmp(name, text_names[i]) == 0) {
-			free(pm->text[i]);
-			pm->text[i] = xstrdup(value);
-			return (true);
+	for (size_t i = 0; i < PM_TEXTS; i++)
+		if (same(name, text_names[i])) {
+			pm_set_text(pm, (enum pm_text)i, value);
+			return;
 		}
-	if (strcmp(name, "DEFAULT") != 0)
-		return (false);
-	free(pm->default_box);
-	pm->default_box = xstrdup(value);
-	return (true);
 }
 
 static bool
@@ -223,7 +285,7 @@ set_number(struct pm *pm, const char *name, const char *value)
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		if (strcmp(name, numbers[i].name) == 0) {
+		if (same(name, numbers[i].name)) {
 			*numbers[i].v = pm_number(*numbers[i].v, value);
 			return (true);
 		}
@@ -242,8 +304,11 @@ set_linebuf(struct pm *pm, const char *value)
 static void
 set_maildir(struct pm *pm, const char *value)
 {
+	if (value[0] != '/')
+		pm_settle(pm);
 	if (chdir(value) == 0) {
 		pm->changed_dir = true;
+		pm->cwd_later = NULL;
 		return;
 	}
 	pm_nlogq(pm, "Couldn't chdir to", value);
@@ -286,6 +351,7 @@ set_switch(struct pm *pm, const char *value)
 		pm->pending = PM_LEAVE;
 		return;
 	}
+	pm_settle(pm);
 	if (stat(value, &sb) == -1 || !S_ISREG(sb.st_mode) || access(value, R_OK) == -1 ||
 	    ++pm->shared->switches > (pm->o->max_switches == 0 ? 1000 : pm->o->max_switches)) {
 		pm_nlogq(pm, "Couldn't read", value);
@@ -372,22 +438,15 @@ pm_assign(struct pm *pm, const char *name, const char *value)
 	if (value == NULL)
 		value = "";
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-		if (strcmp(name, meanings[i].name) == 0) {
+		if (same(name, meanings[i].name)) {
 			meanings[i].set(pm, value);
 			return;
 		}
 	if (!set_number(pm, name, value))
-		(void)set_text(pm, name, value);
+		set_text(pm, name, value);
 }
 
 /* --- what a run begins with -------------------------------------------------- */
-
-static void
-set_default(struct pm *pm, const char *name, const char *value)
-{
-	pm_put(pm, name, value);
-	(void)set_text(pm, name, value);
-}
 
 static void
 keep_environ(struct pm *pm)
@@ -415,11 +474,10 @@ initial_texts(struct pm *pm)
 {
 	static const char *const values[] = {
 		[PM_T_SHELLMETAS] = PM_SHELLMETAS, [PM_T_LOCKEXT] = ".lock", [PM_T_MSGPREFIX] = "msg.", [PM_T_TRAP] = "",
-		[PM_T_SHELLFLAGS] = "-c", [PM_T_SENDMAIL] = "/usr/sbin/sendmail", [PM_T_SENDMAILFLAGS] = "-oi"
+		[PM_T_SHELLFLAGS] = "-c", [PM_T_SENDMAIL] = "/usr/sbin/sendmail", [PM_T_SENDMAILFLAGS] = "-oi", [PM_T_DEFAULT] = ""
 	};
 
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-		pm->text[i] = xstrdup(values[i]);
+	memcpy(pm->text, values, sizeof(pm->text));
 	pm->locksleep = 8;
 	pm->locktimeout = 1024;
 	pm->timeout = 960;
@@ -429,6 +487,34 @@ initial_texts(struct pm *pm)
 	pm->linebuf = PM_LINEBUF;
 }
 
+/* What only counts where nothing is taken over. */
+static void
+shown_defaults(struct pm *pm)
+{
+	static const char *const gone[] = { "LASTFOLDER", "EXITCODE", "IFS", "ENV", "PWD" };
+	static const char path[] = "/bin:/usr/local/bin:/usr/bin:/bin";
+	size_t n = strlen(pm->o->home);
+	char *p;
+
+	for (size_t i = 0; i < PM_T_DEFAULT; i++)
+		if (*pm->text[i] != '\0')
+			put_constant(pm, text_names[i], pm->text[i]);
+	put_constant(pm, "PROCMAIL_VERSION", PROCMAIL_VERSION_TEXT);
+	put_constant(pm, "HOST", pm->host);
+	for (size_t i = 0; pm->o->environ != NULL && i < sizeof(gone) / sizeof(gone[0]); i++)
+		pm_put(pm, gone[i], NULL);
+	p = xmalloc(n + sizeof(path));
+	memcpy(p, pm->o->home, n);
+	memcpy(p + n, path, sizeof(path));
+	if (pm->o->environ != NULL) {
+		pm_put(pm, "PATH", p);
+		free(p);
+		return;
+	}
+	put_constant(pm, "PATH", p);
+	pm->env.p[pm->env.len - 1].own_value = true;
+}
+
 void
 pm_defaults(struct pm *pm)
 {
@@ -436,34 +522,32 @@ pm_defaults(struct pm *pm)
 	char path[1200];
 
 	initial_texts(pm);
+	vec_reserve(&pm->env, 32);
 	keep_environ(pm);
-	pm_put(pm, "LINEBUF", "2048");
-	pm_put(pm, "LOGNAME", o->user);
-	pm_put(pm, "SHELL", o->shell == NULL || *o->shell == '\0' ? "/bin/sh" : o->shell);
-	pm_put(pm, "HOME", o->home);
-	(void)snprintf(path, sizeof(path), "/var/mail/%s", o->user);
-	pm_put(pm, "ORGMAIL", o->orgmail == NULL ? path : o->orgmail);
-	if (!o->preserve || !o->filter) {
-		for (size_t i = 0; i < sizeof(text_names) / sizeof(text_names[0]); i++)
-			if (*pm->text[i] != '\0')
-				pm_put(pm, text_names[i], pm->text[i]);
-		pm_put(pm, "DEFAULT", pm_gets(pm, "ORGMAIL"));
-		pm_put(pm, "PROCMAIL_VERSION", PROCMAIL_VERSION_TEXT);
-		pm_put(pm, "HOST", pm->host);
-		pm_put(pm, "LASTFOLDER", NULL);
-		pm_put(pm, "EXITCODE", NULL);
-		pm_put(pm, "IFS", NULL);
-		pm_put(pm, "ENV", NULL);
-		pm_put(pm, "PWD", NULL);
-		(void)snprintf(path, sizeof(path), "%s/bin:/usr/local/bin:/usr/bin:/bin", o->home);
-		set_default(pm, "PATH", path);
+	put_constant(pm, "LINEBUF", "2048");
+	put_constant(pm, "LOGNAME", o->user);
+	put_constant(pm, "SHELL", o->shell == NULL || *o->shell == '\0' ? "/bin/sh" : o->shell);
+	put_constant(pm, "HOME", o->home);
+	if (o->orgmail != NULL)
+		put_constant(pm, "ORGMAIL", o->orgmail);
+	else {
+		(void)snprintf(path, sizeof(path), "/var/mail/%s", o->user);
+		pm_put(pm, "ORGMAIL", path);
 	}
-	set_default(pm, "DEFAULT", pm_gets(pm, "ORGMAIL"));
+	if (!o->preserve || !o->filter)
+		shown_defaults(pm);
+	if (o->orgmail != NULL)
+		pm->text[PM_T_DEFAULT] = o->orgmail;
+	else
+		pm_set_text(pm, PM_T_DEFAULT, path);
 	if (o->preserve && o->filter)
 		pm_put(pm, "DEFAULT", NULL);
+	else if (o->orgmail != NULL)
+		put_constant(pm, "DEFAULT", o->orgmail);
+	else
+		pm_put(pm, "DEFAULT", path);
 	if (o->filter) {
 		pm_put(pm, "ORGMAIL", NULL);
-		free(pm->default_box);
-		pm->default_box = xstrdup("");
+		pm_set_text(pm, PM_T_DEFAULT, "");
 	}
 }

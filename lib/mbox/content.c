@@ -261,13 +261,18 @@ mbox_written_size(const struct mbox_content *c, const struct mbox_format *f)
 const char *
 mbox_from_line(struct sv sender, int64_t when, char *buf, size_t size)
 {
+	static _Thread_local int64_t made = INT64_MIN;	/* many messages come in a second */
+	static _Thread_local char date[64];
 	struct sb out = SB_INIT(size > 1 ? size - 1 : 1);
-	time_t t = (time_t)when;
-	struct tm tm;
-	char date[64];
 
-	(void)localtime_r(&t, &tm);
-	(void)strftime(date, sizeof(date), "%a %b %e %H:%M:%S %Y", &tm);
+	if (when != made) {
+		time_t t = (time_t)when;
+		struct tm tm;
+
+		(void)localtime_r(&t, &tm);
+		(void)strftime(date, sizeof(date), "%a %b %e %H:%M:%S %Y", &tm);
+		made = when;
+	}
 	sb_adds(&out, "From ");
 	for (size_t i = 0; i < sender.len && out.len + 64 < size; i++)
 		sb_addc(&out, sv_isspace(sender.p[i]) ? '-' : sender.p[i]);

@@ -16,14 +16,15 @@
 #define MESSAGE_MAX	((size_t)512 * 1024 * 1024)
 #define LOG_MAX		1000
 #define CONTENT_MAX	(700 * 1024)	/* of changed messages, all together: a frame holds no more */
+#define KEEP_MAX	((size_t)256 * 1024)	/* memory kept for the next message */
 #define EX_TEMPFAIL	75
 #define SHELL_S		60
 
 struct going {
 	struct exec	*x;
 	struct sv	 text;		/* the message as the rules got it */
-	size_t		 body;		/* where its body begins */
 	struct transport_list actions;
+	size_t		 room_actions;
 	size_t		 room;
 	struct sb	 log;
 };
@@ -57,12 +58,13 @@ without_end(struct sv v)
 static struct sv
 content_of(struct going *g, struct sv now, char *how)
 {
-	size_t body = body_of(now);
+	size_t body;
 
 	*how = '-';
 	if (now.p == NULL || sv_eq(now, g->text))
 		return (SV_NULL);
-	if (sv_eq(without_end(sv_sub(now, body, now.len)), without_end(sv_sub(g->text, g->body, g->text.len)))) {
+	body = body_of(now);
+	if (sv_eq(without_end(sv_sub(now, body, now.len)), without_end(sv_sub(g->text, body_of(g->text), g->text.len)))) {
 		*how = 'H';
 		now = sv_sub(now, 0, body);
 	} else
@@ -70,14 +72,32 @@ content_of(struct going *g, struct sv now, char *how)
 	return (without_from(now));
 }
 
+static struct sv *
+next_action(struct going *g)
+{
+	struct transport_list *l = &g->actions;
+
+	if (l->n == g->room_actions) {
+		struct sv *more;
+
+		g->room_actions = g->room_actions == 0 ? 8 : g->room_actions * 2;
+		more = arena_alloc(g->x->a, g->room_actions * sizeof(*more));
+		if (l->n > 0)
+			memcpy(more, l->v, l->n * sizeof(*more));
+		l->v = more;
+	}
+	return (&l->v[l->n++]);
+}
+
 /* An action as one string: what, how the content is changed, length of the target, target, content. */
 static enum filter_answer
 act(void *arg, const struct filter_action *a, struct err *err)
 {
 	struct going *g = arg;
-	struct arena *ar = g->x->a;
 	char what = a->kind == FILTER_KEEP ? 'K' : a->kind == FILTER_STORE ? 'S' : a->kind == FILTER_FORWARD ? 'F' : '\0', how;
 	struct sv to = a->kind == FILTER_STORE ? a->folder : a->to, content;
+	char head[32], *p;
+	int n;
 
 	if (what == '\0' || g->actions.n >= FILTER_ACTIONS_MAX || to.len > 65535) {
 		(void)err_set(err, ERR_PERM, NULL, "%s is not possible here", filter_kind_name(a->kind));
@@ -93,18 +113,13 @@ act(void *arg, const struct filter_action *a, struct err *err)
 		how = '-';
 	}
 	g->room -= content.len;
-	if (g->actions.v == NULL)
-		g->actions.v = arena_alloc(ar, FILTER_ACTIONS_MAX * sizeof(*g->actions.v));
-	g->actions.v[g->actions.n++] = sv_cstr(NULL);
-	{
-		struct sb sb = SB_INIT(content.len + to.len + 64);
-
-		sb_addf(&sb, "%c%c%zu:", what, how, to.len);
-		sb_add(&sb, to);
-		sb_add(&sb, content);
-		g->actions.v[g->actions.n - 1] = arena_sv(ar, sb_sv(&sb));
-		sb_free(&sb);
-	}
+	n = snprintf(head, sizeof(head), "%c%c%zu:", what, how, to.len);
+	p = arena_alloc(g->x->a, (size_t)n + to.len + content.len + 1);
+	memcpy(p, head, (size_t)n);
+	memcpy(p + n, to.p, to.len);
+	if (content.len > 0)
+		memcpy(p + n + to.len, content.p, content.len);
+	*next_action(g) = sv_from(p, (size_t)n + to.len + content.len);
 	return (FILTER_OK);
 }
 
@@ -119,19 +134,24 @@ said(void *arg, const struct filter_pos *pos, struct sv text)
 		sb_addc(&g->log, (unsigned char)text.p[i] < ' ' ? ' ' : text.p[i]);
 }
 
-/* CRLF becomes LF; other CRs stay. */
+/* CRLF becomes LF from <from> on; other CRs stay. */
 static void
-add_lf(struct sb *out, struct sv text)
+drop_cr(struct sb *text, size_t from)
 {
-	(void)sb_room(out, text.len);
-	for (size_t from = 0; from < text.len;) {
-		const char *cr = memchr(text.p + from, '\r', text.len - from);
-		size_t n = cr == NULL ? text.len - from : (size_t)(cr - text.p) - from;
-		bool end = cr != NULL && from + n + 1 < text.len && cr[1] == '\n';
+	char *out = text->p + from;
+	const char *in = out, *end = text->p + text->len, *cr;
 
-		sb_addn(out, text.p + from, n + (cr != NULL && !end));
-		from += n + (cr != NULL);
+	while ((cr = memchr(in, '\r', (size_t)(end - in))) != NULL) {
+		size_t n = (size_t)(cr - in) + (cr + 1 < end && cr[1] == '\n' ? 0 : 1);
+
+		if (out != in)
+			memmove(out, in, n);
+		out += n;
+		in = cr + 1;
 	}
+	if (out != in)
+		memmove(out, in, (size_t)(end - in));
+	sb_cut(text, (size_t)(out - text->p) + (size_t)(end - in));
 }
 
 /* "From " line, header, body; lines end in LF. */
@@ -140,25 +160,20 @@ whole(struct exec *x, struct sb *out)
 {
 	const struct transport_job *j = x->j;
 	char line[512];
-	struct sb raw = SB_INIT(MESSAGE_MAX);
+	size_t from;
 	char *room;
-	int rc = -1;
 
-	sb_init(out, MESSAGE_MAX);
 	sb_adds(out, mbox_from_line(j->sender, j->now, line, sizeof(line)));
-	if (j->len == 0) {
-		add_lf(out, j->header);
-		return (0);
-	}
-	sb_add(&raw, j->header);
-	room = sb_room(&raw, (size_t)j->len);
-	if (room != NULL && os_pread_full(x->c.fd, room, (size_t)j->len, (off_t)j->off) == (ssize_t)j->len) {
-		sb_took(&raw, (size_t)j->len);
-		add_lf(out, sb_sv(&raw));
-		rc = out->overflow ? -1 : 0;
-	}
-	sb_free(&raw);
-	return (rc);
+	from = out->len;
+	room = sb_room(out, j->header.len + (size_t)j->len);
+	if (room == NULL)
+		return (-1);
+	sb_add(out, j->header);
+	if (j->len > 0 && os_pread_full(x->c.fd, room + j->header.len, (size_t)j->len, (off_t)j->off) != (ssize_t)j->len)
+		return (-1);
+	sb_took(out, (size_t)j->len);
+	drop_cr(out, from);
+	return (0);
 }
 
 /* The shell of our user, asked for again after a while: a child lives long. */
@@ -186,18 +201,37 @@ host_name(void)
 	return (name);
 }
 
+static const char *
+inbox(struct arena *a, struct sv user)
+{
+	char *p = arena_alloc(a, user.len + sizeof(".INBOX"));
+
+	memcpy(p, user.p, user.len);
+	memcpy(p + user.len, ".INBOX", sizeof(".INBOX"));
+	return (p);
+}
+
 static void
 run(struct exec *x, struct going *g)
 {
 	static struct procmail_files *files;	/* of the child: parsed once for all its messages */
+	static uid_t uid;
+	static gid_t gid;
 	const struct transport_job *j = x->j;
 	const char *words[] = { arena_cstr(x->a, j->path), NULL };
 	struct filter_ops ops = { .arg = g, .act = act, .log = said };
-	struct procmail p = { .words = words, .uid = geteuid(), .gid = getegid(), .out_fd = -1, .err_fd = -1, .ops = &ops,
+	struct procmail p = { .words = words, .out_fd = -1, .err_fd = -1, .ops = &ops,
 	    .local = true, .own_process = true, .waits = exec_on_wait, .host = host_name(), .argv0 = "procmail", .tempfail = true };
 	struct procmail_end end = { .status = EX_TEMPFAIL };
 	struct err err = ERR_INIT;
 
+	if (files == NULL) {
+		files = procmail_files_new();
+		uid = geteuid();
+		gid = getegid();
+	}
+	p.uid = uid;
+	p.gid = gid;
 	p.cpu_seconds = (long)j->cpu;
 	p.file_bytes = (long)j->file_bytes;
 	p.memory_bytes = (long)j->memory;
@@ -206,9 +240,7 @@ run(struct exec *x, struct going *g)
 	p.home = arena_cstr(x->a, j->home);
 	p.shell = users_shell(j->now);
 	p.invoker = p.user;
-	p.orgmail = arena_fmt(x->a, "%s.INBOX", p.user);
-	if (files == NULL)
-		files = procmail_files_new();
+	p.orgmail = inbox(x->a, j->local_part);
 	if (procmail_run(files, &p, g->text, &end, &err) == -1) {
 		exec_fail(x, TRANSPORT_DEFER, 0, "%s", err.text);
 		return;
@@ -224,19 +256,21 @@ run(struct exec *x, struct going *g)
 void
 exec_procmail(struct exec *x)
 {
+	static struct sb text;		/* of the child: its memory serves the next message */
 	struct going g = { .x = x, .room = CONTENT_MAX };
-	struct sb text;
 
 	sb_init(&g.log, LOG_MAX);
+	sb_clear(&text);
+	text.max = MESSAGE_MAX;
 	if (whole(x, &text) == -1)
 		exec_fail(x, TRANSPORT_DEFER, 0, "the message cannot be read");
 	else {
 		g.text = sb_sv(&text);
-		g.body = body_of(g.text);
 		run(x, &g);
 		x->r->actions = g.actions;
 		x->r->log_line = arena_sv(x->a, sv_trim(sb_sv(&g.log)));
 	}
-	sb_free(&text);
+	if (text.cap > KEEP_MAX)
+		sb_free(&text);
 	sb_free(&g.log);
 }

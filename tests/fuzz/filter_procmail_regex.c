@@ -14,7 +14,7 @@ search(struct procmail_regex *re, struct procmail_regex *fresh, struct sv text)
 	struct procmail_regex_match m, m2;
 	uint32_t nl[4096];
 	uint8_t first[4096];
-	struct procmail_lines lines = { nl, first, 0 };
+	struct procmail_lines lines = { .nl = nl, .first = first };
 	ptrdiff_t at = 0;
 
 	for (size_t i = 0; i < text.len; i++)
@@ -22,6 +22,7 @@ search(struct procmail_regex *re, struct procmail_regex *fresh, struct sv text)
 			nl[lines.n] = (uint32_t)i;
 			first[lines.n++] = i + 1 < text.len ? (uint8_t)text.p[i + 1] : 0;
 		}
+	procmail_lines_done(&lines);
 	for (int i = 0; i < 50 && at >= 0 && at <= (ptrdiff_t)text.len; i++) {
 		bool found = procmail_regex_find(re, text, (size_t)at, &m);
 
@@ -54,6 +55,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		re = procmail_regex_new(sb_sv(&words), fold, &invalid);
 		fresh = procmail_regex_new(sb_sv(&words), fold, NULL);
 		search(re, fresh, sv_from(copy, text.len));
+		/* Parts of it: what was learned with an index of one text counts for the next. */
+		for (size_t part = 0; part < 6; part++)
+			search(re, fresh, sv_from(copy + text.len * part / 7, text.len - text.len * part / 7));
 		procmail_regex_free(&fresh);
 		fresh = procmail_regex_new(sb_sv(&words), fold, NULL);
 		/* One that has learned from other searches answers like a new one. */

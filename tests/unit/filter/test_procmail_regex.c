@@ -177,12 +177,55 @@ test_bounds(void **state)
 	free(deep);
 }
 
+/* One that has seen other texts, with an index, answers like one that has seen nothing, without. */
+static void
+test_learned(void **state)
+{
+	static const char *const exprs[] = {
+		"^Subject: .*urgent", "^(List-Id|X-Mailing-List):.*<l\\.example>", "^$", "^^From", "$^$", "^To:.*$Cc", "x|^y", "^.*z", "",
+		"^", "^X-.*\\/[0-9]+", "urgent^^", "^a(b|$)c?", "^(From|To):.*$([^>]|$)", "^?Subject", "(^|-)To:", "^\\<", ".$", "$^^"
+	};
+	static const char *const texts[] = {
+		"From: a\nTo: b\nSubject: nothing\n\n", "From: a\nSubject: urgent\n\n", "", "\n", "\n\n", "X-Mailing-List: <l.example>\n\n",
+		"List-Id: <l.example>", "To: x\nCc: y\n\n", "x\ny\nz", "a\nbc\n\n", "a\n\nb", "X-Y: 12\n\nX-Z: 7\n", "urgent", "To: q\n>\n\n",
+		"Reply-To: z\n", "\nabc\n", "ab\na\nc\n\n", "Subject: URGENT\nX-Q: z\n", "\xff\n\x80z\n\n"
+	};
+	struct procmail_regex_match m, m2;
+
+	for (size_t e = 0; e < sizeof(exprs) / sizeof(exprs[0]); e++) {
+		struct procmail_regex *re = procmail_regex_new(sv_cstr(exprs[e]), true, NULL);
+
+		for (size_t i = 0; i < 3 * sizeof(texts) / sizeof(texts[0]); i++) {
+			const char *text = texts[i * 7 % (sizeof(texts) / sizeof(texts[0]))];
+			struct procmail_regex *fresh = procmail_regex_new(sv_cstr(exprs[e]), true, NULL);
+			uint32_t nl[16];
+			uint8_t first[16];
+			struct procmail_lines l = { .nl = nl, .first = first };
+			bool found;
+
+			for (size_t k = 0; text[k] != '\0'; k++)
+				if (text[k] == '\n') {
+					nl[l.n] = (uint32_t)k;
+					first[l.n++] = (uint8_t)text[k + 1];
+				}
+			procmail_lines_done(&l);
+			found = procmail_regex_find_lines(re, sv_cstr(text), &l, 0, &m);
+			assert_int_equal(found, procmail_regex_find(fresh, sv_cstr(text), 0, &m2));
+			if (found)
+				assert_memory_equal(&m, &m2, sizeof(m));
+			procmail_regex_free(&fresh);
+		}
+		procmail_regex_free(&re);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find), cmocka_unit_test(test_case_counts), cmocka_unit_test(test_again),
 		cmocka_unit_test(test_words), cmocka_unit_test(test_invalid), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_learned),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
