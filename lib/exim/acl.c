@@ -267,6 +267,9 @@ log_warning(struct acl_state *st)
 	/* A message of warn is a header of old. */
 	if (st->user_msg.p != NULL && (W_MESSAGE & 1u << st->run->where) != 0)
 		acl_add_header(st, st->user_msg);
+	else if (st->user_msg.p != NULL)
+		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "ACL \"warn\" with \"message\" setting found in a non-message (%s) ACL: "
+		    "cannot specify header lines here: message ignored", exim_acl_where_name(st->run->where));
 }
 
 /* ---- statements ---- */

@@ -26,16 +26,16 @@ struct exim_str;
 
 /* Where an ACL runs; EXIM_ACL_WHERES(X): X(name, main option, what Exim's log calls it). */
 #define EXIM_ACL_WHERES(X)						\
-	X(CONNECT, acl_smtp_connect, "connection from")			\
+	X(CONNECT, acl_smtp_connect, "connection")			\
 	X(HELO, acl_smtp_helo, "EHLO or HELO")				\
 	X(STARTTLS, acl_smtp_starttls, "STARTTLS")			\
 	X(AUTH, acl_smtp_auth, "AUTH")					\
 	X(MAILAUTH, acl_smtp_mailauth, "MAILAUTH")			\
 	X(MAIL, acl_smtp_mail, "MAIL")					\
 	X(RCPT, acl_smtp_rcpt, "RCPT")					\
-	X(PREDATA, acl_smtp_predata, "DATA")				\
-	X(MIME, acl_smtp_mime, "content checks")			\
-	X(DKIM, acl_smtp_dkim, "DKIM test")				\
+	X(PREDATA, acl_smtp_predata, "PREDATA")				\
+	X(MIME, acl_smtp_mime, "MIME")				\
+	X(DKIM, acl_smtp_dkim, "DKIM")				\
 	X(DATA, acl_smtp_data, "DATA")					\
 	X(PRDR, acl_smtp_data_prdr, "PRDR")				\
 	X(ETRN, acl_smtp_etrn, "ETRN")					\
@@ -45,8 +45,8 @@ struct exim_str;
 	X(NOTQUIT, acl_smtp_notquit, "NOTQUIT")				\
 	X(WELLKNOWN, acl_smtp_wellknown, "WELLKNOWN")			\
 	X(ATRN, acl_smtp_atrn, "ATRN")					\
-	X(NOTSMTP, acl_not_smtp, "non-SMTP message")			\
-	X(NOTSMTP_MIME, acl_not_smtp_mime, "non-SMTP content checks")	\
+	X(NOTSMTP, acl_not_smtp, "non-SMTP")			\
+	X(NOTSMTP_MIME, acl_not_smtp_mime, "non-SMTP MIME")	\
 	X(NOTSMTP_START, acl_not_smtp_start, "non-SMTP start")
 enum exim_acl_where {
 #define X(name, opt, log)	EXIM_WHERE_##name,

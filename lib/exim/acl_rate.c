@@ -49,8 +49,10 @@ parse_double(struct sv v, double *out)
 {
 	char buf[64], *end;
 
+	/* Nothing is 0, as strtod sees it. */
+	*out = 0.0;
 	if (v.len == 0 || v.len >= sizeof(buf))
-		return (false);
+		return (v.len == 0);
 	memcpy(buf, v.p, v.len);
 	buf[v.len] = '\0';
 	*out = strtod(buf, &end);
@@ -93,8 +95,11 @@ take_option(struct rate *r, struct sv o)
 static const char *
 parse_rate(struct acl_state *st, struct sv arg, struct rate *r)
 {
+	bool empty = sv_trim(arg).len == 0;
 	struct sv limit = piece(&arg), period = piece(&arg), rest;
 
+	if (empty)
+		return ("sender rate limit not set");
 	*r = (struct rate){ .count = -1.0, .unique = SV_NULL, .key = SV_NULL };
 	if (!parse_double(limit, &r->limit))
 		return (arena_fmt(st->env->arena, "\"" SV_FMT "\" is not a positive number", SV_ARG(limit)));

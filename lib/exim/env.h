@@ -122,6 +122,7 @@ struct exim_session {
 	bool		 esmtp;
 	bool		 local;			/* -bs, -bS, -t */
 	struct sv	 auth_mechanism;	/* $sender_host_authenticated */
+	struct sv	 auth_public;	/* the name that the client knows it by */
 	struct sv	 authenticated_id;
 	struct sv	 authenticated_sender;
 	struct sv	 authenticated_fail_id;

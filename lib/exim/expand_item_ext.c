@@ -515,6 +515,39 @@ X_FN(xi_dlfunc)
 	return (x_fail(e, "dlopen \"%s\" failed: loading code is not supported: use ${run or ${readsocket", path));
 }
 
+/* What is known of the client: its name in the DNS, and whom it logged in as (RFC 8601 section 2.7). */
+static void
+add_client_results(struct xb *b, const struct exim_session *s)
+{
+	bool tried = s->host_name.len > 0 || s->host_lookup == EXIM_HOST_FAILED || s->host_lookup == EXIM_HOST_DEFERRED;
+
+	if (tried)
+		xb_adds(b, ";\n\tiprev=");
+	if (s->host_name.len > 0) {
+		xb_adds(b, "pass (");
+		xb_add(b, s->host_name);
+		xb_adds(b, ")");
+	} else if (tried)
+		xb_adds(b, s->host_lookup == EXIM_HOST_FAILED ? "fail" : "temperror");
+	if (tried && s->host_address.len > 0) {
+		xb_adds(b, " smtp.remote-ip=");
+		xb_add(b, s->host_address);
+	}
+	if (s->auth_mechanism.len == 0)
+		return;
+	xb_adds(b, ";\n\tauth=pass (");
+	xb_add(b, s->auth_public.len > 0 ? s->auth_public : s->auth_mechanism);
+	xb_adds(b, ")");
+	if (s->authenticated_id.len > 0) {
+		xb_adds(b, " smtp.auth=");
+		xb_add(b, s->authenticated_id);
+	}
+	if (s->authenticated_sender.len > 0) {
+		xb_adds(b, " smtp.mailfrom=");
+		xb_add(b, s->authenticated_sender);
+	}
+}
+
 X_FN(xi_authresults)
 {
 	struct xb b;
@@ -522,6 +555,8 @@ X_FN(xi_authresults)
 	xb_init(&b, e->env->arena, 128);
 	xb_adds(&b, "Authentication-Results: ");
 	xb_add(&b, arg[0]);
+	if (e->env->session != NULL)
+		add_client_results(&b, e->env->session);
 	if (e->env->acl != NULL)
 		xb_add(&b, e->env->acl->authresults);
 	*out = xb_sv(&b);

@@ -82,6 +82,11 @@ bool		 stream_is_tls(const struct stream *s);
 const char	*stream_tls_cipher(const struct stream *s);
 const char	*stream_tls_sni(const struct stream *s);	/* "" if none */
 bool		 stream_tls_resumed(const struct stream *s);
+/* The peer's certificate (an X509, owned by the stream; NULL: none was given), and whether it verified. */
+void		*stream_tls_peer(const struct stream *s, bool *verified);
+void		*stream_tls_own(const struct stream *s);	/* our own, likewise */
+/* <len> bytes that only both ends of this connection can know (RFC 5705, 9266); false when it is plain. */
+bool		 stream_tls_export(const struct stream *s, const char *label, unsigned char *out, size_t len);
 uint64_t	 stream_bytes_in(const struct stream *s);
 uint64_t	 stream_bytes_out(const struct stream *s);
 /* A copy of all that is read and written goes to <fn> (tests, -bh); NULL ends it. */

@@ -278,3 +278,24 @@ stream_tls_resumed(const struct stream *s)
 {
 	return (s->tls != NULL && SSL_session_reused(s->tls->ssl) == 1);
 }
+
+void *
+stream_tls_peer(const struct stream *s, bool *verified)
+{
+	X509 *x = s->tls == NULL ? NULL : SSL_get0_peer_certificate(s->tls->ssl);
+
+	*verified = x != NULL && SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
+	return (x);
+}
+
+void *
+stream_tls_own(const struct stream *s)
+{
+	return (s->tls == NULL ? NULL : SSL_get_certificate(s->tls->ssl));
+}
+
+bool
+stream_tls_export(const struct stream *s, const char *label, unsigned char *out, size_t len)
+{
+	return (s->tls != NULL && SSL_export_keying_material(s->tls->ssl, out, len, label, strlen(label), NULL, 0, 0) == 1);
+}

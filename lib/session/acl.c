@@ -30,7 +30,7 @@ static const struct place {
 	[EXIM_WHERE_RCPT]	= { 550, "5.7.1", NULL, EXIM_MAIN_acl_smtp_rcpt },
 	[EXIM_WHERE_PREDATA]	= { 550, "5.7.1", "DATA", EXIM_MAIN_acl_smtp_predata },
 	[EXIM_WHERE_MIME]	= { 550, "5.7.1", "during MIME ACL checks", EXIM_MAIN_acl_smtp_mime },
-	[EXIM_WHERE_DKIM]	= { 550, "5.7.20", "DKIM test", EXIM_MAIN_acl_smtp_dkim },
+	[EXIM_WHERE_DKIM]	= { 550, "5.7.20", "DKIM ", EXIM_MAIN_acl_smtp_dkim },
 	[EXIM_WHERE_DATA]	= { 550, "5.7.1", "after DATA", EXIM_MAIN_acl_smtp_data },
 	[EXIM_WHERE_PRDR]	= { 550, "5.7.1", "after DATA PRDR", EXIM_MAIN_acl_smtp_data_prdr },
 	[EXIM_WHERE_ETRN]	= { 458, "4.7.1", NULL, EXIM_MAIN_acl_smtp_etrn },
@@ -202,7 +202,8 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 		s->auth_unadvertised_ok = true;
 		break;
 	case EXIM_CTL_DSCP:
-		set_dscp(s, param);
+		if (!s->conn->host_checking)
+			set_dscp(s, param);
 		break;
 	default:
 		break;
@@ -319,8 +320,7 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 		goto out;
 	session_log_host(s, &line);
 	session_log_tls(s, &line);
-	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR ||
-	    where == EXIM_WHERE_DKIM) {
+	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR) {
 		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_msg(s)->sender));
 		session_log_auth(s, &line);
 	}
@@ -368,6 +368,7 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 			text = SV_LIT("Administrative prohibition");
 		}
 	}
+	s->rcpt_text = text;
 	/* Exim tells why the sender did not stand, in front of what the ACL says. */
 	if (s->sender_failed.p != NULL && !temp)
 		text = sv_cstr(arena_fmt(s->cmd, SV_FMT "\n" SV_FMT, SV_ARG(s->sender_failed), SV_ARG(text)));
@@ -375,6 +376,26 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 		text = sv_sub(text, 0, (size_t)sv_chr(text, '\n'));
 	session_reply(s, code, status, text);
 	s->own_status = false;
+	s->rcpt_text = SV_NULL;
+}
+
+/* Further lines lose their indentation, as it was wanted for the configuration only. */
+static struct sv
+unindent(struct session *s, struct sv v)
+{
+	struct sv out = v;
+	size_t n = 0;
+	char *p;
+
+	if (sv_chr(v, '\n') < 0)
+		return (v);
+	p = arena_alloc(s->cmd, v.len);
+	for (size_t i = 0; i < v.len; i++)
+		if ((v.p[i] != ' ' && v.p[i] != '\t') || n == 0 || p[n - 1] != '\n')
+			p[n++] = v.p[i];
+	out.p = p;
+	out.len = n;
+	return (out);
 }
 
 /* Exim says so for recipients and for whole messages. */
@@ -407,7 +428,9 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	s->acl.where = where;
 	s->sender_failed = s->sender_log = SV_NULL;
 	v = exim_acl_check(&s->env, &s->acl, &res);
+	s->acl_error = v == EXIM_ACL_ERROR ? res.log_msg : SV_NULL;
 	s->env.msg->headers_added = s->acl.fx->headers_added;
+	res.user_msg = unindent(s, res.user_msg);
 	keep(s);
 	switch (v) {
 	case EXIM_ACL_ACCEPT:
@@ -434,11 +457,11 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 		if (text != NULL)
 			*text = res.user_msg;
 	}
-	if (where == EXIM_WHERE_MAILAUTH || (where == EXIM_WHERE_PRDR && v != EXIM_ACL_DROP)) {
+	if ((where == EXIM_WHERE_MAILAUTH && v == EXIM_ACL_DENY) || (where == EXIM_WHERE_PRDR && v != EXIM_ACL_DROP)) {
 		/* Both go on, and the callers tell of it. */
 		if (text != NULL)
 			*text = res.user_msg;
-		return (v == EXIM_ACL_DENY ? ACL_NO : ACL_LATER);
+		return (v == EXIM_ACL_DENY || v == EXIM_ACL_ERROR ? ACL_NO : ACL_LATER);
 	}
 	if (places[where].code != 0) {
 		if (s->sender_log.p != NULL)

@@ -40,7 +40,7 @@ offer_configured(struct session *s, struct sb *out)
 		const struct exim_value *cond = &a->d.generic[EXIM_AUTH_server_advertise_condition];
 		bool yes = true;
 
-		if (!a->server || a->public_name == NULL)
+		if (!a->server || a->public_name == NULL || a->drv == EXIM_AUTH_DRV_TLS)
 			continue;
 		if (cond->str != NULL && exim_expand_bool(cond->str, &s->env, false, &yes, &err) != EXIM_OK)
 			yes = false;
@@ -86,12 +86,21 @@ enum session_auth_result
 session_auth_ask(struct session *s, struct sv challenge, struct sb *out)
 {
 	struct sb b64 = SB_INIT(2 * AUTH_DATA_MAX);
+	enum session_auth_result r;
+
+	base64_encode(&b64, challenge);
+	r = session_auth_ask_raw(s, sb_sv(&b64), out);
+	sb_free(&b64);
+	return (r);
+}
+
+enum session_auth_result
+session_auth_ask_raw(struct session *s, struct sv text, struct sb *out)
+{
 	enum stream_result r;
 	struct sv line;
 
-	base64_encode(&b64, challenge);
-	session_reply(s, 334, NULL, sb_sv(&b64));
-	sb_free(&b64);
+	session_reply(s, 334, NULL, text);
 	r = stream_read_line(s->io, AUTH_LINE_MAX, &line);
 	if (r == STREAM_TOO_LONG)
 		return (SAUTH_BAD64);
@@ -112,9 +121,8 @@ from_auth(enum auth_result r)
 	return (r == AUTH_OK ? SAUTH_OK : r == AUTH_TEMP ? SAUTH_TEMP : SAUTH_FAIL);
 }
 
-/* Through vauthd. */
-static enum session_auth_result
-exchange(struct session *s, const struct sv *initial, struct sv *id, struct err *err)
+enum session_auth_result
+session_vauth(struct session *s, struct sv mech, const struct sv *initial, struct sv *id, struct err *err)
 {
 	struct sb challenge = SB_INIT(AUTH_DATA_MAX), answer = SB_INIT(AUTH_DATA_MAX);
 	enum session_auth_result r = SAUTH_OK;
@@ -125,7 +133,7 @@ exchange(struct session *s, const struct sv *initial, struct sv *id, struct err 
 
 	memset(&who, 0, sizeof(who));
 	fill_conn(s, &c);
-	a = auth_start(s->sv->auth, &c, s->c.mechanism, initial, &x, &challenge, &who, err);
+	a = auth_start(s->sv->auth, &c, mech, initial, &x, &challenge, &who, err);
 	while (a == AUTH_CONTINUE) {
 		if ((r = session_auth_ask(s, sb_sv(&challenge), &answer)) != SAUTH_OK)
 			goto out;
@@ -150,7 +158,7 @@ out:
 /* ---- the command ---- */
 
 static void
-succeeded(struct session *s, const char *name, struct sv id)
+take_success(struct session *s, const struct exim_auth *own, const char *name, struct sv id)
 {
 	char *low = arena_str(s->arena, name);
 
@@ -159,14 +167,16 @@ succeeded(struct session *s, const char *name, struct sv id)
 	s->authenticated = true;
 	s->x.auth_mechanism = sv_cstr(low);
 	s->x.authenticated_id = arena_sv(s->arena, id);
+	s->x.authenticated_fail_id = SV_NULL;
 	s->x.authentication_failed = false;
-	s->auth_offered = false;
-	session_reply(s, 235, "2.7.0", SV_LIT("Authentication succeeded"));
+	s->auth_by = own;
+	s->x.auth_public = own != NULL ? sv_cstr(own->public_name) : arena_sv(s->arena, s->c.mechanism);
 }
 
-/* <mistake>: for the log alone, the exchange broke in another way; NULL: by <r>. */
+/* <mistake>: for the log alone, the exchange broke in another way; NULL: by <r>.  <tell>: the client hears <err> too. */
 static void
-failed(struct session *s, const char *name, struct sv id, enum session_auth_result r, const struct err *err, const char *mistake)
+failed(struct session *s, const char *name, struct sv id, enum session_auth_result r, const struct err *err, bool tell,
+    const char *mistake)
 {
 	struct sb host = SB_INIT(2000), tail = SB_INIT(400);
 	bool temp = r == SAUTH_TEMP;
@@ -184,12 +194,11 @@ failed(struct session *s, const char *name, struct sv id, enum session_auth_resu
 	    sb_cstr(&tail) : "");
 	if (mistake != NULL)
 		goto out;
-	s->x.authentication_failed = !temp;
 	s->x.authenticated_fail_id = arena_sv(s->arena, id);
 	if (temp && s->conn->exim_style)
-		session_replyf(s, 435, NULL, "Unable to authenticate at present%s%s", err->text[0] != '\0' ? ": " : "", err->text);
+		session_replyf(s, 435, NULL, "Unable to authenticate at present%s%s", tell ? ": " : "", tell ? err->text : "");
 	else if (temp)
-		session_replyf(s, 454, "4.7.0", "Unable to authenticate at present");
+		session_replyf(s, 454, "4.7.0", "Unable to authenticate at present%s%s", tell ? ": " : "", tell ? err->text : "");
 	else if (s->conn->exim_style || err->text[0] == '\0')
 		session_reply(s, 535, "5.7.8", SV_LIT("Incorrect authentication data"));
 	else
@@ -203,9 +212,7 @@ static bool
 may_authenticate(struct session *s)
 {
 	if (!s->auth_offered && !s->auth_unadvertised_ok) {
-		if (s->authenticated)
-			session_mistake(s, 503, "5.5.1", "already authenticated");
-		else if (s->tls_offered && !s->conn->exim_style)
+		if (s->tls_offered && !s->conn->exim_style)
 			session_mistake(s, 503, "5.5.1", "AUTH is offered over TLS only: use STARTTLS first");
 		else
 			session_mistake(s, 503, "5.5.1", "AUTH command used when not advertised");
@@ -222,6 +229,39 @@ may_authenticate(struct session *s)
 	return (true);
 }
 
+/* What the exchange came to, told to the client and the log. */
+static void
+conclude(struct session *s, const struct exim_auth *own, struct sv id, enum session_auth_result r, const struct err *err, bool tell)
+{
+	const char *name = own != NULL ? own->d.name : arena_cstr(s->cmd, s->c.mechanism);
+
+	switch (r) {
+	case SAUTH_OK:
+		take_success(s, own, name, id);
+		session_reply(s, 235, "2.7.0", SV_LIT("Authentication succeeded"));
+		break;
+	case SAUTH_FAIL:
+	case SAUTH_TEMP:
+		failed(s, name, id, r, err, tell, NULL);
+		break;
+	case SAUTH_CANCEL:
+		/* It counts: each try costs vauthd a conversation. */
+		failed(s, name, SV_NULL, r, err, false, "501 Authentication cancelled");
+		session_mistake(s, 501, "5.7.0", "Authentication cancelled");
+		break;
+	case SAUTH_BAD64:
+		failed(s, name, SV_NULL, r, err, false, "501 Invalid base64 data");
+		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
+		break;
+	case SAUTH_UNEXPECTED:
+		failed(s, name, SV_NULL, r, err, false, "553 Initial data not expected");
+		session_mistake(s, 553, "5.5.2", "Initial data not expected");
+		break;
+	case SAUTH_LOST:
+		break;
+	}
+}
+
 void
 session_auth(struct session *s)
 {
@@ -230,47 +270,47 @@ session_auth(struct session *s)
 	const struct exim_auth *own = NULL;
 	struct err err = ERR_INIT;
 	enum session_auth_result r;
-	const char *name;
+	bool tell = false;
 
+	/* Until it succeeds. */
+	s->x.authentication_failed = true;
 	if (!may_authenticate(s) || session_acl(s, EXIM_WHERE_AUTH, s->c.arg, NULL, NULL) != ACL_GO)
 		return;
 	own = session_exim_auth(s, mech);
-	if (s->auth_list == NULL || !offered(s, mech)) {
+	if (s->auth_list == NULL || !(offered(s, mech) || (s->auth_unadvertised_ok && own != NULL))) {
 		session_mistake(s, 504, "5.5.4", SV_FMT " authentication mechanism not supported", SV_ARG(mech));
 		return;
 	}
 	if (s->c.initial.p != NULL && !base64_decode(&initial, s->c.initial)) {
-		failed(s, own != NULL ? own->d.name : arena_cstr(s->cmd, mech), SV_NULL, SAUTH_BAD64, &err, "501 Invalid base64 data");
-		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
+		conclude(s, own, SV_NULL, SAUTH_BAD64, &err, false);
 		sb_free(&initial);
 		return;
 	}
 	if (s->c.initial.p != NULL)
 		first = initial.len > 0 ? sb_sv(&initial) : SV_LIT("");
-	name = own != NULL ? own->d.name : arena_cstr(s->cmd, mech);
 	if (own != NULL)
-		r = session_exim_auth_run(s, own, first, &id, &err);
+		r = session_exim_auth_run(s, own, first, &id, &err, &tell);
 	else
-		r = exchange(s, first.p != NULL ? &first : NULL, &id, &err);
-	switch (r) {
-	case SAUTH_OK:
-		succeeded(s, name, id);
-		break;
-	case SAUTH_FAIL:
-	case SAUTH_TEMP:
-		failed(s, name, id, r, &err, NULL);
-		break;
-	case SAUTH_CANCEL:
-		/* It counts: each try costs vauthd a conversation. */
-		failed(s, name, SV_NULL, r, &err, "501 Authentication cancelled");
-		session_mistake(s, 501, "5.7.0", "Authentication cancelled");
-		break;
-	case SAUTH_BAD64:
-		failed(s, name, SV_NULL, r, &err, "501 Invalid base64 data");
-		session_mistake(s, 501, "5.5.2", "Invalid base64 data");
-		break;
-	case SAUTH_LOST:
-		break;
-	}
+		r = session_vauth(s, mech, first.p != NULL ? &first : NULL, &id, &err);
+	conclude(s, own, id, r, &err, tell);
 	sb_free(&initial);
+}
+
+/* The driver tls: judged when TLS has come up, and never spoken of. */
+void
+session_auth_tls(struct session *s)
+{
+	for (size_t i = 0; i < s->conf->nauths; i++) {
+		const struct exim_auth *a = s->conf->auths[i];
+		struct err err = ERR_INIT;
+		struct sv id = SV_NULL;
+		bool tell;
+
+		if (a->drv != EXIM_AUTH_DRV_TLS)
+			continue;
+		s->env.msg = session_msg(s);
+		if (session_exim_auth_run(s, a, SV_NULL, &id, &err, &tell) == SAUTH_OK)
+			take_success(s, a, a->d.name, id);
+		return;
+	}
 }

@@ -63,8 +63,8 @@ size_fits(struct session *s, struct txn *t)
 		session_log_host(s, &host);
 		if (session_logs(s, EXIM_LOGSEL_size_reject))
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected MAIL FROM:" SV_FMT " %s: message too big: "
-			    "size=%lld max=%lld", SV_ARG(s->c.path_text), sb_cstr(&host), (long long)s->c.size,
-			    (long long)s->size_limit);
+			    "size%s%lld max=%lld", SV_ARG(s->c.path_text), sb_cstr(&host), s->c.size >= INT32_MAX ? ">=" : "=",
+			    s->c.size >= INT32_MAX ? (long long)INT32_MAX : (long long)s->c.size, (long long)s->size_limit);
 		sb_free(&host);
 		if (s->conn->exim_style)
 			session_reply(s, 552, NULL, SV_LIT("Message size exceeds maximum permitted"));
@@ -87,31 +87,48 @@ size_fits(struct session *s, struct txn *t)
 	return (true);
 }
 
-/* AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth says so, else as if it were not there. */
-static void
-mail_auth(struct session *s, struct txn *t)
+/*
+ * AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth and the authenticator say so, else as if it were
+ * not there.  False when it was answered: the ACL cannot tell now.
+ */
+static bool
+mail_auth(struct session *s, struct txn *t, struct sv *text)
 {
 	enum exim_acl_where where = EXIM_WHERE_MAILAUTH;
-	struct sb host = SB_INIT(2000);
+	struct sb host = SB_INIT(2000), shown = SB_INIT(4 * MAIL_ADDRESS_MAX);
+	const char *why = "client not authenticated";
 	enum acl_answer a;
+	ptrdiff_t colon;
 
 	if (!s->c.has_auth || s->c.auth.len == 0)
-		return;
+		return (true);
 	s->x.authenticated_sender = arena_sv(t->arena, s->c.auth);
 	/* Without an ACL whoever has proved himself is believed. */
-	if (session_acl_set(s, where))
-		a = session_acl(s, where, s->c.auth, NULL, NULL);
-	else
-		a = s->authenticated ? ACL_GO : ACL_GONE;
-	if (a == ACL_GO || a == ACL_DISCARD) {
-		t->auth_sender = s->x.authenticated_sender;
-		return;
+	if (session_acl_set(s, where)) {
+		uint64_t replies = s->replies;
+
+		colon = sv_chr(s->c.arg, ':');
+		a = session_acl(s, where, sv_trim(sv_sub(s->c.arg, (size_t)(colon + 1), s->c.arg.len)), text, NULL);
+		if (s->replies != replies)
+			return (false);
+		why = "rejected by ACL";
+	} else {
+		a = s->authenticated ? ACL_GO : ACL_NO;
 	}
+	if (a == ACL_GO && (!s->authenticated || session_mail_auth(s))) {
+		t->auth_sender = s->x.authenticated_sender;
+		return (true);
+	}
+	if (a == ACL_GO)
+		why = arena_fmt(s->cmd, "server_mail_auth_condition failed: authenticated ID=\"" SV_FMT "\"",
+		    SV_ARG(s->x.authenticated_id));
 	s->x.authenticated_sender = SV_NULL;
 	session_log_host(s, &host);
-	session_logf(s, SESSION_LOG_MAIN, "ignoring AUTH=" SV_FMT " from %s (%s)", SV_ARG(s->c.auth), sb_cstr(&host),
-	    a == ACL_NO ? "rejected by ACL" : a == ACL_GONE ? "client not authenticated" : "ACL check deferred");
+	smtp_xtext_encode(&shown, s->c.auth);
+	session_logf(s, SESSION_LOG_MAIN, "ignoring AUTH=%s from %s (%s)", sb_cstr(&shown), sb_cstr(&host), why);
 	sb_free(&host);
+	sb_free(&shown);
+	return (true);
 }
 
 static bool
@@ -166,7 +183,7 @@ session_mail(struct session *s)
 {
 	enum acl_answer a;
 	unsigned code = 250;
-	struct sv text;
+	struct sv text, said = SV_NULL;
 	struct txn *t;
 
 	if (!may_begin(s))
@@ -180,8 +197,13 @@ session_mail(struct session *s)
 	take_parameters(s, t);
 	/* $sender_address is known to the ACL, the transaction is not open yet. */
 	t->msg.has_sender = true;
-	mail_auth(s, t);
+	if (!mail_auth(s, t, &said)) {
+		session_txn_end(s);
+		return;
+	}
 	a = session_acl(s, EXIM_WHERE_MAIL, s->c.path_text, &text, &code);
+	if (s->conn->exim_style && !session_acl_set(s, EXIM_WHERE_MAIL))
+		text = said;
 	if (a != ACL_GO && a != ACL_DISCARD) {
 		session_txn_end(s);
 		return;

@@ -366,6 +366,7 @@ accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 {
 	struct txn *t = s->txn;
 
+	t->taken = true;
 	if (t->fx.fake_code != 0) {
 		struct sv fake = t->fx.fake_msg;
 
@@ -378,6 +379,18 @@ accepted(struct session *s, const char *prefix, struct sv text, unsigned code)
 		session_replyf(s, 250, "2.0.0", "%sOK id=%s", prefix, t->id);
 	if (s->conn->host_checking && !t->prdr_run)
 		(void)stream_write(s->io, SV_LIT("\r\n**** SMTP testing: that is not a real message id!\r\n\r\n"));
+}
+
+/* The ACLs' word that it waits. */
+static void
+log_put_off(struct session *s)
+{
+	const struct exim_acl_effects *fx = &s->txn->fx;
+
+	if (fx->ctl[EXIM_CTL_FREEZE])
+		session_logf(s, SESSION_LOG_MAIN, "frozen by ACL");
+	if ((fx->ctl[EXIM_CTL_QUEUE_ONLY] || fx->ctl[EXIM_CTL_QUEUE]) && session_logs(s, EXIM_LOGSEL_delay_delivery))
+		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued by ACL");
 }
 
 static void
@@ -399,6 +412,7 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 			refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
 	} else {
 		log_arrival(s, size);
+		log_put_off(s);
 		accepted(s, prefix, text, code);
 	}
 	session_headers_free(&h);
@@ -470,6 +484,9 @@ session_message(struct session *s, const char *prefix)
 	judge(s, prefix);
 	s->answers = 0;
 	session_scan_forget(s);
-	if (s->txn->id[0] != '\0')
+	/* Exim goes on to log the id of a message that it took. */
+	if (!s->txn->taken && s->end == END_NONE)
+		s->last_id[0] = '\0';
+	else if (s->txn->id[0] != '\0')
 		memcpy(s->last_id, s->txn->id, sizeof(s->last_id));
 }

@@ -31,7 +31,10 @@ tell(struct session *s, struct sv addr, enum acl_answer a, struct sv text)
 	const char *status = code == 250 ? "2.1.5" : code == 450 ? "4.7.1" : "5.7.1";
 	const char *word = code == 250 ? "acceptance" : code == 450 ? "temporary refusal" : "refusal";
 
-	if (text.len > 0) {
+	if (s->acl_error.len > 0) {
+		session_logf(s, SESSION_LOG_MAIN, "PRDR " SV_FMT " " SV_FMT, SV_ARG(addr), SV_ARG(s->acl_error));
+		session_replyf(s, code, status, "PRDR R=<" SV_FMT "> %s", SV_ARG(addr), word);
+	} else if (text.len > 0) {
 		session_logf(s, SESSION_LOG_MAIN, "PRDR " SV_FMT " " SV_FMT, SV_ARG(addr), SV_ARG(text));
 		session_reply(s, code, status, text);
 	} else {

@@ -34,7 +34,7 @@ static void
 note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 {
 	ptrdiff_t nl = sv_rchr(text, '\n');
-	char buf[512];
+	char buf[1024];
 
 	if (code < 400) {
 		s->rcpt_same = false;
@@ -42,11 +42,12 @@ note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 	}
 	if (code < 500)
 		s->deferrals++;
-	text = sv_sub(text, (size_t)(nl + 1), text.len);
+	text = s->rcpt_text.p != NULL ? s->rcpt_text : sv_sub(text, (size_t)(nl + 1), text.len);
 	if (s->in_mistake)
 		(void)snprintf(buf, sizeof(buf), "%u " SV_FMT, code, SV_ARG(text));
 	else
-		(void)snprintf(buf, sizeof(buf), "%s%s" SV_FMT, status == NULL ? "" : status, status == NULL ? "" : " ", SV_ARG(text));
+		(void)snprintf(buf, sizeof(buf), "%s%s" SV_FMT, status == NULL || s->own_status ? "" : status,
+		    status == NULL || s->own_status ? "" : " ", SV_ARG(text));
 	if (s->rcpt_reply == NULL)
 		s->rcpt_reply = xstrdup(buf);
 	else if (strcmp(s->rcpt_reply, buf) != 0)
@@ -66,6 +67,7 @@ session_reply(struct session *s, unsigned code, const char *status, struct sv te
 	struct sb out = SB_INIT(65536);
 	char soft[SMTP_STATUS_MAX];
 
+	s->replies++;
 	if (s->sv->soft_bounce && code / 100 == 5) {
 		code -= 100;
 		if (status != NULL && status[0] == '5') {
@@ -159,10 +161,13 @@ session_mistake(struct session *s, unsigned code, const char *status, const char
 		if (s->c.arg.len > 0 && sv_starts(sv_cstr(text), arena_cstr(s->cmd, s->c.arg)) &&
 		    strncmp(text + s->c.arg.len, ": ", 2) == 0)
 			why = text + s->c.arg.len + 2;
+		if (s->mistake_shown != NULL)
+			why = s->mistake_shown;
 		session_logf(s, SESSION_LOG_MAIN, "SMTP %s error in \"" SV_FMT "\" %s %s", syntax ? "syntax" : "protocol",
 		    SV_ARG(s->line), sb_cstr(&host), why);
 		sb_free(&host);
 	}
+	s->mistake_shown = NULL;
 	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {
 		too_many_mistakes(s, code, text);
 		return;

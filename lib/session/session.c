@@ -257,7 +257,9 @@ one_command(struct session *s, struct sv line)
 	code = parse_command(s, &err);
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;
-	add_history(s);
+	/* A command with an argument that it cannot have is none that was given. */
+	if (code == 0 || !sv_starts(sv_cstr(err.text), "unexpected argument"))
+		add_history(s);
 	c = find_command(s->c.verb);
 	if (s->c.verb == SMTP_RCPT && s->txn != NULL)
 		s->x.rcpt_count++;
@@ -267,7 +269,8 @@ one_command(struct session *s, struct sv line)
 	}
 	if (stream_has_input(s->io) && !s->conn->host_checking)
 		s->pipelined = true;
-	if (nonmail_passed(s, c))
+	/* What is no command counts as that alone. */
+	if ((c != NULL || code != 0) && nonmail_passed(s, c))
 		return;
 	if (c == NULL && code == 0) {
 		unknown_command(s);
@@ -310,6 +313,8 @@ session_not_quit(struct session *s)
 		return;
 	s->notquit_done = true;
 	s->x.notquit_reason = sv_cstr(reasons[s->end]);
+	if (s->x.smtp_command.p == NULL && s->last_command != NULL)
+		s->x.smtp_command = sv_taint(sv_cstr(s->last_command));
 	(void)session_acl(s, EXIM_WHERE_NOTQUIT, SV_NULL, &text, NULL);
 	if (text.len > 0)
 		s->farewell = arena_sv(s->arena, text);
@@ -365,7 +370,11 @@ take_arena(struct session *s)
 static void
 give_arena(struct session *s)
 {
-	/* What points into it is forgotten. */
+	/* What points into it is forgotten; but what ends the session may be asked for the last command. */
+	if (s->x.smtp_command.len > 0 && session_acl_set(s, EXIM_WHERE_NOTQUIT)) {
+		free(s->last_command);
+		s->last_command = xstrndup(s->x.smtp_command.p, s->x.smtp_command.len);
+	}
 	s->x.smtp_command = s->x.smtp_argument = SV_NULL;
 	exim_env_forget(&s->env);
 	if (s->txn != NULL)
@@ -657,6 +666,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	free(s->auth_list);
 	free(s->rcpt_reply);
 	give_arena(s);
+	free(s->last_command);
 	arena_free(&s->arena);
 	free(s);
 }

@@ -52,6 +52,7 @@ struct txn {
 	bool		 discard;	/* accepted and thrown away */
 	bool		 discarded_some; /* a recipient was */
 	struct sv	 discard_why;	/* log_message of the ACL that threw the message away */
+	bool		 taken;		/* it was accepted */
 	bool		 prdr_run;	/* and they were given */
 	bool		 prdr;		/* an answer for each recipient behind the content */
 	bool		 too_many;
@@ -96,6 +97,7 @@ struct session {
 	struct exim_acl_state st;
 	struct sv	 kept[SESSION_KEPT];	/* as they were copied last */
 	const char	*kept_host;
+	struct sv	 acl_error;	/* what is wrong with the ACL that ran last, in <cmd>; p NULL: nothing */
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct sv	 sender_log;	/* the same for the log, at the refusal; p NULL: nothing to tell */
 	bool		 sender_explicit;	/* both are about an address that the ACL named */
@@ -108,6 +110,7 @@ struct session {
 	enum session_end end;
 	bool		 esmtp, lmtp, helo_seen;
 	bool		 authenticated;
+	const struct exim_auth *auth_by;	/* the authenticator, NULL: vauthd without one */
 	bool		 no_sync, no_pipelining, no_multiline;	/* controls */
 	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr;
 	bool		 auth_unadvertised_ok;
@@ -122,12 +125,16 @@ struct session {
 	unsigned	 nhist;
 	int64_t		 started;	/* fiber_now() */
 	char		 protocol[24];	/* $received_protocol */
+	struct sv	 rcpt_text;	/* what the reply under way says beyond what is told of the sender; p NULL: all of it */
 	char		*rcpt_reply;	/* what refused recipients were told, heap; NULL: none was refused */
+	uint64_t	 replies;	/* so far */
 	uint64_t	 deferrals;	/* replies of 4xx to RCPT so far */
 	bool		 rcpt_same;	/* all of them the same */
+	const char	*mistake_shown;	/* what the log says of the mistake at hand; NULL: what the client hears */
 	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
 	struct sv	 farewell;	/* what acl_smtp_notquit says instead of the usual text; p NULL: nothing */
+	char		*last_command;	/* for acl_smtp_notquit, heap */
 	struct sv	 helo_shown;	/* the name of HELO as logs show it: also of one that was refused */
 	double		 delay_mail, delay_rcpt;	/* seconds that the last one waited */
 	bool		 pipelined;	/* commands came in groups */
@@ -290,12 +297,25 @@ bool	 session_tls_available(struct session *s);
 /* What AUTH offers now ("" none); remembered in s->auth_list. */
 const char *session_auth_offer(struct session *s);
 /* exim_auth.c: an authenticator of the configuration. */
-enum session_auth_result { SAUTH_OK, SAUTH_FAIL, SAUTH_TEMP, SAUTH_CANCEL, SAUTH_BAD64, SAUTH_LOST };
+enum session_auth_result {
+	SAUTH_OK, SAUTH_FAIL, SAUTH_TEMP, SAUTH_CANCEL, SAUTH_BAD64,
+	SAUTH_UNEXPECTED,	/* an initial response where the mechanism has none */
+	SAUTH_LOST
+};
 const struct exim_auth *session_exim_auth(struct session *s, struct sv mech);
+/* *<tell>: what <err> says is for the client too. */
 enum session_auth_result session_exim_auth_run(struct session *s, const struct exim_auth *a, struct sv initial, struct sv *id,
-	     struct err *err);
+	     struct err *err, bool *tell);
+/* Through vauthd. */
+enum session_auth_result session_vauth(struct session *s, struct sv mech, const struct sv *initial, struct sv *id, struct err *err);
+/* The authenticator tls, when a handshake is done. */
+void	 session_auth_tls(struct session *s);
+/* server_mail_auth_condition of the one that the client logged in by: may AUTH= of MAIL count? */
+bool	 session_mail_auth(struct session *s);
 /* Send 334 and read the answer, decoded into <out>. */
 enum session_auth_result session_auth_ask(struct session *s, struct sv challenge, struct sb *out);
+/* The same, <text> as it is. */
+enum session_auth_result session_auth_ask_raw(struct session *s, struct sv text, struct sb *out);
 void	 session_protocol(struct session *s);
 
 /* The transaction's message and address, or the empty ones. */

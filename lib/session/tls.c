@@ -1,14 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* STARTTLS (RFC 3207), and TLS from the start. */
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "io/tls.h"
 #include "session/session_int.h"
 
+#define DN_MAX		1024
+
 bool
 session_tls_available(struct session *s)
 {
 	return (s->sv->tls != NULL && s->kind != SESSION_LOCAL && session_client_in(s, EXIM_MAIN_tls_advertise_hosts));
+}
+
+/* The subject, as RFC 2253 writes it: most special part first. */
+static struct sv
+peer_dn(struct session *s, void *cert)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	struct sv v = SV_LIT("");
+	char *p = NULL;
+	long n;
+
+	if (b == NULL)
+		return (v);
+	if (X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0 &&
+	    (n = BIO_get_mem_data(b, &p)) > 0)
+		v = sv_taint(arena_sv(s->arena, sv_from(p, (size_t)n > DN_MAX ? DN_MAX : (size_t)n)));
+	(void)BIO_free(b);
+	return (v);
 }
 
 static void
@@ -28,6 +49,10 @@ fill_tls(struct session *s)
 	for (size_t i = 0; i < rest.len && sv_isdigit(rest.p[i]); i++)
 		bits = bits * 10 + (rest.p[i] - '0');
 	t->bits = bits;
+	t->peercert = stream_tls_peer(s->io, &t->verified);
+	t->ourcert = stream_tls_own(s->io);
+	if (t->peercert != NULL)
+		t->peerdn = peer_dn(s, t->peercert);
 	t->resumption = stream_tls_resumed(s->io) ? 0x10 | 0x2 : 0;
 }
 
@@ -85,4 +110,5 @@ session_starttls(struct session *s)
 	s->x.auth_mechanism = s->x.authenticated_id = SV_NULL;
 	s->parse_flags = session_parse_flags(s);
 	s->free_helo = true;
+	session_auth_tls(s);
 }

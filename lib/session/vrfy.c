@@ -13,6 +13,10 @@ the_address(struct session *s, struct sv *out)
 	struct err err = ERR_INIT;
 	struct sv arg = s->c.arg;
 
+	if (arg.len == 0 && s->conn->exim_style) {
+		session_reply(s, 501, NULL, SV_LIT("empty address"));
+		return (false);
+	}
 	if (arg.len == 0) {
 		session_mistake(s, 501, "5.5.4", "empty address");
 		return (false);
@@ -23,7 +27,7 @@ the_address(struct session *s, struct sv *out)
 	}
 	if (s->conn->exim_style && m.domain.len == 0 && s->c.verb == SMTP_VRFY && !sv_caseeqs(m.local, "postmaster") &&
 	    !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
-		session_mistake(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(arg));
+		session_replyf(s, 501, NULL, SV_FMT ": recipient address must contain a domain", SV_ARG(arg));
 		return (false);
 	}
 	*out = sv_taint(sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(m.local), SV_ARG(m.domain.len > 0 ? m.domain :

@@ -174,19 +174,21 @@ par_notify(struct parse *p, struct sv v)
 	return (p->cmd->notify != 0);
 }
 
+/* A malformed one is as good as none to Exim, which passes on what it does not understand; we do not. */
 static bool
 par_orcpt(struct parse *p, struct sv v)
 {
+	bool lax = (p->flags & SMTP_PARSE_LAX) != 0;
 	ptrdiff_t semi = sv_chr(v, ';');
 	struct sv addr;
 
 	if (semi < 1 || v.len > ORCPT_MAX)
-		return (false);
+		return (lax);
 	for (ptrdiff_t i = 0; i < semi; i++)
 		if (!sv_isalnum(v.p[i]) && v.p[i] != '-')
-			return (false);
+			return (lax);
 	if ((size_t)semi + 1 == v.len || !xtext_value(p, sv_sub(v, (size_t)semi + 1, v.len), ORCPT_MAX, &addr))
-		return (false);
+		return (lax);
 	p->cmd->orcpt = sv_taint(sv_cstr(arena_fmt(p->a, "%.*s;" SV_FMT, (int)semi, v.p, SV_ARG(addr))));
 	return (true);
 }
@@ -237,6 +239,8 @@ one_param(struct parse *p, struct sv word)
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
 		if (params[i].verb != p->cmd->verb || !sv_caseeqs(name, params[i].name))
 			continue;
+		if ((p->flags & params[i].flag) == 0 && params[i].flag == SMTP_PARSE_UTF8 && (p->flags & SMTP_PARSE_LAX) != 0)
+			return (fail(p, 501, "5.5.4", "SMTPUTF8 used when not advertised"));
 		if ((p->flags & params[i].flag) == 0)
 			break;
 		/* RFC 5321 section 4.1.2 has each parameter once. */

@@ -427,8 +427,8 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	run.arg = d;
 	run.fx = &fx;
 	run.where = EXIM_WHERE_NOTSMTP_START;
-	if (exim_acl_check(&d->t->env, &run, &res) != EXIM_ACL_ACCEPT && !res.unset)
-		verdict = ACL_REFUSED;
+	/* What this one says counts for nothing: it is there for its effects. */
+	(void)exim_acl_check(&d->t->env, &run, &res);
 	run.where = EXIM_WHERE_NOTSMTP;
 	memset(&res, 0, sizeof(res));
 	if (verdict == ACL_TAKEN) {
