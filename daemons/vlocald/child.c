@@ -100,6 +100,22 @@ next_frame(struct inbox *in, struct sv *frame, int *fd)
 	return (true);
 }
 
+/* The descriptor goes with the first byte. */
+static void
+send_with_fd(struct sb *frame, int fd)
+{
+	struct iovec iov = { frame->p, 1 };
+	ssize_t n;
+
+	ipc_frame_with_fd(frame);
+	do
+		n = os_sendmsg(out.sock, &iov, 1, fd);
+	while (n == -1 && errno == EINTR);
+	(void)close(fd);
+	if (n == 1)
+		(void)os_write_full(out.sock, frame->p + 1, frame->len - 1);
+}
+
 /* <r> NULL: it was taken back. */
 static void
 answer(uint32_t serial, const struct transport_result *r)
@@ -118,6 +134,12 @@ answer(uint32_t serial, const struct transport_result *r)
 		(void)transport_result_put(&frame, &plain);
 	}
 	ipc_frame_seal(&frame, serial);
+	if (r != NULL && r->changed > 0) {
+		send_answers();
+		send_with_fd(&frame, r->changed - 1);
+		sb_free(&frame);
+		return;
+	}
 	if (out.frames.len + frame.len > ANSWERS_MAX)
 		send_answers();
 	sb_add(&out.frames, sb_sv(&frame));

@@ -394,14 +394,14 @@ enum outcome { DONE, FAILED, AGAIN };
 
 /* Have <c> do it.  AGAIN: it was not begun, nor will it be. */
 static enum outcome
-have_done(const struct want *w, struct proc *c, struct ipc_msg *reply, struct err *err)
+have_done(const struct want *w, struct proc *c, struct ipc_msg *reply, int *fd, struct err *err)
 {
 	struct seat seat = { .fiber = fiber_self(), .whose = w->whose };
 	enum outcome o = DONE;
 	int rc;
 
 	take_seat(w->s, c, &seat, w->row);
-	rc = ipc_call(c->ipc, w->frame, w->fd, reply, NULL, fiber_now() + w->seconds * 1000, err);
+	rc = ipc_call(c->ipc, w->frame, w->fd, reply, fd, fiber_now() + w->seconds * 1000, err);
 	if (atomic_load(&c->slots[seat.slot]) == TRANSPORT_SLOT_TAKEN_BACK || (rc == -1 && take_back(c, &seat))) {
 		o = AGAIN;
 		err_clear(err);
@@ -434,10 +434,14 @@ let_go(struct children *s, struct proc *c)
 
 /* A user may have got hold of his child: an answer that is not one is its end. */
 static int
-answered(struct proc *c, const struct ipc_msg *reply, struct arena *a, struct transport_result *r, struct err *err)
+answered(struct proc *c, const struct ipc_msg *reply, int fd, struct arena *a, struct transport_result *r, struct err *err)
 {
-	if (transport_result_get(reply, a, r))
+	if (transport_result_get(reply, a, r)) {
+		r->changed = fd + 1;
 		return (0);
+	}
+	if (fd != -1)
+		(void)close(fd);
 	c->broken = true;
 	return (err_set(err, ERR_TEMP, "4.3.0", "the delivery process gave a malformed answer"));
 }
@@ -454,13 +458,15 @@ children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame
 	for (int i = 0; i < TRIES; i++) {
 		struct proc *c = take_proc(&w, err);
 		enum outcome o;
-		int rc = -1;
+		int rc = -1, changed = -1;
 
 		if (c == NULL)
 			return (ipc_client_connected(w.s->spawner) ? -1 : CHILDREN_AWAY);
-		o = have_done(&w, c, reply, err);
+		o = have_done(&w, c, reply, &changed, err);
 		if (o == DONE)
-			rc = answered(c, reply, a, r, err);
+			rc = answered(c, reply, changed, a, r, err);
+		else if (changed != -1)
+			(void)close(changed);
 		let_go(w.s, c);
 		if (o != AGAIN)
 			return (rc);

@@ -107,6 +107,14 @@ take_along(struct run *x)
 	x->j.off = x->j.len = 0;
 }
 
+static void
+drop_changed(struct run *x)
+{
+	if (x->r.changed > 0)
+		(void)close(x->r.changed - 1);
+	x->r.changed = 0;
+}
+
 /* Send the job; 0 with x->r.  Else as children_do(). */
 static int
 ask(struct run *x, struct err *err)
@@ -123,6 +131,7 @@ ask(struct run *x, struct err *err)
 		rc = 0;
 	} else {
 		ipc_msg_free(&x->reply);
+		drop_changed(x);
 		rc = children_do(x->vq, &x->j, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, x->e.arena, &x->reply, &x->r, err);
 	}
 	if (made != -1)
@@ -322,7 +331,7 @@ hand_on(struct run *x)
 	struct dlv *stores = NULL, *next, *first = x->v[0];
 	struct err err = ERR_INIT;
 	struct handing h = { .vq = x->vq, .d = first, .account = x->j.local_part, .body_off = x->td.body_off,
-	    .body_len = x->td.body_len, .fd = x->fd, .header = x->header,
+	    .body_len = x->td.body_len, .fd = x->fd, .changed = x->r.changed - 1, .header = x->header,
 	    .original = sv_sub(x->e.msg.headers->block, 0, x->e.msg.headers->body_start) };
 	int rc = procmail_wishes(&h, &x->r.actions, &stores, &err);
 	if (rc == -1)
@@ -391,6 +400,7 @@ shadow(struct run *x, const struct exim_transport *t)
 	    (exim_expand_bool(g[EXIM_TRANSPORT_shadow_condition].str, &x->e.env, false, &yes, &err) != EXIM_OK || !yes))
 		return (NULL);
 	memset(&x->reply, 0, sizeof(x->reply));
+	x->r.changed = 0;
 	if (deliver_by(x, s, &err) == -1)
 		text = arena_fmt(x->e.arena, " ST=%s (%s)", s->d.name, err.text);
 	else if (x->r.status == TRANSPORT_OK)
@@ -398,6 +408,7 @@ shadow(struct run *x, const struct exim_transport *t)
 	else
 		text = arena_fmt(x->e.arena, " ST=%s (" SV_FMT ")", s->d.name, SV_ARG(x->r.text));
 	ipc_msg_free(&x->reply);
+	drop_changed(x);
 	x->reply = reply;
 	x->r = kept;
 	return (text);
@@ -439,6 +450,7 @@ do_job(struct vq *vq, struct job *job)
 		    SV_ARG(x.r.log_line));
 	if (x.r.status != TRANSPORT_OK || x.r.actions.n == 0 || !hand_on(&x))
 		end_all(&x, x.r.status == TRANSPORT_OK ? log_tail(&x, t) : NULL);
+	drop_changed(&x);
 	ipc_msg_free(&x.reply);
 	env_close(&x.e);
 	arena_free(&x.e.arena);

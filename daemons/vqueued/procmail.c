@@ -13,17 +13,21 @@
 #include "base/num.h"
 #include "mail/address.h"
 #include "mail/date.h"
+#include "os/file.h"
+#include "os/shared.h"
 #include "store/store.h"
 #include "transport/transport.h"
 #include "vqueued_int.h"
 
 #define ADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT)
 #define RCPTS_MAX	1000		/* of one action */
+#define HEAD_MAX	((int64_t)256 * 1024)	/* of a text in a file: its header is looked for so far */
 
 struct wish {
 	char		 what;		/* 'K' inbox, 'S' folder, 'F' addresses */
-	char		 how;		/* '-' as it came, 'H' another header, 'T' another text */
+	char		 how;		/* '-' as it came, 'H' another header, 'T' another text, 't' another that lies in a file */
 	struct sv	 to, content;
+	int64_t		 off, len;	/* 't': there */
 };
 
 /* See lib/transport/exec_procmail.c. */
@@ -39,6 +43,12 @@ read_wish(struct sv v, struct wish *w)
 	w->how = v.p[1];
 	w->to = sv_sub(v, (size_t)colon + 1, (size_t)colon + 1 + (size_t)n);
 	w->content = sv_sub(v, (size_t)colon + 1 + (size_t)n, v.len);
+	if (w->how == 't') {
+		struct sv rest = w->content, off;
+
+		return (strchr("KSF", w->what) != NULL && sv_next(&rest, ' ', &off) && num_parse(off, 0, INT64_MAX / 2, &w->off) &&
+		    num_parse(rest, 0, INT64_MAX / 2, &w->len));
+	}
 	return (strchr("KSF", w->what) != NULL && strchr("-HT", w->how) != NULL);
 }
 
@@ -88,7 +98,7 @@ store(struct handing *h, const struct wish *w, size_t n, struct dlv **out)
 	struct dlv *d;
 	bool inbox = w->what == 'K' || sv_caseeqs(w->to, "INBOX");
 
-	if (w->how == 'T' || store_name_inbox(h->account, name, &err) == -1)
+	if (w->how == 'T' || w->how == 't' || store_name_inbox(h->account, name, &err) == -1)
 		return (false);
 	d = arena_zalloc(a, sizeof(*d));
 	*d = *h->d;
@@ -173,6 +183,31 @@ copy_id(const struct handing *h, const struct wish *w, size_t nth)
 	return (id);
 }
 
+/* What it begins with, and where the rest lies. */
+static int
+new_text(const struct handing *h, const struct wish *w, struct arena *a, struct sv *text, struct spool_content *c, struct err *err)
+{
+	size_t n = w->len < HEAD_MAX ? (size_t)w->len : HEAD_MAX;
+	char *p;
+
+	c->fd = w->how == 'T' ? -1 : h->fd;
+	c->off = w->how == 'T' ? 0 : (int64_t)h->body_off;
+	c->len = w->how == 'T' ? 0 : (int64_t)h->body_len;
+	if (w->how != 't') {
+		*text = w->how == '-' ? h->header : crlf(a, w->content);
+		return (0);
+	}
+	p = arena_alloc(a, n + 1);
+	/* The user's process made it. */
+	if (h->changed == -1 || os_sealed_size(h->changed) < w->off + w->len || os_pread_full(h->changed, p, n, (off_t)w->off) != (ssize_t)n)
+		return (err_set(err, ERR_TEMP, "4.3.0", "malformed answer of the user's process"));
+	*text = sv_from(p, n);
+	c->fd = h->changed;
+	c->off = w->off + (int64_t)n;
+	c->len = w->len - (int64_t)n;
+	return (0);
+}
+
 /* A new message in queue/: a copy to others, or one whose text was changed. */
 static int
 forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
@@ -180,15 +215,18 @@ forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
 	const struct msg *m = h->d->m;
 	struct spool_qfile *q = spool_qfile_new();
 	struct arena *a = q->arena;
-	struct sv text = w->how == '-' ? h->header : crlf(a, w->content), host = h->vq->g.primary_hostname, end = SV_LIT("\r\n\r\n");
-	struct spool_content c = { .niov = 2, .fd = w->how == 'T' ? -1 : h->fd, .off = (int64_t)h->body_off,
-	    .len = w->how == 'T' ? 0 : (int64_t)h->body_len };
+	struct sv text, host = h->vq->g.primary_hostname, end = SV_LIT("\r\n\r\n");
+	struct spool_content c = { .niov = 2 };
 	struct sb head = SB_INIT(8192);
 	char date[MAIL_DATE_MAX];
 	struct iovec iov[2];
 	ptrdiff_t at;
 	int rc;
 
+	if (new_text(h, w, a, &text, &c, err) == -1) {
+		spool_qfile_free(&q);
+		return (-1);
+	}
 	spool_envelope_init(&q->env);
 	q->env.flags = SPOOL_LOCAL;
 	q->env.protocol = SV_LIT("local");

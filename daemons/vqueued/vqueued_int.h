@@ -358,6 +358,7 @@ struct handing {
 	struct sv	 original;	/* as it came */
 	uint64_t	 body_off, body_len;	/* in the content */
 	int		 fd;
+	int		 changed;	/* what the rules made of it, where that is long; or -1 */
 };
 /* New messages are in queue/; *<stores> is a list of deliveries into the store that are still to be done, often one. */
 int	 procmail_wishes(struct handing *h, const struct transport_list *actions, struct dlv **stores, struct err *err);

@@ -64,6 +64,7 @@ void	 ipc_msg_free(struct ipc_msg *m);
 bool	 ipc_frame_has_fd(struct sv v);
 /* Finish a frame for sending it by oneself: its length word and serial. */
 void	 ipc_frame_seal(struct sb *m, uint32_t serial);
+void	 ipc_frame_with_fd(struct sb *m);	/* a descriptor comes along */
 
 /* ---- clients on fibers ---- */
 

@@ -184,3 +184,9 @@ ipc_frame_seal(struct sb *m, uint32_t serial)
 	put_le32(head, (uint32_t)m->len - 4);
 	put_le32(head + 8, serial);
 }
+
+void
+ipc_frame_with_fd(struct sb *m)
+{
+	put_le16((uint8_t *)m->p + 6, FLAG_FD);
+}

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Shared memory: see shared.h. */
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "os/fd.h"
+#include "os/file.h"
 #include "os/shared.h"
 
 static int
@@ -61,5 +63,47 @@ os_shared_new(size_t size, void **map)
 	e = errno;
 	(void)close(fd);
 	errno = e;
+	return (-1);
+}
+
+#ifdef F_SEAL_WRITE
+#define SEALS	(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#endif
+
+int
+os_sealed_new(const void *p, size_t n)
+{
+#ifdef SEALS
+	int fd = anonymous(), e;
+
+	if (fd == -1)
+		return (-1);
+	errno = ENOSPC;
+	if (os_write_full(fd, p, n) == (ssize_t)n && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+		return (fd);
+	e = errno;
+	(void)close(fd);
+	errno = e;
+#else
+	(void)p;
+	(void)n;
+	errno = ENOSYS;
+#endif
+	return (-1);
+}
+
+int64_t
+os_sealed_size(int fd)
+{
+#ifdef SEALS
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Only memory has seals. */
+	if (seals != -1 && (seals & SEALS) == SEALS && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return ((int64_t)st.st_size);
+#else
+	(void)fd;
+#endif
 	return (-1);
 }

@@ -3,20 +3,24 @@
  * procmail in a user's child: files, folders and programs of the user are done here and now;
  * what goes to the store or to other people is told to vqueued, which does it when this has ended.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "filter/procmail.h"
 #include "mbox/content.h"
 #include "os/file.h"
+#include "os/shared.h"
 #include "os/user.h"
 #include "transport/transport_int.h"
 
 #define MESSAGE_MAX	((size_t)512 * 1024 * 1024)
 #define LOG_MAX		1000
-#define CONTENT_MAX	(700 * 1024)	/* of changed messages, all together: a frame holds no more */
 #define KEEP_MAX	((size_t)256 * 1024)	/* memory kept for the next message */
+#define FILE_MAX	((size_t)512 * 1024 * 1024)
+#define CONTENT_MAX	(700 * 1024)	/* of changed messages, all together, in a frame; further ones go along in a file */
 #define EX_TEMPFAIL	75
 #define SHELL_S		60
 
@@ -26,6 +30,7 @@ struct going {
 	struct transport_list actions;
 	size_t		 room_actions;
 	size_t		 room;
+	struct sb	 file;		/* texts that the frame does not hold, CRLF */
 	struct sb	 log;
 };
 
@@ -54,7 +59,28 @@ without_end(struct sv v)
 	return (v);
 }
 
-/* '-' as received, 'H' with another header, 'T' another text; what follows it is that. */
+/* CRLF for LF, into the file; where it lies there.  False: it is too long. */
+static bool
+to_file(struct going *g, struct sv text, char where[64])
+{
+	size_t from = g->file.len;
+
+	for (size_t i = 0; i < text.len;) {
+		const char *nl = memchr(text.p + i, '\n', text.len - i);
+		size_t n = nl == NULL ? text.len - i : (size_t)(nl - text.p) - i;
+
+		sb_addn(&g->file, text.p + i, n);
+		if (nl != NULL)
+			sb_adds(&g->file, n > 0 && nl[-1] == '\r' ? "\n" : "\r\n");
+		i += n + (nl != NULL);
+	}
+	if (g->file.overflow)
+		return (false);
+	(void)snprintf(where, 64, "%zu %zu", from, g->file.len - from);
+	return (true);
+}
+
+/* '-' as received, 'H' with another header, 'T' another text; what follows it is that.  't': where the text lies in the file. */
 static struct sv
 content_of(struct going *g, struct sv now, char *how)
 {
@@ -96,7 +122,7 @@ act(void *arg, const struct filter_action *a, struct err *err)
 	struct going *g = arg;
 	char what = a->kind == FILTER_KEEP ? 'K' : a->kind == FILTER_STORE ? 'S' : a->kind == FILTER_FORWARD ? 'F' : '\0', how;
 	struct sv to = a->kind == FILTER_STORE ? a->folder : a->to, content;
-	char head[32], *p;
+	char head[32], where[64], *p;
 	int n;
 
 	if (what == '\0' || g->actions.n >= FILTER_ACTIONS_MAX || to.len > 65535) {
@@ -106,6 +132,10 @@ act(void *arg, const struct filter_action *a, struct err *err)
 	if (what == 'K')
 		to = SV_LIT("");
 	content = content_of(g, a->content, &how);
+	if (content.len > g->room && to_file(g, without_from(a->content), where)) {
+		content = sv_cstr(where);
+		how = 't';
+	}
 	if (content.len > g->room) {
 		sb_addf(&g->log, "%schanged message of %zu bytes is too large, delivered as it came",
 		    g->log.len > 0 ? "; " : "", content.len);
@@ -253,6 +283,40 @@ run(struct exec *x, struct going *g)
 	x->r->confirmation = sv_cstr(arena_str(x->a, end.folder));
 }
 
+/* "Kt0:5 17" becomes "K-0:". */
+static void
+as_received(struct exec *x, struct sv *action)
+{
+	ptrdiff_t colon = sv_chr(*action, ':');
+	int64_t n = 0;
+	struct sb sb = SB_INIT(action->len);
+
+	(void)num_parse(sv_sub(*action, 2, (size_t)colon), 0, 65535, &n);
+	sb_add(&sb, sv_sub(*action, 0, (size_t)colon + 1 + (size_t)n));
+	sb.p[1] = '-';
+	*action = arena_sv(x->a, sb_sv(&sb));
+	sb_free(&sb);
+}
+
+/* Where the file cannot be made, for want of memory or by the user's limits, the message goes as it came. */
+static void
+pass_file(struct exec *x, struct going *g)
+{
+	int fd;
+
+	if (g->file.len == 0 || g->actions.n == 0)
+		return;
+	fd = os_sealed_new(g->file.p, g->file.len);
+	x->r->changed = fd + 1;
+	if (fd != -1)
+		return;
+	sb_addf(&g->log, "%schanged message of %zu bytes delivered as it came: %s", g->log.len > 0 ? "; " : "", g->file.len,
+	    strerror(errno));
+	for (size_t i = 0; i < g->actions.n; i++)
+		if (g->actions.v[i].p[1] == 't')
+			as_received(x, &g->actions.v[i]);
+}
+
 void
 exec_procmail(struct exec *x)
 {
@@ -260,6 +324,7 @@ exec_procmail(struct exec *x)
 	struct going g = { .x = x, .room = CONTENT_MAX };
 
 	sb_init(&g.log, LOG_MAX);
+	sb_init(&g.file, FILE_MAX);
 	sb_clear(&text);
 	text.max = MESSAGE_MAX;
 	if (whole(x, &text) == -1)
@@ -267,10 +332,12 @@ exec_procmail(struct exec *x)
 	else {
 		g.text = sb_sv(&text);
 		run(x, &g);
+		pass_file(x, &g);
 		x->r->actions = g.actions;
 		x->r->log_line = arena_sv(x->a, sv_trim(sb_sv(&g.log)));
 	}
 	if (text.cap > KEEP_MAX)
 		sb_free(&text);
+	sb_free(&g.file);
 	sb_free(&g.log);
 }

@@ -103,6 +103,7 @@ struct transport_result {
 #undef N
 #undef S
 #undef L
+	int	 changed;		/* not a field: descriptor of long contents of <actions> (os/shared.h), plus 1; the caller's to close */
 };
 
 /* What Exim puts in brackets for failures that have no errno. */

@@ -47,12 +47,27 @@ for b in box:INBOX flt:INBOX.Large pm:INBOX.Large; do
 	mt imap "$IMAP" "${b%:*}" "pw-${b%:*}" fetch 1 "${b#*:}" >"$T/got"
 	eq "$(lines "$T/got")" "$W" "lines in the store, $b"
 done
-# Above what a user's process may hand back, the message comes as it was, and the log says so.
+# What does not fit into a frame goes along as a file; past the limit of files the message comes as it was, and the log says so.
 mt send "$SMTP" s@out.test chg@local.test --file "$T/wide"
 wait_for 60 in_box chg 3
-grep -q "changed message of .* bytes is too large, delivered as it came" "$BOX/var/log/mainlog" || die "no note of it"
 mt imap "$IMAP" chg pw-chg fetch 3 >"$T/3"
-eq "$(lines "$T/3")" "$(lines "$T/wide")" "lines of the message that was too large to be changed"
+eq "$(grep -c '^bbbb' "$T/3")" "$(lines "$T/wide")" "lines of the long message that was changed"
+eq "$(grep -c "$(printf '[^\r]$')" "$T/3")" 0 "lines without CRLF"
+has "$(head -c 1000 "$T/3")" "Subject: wide" "the long message that was changed"
+printf ':0 fw\n| sed -e "1,/^$/s/^Subject: .*/Subject: new/" -e s/aaaa/cccc/\n\n:0 c\n! box\n\n:0\n! pm.Large\n' | put pm .procmailrc
+mt send "$SMTP" s@out.test pm@local.test --file "$T/wide"
+wait_for 60 in_box pm 2 INBOX.Large
+wait_for 60 in_box box 2
+mt imap "$IMAP" box pw-box fetch 2 >"$T/4"
+eq "$(grep -c '^cccc' "$T/4")" "$(lines "$T/wide")" "lines of the changed copy"
+has "$(head -c 1000 "$T/4")" "Subject: new" "the changed copy"
+conf "local_file = 2M"
+vpost reload >/dev/null
+mt send "$SMTP" s@out.test chg@local.test --file "$T/wide"
+wait_for 60 in_box chg 4
+grep -q "changed message of .* bytes delivered as it came: " "$BOX/var/log/mainlog" || die "no note of it"
+mt imap "$IMAP" chg pw-chg fetch 4 >"$T/5"
+eq "$(lines "$T/5")" "$(lines "$T/wide")" "lines of the message that was too large to be changed"
 mt imap "$IMAP" chg pw-chg fetch 1 >"$T/1"
 mt imap "$IMAP" chg pw-chg fetch 2 >"$T/2"
 cat "$T/1" "$T/2" >"$T/both"

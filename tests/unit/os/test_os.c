@@ -392,6 +392,35 @@ test_shared(void **state)
 	(void)close(fd);
 }
 
+/* What has no size of that kind: files that change, pipes, memory that is not sealed. */
+static void
+test_sealed(void **state)
+{
+	int fd = os_sealed_new("content", 7), p[2], file;
+	void *map = NULL;
+	char buf[16];
+
+	assert_true(fd != -1);
+	assert_int_equal(os_sealed_size(fd), 7);
+	assert_int_equal(os_pread_full(fd, buf, 7, 0), 7);
+	assert_memory_equal(buf, "content", 7);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(fd, 3), -1);
+	(void)close(fd);
+	file = open(at("plain"), O_RDWR | O_CREAT, 0600);
+	assert_int_equal(os_sealed_size(file), -1);
+	(void)close(file);
+	assert_int_equal(os_pipe(p, false), 0);
+	assert_int_equal(os_sealed_size(p[0]), -1);
+	(void)close(p[0]);
+	(void)close(p[1]);
+	fd = os_shared_new(64, &map);
+	assert_int_equal(os_sealed_size(fd), -1);
+	os_shared_unmap(map, 64);
+	(void)close(fd);
+	assert_int_equal(os_sealed_size(-1), -1);
+}
+
 static int
 set_up(void **state)
 {
@@ -422,6 +451,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_sandbox),
 		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_sealed),
 	};
 
 	return (cmocka_run_group_tests(tests, set_up, tear_down));
