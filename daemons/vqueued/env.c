@@ -101,8 +101,8 @@ bool
 env_headers(struct vq_env *e, struct msg *m)
 {
 	size_t n = m->env.header_size < HEADER_MAX ? (size_t)m->env.header_size : HEADER_MAX;
-	size_t body = m->len - n < (size_t)e->env.g->message_body_visible ? (size_t)(m->len - n) :
-	    (size_t)e->env.g->message_body_visible;
+	size_t visible = (size_t)e->env.g->message_body_visible, want = visible > e->want_body ? visible : e->want_body;
+	size_t body = m->len - n < want ? (size_t)(m->len - n) : want;
 	struct mail_headers *h = arena_zalloc(e->arena, sizeof(*h));
 	char *p = arena_alloc(e->arena, n + body + 1);
 	int fd = msg_fd(m, NULL);
@@ -113,8 +113,9 @@ env_headers(struct vq_env *e, struct msg *m)
 		return (false);
 	mail_headers_parse(h, e->arena, sv_taint(sv_from(p, n)), 0);
 	e->msg.headers = h;
-	e->msg.body = sv_taint(sv_from(p + n, body));
-	e->msg.body_whole = n + body == m->len;
+	e->text = sv_from(p, n + body);
+	e->msg.body = sv_taint(sv_from(p + n, body < visible ? body : visible));
+	e->msg.body_whole = n + e->msg.body.len == m->len;
 	e->env.message_loaded = true;
 	return (true);
 }

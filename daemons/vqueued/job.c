@@ -26,6 +26,7 @@
 #define AWAY_MS		300
 #define AWAY_TRIES	20
 #define SPARE		65536		/* of a frame, for all but the header */
+#define FIELDS_LIKELY	2048
 
 struct job {
 	struct job	*next;
@@ -94,14 +95,17 @@ big_header(struct run *x, int *made)
 static void
 take_along(struct run *x)
 {
-	size_t head = x->j.header.len, n = (size_t)x->j.len;
+	size_t head = x->j.header.len, n = (size_t)x->j.len, at = (size_t)x->j.off - (size_t)x->m->off;
+	struct sv text = x->e.text;
 	char *p;
 
 	if (x->j.kind != TRANSPORT_PROCMAIL || n == 0 || n > ALONG_MAX || head > ALONG_MAX)
 		return;
 	p = arena_alloc(x->e.arena, head + n);
 	memcpy(p, x->j.header.p, head);
-	if (os_pread_full(x->fd, p + head, n, (off_t)x->j.off) != (ssize_t)n)
+	if ((uint64_t)x->j.off >= x->m->off && at <= text.len && n <= text.len - at)
+		memcpy(p + head, text.p + at, n);
+	else if (os_pread_full(x->fd, p + head, n, (off_t)x->j.off) != (ssize_t)n)
 		return;
 	x->j.header = sv_from(p, head + n);
 	x->j.off = x->j.len = 0;
@@ -125,6 +129,7 @@ ask(struct run *x, struct err *err)
 	if (x->j.header.len > IPC_FRAME_MAX - SPARE && big_header(x, &made) == -1)
 		return (err_sys(err, "copy a message with a large header"));
 	take_along(x);
+	(void)sb_room(&frame, x->j.header.len + FIELDS_LIKELY);
 	ipc_begin(&frame, TRANSPORT_IPC_JOB);
 	if (!transport_job_put(&frame, &x->j)) {
 		(void)transport_fail(&x->r, x->e.arena, TRANSPORT_FAIL, TRANSPORT_E_UNKNOWN, "the delivery has too long names");
@@ -437,6 +442,8 @@ do_job(struct vq *vq, struct job *job)
 	for (size_t i = 0; i < x.n; i++)
 		x.rds[i] = x.v[i]->rd;
 	x.fd = msg_fd(x.m, &err);
+	if (t->drv == EXIM_TRANSPORT_DRV_PROCMAIL && x.m->len <= ALONG_MAX)
+		x.e.want_body = ALONG_MAX;
 	if (x.fd != -1 && !env_headers(&x.e, x.m))
 		err_set(&err, ERR_TEMP, "4.3.0", "cannot read the header of the message");
 	else if (x.fd != -1)

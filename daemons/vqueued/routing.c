@@ -208,6 +208,7 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.queue_size = world_queue_size;
 	vq->world.stat = world_stat;
 	vq->watch = os_watch_open(box_path(vq->box, "etc"));
+	os_watch_below(vq->watch, box_path(vq->box, "home"));
 	route_ops_dns(&vq->route_ops);
 	vq->route_ops.filter = ops_filter;
 	vq->route_ops.note = ops_note;

@@ -314,6 +314,8 @@ struct vq_env {
 	struct exim_vars *acl_c, *acl_m;
 	struct arena	*arena;
 	struct msg	*of;
+	size_t		 want_body;	/* bytes of the body that are read together with the header */
+	struct sv	 text;		/* what was read of the content, from its start */
 };
 void	 env_open(struct vq_env *e, struct vq *vq, struct msg *m);
 void	 env_delivery(struct vq_env *e, const struct dlv *d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Looking at the files of one directory again and again, as cheaply as the system allows and as exactly as stat(2).
+ * Looking at the files of a few directories again and again, as cheaply as the system allows and as exactly as stat(2).
  *
  * The kernel notes a change of the directory, or of a file by its name there, before the call that made it returns
  * (inotify).  So whoever learnt of something that a writer did before telling, and calls os_watch_expire() then, sees
@@ -22,6 +22,8 @@ struct os_watch;
  * watch it, each look is a stat(2).  Call it before a sandbox is applied.
  */
 struct os_watch *os_watch_open(const char *dir);
+/* Directories directly below <top>, and their files, as well: each from when it is first asked about. */
+void	 os_watch_below(struct os_watch *w, const char *top);
 void	 os_watch_close(struct os_watch **wp);
 /* What was learnt so far may be out of date: call it when a request has been read. */
 void	 os_watch_expire(struct os_watch *w);

@@ -156,6 +156,112 @@ moved(void **state)
 	(void)rmdir(away);
 }
 
+/* ---- directories below ---- */
+
+static char home[96], file[128];
+
+static int
+setup_below(void **state)
+{
+	(void)setup(state);
+	(void)snprintf(home, sizeof(home), "%s/ann", dir);
+	(void)snprintf(file, sizeof(file), "%s/.forward", home);
+	assert_int_equal(mkdir(home, 0755), 0);
+	os_watch_close(&w);
+	w = os_watch_open("/nonexistent");
+	os_watch_below(w, dir);
+	return (0);
+}
+
+static int
+teardown_below(void **state)
+{
+	(void)unlink(file);
+	(void)rmdir(home);
+	(void)unlink(home);
+	return (teardown(state));
+}
+
+static off_t
+look_below(void)
+{
+	struct stat st;
+
+	os_watch_expire(w);
+	return (os_watch_stat(w, file, &st) == -1 ? -errno : st.st_size);
+}
+
+static mode_t
+mode_of_home(void)
+{
+	struct stat st;
+
+	os_watch_expire(w);
+	return (os_watch_stat(w, home, &st) == -1 ? 0 : st.st_mode & 0777);
+}
+
+static void
+below(void **state)
+{
+	struct stat before, after;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(look_below(), -ENOENT);
+		put(file, "one");
+		assert_int_equal(look_below(), 3);
+		assert_int_equal(chmod(home, 0750), 0);
+		assert_int_equal(mode_of_home(), 0750);
+		assert_int_equal(chmod(home, 0755), 0);
+		assert_int_equal(mode_of_home(), 0755);
+		assert_int_equal(unlink(file), 0);
+		assert_int_equal(look_below(), -ENOENT);
+	}
+	/* A change in it is one of the directory. */
+	os_watch_expire(w);
+	assert_int_equal(os_watch_stat(w, home, &before), 0);
+	put(file, "one");
+	os_watch_expire(w);
+	assert_int_equal(os_watch_stat(w, home, &after), 0);
+	assert_true(after.st_mtim.tv_nsec != before.st_mtim.tv_nsec || after.st_mtim.tv_sec != before.st_mtim.tv_sec);
+	assert_int_equal(look_below(), 3);
+	stats = 0;
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(look_below(), 3);
+		assert_int_equal(mode_of_home(), 0755);
+	}
+	assert_true(stats <= 4);	/* a second may have passed */
+}
+
+/* It goes, comes back, is another, is a link. */
+static void
+below_replaced(void **state)
+{
+	char away[128], old[160];
+
+	(void)state;
+	(void)snprintf(away, sizeof(away), "%s.away", dir);
+	(void)snprintf(old, sizeof(old), "%s/.forward", away);
+	put(file, "one");
+	assert_int_equal(look_below(), 3);
+	assert_int_equal(mode_of_home(), 0755);
+	assert_int_equal(rename(home, away), 0);
+	assert_int_equal(look_below(), -ENOENT);
+	assert_int_equal(mode_of_home(), 0);
+	assert_int_equal(mkdir(home, 0700), 0);
+	assert_int_equal(mode_of_home(), 0700);
+	put(file, "five!");
+	assert_int_equal(look_below(), 5);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(rmdir(home), 0);
+	assert_int_equal(symlink(away, home), 0);
+	assert_int_equal(look_below(), 3);
+	assert_int_equal(unlink(old), 0);
+	assert_int_equal(look_below(), -ENOENT);
+	assert_int_equal(rmdir(away), 0);
+	assert_int_equal(mode_of_home(), 0);
+}
+
 int
 main(void)
 {
@@ -164,6 +270,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(not_looked_at, setup, teardown),
 		cmocka_unit_test_setup_teardown(links, setup, teardown),
 		cmocka_unit_test_setup_teardown(moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(below, setup_below, teardown_below),
+		cmocka_unit_test_setup_teardown(below_replaced, setup_below, teardown_below),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
