@@ -23,6 +23,7 @@
 #define LOOK_MS		1000
 #define CHILD_JOBS	2000		/* and one that did so many */
 #define START_MS	30000
+#define LOOK_S		10		/* of a look at a file, the wait for a process included */
 #define SLACK_S		120		/* of a job, beyond the times of its own options */
 #define ROW_MAX		16		/* jobs that wait in a child */
 #define ROWS_FULL	2		/* rows of jobs that compute: more children would not make it quicker */
@@ -77,6 +78,7 @@ struct want {
 	struct transport_user who;
 	uint64_t	 whose;		/* the account, as a number */
 	bool		 row;		/* may wait behind others */
+	int64_t		 wait_until;	/* for a process */
 };
 
 /* ---- children ---- */
@@ -262,9 +264,15 @@ take_proc(const struct want *w, struct err *err)
 			if (s->n < (unsigned)s->vq->box->local_children || make_room(s))
 				return (new_proc(w, err));
 		}
-		if (fiber_waiters_wait(&s->room, FIBER_FOREVER) == FIBER_CANCELLED) {
+		switch (fiber_waiters_wait(&s->room, w->wait_until)) {
+		case FIBER_CANCELLED:
 			(void)err_set(err, ERR_TEMP, NULL, "vqueued ends");
 			return (NULL);
+		case FIBER_TIMEOUT:
+			(void)err_set(err, ERR_TEMP, "4.3.2", "too many delivery processes");
+			return (NULL);
+		default:
+			break;
 		}
 	}
 }
@@ -383,6 +391,8 @@ job_seconds(const struct transport_job *j)
 	int64_t t = SLACK_S + j->filter_timeout;
 	int64_t locks = (j->lock_retries + 1) * (j->lock_interval > 0 ? j->lock_interval : 1);
 
+	if (j->kind == TRANSPORT_LOOK)
+		return (LOOK_S);
 	t += j->timeout > 0 ? j->timeout * (j->kind == TRANSPORT_LMTP ? (int64_t)j->rcpts.n + 4 : 1) : 0;
 	t += 2 * (locks > 0 && locks < 86400 ? locks : 0);
 	if ((j->kind == TRANSPORT_PIPE || j->kind == TRANSPORT_PROCMAIL) && j->timeout == 0)
@@ -453,7 +463,7 @@ children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame
 	struct sv account = j->home.len > 0 ? j->home : j->local_part;
 	struct want w = { .s = vq->children, .frame = frame, .fd = fd, .seconds = job_seconds(j),
 	    .who = { j->uid, j->gid, j->user }, .whose = hash_bytes(account.p, account.len),
-	    .row = j->kind == TRANSPORT_PROCMAIL };
+	    .row = j->kind == TRANSPORT_PROCMAIL, .wait_until = j->kind == TRANSPORT_LOOK ? FIBER_NOW_PLUS(LOOK_S * 1000) : FIBER_FOREVER };
 
 	for (int i = 0; i < TRIES; i++) {
 		struct proc *c = take_proc(&w, err);

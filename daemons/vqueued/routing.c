@@ -110,14 +110,6 @@ world_hint_del(void *arg, const char *db, struct sv key)
 	return (0);
 }
 
-static int
-world_stat(void *arg, const char *path, bool follow, struct stat *st)
-{
-	struct vq *vq = arg;
-
-	return (follow ? os_watch_stat(vq->watch, path, st) : lstat(path, st));
-}
-
 static int64_t
 world_queue_size(void *arg)
 {
@@ -206,7 +198,9 @@ routing_init(struct vq *vq, struct err *err)
 	vq->world.hint_put = world_hint_put;
 	vq->world.hint_del = world_hint_del;
 	vq->world.queue_size = world_queue_size;
-	vq->world.stat = world_stat;
+	vq->world.stat = look_stat;
+	vq->readfile = vq->world.readfile;
+	vq->world.readfile = look_readfile;
 	vq->watch = os_watch_open(box_path(vq->box, "etc"));
 	os_watch_below(vq->watch, box_path(vq->box, "home"));
 	route_ops_dns(&vq->route_ops);

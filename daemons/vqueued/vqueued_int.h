@@ -350,6 +350,10 @@ int	 children_init(struct vq *vq, struct err *err);
 int	 children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame, int fd, struct arena *a,
 	     struct ipc_msg *reply, struct transport_result *r, struct err *err);
 
+/* look.c: stat and readfile of exim/env.h, for files that are closed to us, too. */
+int	 look_stat(void *arg, const char *path, bool follow, struct stat *st);
+int	 look_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st);
+
 /* procmail.c: what a user's rules asked for besides what they did. */
 struct transport_list;
 struct handing {
@@ -452,6 +456,7 @@ struct vq {
 	struct ipc_client *local;	/* vlocald's relay */
 	struct children	*children;
 	struct exim_caches *caches;
+	int		(*readfile)(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st);
 	struct exim_world world;
 	struct os_watch	*watch;		/* of etc/ */
 	struct exim_globals g;

@@ -32,6 +32,7 @@ static const struct {
 	{ TRANSPORT_AUTOREPLY, exec_reply, false },
 	{ TRANSPORT_LMTP, exec_lmtp, true },
 	{ TRANSPORT_PROCMAIL, exec_procmail, false },
+	{ TRANSPORT_LOOK, exec_look, false },
 };
 
 void

@@ -25,7 +25,8 @@ enum transport_kind {
 	TRANSPORT_PIPE,
 	TRANSPORT_AUTOREPLY,
 	TRANSPORT_LMTP,
-	TRANSPORT_PROCMAIL		/* a user's .procmailrc, lib/filter */
+	TRANSPORT_PROCMAIL,		/* a user's .procmailrc, lib/filter */
+	TRANSPORT_LOOK			/* no delivery: see transport_look_job() */
 };
 
 enum transport_file { TRANSPORT_TO_FILE, TRANSPORT_TO_DIRECTORY, TRANSPORT_TO_MAILDIR, TRANSPORT_TO_MAILSTORE };

@@ -89,6 +89,14 @@ void	 transport_run(const struct transport_job *j, int fd, int timeout_s, struct
  */
 int	 transport_filter(const struct transport_job *j, int fd, FILE *out, struct arena *a, struct transport_result *r);
 
+/*
+ * Not a delivery: what stat(2) says of <path>, as user <uid>; with <max> > 0 also its text of at most so many bytes, with -1 of
+ * what lstat(2) says.  The answer is 0, or -1 with errno; then <st> is all 0 where it could not be opened.
+ */
+struct stat;
+void	 transport_look_job(struct transport_job *j, int64_t uid, int64_t gid, struct sv path, int64_t max);
+int	 transport_look_answer(const struct transport_result *r, int64_t max, struct arena *a, struct sv *out, struct stat *st);
+
 /* Become the job's user for good. */
 int	 transport_become(const struct transport_job *j, struct err *err);
 

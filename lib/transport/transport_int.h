@@ -54,6 +54,7 @@ void	 exec_pipe(struct exec *x);
 void	 exec_reply(struct exec *x);
 void	 exec_lmtp(struct exec *x);
 void	 exec_procmail(struct exec *x);
+void	 exec_look(struct exec *x);
 /* A list as argv or environment: C strings, NULL at the end. */
 const char *const *exec_strings(struct arena *a, const struct transport_list *l);
 /* The message goes through job's filter into <file>, which is x->c then; -1 and the result. */

@@ -11,9 +11,9 @@ conf "user = daemon"
 conf "local_children = 8"
 conf "local_processes = 40"
 chown -R daemon: "$BOX"
-box_users ann bob eve
-uid_of() { case $1 in ann) echo 12001 ;; bob) echo 12002 ;; eve) echo 12003 ;; esac; }
-for u in ann bob eve; do
+box_users ann bob eve dan
+uid_of() { case $1 in ann) echo 12001 ;; bob) echo 12002 ;; eve) echo 12003 ;; dan) echo 12004 ;; esac; }
+for u in ann bob eve dan; do
 	mkdir -p "$BOX/home/$u"
 	chown "$(uid_of $u):$(uid_of $u)" "$BOX/home/$u"
 	chmod 755 "$BOX/home/$u"
@@ -67,6 +67,38 @@ post eve@local.test kept
 wait_for 20 in_box eve 1
 grep -qh "home/eve/.forward is not used" "$BOX"/var/log/*log || die "no note of the wrong owner"
 
+# Files in a home that is closed to all but its user are read as the user; so are files that are.
+closed() { chown -R 12004:12004 "$BOX/home/dan"; chmod 600 "$BOX"/home/dan/.[fp]*; chmod 700 "$BOX/home/dan"; }
+echo "ann, \\dan" | put dan .forward; closed
+post dan@local.test "from a closed home"
+wait_for 20 in_box ann 2
+wait_for 20 in_box dan 1
+{ echo "ann@local.test, "; head -c 400000 /dev/zero | tr '\0' '#'; } | put dan .forward; closed
+post dan@local.test "a long file"
+wait_for 20 in_box ann 3
+printf '# Exim filter\nif $h_subject: contains "rule" then deliver dan.Rules endif\n' | put dan .forward
+echo dan.Gate | put dan .forward.Gate; closed
+post dan@local.test "a rule"
+wait_for 20 in_box dan 1 INBOX.Rules
+post dan.Gate@local.test "through the gate"
+wait_for 20 in_box dan 1 INBOX.Gate
+post dan.None@local.test "no gate"
+wait_for 20 grep -q '\*\* dan.None@local.test' "$BOX/var/log/mainlog"
+rm "$BOX/home/dan/.forward"
+printf ':0\n! dan.Proc\n' | put dan .procmailrc; closed
+post dan@local.test "by rules"
+wait_for 20 in_box dan 1 INBOX.Proc
+chmod 755 "$BOX/home/dan"
+echo ann | put dan .forward; chmod 600 "$BOX/home/dan/.forward"
+post dan@local.test "a closed file"
+wait_for 20 in_box ann 4
+# What another's file cannot be read for, the user's cannot either.
+echo 'secret@local.test' | put bob list; chmod 600 "$BOX/home/bob/list"
+echo ":include:$BOX/home/bob/list" | put dan .forward; closed
+post dan@local.test "another's list"
+wait_for 20 grep -q "== dan@local.test .*included file $BOX/home/bob/list" "$BOX/var/log/mainlog"
+rm "$BOX/home/dan/.forward"
+
 # A user who keeps busy what he may have: others' mail goes on meanwhile.
 rm "$BOX/home/eve/.forward"
 put eve .procmailrc <<'E'
@@ -77,7 +109,7 @@ for i in $(seq 12); do post eve@local.test "busy $i"; done
 sleep 1
 for i in 1 2 3; do post bob@local.test folder; post ann@local.test one; done
 wait_for 20 in_box bob 4 INBOX.Work
-wait_for 20 in_box ann 4
+wait_for 20 in_box ann 7
 N=$(pgrep -u 12003 | wc -l)
 [ "$N" -gt 0 ] || die "no program of the busy user runs"
 [ "$N" -le 50 ] || die "$N processes of one user, more than may be"
