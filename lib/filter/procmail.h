@@ -62,6 +62,13 @@ struct procmail {
 	 */
 	const struct filter_ops *ops;
 	bool		 local;
+	/*
+	 * <message> ends with the empty line behind its header, and this gives the rest when the rules first ask for it; NULL: there is
+	 * no more.  It has at most <body_max> bytes and at least half of them.  A p of NULL: it cannot be read, try again later.
+	 */
+	struct sv	(*body)(void *arg);
+	void		*body_arg;
+	size_t		 body_max;
 	/* The process has no other work: its directory, umask and SIGPIPE need not be as they were afterwards, and SIGPIPE is ignored. */
 	bool		 own_process;
 	/* Called when the run is about to wait for a program or a lock; NULL: nobody wants to know. */

@@ -146,7 +146,10 @@ action_init(struct pm *pm, struct filter_action *a, enum filter_kind kind, const
 		.shell = pm_gets(pm, "SHELL"), .shell_flags = pm->text[PM_T_SHELLFLAGS]
 	};
 	pm_mail_join(&pm->mail, false);
-	if (pm->mail.changed || pm->part.len != pm->mail.len)
+	/* The store has no "From " line. */
+	if (pm->mail.changed || (pm->part.len != pm->mail.len && !((kind == FILTER_KEEP || kind == FILTER_STORE) &&
+	    pm->part.p + pm->part.len == pm->mail.p + pm->mail.len &&
+	    pm->part.p == pm->mail.p + pm_mail_skip_from(sv_from(pm->mail.p, pm->mail.len)))))
 		a->content = pm->part;
 	if (flag == NULL)
 		return;
@@ -216,6 +219,18 @@ store(struct pm *pm, const char *name, struct sv folder, const bool *flag)
 	return (act(pm, &a, name));
 }
 
+/* It goes elsewhere than into the store. */
+static void
+complete_part(struct pm *pm)
+{
+	size_t off = (size_t)(pm->part.p - pm->mail.p);
+
+	if (!pm->mail.lacks)
+		return;
+	pm_mail_whole(pm);
+	pm->part = sv_from(pm->mail.p + off, pm->mail.len - off);
+}
+
 /* A forward that needs no program: plain addresses.  *<done> false: it is for SENDMAIL. */
 static bool
 forward(struct pm *pm, struct pm_words *cmd, size_t from, const bool *flag, bool *done)
@@ -239,14 +254,17 @@ forward(struct pm *pm, struct pm_words *cmd, size_t from, const bool *flag, bool
 	}
 	if (n == 0 || to.overflow)
 		*done = false;
-	if (!*done) {
-		sb_free(&to);
-		return (false);
-	}
-	pm_words_join(cmd);
-	if (n == 1 && box_name(pm, sb_cstr(&to), &folder))
+	if (*done && n == 1 && box_name(pm, sb_cstr(&to), &folder)) {
+		pm_words_join(cmd);
 		ok = store(pm, sb_cstr(&to), folder, flag);
-	else {
+		sb_free(&to);
+		return (ok);
+	}
+	complete_part(pm);
+	*done = *done || pm->signal_end;
+	ok = false;
+	if (*done && !pm->signal_end) {
+		pm_words_join(cmd);
 		action_init(pm, &a, FILTER_FORWARD, flag);
 		a.to = sb_sv(&to);
 		a.flags |= FILTER_A_NO_FROM;
@@ -280,6 +298,8 @@ pm_act_program(struct pm *pm, struct pm_words *cmd, size_t addresses, const bool
 {
 	bool done, ok;
 
+	if (addresses == 0)
+		complete_part(pm);
 	if (pm->signal_end)
 		return (false);
 	if (flag[PM_CONTINUE] && (flag[PM_FILTER] || name != NULL))
@@ -340,11 +360,16 @@ pm_act_folder(struct pm *pm, struct pm_words *names, bool dot_lock)
 	const char *name = sb_cstr(&names->b);
 	struct sv folder;
 
+	if (name[0] == '|')
+		complete_part(pm);
 	if (pm_interrupted(pm))
 		return (false);
 	if (name[0] == '|')
 		return (to_stdout(pm, name));
 	if (box_name(pm, name, &folder))
 		return (store(pm, name, folder, NULL));
+	complete_part(pm);
+	if (pm->signal_end)
+		return (false);
 	return (pm->local ? pm_folder_write(pm, names, dot_lock) : folder_by_ops(pm, names));
 }

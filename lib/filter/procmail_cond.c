@@ -21,6 +21,7 @@ struct test {
 	struct sv	 area;		/* what is searched or measured */
 	char		*own;		/* copy of a variable that <area> is in */
 	size_t		 measure;	/* for < and > */
+	bool		 measured;	/* it is not that of the message */
 	bool		 negate;
 	bool		 scored;	/* it has a weight */
 	double		 weight, power;
@@ -283,9 +284,22 @@ score_size(struct test *t, bool smaller, long pivot)
 	t->pm->score += t->weight * pow(f, t->power);
 }
 
+/* A size that is not near the limit is known without the body. */
+static bool
+beyond(const struct test *t, long pivot)
+{
+	size_t max = t->pm->o->body_max, len = t->pm->mail.len;
+
+	return (!t->scored && (pivot < 0 || len + max < (size_t)pivot || len + max / 2 > (size_t)pivot));
+}
+
 static void
 compare_size(struct test *t, bool smaller, long pivot)
 {
+	if (!t->measured && t->pm->mail.lacks && !beyond(t, pivot))
+		pm_mail_whole(t->pm);
+	if (!t->measured)
+		t->measure = t->pm->mail.len + (t->pm->mail.lacks ? t->pm->o->body_max / 2 : 0);
 	if (t->scored)
 		score_size(t, smaller, pivot);
 	else if ((smaller ? (long)t->measure < pivot : (long)t->measure > pivot) == t->negate)
@@ -344,6 +358,8 @@ choose_area(struct test *t, unsigned area, const char *name)
 {
 	struct pm_mail *m = &t->pm->mail;
 
+	if (area == PM_AREA_B || area == PM_AREA_HB)
+		pm_mail_whole(t->pm);
 	if (area == PM_AREA_B)
 		t->area = sv_from(m->p + m->body, m->len - m->body);
 	else if (area != PM_AREA_VAR) {
@@ -357,6 +373,7 @@ choose_area(struct test *t, unsigned area, const char *name)
 	} else
 		t->area = sv_cstr(pm_gets(t->pm, name));
 	t->measure = t->area.len;
+	t->measured = true;
 }
 
 /* "NAME ??": true if it is one. */
@@ -493,7 +510,7 @@ is_simple(const struct pm *pm, const struct pm_cond *c, const bool *flag)
 static bool
 condition(struct pm *pm, struct pm_cond *c, const bool *flag, struct sv where, bool *scored)
 {
-	struct test t = { .pm = pm, .c = c, .flag = flag, .area = where, .measure = pm->mail.len, .holds = true };
+	struct test t = { .pm = pm, .c = c, .flag = flag, .area = where, .holds = true };
 	double before = pm->score;
 	bool planned;
 
@@ -561,9 +578,12 @@ bool
 pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct pm_state *s, bool skip)
 {
 	struct pm_mail *m = &pm->mail;
-	struct sv where = sv_from(m->p, m->body);
 	bool ok = chained(pm, flag, s) && !skip, scored = false;
+	struct sv where;
 
+	if (ok && flag[PM_BODY_GREP])
+		pm_mail_whole(pm);
+	where = sv_from(m->p, m->body);
 	if (!skip && (flag[PM_HEAD_GREP] || !flag[PM_BODY_GREP]))
 		pm_mail_join(m, true);
 	if (flag[PM_BODY_GREP])

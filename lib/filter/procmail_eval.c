@@ -424,6 +424,14 @@ enter_block(struct pm *pm, struct pm_stmt *st, const struct head *h)
 
 /* --- recipes --------------------------------------------------------------------------------- */
 
+/* May it end in the store, which has the body already? */
+static bool
+for_the_store(const struct pm *pm, const struct pm_stmt *st, const bool *flag)
+{
+	return ((st->act == PM_A_FORWARD || st->act == PM_A_FOLDER) && st->name == NULL && !flag[PM_FILTER] && !pm_log_tells(pm) &&
+	    flag[PM_PASS_HEAD] == flag[PM_PASS_BODY]);
+}
+
 static enum pm_result
 perform(struct pm *pm, struct pm_stmt *st, struct head *h)
 {
@@ -431,6 +439,8 @@ perform(struct pm *pm, struct pm_stmt *st, struct head *h)
 	enum outcome o;
 
 	pm->pos.line = st->act_line;
+	if (!for_the_store(pm, st, h->flag))
+		pm_mail_whole(pm);
 	choose_part(pm, h->flag);
 	pm->wait = (h->flag[PM_WAIT] ? 1 : 0) | (h->flag[PM_WAIT_QUIET] ? 2 : 0);
 	pm->ignore_write = h->flag[PM_IGNORE];

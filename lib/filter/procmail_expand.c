@@ -376,6 +376,7 @@ run_command(struct reader *r, const char *cmd, struct sb *output)
 
 	pm_command(pm, cmd, &w);
 	pm_mail_join(&pm->mail, false);
+	pm_mail_whole(pm);
 	(void)pm_mail_dump(pm, sv_from(pm->mail.p, pm->mail.len), (struct pm_dump){ .blank = !pm->raw }, &text);
 	g.input = sb_sv(&text);
 	g.ignore_write = true;

@@ -123,6 +123,7 @@ struct pm_mail {
 	char		*p;		/* a NUL behind it */
 	size_t		 len, cap;
 	size_t		 body;		/* where it begins */
+	bool		 ended;		/* an empty line stands before it */
 	size_t		 start;		/* first byte at which a line of the header may be escaped */
 	size_t		 rest;		/* the same for the body */
 	size_t		 clen;		/* value of Content-Length:, 0: none */
@@ -132,7 +133,8 @@ struct pm_mail {
 	VEC(uint8_t)	 first;		/* what stands behind them, 0 at its end */
 	struct procmail_lines lines;	/* the same for searches */
 	bool		 indexed;	/* they are all of them */
-	bool		 read;		/* it is whole */
+	bool		 read;		/* there is one */
+	bool		 lacks;		/* what o->body gives is not here yet */
 	bool		 changed;	/* by a filter */
 };
 
@@ -145,6 +147,8 @@ void	 pm_mail_set(struct pm *pm, struct sv text);
 /* The part [from, to) became <text>; <header>: it is the header. */
 void	 pm_mail_replace(struct pm *pm, size_t from, size_t to, struct sv text);
 void	 pm_mail_join(struct pm_mail *m, bool on);
+/* From here on all of it is here; where it cannot be read the run ends (pm->signal_end). */
+void	 pm_mail_whole(struct pm *pm);
 void	 pm_mail_free(struct pm_mail *m);
 /* Put the "From " line on that -f and -d ask for; <out> is what the run begins with. */
 void	 pm_mail_from(const struct procmail *p, struct sv in, struct sb *out);
@@ -294,6 +298,7 @@ void	 pm_skipped(struct pm *pm, const char *what);
 void	 pm_extraneous(struct pm *pm, const char *what);
 void	 pm_overflow(struct pm *pm);
 void	 pm_log_flush(struct pm *pm);
+bool	 pm_log_tells(const struct pm *pm);	/* will there be an abstract? */
 void	 pm_log_abstract(struct pm *pm, const char *folder);
 void	 pm_log_open(struct pm *pm, const char *path);
 void	 pm_comsat(struct pm *pm, const char *folder);

@@ -190,6 +190,12 @@ log_subject(struct pm *pm, struct sv head)
 	}
 }
 
+bool
+pm_log_tells(const struct pm *pm)
+{
+	return (pm->logabstract > 0 || (pm->logabstract < 0 && (pm->log_opened || pm->verbose != 0)));
+}
+
 void
 pm_log_abstract(struct pm *pm, const char *folder)
 {
@@ -198,7 +204,7 @@ pm_log_abstract(struct pm *pm, const char *folder)
 	size_t n = strlen(folder);
 	int col;
 
-	if (pm->logabstract == 0 || (pm->logabstract < 0 && !pm->log_opened && pm->verbose == 0))
+	if (!pm_log_tells(pm))
 		return;
 	if (pm->mail.read) {
 		log_from(pm, head);

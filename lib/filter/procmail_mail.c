@@ -37,8 +37,8 @@ look_for_length(struct pm_mail *m, size_t i)
 		m->clen = i + strlen("Content-Length:");
 }
 
-/* Up to the empty line, and no further than a C string reaches. */
-static void
+/* Up to the empty line, and no further than a C string reaches; false: there is none. */
+static bool
 scan_header(struct pm *pm)
 {
 	struct pm_mail *m = &pm->mail;
@@ -81,6 +81,8 @@ scan_header(struct pm *pm)
 	procmail_lines_done(&m->lines);
 	if (pm->o->berkeley)
 		m->clen = 0;
+	m->ended = nl != NULL;
+	return (m->ended);
 }
 
 /* Make Content-Length: tell the truth where its digits have room for it, and find what need not be escaped. */
@@ -125,14 +127,49 @@ pm_mail_set(struct pm *pm, struct sv text)
 {
 	struct pm_mail *m = &pm->mail;
 
-	reserve(m, text.len);
+	/* It does not move when the rest comes. */
+	reserve(m, text.len + (pm->o->body != NULL ? pm->o->body_max : 0));
 	if (text.len > 0)
 		memcpy(m->p, text.p, text.len);
 	m->len = text.len;
 	m->p[m->len] = '\0';
-	scan_header(pm);
-	fix_length(m);
+	m->lacks = pm->o->body != NULL;
 	m->read = true;
+	/* Where the header ends must not hang on what follows, and its length must not be told. */
+	if (!scan_header(pm) && m->lacks)
+		pm_mail_whole(pm);
+	else if (m->lacks && m->clen != 0)
+		pm_mail_whole(pm);
+	else
+		fix_length(m);
+}
+
+void
+pm_mail_whole(struct pm *pm)
+{
+	struct pm_mail *m = &pm->mail;
+	struct sv body;
+
+	if (!m->lacks)
+		return;
+	m->lacks = false;
+	body = pm->o->body(pm->o->body_arg);
+	if (body.p == NULL) {
+		pm_nlog(pm, "Couldn't read the message\n");
+		pm->retval = EX_TEMPFAIL;
+		pm->pending = PM_HOST;
+		pm->signal_end = true;
+		return;
+	}
+	reserve(m, m->len + body.len);
+	memcpy(m->p + m->len, body.p, body.len);
+	m->len += body.len;
+	m->p[m->len] = '\0';
+	if (!m->ended) {
+		pm_mail_join(m, false);
+		(void)scan_header(pm);
+	}
+	fix_length(m);
 }
 
 void
@@ -150,7 +187,7 @@ pm_mail_replace(struct pm *pm, size_t from, size_t to, struct sv text)
 	m->len = m->len - (to - from) + text.len;
 	m->p[m->len] = '\0';
 	if (header)
-		scan_header(pm);
+		(void)scan_header(pm);
 	fix_length(m);
 }
 

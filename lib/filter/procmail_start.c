@@ -418,6 +418,7 @@ run_trap(struct pm *pm)
 		return;
 	pm_command(pm, pm->text[PM_T_TRAP], &cmd);
 	pm_mail_join(&pm->mail, false);
+	pm_mail_whole(pm);
 	(void)pm_mail_dump(pm, sv_from(pm->mail.p, pm->mail.len), (struct pm_dump){ .blank = true }, &input);
 	g.input = sb_sv(&input);
 	pm_run_program(pm, &cmd, &g);
@@ -464,6 +465,8 @@ deliver_to(struct pm *pm, const char *name, bool dot_lock)
 		pm->linebuf = strlen(name) + PM_NAME_MAX * 2;
 	sb_adds(&w.b, name);
 	sb_addc(&w.b, '\0');
+	if (pm_log_tells(pm))
+		pm_mail_whole(pm);
 	pm->part = sv_from(pm->mail.p, pm->mail.len);
 	pm->ignore_write = false;
 	pm->raw = false;

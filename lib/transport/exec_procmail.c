@@ -26,7 +26,8 @@
 
 struct going {
 	struct exec	*x;
-	struct sv	 text;		/* the message as the rules got it */
+	struct sb	*all;		/* the message as the rules got it, as far as it was read */
+	struct sv	 text;		/* the same */
 	struct transport_list actions;
 	size_t		 room_actions;
 	size_t		 room;
@@ -184,26 +185,40 @@ drop_cr(struct sb *text, size_t from)
 	sb_cut(text, (size_t)(out - text->p) + (size_t)(end - in));
 }
 
-/* "From " line, header, body; lines end in LF. */
-static int
-whole(struct exec *x, struct sb *out)
+/* The text so far and the body; lines end in LF.  Only what begins a line begins here. */
+static struct sv
+body(void *arg)
 {
-	const struct transport_job *j = x->j;
+	struct going *g = arg;
+	const struct transport_job *j = g->x->j;
+	size_t from = g->all->len;
+	char *room = sb_room(g->all, (size_t)j->len);
+
+	if (room == NULL || os_pread_full(g->x->c.fd, room, (size_t)j->len, (off_t)j->off) != (ssize_t)j->len)
+		return (SV_NULL);
+	sb_took(g->all, (size_t)j->len);
+	drop_cr(g->all, from);
+	g->text = sb_sv(g->all);
+	return (sv_sub(g->text, from, g->text.len));
+}
+
+/* "From " line and header; *<more>: the body is left for later. */
+static int
+begin(struct going *g, bool *more)
+{
+	const struct transport_job *j = g->x->j;
 	char line[512];
 	size_t from;
-	char *room;
 
-	sb_adds(out, mbox_from_line(j->sender, j->now, line, sizeof(line)));
-	from = out->len;
-	room = sb_room(out, j->header.len + (size_t)j->len);
-	if (room == NULL)
+	sb_adds(g->all, mbox_from_line(j->sender, j->now, line, sizeof(line)));
+	from = g->all->len;
+	sb_add(g->all, j->header);
+	if (g->all->overflow)
 		return (-1);
-	sb_add(out, j->header);
-	if (j->len > 0 && os_pread_full(x->c.fd, room + j->header.len, (size_t)j->len, (off_t)j->off) != (ssize_t)j->len)
-		return (-1);
-	sb_took(out, (size_t)j->len);
-	drop_cr(out, from);
-	return (0);
+	drop_cr(g->all, from);
+	g->text = sb_sv(g->all);
+	*more = j->len > 0 && sv_ends(g->text, "\n\n");
+	return (j->len > 0 && !*more && body(g).p == NULL ? -1 : 0);
 }
 
 /* The shell of our user, asked for again after a while: a child lives long. */
@@ -242,7 +257,7 @@ inbox(struct arena *a, struct sv user)
 }
 
 static void
-run(struct exec *x, struct going *g)
+run(struct exec *x, struct going *g, bool more)
 {
 	static struct procmail_files *files;	/* of the child: parsed once for all its messages */
 	static uid_t uid;
@@ -259,6 +274,11 @@ run(struct exec *x, struct going *g)
 		files = procmail_files_new();
 		uid = geteuid();
 		gid = getegid();
+	}
+	if (more) {
+		p.body = body;
+		p.body_arg = g;
+		p.body_max = (size_t)j->len;
 	}
 	p.uid = uid;
 	p.gid = gid;
@@ -321,17 +341,17 @@ void
 exec_procmail(struct exec *x)
 {
 	static struct sb text;		/* of the child: its memory serves the next message */
-	struct going g = { .x = x, .room = CONTENT_MAX };
+	struct going g = { .x = x, .all = &text, .room = CONTENT_MAX };
+	bool more;
 
 	sb_init(&g.log, LOG_MAX);
 	sb_init(&g.file, FILE_MAX);
 	sb_clear(&text);
 	text.max = MESSAGE_MAX;
-	if (whole(x, &text) == -1)
+	if (begin(&g, &more) == -1)
 		exec_fail(x, TRANSPORT_DEFER, 0, "the message cannot be read");
 	else {
-		g.text = sb_sv(&text);
-		run(x, &g);
+		run(x, &g, more);
 		pass_file(x, &g);
 		x->r->actions = g.actions;
 		x->r->log_line = arena_sv(x->a, sv_trim(sb_sv(&g.log)));
