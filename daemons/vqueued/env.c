@@ -28,6 +28,10 @@ fill_session(struct exim_session *s, const struct spool_envelope *e)
 	s->authenticated_sender = e->auth_sender;
 	s->tls_in.cipher = e->tls_cipher;
 	s->tls_in.sni = e->tls_sni;
+	s->tls_in.ver = e->tls_ver;
+	s->tls_in.peerdn = sv_taint(e->tls_peerdn);
+	s->tls_in.bits = e->tls_bits;
+	s->tls_in.verified = e->tls_verified != 0;
 }
 
 static void
@@ -47,6 +51,10 @@ fill_message(struct exim_message *msg, const struct msg *m)
 	msg->received_count = e->received_count;
 	msg->received_time = e->received_ms / 1000;
 	msg->nrecipients = e->nrcpts;
+	msg->max_linelength = e->longest_line;
+	msg->linecount = (int64_t)e->lines;
+	msg->originator_uid = msg->caller_uid = e->uid;
+	msg->originator_gid = msg->caller_gid = e->gid;
 	msg->smtputf8 = (e->flags & SPOOL_SMTPUTF8) != 0;
 	msg->dsn_ret_set = e->ret != SPOOL_RET_NONE;
 	msg->first_delivery = !m->retrying;
@@ -89,6 +97,10 @@ env_open(struct vq_env *e, struct vq *vq, struct msg *m)
 	fill_session(&e->session, &m->env);
 	fill_message(&e->msg, m);
 	fill_vars(e, m);
+	e->acl.spam_bar = m->env.spam_bar;
+	e->acl.spam_score = m->env.spam_score;
+	e->acl.spam_score_int = m->env.spam_score_int;
+	e->acl.mime_part_count = -1;
 	rcpts = arena_alloc(e->arena, (m->env.nrcpts + 1) * sizeof(*rcpts));
 	for (size_t i = 0; i < m->env.nrcpts; i++)
 		rcpts[i] = m->env.rcpts[i].addr;
@@ -120,11 +132,22 @@ env_headers(struct vq_env *e, struct msg *m)
 	return (true);
 }
 
+static struct sv
+lower(struct arena *a, struct sv v)
+{
+	char *p = arena_alloc(a, v.len + 1);
+
+	for (size_t i = 0; i < v.len; i++)
+		p[i] = sv_lower(v.p[i]);
+	v.p = p;
+	return (v);
+}
+
 void
 env_delivery(struct vq_env *e, const struct dlv *d)
 {
 	const struct route_delivery *rd = d->rd;
-	const struct route_addr *top = rd->addr;
+	const struct route_addr *top = rd->addr, *from;
 	struct exim_address *a = &e->addr;
 	ptrdiff_t at;
 
@@ -143,17 +166,24 @@ env_delivery(struct vq_env *e, const struct dlv *d)
 	a->home = sv_cstr(rd->home);
 	a->self_hostname = rd->self_hostname;
 	a->router_vars = rd->vars;
-	a->local_user_uid = rd->uid;
-	a->local_user_gid = rd->gid;
+	a->local_user_uid = a->local_user_gid = -1;
 	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
 	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
 	at = sv_rchr(top->address, '@');
 	if (at >= 0) {
 		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
-		a->original_domain = sv_sub(top->address, (size_t)at + 1, top->address.len);
+		a->original_domain = lower(e->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
+	}
+	/* Pipes and files are children of the address that made them. */
+	from = rd->addr;
+	if (rd->kind == ROUTE_TO_TRANSPORT || (from->address.len > 0 && strchr("|/>", from->address.p[0]) != NULL))
+		from = from->parent;
+	if (from != NULL && (at = sv_rchr(from->address, '@')) >= 0) {
+		a->parent_local_part = sv_sub(from->address, 0, (size_t)at);
+		a->parent_domain = lower(e->arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
 	}
 	if (rd->kind == ROUTE_PIPE)
-		a->address_pipe = rd->text;
+		a->address_pipe = sv_cstr(arena_fmt(e->arena, "|" SV_FMT, SV_ARG(rd->text)));
 	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
 		a->address_file = rd->text;
 	e->msg.return_path = rd->errors_to_set ? rd->errors_to : e->msg.sender;

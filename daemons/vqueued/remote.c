@@ -99,6 +99,9 @@ disconnect(struct worker *w)
 {
 	if (w->conn != NULL) {
 		deliver_close(&w->conn);
+		/* What expansions know of the connection ends with it. */
+		memset(&w->env.addr.tls_out, 0, sizeof(w->env.addr.tls_out));
+		w->env.addr.sending_ip_address = SV_NULL;
 		smtp_opts_close(&w->so);
 	}
 }
@@ -157,6 +160,8 @@ connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
 		return (-1);
 	}
 	if (deliver_open(&w->conn, h, &w->so.o, &e) == -1) {
+		memset(&w->env.addr.tls_out, 0, sizeof(w->env.addr.tls_out));
+		w->env.addr.sending_ip_address = SV_NULL;
 		smtp_opts_close(&w->so);
 		if (e.ours)
 			no_means(w, &e);

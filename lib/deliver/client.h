@@ -18,6 +18,7 @@
 #include "net/addr.h"
 
 struct deliver_conn;
+struct stream;
 
 /* What happened, with what retry rules want to know (exim/conf.h). */
 struct deliver_error {
@@ -30,6 +31,8 @@ struct deliver_error {
 	/* We had no means to try: no descriptors, ports or memory.  Says nothing of host or message. */
 	bool		 ours;
 };
+/* <code> when an option could not be expanded: Exim's number for it. */
+#define DELIVER_EXPANSION	(-27)
 #define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .sys = 0, .host = false, .ours = false }
 
 /* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
@@ -43,7 +46,7 @@ struct deliver_auth {
 /* How to speak to a host; all pointers must live as long as the connection. */
 struct deliver_opts {
 	bool		 lmtp;
-	const char	*helo;
+	const char	*helo;			/* NULL: <late> tells it */
 	const struct net_addr *from;		/* local address; NULL: the system's choice */
 	bool		 esmtp;			/* false: HELO (hosts_avoid_esmtp) */
 	bool		 pipelining;
@@ -59,6 +62,12 @@ struct deliver_opts {
 	size_t		 nauths;
 	bool		 auth_require;
 	int64_t		 connect_ms, command_ms, data_ms, final_ms;
+	/*
+	 * What is known only of a connection that stands: called before EHLO to fill <helo>, and when TLS has begun or is
+	 * not to come, before AUTH, to fill <auths>.  NULL: they are filled in already.
+	 */
+	int		(*late)(void *arg, bool auth, const struct deliver_conn *c, struct deliver_opts *o, struct err *err);
+	void		*late_arg;
 };
 
 /* Where to: <name> is for TLS and logs. */
@@ -68,11 +77,14 @@ struct deliver_host {
 };
 
 /* Connect, greet, STARTTLS, AUTH.  -1 and *<e> (always .host or .ours). */
-int	 deliver_open(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o,
+int	 deliver_open(struct deliver_conn **cp, const struct deliver_host *host, struct deliver_opts *o,
 	     struct deliver_error *e);
 /* QUIT if the connection is in order (its answer is not waited for), close. */
 void	 deliver_close(struct deliver_conn **cp);
 
+/* Our end, and the stream for what TLS says of itself. */
+const struct net_addr *deliver_local(const struct deliver_conn *c);
+const struct stream *deliver_stream(const struct deliver_conn *c);
 /* For log lines: "TLS1.3:TLS_AES_256_GCM_SHA384:256" or "", the authenticator's name or NULL. */
 const char *deliver_cipher(const struct deliver_conn *c);
 const char *deliver_auth_name(const struct deliver_conn *c);

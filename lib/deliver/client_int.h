@@ -12,7 +12,8 @@ struct deliver_conn {
 	struct stream	*s;
 	struct deliver_host host;
 	char		*host_name;
-	const struct deliver_opts *o;
+	struct deliver_opts *o;
+	struct net_addr	 local;
 	struct smtp_ehlo ehlo;
 	struct smtp_reply reply;	/* the last one read */
 	const char	*auth_name;

@@ -255,6 +255,18 @@ login(struct deliver_conn *c, struct deliver_error *e)
 
 /* ---- open, close ---- */
 
+/* Options that are expanded only now. */
+static int
+late(struct deliver_conn *c, bool auth, struct deliver_error *e)
+{
+	if (c->o->late == NULL || c->o->late(c->o->late_arg, auth, c, c->o, &e->err) == 0)
+		return (0);
+	e->host = true;
+	e->what = EXIM_RE_ANY;
+	e->code = DELIVER_EXPANSION;
+	return (-1);
+}
+
 static int
 greet(struct deliver_conn *c, struct deliver_error *e)
 {
@@ -274,10 +286,24 @@ greet(struct deliver_conn *c, struct deliver_error *e)
 		e->host = true;
 		return (-1);
 	}
-	if (hello(c, e) == -1)
+	if (late(c, false, e) == -1 || hello(c, e) == -1)
 		return (-1);
 	rc = starttls(c, e);
-	return (rc != 0 ? rc : login(c, e));
+	if (rc != 0)
+		return (rc);
+	return (late(c, true, e) == -1 ? -1 : login(c, e));
+}
+
+const struct net_addr *
+deliver_local(const struct deliver_conn *c)
+{
+	return (&c->local);
+}
+
+const struct stream *
+deliver_stream(const struct deliver_conn *c)
+{
+	return (c->s);
 }
 
 static void
@@ -307,7 +333,7 @@ is_ours(int error)
 
 /* As deliver_open; 1: TLS failed, try without. */
 static int
-open_once(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o, struct deliver_error *e)
+open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deliver_opts *o, struct deliver_error *e)
 {
 	int64_t deadline = FIBER_NOW_PLUS(o->connect_ms);
 	struct deliver_conn *c;
@@ -326,6 +352,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 	c->host = *host;
 	c->host.name = c->host_name;
 	c->o = o;
+	net_local(fd, &c->local);
 	c->s = stream_new(fd);
 	smtp_reply_init(&c->reply);
 	sb_init(&c->buf, CONTENT_BUF);
@@ -340,7 +367,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, const struc
 }
 
 int
-deliver_open(struct deliver_conn **cp, const struct deliver_host *host, const struct deliver_opts *o,
+deliver_open(struct deliver_conn **cp, const struct deliver_host *host, struct deliver_opts *o,
     struct deliver_error *e)
 {
 	int rc = open_once(cp, host, o, e);

@@ -5,6 +5,7 @@
 #include "deliver/options.h"
 #include "exim/expand.h"
 #include "exim/match.h"
+#include "io/stream.h"
 
 #define AUTHS_MAX	8
 #define STRINGS_MAX	16
@@ -92,6 +93,69 @@ fill_auths(struct deliver_opts *o, struct exim_env *env, struct arena *a)
 	}
 }
 
+/* ---- when the connection stands ---- */
+
+struct late {
+	struct exim_env	*env;
+	const struct exim_value *helo;
+	struct arena	*a;
+	bool		 auth;		/* we may log in there */
+};
+
+/* $tls_out_... */
+static void
+fill_tls_out(struct late *l, const struct stream *s)
+{
+	struct exim_tls *t = &l->env->addr->tls_out;
+	struct stream_tls_facts f;
+	struct sv rest;
+
+	memset(t, 0, sizeof(*t));
+	if (!stream_is_tls(s))
+		return;
+	stream_tls_facts(s, &f);
+	t->cipher = sv_cstr(arena_str(l->a, stream_tls_cipher(s)));
+	t->cipher_std = sv_cstr(arena_str(l->a, f.standard));
+	rest = t->cipher;
+	(void)sv_next(&rest, ':', &t->ver);
+	t->sni = sv_cstr(arena_str(l->a, stream_tls_sni(s)));
+	t->peerdn = sv_taint(sv_cstr(arena_str(l->a, f.peer_dn)));
+	t->bits = f.bits;
+	t->verified = f.verified;
+	t->resumption = stream_tls_resumed(s) ? 0x10 | 0x2 : 0;
+	t->ourcert = f.own;
+	t->peercert = f.peer;
+}
+
+static int
+at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver_opts *o, struct err *err)
+{
+	struct late *l = arg;
+	char text[NET_ADDR_TEXT_MAX];
+	struct sv helo;
+
+	if (l->env->addr == NULL)
+		return (0);
+	if (auth) {
+		fill_tls_out(l, deliver_stream(c));
+		if (l->auth && o->auths == NULL)
+			fill_auths(o, l->env, l->a);
+		return (0);
+	}
+	l->env->addr->sending_ip_address = sv_cstr(arena_str(l->a, net_addr_text(deliver_local(c), text)));
+	l->env->addr->sending_port = deliver_local(c)->port;
+	if (l->helo->str == NULL)
+		return (0);
+	/* A forced failure counts here: nothing could be said to the host. */
+	if (exim_expand(l->helo->str, l->env, &helo, err) != EXIM_OK) {
+		err_prefix(err, "failed to expand helo_data");
+		err->cls = ERR_TEMP;
+		return (-1);
+	}
+	o->helo = arena_cstr(l->a, helo.len > 0 ? helo : l->env->g->primary_hostname);
+	return (0);
+}
+
 /* ---- TLS, addresses, times ---- */
 
 static void
@@ -143,25 +207,25 @@ deliver_options(struct deliver_opts *o, struct exim_env *env, const struct exim_
 	const struct exim_value *own = t->d.own;
 	char text[NET_ADDR_TEXT_MAX];
 	struct sv helo = own[EXIM_SMTP_helo_data].text;
+	struct late *l;
 
 	memset(o, 0, sizeof(*o));
 	env->addr->host = sv_cstr(h->name);
 	env->addr->host_address = sv_cstr(arena_str(env->arena, net_addr_text(&h->addr, text)));
 	env->addr->host_port = h->addr.port;
-	/* A forced failure counts here: nothing could be said to the host. */
-	if (own[EXIM_SMTP_helo_data].str != NULL && exim_expand(own[EXIM_SMTP_helo_data].str, env, &helo, err) != EXIM_OK) {
-		err_prefix(err, "failed to expand helo_data");
-		err->cls = ERR_TEMP;
-		return (-1);
-	}
-	o->helo = arena_cstr(a, helo.len > 0 ? helo : env->g->primary_hostname);
+	(void)err;
+	if (own[EXIM_SMTP_helo_data].str == NULL)
+		o->helo = arena_cstr(a, helo.len > 0 ? helo : env->g->primary_hostname);
+	l = arena_alloc(a, sizeof(*l));
+	*l = (struct late){ .env = env, .helo = &own[EXIM_SMTP_helo_data], .a = a };
+	o->late = at_connection;
+	o->late_arg = l;
 	o->lmtp = sv_eqs(own[EXIM_SMTP_protocol].text, "lmtp");
 	o->esmtp = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_esmtp], h);
 	o->pipelining = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_pipelining], h);
 	o->chunking = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_chunking], h);
 	o->auth_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_auth], h);
-	if (o->auth_require || deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_auth], h))
-		fill_auths(o, env, a);
+	l->auth = o->auth_require || deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_auth], h);
 	fill_tls(o, env, own, h, tls, arg, a);
 	fill_interface(o, env, &own[EXIM_SMTP_interface], h, a);
 	o->connect_ms = ms(&own[EXIM_SMTP_connect_timeout]);

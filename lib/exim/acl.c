@@ -643,6 +643,9 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 	case RC_DEFER:
 		(void)err_set(err, ERR_TEMP, NULL, "DEFER from acl \"" SV_FMT "\"", SV_ARG(name));
 		return (EXIM_DEFER);
+	case RC_DISCARD:
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "DISCARD from acl \"" SV_FMT "\"", SV_ARG(name));
+		return (EXIM_FAIL);
 	default:
 		acl_log(&st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name), SV_ARG(st.log_msg));
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "ERROR from acl \"" SV_FMT "\"", SV_ARG(name));

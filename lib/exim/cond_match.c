@@ -80,6 +80,16 @@ X_COND(xc_match_list)
 	return (match_result(e, r, text, yes, data));
 }
 
+/* "fe80::1%eth0": an address, but one that no list can name. */
+static bool
+zoned(struct sv v)
+{
+	ptrdiff_t at = sv_chr(v, '%');
+	struct net_addr a;
+
+	return (at > 0 && sv_chr(v, ':') >= 0 && net_addr_parse(sv_sub(v, 0, (size_t)at), &a));
+}
+
 X_COND(xc_match_ip)
 {
 	struct exim_host h = { .name_failed = true };
@@ -90,7 +100,7 @@ X_COND(xc_match_ip)
 
 	if ((r = x_seq(e, &c->arg[0], &h.address)) != EXIM_OK || (r = x_seq(e, &c->arg[1], &text)) != EXIM_OK)
 		return (r);
-	if (h.address.len > 0 && (h.address.p[0] == '[' || !net_addr_parse(h.address, &h.addr)))
+	if (h.address.len > 0 && (h.address.p[0] == '[' || (!net_addr_parse(h.address, &h.addr) && !zoned(h.address))))
 		return (x_fail(e, "\"" SV_FMT "\" is not an IP address", SV_ARG(h.address)));
 	h.ip_only = true;
 	if (list == NULL) {

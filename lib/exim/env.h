@@ -182,6 +182,7 @@ struct exim_message {
 	struct sv	 received_for;
 	const struct sv	*recipients;		/* NULL with a count: not to be shown (users' filters) */
 	size_t		 nrecipients;
+	bool		 recipients_shown;	/* $recipients may be had: ACLs behind DATA, system filter */
 	int64_t		 originator_uid;
 	int64_t		 originator_gid;
 	int64_t		 caller_uid;

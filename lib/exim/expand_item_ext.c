@@ -476,6 +476,8 @@ X_FN(xi_acl)
 		return (EXIM_OK);
 	if (r == EXIM_DEFER)
 		return (x_forced(e, "DEFER from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
+	if (e->err != NULL && strncmp(e->err->text, "DISCARD from", 12) == 0)
+		return (EXIM_FAIL);
 	if (e->err != NULL && strncmp(e->err->text, "ERROR from", 10) == 0)
 		return (x_fail(e, "ERROR from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
 	return (r);

@@ -243,6 +243,13 @@ one_name(struct xev *e, struct query *q, struct sv domain)
 	}
 	if (*name == '\0' || strlen(name) > 253)
 		return (EXIM_OK);
+	/* No name server can be asked for an empty label. */
+	if (strstr(name, "..") != NULL) {
+		if (q->defer == DEFER_STRICT)
+			return (x_defer(e, "%s", ""));
+		q->failed |= q->defer == DEFER_LAX;
+		return (EXIM_OK);
+	}
 	if (q->type->pseudo == P_APLUS && (r = one_type(e, q, name, T_AAAA)) != EXIM_OK)
 		return (r);
 	return (one_type(e, q, name, q->type->type));

@@ -193,7 +193,12 @@ X_LOOKUP(xl_iplsearch)
 
 	if ((f = open_text(e, l, load_iplsearch, &r)) == NULL)
 		return (r);
-	if (l->key.len > 0 && !star && (sv_chr(l->key, '/') >= 0 || !net_prefix_parse(l->key, &key))) {
+	/* An address with a zone is none of the file. */
+	if (sv_chr(l->key, '%') > 0 && sv_chr(l->key, ':') >= 0) {
+		x_file_put(e, f);
+		return (EXIM_OK);
+	}
+	if (l->key.len > 0 && !star && (l->key.p[0] == '[' || sv_chr(l->key, '/') >= 0 || !net_prefix_parse(l->key, &key))) {
 		x_file_put(e, f);
 		return (x_defer(e, "\"" SV_FMT "\" is not a valid iplsearch key (an IP address, with optional CIDR mask, is "
 		    "wanted): in a host list, use net-iplsearch as the search type", SV_ARG(l->key)));

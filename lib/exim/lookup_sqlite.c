@@ -40,7 +40,7 @@ add_row(sqlite3_stmt *st, struct xb *b, bool first)
 		const char *v = (const char *)sqlite3_column_text(st, i);
 
 		if (v == NULL)
-			v = n == 1 ? "" : "<NULL>";
+			v = "<NULL>";
 		if (n == 1) {
 			xb_adds(b, v);
 			continue;

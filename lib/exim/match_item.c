@@ -108,8 +108,12 @@ compile_net(struct arena *a, struct sv text, struct mitem *it)
 		return (false);
 	for (; i < text.len && sv_isdigit(text.p[i]); i++)
 		bits = bits > 1000 ? bits : (bits < 0 ? 0 : bits * 10) + text.p[i] - '0';
-	if (i >= text.len || text.p[i] != '-' || (size_t)semi < i)
-		return (false);
+	if (i >= text.len || text.p[i] != '-' || (size_t)semi < i) {
+		/* A name with a semicolon, which no host has. */
+		it->type = M_NAME;
+		it->arg = text;
+		return ((size_t)semi > i && memchr(text.p + i, '-', (size_t)semi - i) != NULL);
+	}
 	type = sv_sub(text, i + 1, (size_t)semi);
 	compile_lookup(a, it, sv_sub(text, i + 1, text.len), semi - (ptrdiff_t)i - 1);
 	it->num = bits;

@@ -27,12 +27,12 @@ needs_coding(char ch)
 	return ((c < 33 && c != ' ') || c > 126 || strchr("?=()<>@,;:\\\".[]_", c) != NULL);
 }
 
-/* Words are ended where Exim ends them: past 67 characters behind a plain one, past 70 behind a coded one. */
+/* Words are ended where Exim ends them: past 67 characters, never behind the first byte of a coded pair. */
 X_OP(xo_rfc2047)
 {
 	struct sv cs = charset_of(e);
-	bool coded = false, last_coded = false;
-	size_t start, limit = 0;
+	bool coded = false, first = false;
+	size_t start;
 	struct xb b;
 
 	for (size_t i = 0; i < v.len && !coded; i++)
@@ -47,16 +47,15 @@ X_OP(xo_rfc2047)
 	xb_adds(&b, "?Q?");
 	start = b.len;
 	for (size_t i = 0; i < v.len; i++) {
-		limit = last_coded ? 70 : 67;
-		if (b.len - start > limit) {
+		if (b.len - start > 67 && !first) {
 			xb_adds(&b, "?= ");
 			start = b.len;
 			xb_adds(&b, "=?");
 			xb_add(&b, cs);
 			xb_adds(&b, "?Q?");
 		}
-		last_coded = needs_coding(v.p[i]);
-		if (last_coded)
+		first = needs_coding(v.p[i]) && !first;
+		if (needs_coding(v.p[i]))
 			xb_fmt(&b, "=%02X", (unsigned char)v.p[i]);
 		else
 			xb_addc(&b, v.p[i] == ' ' ? '_' : v.p[i]);

@@ -14,6 +14,7 @@ enum base { B_NONE, B_ENV, B_G, B_SES, B_MSG, B_ADDR, B_ACL };
 enum kind {
 	K_SV,
 	K_INT,			/* int64_t */
+	K_UID,			/* int64_t, shown as an unsigned number of 32 bits */
 	K_PORT,			/* int64_t, shown as -1 when it is 0 */
 	K_01,			/* bool as 0 or 1 */
 	K_YN,			/* bool as yes or no */
@@ -140,8 +141,8 @@ static const struct xvar_row vars[] = {
 	{ "local_part_suffix",		K_SV, ADR(local_part_suffix), NULL, NULL },
 	{ "local_part_suffix_v",	K_SV, ADR(local_part_suffix_v), NULL, NULL },
 	{ "local_scan_data",		K_SV, ACL(local_scan_data), NULL, NULL },
-	{ "local_user_gid",		K_INT, ADR(local_user_gid), "4294967295", NULL },
-	{ "local_user_uid",		K_INT, ADR(local_user_uid), "4294967295", NULL },
+	{ "local_user_gid",		K_UID, ADR(local_user_gid), "4294967295", NULL },
+	{ "local_user_uid",		K_UID, ADR(local_user_uid), "4294967295", NULL },
 	{ "localhost_number",		FN(xv_localhost_number) },
 	{ "log_inodes",			FN(xv_log_inodes) },
 	{ "log_space",			FN(xv_log_space) },
@@ -389,6 +390,9 @@ X_EVAL(x_var)
 		return (EXIM_OK);
 	p += row->off;
 	switch (row->kind) {
+	case K_UID:
+		*out = x_int(e, *(const int64_t *)(const void *)p & UINT32_MAX);
+		break;
 	case K_INT:
 	case K_FILTER:
 	case K_PORT:

@@ -141,10 +141,8 @@ recipients(struct xev *e, struct sv *out, bool list)
 	struct xb b;
 
 	*out = SV_LIT("");
-	if (m == NULL || m->nrecipients == 0)
-		return (EXIM_OK);
-	/* Users' filters may not see who else got the message: nothing is there for them. */
-	if (m->recipients == NULL)
+	/* Users' filters and routers may not see who else gets the message. */
+	if (m == NULL || m->nrecipients == 0 || m->recipients == NULL || !m->recipients_shown)
 		return (EXIM_OK);
 	xb_init(&b, e->env->arena, m->nrecipients * 32);
 	for (size_t i = 0; i < m->nrecipients; i++) {
@@ -291,7 +289,8 @@ XV(xv_sender_rcvhost)
 	xb_init(&b, e->env->arena, 128);
 	if (named) {
 		xb_add(&b, s->host_name);
-		xb_adds(&b, " (");
+		/* Two lines of a Received field where there is much to say. */
+		xb_adds(&b, show_helo(s) ? "\n\t(" : " (");
 	}
 	xb_addc(&b, '[');
 	xb_add(&b, s->host_address);

@@ -81,6 +81,15 @@ bool		 stream_is_tls(const struct stream *s);
 /* "TLS1.3:TLS_AES_256_GCM_SHA384:256" as Exim writes X=; "" when plain.  Valid as long as the stream. */
 const char	*stream_tls_cipher(const struct stream *s);
 const char	*stream_tls_sni(const struct stream *s);	/* "" if none */
+/* What the handshake settled; the pointers live as long as the stream's TLS. */
+struct stream_tls_facts {
+	const char	*standard;	/* the cipher's name in RFCs */
+	char		 peer_dn[512];	/* of the peer's certificate; "" if it has shown none */
+	int		 bits;
+	bool		 verified;	/* it has shown one that leads to an authority we trust */
+	void		*own, *peer;	/* X509 or NULL */
+};
+void		 stream_tls_facts(const struct stream *s, struct stream_tls_facts *f);
 bool		 stream_tls_resumed(const struct stream *s);
 /* The peer's certificate (an X509, owned by the stream; NULL: none was given), and whether it verified. */
 void		*stream_tls_peer(const struct stream *s, bool *verified);

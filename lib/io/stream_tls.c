@@ -273,6 +273,38 @@ stream_tls_sni(const struct stream *s)
 	return (s->tls == NULL || s->tls->sni == NULL ? "" : s->tls->sni);
 }
 
+/* The subject, as RFC 2253 writes it: most special part first. */
+static void
+put_dn(X509 *cert, char *out, size_t size)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	int n = 0;
+
+	if (b != NULL && X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0)
+		n = BIO_read(b, out, (int)size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	BIO_free(b);
+}
+
+void
+stream_tls_facts(const struct stream *s, struct stream_tls_facts *f)
+{
+	SSL *ssl = s->tls == NULL ? NULL : s->tls->ssl;
+
+	memset(f, 0, sizeof(*f));
+	f->standard = "";
+	if (ssl == NULL)
+		return;
+	if (SSL_get_current_cipher(ssl) != NULL)
+		f->standard = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl));
+	f->bits = SSL_get_cipher_bits(ssl, NULL);
+	f->own = SSL_get_certificate(ssl);
+	f->peer = SSL_get0_peer_certificate(ssl);
+	if (f->peer != NULL)
+		put_dn(f->peer, f->peer_dn, sizeof(f->peer_dn));
+	f->verified = f->peer != NULL && SSL_get_verify_result(ssl) == X509_V_OK;
+}
+
 bool
 stream_tls_resumed(const struct stream *s)
 {

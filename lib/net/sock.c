@@ -50,6 +50,17 @@ net_listen(const struct net_addr *a, struct err *err)
 	return (fd);
 }
 
+void
+net_local(int fd, struct net_addr *out)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	memset(out, 0, sizeof(*out));
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+		net_addr_from_sockaddr(out, (struct sockaddr *)&ss);
+}
+
 int
 net_accept(int lfd, struct net_addr *peer, struct net_addr *local)
 {
@@ -64,12 +75,8 @@ net_accept(int lfd, struct net_addr *peer, struct net_addr *local)
 	if (fd == -1)
 		return (-1);
 	net_addr_from_sockaddr(peer, (struct sockaddr *)&ss);
-	if (local != NULL) {
-		len = sizeof(ss);
-		memset(local, 0, sizeof(*local));
-		if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-			net_addr_from_sockaddr(local, (struct sockaddr *)&ss);
-	}
+	if (local != NULL)
+		net_local(fd, local);
 	return (fd);
 }
 

@@ -58,6 +58,7 @@ ready(struct session *s, const char *verb, struct sv *text, unsigned *code)
 	*text = SV_NULL;
 	if (t->discard || t->rcpts.len == 0)
 		return (true);
+	t->msg.recipients_shown = true;
 	a = session_acl(s, EXIM_WHERE_PREDATA, SV_NULL, text, code);
 	if (a == ACL_DISCARD)
 		t->discard = true;

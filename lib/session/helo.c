@@ -152,6 +152,8 @@ session_helo(struct session *s)
 	if (!name_accepted(s))
 		return;
 	s->esmtp = s->c.verb != SMTP_HELO;
+	s->nomsg.size = -1;
+	session_protocol(s);
 	s->x.esmtp = s->esmtp;
 	s->parse_flags = session_parse_flags(s) | (s->esmtp ? SMTP_PARSE_ESMTP : 0);
 	s->pipelining = s->chunking = s->dsn = s->utf8 = s->prdr = s->tls_offered = s->auth_offered = false;

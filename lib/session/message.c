@@ -254,6 +254,17 @@ fill_envelope(struct session *s, struct spool_envelope *e)
 	e->protocol = t->msg.received_protocol;
 	e->tls_cipher = x->tls_in.cipher;
 	e->tls_sni = x->tls_in.sni;
+	e->tls_ver = x->tls_in.ver;
+	e->tls_peerdn = x->tls_in.peerdn;
+	e->tls_bits = (uint16_t)x->tls_in.bits;
+	e->tls_verified = x->tls_in.verified;
+	e->spam_bar = s->st.spam_bar;
+	e->spam_score = s->st.spam_score;
+	e->spam_score_int = s->st.spam_score_int;
+	e->longest_line = (uint32_t)t->msg.max_linelength;
+	e->lines = (uint64_t)t->msg.linecount;
+	e->uid = (uint32_t)t->msg.originator_uid;
+	e->gid = (uint32_t)t->msg.originator_gid;
 	e->ident = x->ident;
 	if (id.len > 2)
 		e->message_id = sv_sub(id, 1, id.len - 1);

@@ -123,6 +123,7 @@ add_recipient(struct session *s, struct txn *t, struct sv addr)
 	vec_push(&t->rcpts, r);
 	vec_push(&t->rcpt_addrs, r.addr);
 	t->msg.recipients = t->rcpt_addrs.p;
+	t->msg.recipients_shown = false;
 	t->msg.nrecipients = t->rcpt_addrs.len;
 }
 

@@ -565,6 +565,8 @@ fill_session(struct session *s)
 	struct exim_session *x = &s->x;
 	const struct session_conn *c = s->conn;
 
+	/* A file or terminal cannot wait for answers. */
+	s->no_sync = c->lf_lines;
 	x->addr = c->peer;
 	x->interface = c->local;
 	if (c->peer.family != 0) {
@@ -591,8 +593,8 @@ fill_session(struct session *s)
 	else
 		x->active_hostname = arena_sv(s->arena, x->active_hostname);
 	s->nomsg.originator_uid = s->nomsg.caller_uid = c->uid;
-	s->nomsg.size = -1;
 	s->st.mime_part_count = -1;
+	session_protocol(s);
 }
 
 /* How addresses are read, by the configuration. */

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* STARTTLS (RFC 3207), and TLS from the start. */
-#include <openssl/x509.h>
 #include <string.h>
 
 #include "io/tls.h"
 #include "session/session_int.h"
-
-#define DN_MAX		1024
 
 bool
 session_tls_available(struct session *s)
@@ -14,45 +11,25 @@ session_tls_available(struct session *s)
 	return (s->sv->tls != NULL && s->kind != SESSION_LOCAL && session_client_in(s, EXIM_MAIN_tls_advertise_hosts));
 }
 
-/* The subject, as RFC 2253 writes it: most special part first. */
-static struct sv
-peer_dn(struct session *s, void *cert)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-	struct sv v = SV_LIT("");
-	char *p = NULL;
-	long n;
-
-	if (b == NULL)
-		return (v);
-	if (X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0 &&
-	    (n = BIO_get_mem_data(b, &p)) > 0)
-		v = sv_taint(arena_sv(s->arena, sv_from(p, (size_t)n > DN_MAX ? DN_MAX : (size_t)n)));
-	(void)BIO_free(b);
-	return (v);
-}
-
 static void
 fill_tls(struct session *s)
 {
 	struct exim_tls *t = &s->x.tls_in;
 	struct sv cipher = sv_cstr(arena_str(s->arena, stream_tls_cipher(s->io))), rest = cipher, part;
-	int64_t bits = 0;
+	struct stream_tls_facts f;
 
 	memset(t, 0, sizeof(*t));
 	t->cipher = cipher;
 	t->sni = sv_taint(sv_cstr(arena_str(s->arena, stream_tls_sni(s->io))));
 	if (sv_next(&rest, ':', &part))
 		t->ver = part;
-	if (sv_next(&rest, ':', &part))
-		t->cipher_std = part;
-	for (size_t i = 0; i < rest.len && sv_isdigit(rest.p[i]); i++)
-		bits = bits * 10 + (rest.p[i] - '0');
-	t->bits = bits;
-	t->peercert = stream_tls_peer(s->io, &t->verified);
-	t->ourcert = stream_tls_own(s->io);
-	if (t->peercert != NULL)
-		t->peerdn = peer_dn(s, t->peercert);
+	stream_tls_facts(s->io, &f);
+	t->cipher_std = sv_cstr(arena_str(s->arena, f.standard));
+	t->bits = f.bits;
+	t->peercert = f.peer;
+	t->ourcert = f.own;
+	t->verified = f.verified;
+	t->peerdn = f.peer == NULL ? SV_NULL : sv_taint(sv_cstr(arena_str(s->arena, f.peer_dn)));
 	t->resumption = stream_tls_resumed(s->io) ? 0x10 | 0x2 : 0;
 }
 

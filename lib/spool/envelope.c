@@ -18,11 +18,12 @@ enum { TAG_ID = 1, TAG_RCPT = 2, TAG_VAR = 3, TAG_U64 = 16, TAG_STR = 64 };
 #define ENV_NUMBERS(X)										\
 	X(flags, uint32_t) X(received_ms, int64_t) X(ret, enum spool_ret) X(host_port, uint16_t)	\
 	X(iface_port, uint16_t) X(size, uint64_t) X(header_size, uint64_t) X(body_lines, uint64_t)	\
-	X(body_zeros, uint64_t) X(received_count, uint32_t)
+	X(body_zeros, uint64_t) X(received_count, uint32_t) X(longest_line, uint32_t) X(lines, uint64_t)	\
+	X(uid, uint32_t) X(gid, uint32_t) X(tls_verified, uint16_t) X(tls_bits, uint16_t)
 #define ENV_STRINGS(X)										\
 	X(sender) X(envid) X(auth_id) X(auth_sender) X(auth_name) X(helo) X(host_name) X(host_addr)	\
 	X(iface_addr) X(protocol) X(tls_cipher) X(tls_sni) X(ident) X(message_id) X(subject) X(parent)	\
-	X(parent_rcpts)
+	X(parent_rcpts) X(tls_peerdn) X(tls_ver) X(spam_bar) X(spam_score) X(spam_score_int)
 
 enum {
 #define X(name, type)	NUM_##name,

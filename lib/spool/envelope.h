@@ -110,6 +110,13 @@ struct spool_envelope {
 	uint64_t	 body_lines;		/* $body_linecount */
 	uint64_t	 body_zeros;		/* $body_zerocount */
 	uint32_t	 received_count;
+	uint32_t	 longest_line;		/* $max_received_linelength */
+	uint64_t	 lines;			/* $message_linecount */
+	uint32_t	 uid, gid;		/* $originator_uid: who submitted it here */
+	uint16_t	 tls_verified;		/* 1: $tls_in_certificate_verified */
+	uint16_t	 tls_bits;
+	struct sv	 tls_peerdn, tls_ver;
+	struct sv	 spam_bar, spam_score, spam_score_int;
 };
 
 /* Zero with the empty strings set, a new id, and the time now. */

@@ -43,10 +43,11 @@ struct dmsg {
 	struct sv	 bad;		/* -t: recipients that are none, for the report */
 	bool		 from_line;	/* the sender is a "From " line's */
 	int64_t		 received_us;
-	int64_t		 body_lines, max_line;
+	int64_t		 body_lines, body_zeros, max_line;
 	int		 warnings;
 	bool		 tried;		/* delivery was attempted */
 	bool		 manual_thaw;
+	bool		 arriving;	/* it is received just now */
 	bool		 queue_only;	/* an ACL wants it queued */
 	bool		 frozen, bounce, giveup;
 	struct sv	 frozen_note;	/* " by ACL": of this run */
@@ -55,6 +56,7 @@ struct dmsg {
 	int64_t		 frozen_at;
 	struct sv	 host_name, host_auth, interface;
 	struct sv	 auth_id, auth_sender;
+	int64_t		 host_port, interface_port;
 	VEC(struct dvar) vars;
 	VEC(struct drcpt) rcpts;
 	VEC(struct sv)	 done;		/* addresses that are settled */

@@ -61,11 +61,25 @@ fill_session(struct exim_session *s, const struct dmsg *m)
 		return;
 	s->local = false;
 	s->host_address = m->host_addr;
-	s->host_port = s->addr.port;
+	s->host_port = m->host_port;
+	s->interface_address = m->interface;
+	s->interface_port = m->interface_port;
 	s->host_name = m->host_name;
+	if (m->host_name.len > 0)
+		s->host_lookup = EXIM_HOST_FOUND;
 	s->auth_mechanism = m->host_auth;
 	s->authenticated_id = m->auth_id;
 	s->authenticated_sender = m->auth_sender;
+}
+
+static int64_t
+lines_of(struct sv v)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < v.len; i++)
+		n += v.p[i] == '\n';
+	return (n);
 }
 
 void
@@ -89,16 +103,20 @@ denv_message(struct deliver *d, struct dmsg *m)
 	msg->body = sv_sub(sv_taint(m->body), 0, (size_t)d->t->g.message_body_visible);
 	msg->body_whole = m->body.len <= (size_t)d->t->g.message_body_visible;
 	msg->headers = m->headers.n > 0 || m->block.len > 0 ? &m->headers : NULL;
-	msg->size = (int64_t)m->body.len;
-	for (size_t i = 0; i < m->fields.len; i++)
-		if (m->fields.p[i].type != '*')
-			msg->size += (int64_t)m->fields.p[i].text.len;
+	msg->size = (int64_t)m->body.len + 1;
 	msg->linecount = m->body_lines;
+	msg->body_zerocount = m->body_zeros;
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*') {
+			msg->size += (int64_t)m->fields.p[i].text.len;
+			msg->linecount += lines_of(m->fields.p[i].text);
+		}
+	msg->received_count = (int64_t)mail_headers_count(&m->headers, "Received");
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		rcpts[i] = m->rcpts.p[i].addr;
 	msg->recipients = rcpts;
 	msg->nrecipients = m->rcpts.len;
-	msg->received_for = m->rcpts.len == 1 ? m->rcpts.p[0].addr : SV_NULL;
+	msg->received_for = m->arriving && m->rcpts.len == 1 ? m->rcpts.p[0].addr : SV_NULL;
 	msg->originator_uid = m->uid;
 	msg->originator_gid = m->gid;
 	msg->caller_uid = d->caller_uid;
@@ -121,10 +139,21 @@ denv_message(struct deliver *d, struct dmsg *m)
 	d->t->env.message_loaded = true;
 }
 
+static struct sv
+lower(struct arena *a, struct sv v)
+{
+	char *p = arena_alloc(a, v.len + 1);
+
+	for (size_t i = 0; i < v.len; i++)
+		p[i] = sv_lower(v.p[i]);
+	v.p = p;
+	return (v);
+}
+
 void
 denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd, struct exim_address *a)
 {
-	const struct route_addr *top = rd->addr;
+	const struct route_addr *top = rd->addr, *from;
 	ptrdiff_t at;
 
 	while (top->parent != NULL)
@@ -142,16 +171,23 @@ denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd
 	a->home = sv_cstr(rd->home);
 	a->self_hostname = rd->self_hostname;
 	a->router_vars = rd->vars;
-	a->local_user_uid = rd->uid;
-	a->local_user_gid = rd->gid;
+	a->local_user_uid = a->local_user_gid = -1;
 	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
 	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
 	if ((at = sv_rchr(top->address, '@')) >= 0) {
 		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
-		a->original_domain = sv_sub(top->address, (size_t)at + 1, top->address.len);
+		a->original_domain = lower(m->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
+	}
+	/* Pipes and files are children of the address that made them. */
+	from = rd->addr;
+	if (rd->kind == ROUTE_TO_TRANSPORT || (from->address.len > 0 && strchr("|/>", from->address.p[0]) != NULL))
+		from = from->parent;
+	if (from != NULL && (at = sv_rchr(from->address, '@')) >= 0) {
+		a->parent_local_part = sv_sub(from->address, 0, (size_t)at);
+		a->parent_domain = lower(m->arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
 	}
 	if (rd->kind == ROUTE_PIPE)
-		a->address_pipe = rd->text;
+		a->address_pipe = sv_cstr(arena_fmt(m->arena, "|" SV_FMT, SV_ARG(rd->text)));
 	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
 		a->address_file = rd->text;
 	if (rd->nhosts > 0) {

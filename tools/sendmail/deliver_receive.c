@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "deliver.h"
 #include "exim/acl.h"
 #include "exim/extract.h"
@@ -137,9 +138,11 @@ dmsg_split(struct dmsg *m, struct sv text)
 		at = start + n + 1;
 	}
 	m->body = sv_sub(text, at < text.len ? at : text.len, text.len);
-	m->body_lines = 0;
-	for (size_t i = 0; i < m->body.len; i++)
+	m->body_lines = m->body_zeros = 0;
+	for (size_t i = 0; i < m->body.len; i++) {
 		m->body_lines += m->body.p[i] == '\n';
+		m->body_zeros += m->body.p[i] == '\0';
+	}
 	rest = text;
 	while (sv_next(&rest, '\n', &line))
 		if ((int64_t)line.len > m->max_line)
@@ -411,6 +414,16 @@ keep_vars(struct deliver *d, struct dmsg *m)
 }
 
 /* A refusal is told in the logs; *<why> has the words. */
+/* acl_not_smtp_start runs before the message is read. */
+static void
+envelope_only(struct exim_message *msg)
+{
+	msg->id = msg->body = msg->body_end = msg->received_for = SV_NULL;
+	msg->headers = NULL;
+	msg->body_size = msg->body_linecount = msg->body_zerocount = msg->linecount = msg->size = 0;
+	msg->max_linelength = msg->received_count = 0;
+}
+
 static enum acl_says
 ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 {
@@ -418,6 +431,7 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	struct exim_acl_effects fx;
 	struct exim_acl_result res;
 	struct exim_acl_run run;
+	struct exim_message whole;
 	enum acl_says verdict = ACL_TAKEN;
 
 	memset(&run, 0, sizeof(run));
@@ -427,8 +441,12 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	run.arg = d;
 	run.fx = &fx;
 	run.where = EXIM_WHERE_NOTSMTP_START;
+	d->t->msg.recipients_shown = true;
+	whole = d->t->msg;
+	envelope_only(&d->t->msg);
 	/* What this one says counts for nothing: it is there for its effects. */
 	(void)exim_acl_check(&d->t->env, &run, &res);
+	d->t->msg = whole;
 	run.where = EXIM_WHERE_NOTSMTP;
 	memset(&res, 0, sizeof(res));
 	if (verdict == ACL_TAKEN) {
@@ -546,6 +564,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		m->rcpts.p[i].addr = qualify(d, m->arena, m->rcpts.p[i].addr, true);
 	m->sender = qualify(d, m->arena, m->sender, false);
+	m->arriving = true;
 	denv_message(d, m);
 	rewrite_envelope(d, m);
 	if (fixups && (rc = check_limits(d, m)) != 0)
@@ -565,6 +584,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	denv_message(d, m);
 	if (fixups && put_received(d, m, err) == -1)
 		return (-1);
+	m->arriving = false;
 	denv_index(m);
 	denv_message(d, m);
 	d->about = m->id;
@@ -871,9 +891,12 @@ take_facts(struct deliver *d, struct dmsg *m)
 		ptrdiff_t dot = sv_rchr(m->host_addr, '.');
 
 		if (net_addr_parse_port(m->host_addr, 0, &a)) {
+			m->host_port = a.port;
 			a.port = 0;
 			m->host_addr = sv_cstr(arena_str(m->arena, net_addr_text(&a, buf)));
-		} else
+		} else if (dot > 0)
+			(void)num_parse(sv_sub(m->host_addr, (size_t)dot + 1, m->host_addr.len), 0, 65535, &m->host_port);
+		if (!net_addr_parse(m->host_addr, &a))
 			m->host_addr = dot > 0 ? sv_sub(m->host_addr, 0, (size_t)dot) : SV_NULL;
 	}
 	if (m->host_addr.len > 0 && o->ident == NULL)

@@ -446,13 +446,14 @@ try_host(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 		e->code = -27;
 		return;
 	}
-	/* Options of the header may name the host. */
-	if (make_header(x, &e->err) == -1 || filter(x, &e->err) == -1)
+	if (deliver_open(&x->conn, h, &x->o, e) == -1) {
+		x->r->d->t->env.addr->tls_out.ourcert = x->r->d->t->env.addr->tls_out.peercert = NULL;
 		return;
-	if (deliver_open(&x->conn, h, &x->o, e) == -1)
-		return;
-	if (send_all(x, h, e))
+	}
+	/* Options of the header may name the host and our end of the connection. */
+	if (make_header(x, &e->err) == 0 && filter(x, &e->err) == 0 && send_all(x, h, e))
 		dretry_forget(x->r->d, key_of(x, h, false));
+	x->r->d->t->env.addr->tls_out.ourcert = x->r->d->t->env.addr->tls_out.peercert = NULL;
 	deliver_close(&x->conn);
 	/* QUIT is on its way: whoever looks for what arrived finds the end of it too. */
 	(void)fiber_sleep(QUIT_MS);
@@ -573,13 +574,13 @@ void
 ddeliver_remote(struct dremote *r)
 {
 	struct remote *x = arena_zalloc(r->m->arena, sizeof(*x));
-	struct exim_address a;
+	struct exim_address *a = arena_alloc(r->m->arena, sizeof(*a));
 	struct err err = ERR_INIT;
 
 	x->r = r;
 	x->t = r->rd[0]->transport;
 	x->settled = arena_zalloc(r->m->arena, r->n * sizeof(bool));
-	if (prepare(x, &a, &err) == -1)
+	if (prepare(x, a, &err) == -1)
 		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
 		    .text = sv_cstr(err.text) }, NULL);
 	else {

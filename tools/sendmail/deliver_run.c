@@ -209,14 +209,14 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	    .return_path = rds[0]->errors_to_set ? rds[0]->errors_to : d->t->msg.sender, .bounce = m->sender.len == 0,
 	    .size = (uint64_t)d->t->msg.size, .now = dnow(), .uid = d->conf->g.exim_uid, .gid = d->conf->g.exim_gid,
 	    .hostname = arena_cstr(m->arena, d->t->g.primary_hostname), .arena = m->arena };
-	struct exim_address a;
+	struct exim_address *a = arena_alloc(m->arena, sizeof(*a));
 	struct transport_job j;
 	struct transport_reply warn;
 	struct err err = ERR_INIT;
 	off_t size = fd == -1 ? 0 : lseek(fd, 0, SEEK_END);
 
-	denv_delivery(d, m, rds[0], &a);
-	a.transport_name = sv_cstr(t->d.name);
+	denv_delivery(d, m, rds[0], a);
+	a->transport_name = sv_cstr(t->d.name);
 	td.body_off = m->block.len;
 	td.body_len = size > (off_t)m->block.len ? (uint64_t)size - m->block.len : 0;
 	if (transport_prepare(&td, &j, r) == -1)
@@ -476,6 +476,7 @@ together(struct attempt *at, struct event *a, struct event *b)
 	ea = at->d->t->env;
 	ea.addr = &x;
 	yes = transport_same_batch(a->rd->transport, &ea, a->rd, &eb, b->rd);
+	at->d->t->env.addr = NULL;
 	return (yes);
 }
 
@@ -960,6 +961,7 @@ ddeliver(struct deliver *d, const char *id)
 	deliver_all(&at, true);
 	deliver_all(&at, false);
 	time_over(&at);
+	d->t->env.addr = NULL;
 	dtell_success(&at);
 	dtell_failures(&at);
 	finish(&at);

@@ -87,7 +87,16 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 
 	memcpy(m->id, env->id, sizeof(m->id));
 	m->received_us = env->received_ms * 1000;
-	m->login = m->ident = sv_cstr(arena_str(m->arena, d->caller));
+	m->login = sv_cstr(arena_str(m->arena, d->caller));
+	m->ident = arena_sv(m->arena, env->ident);
+	m->host_addr = arena_sv(m->arena, env->host_addr);
+	m->host_port = env->host_port;
+	m->host_name = arena_sv(m->arena, env->host_name);
+	m->host_auth = arena_sv(m->arena, env->auth_name);
+	m->auth_id = arena_sv(m->arena, env->auth_id);
+	m->auth_sender = arena_sv(m->arena, env->auth_sender);
+	m->interface = arena_sv(m->arena, env->iface_addr);
+	m->interface_port = env->iface_port;
 	m->uid = d->caller_uid;
 	m->gid = d->caller_gid;
 	m->protocol = arena_sv(m->arena, env->protocol);
@@ -319,6 +328,7 @@ dreceive_smtp(struct deliver *d, bool batch)
 	struct carrier in = { STDIN_FILENO, -1, true }, out = { -1, STDOUT_FILENO, false };
 	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = d->caller_uid == 0,
 	    .exim_style = true, .lf_lines = true };
+	struct exim_session *facts = &d->t->session;
 	pthread_t reader, writer;
 	int pair[2];
 
@@ -329,6 +339,17 @@ dreceive_smtp(struct deliver *d, bool batch)
 		return (EX_SOFTWARE);
 	}
 	in.to = out.from = pair[1];
+	/* -oMa of a trusted caller: as if that host had connected (manual 5.2). */
+	if (c.trusted && facts->addr.family != 0) {
+		c.kind = SESSION_SMTP;
+		if (facts->ident.len == 0)
+			facts->ident = sv_cstr(d->caller);
+		c.peer = facts->addr;
+		c.peer.port = (uint16_t)facts->host_port;
+		c.local = facts->interface;
+		c.local.port = (uint16_t)facts->interface_port;
+		c.facts = facts;
+	}
 	(void)fflush(stdout);
 	if (pthread_create(&writer, NULL, carry, &out) != 0 || pthread_create(&reader, NULL, carry, &in) != 0)
 		return (EX_SOFTWARE);

@@ -109,7 +109,7 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 	if (m->helo.len > 0)
 		sb_addf(out, "--helo_name " SV_FMT "\n", SV_ARG(m->helo));
 	if (m->host_addr.len > 0)
-		sb_addf(out, "--host_address [" SV_FMT "]\n", SV_ARG(m->host_addr));
+		sb_addf(out, "--host_address [" SV_FMT "]:%lld\n", SV_ARG(m->host_addr), (long long)m->host_port);
 	if (m->ident.len > 0)
 		sb_addf(out, "-ident " SV_FMT "\n", SV_ARG(m->ident));
 	if (m->protocol.len > 0)
@@ -117,13 +117,17 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 	put_text(out, "-auth_id", m->auth_id);
 	put_text(out, "-auth_sender", m->auth_sender);
 	put_text(out, "--host_name", m->host_name);
-	put_text(out, "-interface_address", m->interface);
+	if (m->interface.len > 0)
+		sb_addf(out, "-interface_address [" SV_FMT "]:%lld\n", SV_ARG(m->interface), (long long)m->interface_port);
+	put_text(out, "--host_auth", m->host_auth);
 	put_text(out, "-dsn_envid", m->envid);
 	if (m->ret_set)
 		sb_addf(out, "-dsn_ret %d\n", m->ret_hdrs ? 2 : 1);
 	for (size_t i = 0; i < m->vars.len; i++)
 		sb_addf(out, "-acl%c " SV_FMT " %zu\n" SV_FMT "\n", m->vars.p[i].name.p[0],
 		    SV_ARG(sv_sub(m->vars.p[i].name, 1, m->vars.p[i].name.len)), m->vars.p[i].value.len, SV_ARG(m->vars.p[i].value));
+	if (m->body_zeros > 0)
+		sb_addf(out, "-body_zerocount %lld\n", (long long)m->body_zeros);
 	sb_addf(out, "-body_linecount %lld\n-max_received_linelength %lld\n", (long long)m->body_lines, (long long)m->max_line);
 	if (m->uid == 0)
 		sb_adds(out, "-allow_unqualified_recipient\n-allow_unqualified_sender\n");
@@ -215,6 +219,20 @@ read_var(struct dmsg *m, char kind, struct sv head, struct sv *rest)
 	vec_push(&m->vars, v);
 }
 
+/* "[192.0.2.1]:25", or the address alone. */
+static void
+read_end(struct sv v, struct sv *addr, int64_t *port)
+{
+	ptrdiff_t end = sv_rchr(v, ']');
+
+	*addr = v;
+	if (v.len < 2 || v.p[0] != '[' || end < 1)
+		return;
+	*addr = sv_sub(v, 1, (size_t)end);
+	if ((size_t)end + 2 < v.len)
+		(void)num_parse(sv_sub(v, (size_t)end + 2, v.len), 0, 65535, port);
+}
+
 static void
 read_option(struct dmsg *m, struct sv line, struct sv *rest)
 {
@@ -251,7 +269,11 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 	else if (sv_eqs(name, "host_name"))
 		m->host_name = value;
 	else if (sv_eqs(name, "interface_address"))
-		m->interface = value;
+		read_end(value, &m->interface, &m->interface_port);
+	else if (sv_eqs(name, "host_auth"))
+		m->host_auth = value;
+	else if (sv_eqs(name, "body_zerocount"))
+		m->body_zeros = n;
 	else if (sv_eqs(name, "auth_id"))
 		m->auth_id = value;
 	else if (sv_eqs(name, "auth_sender"))
@@ -261,8 +283,8 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 	else if (sv_eqs(name, "dsn_ret")) {
 		m->ret_set = true;
 		m->ret_hdrs = n == 2;
-	} else if (sv_eqs(name, "host_address") && value.len > 2)
-		m->host_addr = sv_sub(value, 1, value.len - 1);
+	} else if (sv_eqs(name, "host_address"))
+		read_end(value, &m->host_addr, &m->host_port);
 }
 
 static bool

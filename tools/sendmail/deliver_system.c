@@ -159,7 +159,9 @@ dsystem_filter(struct attempt *at)
 	if (at->d->conf->main[EXIM_MAIN_system_filter].str == NULL)
 		return (true);
 	filter_plan_init(&plan, at->m->arena);
+	at->d->t->msg.recipients_shown = true;
 	end = dfilter_system(at->d, at->m, &plan, &text);
+	at->d->t->msg.recipients_shown = false;
 	if (end <= EXIM_FILTER_NOT_DELIVERED)
 		instead = take_plan(at, &plan, end);
 	filter_plan_free(&plan);

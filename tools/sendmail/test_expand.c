@@ -22,13 +22,15 @@ struct loaded {
 	struct sv	*rcpts;
 };
 
+/* As if it came on standard input: empty lines do not count there. */
 static void
 count_body(struct exim_message *m, struct sv body)
 {
 	for (size_t i = 0; i < body.len; i++) {
-		m->body_linecount += body.p[i] == '\n';
+		m->body_linecount += body.p[i] == '\n' && i > 0 && body.p[i - 1] != '\n';
 		m->body_zerocount += body.p[i] == '\0';
 	}
+	m->body_linecount += body.len > 0 && body.p[body.len - 1] != '\n';
 }
 
 static void
@@ -64,6 +66,7 @@ recipients(struct testing *t, struct loaded *l)
 		}
 	t->msg.recipients = l->rcpts;
 	t->msg.nrecipients = n;
+	t->msg.recipients_shown = true;
 }
 
 static int
@@ -87,14 +90,13 @@ load_message(struct testing *t, struct loaded *l)
 	m->body_size = (int64_t)body.len;
 	m->size = (int64_t)text.len;
 	m->received_time = (int64_t)t->world.now(t->world.arg, NULL);
-	m->received_count = (int64_t)mail_headers_count(&l->headers, "Received");
+	/* Its own Received line is there already. */
+	m->received_count = 1 + (int64_t)mail_headers_count(&l->headers, "Received");
 	count_body(m, body);
-	m->linecount = m->body_linecount;
+	m->linecount = 1 + m->body_linecount;
 	for (size_t i = 0; i < l->headers.fields_end; i++)
 		m->linecount += text.p[i] == '\n';
 	longest_line(m, text);
-	if (m->received_protocol.len == 0)
-		m->received_protocol = SV_LIT("local");
 	if (t->o->from_header)
 		recipients(t, l);
 	t->env.message_loaded = true;

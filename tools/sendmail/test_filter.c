@@ -334,6 +334,7 @@ try_filter(struct trial *r, struct sv data, const char *path, bool system)
 	}
 	run.verbose = t->o->verbose ? stderr : NULL;
 	t->msg.recipients = system ? &r->rcpt : NULL;
+	t->msg.recipients_shown = system;
 	return (exim_filter_run(f, &run) == EXIM_FILTER_ERROR ? 1 : 0);
 }
 

@@ -250,7 +250,7 @@ facts(struct testing *t)
 	exim_conf_env(t->conf, &t->env);
 	t->g.pid = (int64_t)getpid();
 	if (getcwd(cwd, sizeof(cwd)) != NULL)
-		t->g.initial_cwd = sv_cstr(arena_str(t->facts, cwd));
+		t->g.initial_cwd = t->conf->g.initial_cwd = sv_cstr(arena_str(t->facts, cwd));
 	t->msg.originator_uid = t->msg.caller_uid = (int64_t)getuid();
 	t->msg.originator_gid = t->msg.caller_gid = (int64_t)getgid();
 	t->env.g = &t->g;
@@ -259,6 +259,7 @@ facts(struct testing *t)
 	t->env.session = &t->session;
 	t->env.msg = &t->msg;
 	t->env.acl = &t->acl;
+	t->acl.mime_part_count = -1;
 	t->env.caches = exim_caches_new();
 	t->env.acl_c = exim_vars_new();
 	t->env.acl_m = exim_vars_new();

@@ -301,6 +301,7 @@ test_env_init(struct test_env *t, bool caches)
 	t->msg.body_whole = true;
 	t->msg.recipients = rcpts;
 	t->msg.nrecipients = 2;
+	t->msg.recipients_shown = true;
 	mail_headers_parse(&t->headers, t->conf, sv_cstr(head), 0);
 	t->msg.headers = &t->headers;
 	t->addr.local_part = sv_taint(SV_LIT("Local"));
