@@ -148,4 +148,12 @@ int	 box_find(const char *opt, char **root, struct err *err);
 #define BOX_SOCK_SPAWN	"var/run/spawn.sock"	/* vlocald's spawner */
 #define BOX_SOCK_STORE	"var/run/store.sock"	/* vstored */
 
+/* ---- whose it is, for root ---- */
+
+struct os_user;
+/* The user that root's daemons become (setting `user`); -1 and what to do where there is none, or it is root. */
+int	 box_user(const struct box *b, struct os_user *u, struct err *err);
+/* The box's files are that user's: root goes on with his rights only, until os_act_back() of os/priv.h.  For others nothing happens. */
+int	 box_act(const struct box *b, struct err *err);
+
 #endif

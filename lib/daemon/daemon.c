@@ -82,39 +82,6 @@ open_logs(struct daemon *d, struct err *err)
 	return (0);
 }
 
-int
-daemon_act(const struct box *b, struct err *err)
-{
-	struct os_user u;
-
-	if (!os_is_root())
-		return (0);
-	switch (os_user_by_name(b->user, &u, err)) {
-	case 1:
-		break;
-	case 0:
-		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\": make it, or set `user` in etc/vpost.conf", b->user));
-	default:
-		return (-1);
-	}
-	if (u.uid == 0)
-		return (err_set(err, ERR_CONFIG, NULL, "etc/vpost.conf: the daemons do not run as root: set `user` to another"));
-	return (os_act_as(u.uid, u.gid, err));
-}
-
-/* The pid that holds the lock, 0 if it cannot be told. */
-static pid_t
-lock_holder(int fd)
-{
-	char buf[32];
-	ssize_t n = pread(fd, buf, sizeof(buf), 0);
-	int64_t pid = 0;
-
-	if (n > 0)
-		(void)num_parse(sv_trim(sv_from(buf, (size_t)n)), 1, INT32_MAX, &pid);
-	return ((pid_t)pid);
-}
-
 /*
  * One daemon of this name for the box.  The workers share the lock: after the parent was
  * killed, the next one waits for them, which takes no longer than their death.
@@ -133,8 +100,7 @@ take_lock(struct daemon *d, struct err *err)
 	if (d->lockfd == -1)
 		return (err_sys(err, "open %s", path));
 	if (os_flock(d->lockfd, OS_LOCK_EXCLUSIVE, 0, err) == -1) {
-		holder = lock_holder(d->lockfd);
-		if (holder > 0 && (kill(holder, 0) == 0 || errno == EPERM))
+		if ((holder = os_owner(d->lockfd)) > 0)
 			return (err_set(err, ERR_TEMP, NULL, "%s runs already for this box, pid %ld", d->def->name,
 			    (long)holder));
 		err_clear(err);
@@ -142,6 +108,10 @@ take_lock(struct daemon *d, struct err *err)
 			err_prefix(err, "%s", path);
 			return (-1);
 		}
+	}
+	if (os_own(d->lockfd, err) == -1) {
+		err_prefix(err, "%s", path);
+		return (-1);
 	}
 	(void)fchmod(d->lockfd, 0644);
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
@@ -155,7 +125,7 @@ prepare(struct daemon *d, struct err *err)
 {
 	int rc;
 
-	if (daemon_act(d->box, err) == -1)
+	if (box_act(d->box, err) == -1)
 		return (-1);
 	rc = open_logs(d, err) == -1 ? -1 : take_lock(d, err);
 	os_act_back();

@@ -70,8 +70,6 @@ int	 daemon_parent(struct daemon *d);
 _Noreturn void daemon_worker_main(struct daemon *d, size_t role, int index);
 
 /* Levels, syslog and further logs, as the box's settings say; at start and after a reload. */
-/* The box's files are its user's: root touches them with his rights only, until os_act_back(). */
-int	 daemon_act(const struct box *b, struct err *err);
 int	 daemon_logs(const struct daemon *d, struct err *err);
 
 /* Load box and configuration anew; the old ones stay where it fails. */

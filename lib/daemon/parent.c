@@ -286,7 +286,7 @@ reload(struct daemon *d)
 	d->box = box;
 	d->conf = conf;
 	box_free(&old);
-	if (daemon_act(d->box, &err) == -1 || daemon_logs(d, &err) == -1)
+	if (box_act(d->box, &err) == -1 || daemon_logs(d, &err) == -1)
 		log_err(NULL, "logs", &err);
 	os_act_back();
 	log_info(NULL, "configuration read anew");

@@ -423,6 +423,22 @@ os_free_space(const char *path, int64_t *total)
 }
 
 int
+os_own(int fd, struct err *err)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return (fcntl(fd, F_SETLK, &l) == -1 ? err_sys(err, "lock") : 0);
+}
+
+pid_t
+os_owner(int fd)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return (fcntl(fd, F_GETLK, &l) == -1 || l.l_type == F_UNLCK || l.l_pid < 0 ? 0 : l.l_pid);
+}
+
+int
 os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err)
 {
 	int op = kind == OS_LOCK_NONE ? LOCK_UN : kind == OS_LOCK_SHARED ? LOCK_SH : LOCK_EX;

@@ -69,4 +69,11 @@ enum os_lock { OS_LOCK_SHARED, OS_LOCK_EXCLUSIVE, OS_LOCK_NONE };
  */
 int	 os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err);
 
+/*
+ * Mark the file behind <fd> as this process's, until it closes any descriptor of that file or ends; children have no part in
+ * it.  os_owner() is the process that did so: the kernel's word, whatever the file says; 0 if there is none.
+ */
+int	 os_own(int fd, struct err *err);
+pid_t	 os_owner(int fd);
+
 #endif

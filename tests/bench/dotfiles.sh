@@ -74,8 +74,17 @@ RESET='python3 $TOP/tests/bench/imapcount.py empty $((PORTS + 143))'
 E
 }
 
+# CPU microseconds of a daemon so far, its children's with it, also those that have ended.
+cpu_of() { # NAME
+	local p n=0
+	for p in $(cg_pids "$(cg_of "$BOX")"); do
+		[ "$(cat "/proc/$p/comm")" != "$1" ] || n=$((n + $(sed 's/.*) //' "/proc/$p/stat" | awk '{ print $12 + $13 + $14 + $15 }')))
+	done
+	echo $((n * 1000000 / $(getconf CLK_TCK)))
+}
+
 box_part() {
-	local kind
+	local kind users queue
 	box_make
 	box_start
 	for kind in off on; do
@@ -85,22 +94,30 @@ box_part() {
 	for _ in $(seq "$RUNS"); do
 		for kind in off on; do
 			files $kind
+			users=$(cpu_of vlocald) queue=$(cpu_of vqueued)
 			LABEL=$([ $kind = on ] && echo files || echo plain) "$P/smtp_load.sh" "$BOX" -s 20 -l 4096 -m "$MESSAGES" -N
+			echo "$kind: us a message: vlocald and its children $((($(cpu_of vlocald) - users) / MESSAGES)), vqueued $((($(cpu_of vqueued) - queue) / MESSAGES))"
 		done
 	done | tee "$W/raw"
 	cg_stop "$(cg_of "$BOX")"
 	python3 - "$W/raw" <<'E'
 import re, statistics, sys
 rows = {'plain': [], 'files': []}
+parts = {'on': [], 'off': []}
 for l in open(sys.argv[1]):
     m = re.match(r'(plain|files) .*delivered/s ([\d.]+) .*cpu_s/1000 ([\d.]+)', l)
     if m and 'INCOMPLETE' not in l:
         rows[m[1]].append((float(m[2]), float(m[3])))
+    m = re.match(r'(on|off): .* children (-?\d+), vqueued (-?\d+)', l)
+    if m:
+        parts[m[1]].append((int(m[2]), int(m[3])))
 med = {k: [statistics.median(c) for c in zip(*v)] for k, v in rows.items()}
 low = {k: min(c for _, c in v) for k, v in rows.items()}
 print('\n20 recipes: CPU %.0f us a message more by the medians, %.0f us by the least of each; delivered/s %.0f without files, %.0f with: %+.1f %%' %
       ((med['files'][1] - med['plain'][1]) * 1000, (low['files'] - low['plain']) * 1000, med['plain'][0], med['files'][0],
        (med['files'][0] / med['plain'][0] - 1) * 100))
+part = [statistics.median(x[i] for x in parts['on']) - statistics.median(x[i] for x in parts['off']) for i in (0, 1)]
+print('of that: vlocald and its children %.0f us, vqueued %.0f us' % tuple(part))
 E
 }
 

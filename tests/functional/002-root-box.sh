@@ -74,10 +74,22 @@ PIDS="$PIDS $OTHER"
 echo $OTHER | as_daemon tee "$BOX/var/run/vpost.pid" >/dev/null
 has "$(vpost run -k "$BOX")" "does not run"
 kill -0 $OTHER || die "vpost stop ended somebody else's process"
+# Nor does a lock make the number true.
+as_daemon sh -c "exec flock -x '$BOX/var/run/vpost.pid' sleep 20" &
+HOLDER=$!
+sleep 0.3
+has "$(vpost run -k "$BOX" || true)" "does not run"
+kill -0 $OTHER || die "vpost stop ended the process that a locked file names"
+kill $HOLDER 2>/dev/null || true
+pkill -P $HOLDER 2>/dev/null || true
 
-# Root runs no script of the box but as its owner.
+# Root runs no script of the box but as its user, whoever owns it.
 printf '#!/bin/sh\nid -un >%s/var/run/who\n' "$BOX" | as_daemon tee "$BOX/etc/rc.d/200.x.sh" >/dev/null
 as_daemon chmod 755 "$BOX/etc/rc.d/200.x.sh"
 chmod -x "$BOX/etc/rc.d/100.vpost.sh"
 vpost start "$BOX" >/dev/null || die "vpost start"
 eq "$(cat "$BOX/var/run/who")" daemon "who ran the box's script"
+rm -f "$BOX/var/run/who"
+chown root "$BOX/etc/rc.d/200.x.sh"
+vpost start "$BOX" >/dev/null || die "vpost start with a script of root's"
+eq "$(cat "$BOX/var/run/who")" daemon "who ran the script that is root's"

@@ -87,7 +87,7 @@ copy_skel(const struct box *b, const char *home, struct err *err)
 		if (stat(from, &st) == -1 || !S_ISREG(st.st_mode))
 			continue;
 		rc = os_read_file(from, SKEL_MAX, &text, err);
-		if (rc == 0 && (rc = owner_act(b, err)) == 0) {
+		if (rc == 0 && (rc = box_act(b, err)) == 0) {
 			rc = os_write_atomic(to, sb_sv(&text), 0644, err);
 			os_act_back();
 		}
@@ -100,19 +100,21 @@ copy_skel(const struct box *b, const char *home, struct err *err)
 static int
 make_home(const struct box *b, const char *name, char *home, size_t size, struct err *err)
 {
+	bool there;
 	int rc;
 
 	(void)snprintf(home, size, "%s/home/%s", b->root, name);
-	if (owner_act(b, err) == -1)
+	if (box_act(b, err) == -1)
 		return (-1);
 	rc = mkdir(home, 0711);
-	if (rc == -1 && errno != EEXIST)
+	there = rc == -1 && errno == EEXIST;
+	if (rc == -1 && !there)
 		(void)err_sys(err, "mkdir %s", home);
 	os_act_back();
 	if (rc == 0)
 		return (copy_skel(b, home, err));
 	/* A home that is there may be another's: it stays as it is. */
-	return (errno == EEXIST ? 0 : -1);
+	return (there ? 0 : -1);
 }
 
 struct inbox {

@@ -10,18 +10,6 @@ static const char *const owned[] = { "etc", BOX_VUSERS, BOX_VUSERS_DB, BOX_RELAY
 	BOX_INTAKE, BOX_QUEUE, BOX_MAIL };
 
 int
-owner_act(const struct box *b, struct err *err)
-{
-	struct os_user u;
-
-	if (!os_is_root())
-		return (0);
-	if (os_user_by_name(b->user, &u, err) != 1)
-		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\"", b->user));
-	return (os_act_as(u.uid, u.gid, err));
-}
-
-int
 owner_check(const struct box *b, struct err *err)
 {
 	struct os_user u;
@@ -29,18 +17,8 @@ owner_check(const struct box *b, struct err *err)
 
 	if (!os_is_root())
 		return (0);
-	switch (os_user_by_name(b->user, &u, err)) {
-	case 1:
-		if (u.uid == 0)
-			return (err_set(err, ERR_CONFIG, NULL, "etc/vpost.conf: the daemons do not run as root: set `user` to another"));
-		break;
-	case 0:
-		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\" for the daemons: "
-		    "useradd -r -M -s /usr/sbin/nologin %s && chown -R %s %s, or set `user` in etc/vpost.conf", b->user, b->user, b->user,
-		    b->root));
-	default:
+	if (box_user(b, &u, err) == -1)
 		return (-1);
-	}
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
 		if (lstat(box_path(b, owned[i]), &st) == 0 && st.st_uid != u.uid)
 			return (err_set(err, ERR_CONFIG, NULL, "%s is not %s's, as whom the daemons run: chown -R %s %s",

@@ -3,7 +3,6 @@
  * vpost start, stop, reload: the box's numbered scripts etc/rc.d/NNN.name.sh, each on
  * when it is executable, run in order of their numbers (stop: in reverse).
  */
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <dirent.h>
@@ -17,7 +16,6 @@
 #include "base/sv.h"
 #include "os/priv.h"
 #include "os/proc.h"
-#include "os/user.h"
 #include "vpost_int.h"
 
 static int
@@ -26,23 +24,15 @@ is_script(const struct dirent *de)
 	return (sv_isdigit(de->d_name[0]) && sv_ends(sv_cstr(de->d_name), ".sh"));
 }
 
-/*
- * A box's files are its owner's: root runs only scripts that root owns and nobody else can change; the others
- * run as their owner.
- */
+/* A box's scripts are its user's, whoever owns them: root runs them as him. */
 static int
-become_owner(const char *path)
+become_user(const struct box *b)
 {
-	struct os_user u;
-	struct stat st;
+	struct err err = ERR_INIT;
 
-	if (!os_is_root())
+	if (!os_is_root() || (owner_check(b, &err) == 0 && os_drop_to(b->user, &err) == 0))
 		return (0);
-	if (lstat(path, &st) == -1 || !S_ISREG(st.st_mode))
-		return (-1);
-	if (st.st_uid == 0)
-		return ((st.st_mode & 022) == 0 ? 0 : -1);
-	return (os_user_by_uid(st.st_uid, &u, NULL) == 1 ? os_drop_to_ids(u.name, u.uid, u.gid, NULL) : -1);
+	return (complain(&err), -1);
 }
 
 /* The daemons themselves: no need to ask a script of the box. */
@@ -67,7 +57,7 @@ run_script(const struct box *b, const char *path, const char *what)
 				(void)execl(self, "vpost", "run", strcmp(what, "start") == 0 ? "-d" : "-k", b->root, (char *)NULL);
 			_exit(127);
 		}
-		if (become_owner(path) == -1)
+		if (become_user(b) == -1)
 			_exit(126);
 		(void)execl(path, path, what, (char *)NULL);
 		_exit(127);

@@ -5,7 +5,6 @@
  * Each daemon's standard input is a socket of ours: it writes a byte when it is ready,
  * and ends when our end of it is gone.
  */
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -79,18 +78,14 @@ take_lock(struct run *r, struct err *err)
 	char text[32];
 	int n;
 
-	if (owner_act(r->box, err) == -1)
+	if (box_act(r->box, err) == -1)
 		return (-1);
 	r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	os_act_back();
 	if (r->lock == -1)
 		return (err_sys(err, "%s", path));
-	/* Who only looks whether somebody runs holds it for a moment. */
-	for (int i = 0; flock(r->lock, LOCK_EX | LOCK_NB) == -1; i++) {
-		if (i == 20)
-			return (err_set(err, ERR_PERM, NULL, "%s runs already (vpost status shows it)", r->box->root));
-		os_sleep_ms(10);
-	}
+	if (os_own(r->lock, NULL) == -1)
+		return (err_set(err, ERR_PERM, NULL, "%s runs already (vpost status shows it)", r->box->root));
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(r->lock, 0) == -1 || pwrite(r->lock, text, (size_t)n, 0) != n)
 		return (err_sys(err, "%s", path));
@@ -318,7 +313,7 @@ detach(struct run *r, struct err *err)
 		(void)setsid();
 		(void)close(p[0]);
 		r->tell = p[1];
-		fd = owner_act(r->box, NULL) == -1 ? -1 : open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
+		fd = box_act(r->box, NULL) == -1 ? -1 : open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
 		os_act_back();
 		if (fd != -1) {
 			(void)dup2(fd, 1);
@@ -374,7 +369,7 @@ run_box(struct run *r, bool detached, struct err *err)
 	if (take_lock(r, err) == -1)
 		return (-1);
 	supervise(r);
-	if (owner_act(r->box, NULL) == 0)
+	if (box_act(r->box, NULL) == 0)
 		(void)unlink(box_path(r->box, BOX_RUN "/vpost.pid"));
 	os_act_back();
 	return (0);

@@ -32,8 +32,6 @@ void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *
 void	 damaged_segments(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
 /* For root: -1 where the user of the daemons is missing or does not own what they write; says what to type. */
 int	 owner_check(const struct box *b, struct err *err);
-/* Root goes on with the rights of the box's user, until os_act_back() of os/priv.h. */
-int	 owner_act(const struct box *b, struct err *err);
 /* Where etc/aliases has no postmaster yet: <name>, or the first account where it is NULL, becomes it, and the user is told. */
 int	 postmaster_ensure(const struct box *b, const char *name, struct err *err);
 
