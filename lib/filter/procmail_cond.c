@@ -98,7 +98,10 @@ compiled(struct test *t, const char *expr, bool guarded)
 		c->regex_text = xstrdup(expr);
 		c->regex_fold = fold;
 		fold |= put_words(expr, guarded, &words);
-		c->regex = procmail_regex_new(sb_sv(&words), fold, &c->regex_invalid);
+		if (expr == c->plan.expr)
+			c->regex = pm_regex(t->pm->files, sb_sv(&words), fold, &c->regex_invalid);
+		else
+			c->regex = procmail_regex_new(sb_sv(&words), fold, &c->regex_invalid);
 	}
 	if (c->regex_invalid || t->pm->verbose != 0) {
 		sb_clear(&words);

@@ -11,11 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "filter/procmail_int.h"
 #include "os/file.h"
 
 #define FILES_MAX	64		/* kept; more are parsed each time */
 #define SPARE_MAX	(256 * 1024)	/* a larger message's buffer is given back */
+#define REGEX_MAX	1000		/* expressions that files share */
+#define LATELY		64		/* places remembered for a second */
 
 struct kept {
 	dev_t		 dev;
@@ -25,15 +28,33 @@ struct kept {
 	struct pm_rc	*rc;
 };
 
+struct lately {
+	char		*path;
+	int64_t		 when;
+};
+
 struct procmail_files {
 	VEC(struct kept) v;
 	struct pm_mail	 spare;
+	struct hash	*regex;
+	struct lately	 lately[2][LATELY];
 };
 
 struct procmail_files *
 procmail_files_new(void)
 {
-	return (xcalloc(1, sizeof(struct procmail_files)));
+	struct procmail_files *f = xcalloc(1, sizeof(*f));
+
+	f->regex = hash_new();
+	return (f);
+}
+
+static void
+free_regex(void *value)
+{
+	struct procmail_regex *re = value;
+
+	procmail_regex_free(&re);
 }
 
 void
@@ -45,6 +66,9 @@ procmail_files_free(struct procmail_files **fp)
 		pm_rc_unref(&(*fp)->v.p[i].rc);
 	vec_free(&(*fp)->v);
 	pm_mail_free(&(*fp)->spare);
+	hash_free(&(*fp)->regex, free_regex);
+	for (size_t i = 0; i < 2 * LATELY; i++)
+		free((*fp)->lately[i / LATELY][i % LATELY].path);
 	free(*fp);
 	*fp = NULL;
 }
@@ -71,6 +95,52 @@ pm_spare_give(struct procmail_files *f, struct pm_mail *m)
 	pm_mail_free(&f->spare);
 	f->spare = *m;
 	memset(m, 0, sizeof(*m));
+}
+
+/* --- what files share --------------------------------------------------------- */
+
+struct procmail_regex *
+pm_regex(struct procmail_files *f, struct sv expr, bool fold, bool *invalid)
+{
+	struct sb key = SB_INIT(SIZE_MAX / 4);
+	struct procmail_regex *re;
+
+	if (f == NULL)
+		return (procmail_regex_new(expr, fold, invalid));
+	sb_addc(&key, fold ? 'i' : ' ');
+	sb_add(&key, expr);
+	re = hash_get(f->regex, sb_sv(&key));
+	*invalid = false;
+	if (re != NULL)
+		(void)procmail_regex_ref(re);
+	else if (re = procmail_regex_new(expr, fold, invalid), !*invalid) {
+		/* Those of files that are gone are forgotten all together. */
+		if (hash_count(f->regex) >= REGEX_MAX) {
+			hash_free(&f->regex, free_regex);
+			f->regex = hash_new();
+		}
+		(void)hash_set(f->regex, sb_sv(&key), procmail_regex_ref(re));
+	}
+	sb_free(&key);
+	return (re);
+}
+
+bool
+pm_lately(struct procmail_files *f, enum pm_lately what, const char *path, int64_t now, bool note)
+{
+	size_t n = strlen(path);
+	struct lately *l = f == NULL ? NULL : &f->lately[what][hash_bytes(path, n) % LATELY];
+	bool known;
+
+	if (l == NULL)
+		return (false);
+	known = l->path != NULL && l->when == now && strcmp(l->path, path) == 0;
+	if (!known && note) {
+		free(l->path);
+		l->path = xstrndup(path, n);
+		l->when = now;
+	}
+	return (known);
 }
 
 /* --- rc files --------------------------------------------------------------- */

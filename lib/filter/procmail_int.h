@@ -114,6 +114,11 @@ void	 pm_rc_unref(struct pm_rc **rcp);
 struct pm_rc *pm_rc_load(struct procmail_files *f, int fd);
 /* The one that is kept, if the file is still as <sb> says; else NULL. */
 struct pm_rc *pm_rc_find(struct procmail_files *f, const struct stat *sb);
+/* An expression that may be another file's too; valid ones are shared. */
+struct procmail_regex *pm_regex(struct procmail_files *f, struct sv expr, bool fold, bool *invalid);
+/* Was <path> found good in this second?  With <note> it is remembered now. */
+enum pm_lately { PM_LATELY_ENTERED, PM_LATELY_TRUSTED };
+bool	 pm_lately(struct procmail_files *f, enum pm_lately what, const char *path, int64_t now, bool note);
 /* What <name> is, in *<sb>: *<rc> if it is kept (then no descriptor), else a descriptor or -1. */
 int	 pm_rc_open(struct procmail_files *f, const char *name, struct stat *sb, struct pm_rc **rc);
 
@@ -246,7 +251,8 @@ struct pm {
 	bool		 changed_dir;
 	/* What nobody may notice is not done yet, see pm_settle. */
 	bool		 umask_later;
-	const char	*cwd_later;
+	char		*cwd_later;
+	int64_t		 now;		/* when it began, in seconds; 0: nothing may be put off */
 
 	/* Files being read. */
 	const char	*rc_name;	/* $_ */
@@ -316,6 +322,8 @@ long	 pm_number(long other, const char *text);		/* numbers and words of yes and 
 const char *const *pm_environ(struct pm *pm, struct arena *a);
 void	 pm_env_free(struct pm *pm);
 void	 pm_umask(struct pm *pm, mode_t mask);
+/* Go to <dir>, which there is, when it matters. */
+void	 pm_go_later(struct pm *pm, const char *dir);
 /* Before anything that umask or current directory mean something to. */
 void	 pm_settle(struct pm *pm);
 long	 pm_pid(const struct pm *pm);

@@ -397,13 +397,22 @@ procmail_regex_new(struct sv expr, bool fold, bool *invalid)
 void
 procmail_regex_free(struct procmail_regex **rp)
 {
-	if (*rp == NULL)
-		return;
-	regex_auto_free(&(*rp)->automaton);
-	vec_free(&(*rp)->classes);
-	free((*rp)->prog);
-	free(*rp);
+	struct procmail_regex *re = *rp;
+
 	*rp = NULL;
+	if (re == NULL || re->refs-- > 0)
+		return;
+	regex_auto_free(&re->automaton);
+	vec_free(&re->classes);
+	free(re->prog);
+	free(re);
+}
+
+struct procmail_regex *
+procmail_regex_ref(struct procmail_regex *re)
+{
+	re->refs++;
+	return (re);
 }
 
 /* The words and what they stand for are given in procmailrc(5), MISCELLANEOUS. */

@@ -25,6 +25,8 @@ struct procmail_regex;
  * the mistake, as procmail does, and *<invalid> (may be NULL) is set; one that is too large matches nothing and is invalid too.
  */
 struct procmail_regex *procmail_regex_new(struct sv expr, bool fold, bool *invalid);
+/* One more who will call procmail_regex_free. */
+struct procmail_regex *procmail_regex_ref(struct procmail_regex *re);
 void	 procmail_regex_free(struct procmail_regex **rp);
 
 struct procmail_regex_match {

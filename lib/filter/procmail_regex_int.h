@@ -45,6 +45,7 @@ struct procmail_regex {
 	bool		 fold;
 	bool		 hopeless;	/* too large: matches nothing */
 	struct regex_auto *automaton;	/* NULL until the first search */
+	unsigned	 refs;		/* beyond the first */
 };
 
 static inline bool

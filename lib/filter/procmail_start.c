@@ -185,6 +185,16 @@ system_mailbox(struct pm *pm)
 
 /* --- rc files ---------------------------------------------------------------------------- */
 
+static bool
+folder_trusted(const struct procmail *o, const struct stat *d, enum rc_kind kind)
+{
+	if ((d->st_mode & S_ISVTX) != 0)
+		return (true);
+	if ((d->st_mode & (S_IWOTH | S_IXOTH)) == (S_IWOTH | S_IXOTH))
+		return (false);
+	return (kind != RC_DEFAULT || (d->st_mode & (S_IWGRP | S_IXGRP)) != (S_IWGRP | S_IXGRP) || d->st_gid == o->gid);
+}
+
 /* Owner and modes of the file <f> and of its folder. */
 static bool
 trusted(const struct pm *pm, const struct stat *f, const char *path, enum rc_kind kind)
@@ -193,8 +203,11 @@ trusted(const struct pm *pm, const struct stat *f, const char *path, enum rc_kin
 	const char *slash = strrchr(path, '/');
 	char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, (size_t)(slash - path));
 	struct stat d;
-	bool ok = stat(*dir == '\0' ? "/" : dir, &d) == 0;
+	bool memory = pm->now != 0 && kind == RC_ABSOLUTE, lately = memory && pm_lately(pm->files, PM_LATELY_TRUSTED, dir, pm->now, false), ok;
 
+	ok = lately || (stat(*dir == '\0' ? "/" : dir, &d) == 0 && folder_trusted(o, &d, kind));
+	if (ok && !lately && memory)
+		(void)pm_lately(pm->files, PM_LATELY_TRUSTED, dir, pm->now, true);
 	free(dir);
 	if (!ok)
 		return (false);
@@ -204,11 +217,7 @@ trusted(const struct pm *pm, const struct stat *f, const char *path, enum rc_kin
 		if (kind == RC_DEFAULT && (f->st_mode & S_IWGRP) != 0 && f->st_gid != o->gid)
 			return (false);
 	}
-	if ((d.st_mode & S_ISVTX) != 0)
-		return (true);
-	if ((d.st_mode & (S_IWOTH | S_IXOTH)) == (S_IWOTH | S_IXOTH))
-		return (false);
-	return (kind != RC_DEFAULT || (d.st_mode & (S_IWGRP | S_IXGRP)) != (S_IWGRP | S_IXGRP) || d.st_gid == o->gid);
+	return (true);
 }
 
 /* The first rc file says where we are. */
@@ -225,8 +234,8 @@ first_directory(struct pm *pm, enum rc_kind kind, const char *path)
 		return;
 	}
 	/* Who found a file in it can go there. */
-	if (pm->umask_later && strcmp(home, pm->o->home) == 0 && home[0] == '/' && strncmp(path, home, n) == 0 && path[n] == '/')
-		pm->cwd_later = pm->o->home;
+	if (pm->now != 0 && strcmp(home, pm->o->home) == 0 && home[0] == '/' && strncmp(path, home, n) == 0 && path[n] == '/')
+		pm_go_later(pm, home);
 	else if (chdir(home) == -1) {
 		pm_nlogq(pm, "Couldn't chdir to", home);
 		home = ".";
@@ -611,6 +620,7 @@ free_state(struct pm *pm)
 	vec_free(&pm->zombies);
 	free(pm->comsat_folder);
 	free(pm->path);
+	free(pm->cwd_later);
 	free(pm->switch_to);
 	sb_free(&pm->logline);
 	if (pm->log_opened && pm->log_fd != -1)
@@ -680,6 +690,7 @@ static void
 start(struct pm *pm, struct sv message)
 {
 	pm->umask_later = pm->o->own_process && pm->o->become == NULL;
+	pm->now = pm->umask_later ? (int64_t)time(NULL) : 0;
 	pm_umask(pm, 077);
 	pm_defaults(pm);
 	pm->comsat = pm->o->ops == NULL && (pm->o->deliver || pm->o->words == NULL || pm->o->words[0] == NULL);

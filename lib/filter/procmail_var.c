@@ -198,9 +198,20 @@ pm_settle(struct pm *pm)
 		(void)umask(pm->umask);
 	pm->umask_later = false;
 	/* It could be entered a moment ago. */
-	if (pm->cwd_later != NULL && chdir(pm->cwd_later) == -1)
+	if (pm->cwd_later != NULL && chdir(pm->cwd_later) == -1) {
 		pm_nlogq(pm, "Couldn't chdir to", pm->cwd_later);
+		(void)!chdir(pm->o->home);
+		pm_maildir(pm, ".");
+	}
+	free(pm->cwd_later);
 	pm->cwd_later = NULL;
+}
+
+void
+pm_go_later(struct pm *pm, const char *dir)
+{
+	free(pm->cwd_later);
+	pm->cwd_later = xstrdup(dir);
 }
 
 long
@@ -306,11 +317,20 @@ set_maildir(struct pm *pm, const char *value)
 {
 	if (value[0] != '/')
 		pm_settle(pm);
-	if (chdir(value) == 0) {
+	else if (pm->now != 0 && pm_lately(pm->files, PM_LATELY_ENTERED, value, pm->now, false)) {
 		pm->changed_dir = true;
-		pm->cwd_later = NULL;
+		pm_go_later(pm, value);
 		return;
 	}
+	if (chdir(value) == 0) {
+		pm->changed_dir = true;
+		free(pm->cwd_later);
+		pm->cwd_later = NULL;
+		if (pm->now != 0 && value[0] == '/')
+			(void)pm_lately(pm->files, PM_LATELY_ENTERED, value, pm->now, true);
+		return;
+	}
+	pm_settle(pm);
 	pm_nlogq(pm, "Couldn't chdir to", value);
 	pm_maildir(pm, ".");
 }

@@ -3,6 +3,7 @@
  * Writing a message line by line: line ends, escapes, prefix and suffix.  One buffer,
  * whole blocks out; runs without a special line are copied as they are.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -263,7 +264,7 @@ mbox_from_line(struct sv sender, int64_t when, char *buf, size_t size)
 {
 	static _Thread_local int64_t made = INT64_MIN;	/* many messages come in a second */
 	static _Thread_local char date[64];
-	struct sb out = SB_INIT(size > 1 ? size - 1 : 1);
+	size_t n = strlen("From "), nd;
 
 	if (when != made) {
 		time_t t = (time_t)when;
@@ -273,14 +274,15 @@ mbox_from_line(struct sv sender, int64_t when, char *buf, size_t size)
 		(void)strftime(date, sizeof(date), "%a %b %e %H:%M:%S %Y", &tm);
 		made = when;
 	}
-	sb_adds(&out, "From ");
-	for (size_t i = 0; i < sender.len && out.len + 64 < size; i++)
-		sb_addc(&out, sv_isspace(sender.p[i]) ? '-' : sender.p[i]);
 	if (sender.len == 0)
-		sb_adds(&out, "MAILER-DAEMON");
-	sb_addf(&out, " %s\n", date);
-	memcpy(buf, sb_cstr(&out), out.len + 1 < size ? out.len + 1 : size);
-	buf[size - 1] = '\0';
-	sb_free(&out);
+		sender = SV_LIT("MAILER-DAEMON");
+	nd = strlen(date);
+	assert(size >= 128);
+	memcpy(buf, "From ", n);
+	for (size_t i = 0; i < sender.len && n + 64 < size; i++)
+		buf[n++] = sv_isspace(sender.p[i]) ? '-' : sender.p[i];
+	buf[n++] = ' ';
+	memcpy(buf + n, date, nd);
+	memcpy(buf + n + nd, "\n", 2);
 	return (buf);
 }
