@@ -523,6 +523,9 @@ exim_filter_run(const struct exim_filter *f, struct exim_filter_run *r)
 		w.end = w.delivered ? EXIM_FILTER_DELIVERED : EXIM_FILTER_NOT_DELIVERED;
 	if (w.end == EXIM_FILTER_ERROR)
 		r->text = w.error;
+	/* $sn0 and so on: what users' filters see of the system filter's counters. */
+	if ((r->flags & EXIM_FILTER_SYSTEM) != 0)
+		memcpy(env->msg->sn, env->msg->n, sizeof(env->msg->sn));
 	if (r->test != NULL)
 		tell_end(&w);
 	env->filter_running = running;

@@ -426,7 +426,12 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	struct texts own;
 	char boundary[64];
 	struct sv all[2] = { to, copies(d, m, to) };
+	struct exim_address facts;
 
+	memset(&facts, 0, sizeof(facts));
+	facts.bounce_recipient = to;
+	facts.local_user_uid = facts.local_user_gid = -1;
+	d->t->env.addr = &facts;
 	texts_open(d, m, EXIM_MAIN_bounce_message_file, &own);
 	make_boundary(d, boundary, sizeof(boundary));
 	put_fields(d, m, v, n, to, boundary, &own, &out);
@@ -436,6 +441,7 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	put_status(d, m, v, n, &out);
 	put_original(d, m, v, n, boundary, &out);
 	sb_addf(&out, "\n--%s--\n", boundary);
+	d->t->env.addr = NULL;
 	post(d, m, sb_sv(&out), all, all[1].len > 0 ? 2 : 1);
 	sb_free(&out);
 }

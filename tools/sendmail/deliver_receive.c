@@ -681,8 +681,8 @@ dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv 
 /* ---- standard input ---- */
 
 /* May the caller say whom it comes from? */
-static bool
-trusted(const struct deliver *d)
+bool
+deliver_trusted(const struct deliver *d)
 {
 	const struct exim_value *v = &d->conf->main[EXIM_MAIN_trusted_users];
 
@@ -879,7 +879,7 @@ take_facts(struct deliver *d, struct dmsg *m)
 	struct net_addr a;
 	char buf[NET_ADDR_TEXT_MAX];
 
-	if (!trusted(d))
+	if (!deliver_trusted(d))
 		return;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (t[i].text != NULL)
@@ -911,7 +911,7 @@ take_from_line(struct deliver *d, struct dmsg *m, struct sv text)
 	struct sv line = text, word;
 	struct err err = ERR_INIT;
 
-	if (d->t->o->sender != NULL || !trusted(d) || !sv_starts(text, "From ") || !sv_next(&text, '\n', &line))
+	if (d->t->o->sender != NULL || !deliver_trusted(d) || !sv_starts(text, "From ") || !sv_next(&text, '\n', &line))
 		return;
 	line = sv_sub(line, 5, line.len);
 	if (sv_word(&line, &word) && mail_address_parse(word, ADDR_FLAGS, m->arena, &x, &err) == 0) {

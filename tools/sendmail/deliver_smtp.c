@@ -156,6 +156,7 @@ converse(struct deliver *d, struct session_conn *c)
 	sv.ops = &ops;
 	sv.log = &log;
 	sv.tmpdir = "/tmp";
+	sv.scandir = arena_fmt(d->t->facts, SV_FMT "/scan", SV_ARG(d->conf->g.spool_directory));
 	sv.plaintext_auth = true;
 	session_run(&sv, c);
 }
@@ -326,7 +327,7 @@ int
 dreceive_smtp(struct deliver *d, bool batch)
 {
 	struct carrier in = { STDIN_FILENO, -1, true }, out = { -1, STDOUT_FILENO, false };
-	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = d->caller_uid == 0,
+	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = deliver_trusted(d),
 	    .exim_style = true, .lf_lines = true };
 	struct exim_session *facts = &d->t->session;
 	pthread_t reader, writer;
