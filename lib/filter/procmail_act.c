@@ -219,18 +219,6 @@ store(struct pm *pm, const char *name, struct sv folder, const bool *flag)
 	return (act(pm, &a, name));
 }
 
-/* It goes elsewhere than into the store. */
-static void
-complete_part(struct pm *pm)
-{
-	size_t off = (size_t)(pm->part.p - pm->mail.p);
-
-	if (!pm->mail.lacks)
-		return;
-	pm_mail_whole(pm);
-	pm->part = sv_from(pm->mail.p + off, pm->mail.len - off);
-}
-
 /* A forward that needs no program: plain addresses.  *<done> false: it is for SENDMAIL. */
 static bool
 forward(struct pm *pm, struct pm_words *cmd, size_t from, const bool *flag, bool *done)
@@ -260,7 +248,8 @@ forward(struct pm *pm, struct pm_words *cmd, size_t from, const bool *flag, bool
 		sb_free(&to);
 		return (ok);
 	}
-	complete_part(pm);
+	/* It goes elsewhere than into the store. */
+	pm_mail_whole(pm);
 	*done = *done || pm->signal_end;
 	ok = false;
 	if (*done && !pm->signal_end) {
@@ -299,7 +288,7 @@ pm_act_program(struct pm *pm, struct pm_words *cmd, size_t addresses, const bool
 	bool done, ok;
 
 	if (addresses == 0)
-		complete_part(pm);
+		pm_mail_whole(pm);
 	if (pm->signal_end)
 		return (false);
 	if (flag[PM_CONTINUE] && (flag[PM_FILTER] || name != NULL))
@@ -361,14 +350,14 @@ pm_act_folder(struct pm *pm, struct pm_words *names, bool dot_lock)
 	struct sv folder;
 
 	if (name[0] == '|')
-		complete_part(pm);
+		pm_mail_whole(pm);
 	if (pm_interrupted(pm))
 		return (false);
 	if (name[0] == '|')
 		return (to_stdout(pm, name));
 	if (box_name(pm, name, &folder))
 		return (store(pm, name, folder, NULL));
-	complete_part(pm);
+	pm_mail_whole(pm);
 	if (pm->signal_end)
 		return (false);
 	return (pm->local ? pm_folder_write(pm, names, dot_lock) : folder_by_ops(pm, names));

@@ -161,6 +161,9 @@ pm_mail_whole(struct pm *pm)
 		pm->signal_end = true;
 		return;
 	}
+	/* All that an action was to get before is more now: there is room, nothing moves. */
+	if (pm->part.p != NULL && pm->part.p + pm->part.len == m->p + m->len)
+		pm->part.len += body.len;
 	reserve(m, m->len + body.len);
 	memcpy(m->p + m->len, body.p, body.len);
 	m->len += body.len;

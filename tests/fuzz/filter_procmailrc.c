@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An rc file of any bytes is parsed and run over a message, with an outside world that only says yes or no: nothing
- * is written, no program starts.  The text in front of a line "--" is the message.
+ * is written, no program starts.  The text in front of a line "--" is the message.  Where its body comes only when it is asked
+ * for, the very same must happen.
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,18 +13,29 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sb.h"
 #include "filter/procmail.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static unsigned turn;
+static struct sb did = SB_INIT(1 << 24);
+static struct sv later;
+
+static struct sv
+body(void *arg)
+{
+	(void)arg;
+	return (later);
+}
 
 static enum filter_answer
 act(void *arg, const struct filter_action *a, struct err *err)
 {
 	(void)arg;
-	(void)a;
 	(void)err;
+	sb_addf(&did, "%d %u " SV_FMT " " SV_FMT ":", (int)a->kind, a->flags, SV_ARG(a->to), SV_ARG(a->folder));
+	sb_add(&did, a->content);
 	return (++turn % 3 == 0 ? FILTER_TEMP : FILTER_OK);
 }
 
@@ -32,6 +44,8 @@ run(void *arg, const struct filter_run *r, struct arena *a, struct filter_ran *o
 {
 	(void)arg;
 	(void)err;
+	sb_add(&did, r->command);
+	sb_add(&did, r->input);
 	out->status = (int)(++turn % 3);
 	out->output = arena_sv(a, sv_sub(r->input, 0, r->max));
 	return (FILTER_OK);
@@ -46,6 +60,32 @@ lock(void *arg, const char *path, bool on, const struct filter_pos *pos, struct 
 	(void)pos;
 	(void)err;
 	return (++turn % 5 == 0 ? FILTER_TEMP : FILTER_OK);
+}
+
+/* Once with all of it, once with the body later. */
+static void
+both_ways(struct procmail_files *files, struct procmail p, struct sv message)
+{
+	ptrdiff_t blank = sv_find(message, SV_LIT("\n\n"));
+	struct procmail_end end, end2;
+	struct sb first;
+
+	turn = 0;
+	sb_clear(&did);
+	(void)procmail_run(files, &p, message, &end, NULL);
+	first = did;
+	sb_init(&did, 1 << 24);
+	turn = 0;
+	if (blank >= 0 && (size_t)blank + 2 < message.len) {
+		later = sv_sub(message, (size_t)blank + 2, message.len);
+		p.body = body;
+		p.body_max = later.len + later.len / 2;
+		(void)procmail_run(files, &p, sv_sub(message, 0, (size_t)blank + 2), &end2, NULL);
+		if (end.status != end2.status || end.delivered != end2.delivered || strcmp(end.folder, end2.folder) != 0 ||
+		    !sv_eq(sb_sv(&first), sb_sv(&did)))
+			abort();
+	}
+	sb_free(&first);
 }
 
 int
@@ -65,7 +105,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (fd == -1 || size > 65536)
 		return (fd == -1 ? 0 : (close(fd), 0));
-	turn = 0;
 	if (mark >= 0) {
 		message = sv_sub(text, 0, (size_t)mark + 1);
 		text = sv_sub(text, (size_t)mark + 4, text.len);
@@ -74,7 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (write(fd, text.p, text.len) == (ssize_t)text.len) {
 		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		files = procmail_files_new();
-		(void)procmail_run(files, &p, message, &end, NULL);
+		both_ways(files, p, message);
 		/* The kept tree must do for a second message. */
 		(void)procmail_run(files, &p, SV_LIT(""), &end, NULL);
 		procmail_files_free(&files);
