@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/num.h"
 #include "daemon/daemon_int.h"
 #include "log/log.h"
 #include "os/fd.h"

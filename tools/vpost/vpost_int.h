@@ -49,7 +49,7 @@ struct service {
 };
 extern const struct service services[];		/* name NULL ends */
 bool	 service_on(const struct box *b, const char *name);
-/* The process whose id stands in var/run/NAME.pid, if it lives; else 0. */
+/* The process that owns var/run/NAME.pid (os_owner); 0: none runs. */
 pid_t	 running_pid(const struct box *b, const char *name);
 
 /* A self-made certificate for <host>, valid ten years, with its key: one PEM file, mode 0600. */
