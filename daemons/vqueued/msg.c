@@ -32,6 +32,7 @@ msg_new(struct vq *vq)
 	m->arena = arena_new(2048);
 	sb_init(&m->log, SPOOL_ENVELOPE_MAX);
 	m->fd = -1;
+	m->max_line = -1;
 	m->started_us = os_mono_us();
 	if ((m->all_next = vq->msgs) != NULL)
 		m->all_next->all_prev = &m->all_next;

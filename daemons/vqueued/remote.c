@@ -20,8 +20,9 @@
 #define DEFER_S		300
 #define NO_MEANS_S	60
 
-struct job {
-	struct job	*next;
+struct remote_job {
+	struct remote_job *next;
+	struct dest	*dest;		/* while it waits for others of its message */
 	struct msg	*m;
 	struct dlv	**v;
 	size_t		 n;
@@ -32,11 +33,10 @@ struct dest {
 	char		*key;
 	const struct exim_transport *tr;
 	struct arena	*arena;
-	struct deliver_host *hosts;
-	size_t		 nhosts;
-	bool		 mx;
-	struct job	*head, **last;
+	struct deliver_hosts hosts;
+	struct remote_job	*head, **last;
 	size_t		 njobs;
+	size_t		 held;		/* further jobs that wait for others of their messages */
 	unsigned	 workers, idle;
 	int64_t		 last_ok;	/* fiber_now() when it last took a message */
 	struct fiber_waiters wait;
@@ -44,8 +44,33 @@ struct dest {
 
 /* ---- log texts ---- */
 
+/* X=, CV=, DN=, A= and how the message went, by the log selector. */
+static void
+add_how(struct sb *out, const struct deliver_conn *c, uint64_t sel)
+{
+	const char *cv = deliver_verified(c), *dn = deliver_peerdn(c);
+	struct sv id = deliver_auth_id(c);
+
+	if (cv != NULL) {
+		if (EXIM_LOGSEL_ON(sel, tls_cipher))
+			sb_addf(out, " X=%s%s", deliver_cipher(c), EXIM_LOGSEL_ON(sel, tls_resumption) && deliver_tls_resumed(c) ? "*" : "");
+		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
+			sb_addf(out, " CV=%s", cv);
+		if (EXIM_LOGSEL_ON(sel, tls_peerdn) && *dn != '\0')
+			sb_addf(out, " DN=\"%s\"", dn);
+	}
+	if (deliver_auth_name(c) != NULL)
+		sb_addf(out, " A=%s%s" SV_FMT, deliver_auth_name(c), id.len > 0 ? ":" : "", SV_ARG(id));
+	if (EXIM_LOGSEL_ON(sel, pipelining) && deliver_piped(c))
+		sb_adds(out, " L");
+	if (deliver_each(c))
+		sb_adds(out, " PRDR");
+	if (deliver_chunked(c))
+		sb_adds(out, " K");
+}
+
 static const char *
-tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c, bool verified,
+tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c,
     const char *confirmation)
 {
 	uint64_t sel = vq->conf->log_selector;
@@ -56,14 +81,8 @@ tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const stru
 	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
 	if (EXIM_LOGSEL_ON(sel, outgoing_port))
 		sb_addf(&out, ":%u", h->addr.port);
-	if (c != NULL && deliver_cipher(c)[0] != '\0') {
-		if (EXIM_LOGSEL_ON(sel, tls_cipher))
-			sb_addf(&out, " X=%s", deliver_cipher(c));
-		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
-			sb_addf(&out, " CV=%s", verified ? "yes" : "no");
-	}
-	if (c != NULL && deliver_auth_name(c) != NULL)
-		sb_addf(&out, " A=%s", deliver_auth_name(c));
+	if (c != NULL)
+		add_how(&out, c, sel);
 	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
 		sb_adds(&out, " C=\"");
 		for (const char *p = confirmation; *p != '\0'; p++) {
@@ -92,6 +111,9 @@ struct worker {
 	const char	*last_tail;
 	int64_t		 next_try;	/* earliest of the hosts that failed or were not due; INT64_MAX: none */
 	bool		 expired;	/* all hosts that failed are past their last cutoff */
+	bool		 late;		/* and some that were past it were not even asked (delay_after_cutoff) */
+	struct gate	*host_gate;	/* serialize_hosts */
+	FILE		*filtered;	/* what transport_filter made of the message at hand; NULL: nothing */
 };
 
 static void
@@ -104,23 +126,22 @@ disconnect(struct worker *w)
 		w->env.addr.sending_ip_address = SV_NULL;
 		smtp_opts_close(&w->so);
 	}
+	gate_leave(w->d->vq, &w->host_gate);
 }
 
 static struct sv
 host_key(struct worker *w, const struct deliver_host *h)
 {
-	char ip[NET_ADDR_TEXT_MAX];
-
-	return (sv_cstr(arena_fmt(w->env.arena, "%s|%s|%u", h->name, net_addr_text(&h->addr, ip), h->addr.port)));
+	return (sv_cstr(deliver_host_key(&w->env.env, w->d->tr, h, w->env.arena)));
 }
 
 static void
-host_failed(struct worker *w, const struct job *j, const struct deliver_host *h, const struct deliver_error *e)
+host_failed(struct worker *w, const struct remote_job *j, const struct deliver_host *h, const struct deliver_error *e)
 {
 	struct dest *d = w->d;
 	struct retry_failure f = { .key = sv_cstr(h->name), .domain = w->first->rd->domain,
 	    .local_part = w->first->rd->local_part, .sender = j->m->env.sender, .what = e->what, .code = e->code, .host = true,
-	    .kind = d->mx ? 'M' : 'A' };
+	    .kind = d->hosts.mx ? 'M' : 'A' };
 	int64_t next = retry_host_failed(d->vq, &w->env.env, host_key(w, h), &f);
 
 	if (next != 0) {
@@ -128,9 +149,9 @@ host_failed(struct worker *w, const struct job *j, const struct deliver_host *h,
 		if (next < w->next_try)
 			w->next_try = next;
 	}
-	vlog(d->vq, "%s%s: %s", j->m->env.id, tail_of(d->vq, w->env.arena, h, NULL, false, NULL), e->err.text);
+	vlog(d->vq, "%s%s: %s", j->m->env.id, tail_of(d->vq, w->env.arena, h, NULL, NULL), e->err.text);
 	w->last = *e;
-	w->last_tail = tail_of(d->vq, w->env.arena, h, NULL, false, NULL);
+	w->last_tail = tail_of(d->vq, w->env.arena, h, NULL, NULL);
 }
 
 /* Descriptors or ports ran out: the job waits a little, and no host is blamed. */
@@ -148,21 +169,35 @@ no_means(struct worker *w, const struct deliver_error *e)
 
 /* Connect to <h>; 0, or -1 with the failure noted. */
 static int
-connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
+connect_to(struct worker *w, const struct remote_job *j, const struct deliver_host *h)
 {
 	struct dest *d = w->d;
 	struct deliver_error e = DELIVER_ERROR_INIT;
 
-	if (smtp_opts_open(&w->so, d->vq, &w->env, d->tr, h, &e.err) == -1) {
+	if (deliver_host_listed(&w->env.env, &d->tr->d.own[EXIM_SMTP_serialize_hosts], h)) {
+		char ip[NET_ADDR_TEXT_MAX];
+
+		/* Whoever waits here holds no other host. */
+		w->host_gate = gate_enter(d->vq, arena_fmt(w->env.arena, "host %s", net_addr_text(&h->addr, ip)), 1);
+		if (w->host_gate == NULL) {
+			e.ours = true;
+			(void)err_set(&e.err, ERR_TEMP, "4.3.2", "interrupted while the host was busy");
+			no_means(w, &e);
+			return (-1);
+		}
+	}
+	if (smtp_opts_open(&w->so, d->vq, &w->env, d->tr, h, &e) == -1) {
 		w->last = e;
 		w->last_tail = NULL;
 		w->expired = false;
+		gate_leave(d->vq, &w->host_gate);
 		return (-1);
 	}
 	if (deliver_open(&w->conn, h, &w->so.o, &e) == -1) {
 		memset(&w->env.addr.tls_out, 0, sizeof(w->env.addr.tls_out));
 		w->env.addr.sending_ip_address = SV_NULL;
 		smtp_opts_close(&w->so);
+		gate_leave(d->vq, &w->host_gate);
 		if (e.ours)
 			no_means(w, &e);
 		else
@@ -170,6 +205,9 @@ connect_to(struct worker *w, const struct job *j, const struct deliver_host *h)
 		return (-1);
 	}
 	retry_host_ok(d->vq, host_key(w, h));
+	if (deliver_in_clear(w->conn) != NULL)
+		vlog(d->vq, "%s TLS session: %s: delivering unencrypted to%s (not in hosts_require_tls)", j->m->env.id,
+		    deliver_in_clear(w->conn), tail_of(d->vq, w->env.arena, h, NULL, NULL));
 	return (0);
 }
 
@@ -181,12 +219,12 @@ intent(void *arg, struct err *err)
 
 /* Tell those that are decided; returns how many are left open. */
 static size_t
-tell_results(struct worker *w, struct job *j, struct deliver_message *dm, bool temp_too)
+tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm, bool temp_too)
 {
 	struct vq *vq = w->d->vq;
 	const struct deliver_host *h = deliver_conn_host(w->conn);
-	const char *tail = tail_of(vq, w->env.arena, h, w->conn, w->so.o.tls_verified, NULL);
-	const char *ok_tail = tail_of(vq, w->env.arena, h, w->conn, w->so.o.tls_verified, dm->confirmation);
+	const char *tail = tail_of(vq, w->env.arena, h, w->conn, NULL);
+	const char *ok_tail = tail_of(vq, w->env.arena, h, w->conn, dm->confirmation);
 	size_t left = 0;
 	bool first = true;
 
@@ -226,7 +264,7 @@ tell_results(struct worker *w, struct job *j, struct deliver_message *dm, bool t
 }
 
 static void
-build_rcpts(struct worker *w, const struct job *j, struct deliver_message *dm)
+build_rcpts(struct worker *w, const struct remote_job *j, struct deliver_message *dm)
 {
 	dm->rcpts = arena_zalloc(w->env.arena, j->n * sizeof(*dm->rcpts));
 	dm->nrcpts = j->n;
@@ -249,15 +287,22 @@ build_rcpts(struct worker *w, const struct job *j, struct deliver_message *dm)
  * tried elsewhere.  <last_host>: a temporary refusal of the whole message is final for this attempt.
  */
 static bool
-send_job(struct worker *w, struct job *j, struct deliver_message *dm, bool last_host)
+send_job(struct worker *w, struct remote_job *j, struct deliver_message *dm, bool last_host)
 {
 	struct deliver_error e = DELIVER_ERROR_INIT;
 	struct deliver_host h = *deliver_conn_host(w->conn);
 	bool reused = deliver_messages(w->conn) > 0;
-	int rc = deliver_send(w->conn, dm, &e);
 	size_t left;
+	int rc;
 
 	h.name = arena_str(w->env.arena, h.name);
+	if (deliver_message_options(dm, &w->env.env, w->d->tr, w->conn, j->m->env.auth_sender, &e.err) == -1) {
+		w->last = e;
+		w->last_tail = NULL;
+		w->expired = false;
+		return (false);
+	}
+	rc = deliver_send(w->conn, dm, &e);
 	/* The host may have taken the message: recipients that were sent it are not tried elsewhere blindly. */
 	left = tell_results(w, j, dm, last_host);
 	if (rc == -1) {
@@ -272,7 +317,7 @@ send_job(struct worker *w, struct job *j, struct deliver_message *dm, bool last_
 		for (size_t i = 0; i < j->n; i++)
 			if (j->v[i] != NULL) {
 				w->last = dm->rcpts[i].error;
-				w->last_tail = tail_of(w->d->vq, w->env.arena, &h, w->conn, w->so.o.tls_verified, NULL);
+				w->last_tail = tail_of(w->d->vq, w->env.arena, &h, w->conn, NULL);
 				w->expired = false;
 				dm->rcpts[i].status = DELIVER_OPEN;
 			}
@@ -285,7 +330,7 @@ send_job(struct worker *w, struct job *j, struct deliver_message *dm, bool last_
 
 /* Refused recipients are left out of further tries: the arrays are packed. */
 static void
-pack(struct job *j, struct deliver_message *dm)
+pack(struct remote_job *j, struct deliver_message *dm)
 {
 	size_t n = 0;
 
@@ -300,41 +345,82 @@ pack(struct job *j, struct deliver_message *dm)
 	dm->nrcpts = n;
 }
 
-static void
-try_hosts(struct worker *w, struct job *j, struct deliver_message *dm)
+/* Is it not this host's time?  <late>: those past their last cutoff that were not tried since the message came are wanted. */
+static bool
+host_waits(struct worker *w, const struct remote_job *j, const struct deliver_host *h, bool late, struct host_hint *hint)
+{
+	int64_t now = now_s();
+
+	hint->expired = false;
+	if (j->m->force || !retry_host_get(w->d->vq, host_key(w, h), hint))
+		return (late);
+	if (late)
+		return (!hint->expired || hint->last_try > j->m->env.received_ms / 1000);
+	if (hint->next_try <= now)
+		return (false);
+	if (hint->next_try < w->next_try)
+		w->next_try = hint->next_try;
+	if (!hint->expired)
+		w->expired = false;
+	if (w->last.err.cls == ERR_NONE)
+		err_set(&w->last.err, ERR_TEMP, "4.4.1", "retry time not reached for any host for '" SV_FMT "'", SV_ARG(w->first->rd->domain));
+	return (true);
+}
+
+/* True: nothing is left to do, or the others would fare no better. */
+static bool
+try_list(struct worker *w, struct remote_job *j, struct deliver_message *dm, bool late, size_t *tried)
 {
 	struct dest *d = w->d;
-	int64_t max = d->tr->d.own[EXIM_SMTP_hosts_max_try].num, now = now_s(), tried = 0;
+	struct deliver_walk walk;
+	size_t i;
 
-	if (w->conn != NULL && send_job(w, j, dm, d->nhosts == 1))
-		return;
-	for (size_t i = 0; i < d->nhosts && (max <= 0 || tried < max); i++) {
+	deliver_walk_init(&walk, &d->hosts, d->tr);
+	while (deliver_walk_next(&walk, &i)) {
 		struct host_hint hint;
-		bool last = i + 1 == d->nhosts || (max > 0 && tried + 1 == max);
+		struct deliver_walk ahead;
+		size_t k;
 
 		pack(j, dm);
-		if (!j->m->force && retry_host_get(d->vq, host_key(w, &d->hosts[i]), &hint) && hint.next_try > now) {
-			if (hint.next_try < w->next_try)
-				w->next_try = hint.next_try;
-			w->expired = false;
-			if (w->last.err.cls == ERR_NONE)
-				err_set(&w->last.err, ERR_TEMP, "4.4.1", "retry time not reached for any host for '" SV_FMT "'",
-				    SV_ARG(w->first->rd->domain));
+		if (host_waits(w, j, &d->hosts.v[i], late, &hint))
 			continue;
-		}
-		tried++;
+		deliver_walk_tries(&walk, i, hint.expired);
+		++*tried;
+		ahead = walk;
 		disconnect(w);
-		if (connect_to(w, j, &d->hosts[i]) == 0 && send_job(w, j, dm, last))
-			return;
-		/* The others would fare no better. */
+		/* A temporary refusal of the whole message by the last host is final for this attempt. */
+		if (connect_to(w, j, &d->hosts.v[i]) == 0 && send_job(w, j, dm, !deliver_walk_next(&ahead, &k)))
+			return (true);
 		if (w->conn == NULL && w->last.ours)
-			return;
+			return (true);
 	}
+	return (false);
+}
+
+static void
+try_hosts(struct worker *w, struct remote_job *j, struct deliver_message *dm)
+{
+	struct dest *d = w->d;
+	size_t tried = 0;
+
+	if (w->conn != NULL && !deliver_still_fits(w->conn, &w->so.o, &w->env.env, d->tr, w->env.arena))
+		disconnect(w);
+	if (w->conn != NULL && send_job(w, j, dm, d->hosts.n == 1))
+		return;
+	if (try_list(w, j, dm, false, &tried) || tried > 0 || !w->expired || d->hosts.n == 0)
+		return;
+	/* All are past their last cutoff, and it is not their time. */
+	w->late = true;
+	if (d->tr->d.own[EXIM_SMTP_delay_after_cutoff].num == 0)
+		(void)try_list(w, j, dm, true, &tried);
+	if (tried == 0)
+		err_set(&w->last.err, ERR_TEMP, "4.4.1", "all hosts for '" SV_FMT "' have been failing for a long time "
+		    "(and retry time not reached)", SV_ARG(w->first->rd->domain));
 }
 
 /* What no host decided is deferred, or fails when the rules say so. */
 static void
-give_up(struct worker *w, struct job *j)
+give_up(struct worker *w, struct remote_job *j)
 {
 	int64_t now = now_s();
 
@@ -342,7 +428,7 @@ give_up(struct worker *w, struct job *j)
 		err_set(&w->last.err, ERR_TEMP, "4.4.1", "no host could be tried");
 	for (size_t i = 0; i < j->n; i++) {
 		struct dlv *d = j->v[i];
-		int64_t next = w->expired && w->last.host ? 0 : w->next_try;
+		int64_t next = w->expired && (w->last.host || w->late) ? 0 : w->next_try;
 
 		if (d == NULL)
 			continue;
@@ -357,7 +443,7 @@ give_up(struct worker *w, struct job *j)
 }
 
 static void
-process(struct worker *w, struct job *j)
+process(struct worker *w, struct remote_job *j)
 {
 	struct deliver_message dm;
 	struct err err = ERR_INIT;
@@ -366,13 +452,15 @@ process(struct worker *w, struct job *j)
 	w->last_tail = NULL;
 	w->next_try = INT64_MAX;
 	w->expired = true;
+	w->late = false;
 	w->first = j->v[0];
 	w->sent = false;
 	/* The end of the last delivery must not end the message yet: its strings are used until here. */
 	msg_hold(j->m);
 	env_open(&w->env, w->d->vq, j->m);
 	env_delivery(&w->env, j->v[0]);
-	if (smtp_message(w->d->vq, &w->env, j->v[0], &dm, &err) == -1) {
+	if (smtp_message(w->d->vq, &w->env, j->v[0], &dm, &err) == -1 ||
+	    smtp_filter(w->d->vq, &w->env, j->v[0], &dm, &w->filtered, &err) == -1) {
 		for (size_t i = 0; i < j->n; i++) {
 			if (err.cls == ERR_PERM)
 				delivery_failed(j->v[i], &err, SV_NULL, SV_NULL, NULL);
@@ -384,11 +472,53 @@ process(struct worker *w, struct job *j)
 		try_hosts(w, j, &dm);
 		give_up(w, j);
 	}
+	if (w->filtered != NULL)
+		(void)fclose(w->filtered);
+	w->filtered = NULL;
 	env_close(&w->env);
 	/* What was sent is noted in the log; of a message that waits on, that is synced before anything else is done here. */
 	if (w->sent && j->m->q != NULL && j->m->open > 0 && record_sync(j->m, &err) == -1)
 		log_err(NULL, "queue", &err);
 	msg_release(j->m);
+}
+
+static void job_put_off(struct remote_job *j);
+static void next_of_message(struct msg *m);
+
+/* One job, when the transport's max_parallel has room for it. */
+static void
+work(struct worker *w, struct remote_job *j)
+{
+	struct vq *vq = w->d->vq;
+	struct msg *m = j->m;
+	const struct exim_value *limit = &w->d->tr->d.generic[EXIM_TRANSPORT_max_parallel];
+	struct gate *gate = NULL;
+	int64_t max = 0;
+
+	m->refs++;
+	if (limit->set) {
+		env_open(&w->env, vq, m);
+		env_delivery(&w->env, j->v[0]);
+		max = smtp_int(&w->env, limit, 0);
+		env_close(&w->env);
+	}
+	if (max > 0 && gate_is_full(vq, w->d->tr->d.name, max))
+		disconnect(w);
+	if (max > 0)
+		gate = gate_enter(vq, w->d->tr->d.name, max);
+	if (max > 0 && gate == NULL)
+		job_put_off(j);
+	else
+		process(w, j);
+	/* No connection is kept up without work while others wait for its place. */
+	if (gate_is_wanted(gate) || (w->d->head == NULL && gate_is_wanted(w->host_gate)))
+		disconnect(w);
+	gate_leave(vq, &gate);
+	free(j->v);
+	free(j);
+	m->remote_jobs--;
+	next_of_message(m);
+	msg_unref(m);
 }
 
 static void
@@ -412,7 +542,7 @@ worker_fiber(void *arg)
 	bool timeout = false;
 
 	while (!timeout || d->head != NULL) {
-		struct job *j = d->head;
+		struct remote_job *j = d->head;
 
 		if (j == NULL) {
 			enum fiber_wait r;
@@ -436,15 +566,13 @@ worker_fiber(void *arg)
 		d->njobs--;
 		vq->jobs--;
 		vq->sending++;
-		process(&w, j);
+		work(&w, j);
 		vq->sending--;
-		free(j->v);
-		free(j);
 	}
 	disconnect(&w);
 	arena_free(&w.env.arena);
 	vq->connections--;
-	if (--d->workers == 0 && d->head == NULL)
+	if (--d->workers == 0 && d->head == NULL && d->held == 0)
 		dest_free(&d);
 }
 
@@ -456,14 +584,16 @@ by_text(const void *a, const void *b)
 	return (strcmp(*(char *const *)a, *(char *const *)b));
 }
 
-/* The same hosts in any order (equal preferences are shuffled) are one destination. */
+/* The same hosts in any order (equal preferences are shuffled) are one destination; fallback hosts are apart. */
 static void
-dest_key(struct sb *key, const struct exim_transport *tr, const struct deliver_host *hosts, size_t n, struct arena *a)
+dest_key(struct sb *key, const struct exim_transport *tr, const struct deliver_hosts *hosts, struct arena *a)
 {
+	size_t n = hosts->n;
 	char **v = arena_alloc(a, (n + 1) * sizeof(*v)), ip[NET_ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = arena_fmt(a, "|%s %s %u", hosts[i].name, net_addr_text(&hosts[i].addr, ip), hosts[i].addr.port);
+		v[i] = arena_fmt(a, "|%s%s %s %u%s", i < hosts->fallback ? "" : "~", hosts->v[i].name, net_addr_text(&hosts->v[i].addr, ip),
+		    hosts->v[i].addr.port, hosts->v[i].dnssec ? "+" : "");
 	qsort(v, n, sizeof(*v), by_text);
 	sb_adds(key, tr->d.name);
 	for (size_t i = 0; i < n; i++)
@@ -471,13 +601,12 @@ dest_key(struct sb *key, const struct exim_transport *tr, const struct deliver_h
 }
 
 static struct dest *
-dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_host *hosts, size_t n, bool mx,
-    struct arena *a)
+dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_hosts *hosts, struct arena *a)
 {
 	struct sb key = SB_INIT(1024 * 1024);
 	struct dest *d;
 
-	dest_key(&key, tr, hosts, n, a);
+	dest_key(&key, tr, hosts, a);
 	d = hash_get(vq->dests, sb_sv(&key));
 	if (d == NULL) {
 		d = xcalloc(1, sizeof(*d));
@@ -485,11 +614,11 @@ dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_ho
 		d->key = xstrdup(sb_cstr(&key));
 		d->tr = tr;
 		d->arena = arena_new(512);
-		d->hosts = arena_dup(d->arena, hosts, n * sizeof(*hosts));
-		for (size_t i = 0; i < n; i++)
-			d->hosts[i].name = arena_str(d->arena, hosts[i].name);
-		d->nhosts = n;
-		d->mx = mx;
+		d->hosts = *hosts;
+		d->hosts.v = arena_dup(d->arena, hosts->v, hosts->n * sizeof(*hosts->v));
+		for (size_t i = 0; i < hosts->n; i++)
+			d->hosts.v[i].name = arena_str(d->arena, hosts->v[i].name);
+		d->hosts.unknown = d->hosts.why = NULL;
 		d->last_ok = fiber_now();
 		d->last = &d->head;
 		(void)hash_set(vq->dests, sv_cstr(d->key), d);
@@ -498,28 +627,53 @@ dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_ho
 	return (d);
 }
 
+/* The process ends, or has no room: later. */
+static void
+job_put_off(struct remote_job *j)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_TEMP, "4.3.2", "too many deliveries are under way");
+	for (size_t i = 0; i < j->n; i++)
+		delivery_deferred(j->v[i], &err, now_s() + 60, NULL);
+}
+
+/* Those of the same message that wait have no better chance. */
+static void
+put_off_later(struct msg *m)
+{
+	struct remote_job *j;
+
+	while ((j = m->remote_later) != NULL) {
+		m->remote_later = j->next;
+		j->dest->held--;
+		job_put_off(j);
+		free(j->v);
+		free(j);
+	}
+}
+
 /* No fiber could be started, and none works for the destination: later. */
 static void
 jobs_dropped(struct dest *d)
 {
-	struct err err = ERR_INIT;
-	struct job *j;
+	struct remote_job *j;
 
-	err_set(&err, ERR_TEMP, "4.3.2", "too many deliveries are under way");
 	while ((j = d->head) != NULL) {
 		if ((d->head = j->next) == NULL)
 			d->last = &d->head;
 		d->njobs--;
 		d->vq->jobs--;
-		for (size_t i = 0; i < j->n; i++)
-			delivery_deferred(j->v[i], &err, now_s() + 60, NULL);
+		j->m->remote_jobs--;
+		put_off_later(j->m);
+		job_put_off(j);
 		free(j->v);
 		free(j);
 	}
 }
 
 static void
-job_add(struct dest *d, struct job *j)
+job_add(struct dest *d, struct remote_job *j)
 {
 	struct vq *vq = d->vq;
 
@@ -542,38 +696,82 @@ job_add(struct dest *d, struct job *j)
 		jobs_dropped(d);
 }
 
-/* May go in one transaction. */
-static bool
-together(const struct dlv *a, const struct dlv *b)
+/* remote_max_parallel, where the configuration sets it: so many jobs of a message at a time. */
+static void
+job_ready(struct dest *d, struct remote_job *j)
 {
-	bool multi_domain = a->rd->transport->d.own[EXIM_SMTP_multi_domain].num != 0;
+	const struct exim_value *v = &d->vq->conf->main[EXIM_MAIN_remote_max_parallel];
+	struct msg *m = j->m;
 
-	return (a->rd->transport == b->rd->transport && a->rd->router == b->rd->router &&
-	    a->rd->errors_to_set == b->rd->errors_to_set && sv_eq(a->rd->errors_to, b->rd->errors_to) &&
-	    (multi_domain || sv_caseeq(a->rd->domain, b->rd->domain)));
+	if (v->set && m->remote_jobs >= (v->num < 1 ? 1 : v->num)) {
+		j->next = NULL;
+		j->dest = d;
+		d->held++;
+		if (m->remote_later == NULL)
+			m->remote_last = &m->remote_later;
+		*m->remote_last = j;
+		m->remote_last = &j->next;
+		return;
+	}
+	m->remote_jobs++;
+	job_add(d, j);
+}
+
+static void
+next_of_message(struct msg *m)
+{
+	struct remote_job *j = m->remote_later;
+
+	if (j == NULL)
+		return;
+	m->remote_later = j->next;
+	m->remote_jobs++;
+	j->dest->held--;
+	job_add(j->dest, j);
+}
+
+static bool
+same_list(const struct sv *a, size_t n, const struct sv *b, size_t m)
+{
+	bool yes = n == m;
+
+	for (size_t i = 0; i < n && yes; i++)
+		yes = sv_eq(a[i], b[i]);
+	return (yes);
+}
+
+/* May go in one transaction; <e> is at <b>. */
+static bool
+together(struct vq_env *e, const struct dlv *a, const struct dlv *b)
+{
+	const struct route_delivery *x = a->rd, *y = b->rd;
+
+	return (x->transport == y->transport && x->router == y->router && x->errors_to_set == y->errors_to_set &&
+	    sv_eq(x->errors_to, y->errors_to) && same_list(x->headers_add, x->nheaders_add, y->headers_add, y->nheaders_add) &&
+	    same_list(x->headers_remove, x->nheaders_remove, y->headers_remove, y->nheaders_remove) &&
+	    (sv_caseeq(x->domain, y->domain) || deliver_bool(&e->env, &x->transport->d.own[EXIM_SMTP_multi_domain])));
 }
 
 struct open_job {			/* a job that still takes recipients */
 	struct dest	*dest;
-	struct job	*job;
+	struct remote_job	*job;
 	size_t		 max;
 };
 
 static void
 place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_t *noj, size_t maxoj)
 {
-	struct deliver_host *hosts;
+	struct deliver_hosts hosts;
 	struct err err = ERR_INIT;
 	struct dest *dest;
-	size_t n, i;
-	bool mx;
+	size_t i;
 
 	env_delivery(e, d);
-	if (smtp_hosts(vq, e, d, e->arena, &hosts, &n, &mx, &err) == -1) {
+	if (smtp_hosts(vq, e, d, e->arena, &hosts, &err) == -1) {
 		delivery_deferred(d, &err, now_s() + DEFER_S, NULL);
 		return;
 	}
-	dest = dest_get(vq, d->rd->transport, hosts, n, mx, e->arena);
+	dest = dest_get(vq, d->rd->transport, &hosts, e->arena);
 	/* Behind a host that takes mail the line may grow as long as it likes: it is what is under way that is limited. */
 	if ((dest->njobs >= JOBS_MAX || vq->jobs >= JOBS_ALL_MAX) && fiber_now() > dest->last_ok + PROGRESS_MS) {
 		err_set(&err, ERR_TEMP, "4.4.5", "too many messages wait for this host already");
@@ -581,18 +779,18 @@ place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_
 		return;
 	}
 	for (i = 0; i < *noj; i++)
-		if (oj[i].dest == dest && oj[i].job->n < oj[i].max && together(oj[i].job->v[0], d))
+		if (oj[i].dest == dest && oj[i].job->n < oj[i].max && together(e, oj[i].job->v[0], d))
 			break;
 	if (i == *noj) {
 		int64_t max = smtp_int(e, &d->rd->transport->d.own[EXIM_SMTP_max_rcpt], 100);
 
 		if (*noj == maxoj) {
 			/* The oldest is closed; what comes for it later gets a transaction of its own. */
-			job_add(oj[0].dest, oj[0].job);
+			job_ready(oj[0].dest, oj[0].job);
 			memmove(oj, oj + 1, (maxoj - 1) * sizeof(*oj));
 			i = --*noj;
 		}
-		oj[i] = (struct open_job){ .dest = dest, .job = xcalloc(1, sizeof(struct job)),
+		oj[i] = (struct open_job){ .dest = dest, .job = xcalloc(1, sizeof(struct remote_job)),
 		    .max = max <= 0 || max > 1000 ? 1000 : (size_t)max };
 		oj[i].job->m = d->m;
 		(*noj)++;
@@ -616,7 +814,7 @@ remote_add(struct vq *vq, struct msg *m, struct dlv *list)
 		place(vq, &e, d, oj, &noj, sizeof(oj) / sizeof(oj[0]));
 	}
 	for (size_t i = 0; i < noj; i++)
-		job_add(oj[i].dest, oj[i].job);
+		job_ready(oj[i].dest, oj[i].job);
 	env_close(&e);
 	arena_free(&e.arena);
 }

@@ -60,8 +60,8 @@ static void
 hint_save(struct vq *vq, struct sv key, const struct host_hint *h)
 {
 	char text[128];
-	int n = snprintf(text, sizeof(text), "%lld %lld %lld", (long long)h->first_failed, (long long)h->last_try,
-	    (long long)h->next_try);
+	int n = snprintf(text, sizeof(text), "%lld %lld %lld %d", (long long)h->first_failed, (long long)h->last_try,
+	    (long long)h->next_try, h->expired);
 
 	if (vq->hints != NULL)
 		(void)hints_put(vq->hints, HINT_DB, key, sv_from(text, (size_t)n), now_s(),
@@ -71,13 +71,13 @@ hint_save(struct vq *vq, struct sv key, const struct host_hint *h)
 static bool
 hint_parse(struct sv text, struct host_hint *h)
 {
-	int64_t n[3];
+	int64_t n[4];
 	struct sv word;
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 4; i++)
 		if (!sv_word(&text, &word) || !num_parse(word, 0, INT64_MAX, &n[i]))
 			return (false);
-	*h = (struct host_hint){ n[0], n[1], n[2] };
+	*h = (struct host_hint){ n[0], n[1], n[2], n[3] != 0 };
 	return (true);
 }
 
@@ -127,8 +127,9 @@ retry_host_failed(struct vq *vq, struct exim_env *env, struct sv key, const stru
 	next = r == NULL ? 0 : exim_retry_next(r, h->first_failed, now, now, (uint32_t)hash_bytes(&now, sizeof(now)),
 	    retry_max(vq));
 	h->last_try = now;
-	/* Past the last cutoff the host is tried whenever there is mail for it. */
-	h->next_try = next == 0 ? now : next;
+	h->expired = next == 0;
+	/* Past the last cutoff the last interval goes on, so that the host is not asked for each message. */
+	h->next_try = next != 0 ? next : r != NULL && r->nsteps > 0 ? now + r->step[r->nsteps - 1].interval : now;
 	hint_save(vq, key, h);
 	return (next);
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dns/dns.h"
 #include "filter/forward.h"
 #include "mail/address.h"
 #include "os/time.h"
@@ -17,106 +16,6 @@
 #define DEFER_S		300		/* when no retry rule says anything */
 #define PATIENCE_US	200000		/* a message that waits longer for a router gets one more */
 #define MORE		16
-
-/* ---- the world, as far as the libraries below do not know it ---- */
-
-static int
-world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
-{
-	struct dns_answer ans;
-
-	(void)arg;
-	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
-	case DNS_FOUND:
-		out->result = EXIM_DNS_FOUND;
-		break;
-	case DNS_NODATA:
-		out->result = EXIM_DNS_NODATA;
-		break;
-	case DNS_NXDOMAIN:
-		out->result = EXIM_DNS_NXDOMAIN;
-		break;
-	default:
-		out->result = EXIM_DNS_TEMPFAIL;
-		break;
-	}
-	out->secure = ans.secure;
-	out->ttl = ans.ttl;
-	out->n = ans.n;
-	out->rdata = ans.rdata;
-	out->why = ans.why;
-	return (0);
-}
-
-static enum exim_found
-found(enum dns_result r)
-{
-	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
-}
-
-static enum exim_found
-world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
-{
-	struct net_addr one;
-
-	(void)arg;
-	if (net_addr_parse(sv_cstr(name), &one)) {
-		*addrs = arena_dup(a, &one, sizeof(one));
-		*n = 1;
-		return (EXIM_FOUND);
-	}
-	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL)));
-}
-
-static enum exim_found
-world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
-{
-	const char **v = NULL;
-	enum dns_result r = dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n);
-
-	(void)arg;
-	*names = v;
-	return (found(r));
-}
-
-static enum exim_found
-world_hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
-{
-	struct vq *vq = arg;
-	struct sb v = SB_INIT(HINTS_VALUE_MAX);
-	bool ok = vq->hints != NULL && hints_get(vq->hints, db, key, now_s(), &v);
-
-	if (ok)
-		*out = arena_sv(a, sb_sv(&v));
-	sb_free(&v);
-	return (ok ? EXIM_FOUND : EXIM_NOTFOUND);
-}
-
-static int
-world_hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
-{
-	struct vq *vq = arg;
-
-	return (vq->hints == NULL ? -1 : hints_put(vq->hints, db, key, value, now_s(), ttl, NULL));
-}
-
-static int
-world_hint_del(void *arg, const char *db, struct sv key)
-{
-	struct vq *vq = arg;
-
-	if (vq->hints != NULL)
-		hints_del(vq->hints, db, key);
-	return (0);
-}
-
-static int64_t
-world_queue_size(void *arg)
-{
-	struct vq *vq = arg;
-
-	return ((int64_t)hash_count(vq->qents));
-}
 
 /* ---- does the configuration look at messages? ---- */
 
@@ -150,19 +49,6 @@ uses_headers(const struct exim_conf *c)
 	return (false);
 }
 
-static void
-world_offload(void *arg, void (*fn)(void *job), void *job)
-{
-	fiber_offload(fn, job);
-}
-
-static void
-world_yield(void *arg)
-{
-	if (fiber_self() != NULL)
-		fiber_yield();
-}
-
 /* A user's filter looks at the message, which is read only then. */
 static void
 ops_filter(void *arg, struct route_filter *f)
@@ -187,22 +73,7 @@ ops_note(void *arg, const char *text)
 int
 routing_init(struct vq *vq, struct err *err)
 {
-	exim_world_posix(&vq->world);
-	vq->world.arg = vq;
-	vq->world.dns = world_dns;
-	vq->world.addrs = world_addrs;
-	vq->world.names = world_names;
-	vq->world.offload = world_offload;
-	vq->world.yield = world_yield;
-	vq->world.hint_get = world_hint_get;
-	vq->world.hint_put = world_hint_put;
-	vq->world.hint_del = world_hint_del;
-	vq->world.queue_size = world_queue_size;
-	vq->world.stat = look_stat;
-	vq->readfile = vq->world.readfile;
-	vq->world.readfile = look_readfile;
-	vq->watch = os_watch_open(box_path(vq->box, "etc"));
-	os_watch_below(vq->watch, box_path(vq->box, "home"));
+	world_init(vq);
 	route_ops_dns(&vq->route_ops);
 	vq->route_ops.filter = ops_filter;
 	vq->route_ops.note = ops_note;

@@ -3,14 +3,14 @@
  * The smtp transport's options (chapter 30 of Exim's manual, and the generic ones of
  * chapter 24) as what lib/deliver needs: hosts, one connection, one message.
  */
-#include <netdb.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 
-#include "base/num.h"
-#include "deliver/options.h"
-#include "mail/date.h"
+#include <string.h>
+#include <unistd.h>
+
 #include "mail/header.h"
+#include "os/file.h"
+#include "transport/transport.h"
 #include "vqueued_int.h"
 
 #define HEADER_OUT_MAX	(8 * 1024 * 1024)
@@ -72,143 +72,33 @@ transport_multi(struct vq_env *e, const struct exim_value *v, char sep, struct s
 
 /* ---- hosts ---- */
 
-static uint16_t
-default_port(struct vq *vq, struct vq_env *e, const struct exim_transport *t)
-{
-	const struct exim_value *v = &t->d.own[EXIM_SMTP_port], *proto = &t->d.own[EXIM_SMTP_protocol];
-	struct err err = ERR_INIT;
-	struct servent *se;
-	struct sv text;
-	int64_t n;
-
-	if (!v->set)
-		return (sv_eqs(proto->text, "lmtp") ? 24 : sv_eqs(proto->text, "smtps") ? 465 : (uint16_t)vq->box->remote_port);
-	if (text_of(e, v, &text, &err) == -1)
-		return (25);
-	if (num_parse(sv_trim(text), 1, 65535, &n))
-		return ((uint16_t)n);
-	se = getservbyname(arena_cstr(e->arena, sv_trim(text)), "tcp");
-	return (se == NULL ? 25 : ntohs((uint16_t)se->s_port));
-}
-
-/* "name", "address", either with ":port" (for IPv6 "[address]:port"), "/MX" is taken for the name itself. */
-static int
-add_host(struct vq *vq, struct sv item, uint16_t port, struct arena *a, struct deliver_host *out, size_t max, size_t *n,
-    struct err *err)
-{
-	struct net_addr one, *v = NULL;
-	struct sv name = item;
-	ptrdiff_t colon;
-	size_t k = 0;
-	int64_t p;
-
-	if (sv_caseends(name, SV_LIT("/mx")))
-		name.len -= 3;
-	if (net_addr_parse_port(name, port, &one)) {
-		char text[NET_ADDR_TEXT_MAX];
-
-		if (*n < max)
-			out[(*n)++] = (struct deliver_host){ arena_str(a, net_addr_text(&one, text)), one };
-		return (0);
-	}
-	colon = sv_rchr(name, ':');
-	if (colon > 0 && num_parse(sv_sub(name, (size_t)colon + 1, name.len), 1, 65535, &p)) {
-		port = (uint16_t)p;
-		name.len = (size_t)colon;
-	}
-	switch (vq->world.addrs(vq->world.arg, arena_cstr(a, name), a, &v, &k)) {
-	case EXIM_FOUND:
-		break;
-	case EXIM_NOTFOUND:
-		return (err_set(err, ERR_TEMP, "4.4.4", "host " SV_FMT " of the transport cannot be found", SV_ARG(name)));
-	default:
-		return (err_set(err, ERR_TEMP, "4.4.3", "no answer from DNS about host " SV_FMT, SV_ARG(name)));
-	}
-	for (size_t i = 0; i < k && *n < max; i++) {
-		v[i].port = port;
-		out[(*n)++] = (struct deliver_host){ arena_cstr(a, name), v[i] };
-	}
-	return (0);
-}
-
-static int
-transport_hosts(struct vq *vq, struct vq_env *e, const struct exim_transport *t, uint16_t port, struct arena *a,
-    struct deliver_host *out, size_t *n, struct err *err)
-{
-	struct sv list, item;
-	int sep = 0, rc = -1;
-
-	if (text_of(e, &t->d.own[EXIM_SMTP_hosts], &list, err) == -1)
-		return (-1);
-	err_set(err, ERR_CONFIG, "4.3.5", "transport %s: neither router nor transport names a host", t->d.name);
-	while (exim_list_next(&list, &sep, a, &item))
-		if (add_host(vq, item, port, a, out, ROUTE_HOSTS_MAX, n, err) == 0)
-			rc = 0;
-	return (rc);
-}
-
 int
-smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_host **hosts, size_t *n,
-    bool *mx, struct err *err)
+smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_hosts *hosts, struct err *err)
 {
-	const struct exim_transport *t = d->rd->transport;
-	const struct route_delivery *rd = d->rd;
-	uint16_t port = default_port(vq, e, t);
+	const char *t = d->rd->transport->d.name;
 
-	*hosts = arena_alloc(a, ROUTE_HOSTS_MAX * sizeof(**hosts));
-	*n = 0;
-	*mx = rd->nhosts > 0 && rd->hosts[0].mx >= 0;
-	if (rd->nhosts == 0 || t->d.own[EXIM_SMTP_hosts_override].num != 0)
-		return (transport_hosts(vq, e, t, port, a, *hosts, n, err));
-	for (size_t i = 0; i < rd->nhosts && *n < ROUTE_HOSTS_MAX; i++) {
-		struct deliver_host *h = &(*hosts)[*n];
-
-		if (rd->hosts[i].unknown) {
-			err_set(err, ERR_TEMP, "4.4.4", "%s: %s", rd->hosts[i].name,
-			    rd->hosts[i].why == NULL ? "host cannot be found" : rd->hosts[i].why);
-			continue;
-		}
-		*h = (struct deliver_host){ arena_str(a, rd->hosts[i].name), rd->hosts[i].addr };
-		if (h->addr.port == 0)
-			h->addr.port = port;
-		(*n)++;
-	}
-	for (size_t i = 0; i < rd->nfallback && *n < ROUTE_HOSTS_MAX; i++) {
-		struct deliver_host *h = &(*hosts)[*n];
-
-		if (rd->fallback[i].unknown)
-			continue;
-		*h = (struct deliver_host){ arena_str(a, rd->fallback[i].name), rd->fallback[i].addr };
-		if (h->addr.port == 0)
-			h->addr.port = port;
-		(*n)++;
-	}
-	if (*n == 0 && err->cls == ERR_NONE)
-		err_set(err, ERR_TEMP, "4.4.4", "no host to deliver to");
-	return (*n == 0 ? -1 : 0);
+	if (deliver_find_hosts(hosts, &e->env, &vq->route_ops, d->rd, (uint16_t)vq->box->remote_port, a, err) == -1)
+		return (-1);
+	if (hosts->n > 0)
+		return (0);
+	if (hosts->local)
+		return (err_set(err, ERR_TEMP, "4.4.6", "%s transport found host %s to be local", t, hosts->unknown));
+	if (hosts->unknown != NULL)
+		return (err_set(err, ERR_TEMP, "4.4.4", "%s: %s", hosts->unknown, hosts->why == NULL ? "host cannot be found" : hosts->why));
+	return (err_set(err, ERR_CONFIG, "4.3.5", "transport %s: neither router nor transport names a host", t));
 }
 
 /* ---- one connection ---- */
 
-static struct tls_client *
-tls_context(void *arg, bool verify)
-{
-	struct vq *vq = arg;
-	struct tls_client **t = verify ? &vq->tls_verify : &vq->tls_any;
-	struct err err = ERR_INIT;
-
-	if (*t == NULL && (*t = tls_client_new(NULL, verify, &err)) == NULL)
-		log_err(NULL, "TLS", &err);
-	return (*t);
-}
-
 int
 smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_transport *t,
-    const struct deliver_host *h, struct err *err)
+    const struct deliver_host *h, struct deliver_error *err)
 {
 	memset(so, 0, sizeof(*so));
 	so->arena = arena_new(1024);
-	if (deliver_options(&so->o, &e->env, t, h, tls_context, vq, so->arena, err) == -1) {
+	if (vq->tls == NULL)
+		vq->tls = deliver_tls_new();
+	if (deliver_options(&so->o, &e->env, t, h, vq->tls, so->arena, err) == -1) {
 		smtp_opts_close(so);
 		return (-1);
 	}
@@ -219,40 +109,11 @@ smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const stru
 void
 smtp_opts_close(struct smtp_opts *so)
 {
+	deliver_options_free(&so->o);
 	arena_free(&so->arena);
 }
 
 /* ---- one message ---- */
-
-/* "Name: body\n" lines as CRLF lines. */
-static struct sv
-crlf_lines(struct arena *a, struct sv text)
-{
-	struct sb out = SB_INIT(HEADER_OUT_MAX);
-	struct sv line, r;
-
-	while (sv_next(&text, '\n', &line)) {
-		if (line.len > 0 && line.p[line.len - 1] == '\r')
-			line.len--;
-		if (line.len == 0)
-			continue;
-		sb_add(&out, line);
-		sb_adds(&out, "\r\n");
-	}
-	r = arena_sv(a, sb_sv(&out));
-	sb_free(&out);
-	return (r);
-}
-
-static void
-remove_names(struct mail_edit *ed, struct arena *a, struct sv list)
-{
-	struct sv name;
-	int sep = 0;
-
-	while (exim_list_next(&list, &sep, a, &name))
-		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
-}
 
 bool
 header_wants_removal(const struct dlv *d)
@@ -266,53 +127,21 @@ wants_edit(const struct dlv *d)
 	const struct exim_value *g = d->rd->transport->d.generic;
 
 	return (d->rd->nheaders_add > 0 || d->rd->nheaders_remove > 0 || g[EXIM_TRANSPORT_headers_add].n > 0 ||
-	    g[EXIM_TRANSPORT_headers_remove].n > 0 || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
+	    g[EXIM_TRANSPORT_headers_remove].n > 0 || g[EXIM_TRANSPORT_headers_rewrite].n > 0 ||
+	    g[EXIM_TRANSPORT_body_only].num != 0 || g[EXIM_TRANSPORT_headers_only].num != 0 || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
 	    g[EXIM_TRANSPORT_envelope_to_add].num != 0 || g[EXIM_TRANSPORT_delivery_date_add].num != 0);
-}
-
-/* The original recipient, for Envelope-to. */
-static struct sv
-top_address(const struct dlv *d)
-{
-	const struct route_addr *top = d->rd->addr;
-
-	while (top->parent != NULL)
-		top = top->parent;
-	return (top->address);
 }
 
 int
 header_edit(struct vq_env *e, const struct dlv *d, struct sb *out, uint64_t *body_start, struct err *err)
 {
-	const struct exim_value *g = d->rd->transport->d.generic;
-	struct arena *a = e->arena;
-	struct mail_edit *ed;
-	char date[MAIL_DATE_MAX];
-	struct sv remove, add;
+	const struct route_delivery *rd = d->rd;
+	struct transport_delivery td = { .env = &e->env, .t = rd->transport, .rd = &rd, .n = 1, .now = now_s(), .arena = e->arena };
 
 	if (!env_headers(e, d->m))
 		return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the header of the message"));
-	if (transport_multi(e, &g[EXIM_TRANSPORT_headers_remove], ':', &remove, err) == -1 ||
-	    transport_multi(e, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
-		return (-1);
-	ed = mail_edit_new(a, e->msg.headers);
-	for (size_t i = 0; i < d->rd->nheaders_remove; i++)
-		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd->headers_remove[i]));
-	remove_names(ed, a, remove);
-	for (size_t i = 0; i < d->rd->nheaders_add; i++)
-		mail_edit_append(ed, crlf_lines(a, d->rd->headers_add[i]));
-	if (add.len > 0)
-		mail_edit_append(ed, crlf_lines(a, add));
-	if (g[EXIM_TRANSPORT_delivery_date_add].num != 0)
-		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Delivery-date: %s\r\n", mail_date_format_local(date, now_s()))));
-	if (g[EXIM_TRANSPORT_envelope_to_add].num != 0)
-		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Envelope-to: " SV_FMT "\r\n", SV_ARG(top_address(d)))));
-	if (g[EXIM_TRANSPORT_return_path_add].num != 0)
-		mail_edit_prepend(ed, sv_cstr(arena_fmt(a, "Return-path: <" SV_FMT ">\r\n", SV_ARG(e->msg.return_path))));
-	mail_edit_write(ed, out);
-	sb_adds(out, "\r\n");
 	*body_start = e->msg.headers->body_start;
-	return (0);
+	return (transport_header(&td, out, err));
 }
 
 static int
@@ -323,12 +152,94 @@ use_edited(struct vq_env *e, const struct dlv *d, struct deliver_message *dm, st
 	int rc = header_edit(e, d, &out, &body, err);
 
 	if (rc == 0) {
-		dm->header = arena_sv(e->arena, sb_sv(&out));
+		const struct exim_value *g = d->rd->transport->d.generic;
+
+		dm->header = g[EXIM_TRANSPORT_body_only].num != 0 ? SV_LIT("") : arena_sv(e->arena, sb_sv(&out));
 		dm->off = d->off + body;
-		dm->len = d->len - body;
+		dm->len = g[EXIM_TRANSPORT_headers_only].num != 0 ? 0 : d->len - body;
 	}
 	sb_free(&out);
 	return (rc);
+}
+
+/* The longest line of the content, without its end. */
+static int
+longest_line(struct msg *m, int fd, int64_t *max, struct err *err)
+{
+	char buf[32 * 1024];
+	uint64_t at = 0;
+	int64_t here = 0;
+
+	if (m->max_line < 0)
+		m->max_line = 0;
+	else
+		at = m->len;
+	while (at < m->len) {
+		size_t n = m->len - at < sizeof(buf) ? (size_t)(m->len - at) : sizeof(buf);
+		const char *p = buf, *end = buf + n, *lf;
+
+		if (os_pread_full(fd, buf, n, (off_t)(m->off + at)) != (ssize_t)n) {
+			m->max_line = -1;
+			return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the message"));
+		}
+		for (; p < end && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL; p = lf + 1) {
+			here += lf - p;
+			m->max_line = here - 1 > m->max_line ? here - 1 : m->max_line;
+			here = 0;
+		}
+		here += end - p;
+		at += n;
+	}
+	m->max_line = here > m->max_line ? here : m->max_line;
+	*max = m->max_line;
+	return (0);
+}
+
+struct filtering {
+	const struct transport_job *j;
+	int		 fd;
+	FILE		*out;
+	struct arena	*a;
+	struct transport_result *r;
+	int		 rc;
+};
+
+static void
+filter_job(void *arg)
+{
+	struct filtering *f = arg;
+
+	f->rc = transport_filter(f->j, f->fd, f->out, f->a, f->r);
+}
+
+int
+smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, FILE **out, struct err *err)
+{
+	const struct exim_value *g = d->rd->transport->d.generic;
+	const struct route_delivery *rd = d->rd;
+	struct transport_delivery td = { .env = &e->env, .t = rd->transport, .rd = &rd, .n = 1, .now = now_s(), .arena = e->arena };
+	struct transport_job j = { .off = (int64_t)dm->off, .len = (int64_t)dm->len, .header = dm->header, .uid = geteuid(), .gid = getegid() };
+	struct transport_result r;
+	struct filtering f = { &j, dm->fd, NULL, e->arena, &r, -1 };
+	struct stat st;
+
+	if (g[EXIM_TRANSPORT_transport_filter].str == NULL)
+		return (0);
+	memset(&r, 0, sizeof(r));
+	if (transport_argv(&td, exim_str_text(g[EXIM_TRANSPORT_transport_filter].str), true, SV_NULL, false, "transport filter", &j.filter,
+	    &r) == -1)
+		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(r.text)));
+	j.filter_timeout = g[EXIM_TRANSPORT_transport_filter_timeout].num;
+	if ((f.out = *out = tmpfile()) == NULL)
+		return (err_sys(err, "make a temporary file"));
+	slow_run(vq, filter_job, &f);
+	if (f.rc == -1 || fflush(*out) != 0 || fstat(fileno(*out), &st) == -1)
+		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(r.text)));
+	dm->header = SV_LIT("");
+	dm->fd = fileno(*out);
+	dm->off = 0;
+	dm->len = dm->size = (uint64_t)st.st_size;
+	return (0);
 }
 
 int
@@ -337,6 +248,7 @@ smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct delive
 	const struct exim_value *g = d->rd->transport->d.generic;
 	const struct spool_envelope *env = &d->m->env;
 	int64_t limit = smtp_int(e, &g[EXIM_TRANSPORT_message_size_limit], 0);
+	int64_t lines = d->rd->transport->d.own[EXIM_SMTP_message_linelength_limit].num, longest = 0;
 	struct sv path = SV_NULL;
 
 	(void)vq;
@@ -355,6 +267,10 @@ smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct delive
 	if (wants_edit(d) && use_edited(e, d, dm, err) == -1)
 		return (-1);
 	dm->size = dm->header.len + dm->len;
+	if (lines > 0 && longest_line(d->m, dm->fd, &longest, err) == -1)
+		return (-1);
+	if (lines > 0 && longest > lines)
+		return (err_set(err, ERR_PERM, "5.6.0", "message has lines too long for transport"));
 	if (limit > 0 && dm->size > (uint64_t)limit)
 		return (err_set(err, ERR_PERM, "5.3.4", "message is too big (transport limit = %lld)", (long long)limit));
 	dm->eightbit = (env->flags & SPOOL_8BITMIME) != 0;

@@ -8,11 +8,13 @@
 #ifndef VQUEUED_INT_H
 #define VQUEUED_INT_H
 
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/vec.h"
 #include "box/box.h"
-#include "deliver/client.h"
+#include "deliver/options.h"
 #include "exim/conf.h"
 #include "exim/env.h"
 #include "exim/logsel.h"
@@ -39,10 +41,10 @@ struct seg;
 struct msg;
 struct reported;
 struct dest;
-struct tls_client;
 struct os_watch;
 struct children;
 struct jobs;
+struct remote_job;
 
 /* ---- messages ---- */
 
@@ -148,6 +150,9 @@ struct msg {
 	bool		 freeze;	/* hold it until somebody looks */
 	unsigned	 open;		/* recipients not settled */
 	VEC(struct hash *) vars;	/* $r_... of its deliveries */
+	struct remote_job *remote_later, **remote_last;	/* remote_max_parallel: they wait for one of those under way to end */
+	unsigned	 remote_jobs;	/* under way */
+	int64_t		 max_line;	/* the longest line of the content; -1: not known */
 	struct failure	*failures;
 	struct success	*successes;
 	struct sb	 log;		/* of a queue file: collected by record_add() */
@@ -297,6 +302,12 @@ void	 reported_apply(struct msg *m);
 /* The parent is still to be read: the file must stay. */
 bool	 reported_waits(struct vq *vq, const struct reported *r);
 
+/* ---- the world of expansions (world.c) ---- */
+
+void	 world_init(struct vq *vq);
+/* Run <fn>(<job>), which may take long, on a thread; few at a time, so that the queue's files are written meanwhile. */
+void	 slow_run(struct vq *vq, void (*fn)(void *job), void *job);
+
 /* ---- routing (routing.c) ---- */
 
 void	 routing_fiber(void *arg);
@@ -369,6 +380,14 @@ struct handing {
 /* New messages are in queue/; *<stores> is a list of deliveries into the store that are still to be done, often one. */
 int	 procmail_wishes(struct handing *h, const struct transport_list *actions, struct dlv **stores, struct err *err);
 
+/* gate.c: how many may do something at once. */
+struct gate;
+/* Wait until fewer than <limit> are inside <name>; NULL: the process ends.  gate_is_full: it would have to wait. */
+struct gate *gate_enter(struct vq *vq, const char *name, int64_t limit);
+bool	 gate_is_full(struct vq *vq, const char *name, int64_t limit);
+bool	 gate_is_wanted(const struct gate *g);	/* somebody waits for it */
+void	 gate_leave(struct vq *vq, struct gate **gp);
+
 int	 remote_init(struct vq *vq, struct err *err);
 /* Takes all remote deliveries of <m> (a list) and groups them by destination. */
 void	 remote_add(struct vq *vq, struct msg *m, struct dlv *list);
@@ -381,11 +400,13 @@ struct smtp_opts {
 	int64_t		 max_rcpt;
 };
 int	 smtp_opts_open(struct smtp_opts *so, struct vq *vq, struct vq_env *e, const struct exim_transport *t,
-	     const struct deliver_host *host, struct err *err);
+	     const struct deliver_host *host, struct deliver_error *err);
 void	 smtp_opts_close(struct smtp_opts *so);
-/* The hosts of a delivery, from the router or the transport, with their ports; <a> holds them. */
-int	 smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_host **hosts, size_t *n,
-	     bool *mx, struct err *err);
+/* The hosts of a delivery, from the router or the transport, with their ports; <a> holds them.  -1: there are none now. */
+int	 smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a, struct deliver_hosts *hosts,
+	     struct err *err);
+/* What transport_filter makes of <dm>, if there is one, in *<out> (caller closes it), and <dm> changed to that. */
+int	 smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, FILE **out, struct err *err);
 /* Fill <dm> (source, header, flags, sender) for <d>; what it needs lives in <e>'s arena.  -1: PERM (too big) or TEMP. */
 int	 smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err);
 int64_t	 smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt);
@@ -412,6 +433,7 @@ int64_t	 retry_next(struct vq *vq, struct exim_env *env, const struct retry_fail
 /* Hints of hosts. */
 struct host_hint {
 	int64_t		 first_failed, last_try, next_try;
+	bool		 expired;	/* past its last cutoff */
 };
 bool	 retry_host_get(struct vq *vq, struct sv key, struct host_hint *h);
 /* Returns the host's next try, or 0 when its last cutoff has passed. */
@@ -487,11 +509,14 @@ struct vq {
 	unsigned	 sending;	/* transactions under way with other hosts */
 	unsigned	 jobs;		/* transactions that wait */
 	unsigned	 routers;
-	struct tls_client *tls_any, *tls_verify;
+	struct deliver_tls *tls;
 	/* local batches */
 	struct dlv	*local_head, **local_last;
 	size_t		 local_n;
 	struct jobs	*jobs_of_users;
+	struct fiber_waiters slow_wait;
+	unsigned	 slow;		/* of slow_run, under way */
+	struct hash	*gates;		/* struct gate by what it limits */
 	struct dlv	*barrier_head, **barrier_last;
 	uint64_t	 barrier_done, barrier_instance;
 	bool		 local_greeted;	/* store_forget_others was said */

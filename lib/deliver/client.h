@@ -38,6 +38,9 @@ struct deliver_error {
 /* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
 struct deliver_auth {
 	const char	*mechanism;	/* "PLAIN", "LOGIN" */
+	bool		 cram;		/* CRAM-MD5 (RFC 2195): the strings are name and secret */
+	bool		 lax_base64;	/* a challenge that is none is passed over */
+	struct sv	 id;		/* client_set_id */
 	const struct sv	*strings;	/* the first goes with AUTH, each further answers a 334 */
 	size_t		 nstrings;
 	const char	*name;		/* the authenticator's, for A= in logs */
@@ -55,9 +58,20 @@ struct deliver_opts {
 	bool		 tls_try;
 	bool		 tls_require;
 	bool		 tls_clear_after_fail;	/* a failed STARTTLS negotiation may be followed by a plain connection */
-	bool		 tls_verified;		/* <tls> refuses certificates that do not verify (CV=yes) */
-	struct tls_client *tls;			/* NULL: no TLS */
+	struct tls_client *tls;			/* NULL: no TLS; a reference of its own */
+	const char	*tls_trouble;		/* why it is NULL although it was wanted */
 	const char	*sni;			/* NULL: the host's name */
+	bool		 dane;			/* <tlsa> came validated (RFC 7672) */
+	const struct tls_tlsa *tlsa;
+	size_t		 ntlsa;
+	bool		 keepalive, fastopen;
+	int		 dscp;			/* -1: as it is */
+	int64_t		 size_addition;		/* to SIZE= */
+	bool		 ignore_quota;		/* LMTP's IGNOREQUOTA, where it is offered */
+	bool		 prdr;			/* per-recipient answers to the content, where they are offered */
+	/* By what name the host's TLS session is kept, from its answer to EHLO; NULL or "": its own name. */
+	const char	*(*session_name)(void *arg, struct sv ehlo);
+	void		*session_arg;
 	const struct deliver_auth *auths;
 	size_t		 nauths;
 	bool		 auth_require;
@@ -74,6 +88,8 @@ struct deliver_opts {
 struct deliver_host {
 	const char	*name;
 	struct net_addr	 addr;		/* with its port */
+	int		 mx;		/* preference; -1: not by MX */
+	bool		 dnssec;	/* name and address came validated */
 };
 
 /* Connect, greet, STARTTLS, AUTH.  -1 and *<e> (always .host or .ours). */
@@ -88,6 +104,17 @@ const struct stream *deliver_stream(const struct deliver_conn *c);
 /* For log lines: "TLS1.3:TLS_AES_256_GCM_SHA384:256" or "", the authenticator's name or NULL. */
 const char *deliver_cipher(const struct deliver_conn *c);
 const char *deliver_auth_name(const struct deliver_conn *c);
+struct sv deliver_auth_id(const struct deliver_conn *c);	/* client_set_id; empty: none */
+/* "yes", "no", "dane" as CV= of log lines says it; NULL without TLS. */
+const char *deliver_verified(const struct deliver_conn *c);
+/* Why there is no TLS although it was tried; NULL: it was not, or there is. */
+const char *deliver_in_clear(const struct deliver_conn *c);
+const char *deliver_peerdn(const struct deliver_conn *c);	/* "" without a certificate */
+/* How the last message went: several commands at once, PRDR, BDAT. */
+bool	 deliver_piped(const struct deliver_conn *c);
+bool	 deliver_each(const struct deliver_conn *c);
+bool	 deliver_chunked(const struct deliver_conn *c);
+bool	 deliver_tls_resumed(const struct deliver_conn *c);
 const struct deliver_host *deliver_conn_host(const struct deliver_conn *c);
 unsigned deliver_extensions(const struct deliver_conn *c);	/* SMTP_EXT_* */
 int64_t	 deliver_size_limit(const struct deliver_conn *c);	/* 0: none told */
@@ -116,6 +143,8 @@ struct deliver_message {
 	bool		 ret_set, ret_hdrs;
 	struct sv	 envid;
 	struct sv	 auth_sender;	/* p NULL: no AUTH= */
+	bool		 auth_force;	/* even where AUTH is not offered */
+	int		 downconvert;	/* UTF-8 addresses become ASCII: 1 always, -1 where the host needs it, 0 never */
 	struct sv	 header;	/* sent before the range; empty: the range is all */
 	int		 fd;
 	uint64_t	 off, len;

@@ -15,12 +15,16 @@ struct deliver_conn {
 	struct deliver_opts *o;
 	struct net_addr	 local;
 	struct smtp_ehlo ehlo;
+	struct sb	 ehlo_text;
 	struct smtp_reply reply;	/* the last one read */
 	const char	*auth_name;
+	struct sv	 auth_id;
 	char		*cipher;
+	char		*in_clear;	/* why */
 	unsigned	 messages;
 	bool		 dead;		/* nothing more may be sent */
 	bool		 need_rset;
+	bool		 prdr;		/* of the transaction under way */
 	struct sb	 buf;		/* content on its way */
 };
 
@@ -31,6 +35,8 @@ int	 deliver_read_reply(struct deliver_conn *c, int64_t ms, const char *what, st
 /* Write a command and flush. */
 int	 deliver_command(struct deliver_conn *c, const char *what, struct deliver_error *e, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
+/* Append <addr> with A-labels on both sides (ascii.c); false, and nothing, when it cannot be had. */
+bool	 deliver_address_ascii(struct sv addr, struct sb *out);
 /* *<e> from the last reply: "SMTP error from remote mail server after <what>: TEXT". */
 void	 deliver_reply_error(struct deliver_conn *c, const char *what, struct deliver_error *e);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/hmac.h>
+
 #include "base/arena.h"
 #include "base/codec.h"
 #include "deliver/client_int.h"
@@ -98,6 +100,19 @@ deliver_command(struct deliver_conn *c, const char *what, struct deliver_error *
 
 /* ---- greeting ---- */
 
+/* The answer to EHLO as it came, for whoever looks into it. */
+static void
+keep_ehlo(struct deliver_conn *c)
+{
+	struct sv text = sb_sv(&c->reply.text), line;
+
+	sb_clear(&c->ehlo_text);
+	if (c->o->session_name == NULL)
+		return;
+	while (sv_next(&text, '\n', &line))
+		sb_addf(&c->ehlo_text, "%u%c" SV_FMT "\r\n", c->reply.code, text.len > 0 ? '-' : ' ', SV_ARG(line));
+}
+
 /* EHLO, LHLO or HELO; 1: the peer does not know EHLO. */
 static int
 say_hello(struct deliver_conn *c, bool extended, struct deliver_error *e)
@@ -116,8 +131,10 @@ say_hello(struct deliver_conn *c, bool extended, struct deliver_error *e)
 		return (-1);
 	}
 	memset(&c->ehlo, 0, sizeof(c->ehlo));
-	if (extended || c->o->lmtp)
+	if (extended || c->o->lmtp) {
 		smtp_ehlo_parse(&c->ehlo, &c->reply);
+		keep_ehlo(c);
+	}
 	return (0);
 }
 
@@ -145,6 +162,17 @@ tls_failed(struct deliver_conn *c, const char *why, struct deliver_error *e)
 	return (err_set(&e->err, ERR_TEMP, "4.7.0", "a TLS session is required, but %s", why));
 }
 
+static enum stream_result
+start_tls(struct deliver_conn *c)
+{
+	const struct deliver_opts *o = c->o;
+	struct tls_peer peer = { .host = c->host.name, .sni = o->sni, .tlsa = o->tlsa, .ntlsa = o->ntlsa };
+
+	if (o->session_name != NULL && c->reply.code == 220 && c->ehlo_text.len > 0)
+		peer.session = o->session_name(o->session_arg, sb_sv(&c->ehlo_text));
+	return (stream_connecttls_peer(c->s, o->tls, &peer, o->command_ms));
+}
+
 /* 0 done or not wanted; 1: the negotiation failed, a plain connection may be tried; -1. */
 static int
 starttls(struct deliver_conn *c, struct deliver_error *e)
@@ -152,8 +180,15 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 	const struct deliver_opts *o = c->o;
 	enum stream_result r;
 
-	if (o->tls_on_connect || o->tls == NULL || (!o->tls_try && !o->tls_require))
+	if (o->tls_on_connect || (!o->tls_try && !o->tls_require))
 		return (0);
+	if (o->tls == NULL) {
+		if (o->tls_require || (o->tls_trouble != NULL && !o->tls_clear_after_fail))
+			return (tls_failed(c, o->tls_trouble != NULL ? o->tls_trouble : "there is no TLS here", e));
+		if (o->tls_trouble != NULL && (c->ehlo.ext & SMTP_EXT_STARTTLS) != 0)
+			c->in_clear = xstrdup(o->tls_trouble);
+		return (0);
+	}
 	if ((c->ehlo.ext & SMTP_EXT_STARTTLS) == 0 && o->tls_require) {
 		(void)tls_failed(c, "the server did not offer TLS support", e);
 		c->dead = false;
@@ -164,9 +199,16 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 	if (deliver_command(c, "STARTTLS", e, "STARTTLS") == -1 ||
 	    deliver_read_reply(c, o->command_ms, "STARTTLS", e) == -1)
 		return (-1);
+	if (c->reply.code != 220 && o->tls_require)
+		return (tls_failed(c, "an attempt to start TLS failed", e));
+	if (c->reply.code != 220 && c->reply.code / 100 == 4 && !o->tls_clear_after_fail) {
+		deliver_reply_error(c, "STARTTLS", e);
+		e->host = true;
+		return (-1);
+	}
 	if (c->reply.code != 220)
-		return (o->tls_require ? tls_failed(c, "the server refused STARTTLS", e) : 0);
-	r = stream_connecttls(c->s, o->tls, o->sni != NULL ? o->sni : c->host.name, o->command_ms);
+		return (0);
+	r = start_tls(c);
 	if (r != STREAM_OK) {
 		char why[300];
 
@@ -192,26 +234,58 @@ offers(const struct smtp_ehlo *ehlo, const char *mechanism)
 	return (false);
 }
 
+/* The answer to a CRAM-MD5 challenge (RFC 2195): the name, and the challenge's digest keyed with the secret. */
+static void
+cram_answer(const struct deliver_auth *a, struct sv challenge, struct sb *out)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	(void)HMAC(EVP_md5(), a->strings[1].p, (int)a->strings[1].len, (const unsigned char *)challenge.p, challenge.len, digest, &n);
+	sb_add(out, a->strings[0]);
+	sb_addc(out, ' ');
+	hex_encode(out, sv_from((const char *)digest, n));
+}
+
+/* The <i>th answer to a 334, in base64; "*": we have none. */
+static void
+next_answer(struct deliver_conn *c, const struct deliver_auth *a, size_t i, struct sb *b64)
+{
+	struct sb text = SB_INIT(8 * 1024), plain = SB_INIT(8 * 1024);
+	bool known = base64_decode(&text, sv_trim(sb_sv(&c->reply.text)));
+
+	sb_clear(b64);
+	if (a->cram && i == 1 && known) {
+		cram_answer(a, sb_sv(&text), &plain);
+		base64_encode(b64, sb_sv(&plain));
+	} else if (!a->cram && i < a->nstrings && (known || a->lax_base64)) {
+		base64_encode(b64, a->strings[i]);
+	} else {
+		sb_adds(b64, "*");
+	}
+	sb_free(&text);
+	sb_free(&plain);
+}
+
 /* 0 logged in, 1 refused, -1. */
 static int
 authenticate(struct deliver_conn *c, const struct deliver_auth *a, struct deliver_error *e)
 {
 	struct sb b64 = SB_INIT(12 * 1024);
+	bool initial = !a->cram && a->nstrings > 0 && a->strings[0].len > 0;
 	int rc;
 
-	if (a->nstrings > 0)
+	if (initial)
 		base64_encode(&b64, a->strings[0]);
-	rc = deliver_command(c, "AUTH", e, "AUTH %s%s%s", a->mechanism, a->nstrings > 0 ? " " : "",
-	    a->nstrings == 0 ? "" : b64.len == 0 ? "=" : sb_cstr(&b64));
+	rc = deliver_command(c, "AUTH", e, "AUTH %s%s%s", a->mechanism, initial ? " " : "", initial ? sb_cstr(&b64) :
+	    !a->cram && a->nstrings == 1 ? " =" : "");
 	for (size_t i = 1; rc == 0; i++) {
 		rc = deliver_read_reply(c, c->o->command_ms, "AUTH", e);
 		if (rc == -1 || c->reply.code != 334)
 			break;
-		sb_clear(&b64);
-		if (i < a->nstrings)
-			base64_encode(&b64, a->strings[i]);
 		/* More is asked than we have: "*" ends the exchange. */
-		rc = deliver_command(c, "AUTH", e, "%s", i < a->nstrings ? sb_cstr(&b64) : "*");
+		next_answer(c, a, i, &b64);
+		rc = deliver_command(c, "AUTH", e, "%s", sb_cstr(&b64));
 	}
 	sb_free(&b64);
 	if (rc == -1)
@@ -219,6 +293,7 @@ authenticate(struct deliver_conn *c, const struct deliver_auth *a, struct delive
 	if (c->reply.code / 100 != 2)
 		return (1);
 	c->auth_name = a->name;
+	c->auth_id = a->id;
 	return (0);
 }
 
@@ -273,9 +348,8 @@ greet(struct deliver_conn *c, struct deliver_error *e)
 	int rc;
 
 	if (c->o->tls_on_connect) {
-		if (stream_connecttls(c->s, c->o->tls, c->o->sni != NULL ? c->o->sni : c->host.name,
-		    c->o->command_ms) != STREAM_OK)
-			return (tls_failed(c, stream_error(c->s), e));
+		if (c->o->tls == NULL || start_tls(c) != STREAM_OK)
+			return (tls_failed(c, c->o->tls == NULL ? c->o->tls_trouble : stream_error(c->s), e));
 		keep_cipher(c);
 	}
 	if (deliver_read_reply(c, c->o->command_ms, "initial connection", e) == -1)
@@ -314,8 +388,10 @@ conn_free(struct deliver_conn **cp)
 	stream_close(&c->s);
 	smtp_reply_free(&c->reply);
 	sb_free(&c->buf);
+	sb_free(&c->ehlo_text);
 	free(c->host_name);
 	free(c->cipher);
+	free(c->in_clear);
 	free(c);
 	*cp = NULL;
 }
@@ -335,11 +411,12 @@ is_ours(int error)
 static int
 open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deliver_opts *o, struct deliver_error *e)
 {
+	const struct net_connect_opts how = { .from = o->from, .keepalive = o->keepalive, .fastopen = o->fastopen, .dscp = o->dscp };
 	int64_t deadline = FIBER_NOW_PLUS(o->connect_ms);
 	struct deliver_conn *c;
 	int fd, rc;
 
-	fd = net_connect(&host->addr, o->from, deadline, &e->err);
+	fd = net_connect_opts(&host->addr, &how, deadline, &e->err);
 	if (fd == -1) {
 		e->sys = errno;
 		e->ours = is_ours(errno);
@@ -356,6 +433,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deli
 	c->s = stream_new(fd);
 	smtp_reply_init(&c->reply);
 	sb_init(&c->buf, CONTENT_BUF);
+	sb_init(&c->ehlo_text, 64 * 1024);
 	rc = greet(c, e);
 	if (rc != 0) {
 		if (!c->dead && stream_write(c->s, SV_LIT("QUIT\r\n")) == STREAM_OK)
@@ -371,15 +449,22 @@ deliver_open(struct deliver_conn **cp, const struct deliver_host *host, struct d
     struct deliver_error *e)
 {
 	int rc = open_once(cp, host, o, e);
+	char *why;
 
 	if (rc == 1) {
 		struct deliver_opts plain = *o;
 
 		plain.tls = NULL;
+		plain.tls_try = false;
+		why = xstrdup(e->err.text);
 		*e = (struct deliver_error)DELIVER_ERROR_INIT;
 		rc = open_once(cp, host, &plain, e);
-		if (rc == 0)
+		if (rc == 0) {
 			(*cp)->o = o;
+			(*cp)->in_clear = why;
+			why = NULL;
+		}
+		free(why);
 	}
 	return (rc == 0 ? 0 : -1);
 }
@@ -409,6 +494,54 @@ const char *
 deliver_auth_name(const struct deliver_conn *c)
 {
 	return (c->auth_name);
+}
+
+struct sv
+deliver_auth_id(const struct deliver_conn *c)
+{
+	return (c->auth_id);
+}
+
+const char *
+deliver_verified(const struct deliver_conn *c)
+{
+	return (!stream_is_tls(c->s) ? NULL : stream_tls_dane(c->s) ? "dane" : stream_tls_verified(c->s) ? "yes" : "no");
+}
+
+const char *
+deliver_in_clear(const struct deliver_conn *c)
+{
+	return (c->in_clear);
+}
+
+const char *
+deliver_peerdn(const struct deliver_conn *c)
+{
+	return (stream_tls_peerdn(c->s));
+}
+
+bool
+deliver_piped(const struct deliver_conn *c)
+{
+	return (c->o->pipelining && (c->ehlo.ext & SMTP_EXT_PIPELINING) != 0);
+}
+
+bool
+deliver_each(const struct deliver_conn *c)
+{
+	return (c->prdr);
+}
+
+bool
+deliver_chunked(const struct deliver_conn *c)
+{
+	return (c->o->chunking && (c->ehlo.ext & SMTP_EXT_CHUNKING) != 0);
+}
+
+bool
+deliver_tls_resumed(const struct deliver_conn *c)
+{
+	return (stream_tls_resumed(c->s));
 }
 
 const struct deliver_host *

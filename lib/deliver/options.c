@@ -3,16 +3,16 @@
 #include <string.h>
 
 #include "deliver/options.h"
+#include "dns/dns.h"
 #include "exim/expand.h"
 #include "exim/match.h"
 #include "io/stream.h"
+#include "net/sock.h"
 
-#define AUTHS_MAX	8
-#define STRINGS_MAX	16
 #define NO_LIMIT_MS	INT64_C(3600000)
 
-static int
-text_of(struct exim_env *env, const struct exim_value *v, struct sv *out, struct err *err)
+int
+deliver_text(struct exim_env *env, const struct exim_value *v, struct sv *out, struct err *err)
 {
 	enum exim_result r;
 
@@ -30,6 +30,17 @@ text_of(struct exim_env *env, const struct exim_value *v, struct sv *out, struct
 }
 
 bool
+deliver_bool(struct exim_env *env, const struct exim_value *v)
+{
+	struct err err = ERR_INIT;
+	bool yes = v->num != 0;
+
+	if (v->str != NULL && exim_expand_bool(v->str, env, false, &yes, &err) != EXIM_OK)
+		return (false);
+	return (yes);
+}
+
+bool
 deliver_host_listed(struct exim_env *env, const struct exim_value *v, const struct deliver_host *h)
 {
 	struct err err = ERR_INIT;
@@ -43,138 +54,173 @@ deliver_host_listed(struct exim_env *env, const struct exim_value *v, const stru
 	return (exim_match_host(v->list, env, &eh, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
-/* ---- logging in ---- */
+/* ---- TLS, addresses, times ---- */
 
-/* client_send: "^user^pass", or "name : pass"; a circumflex is a NUL, two are one. */
-static void
-auth_strings(struct deliver_auth *da, struct sv list, struct arena *a)
-{
-	struct sv item, *v = arena_alloc(a, STRINGS_MAX * sizeof(*v));
-	int sep = 0;
-
-	da->strings = v;
-	while (da->nstrings < STRINGS_MAX && exim_list_next(&list, &sep, a, &item)) {
-		char *p = arena_alloc(a, item.len + 1);
-		size_t n = 0;
-
-		for (size_t i = 0; i < item.len; i++) {
-			if (item.p[i] == '^' && i + 1 < item.len && item.p[i + 1] == '^')
-				p[n++] = item.p[i++];
-			else
-				p[n++] = item.p[i] == '^' ? '\0' : item.p[i];
-		}
-		v[da->nstrings++] = sv_from(p, n);
-	}
-}
-
-static void
-fill_auths(struct deliver_opts *o, struct exim_env *env, struct arena *a)
-{
-	const struct exim_conf *c = env->conf;
-	struct deliver_auth *v = arena_zalloc(a, AUTHS_MAX * sizeof(*v));
-
-	o->auths = v;
-	for (size_t i = 0; i < c->nauths && o->nauths < AUTHS_MAX; i++) {
-		const struct exim_auth *au = c->auths[i];
-		const struct exim_value *cond = &au->d.generic[EXIM_AUTH_client_condition];
-		struct err err = ERR_INIT;
-		struct sv send;
-		bool yes = true;
-
-		if (!au->client || au->drv != EXIM_AUTH_DRV_PLAINTEXT)
-			continue;
-		if (cond->str != NULL && (exim_expand_bool(cond->str, env, false, &yes, &err) != EXIM_OK || !yes))
-			continue;
-		if (text_of(env, &au->d.own[EXIM_PLAINTEXT_client_send], &send, &err) == -1 || send.p == NULL)
-			continue;
-		v[o->nauths].mechanism = au->public_name;
-		v[o->nauths].name = au->d.name;
-		auth_strings(&v[o->nauths++], send, a);
-	}
-}
-
-/* ---- when the connection stands ---- */
-
-struct late {
-	struct exim_env	*env;
-	const struct exim_value *helo;
-	struct arena	*a;
-	bool		 auth;		/* we may log in there */
-};
-
-/* $tls_out_... */
-static void
-fill_tls_out(struct late *l, const struct stream *s)
-{
-	struct exim_tls *t = &l->env->addr->tls_out;
-	struct stream_tls_facts f;
-	struct sv rest;
-
-	memset(t, 0, sizeof(*t));
-	if (!stream_is_tls(s))
-		return;
-	stream_tls_facts(s, &f);
-	t->cipher = sv_cstr(arena_str(l->a, stream_tls_cipher(s)));
-	t->cipher_std = sv_cstr(arena_str(l->a, f.standard));
-	rest = t->cipher;
-	(void)sv_next(&rest, ':', &t->ver);
-	t->sni = sv_cstr(arena_str(l->a, stream_tls_sni(s)));
-	t->peerdn = sv_taint(sv_cstr(arena_str(l->a, f.peer_dn)));
-	t->bits = f.bits;
-	t->verified = f.verified;
-	t->resumption = stream_tls_resumed(s) ? 0x10 | 0x2 : 0;
-	t->ourcert = f.own;
-	t->peercert = f.peer;
-}
-
+/* An option as a C string in <a>; NULL: unset or empty. */
 static int
-at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver_opts *o, struct err *err)
+cstr_of(struct exim_env *env, const struct exim_value *v, const char *name, struct arena *a, const char **out, struct err *err)
 {
-	struct late *l = arg;
-	char text[NET_ADDR_TEXT_MAX];
-	struct sv helo;
+	struct sv text;
 
-	if (l->env->addr == NULL)
-		return (0);
-	if (auth) {
-		fill_tls_out(l, deliver_stream(c));
-		if (l->auth && o->auths == NULL)
-			fill_auths(o, l->env, l->a);
-		return (0);
-	}
-	l->env->addr->sending_ip_address = sv_cstr(arena_str(l->a, net_addr_text(deliver_local(c), text)));
-	l->env->addr->sending_port = deliver_local(c)->port;
-	if (l->helo->str == NULL)
-		return (0);
-	/* A forced failure counts here: nothing could be said to the host. */
-	if (exim_expand(l->helo->str, l->env, &helo, err) != EXIM_OK) {
-		err_prefix(err, "failed to expand helo_data");
-		err->cls = ERR_TEMP;
+	*out = NULL;
+	if (deliver_text(env, v, &text, err) == -1) {
+		err_prefix(err, "failed to expand %s", name);
 		return (-1);
 	}
-	o->helo = arena_cstr(l->a, helo.len > 0 ? helo : l->env->g->primary_hostname);
+	if (text.len > 0)
+		*out = arena_cstr(a, text);
 	return (0);
 }
 
-/* ---- TLS, addresses, times ---- */
+/* Verification is tried with everyone by default; with neither list set it must succeed (30.4). */
+static enum tls_verify
+how_verified(struct exim_env *env, const struct exim_value *own, const struct deliver_host *h)
+{
+	const struct exim_value *must = &own[EXIM_SMTP_tls_verify_hosts], *may = &own[EXIM_SMTP_tls_try_verify_hosts];
+
+	if (deliver_host_listed(env, must, h) || (must->text.len == 0 && may->text.len == 0))
+		return (TLS_VERIFY_REQUIRE);
+	return (deliver_host_listed(env, may, h) ? TLS_VERIFY_TRY : TLS_VERIFY_NO);
+}
+
+static int
+tls_conf(struct tls_client_conf *c, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h, struct arena *a,
+    struct err *err)
+{
+	const struct { enum exim_smtp_opt o; const char *name, **to; } t[] = {
+		{ EXIM_SMTP_tls_verify_certificates, "tls_verify_certificates", &c->ca }, { EXIM_SMTP_tls_crl, "tls_crl", &c->crl },
+		{ EXIM_SMTP_tls_certificate, "tls_certificate", &c->cert }, { EXIM_SMTP_tls_privatekey, "tls_privatekey", &c->key },
+		{ EXIM_SMTP_tls_require_ciphers, "tls_require_ciphers", &c->ciphers }, { EXIM_SMTP_tls_alpn, "tls_alpn", &c->alpn },
+	};
+
+	memset(c, 0, sizeof(*c));
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (cstr_of(env, &own[t[i].o], t[i].name, a, t[i].to, err) == -1)
+			return (-1);
+	c->verify = c->ca == NULL ? TLS_VERIFY_NO : how_verified(env, own, h);
+	c->names = deliver_host_listed(env, &own[EXIM_SMTP_tls_verify_cert_hostnames], h);
+	if (own[EXIM_SMTP_tls_dh_min_bits].set)
+		c->dh_min_bits = (int)own[EXIM_SMTP_tls_dh_min_bits].num;
+	c->ocsp_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_ocsp], h);
+	c->ocsp_request = c->ocsp_require || deliver_host_listed(env, &own[EXIM_SMTP_hosts_request_ocsp], h);
+	c->resume = deliver_host_listed(env, &own[EXIM_SMTP_tls_resumption_hosts], h);
+	c->alpn_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_alpn], h);
+	return (0);
+}
+
+/* ---- DANE (RFC 7672; 43.18) ---- */
+
+static int
+dane_error(struct deliver_error *e, const char *what, const char *how)
+{
+	e->host = true;
+	e->what = EXIM_RE_LOOKUP;
+	return (err_set(&e->err, ERR_TEMP, "4.7.5", "DANE error: %s lookup %s", what, how));
+}
 
 static void
-fill_tls(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h,
-    struct tls_client *(*tls)(void *arg, bool verify), void *arg, struct arena *a)
+take_tlsa(struct deliver_opts *o, const struct exim_dns *dns, struct arena *a)
 {
+	struct tls_tlsa *v = arena_zalloc(a, (dns->n + 1) * sizeof(*v));
+
+	o->tlsa = v;
+	for (size_t i = 0; i < dns->n; i++) {
+		struct sv r = dns->rdata[i];
+		struct sv data = r.len <= 3 ? SV_NULL : arena_sv(a, sv_sub(r, 3, r.len));
+
+		if (r.len > 3)
+			v[o->ntlsa++] = (struct tls_tlsa){ (uint8_t)r.p[0], (uint8_t)r.p[1], (uint8_t)r.p[2], (const uint8_t *)data.p, data.len };
+	}
+}
+
+/* Are there validated records for <h>?  They are followed then, and nothing less will do. */
+static int
+fill_dane(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h, struct arena *a,
+    struct deliver_error *e)
+{
+	bool must = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_dane], h);
+	struct exim_dns dns;
+
+	if (!must && !(h->dnssec && deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_dane], h)))
+		return (0);
+	if (!h->dnssec)
+		return (dane_error(e, h->name, "not DNSSEC"));
+	memset(&dns, 0, sizeof(dns));
+	dns.result = EXIM_DNS_TEMPFAIL;
+	if (env->world->dns != NULL)
+		(void)env->world->dns(env->world->arg, arena_fmt(env->arena, "_%u._tcp.%s", h->addr.port, h->name), DNS_TLSA, env->arena, &dns);
+	if (dns.result == EXIM_DNS_TEMPFAIL)
+		return (dane_error(e, "tlsa", "DEFER"));
+	if (dns.result == EXIM_DNS_FOUND && dns.secure)
+		take_tlsa(o, &dns, a);
+	if (o->ntlsa == 0)
+		return (must ? dane_error(e, "tlsa", "FAIL") : 0);
+	o->dane = o->tls_try = o->tls_require = true;
+	o->tls_clear_after_fail = false;
+	return (0);
+}
+
+/* ---- TLS ---- */
+
+struct naming {
+	struct exim_env	*env;
+	const struct exim_value *v;
+	struct sv	 host;
+};
+
+/* host_name_extract: by what name the host keeps its TLS sessions; $item is a line of its answer to EHLO. */
+static const char *
+session_name(void *arg, struct sv ehlo)
+{
+	struct naming *n = arg;
 	struct err err = ERR_INIT;
-	bool verify = deliver_host_listed(env, &own[EXIM_SMTP_tls_verify_hosts], h);
-	struct sv sni = SV_NULL;
+	struct sv name = SV_NULL, old = n->env->item;
+
+	n->env->item = sv_taint(ehlo);
+	if (n->v->str != NULL && exim_expand(n->v->str, n->env, &name, &err) != EXIM_OK)
+		name = SV_NULL;
+	n->env->item = old;
+	return (name.len == 0 ? NULL : arena_cstr(n->env->arena, name));
+}
+
+static int
+fill_tls(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h,
+    struct deliver_tls *tls, struct arena *a, struct deliver_error *e)
+{
+	struct tls_client_conf c;
+	struct err err = ERR_INIT;
 
 	o->tls_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_tls], h);
 	o->tls_try = o->tls_require || !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_tls], h);
 	o->tls_on_connect = sv_eqs(own[EXIM_SMTP_protocol].text, "smtps");
 	o->tls_clear_after_fail = own[EXIM_SMTP_tls_tempfail_tryclear].num != 0;
-	o->tls_verified = verify;
-	if ((o->tls_try || o->tls_on_connect) && tls != NULL)
-		o->tls = tls(arg, verify);
-	if (own[EXIM_SMTP_tls_sni].str != NULL && text_of(env, &own[EXIM_SMTP_tls_sni], &sni, &err) == 0 && sni.len > 0)
-		o->sni = arena_cstr(a, sni);
+	if (fill_dane(o, env, own, h, a, e) == -1)
+		return (-1);
+	if ((!o->tls_try && !o->tls_on_connect) || tls == NULL)
+		return (0);
+	if (tls_conf(&c, env, own, h, a, &e->err) == -1 ||
+	    (o->dane ? 0 : cstr_of(env, &own[EXIM_SMTP_tls_sni], "tls_sni", a, &o->sni, &e->err)) == -1)
+		return (-1);
+	if (o->dane) {
+		const char *ciphers;
+
+		c.dane = true;
+		c.verify = TLS_VERIFY_NO;
+		if (cstr_of(env, &own[EXIM_SMTP_dane_require_tls_ciphers], "dane_require_tls_ciphers", a, &ciphers, &e->err) == -1)
+			return (-1);
+		if (ciphers != NULL)
+			c.ciphers = ciphers;
+	}
+	if (c.resume) {
+		struct naming *n = arena_zalloc(a, sizeof(*n));
+
+		*n = (struct naming){ .env = env, .v = &own[EXIM_SMTP_host_name_extract] };
+		o->session_name = session_name;
+		o->session_arg = n;
+	}
+	if ((o->tls = deliver_tls_get(tls, &c, &err)) == NULL)
+		o->tls_trouble = arena_str(a, err.text);
+	return (0);
 }
 
 static void
@@ -185,7 +231,7 @@ fill_interface(struct deliver_opts *o, struct exim_env *env, const struct exim_v
 	struct sv list, item;
 	int sep = 0;
 
-	if (v->str == NULL || text_of(env, v, &list, &err) == -1)
+	if ((v->str == NULL && v->text.len == 0) || deliver_text(env, v, &list, &err) == -1)
 		return;
 	while (exim_list_next(&list, &sep, env->arena, &item))
 		if (net_addr_parse(item, &one) && one.family == h->addr.family) {
@@ -200,37 +246,228 @@ ms(const struct exim_value *v)
 	return (v->num <= 0 ? NO_LIMIT_MS : v->num * 1000);
 }
 
-int
-deliver_options(struct deliver_opts *o, struct exim_env *env, const struct exim_transport *t, const struct deliver_host *h,
-    struct tls_client *(*tls)(void *arg, bool verify), void *arg, struct arena *a, struct err *err)
+static int
+fill_socket(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h, struct arena *a,
+    struct err *err)
 {
-	const struct exim_value *own = t->d.own;
-	char text[NET_ADDR_TEXT_MAX];
-	struct sv helo = own[EXIM_SMTP_helo_data].text;
-	struct late *l;
+	struct sv text;
 
-	memset(o, 0, sizeof(*o));
-	env->addr->host = sv_cstr(h->name);
-	env->addr->host_address = sv_cstr(arena_str(env->arena, net_addr_text(&h->addr, text)));
-	env->addr->host_port = h->addr.port;
-	(void)err;
-	if (own[EXIM_SMTP_helo_data].str == NULL)
-		o->helo = arena_cstr(a, helo.len > 0 ? helo : env->g->primary_hostname);
-	l = arena_alloc(a, sizeof(*l));
-	*l = (struct late){ .env = env, .helo = &own[EXIM_SMTP_helo_data], .a = a };
-	o->late = at_connection;
-	o->late_arg = l;
-	o->lmtp = sv_eqs(own[EXIM_SMTP_protocol].text, "lmtp");
-	o->esmtp = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_esmtp], h);
-	o->pipelining = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_pipelining], h);
-	o->chunking = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_chunking], h);
-	o->auth_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_auth], h);
-	l->auth = o->auth_require || deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_auth], h);
-	fill_tls(o, env, own, h, tls, arg, a);
 	fill_interface(o, env, &own[EXIM_SMTP_interface], h, a);
+	o->keepalive = own[EXIM_SMTP_keepalive].num != 0;
+	o->fastopen = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_fastopen], h);
+	o->dscp = -1;
+	if (deliver_text(env, &own[EXIM_SMTP_dscp], &text, err) == -1)
+		return (-1);
+	if (text.len > 0)
+		o->dscp = net_dscp_parse(sv_trim(text));
 	o->connect_ms = ms(&own[EXIM_SMTP_connect_timeout]);
 	o->command_ms = ms(&own[EXIM_SMTP_command_timeout]);
 	o->data_ms = ms(&own[EXIM_SMTP_data_timeout]);
 	o->final_ms = ms(&own[EXIM_SMTP_final_timeout]);
 	return (0);
+}
+
+static void
+set_host(struct exim_env *env, const struct deliver_host *h)
+{
+	char text[NET_ADDR_TEXT_MAX];
+	struct net_addr bare = h->addr;
+
+	bare.port = 0;
+	env->addr->host = sv_cstr(h->name);
+	env->addr->host_address = sv_cstr(arena_str(env->arena, net_addr_text(&bare, text)));
+	env->addr->host_port = h->addr.port;
+}
+
+/* ---- when the connection stands ---- */
+
+struct late {
+	struct exim_env	*env;
+	const struct exim_value *helo;
+	struct arena	*a;
+	bool		 auth;		/* we may log in there */
+};
+
+/* $tls_out_... */
+static void
+fill_tls_out(struct exim_env *env, const struct stream *s, struct arena *a)
+{
+	struct exim_tls *t = &env->addr->tls_out;
+	struct stream_tls_facts f;
+	struct sv rest;
+
+	memset(t, 0, sizeof(*t));
+	if (!stream_is_tls(s))
+		return;
+	stream_tls_facts(s, &f);
+	t->cipher = sv_cstr(arena_str(a, stream_tls_cipher(s)));
+	t->cipher_std = sv_cstr(arena_str(a, f.standard));
+	rest = t->cipher;
+	(void)sv_next(&rest, ':', &t->ver);
+	t->sni = sv_cstr(arena_str(a, stream_tls_sni(s)));
+	t->peerdn = sv_taint(sv_cstr(arena_str(a, f.peer_dn)));
+	t->bits = f.bits;
+	t->verified = stream_tls_verified(s);
+	t->dane = stream_tls_dane(s);
+	t->resumption = stream_tls_resumed(s) ? 0x10 | 0x2 : 0;
+	t->ourcert = f.own;
+	t->peercert = f.peer;
+}
+
+static void
+fill_local(struct exim_env *env, const struct deliver_conn *c, struct arena *a)
+{
+	char text[NET_ADDR_TEXT_MAX];
+	struct net_addr bare = *deliver_local(c);
+
+	bare.port = 0;
+	env->addr->sending_ip_address = sv_cstr(arena_str(a, net_addr_text(&bare, text)));
+	env->addr->sending_port = deliver_local(c)->port;
+}
+
+/* What we say of ourselves.  A forced failure counts: nothing could be said to the host. */
+static int
+fill_helo(const char **out, struct exim_env *env, const struct exim_value *v, struct arena *a, struct err *err)
+{
+	struct sv helo = v->text;
+
+	if (v->str != NULL && exim_expand(v->str, env, &helo, err) != EXIM_OK) {
+		err_prefix(err, "failed to expand helo_data");
+		err->cls = ERR_TEMP;
+		return (-1);
+	}
+	*out = arena_cstr(a, helo.len > 0 ? helo : env->g->primary_hostname);
+	return (0);
+}
+
+static int
+at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver_opts *o, struct err *err)
+{
+	struct late *l = arg;
+
+	if (auth) {
+		fill_tls_out(l->env, deliver_stream(c), l->a);
+		if (l->auth && o->auths == NULL)
+			deliver_auths(o, l->env, l->a);
+		return (0);
+	}
+	fill_local(l->env, c, l->a);
+	return (l->helo->str == NULL ? 0 : fill_helo(&o->helo, l->env, l->helo, l->a, err));
+}
+
+static bool
+may_log_in(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h)
+{
+	o->auth_require = deliver_host_listed(env, &own[EXIM_SMTP_hosts_require_auth], h);
+	return (o->auth_require || deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_auth], h));
+}
+
+static bool
+same_login(const struct deliver_auth *x, const struct deliver_auth *y)
+{
+	if (strcmp(x->mechanism, y->mechanism) != 0 || x->nstrings != y->nstrings)
+		return (false);
+	for (size_t i = 0; i < x->nstrings; i++)
+		if (!sv_eq(x->strings[i], y->strings[i]))
+			return (false);
+	return (true);
+}
+
+bool
+deliver_still_fits(const struct deliver_conn *c, const struct deliver_opts *o, struct exim_env *env, const struct exim_transport *t,
+    struct arena *a)
+{
+	const struct exim_value *own = t->d.own;
+	const struct deliver_host *h = deliver_conn_host(c);
+	struct deliver_opts now = { .helo = NULL };
+	struct err err = ERR_INIT;
+	bool yes;
+
+	set_host(env, h);
+	fill_local(env, c, a);
+	fill_tls_out(env, deliver_stream(c), a);
+	if (fill_helo(&now.helo, env, &own[EXIM_SMTP_helo_data], a, &err) == -1)
+		return (false);
+	fill_interface(&now, env, &own[EXIM_SMTP_interface], h, a);
+	if (may_log_in(&now, env, own, h))
+		deliver_auths(&now, env, a);
+	yes = strcmp(o->helo, now.helo) == 0 && (o->from == NULL) == (now.from == NULL) && (o->from == NULL || net_addr_eq(o->from, now.from)) &&
+	    o->nauths == now.nauths;
+	for (size_t i = 0; i < now.nauths && yes; i++)
+		yes = same_login(&o->auths[i], &now.auths[i]);
+	return (yes);
+}
+
+int
+deliver_options(struct deliver_opts *o, struct exim_env *env, const struct exim_transport *t, const struct deliver_host *h,
+    struct deliver_tls *tls, struct arena *a, struct deliver_error *e)
+{
+	const struct exim_value *own = t->d.own;
+	struct late *l = arena_alloc(a, sizeof(*l));
+
+	memset(o, 0, sizeof(*o));
+	set_host(env, h);
+	memset(&env->addr->tls_out, 0, sizeof(env->addr->tls_out));
+	*l = (struct late){ .env = env, .helo = &own[EXIM_SMTP_helo_data], .a = a };
+	o->late = at_connection;
+	o->late_arg = l;
+	if (own[EXIM_SMTP_helo_data].str == NULL)
+		(void)fill_helo(&o->helo, env, &own[EXIM_SMTP_helo_data], a, &e->err);
+	o->lmtp = sv_eqs(own[EXIM_SMTP_protocol].text, "lmtp");
+	o->ignore_quota = o->lmtp && own[EXIM_SMTP_lmtp_ignore_quota].num != 0;
+	o->size_addition = own[EXIM_SMTP_size_addition].num;
+	o->esmtp = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_esmtp], h);
+	o->pipelining = !deliver_host_listed(env, &own[EXIM_SMTP_hosts_avoid_pipelining], h);
+	o->chunking = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_chunking], h);
+	o->prdr = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_prdr], h);
+	l->auth = may_log_in(o, env, own, h);
+	if (fill_socket(o, env, own, h, a, &e->err) == -1 || fill_tls(o, env, own, h, tls, a, e) == -1) {
+		if (e->err.cls == ERR_NONE)
+			e->err.cls = ERR_TEMP;
+		return (-1);
+	}
+	return (0);
+}
+
+void
+deliver_options_free(struct deliver_opts *o)
+{
+	if (o->tls != NULL)
+		tls_client_free(&o->tls);
+}
+
+/* ---- one message ---- */
+
+static int
+auth_of(struct deliver_message *m, struct exim_env *env, const struct exim_value *own, const struct deliver_conn *c, struct sv sender,
+    struct err *err)
+{
+	struct sv text;
+
+	m->auth_sender = SV_NULL;
+	m->auth_force = own[EXIM_SMTP_authenticated_sender_force].num != 0;
+	if (deliver_text(env, &own[EXIM_SMTP_authenticated_sender], &text, err) == -1) {
+		err_prefix(err, "failed to expand authenticated_sender");
+		return (-1);
+	}
+	if (text.len > 0)
+		sender = arena_sv(env->arena, text);
+	if (sender.len > 0 && (m->auth_force || deliver_auth_name(c) != NULL))
+		m->auth_sender = sender;
+	return (0);
+}
+
+int
+deliver_message_options(struct deliver_message *m, struct exim_env *env, const struct exim_transport *t, const struct deliver_conn *c,
+    struct sv auth_sender, struct err *err)
+{
+	const struct exim_value *v = &t->d.own[EXIM_SMTP_utf8_downconvert];
+	int64_t n = v->num;
+
+	if (v->str != NULL && exim_expand_int(v->str, env, &n, err) != EXIM_OK) {
+		err_clear(err);
+		n = 0;
+	}
+	m->downconvert = n > 0 ? 1 : n < 0 ? -1 : 0;
+	return (auth_of(m, env, t->d.own, c, auth_sender, err));
 }

@@ -58,7 +58,7 @@ static bool
 check_extensions(struct deliver_conn *c, struct deliver_message *m)
 {
 	bool utf8 = (c->ehlo.ext & SMTP_EXT_SMTPUTF8) != 0, left = false;
-	bool sender_ok = utf8 || (is_ascii(m->sender) && !(m->smtputf8 && m->header_8bit));
+	bool sender_ok = utf8 || m->downconvert != 0 || (is_ascii(m->sender) && !(m->smtputf8 && m->header_8bit));
 
 	for (size_t i = 0; i < m->nrcpts; i++) {
 		struct deliver_rcpt *r = &m->rcpts[i];
@@ -67,7 +67,7 @@ check_extensions(struct deliver_conn *c, struct deliver_message *m)
 			continue;
 		if (c->ehlo.size > 0 && m->size > (uint64_t)c->ehlo.size)
 			refuse(r, "5.3.4", "message is too large for the remote host (its SIZE limit)");
-		else if (!sender_ok || (!utf8 && !is_ascii(r->addr)))
+		else if (!sender_ok || (!utf8 && m->downconvert == 0 && !is_ascii(r->addr)))
 			refuse(r, "5.6.7", "the message needs SMTPUTF8, which the remote host does not offer");
 		else
 			left = true;
@@ -77,20 +77,33 @@ check_extensions(struct deliver_conn *c, struct deliver_message *m)
 
 /* ---- MAIL and RCPT ---- */
 
+/* An address as it goes to this host. */
+static void
+put_address(const struct deliver_conn *c, const struct deliver_message *m, struct sv addr, struct sb *out)
+{
+	bool needed = m->downconvert == 1 || (m->downconvert == -1 && (c->ehlo.ext & SMTP_EXT_SMTPUTF8) == 0);
+
+	if (!needed || is_ascii(addr) || !deliver_address_ascii(addr, out))
+		sb_add(out, addr);
+}
+
 static void
 build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct sb *out)
 {
 	unsigned ext = c->ehlo.ext;
 
 	sb_adds(out, "MAIL FROM:<");
-	sb_add(out, m->sender);
+	put_address(c, m, m->sender, out);
 	sb_addc(out, '>');
+	/* Exim 4.96 takes a negative addition as it is, though its manual says that there is no SIZE then. */
 	if ((ext & SMTP_EXT_SIZE) != 0)
-		sb_addf(out, " SIZE=%llu", (unsigned long long)m->size);
+		sb_addf(out, " SIZE=%lld", (long long)m->size + (m->size > INT32_MAX ? 0 : (long long)c->o->size_addition));
+	if (c->prdr)
+		sb_adds(out, " PRDR");
 	/* As Exim: 8-bit content goes as it is to hosts that do not know 8BITMIME; all take it. */
 	if ((ext & SMTP_EXT_8BITMIME) != 0 && m->eightbit)
 		sb_adds(out, " BODY=8BITMIME");
-	if ((ext & SMTP_EXT_SMTPUTF8) != 0 && m->smtputf8)
+	if ((ext & SMTP_EXT_SMTPUTF8) != 0 && m->smtputf8 && m->downconvert != 1)
 		sb_adds(out, " SMTPUTF8");
 	if ((ext & SMTP_EXT_DSN) != 0) {
 		if (m->ret_set)
@@ -100,7 +113,7 @@ build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct
 			smtp_xtext_encode(out, m->envid);
 		}
 	}
-	if ((ext & SMTP_EXT_AUTH) != 0 && m->auth_sender.p != NULL) {
+	if (((ext & SMTP_EXT_AUTH) != 0 || m->auth_force) && m->auth_sender.p != NULL) {
 		sb_adds(out, " AUTH=");
 		if (m->auth_sender.len == 0)
 			sb_adds(out, "<>");
@@ -111,14 +124,16 @@ build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct
 }
 
 static void
-build_rcpt(const struct deliver_conn *c, const struct deliver_rcpt *r, struct sb *out)
+build_rcpt(const struct deliver_conn *c, const struct deliver_message *m, const struct deliver_rcpt *r, struct sb *out)
 {
 	static const char *const words[] = { "NEVER", "SUCCESS", "FAILURE", "DELAY" };
 	const char *sep = " NOTIFY=";
 
 	sb_adds(out, "RCPT TO:<");
-	sb_add(out, r->addr);
+	put_address(c, m, r->addr, out);
 	sb_addc(out, '>');
+	if (c->o->ignore_quota && (c->ehlo.ext & SMTP_EXT_IGNOREQUOTA) != 0)
+		sb_adds(out, " IGNOREQUOTA");
 	if ((c->ehlo.ext & SMTP_EXT_DSN) != 0) {
 		for (unsigned i = 0; i < 4; i++)
 			if ((r->notify & 1U << i) != 0) {
@@ -227,8 +242,8 @@ send_group(struct deliver_conn *c, struct deliver_message *m, size_t from, size_
     struct deliver_error *e)
 {
 	struct sb line = SB_INIT(LINE_MAX_OUT);
-	bool pipe = c->o->pipelining && (c->ehlo.ext & SMTP_EXT_PIPELINING) != 0;
-	bool chunk = c->o->chunking && (c->ehlo.ext & SMTP_EXT_CHUNKING) != 0;
+	bool pipe = deliver_piped(c);
+	bool chunk = deliver_chunked(c);
 	size_t max = pipe ? RCPT_GROUP : from == 0 && !p->mail_ok ? 0 : 1, sent[RCPT_GROUP], n = 0, i;
 	bool first = !p->mail_ok, rset = first && pipe && c->need_rset;
 	int rc = 0;
@@ -242,7 +257,7 @@ send_group(struct deliver_conn *c, struct deliver_message *m, size_t from, size_
 		if (m->rcpts[i].status != DELIVER_OPEN)
 			continue;
 		sb_clear(&line);
-		build_rcpt(c, &m->rcpts[i], &line);
+		build_rcpt(c, m, &m->rcpts[i], &line);
 		sent[n++] = i;
 		rc = put(c, &line, "RCPT", e);
 	}
@@ -271,7 +286,7 @@ send_envelope(struct deliver_conn *c, struct deliver_message *m, struct progress
 {
 	size_t next = 0;
 
-	if (c->need_rset && !(c->o->pipelining && (c->ehlo.ext & SMTP_EXT_PIPELINING) != 0)) {
+	if (c->need_rset && !deliver_piped(c)) {
 		if (deliver_command(c, "RSET", e, "RSET") == -1 ||
 		    deliver_read_reply(c, c->o->command_ms, "RSET", e) == -1)
 			return (-1);
@@ -383,10 +398,46 @@ set_final(struct deliver_conn *c, struct deliver_rcpt *r)
 	r->status = r->error.err.cls == ERR_TEMP ? DELIVER_TEMP : DELIVER_PERM;
 }
 
+/* PRDR: an answer for each recipient that was taken, then one for all, which says little. */
+static int
+read_each(struct deliver_conn *c, struct deliver_message *m, struct deliver_error *e)
+{
+	if (deliver_read_reply(c, c->o->final_ms, "end of data", e) == -1)
+		return (-1);
+	/* The server had nothing to say of each. */
+	if (c->reply.code != 353) {
+		for (size_t i = 0; i < m->nrcpts; i++)
+			if (m->rcpts[i].status == DELIVER_OPEN)
+				set_final(c, &m->rcpts[i]);
+		return (0);
+	}
+	for (size_t i = 0; i < m->nrcpts; i++) {
+		if (m->rcpts[i].status != DELIVER_OPEN)
+			continue;
+		if (deliver_read_reply(c, c->o->final_ms, "end of data", e) == -1)
+			return (-1);
+		/* What it took is taken when the last answer says so. */
+		if (c->reply.code / 100 != 2)
+			set_final(c, &m->rcpts[i]);
+	}
+	if (deliver_read_reply(c, c->o->final_ms, "end of data", e) == -1)
+		return (-1);
+	for (size_t i = 0; i < m->nrcpts; i++)
+		if (m->rcpts[i].status == DELIVER_OPEN)
+			set_final(c, &m->rcpts[i]);
+	return (0);
+}
+
 /* The answer to the content: one, or with LMTP one for each recipient that was taken (RFC 2033 section 4.2). */
 static int
 read_final(struct deliver_conn *c, struct deliver_message *m, struct deliver_error *e)
 {
+	if (c->prdr) {
+		if (read_each(c, m, e) == -1)
+			return (-1);
+		keep_confirmation(c, m);
+		return (0);
+	}
 	if (!c->o->lmtp && deliver_read_reply(c, c->o->final_ms, "end of data", e) == -1)
 		return (-1);
 	for (size_t i = 0; i < m->nrcpts; i++) {
@@ -425,7 +476,7 @@ send_content(struct deliver_conn *c, struct deliver_message *m, const struct pro
 	struct deliver_error refused = DELIVER_ERROR_INIT;
 	int rc;
 
-	if (c->o->chunking && (c->ehlo.ext & SMTP_EXT_CHUNKING) != 0) {
+	if (deliver_chunked(c)) {
 		stream_set_timeout(c->s, c->o->data_ms, c->o->data_ms);
 		rc = send_chunk(c, m, e);
 		return (rc == -1 ? -1 : read_final(c, m, e));
@@ -458,6 +509,7 @@ deliver_send(struct deliver_conn *c, struct deliver_message *m, struct deliver_e
 	m->confirmation[0] = '\0';
 	if (check_extensions(c, m))
 		return (0);
+	c->prdr = c->o->prdr && !c->o->lmtp && (c->ehlo.ext & SMTP_EXT_PRDR) != 0 && count_open(m) > 1;
 	stream_set_timeout(c->s, c->o->command_ms, c->o->command_ms);
 	if (send_envelope(c, m, &p, e) == -1)
 		return (-1);

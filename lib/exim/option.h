@@ -174,20 +174,20 @@ enum exim_auth_opt { EXIM_AUTH_OPTIONS(X) EXIM_AUTH_COUNT };
 #define X(name, type, dflt, flags)	EXIM_PLAINTEXT_##name,
 enum exim_plaintext_opt { EXIM_PLAINTEXT_OPTIONS(X) EXIM_PLAINTEXT_COUNT };
 #undef X
-#define X(name, type, dflt, flags)	EXIM_VAUTH_##name,
-enum exim_vauth_opt { EXIM_VAUTH_OPTIONS(X) EXIM_VAUTH_COUNT };
-#undef X
 #define X(name, type, dflt, flags)	EXIM_CRAM_MD5_##name,
 enum exim_cram_md5_opt { EXIM_CRAM_MD5_OPTIONS(X) EXIM_CRAM_MD5_COUNT };
+#undef X
+#define X(name, type, dflt, flags)	EXIM_EXTERNAL_##name,
+enum exim_external_opt { EXIM_EXTERNAL_OPTIONS(X) EXIM_EXTERNAL_COUNT };
+#undef X
+#define X(name, type, dflt, flags)	EXIM_VAUTH_##name,
+enum exim_vauth_opt { EXIM_VAUTH_OPTIONS(X) EXIM_VAUTH_COUNT };
 #undef X
 #define X(name, type, dflt, flags)	EXIM_CYRUS_SASL_##name,
 enum exim_cyrus_sasl_opt { EXIM_CYRUS_SASL_OPTIONS(X) EXIM_CYRUS_SASL_COUNT };
 #undef X
 #define X(name, type, dflt, flags)	EXIM_DOVECOT_##name,
 enum exim_dovecot_opt { EXIM_DOVECOT_OPTIONS(X) EXIM_DOVECOT_COUNT };
-#undef X
-#define X(name, type, dflt, flags)	EXIM_EXTERNAL_##name,
-enum exim_external_opt { EXIM_EXTERNAL_OPTIONS(X) EXIM_EXTERNAL_COUNT };
 #undef X
 #define X(name, type, dflt, flags)	EXIM_GSASL_##name,
 enum exim_gsasl_opt { EXIM_GSASL_OPTIONS(X) EXIM_GSASL_COUNT };

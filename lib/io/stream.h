@@ -18,6 +18,7 @@
 struct stream;
 struct tls_server;
 struct tls_client;
+struct tls_peer;
 
 enum stream_result {
 	STREAM_OK,
@@ -77,7 +78,13 @@ size_t		 stream_pending(const struct stream *s);
  */
 enum stream_result stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms);
 enum stream_result stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms);
+enum stream_result stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms);
 bool		 stream_is_tls(const struct stream *s);
+/* The peer's certificate was checked and is in order: for its chain, and its name where that was asked for. */
+bool		 stream_tls_verified(const struct stream *s);
+bool		 stream_tls_dane(const struct stream *s);	/* by a TLSA record */
+/* The subject of the peer's certificate, "CN=mx.example,O=..." as Exim's DN=; "" without one. */
+const char	*stream_tls_peerdn(const struct stream *s);
 /* "TLS1.3:TLS_AES_256_GCM_SHA384:256" as Exim writes X=; "" when plain.  Valid as long as the stream. */
 const char	*stream_tls_cipher(const struct stream *s);
 const char	*stream_tls_sni(const struct stream *s);	/* "" if none */

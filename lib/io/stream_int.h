@@ -7,6 +7,7 @@
 
 #include "fiber/fiber.h"
 #include "io/stream.h"
+#include "io/tls.h"
 
 #define STREAM_READ_SIZE	16384		/* one read(2); also the least capacity of the input buffer */
 #define STREAM_READ_WIDE	65536		/* one read(2) of a peer that sends much */
@@ -17,6 +18,8 @@ struct stream_tls {
 	SSL	*ssl;
 	char	 cipher[96];
 	char	*sni;
+	char	*peerdn;
+	bool	 verified, dane;
 };
 
 struct stream {
@@ -69,7 +72,11 @@ enum stream_result stream_fail(struct stream *s, const char *fmt, ...) __attribu
 
 /* tls.c: the SSL object of a new connection, NULL on failure. */
 SSL		*tls_server_ssl(struct tls_server *t);
-SSL		*tls_client_ssl(struct tls_client *t, const char *host);
+SSL		*tls_client_ssl(struct tls_client *t, const struct tls_peer *peer);
+/* Certificates are looked at. */
+bool		 tls_client_checks(SSL *ssl);
+/* Why a handshake that went well will not do; NULL: it will. */
+const char	*tls_client_complaint(SSL *ssl);
 /* The newest text of OpenSSL's error queue, which is emptied; <dflt> if there is none. */
 void		 tls_error_text(char *buf, size_t size, const char *dflt);
 

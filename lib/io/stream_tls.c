@@ -161,6 +161,7 @@ stream_tls_end(struct stream *s)
 	}
 	SSL_free(s->tls->ssl);
 	free(s->tls->sni);
+	free(s->tls->peerdn);
 	free(s->tls);
 	s->tls = NULL;
 	ERR_clear_error();
@@ -179,6 +180,28 @@ describe(struct stream_tls *t)
 	    version, SSL_get_cipher_name(t->ssl), SSL_get_cipher_bits(t->ssl, NULL));
 	if (sni != NULL)
 		t->sni = xstrdup(sni);
+}
+
+static void
+describe_peer(struct stream_tls *t)
+{
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
+	BIO *b;
+	char *p;
+	long n;
+
+	if (x == NULL)
+		return;
+	t->verified = tls_client_checks(t->ssl) && SSL_get_verify_result(t->ssl) == X509_V_OK;
+	t->dane = SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0;
+	if (t->dane)
+		t->verified = true;
+	if ((b = BIO_new(BIO_s_mem())) == NULL)
+		return;
+	(void)X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_RFC2253);
+	n = BIO_get_mem_data(b, &p);
+	t->peerdn = xstrndup(p, n > 0 && n < 1024 ? (size_t)n : 0);
+	(void)BIO_free(b);
 }
 
 static enum stream_result
@@ -217,6 +240,13 @@ handshake(struct stream *s, SSL *ssl, bool server, int64_t deadline_ms)
 		}
 	}
 	describe(s->tls);
+	if (!server) {
+		const char *why = tls_client_complaint(ssl);
+
+		describe_peer(s->tls);
+		if (why != NULL)
+			return (stream_fail(s, "TLS: %s", why));
+	}
 	return (STREAM_OK);
 }
 
@@ -248,11 +278,37 @@ stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
 }
 
 enum stream_result
-stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms)
+stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms)
 {
 	enum stream_result r = prepare(s);
 
-	return (r != STREAM_OK ? r : handshake(s, tls_client_ssl(ctx, host), false, deadline_ms));
+	return (r != STREAM_OK ? r : handshake(s, tls_client_ssl(ctx, peer), false, deadline_ms));
+}
+
+enum stream_result
+stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms)
+{
+	const struct tls_peer peer = { .host = host };
+
+	return (stream_connecttls_peer(s, ctx, &peer, deadline_ms));
+}
+
+bool
+stream_tls_verified(const struct stream *s)
+{
+	return (s->tls != NULL && s->tls->verified);
+}
+
+bool
+stream_tls_dane(const struct stream *s)
+{
+	return (s->tls != NULL && s->tls->dane);
+}
+
+const char *
+stream_tls_peerdn(const struct stream *s)
+{
+	return (s->tls == NULL || s->tls->peerdn == NULL ? "" : s->tls->peerdn);
 }
 
 bool

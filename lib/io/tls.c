@@ -56,11 +56,6 @@ struct tls_server {
 	unsigned char	 ticket_key[TICKET_KEY_LEN];
 };
 
-struct tls_client {
-	SSL_CTX	*ctx;
-	bool	 verify;
-};
-
 void
 tls_error_text(char *buf, size_t size, const char *dflt)
 {
@@ -549,79 +544,4 @@ tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_info *in
 	OPENSSL_free(hex);
 	BN_free(bn);
 	return (true);
-}
-
-/* ---- clients ---- */
-
-struct tls_client *
-tls_client_new(const char *cafile, bool verify, struct err *err)
-{
-	struct tls_client *t = xcalloc(1, sizeof(*t));
-	char why[200];
-	int ok;
-
-	t->verify = verify;
-	t->ctx = SSL_CTX_new(TLS_client_method());
-	if (t->ctx == NULL) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "TLS: no context could be made");
-		tls_client_free(&t);
-		return (NULL);
-	}
-	(void)SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
-	(void)SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	(void)SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_read_ahead(t->ctx, 1);
-	if (verify || cafile != NULL) {
-		ERR_clear_error();
-		ok = cafile == NULL ? SSL_CTX_set_default_verify_paths(t->ctx) :
-		    SSL_CTX_load_verify_locations(t->ctx, cafile, NULL);
-		if (ok != 1) {
-			tls_error_text(why, sizeof(why), "unreadable");
-			(void)err_set(err, ERR_CONFIG, "4.3.5", "%s: no certificates of authorities could be read (%s)",
-			    cafile == NULL ? "the system's store" : cafile, why);
-			tls_client_free(&t);
-			return (NULL);
-		}
-	}
-	return (t);
-}
-
-void
-tls_client_free(struct tls_client **tp)
-{
-	if (*tp == NULL)
-		return;
-	SSL_CTX_free((*tp)->ctx);
-	free(*tp);
-	*tp = NULL;
-}
-
-SSL *
-tls_client_ssl(struct tls_client *t, const char *host)
-{
-	SSL *ssl = SSL_new(t->ctx);
-	bool literal = host == NULL || host[0] == '[' || strchr(host, ':') != NULL ||
-	    (host[0] != '\0' && sv_isdigit(host[strlen(host) - 1]));
-
-	if (ssl == NULL)
-		return (NULL);
-	/* RFC 6066 section 3: no addresses in SNI. */
-	if (!literal)
-		(void)SSL_set_tlsext_host_name(ssl, host);
-	if (t->verify) {
-		SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-		if (literal) {
-			X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-
-			if (host != NULL && X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1) {
-				SSL_free(ssl);
-				return (NULL);
-			}
-		} else if (SSL_set1_host(ssl, host) != 1) {
-			SSL_free(ssl);
-			return (NULL);
-		}
-	}
-	return (ssl);
 }

@@ -38,8 +38,48 @@ struct tls_cert_info {
 /* Describe certificate number <i>; false when there are no more. */
 bool	 tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_info *info);
 
+/* How a client looks at the server, as an smtp transport's tls_* options say. */
+enum tls_verify {
+	TLS_VERIFY_NO,		/* no authorities are read */
+	TLS_VERIFY_TRY,		/* stream_tls_verified() tells */
+	TLS_VERIFY_REQUIRE	/* the handshake fails */
+};
+struct tls_client_conf {
+	enum tls_verify	 verify;
+	bool		 names;		/* the certificate must be the host's */
+	const char	*ca;		/* file or directory; NULL or "system": the system's */
+	const char	*crl;		/* file */
+	const char	*cert, *key;	/* <key> NULL: in the same file */
+	const char	*ciphers;	/* OpenSSL's list; what GnuTLS calls by its own words (NORMAL, SECURE...) is the default */
+	const char	*alpn;		/* one protocol */
+	bool		 alpn_require;
+	int		 dh_min_bits;	/* 0: as the library likes */
+	bool		 ocsp_request, ocsp_require;
+	bool		 resume;	/* sessions are kept, a few for each host */
+	bool		 dane;		/* tls_client_tlsa() gives the records */
+};
+/* NULL: *<err>, CONFIG, names the file. */
+struct tls_client *tls_client_new_conf(const struct tls_client_conf *conf, struct err *err);
 /* <cafile> NULL: the system's.  <verify>: refuse a certificate that does not verify for the host name. */
 struct tls_client *tls_client_new(const char *cafile, bool verify, struct err *err);
+struct tls_client *tls_client_ref(struct tls_client *t);
+/* Gives one reference back. */
 void	 tls_client_free(struct tls_client **tp);
+
+/* A TLSA record (RFC 6698), as in the DNS. */
+struct tls_tlsa {
+	uint8_t		 usage, selector, matching;
+	const uint8_t	*data;
+	size_t		 len;
+};
+
+/* Whom a client speaks to. */
+struct tls_peer {
+	const char	*host;		/* whose name or address the certificate must have */
+	const char	*sni;		/* NULL: the host's name */
+	const char	*session;	/* by what name its session is kept; NULL: <host> */
+	const struct tls_tlsa *tlsa;	/* DANE (RFC 7672): one of them must fit, where any can be used */
+	size_t		 ntlsa;
+};
 
 #endif

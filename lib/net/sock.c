@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "fiber/fiber.h"
 #include "net/sock.h"
 #include "os/fd.h"
@@ -98,28 +99,81 @@ wait_connected(int fd, int64_t deadline)
 	return (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) == -1 ? errno : e);
 }
 
+static int
+hex_value(struct sv v)
+{
+	int n = 0;
+
+	if (v.len == 0 || v.len > 2)
+		return (-1);
+	for (size_t i = 0; i < v.len; i++) {
+		char c = sv_lower(v.p[i]);
+
+		if (!sv_isdigit(c) && (c < 'a' || c > 'f'))
+			return (-1);
+		n = n * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return (n);
+}
+
+/* RFC 2474, 2597, 3246 and the bits of the old type-of-service byte. */
 int
-net_connect(const struct net_addr *to, const struct net_addr *from, int64_t deadline, struct err *err)
+net_dscp_parse(struct sv v)
+{
+	static const struct { const char *name; int value; } t[] = {
+		{ "default", 0 }, { "cs0", 0 }, { "cs1", 8 }, { "cs2", 16 }, { "cs3", 24 }, { "cs4", 32 }, { "cs5", 40 }, { "cs6", 48 },
+		{ "cs7", 56 }, { "af11", 10 }, { "af12", 12 }, { "af13", 14 }, { "af21", 18 }, { "af22", 20 }, { "af23", 22 }, { "af31", 26 },
+		{ "af32", 28 }, { "af33", 30 }, { "af41", 34 }, { "af42", 36 }, { "af43", 38 }, { "ef", 46 }, { "lowdelay", 0x10 >> 2 },
+		{ "throughput", 0x08 >> 2 }, { "reliability", 0x04 >> 2 }, { "mincost", 0x02 >> 2 },
+	};
+	int64_t n;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (sv_caseeqs(v, t[i].name))
+			return (t[i].value);
+	if (sv_casestarts(v, "0x"))
+		n = hex_value(sv_sub(v, 2, v.len));
+	else if (!num_parse(v, 0, 63, &n))
+		n = -1;
+	return (n < 0 || n > 63 ? -1 : (int)n);
+}
+
+static void
+set_opts(int fd, const struct net_addr *to, const struct net_connect_opts *o)
+{
+	int on = 1, tos = o->dscp << 2;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (o->keepalive)
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (o->dscp >= 0 && to->family == 4)
+		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	if (o->dscp >= 0 && to->family != 4)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}
+
+int
+net_connect_opts(const struct net_addr *to, const struct net_connect_opts *o, int64_t deadline, struct err *err)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
 	char text[NET_ADDR_TEXT_MAX];
-	int fd, e = 0, on = 1;
+	int fd, e = 0;
 
 	fd = tcp_socket(to);
 	if (fd == -1)
 		return (err_sys(err, "socket"));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (from != NULL && from->family == to->family) {
-		len = net_addr_to_sockaddr(from, &ss);
+	set_opts(fd, to, o);
+	if (o->from != NULL && o->from->family == to->family) {
+		len = net_addr_to_sockaddr(o->from, &ss);
 		if (bind(fd, (struct sockaddr *)&ss, len) == -1) {
 			e = errno;
-			(void)err_sys(err, "bind to %s", net_addr_text(from, text));
+			(void)err_sys(err, "bind to %s", net_addr_text(o->from, text));
 			goto fail;
 		}
 	}
 	len = net_addr_to_sockaddr(to, &ss);
-	if (connect(fd, (struct sockaddr *)&ss, len) == -1) {
+	if ((o->fastopen ? os_connect_fast(fd, (struct sockaddr *)&ss, len) : connect(fd, (struct sockaddr *)&ss, len)) == -1) {
 		e = errno;
 		if (e == EINPROGRESS || e == EINTR)
 			e = wait_connected(fd, deadline);
@@ -132,4 +186,12 @@ fail:
 	(void)close(fd);
 	errno = e;
 	return (-1);
+}
+
+int
+net_connect(const struct net_addr *to, const struct net_addr *from, int64_t deadline, struct err *err)
+{
+	const struct net_connect_opts o = { .from = from, .dscp = -1 };
+
+	return (net_connect_opts(to, &o, deadline, err));
 }

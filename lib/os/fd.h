@@ -27,6 +27,8 @@ ssize_t	 os_recvmsg(int sock, void *buf, size_t len, int *fd);
 int	 os_peer_id(int sock, uid_t *uid, gid_t *gid, pid_t *pid);
 /* Accept one TCP connection: non-blocking, close-on-exec, without Nagle's delay where the listener has none; as accept(2). */
 int	 os_accept_tcp(int lfd, struct sockaddr *sa, socklen_t *len);
+/* connect(2) with TCP Fast Open (RFC 7413) where the system can; else without. */
+int	 os_connect_fast(int fd, const struct sockaddr *sa, socklen_t len);
 /* Listen on, or connect to, a UNIX stream socket; both non-blocking and close-on-exec; -1 with errno. */
 int	 os_unix_listen(const char *path, mode_t mode);
 int	 os_unix_connect(const char *path);

@@ -84,7 +84,7 @@ add_host(struct line *l, const char *name, struct net_addr addr)
 		return;
 	if (addr.port == 0)
 		addr.port = l->port;
-	l->host[l->n++] = (struct deliver_host){ name, addr };
+	l->host[l->n++] = (struct deliver_host){ .name = name, .addr = addr, .mx = -1 };
 }
 
 /* "name", "name:port" or an address, of the transport's hosts. */
@@ -173,6 +173,7 @@ set_opts(struct line *l, const struct deliver_host *h)
 	struct sv helo = SV_NULL;
 
 	memset(&l->opts, 0, sizeof(l->opts));
+	l->opts.dscp = -1;
 	if (old != NULL)
 		addr = *old;
 	else

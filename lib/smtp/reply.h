@@ -53,6 +53,8 @@ int	 smtp_reply_err(const struct smtp_reply *r, struct err *err);
 #define SMTP_EXT_ETRN		0x0400
 #define SMTP_EXT_VRFY		0x0800
 #define SMTP_EXT_REQUIRETLS	0x1000
+#define SMTP_EXT_PRDR		0x2000
+#define SMTP_EXT_IGNOREQUOTA	0x4000
 #define SMTP_EXT_GARBLED	0x8000	/* lines of X or *: a "fixup" firewall rewrites the dialogue */
 
 struct smtp_ehlo {

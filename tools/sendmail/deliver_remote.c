@@ -15,24 +15,20 @@
 #include "fiber/fiber.h"
 #include "io/tls.h"
 
-#define HOSTS_MAX	100
 #define QUIT_MS		30
 #define OWN(name)	(&t->d.own[EXIM_SMTP_##name])
 
 struct remote {
 	struct dremote	*r;
 	const struct exim_transport *t;
-	struct deliver_host hosts[HOSTS_MAX];
-	size_t		 nhosts;
+	struct deliver_hosts hosts;
 	struct deliver_opts o;
 	struct deliver_conn *conn;
-	struct sv	 sender, header;
+	struct sv	 sender, header, auth_sender;
 	FILE		*filtered;	/* what transport_filter made of the whole; NULL: nothing */
 	bool		*settled;
 	size_t		 ok;		/* of the transaction under way */
 	size_t		 waiting, expired, failed_late;	/* hosts */
-	const char	*unknown;	/* a host that could not be found */
-	bool		 local;		/* one was ourselves */
 };
 
 static struct sv
@@ -57,134 +53,27 @@ number(struct remote *x, const struct exim_value *v, int64_t dflt)
 	return (exim_expand_int(v->str, &x->r->d->t->env, &n, &err) == EXIM_OK ? n : dflt);
 }
 
-/* ---- hosts ---- */
-
-static uint16_t
-port_of(struct remote *x)
-{
-	const struct exim_transport *t = x->t;
-	struct sv text = sv_trim(expand(x, OWN(port)));
-	struct servent *se;
-	int64_t n;
-
-	if (!OWN(port)->set)
-		return (sv_eqs(OWN(protocol)->text, "lmtp") ? 24 : sv_eqs(OWN(protocol)->text, "smtps") ? 465 : 25);
-	if (num_parse(text, 1, 65535, &n))
-		return ((uint16_t)n);
-	se = getservbyname(arena_cstr(x->r->m->arena, text), "tcp");
-	return (se == NULL ? 25 : ntohs((uint16_t)se->s_port));
-}
-
-static void
-put_host(struct remote *x, const char *name, const struct net_addr *addr, uint16_t port)
-{
-	const struct exim_transport *t = x->t;
-	const struct route_ops *ops = &x->r->d->t->ops;
-
-	/* The transport's own hosts must not be this one. */
-	if (OWN(allow_localhost)->num == 0 && ops->is_local != NULL && ops->is_local(ops->arg, addr)) {
-		x->local = true;
-		x->unknown = name;
-		return;
-	}
-	if (x->nhosts < HOSTS_MAX) {
-		x->hosts[x->nhosts] = (struct deliver_host){ name, *addr };
-		if (x->hosts[x->nhosts].addr.port == 0)
-			x->hosts[x->nhosts].addr.port = port;
-		x->nhosts++;
-	}
-}
-
-static void
-add_host(struct remote *x, struct sv item, uint16_t port)
-{
-	struct testing *ts = x->r->d->t;
-	struct arena *a = x->r->m->arena;
-	struct net_addr one, *v = NULL;
-	ptrdiff_t colon = sv_rchr(item, ':');
-	size_t k = 0;
-	int64_t p;
-
-	if (net_addr_parse_port(item, port, &one)) {
-		struct net_addr bare = one;
-		char text[NET_ADDR_TEXT_MAX];
-
-		bare.port = 0;
-		put_host(x, arena_str(a, net_addr_text(&bare, text)), &one, port);
-		return;
-	}
-	if (colon > 0 && num_parse(sv_sub(item, (size_t)colon + 1, item.len), 1, 65535, &p)) {
-		port = (uint16_t)p;
-		item.len = (size_t)colon;
-	}
-	if (ts->world.addrs(ts->world.arg, arena_cstr(a, item), a, &v, &k) != EXIM_FOUND) {
-		x->unknown = arena_cstr(a, item);
-		return;
-	}
-	for (size_t i = 0; i < k; i++) {
-		v[i].port = port;
-		put_host(x, arena_cstr(a, item), &v[i], port);
-	}
-}
-
-static void
-add_list(struct remote *x, const struct exim_value *v, uint16_t port)
-{
-	struct sv list = expand(x, v), item;
-	int sep = 0;
-
-	while (list.len > 0 && exim_list_next(&list, &sep, x->r->m->arena, &item))
-		if (item.len > 0)
-			add_host(x, item, port);
-}
-
-static void
-find_hosts(struct remote *x)
-{
-	const struct exim_transport *t = x->t;
-	const struct route_delivery *rd = x->r->rd[0];
-	uint16_t port = port_of(x);
-
-	for (size_t i = 0; OWN(hosts_override)->num == 0 && i < rd->nhosts && x->nhosts < HOSTS_MAX; i++) {
-		const struct route_host *h = &rd->hosts[i];
-
-		if (h->unknown) {
-			x->unknown = h->name;
-			continue;
-		}
-		x->hosts[x->nhosts] = (struct deliver_host){ h->name, h->addr };
-		if (h->addr.port == 0)
-			x->hosts[x->nhosts].addr.port = port;
-		x->nhosts++;
-	}
-	if (x->nhosts == 0 && (rd->nhosts == 0 || OWN(hosts_override)->num != 0))
-		add_list(x, OWN(hosts), port);
-	for (size_t i = 0; i < rd->nfallback && x->nhosts < HOSTS_MAX; i++)
-		if (!rd->fallback[i].unknown)
-			put_host(x, rd->fallback[i].name, &rd->fallback[i].addr, port);
-	if (rd->nfallback == 0)
-		add_list(x, OWN(fallback_hosts), port);
-}
-
 /* ---- what is remembered of a host ---- */
 
 static struct sv
 key_of(struct remote *x, const struct deliver_host *h, bool message)
 {
-	char text[NET_ADDR_TEXT_MAX];
-	struct net_addr bare = h->addr;
+	struct arena *a = x->r->m->arena;
 
-	bare.port = 0;
-	return (sv_cstr(arena_fmt(x->r->m->arena, "T:%s:%s:%u%s%s", h->name, net_addr_text(&bare, text), h->addr.port, message ? ":" : "",
+	return (sv_cstr(arena_fmt(a, "T:%s%s%s", deliver_host_key(&x->r->d->t->env, x->t, h, a), message ? ":" : "",
 	    message ? x->r->m->id : "")));
 }
 
 static bool
-host_waits(struct remote *x, const struct deliver_host *h)
+host_waits(struct remote *x, const struct deliver_host *h, bool late, bool *expired)
 {
 	struct dhint hint = { 0 };
 	bool waits = dretry_waits(x->r->d, key_of(x, h, false), &hint) || dretry_waits(x->r->d, key_of(x, h, true), &hint);
 
+	*expired = hint.expired;
+	/* The second time round: who is past its cutoff and was not tried since the message came (delay_after_cutoff). */
+	if (late)
+		return (!hint.expired || hint.last > x->r->m->received_us / 1000000);
 	x->waiting += waits;
 	x->expired += waits && hint.expired;
 	return (waits);
@@ -201,13 +90,22 @@ host_failed(struct remote *x, const struct deliver_host *h, const struct deliver
 	x->failed_late += !dretry_failed(x->r->d, x->r->m, key_of(x, h, message), &w);
 }
 
+/* address_retry_include_sender: without it the address waits whoever writes to it. */
+static struct sv
+key_rcpt(struct remote *x, struct sv addr)
+{
+	if (x->t->d.own[EXIM_SMTP_address_retry_include_sender].num == 0)
+		return (dretry_key_routing(x->r->d, x->r->m->arena, addr, true));
+	return (dretry_key_rcpt(x->r->m->arena, addr, x->r->m->sender));
+}
+
 static bool
 rcpt_failed(struct remote *x, size_t i, const struct deliver_error *e)
 {
 	struct sv addr = x->r->rd[i]->addr->address;
 	struct exim_retry_what w = { .key = addr, .sender = x->r->m->sender, .error = EXIM_RE_RCPT_4XX, .code = e->code };
 
-	return (dretry_failed(x->r->d, x->r->m, dretry_key_rcpt(x->r->m->arena, addr, x->r->m->sender), &w));
+	return (dretry_failed(x->r->d, x->r->m, key_rcpt(x, addr), &w));
 }
 
 /* ---- how it ends ---- */
@@ -302,16 +200,46 @@ end_all(struct remote *x, struct dend e, const struct deliver_host *h)
 
 /* ---- transactions ---- */
 
+/* X=, CV=, DN= by the log selector. */
+static const char *
+tls_words(struct remote *x, const char *cipher)
+{
+	const struct deliver *d = x->r->d;
+	const char *cv = deliver_verified(x->conn), *dn = deliver_peerdn(x->conn);
+	bool subject = dlog_on(d, EXIM_LOGSEL_tls_peerdn) && *dn != '\0';
+	bool shown = dlog_on(d, EXIM_LOGSEL_tls_cipher), verified = dlog_on(d, EXIM_LOGSEL_tls_certificate_verified);
+
+	if (cv == NULL)
+		return ("");
+	return (arena_fmt(x->r->m->arena, "%s%s%s%s%s%s%s%s", shown ? " X=" : "", shown ? cipher : "",
+	    shown && deliver_tls_resumed(x->conn) && dlog_on(d, EXIM_LOGSEL_tls_resumption) ? "*" : "", verified ? " CV=" : "", verified ? cv : "",
+	    subject ? " DN=\"" : "", subject ? dn : "", subject ? "\"" : ""));
+}
+
+/* A=NAME:ID:SENDER, and how the message went. */
+static const char *
+how_words(struct remote *x)
+{
+	const char *auth = deliver_auth_name(x->conn);
+	struct sv id = deliver_auth_id(x->conn);
+	bool mailauth = dlog_on(x->r->d, EXIM_LOGSEL_smtp_mailauth) && x->auth_sender.len > 0;
+
+	return (arena_fmt(x->r->m->arena, "%s%s%s" SV_FMT "%s" SV_FMT "%s%s%s", auth != NULL ? " A=" : "", auth != NULL ? auth : "",
+	    auth != NULL && id.len > 0 ? ":" : "", SV_ARG(auth != NULL ? id : SV_LIT("")), auth != NULL && mailauth ? ":" : "",
+	    SV_ARG(auth != NULL && mailauth ? x->auth_sender : SV_LIT("")),
+	    deliver_piped(x->conn) && dlog_on(x->r->d, EXIM_LOGSEL_pipelining) ? " L" : "", deliver_each(x->conn) ? " PRDR" : "",
+	    deliver_chunked(x->conn) ? " K" : ""));
+}
+
 static void
 take_results(struct remote *x, const struct deliver_host *h, struct deliver_message *dm, const size_t *at)
 {
-	const char *host = log_host(x, h), *cipher = deliver_cipher(x->conn), *auth = deliver_auth_name(x->conn), *tail;
+	const char *host = log_host(x, h), *cipher = deliver_cipher(x->conn), *tail;
 	struct arena *a = x->r->m->arena;
 	bool told = false;
 
 	x->ok = 0;
-	tail = arena_fmt(a, "%s%s%s%s%s%s", host, cipher[0] != '\0' ? " X=" : "", cipher, auth != NULL ? " A=" : "",
-	    auth != NULL ? auth : "", dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
+	tail = arena_fmt(a, "%s%s%s%s", host, tls_words(x, cipher), how_words(x), dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
 	    arena_fmt(a, " C=\"%s\"", dm->confirmation) : "");
 	for (size_t i = 0; i < dm->nrcpts; i++) {
 		struct deliver_rcpt *rc = &dm->rcpts[i];
@@ -320,7 +248,7 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 		switch (rc->status) {
 		case DELIVER_OK:
 			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed };
-			dretry_forget(x->r->d, dretry_key_rcpt(a, rc->addr, x->r->m->sender));
+			dretry_forget(x->r->d, key_rcpt(x, rc->addr));
 			break;
 		case DELIVER_PERM:
 			e.st = TRANSPORT_FAIL;
@@ -344,6 +272,25 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 		}
 		end(x, at[i], &e, h);
 	}
+}
+
+static bool
+has_8bit(struct sv v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if ((unsigned char)v.p[i] > 127)
+			return (true);
+	return (false);
+}
+
+static bool
+utf8_envelope(const struct deliver_message *dm)
+{
+	bool yes = has_8bit(dm->sender);
+
+	for (size_t i = 0; i < dm->nrcpts && !yes; i++)
+		yes = has_8bit(dm->rcpts[i].addr);
+	return (yes);
 }
 
 /* False: the connection or host failed, *<e>. */
@@ -370,24 +317,26 @@ send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 		}
 	dm.nrcpts = n;
 	dm.off = x->filtered != NULL ? 0 : r->m->block.len;
-	dm.len = (uint64_t)size - dm.off;
+	dm.len = x->filtered == NULL && x->t->d.generic[EXIM_TRANSPORT_headers_only].num != 0 ? 0 : (uint64_t)size - dm.off;
 	dm.size = dm.header.len + dm.len;
+	if (deliver_message_options(&dm, &r->d->t->env, x->t, x->conn, r->m->auth_sender, &e->err) == -1)
+		return (false);
+	x->auth_sender = dm.auth_sender;
+	dm.smtputf8 = utf8_envelope(&dm);
 	rc = deliver_send(x->conn, &dm, e);
 	take_results(x, h, &dm, at);
 	return (rc == 0);
 }
 
-/* One for all hosts, as long as the process lives. */
-static struct tls_client *
-client_context(void *arg, bool verify)
+/* One for all messages, as long as the process lives. */
+static struct deliver_tls *
+contexts(void)
 {
-	static struct tls_client *made[2];
-	struct err err = ERR_INIT;
+	static struct deliver_tls *made;
 
-	(void)arg;
-	if (made[verify] == NULL)
-		made[verify] = tls_client_new(NULL, verify, &err);
-	return (made[verify]);
+	if (made == NULL)
+		made = deliver_tls_new();
+	return (made);
 }
 
 /* ---- the header and what a filter makes of it ---- */
@@ -400,7 +349,7 @@ make_header(struct remote *x, struct err *err)
 	struct transport_delivery td = { .env = &r->d->t->env, .t = x->t, .rd = r->rd, .n = r->n, .now = dnow(), .arena = r->m->arena };
 	int rc = transport_header(&td, &out, err);
 
-	x->header = arena_sv(r->m->arena, sb_sv(&out));
+	x->header = x->t->d.generic[EXIM_TRANSPORT_body_only].num != 0 ? SV_LIT("") : arena_sv(r->m->arena, sb_sv(&out));
 	sb_free(&out);
 	return (rc);
 }
@@ -423,6 +372,8 @@ filter(struct remote *x, struct err *err)
 	memset(&res, 0, sizeof(res));
 	if (transport_argv(&td, exim_str_text(v->str), true, SV_NULL, false, "transport filter", &argv, &res) == -1)
 		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(res.text)));
+	if (x->t->d.generic[EXIM_TRANSPORT_headers_only].num != 0)
+		j.len = 0;
 	j.filter = argv;
 	j.filter_timeout = x->t->d.generic[EXIM_TRANSPORT_transport_filter_timeout].num;
 	if (x->filtered != NULL)
@@ -440,23 +391,25 @@ filter(struct remote *x, struct err *err)
 static void
 try_host(struct remote *x, const struct deliver_host *h, struct deliver_error *e)
 {
-	if (deliver_options(&x->o, &x->r->d->t->env, x->t, h, client_context, NULL, x->r->m->arena, &e->err) == -1) {
+	if (deliver_options(&x->o, &x->r->d->t->env, x->t, h, contexts(), x->r->m->arena, e) == -1) {
+		if (!e->host)
+			e->code = DELIVER_EXPANSION;
 		e->host = true;
-		e->what = EXIM_RE_ANY;
-		e->code = -27;
 		return;
 	}
-	if (deliver_open(&x->conn, h, &x->o, e) == -1) {
-		x->r->d->t->env.addr->tls_out.ourcert = x->r->d->t->env.addr->tls_out.peercert = NULL;
-		return;
+	if (deliver_open(&x->conn, h, &x->o, e) == 0) {
+		if (deliver_in_clear(x->conn) != NULL)
+			dlog(x->r->d, DLOG_MAIN, "%s TLS session: %s: delivering unencrypted to%s (not in hosts_require_tls)", x->r->m->id,
+			    deliver_in_clear(x->conn), log_host(x, h));
+		/* Options of the header may name the host and our end of the connection. */
+		if (make_header(x, &e->err) == 0 && filter(x, &e->err) == 0 && send_all(x, h, e))
+			dretry_forget(x->r->d, key_of(x, h, false));
+		deliver_close(&x->conn);
+		/* QUIT is on its way: whoever looks for what arrived finds the end of it too. */
+		(void)fiber_sleep(QUIT_MS);
 	}
-	/* Options of the header may name the host and our end of the connection. */
-	if (make_header(x, &e->err) == 0 && filter(x, &e->err) == 0 && send_all(x, h, e))
-		dretry_forget(x->r->d, key_of(x, h, false));
 	x->r->d->t->env.addr->tls_out.ourcert = x->r->d->t->env.addr->tls_out.peercert = NULL;
-	deliver_close(&x->conn);
-	/* QUIT is on its way: whoever looks for what arrived finds the end of it too. */
-	(void)fiber_sleep(QUIT_MS);
+	deliver_options_free(&x->o);
 }
 
 static bool
@@ -497,12 +450,12 @@ nothing_tried(struct remote *x)
 		e.sys = -54;
 		e.silent = true;
 		e.text = sv_cstr(arena_fmt(a, "retry time not reached for any host for '" SV_FMT "'", SV_ARG(domain)));
-	} else if (x->local) {
+	} else if (x->hosts.local) {
 		e.sys = -50;
-		e.text = sv_cstr(arena_fmt(a, "%s transport found host %s to be local", x->t->d.name, x->unknown));
-	} else if (x->unknown != NULL) {
+		e.text = sv_cstr(arena_fmt(a, "%s transport found host %s to be local", x->t->d.name, x->hosts.unknown));
+	} else if (x->hosts.unknown != NULL) {
 		e.sys = -32;
-		e.text = sv_cstr(arena_fmt(a, "failed to lookup IP address for %s", x->unknown));
+		e.text = sv_cstr(arena_fmt(a, "failed to lookup IP address for %s", x->hosts.unknown));
 	} else {
 		e.sys = -1;
 		e.panic = true;
@@ -533,28 +486,44 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 	return (0);
 }
 
+/* True: all are settled, or nobody else need be asked. */
+static bool
+try_list(struct remote *x, bool late, struct deliver_error *e, const struct deliver_host **last)
+{
+	struct deliver_walk w;
+	size_t i;
+
+	deliver_walk_init(&w, &x->hosts, x->t);
+	while (deliver_walk_next(&w, &i)) {
+		const struct deliver_host *h = &x->hosts.v[i];
+		bool expired;
+
+		if (host_waits(x, h, late, &expired))
+			continue;
+		deliver_walk_tries(&w, i, expired);
+		*e = (struct deliver_error)DELIVER_ERROR_INIT;
+		*last = h;
+		try_host(x, h, e);
+		if (all_settled(x) || !e->host)
+			return (true);
+		tell_host(x, h, e);
+	}
+	return (false);
+}
+
 static void
 try_all(struct remote *x)
 {
 	struct deliver_error e = DELIVER_ERROR_INIT;
 	const struct deliver_host *last = NULL;
 	struct dend rest = { .st = TRANSPORT_DEFER };
-	size_t tried = 0;
+	bool over = try_list(x, false, &e, &last);
 
-	for (size_t h = 0; h < x->nhosts; h++) {
-		if (host_waits(x, &x->hosts[h]))
-			continue;
-		tried++;
-		e = (struct deliver_error)DELIVER_ERROR_INIT;
-		last = &x->hosts[h];
-		try_host(x, last, &e);
-		if (all_settled(x))
-			return;
-		if (!e.host)
-			break;
-		tell_host(x, last, &e);
-	}
-	if (tried == 0) {
+	if (!over && last == NULL && x->waiting > 0 && x->expired == x->waiting && x->t->d.own[EXIM_SMTP_delay_after_cutoff].num == 0)
+		(void)try_list(x, true, &e, &last);
+	if (all_settled(x))
+		return;
+	if (last == NULL) {
 		nothing_tried(x);
 		return;
 	}
@@ -566,7 +535,7 @@ try_all(struct remote *x)
 	if (e.what == EXIM_RE_TLS_REQUIRED)
 		rest.tail = log_host(x, last);
 	/* Every host's time must be over. */
-	rest.late = x->failed_late + x->expired >= x->nhosts;
+	rest.late = x->failed_late + x->expired >= x->hosts.n;
 	end_all(x, rest, NULL);
 }
 
@@ -583,10 +552,10 @@ ddeliver_remote(struct dremote *r)
 	if (prepare(x, a, &err) == -1)
 		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
 		    .text = sv_cstr(err.text) }, NULL);
-	else {
-		find_hosts(x);
+	else if (deliver_find_hosts(&x->hosts, &r->d->t->env, &r->d->t->ops, r->rd[0], 25, r->m->arena, &err) == -1)
+		end_all(x, (struct dend){ .st = TRANSPORT_DEFER, .sys = -1, .text = sv_cstr(err.text) }, NULL);
+	else
 		try_all(x);
-	}
 	if (x->filtered != NULL)
 		(void)fclose(x->filtered);
 }

@@ -250,7 +250,7 @@ client(void *arg)
 	struct deliver_opts o = { .lmtp = sc->lmtp, .helo = "me.example", .esmtp = true, .pipelining = true,
 	    .chunking = sc->chunking, .auths = &au, .nauths = sc->auth, .auth_require = sc->auth_require, .connect_ms = 5000,
 	    .command_ms = 5000, .data_ms = 5000, .final_ms = 5000 };
-	struct deliver_host h = { "mx.example", w->addr };
+	struct deliver_host h = { .name = "mx.example", .addr = w->addr, .mx = -1 };
 	struct deliver_conn *c;
 	struct deliver_error e = DELIVER_ERROR_INIT;
 	int rc = deliver_open(&c, &h, &o, &e);

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The table of smtpoptions.py: for each option of the smtp transport what a host sees of it.
+
+opts: lines of the transport; %P is the host's port, %C a folder of certificates.  The host: ehlo (its words), rules (prefix of a line,
+answer; "|" between lines, "wait N", "drop"), tls, busy (banner by address), listen (addresses).  send: sender and recipients of each
+message.  want, not: regular expressions of what it heard; log, not_log: of the log; count: how often; most: connections at a time.
+"""
+HEAD = """primary_hostname = mail.local.test
+spool_directory = %W/spool
+log_file_path = %W/log/%slog
+exim_user = %U
+exim_group = %G
+keep_environment =
+host_lookup =
+tls_advertise_hosts =
+trusted_users = %U
+log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port -retry_defer
+queue_list_requires_admin = false
+prod_requires_admin = false
+"""
+AUTH = """plain:
+ driver = plaintext
+ public_name = PLAIN
+ client_send = ^me^secret
+login:
+ driver = plaintext
+ public_name = LOGIN
+ client_send = : me : secret
+cram:
+ driver = cram_md5
+ public_name = CRAM-MD5
+ client_name = tim
+ client_secret = tanstaaftanstaaf
+external:
+ driver = external
+ public_name = EXTERNAL
+ client_send = who
+"""
+TEXT = "From: s@sender.test\nTo: x@y.test\nSubject: hello\n\nbody line\n"
+PIPE = ["PIPELINING", "SIZE 1000000"]
+ALL = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+NOTLS = r"a TLS session is required, but"
+
+CASES = [
+    # ---- what we say ----
+    dict(name="helo", opts="helo_data = me.$domain", want=[r"^< EHLO me\.helo\.test$"]),
+    dict(name="helofail", opts="helo_data = ${if eq{1}{2}{x}fail}", not_log=[" => "], log=[r"== .*helo_data"]),
+    dict(name="avoidesmtp", opts="hosts_avoid_esmtp = 127.0.0.1", want=[r"^< HELO "], **{"not": ["EHLO"]}),
+    dict(name="sizeadd", opts="size_addition = 500000", ehlo=PIPE, want=[r"MAIL FROM:<s@sender.test> SIZE=500\d\d\d"]),
+    dict(name="sizedefault", opts=[], ehlo=PIPE, want=[r"MAIL FROM:<s@sender.test> SIZE=1[2-9]\d\d"]),
+    dict(name="sizeless", opts="size_addition = -1", ehlo=PIPE, want=[r"SIZE=3\d\d( |$)"]),
+    dict(name="nopipe", opts="hosts_avoid_pipelining = 127.0.0.0/8", ehlo=PIPE, **{"not": [r"\[more\]"]}, not_log=[" L "]),
+    dict(name="pipe", opts="hosts_avoid_pipelining = 10.0.0.0/8", ehlo=PIPE, want=[r"MAIL .*\[more\]", r"RCPT .*\[more\]"]),
+    dict(name="chunk", opts=[], ehlo=PIPE + ["CHUNKING"], want=[r"^< BDAT \d+ LAST"], log=[r" K C="]),
+    dict(name="nochunk", opts="hosts_try_chunking =", ehlo=PIPE + ["CHUNKING"], want=[r"^< DATA"], **{"not": ["BDAT"]}),
+    dict(name="prdr", opts=[], ehlo=PIPE + ["PRDR"], send=[("s@sender.test", "a", "b", "c")],
+         rules=[("END", "353 each|250 a|550 5.7.1 not b|250 c|250 done")], want=[r"^< MAIL .* PRDR"],
+         log=[r"=> a@.* PRDR C=", r"\*\* b@.*not b", r"-> c@.* PRDR"]),
+    dict(name="noprdr", opts="hosts_try_prdr =", ehlo=PIPE + ["PRDR"], send=[("s@sender.test", "a", "b")], **{"not": ["PRDR$"]}),
+    dict(name="prdrone", opts=[], ehlo=PIPE + ["PRDR"], **{"not": [r" PRDR$"]}),
+    dict(name="returnpath", opts="return_path = bounces-$local_part@sender.test", want=[r"MAIL FROM:<bounces-x@sender.test>"]),
+    # ---- logging in ----
+    dict(name="requireauth", opts="hosts_require_auth = *", ehlo=["AUTH PLAIN LOGIN"], want=[r"^< AUTH PLAIN AG1lAHNlY3JldA=="], log=[r" A=plain "]),
+    dict(name="authlogin", opts="hosts_try_auth = *", ehlo=["AUTH LOGIN"], want=[r"^< AUTH LOGIN$", r"^< bWU=$", r"^< c2VjcmV0$"], log=[" A=login "]),
+    dict(name="authcram", opts="hosts_try_auth = *", ehlo=["AUTH CRAM-MD5"], log=[" A=cram "],
+         want=[r"^< AUTH CRAM-MD5$", r"^< dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw$"]),
+    dict(name="authexternal", opts="hosts_try_auth = *", ehlo=["AUTH EXTERNAL"], want=[r"^< AUTH EXTERNAL d2hv$"], log=[" A=external "]),
+    dict(name="authmissing", opts="hosts_require_auth = *", not_log=[" => "], log=[r"== .*authentication required but"], **{"not": ["MAIL"]}),
+    dict(name="authnotasked", opts=[], ehlo=["AUTH PLAIN"], **{"not": ["AUTH"]}, log=[" => "]),
+    dict(name="authrefused", opts="hosts_try_auth = *", ehlo=["AUTH PLAIN"], rules=[("AUTH", "535 no")], log=[" => x@"], not_log=[" A="]),
+    dict(name="authsender", opts=["hosts_try_auth = *", "authenticated_sender = $local_part+x@$domain"], ehlo=["AUTH PLAIN"],
+         want=[r"MAIL FROM:<s@sender.test> AUTH=x\+2[Bb]x@authsender.test"]),
+    dict(name="authsendernot", opts="authenticated_sender = x@y.test", ehlo=["AUTH PLAIN"], **{"not": ["AUTH="]}),
+    dict(name="authforce", opts=["authenticated_sender = x@y.test", "authenticated_sender_force"], want=[r"MAIL .* AUTH=x@y.test"]),
+    # ---- the protocol ----
+    dict(name="lmtp", opts="protocol = lmtp", lmtp=True, send=[("s@sender.test", "a", "b")], want=[r"^< LHLO "],
+         log=["=> a@", "-> b@"], ehlo=["IGNOREQUOTA"], **{"not": [" IGNOREQUOTA"]}),
+    dict(name="lmtpquota", opts=["protocol = lmtp", "lmtp_ignore_quota"], lmtp=True, ehlo=["IGNOREQUOTA"], want=[r"^< RCPT TO:<x@.*> IGNOREQUOTA"]),
+    dict(name="lmtpnoquota", opts=["protocol = lmtp", "lmtp_ignore_quota"], lmtp=True, **{"not": ["IGNOREQUOTA"]}, log=["=> x@"]),
+    dict(name="smtps", opts="protocol = smtps", on_connect=True, tls={}, want=[r"\[tls cipher", "MAIL"], log=[r" X=TLS1"]),
+    dict(name="portname", opts="port = ${if eq{$domain}{portname.test}{%P}{1}}", log=["=> x@"]),
+    dict(name="portunknown", opts="port = nosuchservice", not_log=["=>"], log=["== x@"]),
+    dict(name="interface", opts="interface = <; ::1 ; 127.0.0.9", want=[r"from 127.0.0.9\]"]),
+    dict(name="interfacenone", opts="interface = ${if eq{1}{2}{x}fail}", want=[r"from 127.0.0.1\]"]),
+    dict(name="sockets", opts=["keepalive = false", "dscp = ef", "hosts_try_fastopen = *"], log=["=> x@"]),
+    # ---- how many ----
+    dict(name="maxrcpt", opts="max_rcpt = 2", ehlo=PIPE, send=[("s@sender.test", "a", "b", "c", "d", "e")], count={"^< MAIL": 3, "^< RCPT": 5}),
+    dict(name="multidomain", opts=[], domains=["a.", "b."], send=[("s@sender.test", "x@a.", "x@b.")], count={"^< MAIL": 1}),
+    dict(name="onedomain", opts="multi_domain = false", domains=["a.", "b."], send=[("s@sender.test", "x@a.", "x@b.")], count={"^< MAIL": 2}),
+    dict(name="onemessage", opts="connection_max_messages = 1", modes=("box",), send=[("s@sender.test", "x")] * 3, count={r"^\[connect": 3}),
+    dict(name="fewmessages", opts=[], modes=("box",), send=[("s@sender.test", "x")] * 6, count={r"^< MAIL": 6, r"^\[connect": range(1, 6)}),
+    dict(name="serialized", opts="serialize_hosts = 127.0.0.0/8", modes=("box",), rules=[("EHLO", "wait 0.2|250 mx")],
+         send=[("s@sender.test", "x")] * 5, count={"^< MAIL": 5}, most=1),
+    dict(name="parallel", opts="max_parallel = 1", modes=("box",), rules=[("EHLO", "wait 0.2|250 mx")],
+         send=[("s@sender.test", "x")] * 5, count={"^< MAIL": 5}, most=1),
+    # ---- which host ----
+    dict(name="override", router=" driver = manualroute\n route_list = * 127.0.0.3::1\n self = send\n",
+         opts=["hosts = 127.0.0.1", "hosts_override"], want=[r"connect 127.0.0.1"], log=[r"=> x@"]),
+    dict(name="nooverride", router=" driver = manualroute\n route_list = * 127.0.0.2::%P\n self = send\n", listen=ALL,
+         opts=["hosts = 127.0.0.1"], want=[r"connect 127.0.0.2"], **{"not": ["connect 127.0.0.1"]}),
+    dict(name="fallback", opts=["hosts = 127.0.0.1 : 127.0.0.2", "fallback_hosts = 127.0.0.3"], listen=ALL,
+         busy={"127.0.0.1": "421 no", "127.0.0.2": "421 no"}, want=[r"connect 127.0.0.1", r"connect 127.0.0.2", r"connect 127.0.0.3"],
+         log=[r"=> x@.* H=127.0.0.3"]),
+    dict(name="fallbacknot", opts=["hosts = 127.0.0.1", "fallback_hosts = 127.0.0.3"], listen=ALL, **{"not": [r"connect 127.0.0.3"]}),
+    dict(name="inorder", opts="hosts = 127.0.0.2 : 127.0.0.1", listen=ALL, send=[("s@sender.test", "x")] * 4, **{"not": [r"connect 127.0.0.1"]}),
+    dict(name="randomize", opts=["hosts = 127.0.0.1 : 127.0.0.2 : + : 127.0.0.3", "hosts_randomize"], listen=ALL, modes=("one",),
+         send=[("s@sender.test", "x")] * 14, want=[r"connect 127.0.0.1", r"connect 127.0.0.2"], **{"not": [r"connect 127.0.0.3"]}),
+    dict(name="maxtry", opts=["hosts = 127.0.0.1 : 127.0.0.2 : 127.0.0.3", "hosts_max_try = 2"], listen=ALL, log=["== x@"],
+         busy={a: "421 no" for a in ALL}, count={r"^\[connect": 2}),
+    dict(name="hardlimit", opts=["hosts = 127.0.0.1 : 127.0.0.2 : 127.0.0.3", "hosts_max_try_hardlimit = 1"], listen=ALL,
+         busy={a: "421 no" for a in ALL}, count={r"^\[connect": 1}),
+    dict(name="ourselves", opts=[], no_allow=True, log=[r"== x@.*found host 127.0.0.1 to be local"], **{"not": ["connect"]}),
+    dict(name="byname", opts=["hosts = localhost", "gethostbyname"], log=[r"=> x@.* H=localhost \[(127.0.0.1|::1)\]"]),
+    # ---- times ----
+    dict(name="commandtime", opts="command_timeout = 1s", rules=[("MAIL", "wait 3|250 ok")], log=[r"timeout after MAIL"], not_log=["=>"]),
+    dict(name="finaltime", opts="final_timeout = 1s", rules=[("END", "wait 3|250 ok")], log=[r"timeout after end of data"], not_log=["=>"]),
+    dict(name="connecttime", opts=["connect_timeout = 1s", "command_timeout = 2s"], full=True, log=[r"== x@|Connection timed out"], not_log=["=>"]),
+    # ---- the message ----
+    dict(name="headers", opts=["headers_add = X-Added: for $local_part", "headers_remove = subject", "headers_rewrite = s@sender.test new@sender.test f"],
+         want=[r"^\| X-Added: for x$", r"^\| From: new@sender.test"], **{"not": [r"Subject:"]}),
+    dict(name="bodyonly", opts="body_only", want=[r"^\| body line"], **{"not": [r"From:"]}),
+    dict(name="headersonly", opts="headers_only", want=[r"^\| Subject: hello"], **{"not": [r"body line"]}),
+    dict(name="envelopeto", opts=["envelope_to_add", "return_path_add", "delivery_date_add"],
+         want=[r"^\| Envelope-to: x@", r"^\| Return-path: <s@sender.test>", r"^\| Delivery-date: "]),
+    dict(name="filtered", opts="transport_filter = /usr/bin/tr a-z A-Z", want=[r"^\| BODY LINE", r"^\| SUBJECT: HELLO"]),
+    dict(name="filterfails", opts="transport_filter = /bin/false", not_log=["=>"], log=[r"== x@.*filter"]),
+    dict(name="filterslow", opts=["transport_filter = /bin/sleep 9", "transport_filter_timeout = 1s"], not_log=["=>"], log=[r"== x@"]),
+    dict(name="sizelimit", opts="message_size_limit = 100", log=[r"\*\* x@.*message is too big \(transport limit = 100\)"], **{"not": ["MAIL"]}),
+    dict(name="linelimit", opts="message_linelength_limit = 50", text=TEXT + "x" * 60 + "\n", log=[r"\*\* x@.*message has lines too long for transport"]),
+    dict(name="lineok", opts="message_linelength_limit = 60", text=TEXT + "x" * 60 + "\n", log=[r"=> x@"]),
+    # ---- TLS ----
+    dict(name="tls", opts=[], tls={}, want=[r"\[tls "], log=[r" X=TLS1.3:\S+ CV=yes DN=\"CN=good.test\""]),
+    dict(name="avoidtls", opts="hosts_avoid_tls = *", tls={}, **{"not": ["STARTTLS"]}, log=["=> x@"], not_log=[" X="]),
+    dict(name="requiretls", opts="hosts_require_tls = *", log=[r"== x@.*" + NOTLS + " the server did not offer TLS support"], **{"not": ["MAIL"]}),
+    dict(name="requirerefused", opts="hosts_require_tls = *", tls={}, rules=[("STARTTLS", "454 not now")],
+         log=[r"== x@.*" + NOTLS + " an attempt to start TLS failed"], **{"not": ["MAIL"]}),
+    dict(name="tryclear", opts=[], tls={}, rules=[("STARTTLS", "454 not now")], log=["=> x@"], not_log=[" X="]),
+    dict(name="notryclear", opts="tls_tempfail_tryclear = false", tls={}, rules=[("STARTTLS", "454 not now")], not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="verifyfails", opts=["tls_verify_hosts = *", "hosts_require_tls = *"], tls={"cert": "other"}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="verifyclear", opts=["tls_verify_hosts = *"], tls={"cert": "other"}, log=["=> x@", "delivering unencrypted to H=127.0.0.1"], not_log=[" X="], want=[r"^< MAIL"]),
+    dict(name="verifynoname", opts=["tls_verify_hosts = *", "tls_verify_cert_hostnames ="], tls={"cert": "other"}, log=[r"=> x@.* CV=yes"]),
+    dict(name="tryverify", opts=[], tls={"cert": "other"}, log=[r"=> x@.* CV=no"]),
+    dict(name="notverified", opts=["tls_try_verify_hosts = :"], tls={}, log=[r"=> x@.* CV=no"]),
+    dict(name="neitherset", opts=["tls_try_verify_hosts =", "hosts_require_tls = *"], tls={"cert": "other"}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="unknownca", opts=["tls_verify_certificates = system"], tls={}, log=[r"=> x@.* CV=no"]),
+    dict(name="crl", opts=["tls_crl = %C/crl.pem", "tls_verify_hosts = *", "hosts_require_tls = *"], tls={"cert": "revoked"}, not_log=["=>"]),
+    dict(name="nocrl", opts=["tls_verify_hosts = *"], tls={"cert": "revoked"}, log=[r"=> x@.* CV=yes"]),
+    dict(name="clientcert", opts=["tls_certificate = %C/client.crt", "tls_privatekey = %C/client.key"], tls={"client": True}, want=[r"client=client.test"]),
+    dict(name="clientone", opts=["tls_certificate = %C/client.pem"], tls={"client": True}, want=[r"client=client.test"]),
+    dict(name="noclientcert", opts=[], tls={"client": True}, want=[r"client=None"]),
+    dict(name="ciphers", opts=["tls_require_ciphers = ECDHE-RSA-AES256-GCM-SHA384"], tls={"max12": True}, want=[r"cipher=ECDHE-RSA-AES256-GCM-SHA384"]),
+    dict(name="ciphers2", opts=["tls_require_ciphers = ECDHE-RSA-AES128-GCM-SHA256"], tls={"max12": True}, want=[r"cipher=ECDHE-RSA-AES128-GCM-SHA256"]),
+    dict(name="sni", opts="tls_sni = $domain", tls={}, want=[r"\[sni sni.test\]"]),
+    dict(name="alpn", opts="tls_alpn = smtp", tls={"alpn": "smtp"}, want=[r"alpn=smtp"]),
+    dict(name="alpnneeded", opts=["tls_alpn = smtp", "hosts_require_alpn = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="resume", opts="tls_resumption_hosts = *", tls={"max12": True}, modes=("box",), send=[("s@sender.test", "x")] * 2 + [("t@sender.test", "x")] * 2,
+         rules=[("RSET", "421 enough|drop")], want=[r"resumed=(True|False)"]),
+    dict(name="ocspmissing", opts=["hosts_require_ocsp = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="badcertclear", opts=["tls_certificate = %C/none.pem"], tls={}, log=[r"TLS session: .*delivering unencrypted to H=127.0.0.1", "=> x@"], not_log=[" X="]),
+    dict(name="badcert", opts=["tls_certificate = %C/none.pem", "hosts_require_tls = *"], tls={}, not_log=["=>"], log=["== x@"]),
+]
