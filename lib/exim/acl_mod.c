@@ -160,9 +160,13 @@ logwrite(struct acl_state *st, struct sv arg)
 	while (arg.len > 0 && sv_isspace(arg.p[0]))
 		arg = sv_sub(arg, 1, arg.len);
 	for (size_t i = 0; i < arg.len; i++) {
+		static const char from[] = "\n\r\b\v\f", to[] = "nrbvf";
 		unsigned char c = (unsigned char)arg.p[i];
+		const char *at = c == '\0' ? NULL : strchr(from, c);
 
-		if (c == '\n' || c == '\t' || (c >= ' ' && c < 127) || (c > 127 && st->env->g != NULL && st->env->g->print_topbitchars))
+		if (at != NULL)
+			sb_addf(&sb, "\\%c", to[at - from]);
+		else if (c == '\t' || (c >= ' ' && c < 127) || (c > 127 && st->env->g != NULL && st->env->g->print_topbitchars))
 			sb_addc(&sb, (char)c);
 		else
 			sb_addf(&sb, "\\%03o", c);

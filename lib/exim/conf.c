@@ -337,6 +337,7 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 	g->bounce_return_size_limit = m[EXIM_MAIN_bounce_return_size_limit].num;
 	g->message_body_visible = m[EXIM_MAIN_message_body_visible].num;
 	g->message_body_newlines = m[EXIM_MAIN_message_body_newlines].num != 0;
+	g->spf_guess = text_or(&m[EXIM_MAIN_spf_guess], SV_NULL);
 	g->print_topbitchars = m[EXIM_MAIN_print_topbitchars].num != 0;
 	g->check_rfc2047_length = m[EXIM_MAIN_check_rfc2047_length].num != 0;
 	g->log_timezone = m[EXIM_MAIN_log_timezone].num != 0;

@@ -462,6 +462,10 @@ conf_resolve(struct loader *ld)
 	check_auth_pairs(ld);
 	resolve_acls(ld);
 	check_lists(ld);
+	if (ld->main[EXIM_MAIN_local_from_check].num != 0 && ld->main[EXIM_MAIN_local_sender_retain].num != 0)
+		(void)exim_report_bare(ld->rep, ld->main[EXIM_MAIN_local_sender_retain].file, ld->main[EXIM_MAIN_local_sender_retain].line,
+		    "both local_from_check and local_sender_retain are set; this combination is not allowed" EXIM_HINT
+		    ": write no_local_from_check beside local_sender_retain");
 	if (ld->rep->traps)
 		conf_traps(ld);
 }

@@ -298,7 +298,7 @@
 	X(trusted_groups, GIDLIST, NULL, 0)	\
 	X(trusted_users, UIDLIST, NULL, 0)	\
 	X(unknown_login, ESTRING, NULL, 0)	\
-	X(unknown_username, STRING, NULL, EXIM_OPTF_KNOWN)	\
+	X(unknown_username, ESTRING, NULL, 0)	\
 	X(untrusted_set_sender, ADDRESSES, NULL, 0)	\
 	X(uucp_from_pattern, STRING,	\
 	    "^From\\s+(\\S+)\\s+(?:[a-zA-Z]{3},?\\s+)?(?:[a-zA-Z]{3}\\s+\\d?\\d|\\d?\\d\\s+[a-zA-Z]{3}\\s+"	\

@@ -141,11 +141,14 @@ static enum exim_result
 check_user(struct visit *v, bool *yes)
 {
 	const struct exim_world *w = v->rt->env->world;
+	int64_t longest = exim_main_int(v->rt->rq->conf, EXIM_MAIN_max_username_length);
 	char name[256];
 
 	if (!v->r->check_local_user)
 		return (EXIM_OK);
 	*yes = false;
+	if (longest > 0 && (int64_t)v->local.len > longest)
+		return (EXIM_OK);
 	if (v->local.len == 0 || v->local.len >= sizeof(name) || memchr(v->local.p, '\0', v->local.len) != NULL ||
 	    w->passwd == NULL)
 		return (EXIM_OK);

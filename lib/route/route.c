@@ -338,6 +338,43 @@ accepted(struct visit *v, size_t todo, size_t deliveries)
 		clone(v, next_router(v), todo, deliveries);
 }
 
+/*
+ * percent_hack_domains: user%domain@host is user@domain, again and again while the domain is in the list.  False where
+ * that changes nothing.
+ */
+static bool
+percent_hack(struct visit *v)
+{
+	const struct exim_list *list = v->rt->rq->conf->main[EXIM_MAIN_percent_hack_domains].list;
+	struct sv local = v->local_full, domain = v->domain, data;
+	struct route_delivery d;
+	enum exim_result res;
+	bool yes = false;
+	ptrdiff_t at;
+
+	while (list != NULL && (at = sv_rchr(local, '%')) >= 0) {
+		res = exim_match_domain(list, v->rt->env, domain, &yes, &data, &v->err);
+		if (res == EXIM_DEFER) {
+			(void)err_set(&v->err, ERR_TEMP, "4.3.0", "percent_hack_domains lookup deferred");
+			add_failure(v, ROUTE_DEFER);
+			return (true);
+		}
+		if (res != EXIM_OK || !yes)
+			break;
+		domain = sv_sub(local, (size_t)at + 1, local.len);
+		local = sv_sub(local, 0, (size_t)at);
+	}
+	if (local.len == v->local_full.len)
+		return (false);
+	memset(&d, 0, sizeof(d));
+	d.errors_to_set = v->p->errors_to_set;
+	d.errors_to = v->p->errors_to;
+	v->local = v->local_full;
+	set_original(v);
+	route_child(v, &d, sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(local), SV_ARG(domain))), NULL);
+	return (true);
+}
+
 /* Take <p> through the routers. */
 static void
 route_one(struct routing *rt, struct pending *p)
@@ -346,6 +383,8 @@ route_one(struct routing *rt, struct pending *p)
 	struct visit v;
 
 	begin(&v, rt, p);
+	if (p->start == NULL && percent_hack(&v))
+		return;
 	v.r = p->start != NULL ? p->start : c->nrouters > 0 ? c->routers[0] : NULL;
 	while (v.r != NULL) {
 		size_t todo = rt->todo.len, deliveries = rt->deliveries.len;

@@ -14,6 +14,8 @@
 #include "testing.h"
 #include "transport/transport.h"
 
+struct mail_address;		/* mail/address.h */
+
 struct dfield {				/* a header field */
 	char		 type;		/* Exim's letter: ' ' B C F I P R S T, '*' removed */
 	struct sv	 text;		/* whole, LF line ends, the last too */
@@ -42,6 +44,8 @@ struct dmsg {
 	struct sv	 ref;		/* R= of the log: what it is about */
 	struct sv	 bad;		/* -t: recipients that are none, for the report */
 	bool		 from_line;	/* the sender is a "From " line's */
+	bool		 local;		/* it is the caller's own, whatever he says of the sender */
+	bool		 untrusted_sender;	/* he said it, and may (untrusted_set_sender) */
 	int64_t		 received_us;
 	int64_t		 body_lines, body_zeros, max_line;
 	int		 warnings;
@@ -150,10 +154,31 @@ int	 dreceive_own(struct deliver *d, const struct dmsg *about, const char *login
 	     const struct sv *rcpts, size_t n, bool fixups, bool bounce);
 /* The same for <uid>, who must be able to write to the spool himself: this program has no rights that he lacks. */
 int	 dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv text, const struct sv *rcpts, size_t n);
+#define DADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT | MAIL_ADDR_EMPTY)
+/* The first field <name>, NULL; its body; one more at the end. */
+struct dfield *dfield_find(struct dmsg *m, const char *name);
+struct sv dfield_body(struct sv text);
+void	 dfield_add(struct dmsg *m, const char *name, struct sv body);
+/* <addr> with a domain; an address as text. */
+struct sv dqualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient);
+struct sv daddress_text(struct arena *a, const struct mail_address *x);
 /* A new id, the time, whose it is. */
 void	 dmsg_start(struct dmsg *m, const char *login, int64_t uid);
 /* Fields and body of <text> (LF line ends, lives as long as <m>). */
 void	 dmsg_split(struct dmsg *m, struct sv text);
+/* deliver_sender.c */
+/* May the caller say whom a message comes from? */
+bool	 dsender_trusted(const struct deliver *d);
+/* The caller's name, "" if he has none. */
+struct sv dsender_name(struct deliver *d, struct arena *a);
+/* The envelope's sender: <addr> of -f where he may, else himself. */
+void	 dsender_set(struct deliver *d, struct dmsg *m, struct sv addr);
+/* Length of the line on top of <text> that uucp_from_pattern takes; it may name the sender. */
+size_t	 dsender_from_line(struct deliver *d, struct dmsg *m, struct sv text);
+/* A From field for a message without; the Sender field of one that is not in the caller's name; an id. */
+void	 dsender_add_from(struct deliver *d, struct dmsg *m, bool resent);
+void	 dsender_fields(struct deliver *d, struct dmsg *m, bool resent);
+struct sv dsender_message_id(struct deliver *d, struct dmsg *m);
 /* deliver_error.c: the submitter is told, by -oe; an exit code. */
 enum derror { DERROR_ADDRESS, DERROR_FIELDS, DERROR_NOBODY, DERROR_TOO_MANY, DERROR_TOO_BIG, DERROR_ACL };
 /* <detail>: what it is about; <others>: there are recipients left. */

@@ -107,6 +107,8 @@ denv_message(struct deliver *d, struct dmsg *m)
 	msg->max_linelength = m->max_line;
 	msg->received_time = m->received_us / 1000000;
 	msg->body = sv_sub(sv_taint(m->body), 0, (size_t)d->t->g.message_body_visible);
+	if (m->body.len > (size_t)d->t->g.message_body_visible)
+		msg->body_end = sv_taint(sv_sub(m->body, m->body.len - (size_t)d->t->g.message_body_visible, m->body.len));
 	msg->body_whole = m->body.len <= (size_t)d->t->g.message_body_visible;
 	msg->headers = m->headers.n > 0 || m->block.len > 0 ? &m->headers : NULL;
 	msg->size = (int64_t)m->body.len + 1;

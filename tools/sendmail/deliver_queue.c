@@ -492,7 +492,12 @@ deliver_main(struct testing *t)
 	int rc;
 
 	if (!permitted(t)) {
-		(void)fprintf(stderr, "exim: permission denied\n");
+		(void)fprintf(stderr, "exim: %sermission denied\n", t->o->mode == MODE_IDS && t->o->m_what[0] == '\0' ? "P" : "p");
+		return (1);
+	}
+	if (t->nobody) {
+		dlog(&d, DLOG_MAIN | DLOG_PANIC, "Failed to get user name for uid %ld", (long)getuid());
+		testing_log("Failed to get user name for uid %ld", (long)getuid());
 		return (1);
 	}
 	d.now = d.odmode == 'i' || d.odmode == 'f';

@@ -20,7 +20,6 @@
 #include "os/time.h"
 #include "os/user.h"
 
-#define ADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT | MAIL_ADDR_EMPTY)
 #define TEXT_MAX	((size_t)256 * 1024 * 1024)
 
 /* ---- fields ---- */
@@ -49,8 +48,8 @@ field_name(struct sv text)
 	return (colon < 0 ? SV_LIT("") : sv_trim(sv_sub(text, 0, (size_t)colon)));
 }
 
-static struct sv
-field_body(struct sv text)
+struct sv
+dfield_body(struct sv text)
 {
 	ptrdiff_t colon = sv_chr(text, ':');
 	struct sv b = colon < 0 ? SV_LIT("") : sv_sub(text, (size_t)colon + 1, text.len);
@@ -62,8 +61,8 @@ field_body(struct sv text)
 	return (b);
 }
 
-static struct dfield *
-find_field(struct dmsg *m, const char *name)
+struct dfield *
+dfield_find(struct dmsg *m, const char *name)
 {
 	for (size_t i = 0; i < m->fields.len; i++)
 		if (m->fields.p[i].type != '*' && sv_caseeqs(field_name(m->fields.p[i].text), name))
@@ -71,8 +70,8 @@ find_field(struct dmsg *m, const char *name)
 	return (NULL);
 }
 
-static void
-add_field(struct dmsg *m, const char *name, struct sv body)
+void
+dfield_add(struct dmsg *m, const char *name, struct sv body)
 {
 	struct dfield f;
 
@@ -86,7 +85,7 @@ drop_fields(struct dmsg *m, const char *name)
 {
 	struct dfield *f;
 
-	while ((f = find_field(m, name)) != NULL)
+	while ((f = dfield_find(m, name)) != NULL)
 		vec_remove(&m->fields, (size_t)(f - m->fields.p));
 }
 
@@ -110,9 +109,6 @@ dmsg_split(struct dmsg *m, struct sv text)
 	struct sv rest = text, line;
 	size_t at = 0;
 
-	/* A "From " line of a mailbox is no field. */
-	if (sv_starts(rest, "From ") && sv_next(&rest, '\n', &line))
-		at = text.len - rest.len;
 	for (;;) {
 		size_t start = at, n;
 		const char *nl;
@@ -151,8 +147,8 @@ dmsg_split(struct dmsg *m, struct sv text)
 
 /* ---- addresses ---- */
 
-static struct sv
-qualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient)
+struct sv
+dqualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient)
 {
 	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
 
@@ -167,7 +163,7 @@ qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
 {
 	bool recipient = f->type == 'T' || f->type == 'C' || f->type == 'B';
 	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
-	struct sv body = field_body(f->text);
+	struct sv body = dfield_body(f->text);
 	struct mail_addrlist l;
 	struct sb out = SB_INIT(TEXT_MAX);
 	size_t done = 0;
@@ -233,7 +229,7 @@ rewrite_fields(struct deliver *d, struct dmsg *m)
 
 		if (flag == 0 || (d->conf->rewrites.flags & flag) == 0)
 			continue;
-		if (exim_rewrite_header(&d->conf->rewrites, &d->t->env, flag, field_body(f->text), &out, &changed, &err) == EXIM_OK && changed)
+		if (exim_rewrite_header(&d->conf->rewrites, &d->t->env, flag, dfield_body(f->text), &out, &changed, &err) == EXIM_OK && changed)
 			f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(field_name(f->text)), SV_ARG(sv_trim(out))));
 	}
 }
@@ -276,30 +272,6 @@ is_resent(struct dmsg *m)
 	return (false);
 }
 
-static void
-fix_from(struct deliver *d, struct dmsg *m, bool resent)
-{
-	const struct options *o = d->t->o;
-	bool named = m->from_line ? false : o->fullname != NULL || (m->protocol.len > 0 && sv_eqs(m->protocol, "local") && o->sender == NULL);
-	const char *name = named ? o->fullname : NULL;
-	struct os_user u;
-	struct sv addr = m->sender;
-
-	if (m->sender.len == 0)
-		addr = qualify(d, m->arena, m->login, false);
-	if (named && name == NULL && os_user_by_uid((uid_t)d->caller_uid, &u, NULL) == 1) {
-		char *comma = strpbrk(u.gecos, ",:");
-
-		if (comma != NULL)
-			*comma = '\0';
-		name = arena_str(m->arena, u.gecos);
-	}
-	if (name != NULL && *name != '\0')
-		add_field(m, resent ? "Resent-From" : "From", sv_cstr(arena_fmt(m->arena, "%s <" SV_FMT ">", name, SV_ARG(addr))));
-	else
-		add_field(m, resent ? "Resent-From" : "From", addr);
-}
-
 /* Fields from <had> on go to the top: those of the last one who sent it on stand first. */
 static void
 to_top(struct dmsg *m, size_t had)
@@ -333,17 +305,17 @@ fix_fields(struct deliver *d, struct dmsg *m)
 		return;
 	resent = is_resent(m);
 	had = m->fields.len;
-	if (resent && find_field(m, "resent-date") == NULL)
-		add_field(m, "Resent-Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
-	if (find_field(m, resent ? "resent-message-id" : "message-id") == NULL)
-		add_field(m, resent ? "Resent-Message-Id" : "Message-Id",
-		    sv_cstr(arena_fmt(m->arena, "<E%s@" SV_FMT ">", m->id, SV_ARG(d->t->g.primary_hostname))));
-	if (find_field(m, resent ? "resent-from" : "from") == NULL)
-		fix_from(d, m, resent);
+	if (resent && dfield_find(m, "resent-date") == NULL)
+		dfield_add(m, "Resent-Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
+	if (dfield_find(m, resent ? "resent-message-id" : "message-id") == NULL)
+		dfield_add(m, resent ? "Resent-Message-Id" : "Message-Id", dsender_message_id(d, m));
+	if (dfield_find(m, resent ? "resent-from" : "from") == NULL)
+		dsender_add_from(d, m, resent);
+	dsender_fields(d, m, resent);
 	if (resent)
 		to_top(m, had);
-	if (!resent && find_field(m, "date") == NULL)
-		add_field(m, "Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
+	if (!resent && dfield_find(m, "date") == NULL)
+		dfield_add(m, "Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
 }
 
 static int
@@ -485,7 +457,7 @@ static void
 log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 {
 	struct sb out = SB_INIT(256 * 1024);
-	const struct dfield *id = find_field(m, "message-id"), *subject = find_field(m, "subject");
+	const struct dfield *id = dfield_find(m, "message-id"), *subject = dfield_find(m, "subject");
 
 	sb_addf(&out, "%s <= ", m->id);
 	if (m->sender.len == 0)
@@ -508,14 +480,14 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 		sb_adds(&out, " RT=0s");
 	/* Only an id that came with the message. */
 	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && had_id) {
-		struct sv v = sv_trim(field_body(id->text));
+		struct sv v = sv_trim(dfield_body(id->text));
 
 		if (v.len > 2 && v.p[0] == '<')
 			v = sv_sub(v, 1, v.len - 1);
 		sb_addf(&out, " id=" SV_FMT, SV_ARG(v));
 	}
 	if (subject != NULL && dlog_on(d, EXIM_LOGSEL_subject))
-		sb_addf(&out, " T=\"" SV_FMT "\"", SV_ARG(sv_trim(field_body(subject->text))));
+		sb_addf(&out, " T=\"" SV_FMT "\"", SV_ARG(sv_trim(dfield_body(subject->text))));
 	if (dlog_on(d, EXIM_LOGSEL_received_sender))
 		sb_addf(&out, " from <" SV_FMT ">", SV_ARG(m->sender));
 	if (dlog_on(d, EXIM_LOGSEL_received_recipients)) {
@@ -556,14 +528,14 @@ check_limits(struct deliver *d, struct dmsg *m)
 int
 dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 {
-	bool had_id = find_field(m, "message-id") != NULL;
+	bool had_id = dfield_find(m, "message-id") != NULL;
 	struct sv why = SV_NULL;
 	enum acl_says says;
 	int rc;
 
 	for (size_t i = 0; i < m->rcpts.len; i++)
-		m->rcpts.p[i].addr = qualify(d, m->arena, m->rcpts.p[i].addr, true);
-	m->sender = qualify(d, m->arena, m->sender, false);
+		m->rcpts.p[i].addr = dqualify(d, m->arena, m->rcpts.p[i].addr, true);
+	m->sender = dqualify(d, m->arena, m->sender, false);
 	m->arriving = true;
 	denv_message(d, m);
 	rewrite_envelope(d, m);
@@ -680,20 +652,6 @@ dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv 
 
 /* ---- standard input ---- */
 
-/* May the caller say whom it comes from? */
-bool
-deliver_trusted(const struct deliver *d)
-{
-	const struct exim_value *v = &d->conf->main[EXIM_MAIN_trusted_users];
-
-	if (d->caller_uid == 0 || d->caller_uid == d->conf->g.exim_uid)
-		return (true);
-	for (size_t i = 0; i < v->n; i++)
-		if (v->nums[i] == d->caller_uid)
-			return (true);
-	return (false);
-}
-
 static int64_t
 main_number(struct deliver *d, enum exim_main_opt o)
 {
@@ -739,8 +697,8 @@ add_rcpt(struct dmsg *m, struct sv addr)
 	vec_push(&m->rcpts, r);
 }
 
-static struct sv
-address_text(struct arena *a, const struct mail_address *x)
+struct sv
+daddress_text(struct arena *a, const struct mail_address *x)
 {
 	struct sb one = SB_INIT(4096);
 	struct sv r;
@@ -770,7 +728,7 @@ recipients_from_fields(struct deliver *d, struct dmsg *m)
 	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments), resent = is_resent(m);
 
 	for (size_t i = 0; i < m->rcpts.len && remove; i++)
-		vec_push(&out, qualify(d, m->arena, m->rcpts.p[i].addr, true));
+		vec_push(&out, dqualify(d, m->arena, m->rcpts.p[i].addr, true));
 	if (remove)
 		vec_clear(&m->rcpts);
 	for (size_t i = 0; i < m->fields.len; i++) {
@@ -778,17 +736,17 @@ recipients_from_fields(struct deliver *d, struct dmsg *m)
 
 		if (!names_recipients(&m->fields.p[i], resent))
 			continue;
-		mail_addrlist_read(field_body(m->fields.p[i].text), m->arena, &l);
+		mail_addrlist_read(dfield_body(m->fields.p[i].text), m->arena, &l);
 		if (l.bad > 0)
 			m->bad = sv_cstr(arena_fmt(m->arena, SV_FMT "  " SV_FMT ": missing or malformed local part\n", SV_ARG(m->bad),
-			    SV_ARG(sv_trim(field_body(m->fields.p[i].text)))));
+			    SV_ARG(sv_trim(dfield_body(m->fields.p[i].text)))));
 		for (size_t k = 0; k < l.n; k++) {
 			struct sv addr;
 			bool left_out = false;
 
 			if (l.v[k].item != MAIL_ITEM_ADDRESS)
 				continue;
-			addr = qualify(d, m->arena, address_text(m->arena, &l.v[k]), true);
+			addr = dqualify(d, m->arena, daddress_text(m->arena, &l.v[k]), true);
 			for (size_t x = 0; x < out.len; x++)
 				left_out = left_out || sv_caseeq(out.p[x], addr);
 			if (!left_out && addr.len > 0)
@@ -837,19 +795,18 @@ static int
 arguments(struct deliver *d, struct dmsg *m, struct sv *bad)
 {
 	const struct options *o = d->t->o;
+	struct sv sender = SV_LIT("");
 	struct mail_address x;
 	struct err err = ERR_INIT;
 
-	m->sender = qualify(d, m->arena, sv_cstr(d->t->login), false);
-	if (o->sender != NULL && (strcmp(o->sender, "<>") == 0 || *o->sender == '\0'))
-		m->sender = SV_LIT("");
-	else if (o->sender != NULL) {
-		if (mail_address_parse(sv_cstr(o->sender), ADDR_FLAGS, m->arena, &x, &err) == -1) {
+	if (o->sender != NULL && strcmp(o->sender, "<>") != 0 && *o->sender != '\0') {
+		if (mail_address_parse(sv_cstr(o->sender), DADDR_FLAGS, m->arena, &x, &err) == -1) {
 			(void)fprintf(stderr, "exim: bad -f address \"%s\": %s\n", o->sender, err.text);
 			return (1);
 		}
-		m->sender = address_text(m->arena, &x);
+		sender = dqualify(d, m->arena, daddress_text(m->arena, &x), false);
 	}
+	dsender_set(d, m, sender);
 	for (size_t i = 0; i < o->args.len && bad->len == 0; i++) {
 		struct sv rest = sv_cstr(o->args.p[i]), item;
 
@@ -879,7 +836,7 @@ take_facts(struct deliver *d, struct dmsg *m)
 	struct net_addr a;
 	char buf[NET_ADDR_TEXT_MAX];
 
-	if (!deliver_trusted(d))
+	if (!dsender_trusted(d))
 		return;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (t[i].text != NULL)
@@ -899,25 +856,6 @@ take_facts(struct deliver *d, struct dmsg *m)
 		if (!net_addr_parse(m->host_addr, &a))
 			m->host_addr = dot > 0 ? sv_sub(m->host_addr, 0, (size_t)dot) : SV_NULL;
 	}
-	if (m->host_addr.len > 0 && o->ident == NULL)
-		m->ident = SV_NULL;
-}
-
-/* "From sender date" of a mailbox names the sender where -f does not. */
-static void
-take_from_line(struct deliver *d, struct dmsg *m, struct sv text)
-{
-	struct mail_address x;
-	struct sv line = text, word;
-	struct err err = ERR_INIT;
-
-	if (d->t->o->sender != NULL || !deliver_trusted(d) || !sv_starts(text, "From ") || !sv_next(&text, '\n', &line))
-		return;
-	line = sv_sub(line, 5, line.len);
-	if (sv_word(&line, &word) && mail_address_parse(word, ADDR_FLAGS, m->arena, &x, &err) == 0) {
-		m->sender = address_text(m->arena, &x);
-		m->from_line = true;
-	}
 }
 
 /* queue_only, queue_only_file; -od says otherwise unless queue_only_override is off. */
@@ -925,7 +863,7 @@ static void
 queue_policy(struct deliver *d)
 {
 	struct sv list = exim_main_text(d->conf, EXIM_MAIN_queue_only_file), item;
-	bool given = d->t->o->odmode != 0, only = exim_main_bool(d->conf, EXIM_MAIN_queue_only), smtp = false;
+	bool given = d->t->o->odmode != 0, only = exim_main_bool(d->conf, EXIM_MAIN_queue_only), smtp = false, file = false;
 	struct arena *a = d->t->facts;
 	int sep = 0;
 
@@ -934,11 +872,12 @@ queue_policy(struct deliver *d)
 		struct sv path = is_smtp ? sv_sub(item, 4, item.len) : item;
 
 		if (path.len > 0 && path.p[0] == '/' && access(arena_cstr(a, path), F_OK) == 0) {
-			only = only || !is_smtp;
+			file = file || !is_smtp;
 			smtp = smtp || is_smtp;
 		}
 	}
-	if (only && !(given && exim_main_bool(d->conf, EXIM_MAIN_queue_only_override)))
+	/* -od says nothing against the file. */
+	if (file || (only && !(given && exim_main_bool(d->conf, EXIM_MAIN_queue_only_override))))
 		d->odmode = 'q';
 	else if (smtp)
 		d->routing_only = true;
@@ -964,10 +903,11 @@ dreceive_stdin(struct deliver *d)
 	take_facts(d, m);
 	if ((rc = arguments(d, m, &bad)) == 0) {
 		int64_t max = main_number(d, EXIM_MAIN_recipients_max);
+		struct sv whole;
 
 		read_input(d->t->o, &text);
-		take_from_line(d, m, sb_sv(&text));
-		dmsg_split(m, arena_sv(m->arena, sb_sv(&text)));
+		whole = arena_sv(m->arena, sb_sv(&text));
+		dmsg_split(m, sv_sub(whole, dsender_from_line(d, m, whole), whole.len));
 		if (d->t->o->from_header)
 			recipients_from_fields(d, m);
 		if (bad.len > 0)

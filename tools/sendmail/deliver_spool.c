@@ -114,8 +114,6 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_addf(out, "-ident " SV_FMT "\n", SV_ARG(m->ident));
 	if (m->protocol.len > 0)
 		sb_addf(out, "-received_protocol " SV_FMT "\n", SV_ARG(m->protocol));
-	put_text(out, "-auth_id", m->auth_id);
-	put_text(out, "-auth_sender", m->auth_sender);
 	put_text(out, "--host_name", m->host_name);
 	if (m->interface.len > 0)
 		sb_addf(out, "-interface_address [" SV_FMT "]:%lld\n", SV_ARG(m->interface), (long long)m->interface_port);
@@ -129,12 +127,18 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 	if (m->body_zeros > 0)
 		sb_addf(out, "-body_zerocount %lld\n", (long long)m->body_zeros);
 	sb_addf(out, "-body_linecount %lld\n-max_received_linelength %lld\n", (long long)m->body_lines, (long long)m->max_line);
-	if (m->uid == 0)
+	put_text(out, m->local && sv_eq(m->auth_id, m->login) ? "-auth_id" : "--auth_id", m->auth_id);
+	put_text(out, m->local && sv_eq(m->auth_id, m->login) ? "-auth_sender" : "--auth_sender", m->auth_sender);
+	if (sv_eqs(m->protocol, "local") || m->uid == 0 || m->local)
 		sb_adds(out, "-allow_unqualified_recipient\n-allow_unqualified_sender\n");
 	if (!m->tried)
 		sb_adds(out, "-deliver_firsttime\n");
 	if (m->frozen)
 		sb_addf(out, "-frozen %lld\n", (long long)m->frozen_at);
+	if (m->local)
+		sb_adds(out, "-local\n");
+	if (m->untrusted_sender)
+		sb_adds(out, "-sender_set_untrusted\n");
 	if (m->bounce)
 		sb_adds(out, "-localerror\n");
 	sb_adds(out, "-tls_resumption A\n");

@@ -39,7 +39,9 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 {
 	const struct exim_value *main = at->d->conf->main;
 	const struct exim_value *t = x->kind == FILTER_PIPE ? &main[EXIM_MAIN_system_filter_pipe_transport] :
-	    x->kind == FILTER_MAIL ? &main[EXIM_MAIN_system_filter_reply_transport] : &main[EXIM_MAIN_system_filter_file_transport];
+	    x->kind == FILTER_MAIL ? &main[EXIM_MAIN_system_filter_reply_transport] :
+	    x->to.len > 0 && x->to.p[x->to.len - 1] == '/' ? &main[EXIM_MAIN_system_filter_directory_transport] :
+	    &main[EXIM_MAIN_system_filter_file_transport];
 	struct route_delivery *rd = arena_zalloc(at->m->arena, sizeof(*rd));
 	struct route_filter_item *item = arena_zalloc(at->m->arena, sizeof(*item));
 	struct exim_passwd pw;
@@ -66,6 +68,10 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 			rd->group_set = true;
 			rd->gid = (int64_t)pw.gid;
 		}
+	}
+	if (main[EXIM_MAIN_system_filter_group].set) {
+		rd->group_set = true;
+		rd->gid = main[EXIM_MAIN_system_filter_group].num;
 	}
 	vec_push(&at->ev, ((struct event){ .rd = rd, .addr = from, .top = from->address }));
 }

@@ -158,7 +158,9 @@ option_o(struct options *o, struct walk *w, const char *rest)
 	else if (rest[0] == 'M') {
 		to = option_om(o, rest + 1);
 		return (to == NULL ? usage("unknown option -", name) : need(w, to, name));
-	} else if (strcmp(rest, "P") == 0 || strcmp(rest, "X") == 0 || strcmp(rest, "A") == 0)
+	} else if (strcmp(rest, "A") == 0)
+		return (need(w, &o->alias_file, name));
+	else if (strcmp(rest, "P") == 0 || strcmp(rest, "X") == 0)
 		return (need(w, &ignored, name));
 	return (0);
 }

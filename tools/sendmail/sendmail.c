@@ -122,7 +122,7 @@ main(int argc, char **argv)
 	if (o.mode == MODE_INFO)
 		return (info_print(o.info));
 	b = find_box(&err);
-	if (only_looks(o.mode) || by_itself(&o)) {
+	if (only_looks(o.mode) || by_itself(&o) || (o.mode == MODE_ALIASES && o.conf != NULL)) {
 		rc = testing_run(b, &o);
 	} else if (b == NULL) {
 		(void)fprintf(stderr, "%s: %s\n", name, err.text);

@@ -56,6 +56,7 @@ struct options {
 	const char	*name;		/* how we were called */
 	const char	*conf;		/* -C */
 	VEC(const char *) defines;	/* -D */
+	const char	*alias_file;	/* -oA: for bi_command */
 	const char	*sender;	/* -f; NULL: the caller */
 	const char	*fullname;	/* -F */
 	bool		 dots;		/* a line with a single dot ends the message */

@@ -4,6 +4,7 @@
  * words, which scripts look for), what of the command line an expansion sees, and one fiber in
  * which the mode runs, since DNS parks.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -241,6 +242,28 @@ set_sender(struct testing *t)
 	    SV_ARG(m.domain.len > 0 ? m.domain : t->g.qualify_domain)));
 }
 
+/* Who runs us, and may he do what only those do who run the mail system? */
+static void
+who(struct testing *t)
+{
+	const struct exim_str *unknown = t->conf->main[EXIM_MAIN_unknown_login].str;
+	struct os_user u;
+	struct err err = ERR_INIT;
+	struct sv name;
+
+	if (os_user_by_uid(getuid(), &u, NULL) == 1)
+		t->login = arena_str(t->facts, u.name);
+	else if (unknown != NULL && exim_expand(unknown, &t->env, &name, &err) == EXIM_OK && name.len > 0)
+		t->login = arena_cstr(t->facts, name);
+	else {
+		t->login = arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
+		t->nobody = true;
+	}
+	t->admin = getuid() == 0 || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
+	    caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]) ||
+	    (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
+}
+
 static int
 facts(struct testing *t)
 {
@@ -265,19 +288,10 @@ facts(struct testing *t)
 	t->env.acl_m = exim_vars_new();
 	testing_world(t);
 	environment(t);
+	who(t);
 	if (t->o->mode != MODE_HOST_CHECK)
 		set_sender(t);
 	return (session_facts(t));
-}
-
-static void
-who(struct testing *t)
-{
-	struct os_user u;
-
-	t->login = os_user_by_uid(getuid(), &u, NULL) == 1 ? arena_str(t->facts, u.name) :
-	    arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
-	t->admin = getuid() == 0 || (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
 }
 
 /* ---- running ---- */
@@ -375,6 +389,27 @@ in_fiber(struct testing *t)
 	return (j.rc);
 }
 
+/* -bi: what bi_command names, with the argument of -oA. */
+static int
+run_bi_command(struct testing *t)
+{
+	const char *path = arena_cstr(t->facts, exim_main_text(t->conf, EXIM_MAIN_bi_command));
+
+	if (path[0] == '\0')
+		return (EX_OK);
+	(void)execl(path, path, t->o->alias_file, (char *)NULL);
+	(void)fprintf(stderr, "exim: exec '%s' failed: %s\n", path, strerror(errno));
+	return (1);
+}
+
+/* The modes that look at how the configuration works. */
+static bool
+checks(enum mode m)
+{
+	return (m == MODE_EXPAND || m == MODE_ROUTE || m == MODE_VERIFY || m == MODE_FILTER || m == MODE_REWRITE || m == MODE_RETRY ||
+	    m == MODE_HOST_CHECK);
+}
+
 int
 testing_run(const struct box *b, const struct options *o)
 {
@@ -386,7 +421,6 @@ testing_run(const struct box *b, const struct options *o)
 	t.box = b;
 	t.arena = arena_new(0);
 	t.facts = arena_new(0);
-	who(&t);
 	if (o->mode == MODE_VERSION)
 		version_print(stdout);
 	if ((rc = load(&t)) == EX_OK && (rc = facts(&t)) == EX_OK) {
@@ -394,7 +428,12 @@ testing_run(const struct box *b, const struct options *o)
 			printf("Configuration file is %s\n", t.path);
 		else if (o->mode == MODE_PRINT)
 			rc = print_conf(&t);
-		else
+		else if (o->mode == MODE_ALIASES)
+			rc = run_bi_command(&t);
+		else if (!t.admin && checks(o->mode) && exim_main_bool(t.conf, EXIM_MAIN_commandline_checks_require_admin)) {
+			(void)fprintf(stderr, "exim: those command-line flags are set to require admin\n");
+			rc = 1;
+		} else
 			rc = in_fiber(&t);
 	}
 	(void)fflush(stdout);

@@ -22,7 +22,8 @@ struct testing {
 	struct arena	*arena;		/* of one question */
 	struct arena	*facts;		/* of what holds for all of them */
 	const char	*login;		/* the caller */
-	bool		 admin;		/* may see what "hide" hides */
+	bool		 nobody;	/* who is in no password file, and unknown_login is unset */
+	bool		 admin;		/* may see what "hide" hides, and work on the queue */
 	struct exim_world world;
 	struct route_ops ops;
 	struct exim_globals g;
@@ -57,6 +58,8 @@ int	 test_filter(struct testing *t);
 int	 test_smtp(struct testing *t);
 /* print_conf.c: -bP */
 int	 print_conf(struct testing *t);
+/* deliver_sender.c: is the real group of this process, or one of its others, in <v>? */
+bool	 caller_in_groups(const struct exim_value *v);
 /* deliver_queue.c: messages and queue in this one process */
 int	 deliver_main(struct testing *t);
 /* deliver_log.c: a configuration that cannot be loaded: <text> to the panic log that its text names. */
