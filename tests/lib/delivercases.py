@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """delivercases.py SENDMAIL FILE...: messages delivered by one process under a configuration of their own.
 
-A file holds cases: "@case NAME", "@conf" (the configuration; "%std" stands for routers and transports that many
-share), "@stdin" (the message), "@run" (a command line a line, "!" in front: a shell's), "@answer": what the commands
+A file holds cases: "@case NAME", "@conf" (the configuration, behind what all have and it does not set itself; "%std" stands for
+routers and transports that many share), "@stdin" (the message), "@run" (a command line a line, "!" in front: a shell's), "@answer": what the commands
 say, the logs and the files that are there afterwards.  In all of them %W is the case's own directory, %U and %G who
 runs it, %P the port of a receiver that refuses rej*@, defers def*@, and fails the content for data5*@ and datadef*@.
 What changes from run to run is replaced before it is compared.  With --print the answers are printed instead.
@@ -211,7 +211,9 @@ def run(sendmail, case, sink):
     lmtp = sink.unix(w + "/lmtp.sock")
     open(w + "/aliases", "w").write(fill(ALIASES))
     conf = w + "/conf"
-    open(conf, "w", encoding="latin-1").write(fill(HEAD + "\n".join(case["conf"]).replace("%std", STD) + "\n"))
+    own = {m.group(1) for m in (re.match(r"(\w+) *=", line) for line in case["conf"]) if m}
+    head = "".join(line for line in HEAD.splitlines(True) if line.split(" ")[0] not in own)
+    open(conf, "w", encoding="latin-1").write(fill(head + "\n".join(case["conf"]).replace("%std", STD) + "\n"))
     stdin = "\n".join(case["stdin"]).encode("latin-1")
     out = ""
     for line in case["run"]:

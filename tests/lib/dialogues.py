@@ -49,7 +49,9 @@ def cases(path):
 def play(sendmail, config, case):
     with open(config, 'w', encoding='latin-1') as out:
         spool = os.path.join(os.path.dirname(os.path.dirname(config)), 'var/spool')
-        out.write(HEAD + 'spool_directory = %s\n' % spool + '\n'.join(case['config']) + '\n')
+        own = [re.split(r'[ =]', line)[0] for line in case['config']]
+        head = ''.join(line for line in HEAD.splitlines(True) if line.split(' ')[0] not in own)
+        out.write(head + 'spool_directory = %s\n' % spool + '\n'.join(case['config']) + '\n')
     sent = '\r\n'.join(case['client']) + '\r\n'
     p = subprocess.run([sendmail, '-bh', case['ip']], input=sent.encode('latin-1'), stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE, timeout=60, check=False)

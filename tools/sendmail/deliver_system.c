@@ -40,7 +40,7 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 	const struct exim_value *main = at->d->conf->main;
 	const struct exim_value *t = x->kind == FILTER_PIPE ? &main[EXIM_MAIN_system_filter_pipe_transport] :
 	    x->kind == FILTER_MAIL ? &main[EXIM_MAIN_system_filter_reply_transport] :
-	    x->to.len > 0 && x->to.p[x->to.len - 1] == '/' ? &main[EXIM_MAIN_system_filter_directory_transport] :
+	    x->kind == FILTER_MAILDIR ? &main[EXIM_MAIN_system_filter_directory_transport] :
 	    &main[EXIM_MAIN_system_filter_file_transport];
 	struct route_delivery *rd = arena_zalloc(at->m->arena, sizeof(*rd));
 	struct route_filter_item *item = arena_zalloc(at->m->arena, sizeof(*item));
@@ -126,6 +126,13 @@ forward(struct attempt *at, struct sv to, const struct route_addr *from)
 	}
 }
 
+/* By a transport. */
+static bool
+delivers(const struct filter_action *x)
+{
+	return (x->kind == FILTER_FILE || x->kind == FILTER_MAILDIR || x->kind == FILTER_PIPE || x->kind == FILTER_MAIL);
+}
+
 /* What it wants done; true when that takes the recipients' place. */
 static bool
 take_plan(struct attempt *at, const struct filter_plan *plan, enum exim_filter_end end)
@@ -137,8 +144,7 @@ take_plan(struct attempt *at, const struct filter_plan *plan, enum exim_filter_e
 		size_t n = 0;
 
 		for (size_t i = 0; i < plan->v.len; i++)
-			n += plan->v.p[i].kind == FILTER_FORWARD || plan->v.p[i].kind == FILTER_FILE || plan->v.p[i].kind == FILTER_PIPE ||
-			    plan->v.p[i].kind == FILTER_MAIL;
+			n += plan->v.p[i].kind == FILTER_FORWARD || delivers(&plan->v.p[i]);
 		dlog(at->d, DLOG_MAIN, n > 0 ? "%s original recipients ignored (system filter)" : "%s => discarded (system filter)", at->m->id);
 	}
 	for (size_t i = 0; i < plan->v.len; i++) {
@@ -148,7 +154,7 @@ take_plan(struct attempt *at, const struct filter_plan *plan, enum exim_filter_e
 			forward(at, x->to, from);
 		else if (x->kind == FILTER_LOG)
 			write_log(at, x);
-		else if (x->kind == FILTER_FILE || x->kind == FILTER_PIPE || x->kind == FILTER_MAIL)
+		else if (delivers(x))
 			add_delivery(at, x, from);
 	}
 	return (end == EXIM_FILTER_DELIVERED);

@@ -200,7 +200,7 @@ static void
 environment(struct testing *t)
 {
 	const struct exim_value *keep = &t->conf->main[EXIM_MAIN_keep_environment];
-	struct sv add = exim_main_text(t->conf, EXIM_MAIN_add_environment), item;
+	struct sv add = exim_main_text(t->conf, EXIM_MAIN_add_environment), item, zone = exim_main_text(t->conf, EXIM_MAIN_timezone);
 	VEC(char *) gone = VEC_INIT;
 	struct exim_list *l = NULL;
 	struct err err = ERR_INIT;
@@ -220,6 +220,13 @@ environment(struct testing *t)
 	for (size_t i = 0; i < gone.len; i++)
 		(void)unsetenv(gone.p[i]);
 	vec_free(&gone);
+	if (!t->g.timezone_utc) {
+		if (zone.len > 0)
+			(void)setenv("TZ", arena_cstr(t->facts, zone), 1);
+		else
+			(void)unsetenv("TZ");
+		tzset();
+	}
 	while (exim_list_next(&add, &sep, t->facts, &item))
 		if (sv_chr(item, '=') > 0)
 			(void)putenv(arena_cstr(t->facts, item));
@@ -259,9 +266,11 @@ who(struct testing *t)
 		t->login = arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
 		t->nobody = true;
 	}
-	t->admin = getuid() == 0 || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
-	    caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]) ||
-	    (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
+	t->admin = getuid() == 0 || caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]);
+	/* A configuration that the caller chose says nothing of whom the mail system belongs to. */
+	if (t->o->conf == NULL)
+		t->admin = t->admin || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
+		    (t->box != NULL && access(t->box->root, W_OK) == 0);
 }
 
 static int
