@@ -91,9 +91,6 @@ struct deliver {
 	unsigned	 odmode;
 };
 
-/* deliver_receive.c: root, Exim's user and trusted_users. */
-bool	 deliver_trusted(const struct deliver *d);
-
 /* deliver_log.c */
 #define DLOG_MAIN	1
 #define DLOG_REJECT	2

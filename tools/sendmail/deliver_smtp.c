@@ -327,7 +327,7 @@ int
 dreceive_smtp(struct deliver *d, bool batch)
 {
 	struct carrier in = { STDIN_FILENO, -1, true }, out = { -1, STDOUT_FILENO, false };
-	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = deliver_trusted(d),
+	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = dsender_trusted(d),
 	    .exim_style = true, .lf_lines = true };
 	struct exim_session *facts = &d->t->session;
 	pthread_t reader, writer;

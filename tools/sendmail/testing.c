@@ -266,11 +266,9 @@ who(struct testing *t)
 		t->login = arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
 		t->nobody = true;
 	}
-	t->admin = getuid() == 0 || caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]);
-	/* A configuration that the caller chose says nothing of whom the mail system belongs to. */
-	if (t->o->conf == NULL)
-		t->admin = t->admin || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
-		    (t->box != NULL && access(t->box->root, W_OK) == 0);
+	t->admin = getuid() == 0 || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
+	    caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]) ||
+	    (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
 }
 
 static int
