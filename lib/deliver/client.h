@@ -35,13 +35,33 @@ struct deliver_error {
 #define DELIVER_EXPANSION	(-27)
 #define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .sys = 0, .host = false, .ours = false }
 
-/* One way to log in: the strings of client_send, expanded, with NUL bytes in place. */
+struct sb;
+struct stream;
+
+/* What a way to log in does next. */
+enum deliver_auth_step {
+	DELIVER_AUTH_SEND,
+	DELIVER_AUTH_WAIT,	/* only at first: AUTH goes out alone */
+	DELIVER_AUTH_SKIP,	/* only at first: not for this server */
+	DELIVER_AUTH_CANCEL,	/* "*": it asks what we cannot answer */
+	DELIVER_AUTH_DEFER	/* it cannot be known now */
+};
+
+/* What the server says. */
+struct deliver_auth_talk {
+	unsigned	 step;		/* 0: nothing yet, AUTH is to be sent */
+	struct sv	 challenge;	/* decoded; p NULL: it is no base64 */
+	struct sv	 text;		/* as it came */
+	struct stream	*stream;
+};
+
+/* One way to log in: fixed strings, with NUL bytes in place; or a function that answers. */
 struct deliver_auth {
+	enum deliver_auth_step (*answer)(void *arg, const struct deliver_auth_talk *t, struct sb *out, struct err *err);
+	const char	*(*who)(void *arg);	/* whom we logged in as, for A= in logs; NULL or "" if nobody knows */
+	void		*arg;
 	const char	*mechanism;	/* "PLAIN", "LOGIN" */
-	bool		 cram;		/* CRAM-MD5 (RFC 2195): the strings are name and secret */
-	bool		 lax_base64;	/* a challenge that is none is passed over */
-	struct sv	 id;		/* client_set_id */
-	const struct sv	*strings;	/* the first goes with AUTH, each further answers a 334 */
+	const struct sv	*strings;	/* the first goes with AUTH, each further answers a 334; with a function only what it is made of */
 	size_t		 nstrings;
 	const char	*name;		/* the authenticator's, for A= in logs */
 };

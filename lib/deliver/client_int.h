@@ -40,4 +40,7 @@ bool	 deliver_address_ascii(struct sv addr, struct sb *out);
 /* *<e> from the last reply: "SMTP error from remote mail server after <what>: TEXT". */
 void	 deliver_reply_error(struct deliver_conn *c, const char *what, struct deliver_error *e);
 
+/* Log in, where the options want it.  -1 and *<e> when that was needed and did not work. */
+int	 deliver_login(struct deliver_conn *c, struct deliver_error *e);
+
 #endif

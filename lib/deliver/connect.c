@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Opening a connection to a mail server: greeting, EHLO, STARTTLS, AUTH; and ending it. */
+/* Opening a connection to a mail server: greeting, EHLO, STARTTLS; and ending it. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -221,113 +221,6 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 	return (hello(c, e));
 }
 
-/* ---- AUTH (RFC 4954) ---- */
-
-static bool
-offers(const struct smtp_ehlo *ehlo, const char *mechanism)
-{
-	struct sv list = sv_cstr(ehlo->auth), word;
-
-	while (sv_word(&list, &word))
-		if (sv_caseeqs(word, mechanism))
-			return (true);
-	return (false);
-}
-
-/* The answer to a CRAM-MD5 challenge (RFC 2195): the name, and the challenge's digest keyed with the secret. */
-static void
-cram_answer(const struct deliver_auth *a, struct sv challenge, struct sb *out)
-{
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-
-	(void)HMAC(EVP_md5(), a->strings[1].p, (int)a->strings[1].len, (const unsigned char *)challenge.p, challenge.len, digest, &n);
-	sb_add(out, a->strings[0]);
-	sb_addc(out, ' ');
-	hex_encode(out, sv_from((const char *)digest, n));
-}
-
-/* The <i>th answer to a 334, in base64; "*": we have none. */
-static void
-next_answer(struct deliver_conn *c, const struct deliver_auth *a, size_t i, struct sb *b64)
-{
-	struct sb text = SB_INIT(8 * 1024), plain = SB_INIT(8 * 1024);
-	bool known = base64_decode(&text, sv_trim(sb_sv(&c->reply.text)));
-
-	sb_clear(b64);
-	if (a->cram && i == 1 && known) {
-		cram_answer(a, sb_sv(&text), &plain);
-		base64_encode(b64, sb_sv(&plain));
-	} else if (!a->cram && i < a->nstrings && (known || a->lax_base64)) {
-		base64_encode(b64, a->strings[i]);
-	} else {
-		sb_adds(b64, "*");
-	}
-	sb_free(&text);
-	sb_free(&plain);
-}
-
-/* 0 logged in, 1 refused, -1. */
-static int
-authenticate(struct deliver_conn *c, const struct deliver_auth *a, struct deliver_error *e)
-{
-	struct sb b64 = SB_INIT(12 * 1024);
-	bool initial = !a->cram && a->nstrings > 0 && a->strings[0].len > 0;
-	int rc;
-
-	if (initial)
-		base64_encode(&b64, a->strings[0]);
-	rc = deliver_command(c, "AUTH", e, "AUTH %s%s%s", a->mechanism, initial ? " " : "", initial ? sb_cstr(&b64) :
-	    !a->cram && a->nstrings == 1 ? " =" : "");
-	for (size_t i = 1; rc == 0; i++) {
-		rc = deliver_read_reply(c, c->o->command_ms, "AUTH", e);
-		if (rc == -1 || c->reply.code != 334)
-			break;
-		/* More is asked than we have: "*" ends the exchange. */
-		next_answer(c, a, i, &b64);
-		rc = deliver_command(c, "AUTH", e, "%s", sb_cstr(&b64));
-	}
-	sb_free(&b64);
-	if (rc == -1)
-		return (-1);
-	if (c->reply.code / 100 != 2)
-		return (1);
-	c->auth_name = a->name;
-	c->auth_id = a->id;
-	return (0);
-}
-
-static int
-login(struct deliver_conn *c, struct deliver_error *e)
-{
-	const struct deliver_opts *o = c->o;
-	int rc = 1;
-
-	for (size_t i = 0; i < o->nauths && rc == 1; i++) {
-		if (!offers(&c->ehlo, o->auths[i].mechanism))
-			continue;
-		rc = authenticate(c, &o->auths[i], e);
-		if (rc == 1 && o->auth_require) {
-			deliver_reply_error(c, "AUTH", e);
-			e->err.cls = ERR_TEMP;	/* a wrong password is put right by the admin, not by the sender */
-			e->host = true;
-			e->what = EXIM_RE_AUTH_FAILED;
-		}
-	}
-	if (rc == -1)
-		return (-1);
-	if (rc == 1 && o->auth_require) {
-		if (e->err.cls == ERR_NONE)
-			(void)err_set(&e->err, ERR_TEMP, "4.7.0", c->ehlo.auth[0] == '\0' ?
-			    "authentication required but server did not advertise AUTH support" :
-			    "authentication required but authentication attempt(s) failed");
-		e->host = true;
-		e->what = EXIM_RE_AUTH_FAILED;
-		return (-1);
-	}
-	return (0);
-}
-
 /* ---- open, close ---- */
 
 /* Options that are expanded only now. */
@@ -365,7 +258,7 @@ greet(struct deliver_conn *c, struct deliver_error *e)
 	rc = starttls(c, e);
 	if (rc != 0)
 		return (rc);
-	return (late(c, true, e) == -1 ? -1 : login(c, e));
+	return (late(c, true, e) == -1 ? -1 : deliver_login(c, e));
 }
 
 const struct net_addr *

@@ -77,6 +77,8 @@ size_t		 stream_pending(const struct stream *s);
  * was buffered before (sent in the clear) is refused: STREAM_ERROR.
  */
 enum stream_result stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms);
+/* The same, asking for the client's certificate, which leads to what tls_server_trust named or, with <require>, ends the handshake. */
+enum stream_result stream_starttls_asking(struct stream *s, struct tls_server *ctx, bool require, int64_t deadline_ms);
 enum stream_result stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms);
 enum stream_result stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms);
 bool		 stream_is_tls(const struct stream *s);
@@ -98,9 +100,6 @@ struct stream_tls_facts {
 };
 void		 stream_tls_facts(const struct stream *s, struct stream_tls_facts *f);
 bool		 stream_tls_resumed(const struct stream *s);
-/* The peer's certificate (an X509, owned by the stream; NULL: none was given), and whether it verified. */
-void		*stream_tls_peer(const struct stream *s, bool *verified);
-void		*stream_tls_own(const struct stream *s);	/* our own, likewise */
 /* <len> bytes that only both ends of this connection can know (RFC 5705, 9266); false when it is plain. */
 bool		 stream_tls_export(const struct stream *s, const char *label, unsigned char *out, size_t len);
 uint64_t	 stream_bytes_in(const struct stream *s);

@@ -277,6 +277,28 @@ stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
 	return (r != STREAM_OK ? r : handshake(s, tls_server_ssl(ctx), true, deadline_ms));
 }
 
+/* Any certificate will do: what became of it is looked at afterwards. */
+static int
+take_any(int ok, X509_STORE_CTX *store)
+{
+	return (1);
+}
+
+enum stream_result
+stream_starttls_asking(struct stream *s, struct tls_server *ctx, bool require, int64_t deadline_ms)
+{
+	enum stream_result r = prepare(s);
+	SSL *ssl;
+
+	if (r != STREAM_OK)
+		return (r);
+	(void)tls_server_refresh(ctx, NULL);
+	ssl = tls_server_ssl(ctx);
+	if (ssl != NULL)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), require ? NULL : take_any);
+	return (handshake(s, ssl, true, deadline_ms));
+}
+
 enum stream_result
 stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms)
 {
@@ -365,21 +387,6 @@ bool
 stream_tls_resumed(const struct stream *s)
 {
 	return (s->tls != NULL && SSL_session_reused(s->tls->ssl) == 1);
-}
-
-void *
-stream_tls_peer(const struct stream *s, bool *verified)
-{
-	X509 *x = s->tls == NULL ? NULL : SSL_get0_peer_certificate(s->tls->ssl);
-
-	*verified = x != NULL && SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
-	return (x);
-}
-
-void *
-stream_tls_own(const struct stream *s)
-{
-	return (s->tls == NULL ? NULL : SSL_get_certificate(s->tls->ssl));
 }
 
 bool

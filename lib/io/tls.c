@@ -54,6 +54,8 @@ struct tls_server {
 	struct timespec	 dir_mtime;
 	time_t		 looked;
 	unsigned char	 ticket_key[TICKET_KEY_LEN];
+	X509_STORE	*trust;		/* for certificates of clients; NULL: none was named */
+	STACK_OF(X509_NAME) *names;	/* of those, to tell the client */
 };
 
 void
@@ -164,6 +166,15 @@ cert_take_names(struct cert *c)
 
 static int choose_cert(SSL *ssl, int *alert, void *arg);
 
+static void
+use_trust(const struct tls_server *t, SSL_CTX *ctx)
+{
+	if (t->trust != NULL)
+		(void)SSL_CTX_set1_verify_cert_store(ctx, t->trust);
+	if (t->names != NULL)
+		SSL_CTX_set_client_CA_list(ctx, SSL_dup_CA_list(t->names));
+}
+
 static SSL_CTX *
 server_ctx(struct tls_server *t)
 {
@@ -185,6 +196,7 @@ server_ctx(struct tls_server *t)
 	(void)SSL_CTX_set_tlsext_ticket_keys(ctx, t->ticket_key, TICKET_KEY_LEN);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_cert);
 	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
+	use_trust(t, ctx);
 	return (ctx);
 }
 
@@ -454,6 +466,50 @@ tls_server_new_files(const char *cert, const char *key, const char *ciphers, str
 	return (t);
 }
 
+static X509_STORE *
+read_trust(const char *cas, const char *crl)
+{
+	X509_STORE *store = X509_STORE_new();
+	struct stat sb;
+	int ok;
+
+	if (store == NULL)
+		return (NULL);
+	if (strcmp(cas, "system") == 0)
+		ok = X509_STORE_set_default_paths(store);
+	else if (stat(cas, &sb) == 0 && S_ISDIR(sb.st_mode))
+		ok = X509_STORE_load_path(store, cas);
+	else
+		ok = X509_STORE_load_file(store, cas);
+	if (ok == 1 && crl != NULL)
+		ok = X509_STORE_load_file(store, crl) == 1 && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1;
+	if (ok == 1)
+		return (store);
+	X509_STORE_free(store);
+	return (NULL);
+}
+
+int
+tls_server_trust(struct tls_server *t, const char *cas, const char *crl, struct err *err)
+{
+	X509_STORE *store = read_trust(cas, crl);
+	char text[200];
+
+	if (store == NULL) {
+		tls_error_text(text, sizeof(text), "it cannot be read");
+		return (err_set(err, ERR_CONFIG, "4.3.5", "%s%s%s: %s", cas, crl == NULL ? "" : ", ", crl == NULL ? "" : crl, text));
+	}
+	X509_STORE_free(t->trust);
+	sk_X509_NAME_pop_free(t->names, X509_NAME_free);
+	t->trust = store;
+	t->names = strcmp(cas, "system") == 0 ? NULL : SSL_load_client_CA_file(cas);
+	ERR_clear_error();
+	for (size_t i = 0; i < t->certs.len; i++)
+		if (t->certs.p[i]->ctx != NULL)
+			use_trust(t, t->certs.p[i]->ctx);
+	return (0);
+}
+
 void
 tls_server_free(struct tls_server **tp)
 {
@@ -466,6 +522,8 @@ tls_server_free(struct tls_server **tp)
 	vec_free(&t->certs);
 	free(t->dir);
 	free(t->ciphers);
+	X509_STORE_free(t->trust);
+	sk_X509_NAME_pop_free(t->names, X509_NAME_free);
 	OPENSSL_cleanse(t->ticket_key, TICKET_KEY_LEN);
 	free(t);
 	*tp = NULL;

@@ -24,6 +24,11 @@ struct tls_client;
 struct tls_server *tls_server_new(const char *dir, struct err *err);
 /* One certificate by file names, as Exim's tls_certificate and tls_privatekey (NULL: in the same file). */
 struct tls_server *tls_server_new_files(const char *cert, const char *key, const char *ciphers, struct err *err);
+/*
+ * Whom certificates of clients have to lead to: <cas> is a file, a directory of hashed names, or "system"; <crl> (may be NULL) a
+ * file of revoked ones.  -1 and *<err>: nothing has changed.
+ */
+int	 tls_server_trust(struct tls_server *t, const char *cas, const char *crl, struct err *err);
 void	 tls_server_free(struct tls_server **tp);
 /* Take changed files in now if a second has passed since the last look.  A broken new file keeps the old certificate and fills *<err>. */
 int	 tls_server_refresh(struct tls_server *t, struct err *err);

@@ -266,7 +266,7 @@ connect_tcp(struct session *s, const struct exim_scan_server *v, int64_t deadlin
 			addrs[i].port = (uint16_t)port;
 			fd = net_connect(&addrs[i], NULL, deadline, &err);
 			if (fd != -1) {
-				s->st.callout_address = sv_cstr(arena_fmt(s->txn->arena, "[%s]:%u", net_addr_text(&addrs[i], text),
+				s->st.callout_address = sv_cstr(arena_fmt(s->cmd, "[%s]:%u", net_addr_text(&addrs[i], text),
 				    (unsigned)port));
 				return (fd);
 			}

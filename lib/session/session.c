@@ -538,8 +538,11 @@ greet(struct session *s)
 	s->logs_connection = session_logs(s, EXIM_LOGSEL_smtp_connection) &&
 	    !session_client_in(s, EXIM_MAIN_hosts_connection_nolog);
 	log_begin(s);
-	if (s->kind == SESSION_SMTPS && !session_tls_start(s))
-		return (false);
+	if (s->kind == SESSION_SMTPS) {
+		if (!session_tls_start(s))
+			return (false);
+		session_auth_tls(s);
+	}
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
 		exim_host_name(&s->env);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))

@@ -45,7 +45,12 @@ session_tls_start(struct session *s)
 	}
 	if (tls_server_refresh(s->sv->tls, &err) == -1 && s->sv->log != NULL && s->sv->log->note != NULL)
 		s->sv->log->note(s->sv->log->arg, 2, err.text);
-	r = stream_starttls(s->io, s->sv->tls, SESSION_TLS_TIMEOUT);
+	if (session_client_in(s, EXIM_MAIN_tls_verify_hosts))
+		r = stream_starttls_asking(s->io, s->sv->tls, true, SESSION_TLS_TIMEOUT);
+	else if (session_client_in(s, EXIM_MAIN_tls_try_verify_hosts))
+		r = stream_starttls_asking(s->io, s->sv->tls, false, SESSION_TLS_TIMEOUT);
+	else
+		r = stream_starttls(s->io, s->sv->tls, SESSION_TLS_TIMEOUT);
 	if (r != STREAM_OK) {
 		struct sb host = SB_INIT(2000);
 
