@@ -84,6 +84,28 @@ load_tls(const struct box *b, const struct exim_conf *c, struct tls_server **out
 	return (-1);
 }
 
+/* tls_verify_certificates and tls_crl, where they are plain names: only asked for where a list says whom to ask. */
+static int
+load_trust(const struct exim_conf *c, struct tls_server *tls, struct reporter *r, struct err *err)
+{
+	struct sv cas = exim_main_text(c, EXIM_MAIN_tls_verify_certificates), crl = exim_main_text(c, EXIM_MAIN_tls_crl);
+	char *file, *revoked;
+	int rc;
+
+	if (tls == NULL || (!c->main[EXIM_MAIN_tls_verify_hosts].set && !c->main[EXIM_MAIN_tls_try_verify_hosts].set))
+		return (0);
+	if (cas.len == 0)
+		cas = SV_LIT("system");
+	file = xstrndup(cas.p, cas.len);
+	revoked = crl.len == 0 ? NULL : xstrndup(crl.p, crl.len);
+	rc = tls_server_trust(tls, file, revoked, err);
+	free(file);
+	free(revoked);
+	if (rc == -1 && r->fn != NULL)
+		r->fn(r->arg, err);
+	return (rc);
+}
+
 static void
 unload(void *conf)
 {
@@ -104,6 +126,7 @@ load(const struct box *b, void **conf, void (*report)(void *arg, const struct er
 	struct reporter r = { report, arg };
 
 	if (load_exim(b, &c->exim, &r, err) == -1 || load_tls(b, c->exim, &c->tls, &r, err) == -1 ||
+	    load_trust(c->exim, c->tls, &r, err) == -1 ||
 	    (c->limits = limits_new((unsigned)count(b), err)) == NULL) {
 		unload(c);
 		return (-1);

@@ -125,6 +125,20 @@ cond_hosts(struct acl_state *st, const struct acl_item *it)
 	return (matched(st, it, res, yes, &err));
 }
 
+/* What "TLS1.3:TLS_AES_256_GCM_SHA384:256" names: the cipher alone. */
+static struct sv
+cipher_name(const struct exim_session *s)
+{
+	struct sv v = s == NULL ? SV_NULL : s->tls_in.cipher;
+	ptrdiff_t at = sv_chr(v, ':'), end;
+
+	if (at < 0)
+		return (v);
+	v = sv_sub(v, (size_t)at + 1, v.len);
+	end = sv_chr(v, ':');
+	return (end < 0 ? v : sv_sub(v, 0, (size_t)end));
+}
+
 /* authenticated and encrypted: false when there is nothing to test. */
 static enum acl_rc
 cond_string(struct acl_state *st, const struct acl_item *it, struct sv subject)
@@ -269,7 +283,7 @@ acl_condition(struct acl_state *st, const struct acl_item *it, enum acl_verb ver
 	case COND_dmarc_status:	return (cond_scanned_list(st, it));
 	case COND_dnslists:	return (acl_dnslists(st, arg));
 	case COND_domains:	return (cond_domains(st, it));
-	case COND_encrypted:	return (cond_string(st, it, s == NULL ? SV_NULL : s->tls_in.cipher));
+	case COND_encrypted:	return (cond_string(st, it, cipher_name(s)));
 	case COND_hosts:	return (cond_hosts(st, it));
 	case COND_local_parts:	return (cond_local_parts(st, it));
 	case COND_malware:	return (cond_scan(st, EXIM_SCAN_MALWARE, arg, "malware"));
