@@ -71,7 +71,7 @@
 	X(server_password, ESTRING, NULL, EXIM_OPTF_HIDDEN)
 
 #define EXIM_AUTHTLS_OPTIONS(X)	\
-	X(server_param, STRING, NULL, 0)	\
+	X(server_param, ESTRING, NULL, 0)	\
 	X(server_param1, ESTRING, NULL, 0)	\
 	X(server_param2, ESTRING, NULL, 0)	\
 	X(server_param3, ESTRING, NULL, 0)
