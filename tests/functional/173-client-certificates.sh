@@ -156,8 +156,7 @@ t:
   driver = smtp
   allow_localhost
   hosts_require_auth = *
-  tls_verify_hosts =
-  tls_try_verify_hosts =
+  tls_verify_cert_hostnames =
 begin retry
 * * F,1h,10m
 begin authenticators
