@@ -425,6 +425,7 @@ struct exim_env {
 	struct sv		 item;		/* $item */
 	int64_t			 runrc;		/* $runrc */
 	struct sv		 prvscheck_result, prvscheck_address, prvscheck_keynum;
+	struct sv		 ldap_dn;	/* of the last entry that a lookup found */
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;

@@ -35,6 +35,7 @@ const struct x_sql_driver *x_sql_mysql(struct err *err);
 const struct x_sql_driver *x_sql_pgsql(struct err *err);
 extern const struct x_sql_driver x_sql_redis;
 /* ldap, ldapm, ldapdn, ldapauth: <file> are the default servers, <opts> as x_ldap_opts packs them. */
+/* The values, behind a line with the DN of the last entry. */
 enum exim_found x_ldap(const char *type, struct sv servers, struct sv query, struct sv opts, struct arena *a, struct sv *out,
 		    struct err *err);
 

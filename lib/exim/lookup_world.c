@@ -5,6 +5,7 @@
  */
 #include "exim/conf.h"
 #include "exim/lookup_sql.h"
+#include "exim/spf.h"
 
 #define SETTINGS_MAX	8192
 
@@ -45,6 +46,30 @@ x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv qu
 X_LOOKUP(xl_world)
 {
 	return (x_world_ask(e, l, l->file, l->key, l->spec->opts, found, out));
+}
+
+/* No library speaks NIS any more: its maps cannot be opened. */
+X_LOOKUP(xl_nis)
+{
+	(void)found;
+	(void)out;
+	return (x_fail(e, "%s", x_lookup_missing(l->type)));
+}
+
+/* ${lookup{sender@domain}spf{address}}: what spf= would say (manual, section 58.3). */
+X_LOOKUP(xl_spf)
+{
+	struct exim_spf_query q = { .sender = l->key, .helo = l->key };
+	struct sv domain, sender, why;
+	ptrdiff_t at = sv_rchr(l->key, '@');
+
+	if (at >= 0)
+		q.helo = sv_sub(l->key, (size_t)at + 1, l->key.len);
+	if (!net_addr_parse(sv_trim(l->file), &q.client))
+		return (EXIM_OK);
+	*out = sv_cstr(exim_spf_name(exim_spf_check(e->env, &q, &domain, &sender, &why)));
+	*found = true;
+	return (EXIM_OK);
 }
 
 /* ---- database servers ---- */
@@ -157,7 +182,12 @@ x_ldap_settings(struct exim_env *env)
 
 X_LOOKUP(xl_ldap)
 {
-	return (x_world_ask(e, l, main_text(e, EXIM_MAIN_ldap_default_servers), l->key, x_ldap_settings(e->env), found, out));
+	enum exim_result r = x_world_ask(e, l, main_text(e, EXIM_MAIN_ldap_default_servers), l->key, x_ldap_settings(e->env), found, out);
+
+	/* The first line is the DN of the last entry. */
+	if (r == EXIM_OK && *found && out->len > 0 && strcmp(l->type, "ldapauth") != 0)
+		(void)sv_next(out, '\n', &e->env->ldap_dn);
+	return (r);
 }
 
 /* ---- the work itself, where blocking does no harm ---- */

@@ -132,7 +132,7 @@ static const struct xvar_row vars[] = {
 	{ "interface_address",		K_SV, SES(interface_address), NULL, NULL },
 	{ "interface_port",		K_PORT, SES(interface_port), "-1", NULL },
 	{ "item",			K_SV, ENV(item), NULL, NULL },
-	{ "ldap_dn",			K_NONE, B_NONE, 0, NULL, NULL },
+	{ "ldap_dn",			K_SV, ENV(ldap_dn), NULL, NULL },
 	{ "load_average",		FN(xv_load_average) },
 	{ "local_part",			K_SV, ADR(local_part), NULL, NULL },
 	{ "local_part_data",		K_SV, ADR(local_part_data), NULL, NULL },

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""dbstub.py redis PORT LOG | pgsql PORT LOG: as much of a database server as the lookups of exim.conf need, with known answers.
+"""dbstub.py redis|pgsql|mysql|ldap PORT LOG: as much of a database server as the lookups of exim.conf need, with known answers.
 Each command or query that came is a line of LOG."""
 import socket, struct, sys, threading
 
@@ -82,10 +82,123 @@ def pgsql(c):
         c.sendall(message(b"C", b"SELECT %d\0" % len(rows)) + message(b"Z", b"I"))
 
 
+# ---- MySQL: protocol 4.1, any password ----
+def packet(c, n, body):
+    c.sendall(struct.pack("<I", len(body))[:3] + bytes([n]) + body)
+
+
+def lenenc(v):
+    return b"\xfb" if v is None else bytes([len(v)]) + v
+
+
+def mysql(c):
+    f = c.makefile("rb")
+
+    def read():
+        head = f.read(4)
+        return f.read(int.from_bytes(head[:3], "little")) if len(head) == 4 else b""
+
+    salt, caps = b"12345678", 0x0008a209
+    packet(c, 0, b"\x0a5.7.0\0" + struct.pack("<I", 1) + salt + b"\0" + struct.pack("<HBHHB", caps & 0xffff, 33, 2, caps >> 16, 21) +
+           bytes(10) + b"123456789012\0" + b"mysql_native_password\0")
+    reply = read()
+    log.write("login %s %s\n" % (reply[32:].split(b"\0")[0].decode(), "db" if b"\0db\0" in reply or b"db\0" in reply[-40:] else "-"))
+    packet(c, 2, b"\0\0\0\x02\0\0\0")
+    answers = {"one": (["home"], [["/home/alice"]]), "two": (["name", "home"], [["alice", "/home/a"], ["bob", None], ["a b", 'q"q']]),
+               "none": (["home"], [])}
+    while (q := read()) and q[0] != 1:
+        text = q[1:].decode("latin-1")
+        if q[0] != 3 or text.lower().startswith("set "):
+            packet(c, 1, b"\0\0\0\x02\0\0\0")
+            continue
+        log.write(text + "\n")
+        if text == "update":
+            packet(c, 1, b"\0\x03\0\x02\0\0\0")
+        elif text not in answers:
+            packet(c, 1, b"\xff\x28\x04#42000" + b"You have an error in your SQL syntax")
+        else:
+            names, rows = answers[text]
+            packet(c, 1, bytes([len(names)]))
+            n = 2
+            for name in names:
+                packet(c, n, b"".join(lenenc(x) for x in (b"def", b"", b"t", b"t", name.encode(), name.encode())) +
+                       b"\x0c" + struct.pack("<HIBHB", 33, 255, 0xfd, 0, 0) + b"\0\0")
+                n += 1
+            packet(c, n, b"\xfe\0\0\x02\0")
+            for row in rows:
+                n += 1
+                packet(c, n, b"".join(lenenc(None if v is None else v.encode()) for v in row))
+            packet(c, n + 1, b"\xfe\0\0\x02\0")
+
+
+# ---- LDAP: simple binds, equality filters ----
+def ber(tag, body):
+    n = len(body)
+    return bytes([tag]) + (bytes([n]) if n < 128 else b"\x82" + struct.pack("!H", n)) + body
+
+
+def take(v):
+    """One element: tag, body, rest."""
+    n, at = v[1], 2
+    if n & 128:
+        n, at = int.from_bytes(v[2:2 + (n & 127)], "big"), 2 + (n & 127)
+    return v[0], v[at:at + n], v[at + n:]
+
+
+PEOPLE = {"alice": ("uid=alice,dc=x", {"cn": ["Alice A"], "mail": ["a@x.test", "b,c@x.test"], "n": ["1"]}),
+          "bob": ("uid=bob\\, jr,dc=x", {"cn": ['Bob "B"'], "mail": ["bob@x.test"]})}
+
+
+def ldap(c):
+    f = c.makefile("rb")
+    who = ""
+    while True:
+        head = f.read(2)
+        if len(head) < 2:
+            return
+        n = head[1]
+        if n & 128:
+            n = int.from_bytes(f.read(n & 127), "big")
+        _, mid, rest = take(f.read(n))
+        tag, body, _ = take(rest)
+        if tag == 0x42:
+            return
+        if tag == 0x60:
+            _, _, body = take(body)
+            _, dn, body = take(body)
+            _, password, _ = take(body)
+            who = dn.decode()
+            log.write("bind <%s> <%s>\n" % (who, password.decode()))
+            code = 49 if password == b"wrong" else 0
+            c.sendall(ber(0x30, ber(2, mid) + ber(0x61, ber(10, bytes([code])) + ber(4, b"") + ber(4, b"no" if code else b""))))
+        elif tag == 0x63:
+            _, base, body = take(body)
+            scope = take(body)[1][0]
+            for _ in range(5):
+                _, _, body = take(body)
+            ftag, test, body = take(body)
+            _, attrs, _ = take(body)
+            wanted = []
+            while attrs:
+                _, a, attrs = take(attrs)
+                wanted.append(a.decode())
+            value = take(take(test)[2])[1].decode() if ftag == 0xa3 else "*"
+            log.write("search %s scope %d for %s: %s\n" % (base.decode(), scope, value, ",".join(wanted)))
+            found = [v for k, v in PEOPLE.items() if value in (k, "*")]
+            for dn, entry in found:
+                out = b"".join(ber(0x30, ber(4, k.encode()) + ber(0x31, b"".join(ber(4, x.encode()) for x in v)))
+                               for k, v in entry.items() if not wanted or k in wanted)
+                c.sendall(ber(0x30, ber(2, mid) + ber(0x64, ber(4, dn.encode()) + ber(0x30, out))))
+            code = 32 if base == b"dc=gone" else 0
+            c.sendall(ber(0x30, ber(2, mid) + ber(0x65, ber(10, bytes([code])) + ber(4, b"") + ber(4, b""))))
+        else:
+            return
+
+
 def serve(c):
     try:
-        (redis if kind == "redis" else pgsql)(c)
-    except (OSError, struct.error, ValueError):
+        {"redis": redis, "pgsql": pgsql, "mysql": mysql, "ldap": ldap}[kind](c)
+    except (OSError, struct.error, ValueError, IndexError):
         pass
     c.close()
 

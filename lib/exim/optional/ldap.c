@@ -379,7 +379,7 @@ add_entry(const struct query *q, LDAP *l, LDAPMessage *e, struct xb *b)
 }
 
 static enum exim_found
-add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, struct err *err)
+add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, const char **last, struct err *err)
 {
 	bool any = false;
 	int n = 0;
@@ -392,12 +392,14 @@ add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, struct
 		}
 		if (n > X_SQL_ROWS_MAX)
 			break;
-		if (strcmp(q->type, "ldapdn") == 0) {
-			char *dn = ld.ldap_get_dn(l, e);
+		char *dn = ld.ldap_get_dn(l, e);
 
-			xb_adds(b, dn == NULL ? "" : dn);
-			any = dn != NULL;
+		*last = dn == NULL ? "" : arena_str(q->a, dn);
+		if (dn != NULL)
 			ld.ldap_memfree(dn);
+		if (strcmp(q->type, "ldapdn") == 0) {
+			xb_adds(b, *last);
+			any = dn != NULL;
 			continue;
 		}
 		if (b->len > 0)
@@ -408,7 +410,7 @@ add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, struct
 }
 
 static enum exim_found
-search(const struct query *q, LDAP *l, struct xb *b, struct err *err)
+search(const struct query *q, LDAP *l, struct xb *b, const char **last, struct err *err)
 {
 	struct timeval tv = { .tv_sec = q->net_s > 0 ? q->net_s : X_SQL_ANSWER_S };
 	static char no_attrs[] = LDAP_NO_ATTRS;
@@ -432,7 +434,7 @@ search(const struct query *q, LDAP *l, struct xb *b, struct err *err)
 		(void)err_set(err, ERR_TEMP, "4.3.0", "ldap_search failed: %d, %s", rc, ld.ldap_err2string(rc));
 		f = EXIM_TEMPFAIL;
 	} else
-		f = add_entries(q, l, m, b, err);
+		f = add_entries(q, l, m, b, last, err);
 	if (m != NULL)
 		(void)ld.ldap_msgfree(m);
 	return (f);
@@ -445,14 +447,16 @@ ask_server(const struct query *q, struct sv server, struct sv *out, struct err *
 	LDAP *l = NULL;
 	const char *where = server.len > 0 ? arena_cstr(q->a, server) : arena_fmt(q->a, "%s:%d",
 	    q->desc->lud_host == NULL || q->desc->lud_host[0] == '\0' ? "localhost" : q->desc->lud_host, q->desc->lud_port);
+	const char *last = "";
 	struct xb b;
 
 	xb_init(&b, q->a, 64);
 	if (open_server(q, server, &l, err) == 0) {
 		f = bind_user(q, l, where, err);
 		if (f == EXIM_FOUND && strcmp(q->type, "ldapauth") != 0) {
-			f = search(q, l, &b, err);
-			*out = xb_sv(&b);
+			f = search(q, l, &b, &last, err);
+			/* The DN stands in a line of its own in front; it holds no newline. */
+			*out = sv_cstr(arena_fmt(q->a, "%s\n" SV_FMT, last, SV_ARG(xb_sv(&b))));
 		} else if (f == EXIM_NOTFOUND && strcmp(q->type, "ldapauth") != 0)
 			f = EXIM_TEMPFAIL;
 	}

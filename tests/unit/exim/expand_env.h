@@ -114,7 +114,7 @@ static const struct { const char *name; int type; const char *data; size_t len; 
 	{ "second.test", 15, "\0\024\2us\4test\0", 11 }, { "null.test", 15, "\0\0\0", 3 },
 	{ "mx1.test", 1, "\306\063\144\013", 4 }, { "mx2.test", 1, "\306\063\144\014", 4 },
 	{ "mx1.test", 28, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16 },
-	{ "txt.test", 16, "\5hello\6 world", 13 }, { "1.2.0.192.in-addr.arpa", 12, "\6client\4test\0", 13 },
+	{ "txt.test", 16, "\5hello\6 world", 13 }, { "spf.test", 16, "\034v=spf1 ip4:192.0.2.0/24 -all", 29 }, { "1.2.0.192.in-addr.arpa", 12, "\6client\4test\0", 13 },
 	{ "_s._tcp.test", 33, "\0\1\0\2\0\031\3mx1\4test\0", 16 },
 	{ "soa.test", 6, "\2ns\4test\0\4root\4test\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\5", 40 },
 	{ "test", 2, "\2ns\4test\0", 9 }, { "tlsa.test", 52, "\3\1\1\253\315", 5 },
