@@ -147,6 +147,7 @@ route(struct reader *r)
 	size_t len = r->out.len;
 	int rc = 0;
 
+	r->flags &= ~(unsigned)EXIM_EXTRACT_LITERALS;
 	while (rc == 0 && peek(r) == '@') {
 		r->i++;
 		rc = domain(r);
@@ -158,7 +159,7 @@ route(struct reader *r)
 	}
 	sb_cut(&r->out, len);
 	if (rc == 0 && peek(r) != ':')
-		return (bad(r, "colon expected after route"));
+		return (bad(r, "colon expected after route list"));
 	r->i++;
 	return (rc);
 }
@@ -167,10 +168,13 @@ route(struct reader *r)
 static int
 angle(struct reader *r, struct exim_extracted *x)
 {
+	unsigned flags = r->flags;
+
 	skip(r);
 	x->start = r->i;
 	if (peek(r) == '@' && route(r) == -1)
 		return (-1);
+	r->flags = flags;
 	skip(r);
 	if (peek(r) == '>') {
 		if ((r->flags & EXIM_EXTRACT_NULL) == 0)
@@ -200,15 +204,22 @@ angle(struct reader *r, struct exim_extracted *x)
 static int
 item(struct reader *r, struct exim_extracted *x)
 {
+	unsigned flags = r->flags;
 	size_t got;
 
 	skip(r);
 	x->start = r->i;
 	if (r->i == r->v.len)
 		return (bad(r, "empty address"));
-	if (peek(r) == '@')
-		return (bad(r, "no local part"));
 	if (peek(r) != '<') {
+		bool routed = peek(r) == '@';
+
+		if (routed && route(r) == -1)
+			return (sv_chr(r->v, ',') < 0 && sv_chr(r->v, ':') < 0 && r->i > x->start + 1 ? bad(r, "no local part") : -1);
+		r->flags = flags;
+		skip(r);
+		if (routed && (r->i == r->v.len || (special(peek(r)) && strchr("\".\\", peek(r)) == NULL)))
+			return (bad(r, "missing or malformed local part"));
 		if (local_part(r) == -1)
 			return (-1);
 		if (peek(r) == '@') {
@@ -221,7 +232,9 @@ item(struct reader *r, struct exim_extracted *x)
 			return (0);
 		}
 		x->end = r->i;
-		if (r->i == r->v.len || peek(r) == ',' || peek(r) == ';')
+		if (routed)
+			return (bad(r, "domain missing in source-routed address"));
+		if (r->i == r->v.len || peek(r) == ';')
 			return (0);
 		while (peek(r) != '<') {
 			if (word(r, &got) == -1)

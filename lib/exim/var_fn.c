@@ -194,9 +194,18 @@ XV(xv_sender_local_part)
 
 XV(xv_reply_address)
 {
-	*out = x_header_get(e, SV_LIT("reply-to"), XH_DECODED);
+	char *p;
+
+	*out = sv_trim(x_header_get(e, SV_LIT("reply-to"), XH_RAW));
 	if (out->len == 0)
-		*out = x_header_get(e, SV_LIT("from"), XH_DECODED);
+		*out = sv_trim(x_header_get(e, SV_LIT("from"), XH_RAW));
+	/* As it is written, on one line. */
+	if (sv_chr(*out, '\n') >= 0) {
+		p = arena_dup(e->env->arena, out->p, out->len + 1);
+		for (size_t i = 0; i < out->len; i++)
+			p[i] = p[i] == '\n' ? ' ' : p[i];
+		out->p = p;
+	}
 	return (EXIM_OK);
 }
 

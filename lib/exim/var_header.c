@@ -64,6 +64,13 @@ next_field(struct walk *w, struct sv *name, struct sv *body, struct sv *whole)
 	return (false);
 }
 
+/* Exim does not find a field whose name stands apart from its colon. */
+static bool
+is_named(struct sv n, struct sv name)
+{
+	return (sv_caseeq(n, name) && n.p[n.len] == ':');
+}
+
 bool
 x_header_exists(struct exim_env *env, struct sv name)
 {
@@ -73,7 +80,7 @@ x_header_exists(struct exim_env *env, struct sv name)
 	if (env->msg == NULL)
 		return (false);
 	while (next_field(&w, &n, &body, &whole))
-		if (sv_caseeq(n, name))
+		if (is_named(n, name))
 			return (true);
 	return (false);
 }
@@ -115,7 +122,7 @@ gather(struct exim_message *m, struct sv name, enum xheader_kind kind, struct xb
 	bool first = true;
 
 	while (b->len < HEADER_MAX && next_field(&w, &n, &body, &whole)) {
-		if (!sv_caseeq(n, name))
+		if (!is_named(n, name))
 			continue;
 		if (kind == XH_RAW) {
 			add_lf(b, body);

@@ -5,14 +5,13 @@
 #include "exim/extract.h"
 #include "exim_int.h"
 
-/* Length of the piece at the start of <v>: up to a comma, a group's ";" or, within <*name>, behind a group's ":". */
+/* What ends the piece at the start of <v>: its length, up to a comma or, where <ends> has them, ":" or ";" outside of all brackets. */
 static size_t
-piece(struct sv v, bool *name)
+piece(struct sv v, const char *ends)
 {
 	bool quoted = false, angle = false, literal = false;
 	unsigned depth = 0;
 
-	*name = false;
 	for (size_t i = 0; i < v.len; i++) {
 		char c = v.p[i];
 
@@ -32,33 +31,48 @@ piece(struct sv v, bool *name)
 			angle = c == '<';
 		else if (c == '[' || c == ']')
 			literal = c == '[';
-		else if (angle || literal)
-			continue;
-		else if (c == ',' || c == ';')
+		else if (!angle && !literal && strchr(ends, c) != NULL && c != '\0')
 			return (i);
-		else if (c == ':') {
-			*name = true;
-			return (i);
-		}
 	}
 	return (v.len);
 }
 
-bool
-xf_next_address(struct xf_run *w, struct sv *rest, struct sv *address)
+/* The next item's text, without a group's name; what stands behind a group's ";" up to the comma does not count. */
+static struct sv
+item(struct xf_list_of *l)
 {
-	while (rest->len > 0) {
+	size_t n = piece(l->rest, ",");
+	struct sv one = sv_sub(l->rest, 0, n);
+
+	l->rest = sv_sub(l->rest, n < l->rest.len ? n + 1 : n, l->rest.len);
+	if (l->how == XF_PLAIN)
+		return (one);
+	n = sv_starts(sv_trim(one), "@") ? one.len : piece(one, ":");
+	if (n < one.len) {
+		l->group = true;
+		one = sv_sub(one, n + 1, one.len);
+	}
+	n = l->group ? piece(one, ";") : one.len;
+	if (n < one.len) {
+		l->group = false;
+		one.len = n;
+	}
+	return (one);
+}
+
+bool
+xf_next_address(struct xf_run *w, struct xf_list_of *l, struct sv *address)
+{
+	while (l->rest.len > 0) {
 		struct exim_extracted x;
 		struct err err = ERR_INIT;
-		bool name;
-		size_t n = piece(*rest, &name);
-		struct sv one = sv_sub(*rest, 0, n);
 
-		*rest = sv_sub(*rest, n < rest->len ? n + 1 : n, rest->len);
-		if (name || exim_extract(one, EXIM_EXTRACT_LITERALS, w->env->arena, &x, &err) == -1)
-			continue;
-		*address = x.address;
-		return (true);
+		if (exim_extract(item(l), EXIM_EXTRACT_LITERALS, w->env->arena, &x, &err) == 0) {
+			*address = x.address;
+			return (true);
+		}
+		if (l->how == XF_PLAIN)
+			return (false);
 	}
 	return (false);
 }

@@ -90,13 +90,14 @@ static bool
 foranyaddress(struct xf_run *w, const struct xf_cond *c)
 {
 	const char *text = xf_expand(w, c->left, "filter file");
-	struct sv rest, address;
+	struct xf_list_of l = { .how = XF_GROUPS };
+	struct sv address;
 	bool yes = false;
 
 	if (text == NULL)
 		return (false);
-	rest = sv_taint(sv_cstr(text));
-	while (!yes && !w->ended && xf_next_address(w, &rest, &address)) {
+	l.rest = sv_taint(sv_cstr(text));
+	while (!yes && !w->ended && xf_next_address(w, &l, &address)) {
 		w->env->addr->thisaddress = sv_taint(address);
 		if (w->r->verbose != NULL) {
 			xf_indent(w);

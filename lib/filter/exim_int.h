@@ -133,7 +133,12 @@ bool	 xf_act(struct xf_run *w, struct filter_action *a, const struct xf_cmd *c);
 /* exim_cond.c: false also after an error. */
 bool	 xf_test(struct xf_run *w, const struct xf_cond *c, bool top);
 /* exim_address.c: the next address of <*rest>, a list as in headers; false at its end. */
-bool	 xf_next_address(struct xf_run *w, struct sv *rest, struct sv *address);
+enum xf_addresses {
+	XF_GROUPS,		/* groups are looked into, and what cannot be read is passed over */
+	XF_PLAIN		/* neither: what cannot be read is the end */
+};
+struct xf_list_of { struct sv rest; enum xf_addresses how; bool group; };
+bool	 xf_next_address(struct xf_run *w, struct xf_list_of *l, struct sv *address);
 /* exim_personal.c */
 bool	 xf_personal(struct xf_run *w, const struct xf_cond *c);
 /* exim_mail.c */

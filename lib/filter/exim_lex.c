@@ -147,7 +147,7 @@ bool
 xf_integer(const char **p, unsigned base, int64_t *out)
 {
 	const char *s = *p;
-	bool minus, over = false;
+	bool minus, over = false, none = false;
 	int64_t n = 0;
 
 	while (space(*s))
@@ -156,12 +156,16 @@ xf_integer(const char **p, unsigned base, int64_t *out)
 	if (*s == '-' || *s == '+')
 		s++;
 	if (base == 0) {
-		base = *s != '0' ? 10 : sv_lower(s[1]) == 'x' && digit(s[2], 16) != 99 ? 16 : 8;
-		s += base == 16 ? 2 : 0;
+		base = *s != '0' ? 10 : sv_lower(s[1]) == 'x' ? 16 : 8;
+		/* "0x" alone is 0. */
+		s += base != 16 ? 0 : digit(s[2], 16) != 99 ? 2 : 1;
+		none = base == 16 && sv_lower(*s) == 'x';
 	}
 	*out = 0;
-	if (digit(*s, base) == 99)
-		return (false);
+	if (none || digit(*s, base) == 99) {
+		*p = none ? s + 1 : *p;
+		return (none);
+	}
 	for (; digit(*s, base) != 99; s++)
 		over |= __builtin_mul_overflow(n, base, &n) || __builtin_sub_overflow(n, (int64_t)digit(*s, base), &n);
 	*p = s;

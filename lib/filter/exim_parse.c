@@ -146,7 +146,7 @@ argument(struct xf_parse *p, enum xf_op op, unsigned line, struct xf_list *l)
 		int64_t mode;
 
 		xf_word(x, false);
-		c->mode = xf_integer(&digits, 8, &mode) ? (int)(mode & 07777) : 0;
+		c->mode = xf_integer(&digits, 8, &mode) ? (int)(uint32_t)mode : 0;
 	}
 	return (x->error == NULL);
 }

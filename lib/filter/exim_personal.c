@@ -113,12 +113,14 @@ static bool
 addresses_name(struct xf_run *w, const char *field, const struct sv *self, size_t nself, const struct xf_cond *c, bool robots)
 {
 	struct sv name, body, one;
+	struct xf_list_of l;
 	size_t pos = 0;
 
 	while (next_field(w->env->msg, &pos, &name, &body)) {
 		if (!sv_caseeqs(name, field))
 			continue;
-		while (xf_next_address(w, &body, &one))
+		l = (struct xf_list_of){ .rest = body, .how = XF_PLAIN };
+		while (xf_next_address(w, &l, &one))
 			if (is_any(one, self, nself) || is_any(one, c->alias, c->nalias) || (robots && robot(one)))
 				return (true);
 	}

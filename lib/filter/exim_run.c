@@ -200,6 +200,9 @@ address(struct xf_run *w, const char *text)
 	struct exim_extracted x;
 	struct sv addr, out;
 
+	if (env->conf != NULL && exim_main_bool(env->conf, EXIM_MAIN_strip_trailing_dot) && strchr(text, '@') != NULL &&
+	    sv_ends(sv_cstr(text), "."))
+		text = arena_fmt(env->arena, "%.*s", (int)strlen(text) - 1, text);
 	if (exim_extract(sv_taint(sv_cstr(text)), EXIM_EXTRACT_LITERALS, env->arena, &x, &err) == -1) {
 		xf_fail(w, "malformed address \"%s\" in filter file: %s", text, err.text);
 		return (SV_NULL);
@@ -273,7 +276,7 @@ save(struct xf_run *w, const struct xf_cmd *c)
 		a.kind = FILTER_DISCARD;
 	if (c->mode >= 0) {
 		a.flags = FILTER_A_MODE;
-		a.mode = (mode_t)c->mode;
+		a.mode = (mode_t)c->mode & 07777;
 	}
 	(void)xf_act(w, &a, c);
 }
@@ -307,7 +310,7 @@ logfile(struct xf_run *w, const struct xf_cmd *c)
 	if (c->seen)
 		w->delivered = true;
 	w->logfile = name;
-	w->logmode = c->mode < 0 ? 0600 : c->mode;
+	w->logmode = c->mode < 0 ? 0600 : c->mode & 07777;
 	if (w->r->test != NULL) {
 		xf_indent(w);
 		fprintf(w->r->test, "%sogfile %s\n", c->seen ? "Seen l" : "L", name);

@@ -400,13 +400,17 @@ route_precond(struct visit *v, bool *yes)
 	static enum exim_result (*const checks[])(struct visit *, bool *) = {
 		check_domains, check_local_parts, check_user, NULL, check_senders, check_files, check_condition,
 	};
+	static const char *const names[] = { "domains", "local_parts", "no such local user", "", "senders", "require_files",
+	    "condition" };
 	const size_t home = 3;
 	enum exim_result res;
 
 	*yes = mode_fits(v);
+	v->skipped = "not in this mode";
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && *yes; i++) {
 		if (i == home)
 			route_debug_print(v);
+		v->skipped = names[i];
 		res = i == home ? router_home(v) : checks[i](v, yes);
 		if (res != EXIM_OK)
 			return (res);

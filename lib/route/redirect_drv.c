@@ -314,6 +314,21 @@ refuse(struct redirect *rd, const struct redirect_item *it)
 	return (redirect_refuse(rd, fail, it->text));
 }
 
+/* For whoever wants to see it: which line of which file says what. */
+static void
+tell_item(struct redirect *rd, const struct redirect_item *it)
+{
+	const struct route_ops *ops = rd->v->rt->rq->ops;
+	unsigned line = 1;
+
+	if (ops == NULL || ops->trace == NULL)
+		return;
+	for (const char *p = rd->text.p; p < it->raw.p && p < rd->text.p + rd->text.len; p++)
+		line += *p == '\n';
+	ops->trace(ops->arg, rd->file != NULL ? arena_fmt(rd->v->rt->a, "  %s:%u: " SV_FMT, rd->file, line, SV_ARG(sv_trim(it->raw))) :
+	    arena_fmt(rd->v->rt->a, "  %s router says: " SV_FMT, rd->v->r->d.name, SV_ARG(sv_trim(it->raw))));
+}
+
 /* :fail:, :defer: and :blackhole: apply to the whole list, so they are looked for first. */
 static enum route_yield
 interpret(struct redirect *rd, struct sv data)
@@ -337,6 +352,7 @@ interpret(struct redirect *rd, struct sv data)
 	}
 	rest = data;
 	while (y == Y_ACCEPT && redirect_next(&rest, rd->v->rt->a, &it)) {
+		tell_item(rd, &it);
 		switch (it.kind) {
 		case REDIRECT_ADDRESS:
 			y = add_address(rd, &it);

@@ -73,6 +73,12 @@ take_item(struct redirect *rd, const struct route_filter_item *it)
 	return (redirect_deliver(rd, &d, it->kind, it->text));
 }
 
+static bool
+rq_delivers(const struct visit *v)
+{
+	return (v->rt->rq->mode == ROUTE_DELIVER);
+}
+
 /* The filter could not be run to its end. */
 static enum route_yield
 broken(struct redirect *rd, const struct route_filter *f)
@@ -85,6 +91,8 @@ broken(struct redirect *rd, const struct route_filter *f)
 		return (Y_DECLINE);
 	}
 	v->number = ROUTE_NUMBER_REDIRECT;
+	if (rd->path != NULL && rq_delivers(v))
+		route_note(v, "%s router: %s: " SV_FMT, v->r->d.name, rd->path, SV_ARG(f->why));
 	return (route_defer(v, "error in filter %s: " SV_FMT, rd->path != NULL ? "file" : "data", SV_ARG(f->why)));
 }
 

@@ -15,8 +15,8 @@ trace(struct visit *v, const char *what)
 	const struct route_ops *ops = v->rt->rq->ops;
 
 	if (ops != NULL && ops->trace != NULL)
-		ops->trace(ops->arg, arena_fmt(v->rt->a, "%s router %s for " SV_FMT, v->r->d.name, what,
-		    SV_ARG(v->p->addr->address)));
+		ops->trace(ops->arg, arena_fmt(v->rt->a, "%s router %s for " SV_FMT "%s%s", v->r->d.name, what,
+		    SV_ARG(v->p->addr->address), v->skipped != NULL ? ": " : "", v->skipped != NULL ? v->skipped : ""));
 }
 
 /* ---- one router ---- */
@@ -289,7 +289,11 @@ visit_router(struct visit *v, bool *skipped)
 
 	*skipped = true;
 	reset(v);
-	if (loops(v) || !route_affixes(v))
+	v->skipped = "it made this address";
+	if (loops(v))
+		return (Y_DECLINE);
+	v->skipped = "local_part_prefix or local_part_suffix";
+	if (!route_affixes(v))
 		return (Y_DECLINE);
 	set_original(v);
 	if (route_precond(v, &yes) != EXIM_OK) {
@@ -299,6 +303,7 @@ visit_router(struct visit *v, bool *skipped)
 	if (!yes)
 		return (Y_DECLINE);
 	*skipped = false;
+	v->skipped = NULL;
 	y = set_vars(v);
 	if (y == Y_ACCEPT)
 		y = set_address_data(v);
@@ -453,9 +458,13 @@ duplicate(struct routing *rt, const struct pending *p)
 {
 	if (rt->seen == NULL)
 		rt->seen = hash_new();
-	/* A child that equals its parent goes on behind the router that made it. */
-	if (p->addr->parent != NULL && sv_caseeq(p->addr->parent->address, p->addr->address))
-		return (false);
+	/*
+	 * One that equals an ancestor goes on behind the router that made that, or fails: passed over here, a circle
+	 * of aliases would swallow the message.
+	 */
+	for (const struct route_addr *a = p->addr->parent; a != NULL; a = a->parent)
+		if (sv_caseeq(a->address, p->addr->address))
+			return (false);
 	return (hash_set(rt->seen, p->addr->unique, rt) != NULL);
 }
 

@@ -74,6 +74,7 @@ struct visit {
 	struct sv	 user_message;		/* the same for the client; p NULL: not another */
 	enum exim_retry_error retry_error;
 	struct sv	 reroute_domain;
+	const char	*skipped;	/* which of its options passed the address by; NULL: none did */
 	bool		 unseen;	/* what was set up comes in addition: the address goes on */
 };
 

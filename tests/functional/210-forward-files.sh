@@ -133,3 +133,14 @@ wait_for 10 grep -q "$ID Completed" "$BOX/var/log/mainlog"
 vpost trace "$ID" >"$T/out" || { cat "$T/out"; die "vpost trace"; }
 has "$(cat "$T/out")" "=> bigboss <bigboss@local.test> R=virtual_procmail T=procmail"
 grep -q "=> bigboss.Spam <bigboss@local.test> R=virtual_procmail T=procmail" "$BOX/var/log/mainlog" || die "no folder in the log"
+
+# Circles end: of aliases in a report, of users in their boxes, once each.
+printf 'ring: ring2, ann\nring2: ring3\nring3: ring2\n' >>"$BOX/etc/aliases"
+vnewaliases >/dev/null
+rm -f "$H/.procmailrc" "$BOX/home/ann/.procmailrc"; echo ann >"$H/.forward"; chmod 644 "$H/.forward"; echo bigboss >"$BOX/home/ann/.forward"; chmod 644 "$BOX/home/ann/.forward"
+B=$(count bigboss INBOX); A=$(count ann INBOX)
+post bigboss@local.test; in_box bigboss INBOX $((B + 1))
+[ "$(count ann INBOX)" = "$A" ] || die "mail in a circle came twice"
+rm "$BOX/home/ann/.forward"
+post ring@local.test
+wait_for 10 grep -q '\*\* ring2@.*<ring@local.test>.*Unrouteable address' "$BOX/var/log/mainlog"

@@ -220,6 +220,7 @@ twice = [k for k, n in seen.items() if n > 1 and k in wanted and wanted[k] == k[
 again = [k for k, n in seen.items() if n > 1 and k in wanted and k not in twice]
 print('answered=%d unanswered=%d places=%d seconds=%.1f killed=%s' % (len(answered), len(unanswered), len(wanted), t1 - t0, dict(killed)))
 print('lost=%d doubled=%d stray=%d again=%d (files, programs and new messages)' % (len(lost), len(twice), len(stray), len(again)))
+print('again by place:', dict(collections.Counter('new message' if wanted[k].startswith('new:') else os.path.relpath(k[0][5:], home) for k in again)))
 for what, v in (('lost', lost), ('doubled', twice), ('stray', stray)):
     if v:
         print(what, sorted(v)[:20])

@@ -157,20 +157,15 @@ dqualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient)
 	return (sv_cstr(arena_fmt(a, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(domain))));
 }
 
-/* Put the domain behind each bare local part of an address field. */
-static void
-qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
+struct sv
+qualified_body(struct arena *a, struct sv body, struct sv domain)
 {
-	bool recipient = f->type == 'T' || f->type == 'C' || f->type == 'B';
-	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
-	struct sv body = dfield_body(f->text);
 	struct mail_addrlist l;
 	struct sb out = SB_INIT(TEXT_MAX);
 	size_t done = 0;
+	struct sv r = body;
 
-	if (strchr("FTCBRS", f->type) == NULL)
-		return;
-	mail_addrlist_read(body, m->arena, &l);
+	mail_addrlist_read(body, a, &l);
 	for (size_t i = 0; i < l.n; i++) {
 		const struct mail_address *x = &l.v[i];
 		ptrdiff_t at = -1, angle;
@@ -191,9 +186,24 @@ qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
 	}
 	if (done > 0) {
 		sb_add(&out, sv_sub(body, done, body.len));
-		f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(field_name(f->text)), SV_ARG(sb_sv(&out))));
+		r = arena_sv(a, sb_sv(&out));
 	}
 	sb_free(&out);
+	return (r);
+}
+
+static void
+qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
+{
+	bool recipient = f->type == 'T' || f->type == 'C' || f->type == 'B';
+	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
+	struct sv before = dfield_body(f->text), body;
+
+	if (strchr("FTCBRS", f->type) == NULL)
+		return;
+	body = qualified_body(m->arena, before, domain);
+	if (body.p != before.p)
+		f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(field_name(f->text)), SV_ARG(body)));
 }
 
 static unsigned

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exim/extract.h"
 #include "filter/exim_filter.h"
 #include "mail/address.h"
 #include "mail/header.h"
@@ -134,6 +135,44 @@ add_from(struct trial *r)
 	t->msg.nadded = 1;
 }
 
+/* A message of a local sender has whole addresses in its header. */
+static void
+qualify_header(struct trial *r)
+{
+	static const struct { const char *name; bool recipient; } t[] = { { "From", false }, { "Sender", false }, { "Reply-To", false },
+	    { "To", true }, { "Cc", true }, { "Bcc", true } };
+	struct mail_header *v;
+
+	if (r->headers.n == 0)
+		return;
+	v = arena_dup(r->t->facts, r->headers.v, r->headers.n * sizeof(*v));
+
+	for (size_t i = 0; i < r->headers.n; i++) {
+		struct sv name = v[i].name;
+
+		if (sv_casestarts(name, "Resent-"))
+			name = sv_sub(name, 7, name.len);
+		for (size_t k = 0; k < sizeof(t) / sizeof(t[0]); k++)
+			if (sv_caseeqs(name, t[k].name)) {
+				v[i].body = sv_taint(qualified_body(r->t->facts, v[i].body,
+				    t[k].recipient ? r->t->g.qualify_recipient : r->t->g.qualify_domain));
+			}
+	}
+	r->headers.v = v;
+}
+
+static int64_t
+longest_line(struct sv text)
+{
+	int64_t max = 0;
+	struct sv line;
+
+	while (sv_next(&text, '\n', &line))
+		if ((int64_t)line.len > max)
+			max = (int64_t)line.len;
+	return (max);
+}
+
 static void
 load_message(struct trial *r)
 {
@@ -142,7 +181,9 @@ load_message(struct trial *r)
 	struct sv body, path;
 
 	read_message(r);
-	mail_headers_parse(&r->headers, t->facts, sv_taint(sb_sv(&r->text)), MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	mail_headers_parse(&r->headers, t->facts, sv_taint(sb_sv(&r->text)),
+	    MAIL_HEADERS_STOP | (sv_starts(sb_sv(&r->text), "From ") ? MAIL_HEADERS_MBOX : 0));
+	qualify_header(r);
 	body = sv_taint(sv_sub(sb_sv(&r->text), r->headers.body_start, r->text.len));
 	m->received_time = t->world.now(t->world.arg, NULL);
 	m->id = sv_cstr(message_id(t, m->received_time));
@@ -150,7 +191,9 @@ load_message(struct trial *r)
 	m->sender = sv_taint(sender(r));
 	if (mail_headers_get(&r->headers, "From").p == NULL && m->sender.len > 0)
 		add_from(r);
-	path = mail_headers_get(&r->headers, "Return-path");
+	path = SV_NULL;
+	for (ptrdiff_t i = -1; (i = mail_headers_find(&r->headers, "Return-path", (size_t)(i + 1))) >= 0;)
+		path = r->headers.v[i].body;
 	m->return_path = m->sender;
 	if (path.p != NULL)
 		m->return_path = qualified(t, sv_trim(path), t->g.qualify_domain);
@@ -166,6 +209,8 @@ load_message(struct trial *r)
 	}
 	for (size_t i = 0; i < r->headers.body_start; i++)
 		m->linecount += r->text.p[i] == '\n';
+	m->max_linelength = longest_line(sv_sub(sb_sv(&r->text), 0, r->headers.body_start));
+	t->session.authenticated_id = SV_LIT("");
 	if (m->received_protocol.len == 0)
 		m->received_protocol = SV_LIT("local");
 	m->first_delivery = true;
@@ -174,6 +219,8 @@ load_message(struct trial *r)
 		printf("Warning: no message headers read\n");
 	if (t->o->sender == NULL && sv_starts(sb_sv(&r->text), "From "))
 		printf("Sender taken from \"From \" line\n");
+	if (path.p != NULL)
+		printf("Return-path taken from \"Return-path:\" header line\n");
 	if (path.p == NULL)
 		printf("Return-path copied from sender\n");
 	else
@@ -198,6 +245,7 @@ load_recipient(struct trial *r)
 	a->local_part_suffix = sv_cstr(o->filter_suffix);
 	a->original_local_part = a->local_part;
 	a->original_domain = a->domain;
+	a->local_user_uid = UINT32_MAX;
 	a->home = sv_cstr(home);
 	t->env.addr = a;
 	r->rcpt = sv_cstr(arena_fmt(t->facts, SV_FMT SV_FMT SV_FMT "@" SV_FMT, SV_ARG(a->local_part_prefix), SV_ARG(a->local_part),
@@ -365,12 +413,29 @@ try_file(struct trial *r, const char *path, bool system)
 	return (0);
 }
 
+static bool
+sender_ok(struct testing *t)
+{
+	struct sv v = sv_cstr(t->o->sender);
+	struct exim_extracted x;
+	struct err err = ERR_INIT;
+
+	if (v.len == 0 || exim_extract(v, EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, t->facts, &x, &err) == -1 ? v.len == 0 :
+	    x.domain == 0 || x.address.p[x.address.len - 1] != '.')
+		return (true);
+	fprintf(stderr, "exim: bad -f address \"" SV_FMT "\": %s\n", SV_ARG(v), err.cls != ERR_NONE ? err.text :
+	    "domain is malformed (trailing dot not allowed)");
+	return (false);
+}
+
 int
 test_filter(struct testing *t)
 {
 	struct trial r = { .t = t, .addr = { .home = SV_NULL } };
 	int rc = 0;
 
+	if (!sender_ok(t))
+		return (1);
 	load_message(&r);
 	load_recipient(&r);
 	if (t->o->system_filter != NULL) {

@@ -67,4 +67,7 @@ void	 dlog_config_error(const char *conf, const char *text);
 /* version.c: the banner of -bV */
 void	 version_print(FILE *out);
 
+/* <body> of a field of addresses, with <domain> behind each bare local part; itself where there is none. */
+struct sv qualified_body(struct arena *a, struct sv body, struct sv domain);
+
 #endif

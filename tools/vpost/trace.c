@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vpost trace ID: what the logs know of a message, from its arrival to the folder, with the messages that came of
- * it (replies, reports, copies that a user's rules sent on).
+ * it (replies, reports, copies that a user's rules sent on), and what is still in the queue.
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/sb.h"
 #include "base/vec.h"
+#include "spool/queuefile.h"
 #include "vpost_int.h"
 
 #define IDS_MAX		100
@@ -108,6 +110,31 @@ logs(const struct box *b, const char *base, char ***out)
 	return (v.len);
 }
 
+/* What is left to be done, and when. */
+static void
+queued(const struct box *b, const char *id)
+{
+	struct spool_qfile *q;
+	struct err err = ERR_INIT;
+
+	if (!spool_id_valid(sv_cstr(id)) || spool_qfile_load(&q, box_path(b, BOX_QUEUE), id, &err) == -1)
+		return;
+	printf("in the queue: %s%s\n", id, q->frozen ? ", frozen: nothing is tried until somebody thaws it (sendmail -Mt)" : "");
+	for (size_t i = 0; i < q->env.nrcpts; i++) {
+		time_t next = (time_t)q->rcpts[i].next_try;
+		char when[64] = "soon";
+		struct tm tm;
+
+		if (q->rcpts[i].state != SPOOL_ST_OPEN && q->rcpts[i].state != SPOOL_ST_RETRY)
+			continue;
+		if (next > 0 && localtime_r(&next, &tm) != NULL)
+			(void)strftime(when, sizeof(when), "after %Y-%m-%d %H:%M:%S", &tm);
+		printf("    " SV_FMT ": next attempt %s%s" SV_FMT "\n", SV_ARG(q->env.rcpts[i].addr), when,
+		    q->rcpts[i].text.len > 0 ? "; the last: " : "", SV_ARG(q->rcpts[i].text));
+	}
+	spool_qfile_free(&q);
+}
+
 int
 cmd_trace(int argc, char **argv)
 {
@@ -117,7 +144,7 @@ cmd_trace(int argc, char **argv)
 	size_t found = 0;
 
 	if (argc != 2 || strlen(argv[1]) < 6) {
-		(void)fprintf(stderr, "usage: vpost trace ID\n");
+		(void)fprintf(stderr, "usage: vpost trace ID|ADDRESS\n");
 		return (2);
 	}
 	if ((b = open_box(NULL)) == NULL)
@@ -139,6 +166,8 @@ cmd_trace(int argc, char **argv)
 		free(v);
 		found += here;
 	}
+	for (size_t i = 0; i < ids.v.len && found > 0; i++)
+		queued(b, ids.v.p[i]);
 	if (found == 0)
 		(void)fprintf(stderr, "vpost trace: no log of %s knows %s\n", b->root, argv[1]);
 	for (size_t i = 0; i < ids.v.len; i++)

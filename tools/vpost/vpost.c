@@ -37,7 +37,7 @@ static const struct {
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },
 	{ "explain", cmd_explain, "[-f SENDER] [USER | MESSAGE]", "what would become of a message for a user; its sender for etc/spammers" },
-	{ "trace", cmd_trace, "ID", "show what the logs know of a message" },
+	{ "trace", cmd_trace, "ID|ADDRESS", "show what the logs know of a message" },
 };
 
 const struct service services[] = {
