@@ -33,7 +33,7 @@ session_fullhost(const struct session *s, struct sb *out)
 	const struct exim_session *x = &s->x;
 
 	if (s->kind == SESSION_LOCAL) {
-		sb_addf(out, "local user %s", s->conn->user == NULL ? "?" : s->conn->user);
+		sb_addf(out, "%s%s", s->conn->exim_style ? "" : "local user ", s->conn->user == NULL ? "?" : s->conn->user);
 		return;
 	}
 	if (x->host_name.len > 0 && !x->host_unshown) {
@@ -208,7 +208,7 @@ session_log_connection(struct session *s, const char *what)
 	session_fullhost(s, &line);
 	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
 		sb_addf(&line, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
-	if (s->x.ident.len > 0)
+	if (s->x.ident.len > 0 && s->kind != SESSION_LOCAL)
 		sb_addf(&line, " U=" SV_FMT, SV_ARG(s->x.ident));
 	sb_adds(&line, what);
 	session_log_line(s, SESSION_LOG_MAIN, &line);
@@ -247,6 +247,24 @@ session_log_history(const struct session *s, struct sb *out)
 }
 
 /* A connection that brought no message. */
+const char *
+session_duration(const struct session *s, int64_t ms)
+{
+	static const struct { int64_t secs; char unit; } t[] = { { 604800, 'w' }, { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	struct arena *a = s->arena;
+	const char *text = "";
+	int64_t left = ms / 1000;
+
+	if (left < 5 && session_logs(s, EXIM_LOGSEL_millisec))
+		return (arena_fmt(a, "%lld.%03llds", (long long)left, (long long)(ms % 1000)));
+	if (left <= 0)
+		return ("0s");
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); left %= t[i++].secs)
+		if (left >= t[i].secs)
+			text = arena_fmt(a, "%s%lld%c", text, (long long)(left / t[i].secs), t[i].unit);
+	return (text);
+}
+
 void
 session_log_no_mail(struct session *s)
 {
@@ -256,7 +274,7 @@ session_log_no_mail(struct session *s)
 		return;
 	sb_addf(&line, "no MAIL in %sSMTP connection from ", stream_is_tls(s->io) ? "TLS " : "");
 	session_fullhost(s, &line);
-	sb_addf(&line, " D=%.3fs", (double)(fiber_now() - s->started) / 1000);
+	sb_addf(&line, " D=%s", session_duration(s, fiber_now() - s->started));
 	session_log_auth(s, &line);
 	session_log_tls(s, &line);
 	session_log_history(s, &line);

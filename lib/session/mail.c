@@ -61,10 +61,11 @@ size_fits(struct session *s, struct txn *t)
 
 	if (size_limit(s) > 0 && s->c.size > s->size_limit) {
 		session_log_host(s, &host);
-		if (session_logs(s, EXIM_LOGSEL_size_reject))
-			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected MAIL FROM:" SV_FMT " %s: message too big: "
-			    "size%s%lld max=%lld", SV_ARG(s->c.path_text), sb_cstr(&host), s->c.size >= INT32_MAX ? ">=" : "=",
-			    s->c.size >= INT32_MAX ? (long long)INT32_MAX : (long long)s->c.size, (long long)s->size_limit);
+		/* The selector is about the main log; who keeps a log of refusals finds it there. */
+		session_logf(s, (session_logs(s, EXIM_LOGSEL_size_reject) ? SESSION_LOG_MAIN : 0) | SESSION_LOG_REJECT,
+		    "rejected MAIL FROM:" SV_FMT " %s: message too big: size%s%lld max=%lld", SV_ARG(s->c.path_text), sb_cstr(&host),
+		    s->c.size >= INT32_MAX ? ">=" : "=", s->c.size >= INT32_MAX ? (long long)INT32_MAX : (long long)s->c.size,
+		    (long long)s->size_limit);
 		sb_free(&host);
 		if (s->conn->exim_style)
 			session_reply(s, 552, NULL, SV_LIT("Message size exceeds maximum permitted"));

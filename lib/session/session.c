@@ -324,14 +324,13 @@ static void
 lost(struct session *s, enum stream_result r)
 {
 	struct sb host = SB_INIT(2000);
-	double secs = (double)(fiber_now() - s->started) / 1000;
-	char text[40];
+	const char *secs = session_duration(s, fiber_now() - s->started);
 
 	session_fullhost(s, &host);
 	if (r == STREAM_TIMEOUT) {
 		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
 		(void)stream_flush(s->io);
-		session_logf(s, SESSION_LOG_MAIN, "SMTP command timeout on%s connection from %s D=%.3fs",
+		session_logf(s, SESSION_LOG_MAIN, "SMTP command timeout on%s connection from %s D=%s",
 		    stream_is_tls(s->io) ? " TLS" : "", sb_cstr(&host), secs);
 	} else if (r == STREAM_CANCELLED) {
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
@@ -343,11 +342,10 @@ lost(struct session *s, enum stream_result r)
 			session_421(s, "4.4.2", END_LOST, "lost input connection");
 			(void)stream_flush(s->io);
 		}
-		(void)snprintf(text, sizeof(text), " lost D=%.3fs", secs);
 		if (s->txn == NULL)
-			session_log_connection(s, text);
+			session_log_connection(s, arena_fmt(s->arena, " lost D=%s", secs));
 		else if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection))
-			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%.3fs",
+			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%s",
 			    sb_cstr(&host), secs);
 	}
 	sb_free(&host);

@@ -175,6 +175,8 @@ void	 session_log_connection(struct session *s, const char *what);
 void	 session_log_incomplete(struct session *s, const char *why);
 /* " C=EHLO,MAIL": known commands so far. */
 void	 session_log_history(const struct session *s, struct sb *out);
+/* <ms> as logs have it: "0s", "1m5s"; to a thousandth below five seconds with selector millisec. */
+const char *session_duration(const struct session *s, int64_t ms);
 void	 session_log_no_mail(struct session *s);
 void	 session_logf(struct session *s, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The same for a line that is built already. */

@@ -237,7 +237,7 @@ def run(sendmail, case, sink):
         out += "--- sink\n" + open(sink.log, encoding="latin-1").read()
     lmtp.close()
     shutil.rmtree(w)
-    names = [(w, "%W"), (f"U={u} ", "U=%U "),
+    names = [(sendmail, "$BIN"), (w, "%W"), (f"U={u} ", "U=%U "),
              (f" from {u} by", " from %U by"), (f" {u}\n", " %U\n"), (f"{u}@mail.local.test", "%U@mail.local.test")]
     out = re.sub(rf"\b{sink.port}\b", "%P", out)
     return same_each_time(out.replace("\r", "").replace("\0", "\\0"), names).rstrip("\n").split("\n")

@@ -484,6 +484,29 @@ by_mode(struct deliver *d)
 	}
 }
 
+/* Selector "arguments": how this process was called. */
+static void
+log_arguments(struct deliver *d)
+{
+	char *const *argv = d->t->o->argv;
+	struct sb out = SB_INIT(256 * 1024);
+	int n = 0;
+
+	while (argv[n] != NULL)
+		n++;
+	sb_addf(&out, "cwd=" SV_FMT " %d args:", SV_ARG(d->t->g.initial_cwd), n);
+	for (int i = 0; i < n; i++) {
+		const char *quote = argv[i][0] == '\0' || strpbrk(argv[i], " \t") != NULL ? "\"" : "";
+
+		sb_addf(&out, " %s", quote);
+		for (const unsigned char *p = (const unsigned char *)argv[i]; *p != '\0'; p++)
+			sb_addf(&out, *p == '\n' ? "\\n" : *p < ' ' || *p >= 127 ? "\\%03o" : "%c", *p);
+		sb_adds(&out, quote);
+	}
+	dlog(d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
+	sb_free(&out);
+}
+
 int
 deliver_main(struct testing *t)
 {
@@ -500,6 +523,8 @@ deliver_main(struct testing *t)
 		testing_log("Failed to get user name for uid %ld", (long)getuid());
 		return (1);
 	}
+	if (dlog_on(&d, EXIM_LOGSEL_arguments) && t->o->mode != MODE_LIST && t->o->mode != MODE_COUNT)
+		log_arguments(&d);
 	d.now = d.odmode == 'i' || d.odmode == 'f';
 	d.routing_only = d.odmode == 's';
 	rc = by_mode(&d);

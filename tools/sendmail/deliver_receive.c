@@ -372,6 +372,8 @@ log_rejection(struct deliver *d, const struct dmsg *m, struct sv why)
 		sb_addf(&more, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
 	for (size_t i = 0; i < m->fields.len; i++)
 		sb_addf(&more, "\n%c " SV_FMT, m->fields.p[i].type, (int)m->fields.p[i].text.len - 1, m->fields.p[i].text.p);
+	if (!dlog_on(d, EXIM_LOGSEL_rejected_header))
+		sb_clear(&more);
 	dlog(d, DLOG_REJECT, "%s F=<" SV_FMT "> rejected by non-SMTP ACL: " SV_FMT SV_FMT, m->id, SV_ARG(m->sender), SV_ARG(why),
 	    SV_ARG(sb_sv(&more)));
 	sb_free(&more);
@@ -441,6 +443,8 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
 		if (verdict == ACL_REFUSED)
 			log_rejection(d, m, *why);
+		if (verdict == ACL_REFUSED && res.user_msg.len > 0)
+			*why = arena_sv(m->arena, res.user_msg);
 	}
 	for (size_t i = 0; i < fx.remove.len; i++)
 		drop_fields(m, arena_cstr(m->arena, fx.remove.p[i]));

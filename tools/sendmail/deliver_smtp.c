@@ -326,7 +326,9 @@ run_batch(struct deliver *d)
 int
 dreceive_smtp(struct deliver *d, bool batch)
 {
-	struct carrier in = { STDIN_FILENO, -1, true }, out = { -1, STDOUT_FILENO, false };
+	/* Its thread may outlive the session. */
+	static struct carrier in = { STDIN_FILENO, -1, true };
+	struct carrier out = { -1, STDOUT_FILENO, false };
 	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = dsender_trusted(d),
 	    .exim_style = true, .lf_lines = true };
 	struct exim_session *facts = &d->t->session;

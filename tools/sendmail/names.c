@@ -145,6 +145,7 @@ postsuper(struct options *o, int argc, char **argv)
 int
 names_parse(struct options *o, const char *name, int argc, char **argv)
 {
+	o->argv = argv;
 	if (strcmp(name, "postqueue") == 0)
 		return (postqueue(o, argc, argv));
 	if (strcmp(name, "postcat") == 0)

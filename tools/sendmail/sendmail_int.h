@@ -57,6 +57,7 @@ struct options {
 	const char	*conf;		/* -C */
 	VEC(const char *) defines;	/* -D */
 	const char	*alias_file;	/* -oA: for bi_command */
+	char *const	*argv;		/* all of them, NULL at the end */
 	const char	*sender;	/* -f; NULL: the caller */
 	const char	*fullname;	/* -F */
 	bool		 dots;		/* a line with a single dot ends the message */

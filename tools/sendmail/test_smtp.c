@@ -227,7 +227,7 @@ converse(struct testing *t, struct session_conn *c)
 int
 test_smtp(struct testing *t)
 {
-	struct session_conn c;
+	static struct session_conn c;	/* the reader may outlive the session */
 	pthread_t reader;
 	int pair[2];
 
