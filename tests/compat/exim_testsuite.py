@@ -38,6 +38,18 @@ IGNORED = re.compile(r'(no_\w+_check|need_\w+|munge|sortlog|rmfiltertest|no_mung
 HOST4, HOST6, HOSTNAME = '192.0.2.1', '2001:db8::1', 'mail.local.test'
 
 
+def linked(path):
+    """What was a link to another number is a file that names it where links were not kept."""
+    for _ in range(5):
+        if os.path.exists(path) and os.path.getsize(path) < 8:
+            name = open(path, encoding='latin-1').read().strip()
+            if re.fullmatch(r'\d{4}', name) and os.path.exists(os.path.join(os.path.dirname(path), name)):
+                path = os.path.join(os.path.dirname(path), name)
+                continue
+        break
+    return path
+
+
 class Command:
     def __init__(self, words, code):
         self.line, self.code, self.data = words, code, []
@@ -193,7 +205,7 @@ class Run:
         for f in glob.glob(f'{self.suite}/aux-var-src/*'):
             text = open(f, encoding='latin-1').read()
             open(f'{w}/aux-var/{os.path.basename(f)}', 'w', encoding='latin-1').write(self.subst(text))
-        conf = f'{self.suite}/confs/{self.number}'
+        conf = linked(f'{self.suite}/confs/{self.number}')
         if os.path.exists(conf):
             open(f'{w}/test-config', 'w', encoding='latin-1').write(self.subst(open(conf, encoding='latin-1').read()))
         else:
@@ -295,7 +307,7 @@ class Run:
     def needs(self, commands):
         """What the script cannot do without and is not here, or None."""
         text = '\n'.join(c.line + '\n' + '\n'.join(c.data) for c in commands)
-        conf = f'{self.suite}/confs/{self.number}'
+        conf = linked(f'{self.suite}/confs/{self.number}')
         if os.path.exists(conf):
             text += open(conf, encoding='latin-1').read()
         if 'aux-fixed' in text and not os.path.isdir(f'{self.suite}/aux-fixed'):
@@ -346,7 +358,7 @@ def run_one(suite, binary, work, path, verbose):
         r.stop_servers()
     except (ValueError, OSError) as e:
         return 'skip', str(e)
-    want = f'{suite}/stdout/{number}'
+    want = linked(f'{suite}/stdout/{number}')
     expected = alike(open(want, 'rb').read(), work) if os.path.exists(want) else ''
     check = not any(c.line.startswith('no_stdout_check') for c in commands)
     got = alike(r.out, work)
