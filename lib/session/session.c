@@ -571,7 +571,7 @@ fill_session(struct session *s)
 	x->addr = c->peer;
 	x->interface = c->local;
 	if (c->peer.family != 0) {
-		x->host_address = sv_taint(sv_cstr(net_addr_text(&c->peer, s->peer_text)));
+		x->host_address = sv_cstr(net_addr_text(&c->peer, s->peer_text));
 		x->host_port = c->peer.port;
 		x->interface_address = sv_cstr(net_addr_text(&c->local, s->local_text));
 		x->interface_port = c->local.port;

@@ -74,7 +74,11 @@ session_vrfy(struct session *s)
 	if (r.verdict == EXIM_OK) {
 		session_replyf(s, 250, NULL, "<" SV_FMT "> is deliverable", SV_ARG(address));
 	} else if (r.verdict == EXIM_DEFER) {
-		session_replyf(s, 451, NULL, "<" SV_FMT "> %s", SV_ARG(address), why(&r));
+		/* What went wrong here is for the log. */
+		if (r.nfailures > 0 && r.failure[0].user_msg.len > 0)
+			session_replyf(s, 451, NULL, "<" SV_FMT "> %s", SV_ARG(address), why(&r));
+		else
+			session_replyf(s, 451, NULL, "Cannot resolve <" SV_FMT "> at this time", SV_ARG(address));
 	} else {
 		struct sb host = SB_INIT(2000);
 
