@@ -181,7 +181,7 @@ delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_
 	 * Another recipient may lead to the same address, now or when it is routed again after a crash: the address itself
 	 * is written down, in the same write.  The store knows its deliveries by their ids.
 	 */
-	if (how == SPOOL_ST_SENT && m->env.nrcpts > 1) {
+	if ((how == SPOOL_ST_SENT && m->env.nrcpts > 1) || d->keep) {
 		record_add(m, d->rcpt, d->child, how);
 		d->recorded = true;
 	}

@@ -560,8 +560,10 @@ copy_out(struct msg *m, struct err *err)
 			break;
 	}
 	spool_qfile_free(&q);
-	if (e->frozen)
+	if (e->frozen) {
 		vlog(m->vq, "%s Frozen", m->env.id);
+		report_frozen(m);
+	}
 	queue_let_go(m->vq, e);
 	return (0);
 }
@@ -604,6 +606,7 @@ queue_defer(struct msg *m, struct err *err)
 		m->qe->frozen = true;
 		m->qe->frozen_at = now_s();
 		vlog(m->vq, "%s Frozen", m->env.id);
+		report_frozen(m);
 	}
 	return (0);
 }

@@ -14,9 +14,14 @@
 #include <unistd.h>
 
 #include "deliver/dsn.h"
+#include "exim/match.h"
+#include "mail/date.h"
+#include "os/file.h"
 #include "vqueued_int.h"
 
 #define REPORT_MAX	(64 * 1024 * 1024)
+#define TEXTS_MAX	(1024 * 1024)
+#define COPIES_MAX	20
 #define REPORT_RCPTS	2000		/* of one report: what it is about must fit into SPOOL_STR_MAX */
 #define SYNC_TRIES	12
 #define SYNC_PAUSE_MS	5000
@@ -34,6 +39,7 @@ static void
 fill_dsn(struct dsn *n, struct msg *m, struct sv to)
 {
 	const struct exim_conf *c = m->vq->conf;
+	int64_t line = exim_main_int(c, EXIM_MAIN_bounce_return_linesize_limit);
 	bool body = exim_main_bool(c, EXIM_MAIN_bounce_return_body);
 
 	*n = (struct dsn){ .hostname = m->vq->g.primary_hostname, .domain = m->vq->g.qualify_domain, .to = to,
@@ -41,10 +47,135 @@ fill_dsn(struct dsn *n, struct msg *m, struct sv to)
 	    .now = now_s(), .full = body && m->env.ret != SPOOL_RET_HDRS,
 	    .limit = (uint64_t)exim_main_int(c, EXIM_MAIN_bounce_return_size_limit), .off = m->off, .len = m->len,
 	    .header_len = m->env.header_size, .utf8 = (m->env.flags & SPOOL_SMTPUTF8) != 0 };
+	/* RET= of the sender counts more than the administrator's limit. */
+	if (m->env.ret != SPOOL_RET_NONE)
+		n->full = m->env.ret == SPOOL_RET_FULL;
+	else if (n->full && line > 0 && m->env.longest_line > line) {
+		n->full = false;
+		n->limited = true;
+	}
 	if (n->domain.len == 0)
 		n->domain = n->hostname;
 	if (n->header_len > n->len)
 		n->header_len = n->len;
+}
+
+/* ---- the administrator's words ---- */
+
+static struct sv
+words(struct vq_env *e, struct arena *a, enum exim_main_opt o)
+{
+	const struct exim_value *v = &e->of->vq->conf->main[o];
+	struct err err = ERR_INIT;
+	struct sv text = v->text;
+
+	if (v->str != NULL && exim_expand(v->str, &e->env, &text, &err) != EXIM_OK) {
+		log_err(NULL, "report", &err);
+		return (SV_NULL);
+	}
+	return (text.len == 0 ? SV_NULL : arena_sv(a, text));
+}
+
+/* The next piece of a file of texts, up to a line "****"; p NULL: there is none, or nothing but that line. */
+static struct sv
+next_piece(struct vq_env *e, struct arena *a, struct sv *rest)
+{
+	struct sb out = SB_INIT(TEXTS_MAX);
+	struct err err = ERR_INIT;
+	struct sv line, v, r;
+
+	if (rest->len == 0)
+		return (SV_NULL);
+	while (sv_next(rest, '\n', &line) && !sv_eqs(line, "****")) {
+		if (exim_expand_text(line, &e->env, &v, &err) == EXIM_OK)
+			sb_add(&out, v);
+		sb_addc(&out, '\n');
+	}
+	r = out.len == 0 ? SV_LIT("") : arena_sv(a, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
+/* bounce_message_file, warn_message_file: header lines, what stands before the addresses, what stands behind them. */
+static void
+own_texts(struct vq_env *e, struct arena *a, enum exim_main_opt o, struct dsn *n)
+{
+	struct sv path = words(e, a, o), rest;
+	struct sb all = SB_INIT(TEXTS_MAX);
+	struct err err = ERR_INIT;
+
+	if (path.len > 0 && os_read_file(arena_cstr(a, path), TEXTS_MAX, &all, &err) == -1)
+		vlog(e->of->vq, "Failed to open " SV_FMT " for error message texts: %s", SV_ARG(path), err.text);
+	rest = arena_sv(a, sb_sv(&all));
+	n->fields = next_piece(e, a, &rest);
+	n->opening = next_piece(e, a, &rest);
+	if (o == EXIM_MAIN_warn_message_file)
+		n->closing = next_piece(e, a, &rest);
+	sb_free(&all);
+}
+
+static void
+fill_words(struct msg *m, struct arena *a, struct dsn *n, bool warning)
+{
+	struct vq_env e = { .arena = NULL };
+	int64_t age = now_s() - m->env.received_ms / 1000;
+
+	env_open(&e, m->vq, m);
+	(void)env_headers(&e, m);
+	if (warning) {
+		e.addr.warn_delay = sv_cstr(age < 120 * 60 ? arena_fmt(a, "%lld minutes", (long long)(age / 60)) :
+		    arena_fmt(a, "%lld hours", (long long)(age / 3600)));
+		e.addr.warn_recipients = m->env.sender;
+	} else {
+		e.addr.bounce_recipient = n->to;
+		n->notice = words(&e, a, EXIM_MAIN_bounce_message_text);
+	}
+	n->from = words(&e, a, EXIM_MAIN_dsn_from);
+	n->reply_to = words(&e, a, EXIM_MAIN_errors_reply_to);
+	own_texts(&e, a, warning ? EXIM_MAIN_warn_message_file : EXIM_MAIN_bounce_message_file, n);
+	env_close(&e);
+	arena_free(&e.arena);
+}
+
+/* errors_copy: "pattern  addresses"; who else sees reports to <to>.  p NULL: nobody. */
+static struct sv
+copies_to(struct msg *m, struct arena *a, struct sv to)
+{
+	struct sv list = exim_main_text(m->vq->conf, EXIM_MAIN_errors_copy), item, out = SV_NULL;
+	struct vq_env e = { .arena = NULL };
+	int sep = 0;
+
+	if (list.len == 0)
+		return (SV_NULL);
+	env_open(&e, m->vq, m);
+	while (out.len == 0 && exim_list_next(&list, &sep, a, &item)) {
+		struct exim_list *l = NULL;
+		struct err err = ERR_INIT;
+		struct sv pattern, text;
+		bool yes = false;
+
+		if (!sv_word(&item, &pattern) || exim_list_compile(a, EXIM_LIST_ADDRESS, pattern, NULL, 0, &l, &err) == -1)
+			continue;
+		if (exim_match_address(l, &e.env, to, false, &yes, NULL, &err) == EXIM_OK && yes &&
+		    exim_expand_text(sv_trim(item), &e.env, &text, &err) == EXIM_OK)
+			out = arena_sv(a, text);
+	}
+	env_close(&e);
+	arena_free(&e.arena);
+	return (out);
+}
+
+/* Who gets the report: <to>, and those addresses that errors_copy names (comma-separated). */
+static void
+fill_rcpts(struct spool_envelope *env, struct msg *m, struct arena *a, struct sv to)
+{
+	struct sv copy = m == NULL ? SV_NULL : copies_to(m, a, to), one;
+
+	env->rcpts = arena_zalloc(a, (COPIES_MAX + 1) * sizeof(*env->rcpts));
+	env->rcpts[env->nrcpts++] = (struct spool_rcpt){ .addr = to, .orcpt = SV_LIT("") };
+	while (env->nrcpts <= COPIES_MAX && sv_next(&copy, ',', &one))
+		if ((one = sv_trim(one)).len > 0 && sv_chr(one, '@') > 0)
+			env->rcpts[env->nrcpts++] = (struct spool_rcpt){ .addr = one, .orcpt = SV_LIT("") };
 }
 
 /* Make the report <n> about <m> durable; the entry is not started.  NULL: *<err>. */
@@ -62,10 +193,11 @@ make(struct msg *m, struct dsn *n, struct sv about, struct err *err)
 	n->id = q->env.id;
 	n->fd = msg_fd(m, err);
 	q->env.flags = SPOOL_BOUNCE | SPOOL_LOCAL | (n->utf8 ? SPOOL_SMTPUTF8 | SPOOL_8BITMIME : 0U);
-	q->env.rcpts = arena_zalloc(q->arena, sizeof(*q->env.rcpts));
-	q->env.rcpts[0].addr = n->to;
-	q->env.rcpts[0].orcpt = SV_LIT("");
-	q->env.nrcpts = 1;
+	fill_rcpts(&q->env, n->nrcpts > 0 && n->rcpts[0].action == DSN_FAILED ? m : NULL, q->arena, n->to);
+	q->env.auth_sender = exim_main_text(vq->conf, EXIM_MAIN_bounce_sender_authentication);
+	if (q->env.auth_sender.p == NULL)
+		q->env.auth_sender = SV_LIT("");
+	fill_words(m, q->arena, n, n->nrcpts > 0 && n->rcpts[0].action == DSN_DELAYED);
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = caller_name(q->arena);
 	q->env.parent = sv_from(m->env.id, SPOOL_ID_LEN);
@@ -280,6 +412,61 @@ report_successes(struct msg *m)
 		log_err(NULL, "report", &err);
 	m->successes = NULL;
 	arena_free(&a);
+}
+
+/* ---- frozen messages ---- */
+
+void
+report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
+{
+	struct vq *vq = m->vq;
+	struct spool_qfile *q = spool_qfile_new();
+	struct sb text = SB_INIT(REPORT_MAX);
+	struct iovec iov;
+	struct spool_content c = { .iov = &iov, .niov = 1, .fd = -1 };
+	struct err err = ERR_INIT;
+	struct sv line;
+	struct qent *e;
+	char date[MAIL_DATE_MAX];
+
+	spool_envelope_init(&q->env);
+	q->env.flags = SPOOL_BOUNCE | SPOOL_LOCAL;
+	fill_rcpts(&q->env, NULL, q->arena, to);
+	q->env.protocol = SV_LIT("local");
+	q->env.ident = caller_name(q->arena);
+	sb_addf(&text, "Date: %s\r\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\r\nTo: " SV_FMT "\r\nSubject: " SV_FMT "\r\n"
+	    "Message-Id: <E%s@" SV_FMT ">\r\nAuto-Submitted: auto-replied\r\n\r\n", mail_date_format_local(date, now_s()),
+	    SV_ARG(vq->g.qualify_domain), SV_ARG(to), SV_ARG(subject), q->env.id, SV_ARG(vq->g.primary_hostname));
+	q->env.header_size = text.len;
+	while (sv_next(&body, '\n', &line))
+		sb_addf(&text, SV_FMT "\r\n", SV_ARG(line));
+	iov = (struct iovec){ text.p, text.len };
+	q->env.size = text.len;
+	if (queue_inject(vq, q, &c, false, &err) == 0 && (e = queue_find(vq, sv_cstr(q->env.id))) != NULL) {
+		log_injected(vq, &q->env);
+		queue_let_go(vq, e);
+	} else
+		log_err(NULL, "report", &err);
+	sb_free(&text);
+	spool_qfile_free(&q);
+}
+
+void
+report_frozen(struct msg *m)
+{
+	struct sv to = exim_main_text(m->vq->conf, EXIM_MAIN_freeze_tell);
+	struct sb body = SB_INIT(REPORT_MAX);
+
+	/* What we made ourselves is told of nowhere: that could go round. */
+	if (to.len == 0 || (m->env.flags & SPOOL_BOUNCE) != 0)
+		return;
+	sb_addf(&body, "Message %s has been frozen.\nThe sender is <" SV_FMT ">.\n\n"
+	    "The following address(es) have yet to be delivered:\n", m->env.id, SV_ARG(m->env.sender));
+	for (uint32_t i = 0; i < m->env.nrcpts; i++)
+		if (m->rcpts[i].state == SPOOL_ST_OPEN)
+			sb_addf(&body, "  " SV_FMT ": " SV_FMT "\n", SV_ARG(m->env.rcpts[i].addr), SV_ARG(m->rcpts[i].text));
+	report_mail(m, to, SV_LIT("Message frozen"), sb_sv(&body));
+	sb_free(&body);
 }
 
 /* ---- delays ---- */

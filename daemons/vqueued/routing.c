@@ -13,6 +13,8 @@
 #include "vqueued_int.h"
 
 #define YIELD_EVERY	50		/* recipients routed in a turn of the loop */
+#define HELD_S		1800
+#define QUEUED_S	900		/* Exim has its queue runs; we a time */
 #define DEFER_S		300		/* when no retry rule says anything */
 #define PATIENCE_US	200000		/* a message that waits longer for a router gets one more */
 #define MORE		16
@@ -63,11 +65,38 @@ ops_filter(void *arg, struct route_filter *f)
 	f->why = SV_LIT("the message cannot be read");
 }
 
+/* The first time that a message is looked at, which is no queue run. */
+static bool
+first_time(const struct msg *m)
+{
+	return (!m->retrying && !m->force);
+}
+
+/* What routers have to say of a message, in the logs as Exim has it. */
 static void
 ops_note(void *arg, const char *text)
 {
-	(void)arg;
-	log_warn(NULL, "%s", text);
+	const struct msg *m = arg;
+
+	vlog(m->vq, "%s %s", m->env.id, text);
+}
+
+static void
+ops_panic(void *arg, const char *text)
+{
+	const struct msg *m = arg;
+
+	eximlog_write(EXIMLOG_MAIN | EXIMLOG_PANIC, "%s %s", m->env.id, text);
+}
+
+/* syntax_errors_to: once, not at each attempt. */
+static void
+ops_mail(void *arg, struct sv to, struct sv subject, struct sv body)
+{
+	struct msg *m = arg;
+
+	if (first_time(m))
+		report_mail(m, to, subject, body);
 }
 
 int
@@ -77,6 +106,8 @@ routing_init(struct vq *vq, struct err *err)
 	route_ops_dns(&vq->route_ops);
 	vq->route_ops.filter = ops_filter;
 	vq->route_ops.note = ops_note;
+	vq->route_ops.panic = ops_panic;
+	vq->route_ops.mail = ops_mail;
 	vq->caches = exim_caches_new();
 	vq->g = vq->conf->g;
 	vq->g.pid = getpid();
@@ -98,14 +129,8 @@ routing_more(struct vq *vq)
 
 /* ---- one recipient ---- */
 
-struct work {				/* of one message */
-	struct msg	*m;
-	struct vq_env	*e;
-	struct dlv	*local, *remote, **remote_last, *jobs, **jobs_last;
-};
-
-static void
-address_not_routed(struct work *w, uint32_t i, const struct route_failure *f)
+void
+routing_failed(struct work *w, uint32_t i, const struct route_failure *f)
 {
 	struct msg *m = w->m;
 	const char *router = f->router == NULL ? NULL : f->router->d.name;
@@ -135,8 +160,8 @@ kind_name(const struct route_delivery *rd)
 	return (rd->transport == NULL ? "none" : rd->transport->d.name);
 }
 
-static void
-take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
+void
+routing_take(struct work *w, uint32_t i, const struct route_delivery *rd, bool keep)
 {
 	struct msg *m = w->m;
 	uint64_t child = spool_child(kind_name(rd), rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address);
@@ -152,7 +177,8 @@ take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
 	}
 	d = arena_zalloc(m->arena, sizeof(*d));
 	d->m = m;
-	d->rd = rd;
+	d->rd = rd = sysfilter_headers(w, rd);
+	d->keep = keep;
 	d->rcpt = i;
 	d->child = child;
 	d->path = m->path;
@@ -185,23 +211,73 @@ take_delivery(struct work *w, uint32_t i, const struct route_delivery *rd)
 	}
 }
 
-/* hold_domains (chapter 14 of Exim's manual): nothing is tried but by force. */
 static bool
-held(struct work *w, uint32_t i)
+listed(struct work *w, enum exim_main_opt o, struct sv addr)
 {
-	struct msg *m = w->m;
-	const struct exim_list *hold = exim_main_list(m->vq->conf, EXIM_MAIN_hold_domains);
-	struct sv addr = m->env.rcpts[i].addr;
+	const struct exim_list *l = exim_main_list(w->m->vq->conf, o);
 	ptrdiff_t at = sv_rchr(addr, '@');
 	struct err err = ERR_INIT;
 	bool yes = false;
 
-	if (hold == NULL || m->force || at < 0 ||
-	    exim_match_domain(hold, &w->e->env, sv_sub(addr, (size_t)at + 1, addr.len), &yes, NULL, &err) != EXIM_OK || !yes)
-		return (false);
-	err_set(&err, ERR_TEMP, "4.3.2", "domain is held");
-	address_deferred(m, i, addr, &err, now_s() + 1800, NULL);
-	return (true);
+	return (l != NULL && at >= 0 &&
+	    exim_match_domain(l, &w->e->env, sv_sub(addr, (size_t)at + 1, addr.len), &yes, NULL, &err) == EXIM_OK && yes);
+}
+
+/* hold_domains, queue_domains (chapter 14 of Exim's manual): nothing is tried but by force, or not the first time. */
+static bool
+held(struct work *w, uint32_t i)
+{
+	struct msg *m = w->m;
+	struct sv addr = m->env.rcpts[i].addr;
+	struct err err = ERR_INIT;
+
+	if (!m->force && listed(w, EXIM_MAIN_hold_domains, addr)) {
+		err_set(&err, ERR_TEMP, "4.3.2", "domain is held");
+		address_deferred(m, i, addr, &err, now_s() + HELD_S, NULL);
+		return (true);
+	}
+	if (first_time(m) && listed(w, EXIM_MAIN_queue_domains, addr)) {
+		err_set(&err, ERR_TEMP, "4.3.2", "domain is in queue_domains");
+		address_deferred(m, i, addr, &err, now_s() + QUEUED_S, NULL);
+		return (true);
+	}
+	return (false);
+}
+
+/* queue_smtp_domains: routed and delivered here at once, sent to others the next time. */
+static struct dlv *
+put_off_remote(struct work *w)
+{
+	struct dlv *left = NULL, **last = &left, *next;
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_TEMP, "4.3.2", "first-pass only routing due to -odqs, queue_smtp_domains or control=queue");
+	for (struct dlv *d = w->remote; d != NULL; d = next) {
+		next = d->next;
+		d->next = NULL;
+		if (listed(w, EXIM_MAIN_queue_smtp_domains, d->rd->addr->address)) {
+			delivery_deferred(d, &err, now_s() + QUEUED_S, NULL);
+			continue;
+		}
+		*last = d;
+		last = &d->next;
+	}
+	return (left);
+}
+
+void
+routing_address(struct work *w, struct sv address, struct route_result *res)
+{
+	struct msg *m = w->m;
+	struct route_request rq = { .conf = m->vq->conf, .env = &w->e->env, .arena = m->arena, .ops = w->ops,
+	    .mode = ROUTE_DELIVER, .address = address, .sender = m->env.sender };
+
+	memset(res, 0, sizeof(*res));
+	route_address(&rq, res);
+	for (size_t k = 0; k < res->nvars; k++)
+		vec_push(&m->vars, res->vars[k]);	/* live as long as the deliveries */
+	res->nvars = 0;
+	route_result_free(res);
 }
 
 static void
@@ -209,25 +285,20 @@ route_recipient(struct work *w, uint32_t i)
 {
 	struct msg *m = w->m;
 	struct route_result res;
-	struct route_request rq = { .conf = m->vq->conf, .env = &w->e->env, .arena = m->arena, .ops = &m->vq->route_ops,
-	    .mode = ROUTE_DELIVER, .address = m->env.rcpts[i].addr, .sender = m->env.sender };
 
 	m->rcpts[i].tried = true;
-	m->rcpts[i].deferred = m->rcpts[i].failed = false;
+	/* The system filter's deliveries may have begun already. */
+	if (w->filter == NULL)
+		m->rcpts[i].deferred = m->rcpts[i].failed = false;
 	if (held(w, i))
 		return;
-	memset(&res, 0, sizeof(res));
-	route_address(&rq, &res);
-	for (size_t k = 0; k < res.nvars; k++)
-		vec_push(&m->vars, res.vars[k]);	/* live as long as the deliveries */
-	res.nvars = 0;
-	route_result_free(&res);
+	routing_address(w, m->env.rcpts[i].addr, &res);
 	/* Held together so that the first to end does not end the recipient. */
 	m->rcpts[i].pending++;
 	for (size_t k = 0; k < res.nfailures; k++)
-		address_not_routed(w, i, &res.failure[k]);
+		routing_failed(w, i, &res.failure[k]);
 	for (size_t k = 0; k < res.ndeliveries; k++)
-		take_delivery(w, i, &res.delivery[k]);
+		routing_take(w, i, &res.delivery[k], false);
 	m->rcpts[i].pending--;
 }
 
@@ -266,6 +337,7 @@ static void
 route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 {
 	struct work w = { .m = m, .e = e };
+	struct route_ops ops = vq->route_ops;
 	int64_t now = now_s();
 	unsigned n = 0;
 
@@ -274,7 +346,9 @@ route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 	msg_hold(m);
 	env_open(e, vq, m);
 	exim_caches_message(vq->caches);
-	if (!not_now(&w))
+	ops.arg = m;
+	w.ops = &ops;
+	if (!not_now(&w) && sysfilter_run(&w))
 		for (uint32_t i = 0; i < m->env.nrcpts; i++) {
 			if (!rcpt_due(m, i, now))
 				continue;
@@ -282,6 +356,8 @@ route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 			if (++n % YIELD_EVERY == 0)
 				fiber_yield();
 		}
+	if (w.remote != NULL && first_time(m) && exim_main_list(vq->conf, EXIM_MAIN_queue_smtp_domains) != NULL)
+		w.remote = put_off_remote(&w);
 	env_close(e);
 	for (struct dlv *d = w.local, *next; d != NULL; d = next) {
 		next = d->next;

@@ -170,6 +170,9 @@ longest_line(struct msg *m, int fd, int64_t *max, struct err *err)
 	uint64_t at = 0;
 	int64_t here = 0;
 
+	/* Whoever received it counted. */
+	if (m->env.longest_line > 0)
+		m->max_line = m->env.longest_line;
 	if (m->max_line < 0)
 		m->max_line = 0;
 	else

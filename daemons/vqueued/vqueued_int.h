@@ -66,6 +66,7 @@ struct dlv {				/* one final delivery */
 	struct follower	*followers;
 	struct failure	*failure;	/* where it failed */
 	bool		 recorded;	/* by its child */
+	bool		 keep;		/* is to be, even when nothing else of the recipient is left */
 	unsigned char	 lost;		/* how often the line to the store broke while it was on it */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
 	/* local */
@@ -312,6 +313,26 @@ void	 slow_run(struct vq *vq, void (*fn)(void *job), void *job);
 
 void	 routing_fiber(void *arg);
 int	 routing_init(struct vq *vq, struct err *err);
+/* A message while its recipients are routed. */
+struct sysfilter;
+struct route_ops;
+struct work {
+	struct msg	*m;
+	struct vq_env	*e;
+	const struct route_ops *ops;
+	const struct sysfilter *filter;	/* what the system filter did; NULL: there is none */
+	struct dlv	*local, *remote, **remote_last, *jobs, **jobs_last;
+};
+/* A delivery or a failure for recipient <rcpt>; <keep>: it is written down by itself when it is done. */
+void	 routing_take(struct work *w, uint32_t rcpt, const struct route_delivery *rd, bool keep);
+void	 routing_failed(struct work *w, uint32_t rcpt, const struct route_failure *f);
+void	 routing_address(struct work *w, struct sv address, struct route_result *res);
+
+/* sysfilter.c: true: the recipients are to be routed. */
+bool	 sysfilter_run(struct work *w);
+/* <rd> with what the system filter did to the header. */
+const struct route_delivery *sysfilter_headers(struct work *w, const struct route_delivery *rd);
+
 /* Messages wait although no router is idle: all wait for DNS. */
 void	 routing_more(struct vq *vq);
 /* An environment for expansions about <m> (and <d>, may be NULL); lives in <a>. */
@@ -446,6 +467,10 @@ void	 retry_host_ok(struct vq *vq, struct sv key);
 int	 report_failures(struct msg *m, struct err *err);
 void	 report_successes(struct msg *m);
 void	 report_delays(struct msg *m);
+/* A message of our own about <m> to <to>: what a router has to say to somebody. */
+void	 report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body);
+/* freeze_tell: somebody learns that <m> was frozen just now. */
+void	 report_frozen(struct msg *m);
 
 /* ---- control.c ---- */
 void	 control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int fd);

@@ -59,6 +59,22 @@ add_indented(struct sb *out, struct sv v)
 	}
 }
 
+/* Lines of the administrator's, which end in LF; <fields>: an empty one would end the header. */
+static void
+add_lines(struct sb *out, struct sv v, bool fields)
+{
+	struct sv l;
+
+	while (sv_next(&v, '\n', &l)) {
+		if (l.len > 0 && l.p[l.len - 1] == '\r')
+			l.len--;
+		if (l.len == 0 && fields)
+			continue;
+		sb_add(out, l);
+		sb_adds(out, "\r\n");
+	}
+}
+
 static void
 add_date(struct sb *out, const char *name, int64_t when)
 {
@@ -82,12 +98,22 @@ add_header(struct sb *out, const struct dsn *d, const char *boundary)
 	};
 
 	add_date(out, "Date: ", d->now);
-	sb_adds(out, "From: Mail Delivery System <Mailer-Daemon@");
-	sb_add(out, d->domain);
-	sb_adds(out, ">\r\nTo: ");
+	if (d->from.len > 0) {
+		sb_adds(out, "From: ");
+		add_clean(out, d->from);
+	} else
+		sb_addf(out, "From: Mail Delivery System <Mailer-Daemon@" SV_FMT ">", SV_ARG(d->domain));
+	sb_adds(out, "\r\nTo: ");
 	add_clean(out, d->to);
 	sb_adds(out, "\r\n");
-	if (d->subject.len > 0)
+	if (d->reply_to.len > 0) {
+		sb_adds(out, "Reply-To: ");
+		add_clean(out, d->reply_to);
+		sb_adds(out, "\r\n");
+	}
+	if (d->fields.p != NULL)
+		add_lines(out, d->fields, true);
+	else if (d->subject.len > 0)
 		add_folded(out, "Subject:", d->subject);
 	else
 		sb_addf(out, "Subject: %s\r\n", subjects[kind_of(d)]);
@@ -113,8 +139,15 @@ add_people(struct sb *out, const struct dsn *d)
 		"Your message was delivered to these recipients, as you asked to be told:\r\n",
 	};
 	enum dsn_action k = kind_of(d);
+	const char *own = openings[k > DSN_DELIVERED ? DSN_DELIVERED : k], *rest = strstr(own, "\r\n") + 2;
 
-	sb_adds(out, openings[k > DSN_DELIVERED ? DSN_DELIVERED : k]);
+	if (d->opening.p != NULL) {
+		add_lines(out, d->opening, false);
+	} else {
+		sb_add(out, sv_from(own, (size_t)(rest - own)));
+		add_lines(out, d->notice, false);
+		sb_adds(out, rest);
+	}
 	for (size_t i = 0; i < d->nrcpts; i++) {
 		const struct dsn_rcpt *r = &d->rcpts[i];
 
@@ -131,6 +164,8 @@ add_people(struct sb *out, const struct dsn *d)
 		add_indented(out, r->text);
 	}
 	sb_adds(out, "\r\n");
+	if (d->closing.p != NULL)
+		add_lines(out, d->closing, false);
 }
 
 static void
@@ -188,8 +223,9 @@ add_original(struct sb *out, const struct dsn *d, struct err *err)
 	/* A huge header is not worth returning whole either. */
 	if (!full && d->limit > 0 && n > d->limit)
 		n = d->limit;
-	sb_addf(out, "Content-Type: %s\r\n\r\n", full ? (d->utf8 ? "message/global" : "message/rfc822") :
-	    d->utf8 ? "message/global-headers" : "text/rfc822-headers");
+	sb_addf(out, "Content-Type: %s\r\n%s\r\n", full ? (d->utf8 ? "message/global" : "message/rfc822") :
+	    d->utf8 ? "message/global-headers" : "text/rfc822-headers",
+	    d->limited ? "X-Exim-DSN-Information: Due to administrative limits only headers are returned\r\n" : "");
 	room = sb_room(out, (size_t)n);
 	if (room == NULL)
 		return (err_set(err, ERR_PERM, "5.3.4", "the report is too large"));

@@ -45,6 +45,14 @@ struct dsn {
 	/* The original. */
 	int		 fd;
 	uint64_t	 off, len, header_len;
+	/* The administrator's words; p NULL: ours. */
+	struct sv	 from;		/* dsn_from */
+	struct sv	 reply_to;	/* errors_reply_to */
+	struct sv	 notice;	/* bounce_message_text */
+	struct sv	 fields;	/* header lines with LF, instead of the subject */
+	struct sv	 opening;	/* before the addresses, instead of all ours */
+	struct sv	 closing;	/* behind them */
+	bool		 limited;	/* the original was cut down to its header by a limit */
 	bool		 utf8;		/* it was an SMTPUTF8 message: message/global (RFC 6533) */
 };
 

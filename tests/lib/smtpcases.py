@@ -62,9 +62,11 @@ CASES = [
     # ---- logging in ----
     dict(name="requireauth", opts="hosts_require_auth = *", ehlo=["AUTH PLAIN LOGIN"], want=[r"^< AUTH PLAIN AG1lAHNlY3JldA=="], log=[r" A=plain "]),
     dict(name="authlogin", opts="hosts_try_auth = *", ehlo=["AUTH LOGIN"], want=[r"^< AUTH LOGIN$", r"^< bWU=$", r"^< c2VjcmV0$"], log=[" A=login "]),
-    dict(name="authcram", opts="hosts_try_auth = *", ehlo=["AUTH CRAM-MD5"], log=[" A=cram "],
+    dict(name="authcram", opts="hosts_try_auth = *",  # client_name and client_secret of RFC 2195's example
+         ehlo=["AUTH CRAM-MD5"], log=[" A=cram "],
          want=[r"^< AUTH CRAM-MD5$", r"^< dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw$"]),
-    dict(name="authexternal", opts="hosts_try_auth = *", ehlo=["AUTH EXTERNAL"], want=[r"^< AUTH EXTERNAL d2hv$"], log=[" A=external "]),
+    dict(name="authexternal", opts="hosts_try_auth = *",  # client_send
+         ehlo=["AUTH EXTERNAL"], want=[r"^< AUTH EXTERNAL d2hv$"], log=[" A=external "]),
     dict(name="authmissing", opts="hosts_require_auth = *", not_log=[" => "], log=[r"== .*authentication required but"], **{"not": ["MAIL"]}),
     dict(name="authnotasked", opts=[], ehlo=["AUTH PLAIN"], **{"not": ["AUTH"]}, log=[" => "]),
     dict(name="authrefused", opts="hosts_try_auth = *", ehlo=["AUTH PLAIN"], rules=[("AUTH", "535 no")], log=[" => x@"], not_log=[" A="]),
@@ -109,7 +111,7 @@ CASES = [
          busy={a: "421 no" for a in ALL}, count={r"^\[connect": 2}),
     dict(name="hardlimit", opts=["hosts = 127.0.0.1 : 127.0.0.2 : 127.0.0.3", "hosts_max_try_hardlimit = 1"], listen=ALL,
          busy={a: "421 no" for a in ALL}, count={r"^\[connect": 1}),
-    dict(name="ourselves", opts=[], no_allow=True, log=[r"== x@.*found host 127.0.0.1 to be local"], **{"not": ["connect"]}),
+    dict(name="ourselves", opts="allow_localhost = false", no_allow=True, log=[r"== x@.*found host 127.0.0.1 to be local"], **{"not": ["connect"]}),
     dict(name="byname", opts=["hosts = localhost", "gethostbyname"], log=[r"=> x@.* H=localhost \[(127.0.0.1|::1)\]"]),
     # ---- times ----
     dict(name="commandtime", opts="command_timeout = 1s", rules=[("MAIL", "wait 3|250 ok")], log=[r"timeout after MAIL"], not_log=["=>"]),
