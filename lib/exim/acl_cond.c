@@ -220,7 +220,8 @@ cond_acl(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 	a->args = old;
 	a->nargs = old_n;
 	if (rc == RC_DISCARD && verb != VERB_ACCEPT && verb != VERB_DISCARD)
-		return (acl_wrong(st, "nested ACL returned \"discard\" for a command other than \"accept\" or \"discard\""));
+		return (acl_wrong(st, "nested ACL returned \"discard\" for \"%s\" command (only allowed with \"accept\" or "
+		    "\"discard\")", exim_acl_verb_name(verb)));
 	return (rc);
 }
 

@@ -197,9 +197,17 @@ next_address(struct sv *rest, struct sv *one)
 	return (true);
 }
 
+/* <last>: the line end of the field stands behind it, as Exim sees it, and shows. */
 static enum acl_rc
-header_mistake(struct acl_state *st, const char *field, struct sv address, const char *why)
+header_mistake(struct acl_state *st, const char *field, struct sv address, const char *why, bool last)
 {
+	const char *at = last ? strstr(why, " may not follow ") : NULL;
+
+	if (at != NULL) {
+		st->log_msg = acl_fmt(st, "%.*s\\n%s: failing address in \"%s:\" header is: " SV_FMT, (int)(at - why), why, at, field,
+		    SV_ARG(address));
+		return (RC_FAIL);
+	}
 	st->log_msg = acl_fmt(st, "%s: failing address in \"%s:\" header is: " SV_FMT, why, field, SV_ARG(address));
 	return (RC_FAIL);
 }
@@ -266,14 +274,14 @@ verify_header_syntax(struct acl_state *st)
 				list = without_group(one);
 				if (list.p == one.p) {
 					if (!address_ok(st, one, why))
-						return (header_mistake(st, address_headers[k], one, why));
+						return (header_mistake(st, address_headers[k], one, why, rest.len == 0));
 					continue;
 				}
 				while (list.len > 0 && (list.p[list.len - 1] == ';' || sv_isspace(list.p[list.len - 1])))
 					list.len--;
 				while (next_address(&list, &member))
 					if (!address_ok(st, member, why))
-						return (header_mistake(st, address_headers[k], member, why));
+						return (header_mistake(st, address_headers[k], member, why, false));
 			}
 		}
 	}

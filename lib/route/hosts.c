@@ -335,6 +335,23 @@ route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 	return (false);
 }
 
+/* For the log: the address, and in a session whose recipient or sender is verified its client. */
+static void
+note_frozen(struct visit *v, const char *what)
+{
+	bool verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
+	const struct exim_session *s = v->rt->rq->env->session;
+	struct err err = ERR_INIT;
+	struct sv host = SV_NULL;
+
+	if (!verifying || s == NULL || s->addr.family == 0 ||
+	    exim_expand_text(SV_LIT("$sender_fullhost"), v->rt->rq->env, &host, &err) != EXIM_OK)
+		route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));
+	else
+		route_note(v, "%s: " SV_FMT " (while verifying <" SV_FMT "> from host " SV_FMT ")", what, SV_ARG(v->domain),
+		    SV_ARG(v->p->addr->address), SV_ARG(host));
+}
+
 enum route_yield
 route_self(struct visit *v, const struct route_host *h)
 {
@@ -359,7 +376,7 @@ route_self(struct visit *v, const struct route_host *h)
 		v->reroute_domain = dom;
 		return (Y_REROUTED);
 	}
-	route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));
+	note_frozen(v, what);
 	(void)route_defer(v, "%s", what);
 	return (Y_FREEZE);
 }

@@ -298,6 +298,8 @@ log_arrival(struct session *s, uint64_t size)
 	if (t->fed)
 		sb_adds(&line, " K");
 	sb_addf(&line, " S=%llu", (unsigned long long)size);
+	if (t->fx.queue_name.len > 0)
+		sb_addf(&line, " Q=" SV_FMT, SV_ARG(t->fx.queue_name));
 	if (session_logs(s, EXIM_LOGSEL_8bitmime))
 		sb_addf(&line, " M8S=%d", t->body == SMTP_BODY_8BITMIME ? 8 : t->body == SMTP_BODY_7BIT ? 7 : 0);
 	if (session_logs(s, EXIM_LOGSEL_receive_time))
@@ -401,7 +403,8 @@ log_put_off(struct session *s)
 	if (fx->ctl[EXIM_CTL_FREEZE])
 		session_logf(s, SESSION_LOG_MAIN, "frozen by ACL");
 	if ((fx->ctl[EXIM_CTL_QUEUE_ONLY] || fx->ctl[EXIM_CTL_QUEUE]) && session_logs(s, EXIM_LOGSEL_delay_delivery))
-		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued by ACL");
+		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued%s" SV_FMT " by ACL", fx->queue_name.len > 0 ? " in " : "",
+		    SV_ARG(fx->queue_name));
 }
 
 static void

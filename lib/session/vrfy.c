@@ -34,6 +34,9 @@ the_address(struct session *s, struct sv *out)
 	    s->conf->g.qualify_recipient))));
 	if (s->txn == NULL)
 		s->env.addr = arena_zalloc(s->cmd, sizeof(*s->env.addr));
+	/* Exim shows what was sent. */
+	if (s->conn->exim_style && sv_chr(arg, '"') >= 0 && sv_chr(arg, '<') < 0 && m.domain.len > 0)
+		*out = arena_sv(s->cmd, sv_taint(arg));
 	s->env.addr->local_part = arena_sv(s->cmd, m.local);
 	s->env.addr->domain = m.domain.len > 0 ? arena_sv(s->cmd, m.domain) : s->conf->g.qualify_recipient;
 	return (true);

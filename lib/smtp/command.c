@@ -397,7 +397,12 @@ args_auth(struct parse *p)
 {
 	struct sv v = p->cmd->arg, initial;
 
-	if (!sv_word(&v, &p->cmd->mechanism))
+	bool lax = (p->flags & SMTP_PARSE_LAX) != 0;
+
+	p->cmd->mechanism = SV_LIT("");
+	if (!sv_word(&v, &p->cmd->mechanism) && lax)
+		return (fail(p, 504, "5.5.4", " authentication mechanism not supported"));
+	if (p->cmd->mechanism.len == 0)
 		return (fail(p, 501, "5.5.4", "AUTH needs the name of a mechanism, as EHLO lists them"));
 	for (size_t i = 0; i < p->cmd->mechanism.len; i++) {
 		char c = p->cmd->mechanism.p[i];
@@ -410,7 +415,10 @@ args_auth(struct parse *p)
 		p->cmd->initial = initial;
 		if (sv_eqs(p->cmd->initial, "="))	/* RFC 4954 section 4: an empty initial response */
 			p->cmd->initial.len = 0;
-		if (sv_trim(v).len > 0)
+		/* Exim has one argument there, which is no base64 then. */
+		if (sv_trim(v).len > 0 && lax)
+			p->cmd->initial = SV_LIT("?");
+		else if (sv_trim(v).len > 0)
 			return (fail(p, 501, "5.5.4", "AUTH takes a mechanism and one initial response"));
 	}
 	return (0);
