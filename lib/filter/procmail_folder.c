@@ -202,8 +202,11 @@ write_out(struct pm *pm, int fd, bool lock, struct sv text)
 	/* What cannot be synced is no file (EINVAL). */
 	if (e == 0 && fsync(fd) == -1 && errno != EINVAL && errno != EROFS)
 		e = errno;
-	if (e != 0 && pm->last_tell >= 0 && ftruncate(fd, (off_t)pm->last_tell) == 0)
-		pm->serial++;
+	/* A device cannot be cut. */
+	if (e != 0 && pm->last_tell >= 0 && ftruncate(fd, (off_t)pm->last_tell) == -1) {
+		pm->last_tell = -1;
+		e = errno;
+	}
 	(void)close(fd);
 	return (e);
 }
@@ -300,7 +303,7 @@ static int
 give_name(struct pm *pm, const struct folder *f, const char *file, char *path, size_t size)
 {
 	const char *base = strrchr(file, '/');
-	struct stat sb;
+	struct stat sb, other;
 	char digits[16];
 	long n;
 
@@ -323,13 +326,15 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 		if (stat(file, &sb) == -1)
 			return (-1);
 		pm_number_name((uint64_t)sb.st_ino, digits);
-		/* The folder may have a link to this very file. */
 		for (n = 0; n < 16; n++) {
 			(void)snprintf(path, size, "%s/%s%s%.*s", f->path, pm->text[PM_T_MSGPREFIX], digits, (int)n, "----------------");
 			if (link(file, path) == 0)
 				return (0);
 			if (errno != EEXIST)
 				break;
+			/* It is this very file. */
+			if (stat(path, &other) == 0 && other.st_ino == sb.st_ino && other.st_dev == sb.st_dev)
+				return (0);
 		}
 		return (-1);
 	}

@@ -241,15 +241,12 @@ find_from(const char *from, const char *to)
 static const char *
 next_escape(const struct pm_mail *m, const char *at, const char *end)
 {
-	const char *hit = NULL, *body = m->p + m->body, *start = m->p + m->start, *rest = m->p + m->rest, *slack;
+	const char *hit = NULL, *body = m->p + m->body, *start = m->p + m->start, *rest = m->p + m->rest;
 
 	if (at < body)
 		hit = find_from(at > start ? at : start, body);
-	if (hit == NULL && end > rest) {
-		/* A line that begins with the last bytes counts too. */
-		slack = end + strlen("From ") > m->p + m->len ? m->p + m->len : end + strlen("From ");
-		hit = find_from(at > rest ? at : rest, slack);
-	}
+	if (hit == NULL && end > rest)
+		hit = find_from(at > rest ? at : rest, end);
 	return (hit != NULL && hit < end ? hit : NULL);
 }
 
