@@ -792,7 +792,8 @@ formail_run(struct formail *f)
 		if (f->total != 0) {
 			formail_start_program(&r);
 			messages(&r);
-		}
+		} else
+			r.status = EX_IOERR;	/* there is something, and nowhere to put it */
 	} else
 		messages(&r);
 	finish(&r);

@@ -72,7 +72,7 @@ formail_first_fileno(struct formail_run *r)
 		if (strncmp(*e, "FILENO=", 7) == 0)
 			v = *e + 7;
 	r->fileno = procmail_long(v, &end);
-	r->fileno_width = *end != '\0' ? -1 : strlen(v) > 20 ? 20 : (int)strlen(v);
+	r->fileno_width = *end != '\0' ? -1 : strlen(v) > 20 ? 20 : *v == '-' ? 0 : (int)strlen(v);
 }
 
 static const char **

@@ -138,7 +138,8 @@ take(struct locks *l, char *path)
 			return (give_up("Filename too long", path, EX_UNAVAILABLE));
 		if (!may_pass(errno) || --tries == 0)
 			return (give_up("Try praying", path, EX_UNAVAILABLE));
-		pause_for(l->sleep);
+		if (errno == ENOSPC || errno == EDQUOT)
+			pause_for(l->sleep);
 	}
 	vec_push(&l->held, path);
 	return (EX_OK);

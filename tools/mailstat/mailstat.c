@@ -187,11 +187,13 @@ static int
 run(struct stats *s, const char *log)
 {
 	char old[4096], *line = NULL;
-	bool pipe = log == NULL || strcmp(log, "-") == 0;
+	bool pipe = log == NULL ? !s->old : strcmp(log, "-") == 0;
 	struct stat sb;
 	size_t cap = 0;
 	FILE *fp = stdin;
 
+	if (log == NULL && s->old)
+		return (no_mail(s, ".old", ".old"));
 	if (!pipe) {
 		size_t n = strlen(log);
 		bool is_old = n > 4 && strcmp(log + n - 4, ".old") == 0;
