@@ -92,7 +92,10 @@ password_of(struct auth_try *t, struct sv *out)
 
 	if (r == SAUTH_FAIL)
 		(void)err_set(t->err, ERR_TEMP, "4.7.0", "server_password of authenticator %s failed", t->a->d.name);
-	return (r == SAUTH_FAIL || (r == SAUTH_OK && out->p == NULL) ? SAUTH_TEMP : r);
+	if (r == SAUTH_FAIL || (r == SAUTH_OK && out->p == NULL))
+		return (SAUTH_TEMP);
+	/* An empty one is none: nobody logs in with it. */
+	return (r == SAUTH_OK && out->len == 0 ? SAUTH_FAIL : r);
 }
 
 static struct sv

@@ -31,7 +31,7 @@ auth_run_spa(struct auth_try *t)
 	auth_part(t, x.user);
 	if ((r = auth_expand(t, &t->a->d.own[EXIM_SPA_server_password], &password)) != SAUTH_OK)
 		goto out;
-	r = ntlm_proves(&x, challenge, password) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
+	r = password.len > 0 && ntlm_proves(&x, challenge, password) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
 out:
 	sb_free(&answer);
 	sb_free(&out);

@@ -204,7 +204,8 @@ run_tls(struct auth_try *t)
 
 	if (r == SAUTH_OK)
 		r = expand_parts(t, 1, opts, sizeof(opts));
-	return (r == SAUTH_OK ? auth_judge(t, SAUTH_OK) : r);
+	/* Without a condition the certificate speaks for itself. */
+	return (r == SAUTH_OK ? auth_judge(t, t->s->x.tls_in.verified ? SAUTH_OK : SAUTH_FAIL) : r);
 }
 
 /* ---- cram_md5 ---- */
@@ -231,7 +232,8 @@ auth_cram(struct auth_try *t, struct sv challenge, const struct exim_value *secr
 	r = SAUTH_FAIL;
 	if (!whole || digest.len != CRAM_HEX || (r = auth_expand(t, secret, &password)) != SAUTH_OK)
 		goto out;
-	r = cram_digest(password, challenge, hex) && cram_equal(hex, digest) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
+	/* Whoever has no secret has not logged in: a lookup that found nothing must not let anybody in. */
+	r = password.len > 0 && cram_digest(password, challenge, hex) && cram_equal(hex, digest) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
 out:
 	sb_free(&answer);
 	return (r);

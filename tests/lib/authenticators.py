@@ -115,6 +115,28 @@ def test_cram():
     check('cram-debug', 'debugging bob' in open(top + '/server.err').read())
 
 
+def test_no_secret():
+    """Who has no password is not let in with an empty one."""
+    s = Server('''cram:
+ driver = cram_md5
+ public_name = CRAM-MD5
+ server_secret = ${lookup{$auth1}lsearch{%s}}
+unset:
+ driver = cram_md5
+ public_name = X-UNSET
+ server_set_id = $auth1
+scram:
+ driver = gsasl
+ public_name = SCRAM-SHA-1
+ server_password = ${lookup{$auth1}lsearch{%s}}
+''' % ((write('secrets', 'alice: secret\n'),) * 2))
+    check('empty-cram', cram(s, 'CRAM-MD5', 'nobody', '')[0].startswith('535'))
+    check('empty-unset', cram(s, 'X-UNSET', 'nobody', '')[0].startswith('535'))
+    check('empty-scram', scram(s, 'SCRAM-SHA-1', 'nobody', '', 'sha1')[0].startswith('535'))
+    check('empty-right', cram(s, 'CRAM-MD5', 'alice', 'secret')[0].startswith('235'))
+    s.end()
+
+
 def test_external():
     s = Server('''ext:
  driver = external
@@ -558,7 +580,7 @@ three:
 
 for d in ('spool', 'log'):
     os.makedirs(os.path.join(top, d), exist_ok=True)
-for test in (test_cram, test_external, test_plaintext, test_scram, test_gsasl_simple, test_digest, test_dovecot, test_cyrus,
+for test in (test_cram, test_no_secret, test_external, test_plaintext, test_scram, test_gsasl_simple, test_digest, test_dovecot, test_cyrus,
              test_clients, test_client_conditions):
     test()
 sys.exit(1 if failed else 0)
