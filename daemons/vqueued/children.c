@@ -21,6 +21,7 @@
 
 #define IDLE_MS		20000		/* a child without work ends */
 #define LOOK_MS		1000
+#define STOPPED_MS	30000		/* a child that is stopped so long is killed */
 #define CHILD_JOBS	5000		/* and one that did so many */
 #define START_MS	30000
 #define LOOK_S		10		/* of a look at a file, the wait for a process included */
@@ -302,6 +303,11 @@ reaper(void *arg)
 			if (c->load == 0 && c->pid > 0 &&
 			    (c->retired || fiber_now() - c->idle_since >= IDLE_MS || !ipc_client_connected(c->ipc)))
 				end_proc(s, c);
+			else if (c->load > 0 && !c->told && fiber_now() - c->idle_since >= STOPPED_MS && os_proc_stopped((pid_t)c->pid)) {
+				/* Its user did that, and would keep the place for a day. */
+				c->broken = true;
+				tell_end(s, c);
+			}
 		}
 	}
 }

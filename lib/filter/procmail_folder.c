@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "filter/procmail_int.h"
+#include "os/fd.h"
 #include "os/file.h"
 #include "os/time.h"
 
@@ -250,8 +251,11 @@ to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool 
 	pm_set_folder(pm, f->path);
 	pm_yell(pm, "Opening", f->path);
 	fresh = access(f->path, F_OK) == -1;
-	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, NEW_FILE);
+	/* A FIFO that nobody reads would keep us for ever. */
+	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, NEW_FILE);
 	e = errno;
+	if (fd != -1)
+		(void)os_nonblock(fd, false);
 	pm->last_tell = -1;
 	if (fd != -1) {
 		pm->last_dump = render(pm, F_FILE, &text);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "filter/procmail_int.h"
+#include "os/fd.h"
 #include "os/file.h"
 
 #define LINE_MAX_BYTES	1000		/* buffered for one write; more goes out at once */
@@ -138,11 +139,12 @@ pm_log_open(struct pm *pm, const char *path)
 		return;
 	pm_yell(pm, "Opening", path);
 	pm_settle(pm);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0667);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0667);
 	if (fd == -1) {
 		pm_nlogq(pm, "Error while writing to", path);
 		return;
 	}
+	(void)os_nonblock(fd, false);
 	if (pm->log_opened)
 		(void)close(pm->log_fd);
 	pm->log_fd = fd;

@@ -193,8 +193,8 @@ os_self_path(char *buf, size_t size)
 	return (true);
 }
 
-bool
-os_proc_runs(pid_t pid)
+static char
+state(pid_t pid)
 {
 	char path[64], text[512];
 	const char *p;
@@ -204,11 +204,23 @@ os_proc_runs(pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return (false);
+		return ('\0');
 	n = read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	/* The name stands in brackets and may hold anything. */
 	p = strrchr(text, ')');
-	return (p != NULL && p[1] == ' ' && p[2] == 'R');
+	return (p != NULL && p[1] == ' ' ? p[2] : '\0');
+}
+
+bool
+os_proc_runs(pid_t pid)
+{
+	return (state(pid) == 'R');
+}
+
+bool
+os_proc_stopped(pid_t pid)
+{
+	return (state(pid) == 'T');
 }

@@ -23,6 +23,7 @@ void	 os_malloc_tune(void);
 void	 os_hostname(char *buf, size_t size);
 /* Does process <pid> use or want a processor just now?  False if it waits for something, or if the system does not tell. */
 bool	 os_proc_runs(pid_t pid);
+bool	 os_proc_stopped(pid_t pid);	/* by a signal, until another wakes it */
 /* Absolute path of the running program; false if unknown. */
 bool	 os_self_path(char *buf, size_t size);
 
