@@ -49,7 +49,7 @@ eq "$(tail -n 2 h | paste -sd,):$(head -n 1 b)" "Subject: s,:From the body" "mar
 rules 0 'procmail: Error while writing to "/dev/full"' "x 1" < <(printf ':0\n/dev/full\n:0\nx\n')
 
 cd "$T" || exit 1
-for i in 1 2 3; do cat m; echo; done >box
+{ cat m; echo; cat m; echo; cat m; echo; } >box
 eq "$(FILENO=-1 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "-1,0,1" "FILENO below zero"
 eq "$(FILENO=09 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "09,10,11" "FILENO with zeros"
 rc=0; "$B/formail" -0s <box || rc=$?; eq "$rc" 74 "no messages at all"
