@@ -89,8 +89,7 @@ sync_broken(struct session *s, const struct command *c)
 {
 	bool last = (c->flags & C_SYNC) != 0 || ((c->flags & C_SYNC_PLAIN) != 0 && !s->pipelining);
 
-	return (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io) &&
-	    exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync));
+	return (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io));
 }
 
 static void
@@ -479,7 +478,7 @@ static bool
 early_input(struct session *s)
 {
 	if (s->no_sync || s->kind == SESSION_LOCAL || s->conn->host_checking || stream_is_tls(s->io) ||
-	    !exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync) || !stream_input_ready(s->io))
+	    !stream_input_ready(s->io))
 		return (false);
 	s->line = SV_LIT("");
 	sync_error(s);
@@ -567,7 +566,7 @@ fill_session(struct session *s)
 	const struct session_conn *c = s->conn;
 
 	/* A file or terminal cannot wait for answers. */
-	s->no_sync = c->lf_lines;
+	s->no_sync = s->no_sync || c->lf_lines;
 	x->addr = c->peer;
 	x->interface = c->local;
 	if (c->peer.family != 0) {
@@ -626,6 +625,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->arena = arena_new(1024);
 	s->size_limit = -1;
 	s->parse_flags = session_parse_flags(s);
+	s->no_sync = !exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync);
 	s->free_rset = s->free_helo = s->free_tls = s->free_auth = s->rcpt_same = true;
 	s->started = fiber_now();
 	exim_conf_env(s->conf, &s->env);

@@ -420,6 +420,9 @@ test_sync(void **state)
 	one(OPEN "pipelining_advertise_hosts =\n", "< 220\n> EHLO c.test\n< 250 HELP\n"
 	    "! MAIL FROM:<a@remote.test>\\r\\nRCPT TO:<x@example.test>\\r\\n\n< 554\n< \n");
 	one(OPEN "smtp_enforce_sync = false\n", "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
+	/* The controls have the last word. */
+	one(OPEN "smtp_enforce_sync = false\nacl_smtp_connect = accept control = enforce_sync\n", "! EHLO early\\r\\n\n< 554 5.5.0\n< \n");
+	one(OPEN "acl_smtp_connect = accept control = no_enforce_sync\n", "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
 }
 
 static void
