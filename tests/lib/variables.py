@@ -133,6 +133,8 @@ begin acl
        acl = args one two three four five six seven eight nine
   warn domains = +local_domains
        local_parts = lsearch;%W/locals
+  warn recipients = lsearch;%W/rcpts
+  warn hosts = net-lsearch;%W/hosts
   warn ratelimit = 100 / 1h / strict / key
   accept condition = ${if !eq{$local_part}{args}}
 ''') + acl('args') + '''begin routers
@@ -228,7 +230,7 @@ begin authenticators
 plain:
   driver = plaintext
   public_name = PLAIN
-  client_send = ${if def:tls_out_cipher{^user^pass}fail}
+  client_send = ${if !eq{$tls_out_cipher}{}{^user^pass}fail}
 ''').replace('SELF_DUMP', dump('self')).replace('USER_DUMP', dump('user')).replace('ADDRESS_FILE_DUMP', dump('address_file')).replace(
         'FILE_DUMP', dump('file')).replace('PIPE_DUMP', dump('pipe')).replace('ROUTE_DUMP', dump('route')).replace(
         'SMTP_DUMP', dump('smtp')).replace('local_parts = USER', 'local_parts = ' + USER).replace('%slog', '%%slog').replace(
@@ -257,7 +259,7 @@ def main():
     sink.start()
     for d in ('spool', 'log'):
         os.mkdir(W + '/' + d)
-    files = {'friends': 'al@far.test: a friend\n', 'locals': 'bob: Bob value\nargs: Args value\ncarol: Carol value\n',
+    files = {'rcpts': 'args@local.test: a recipient\n', 'hosts': '192.0.2.33: a host\n', 'friends': 'al@far.test: a friend\n', 'locals': 'bob: Bob value\nargs: Args value\ncarol: Carol value\n',
              'filter': '# Exim filter\nlogfile %s/log/filterlog\nadd 5 to n3\n%sif foranyaddress $h_to: ("$thisaddress" is "x@local.test") then\nlogwrite "@@filter_any thisaddress=<x@local.test>@@"\nendif\n'
                        'add 1 to n0\nadd 2 to n1\nadd 3 to n2\nadd 4 to n4\nadd 6 to n5\nadd 7 to n6\nadd 8 to n7\nadd 9 to n8\nadd 10 to n9\n%s'
                        'deliver bob@local.test\n' % (W, plain('filter'), plain('filter_after')),
