@@ -25,7 +25,7 @@ def plain(text):
     text = ID.sub('MSGID', text.replace('\r', ''))
     text = re.sub(r'(\(?Exim) \d\.\d+(?:\.\d+)?(?: #\d+)?', r'\1 VERSION', text)
     text = re.sub(r'\bS=\d+', 'S=N', text)
-    text = re.sub(r'\b(D|RT)=\d+\.\d+s', r'\1=T', text)
+    text = re.sub(r'\b(D|RT)=(?:\d+\.)?\d+s', r'\1=T', text)
     return DATE.sub('DATE', text).strip('\n')
 
 
