@@ -12,6 +12,8 @@
 #include "vqueued_int.h"
 
 #define TICK_MS		1000
+#define WALK_LONG	2000		/* entries of the queue */
+#define WALK_PER_MS	100
 #define REMOVE_RETRY_S	60
 #define UNREAD_RETRY_S	20
 #define DAMAGED_RETRY_S	3600
@@ -447,7 +449,7 @@ queue_run(void *arg)
 	for (;;) {
 		int64_t now = now_s();
 		struct sv key;
-		size_t pos = 0;
+		size_t pos = 0, n;
 		void *v;
 
 		vq->queue_starved = false;
@@ -462,6 +464,10 @@ queue_run(void *arg)
 				break;
 		}
 		if (fiber_waiters_wait(&vq->queue_wait, FIBER_NOW_PLUS(TICK_MS)) == FIBER_CANCELLED)
+			return;
+		/* Each message that is put off wakes us: the longer the walk, the rarer it is. */
+		n = hash_count(vq->qents);
+		if (n >= WALK_LONG && fiber_sleep(n / WALK_PER_MS < TICK_MS ? (int64_t)(n / WALK_PER_MS) : TICK_MS) == FIBER_CANCELLED)
 			return;
 	}
 }

@@ -135,7 +135,7 @@ security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *ot
 
 	(void)nid;
 	(void)ex;
-	if (t != NULL && (op & SSL_SECOP_OTHER_TYPE) == SSL_SECOP_OTHER_DH && op == SSL_SECOP_TMP_DH && other != NULL)
+	if (t != NULL && op == SSL_SECOP_TMP_DH && other != NULL)
 		return (EVP_PKEY_get_bits(other) >= t->dh_min_bits);
 	if (op == SSL_SECOP_VERSION)
 		return (nid >= TLS1_2_VERSION || level < 2);

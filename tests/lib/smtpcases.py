@@ -36,6 +36,21 @@ external:
  public_name = EXTERNAL
  client_send = who
 """
+DH = """-----BEGIN X9.42 DH PARAMETERS-----
+MIICKAKCAQEAqvT74nkKtVz8xEMk2DO8S8fIJ/ZpPnzzldi0hCyZSKcRh+mOpXWX
+zsKG/rUMInlrMlpVX98zqgcf/0JK1cKDeHs3sjPZ2oOtijiVvez29NvDaHuXR2tH
+0zHZhBRfeOOFduUXofyDN7npg91QPjjwYYiMcTxeKy4Na0Fn2EkT30otpGqquTTT
+6LzRb9iGeCUYK7dLSE9Lu/Su9QCxU2vwkQek37TLZci6fYPDftX2adf1rJjTrtyb
+3ICb6BZXOlzLi6sWwOSc4a4oy4YpOc3Fcy+kJywY11oTN8fqeIsrI97DfSmp61uM
+WGZklDyiKx62aXcHlKoj3ETeGDm5lK7B9QKCAQAaInfSGfvRHDneeSz9lf4hWHFM
+UU2q6nWaX1RzuOlLnGY9BtnIlNJWOvq90J08ZbrU7QpaczMDa6lvf20/eXkNDE2y
+c8v72n+GudQaQdGhCVU5Dr/o9TAW4qICMTwkPaLk/hr+ZEp6SeEAYG/FRZq3O/vd
+ttDqGUlqctDtXgvuAWiGUVq1Q/jDRcoPZh/NH+wwfNcj6WyB2XtQ7oL14jCSwsMq
+Tqt5WNzfUJYwGGpmQzEL8Hh7ZS0ttN9iRbY9OHjczmOI0mFP9VsvAzKoALYUQfwT
+hrQ1Yoj7l6EIQHPLU0i5VrTyZA9KcUGaAvPlIy3Sro01E1BubV57luXki+s4Ah0A
+1Qzn79SBnkC4Oiua77v1cncQlLLdMHr67xA1Gw==
+-----END X9.42 DH PARAMETERS-----
+"""
 TEXT = "From: s@sender.test\nTo: x@y.test\nSubject: hello\n\nbody line\n"
 PIPE = ["PIPELINING", "SIZE 1000000"]
 ALL = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
@@ -113,6 +128,12 @@ CASES = [
          busy={a: "421 no" for a in ALL}, count={r"^\[connect": 1}),
     dict(name="ourselves", opts="allow_localhost = false", no_allow=True, log=[r"== x@.*found host 127.0.0.1 to be local"], **{"not": ["connect"]}),
     dict(name="byname", opts=["hosts = localhost", "gethostbyname"], log=[r"=> x@.* H=localhost \[(127.0.0.1|::1)\]"]),
+    # ---- hosts that have failed for long: the third message is not even tried, or is ----
+    dict(name="aftercutoff", opts=[], modes=("one",), busy={"127.0.0.1": "421 no"}, retry="* * F,1s,1s\n", count={r"^\[connect": 2},
+         run=["-odi -f s@sender.test x@%D", "sleep 2.1", "-odi -f s@sender.test y@%D", "-odi -f s@sender.test z@%D"],
+         log=[r"\*\* z@.*all hosts for 'aftercutoff.test' have been failing for a long time"]),
+    dict(name="nodelay", opts="delay_after_cutoff = false", modes=("one",), busy={"127.0.0.1": "421 no"}, retry="* * F,1s,1s\n", count={r"^\[connect": 3},
+         run=["-odi -f s@sender.test x@%D", "sleep 2.1", "-odi -f s@sender.test y@%D", "sleep 0.9", "-odi -f s@sender.test z@%D"]),
     # ---- times ----
     dict(name="commandtime", opts="command_timeout = 1s", rules=[("MAIL", "wait 3|250 ok")], log=[r"timeout after MAIL"], not_log=["=>"]),
     dict(name="finaltime", opts="final_timeout = 1s", rules=[("END", "wait 3|250 ok")], log=[r"timeout after end of data"], not_log=["=>"]),
@@ -155,8 +176,12 @@ CASES = [
     dict(name="sni", opts="tls_sni = $domain", tls={}, want=[r"\[sni sni.test\]"]),
     dict(name="alpn", opts="tls_alpn = smtp", tls={"alpn": "smtp"}, want=[r"alpn=smtp"]),
     dict(name="alpnneeded", opts=["tls_alpn = smtp", "hosts_require_alpn = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
-    dict(name="resume", opts="tls_resumption_hosts = *", tls={"max12": True}, modes=("box",), send=[("s@sender.test", "x")] * 2 + [("t@sender.test", "x")] * 2,
-         rules=[("RSET", "421 enough|drop")], want=[r"resumed=(True|False)"]),
+    dict(name="resume", opts=["tls_resumption_hosts = *", "connection_max_messages = 1", "serialize_hosts = *"], tls={"max12": True}, modes=("box",),
+         send=[("s@sender.test", "x")] * 3, want=[r"resumed=False", r"resumed=True"], count={r"^< MAIL": 3}),
+    dict(name="noresume", opts=["connection_max_messages = 1", "serialize_hosts = *"], tls={"max12": True}, modes=("box",),
+         send=[("s@sender.test", "x")] * 3, **{"not": ["resumed=True"]}),
+    dict(name="dhbits", opts=["tls_dh_min_bits = 3072", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="dhenough", opts=["tls_dh_min_bits = 2048", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, log=["=> x@"], want=["cipher=DHE-RSA"]),
     dict(name="ocspmissing", opts=["hosts_require_ocsp = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
     dict(name="badcertclear", opts=["tls_certificate = %C/none.pem"], tls={}, log=[r"TLS session: .*delivering unencrypted to H=127.0.0.1", "=> x@"], not_log=[" X="]),
     dict(name="badcert", opts=["tls_certificate = %C/none.pem", "hosts_require_tls = *"], tls={}, not_log=["=>"], log=["== x@"]),

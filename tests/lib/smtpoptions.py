@@ -9,7 +9,7 @@ smtpoptions.py box DIR BOX [CASE...]        send the messages of all cases to th
 import os, re, select, shutil, socket, ssl, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from smtpcases import AUTH, CASES, HEAD, TEXT
+from smtpcases import AUTH, CASES, DH, HEAD, TEXT
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 
@@ -128,6 +128,10 @@ class Host:
                 x.load_verify_locations(self.certs + "/ca.pem")
             if t.get("alpn"):
                 x.set_alpn_protocols([t["alpn"]])
+            if t.get("dh"):
+                open(self.certs + "/dh.pem", "w").write(DH)
+                x.set_ciphers("DHE-RSA-AES256-GCM-SHA384:@SECLEVEL=0")
+                x.load_dh_params(self.certs + "/dh.pem")
             if t.get("max12"):
                 x.maximum_version = ssl.TLSVersion.TLSv1_2
             x.sni_callback = lambda sock, name, ctx: self.note(f"[sni {name}]")
@@ -318,6 +322,9 @@ def one(sendmail, case, top):
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         else:
             step = step.replace("%D", case["name"] + ".test")
+            if step.startswith("sleep "):
+                time.sleep(float(step[6:]))
+                continue
             subprocess.run([sendmail, "-C", conf, *step.split()], input=text.encode("latin-1"), check=False, timeout=60,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.05)
