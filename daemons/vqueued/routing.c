@@ -270,7 +270,7 @@ routing_address(struct work *w, struct sv address, struct route_result *res)
 {
 	struct msg *m = w->m;
 	struct route_request rq = { .conf = m->vq->conf, .env = &w->e->env, .arena = m->arena, .ops = w->ops,
-	    .mode = ROUTE_DELIVER, .address = address, .sender = m->env.sender };
+	    .mode = ROUTE_DELIVER, .address = address, .sender = m->env.sender, .copies = &m->copies };
 
 	memset(res, 0, sizeof(*res));
 	route_address(&rq, res);

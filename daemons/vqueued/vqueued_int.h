@@ -154,6 +154,7 @@ struct msg {
 	struct remote_job *remote_later, **remote_last;	/* remote_max_parallel: they wait for one of those under way to end */
 	unsigned	 remote_jobs;	/* under way */
 	int64_t		 max_line;	/* the longest line of the content; -1: not known */
+	struct route_copy *copies;	/* ways that others of the same domain go too */
 	struct failure	*failures;
 	struct success	*successes;
 	struct sb	 log;		/* of a queue file: collected by record_add() */

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <idn2.h>
+#include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@
 static struct ub_ctx *ctx;
 static size_t limit = 1000, running;
 static struct fiber_waiters slots;
+static char *search[MAXDNSRCH];
+static size_t nsearch;
 
 static const char *const anchors[] = { "/usr/share/dns/root.key", "/var/lib/unbound/root.key",
 	"/usr/local/etc/unbound/root.key", "/var/unbound/root.key" };
@@ -113,6 +116,28 @@ ignore(void *arg, int rcode, void *packet, int len, int sec, char *why, int limi
 	(void)limited;
 }
 
+/* Read when the process starts: a sandbox may hide the file later. */
+static void
+read_search(void)
+{
+	struct __res_state st;
+
+	memset(&st, 0, sizeof(st));
+	if (res_ninit(&st) == -1)
+		return;
+	for (size_t i = 0; i < MAXDNSRCH && st.dnsrch[i] != NULL; i++)
+		if (st.dnsrch[i][0] != '\0' && strcmp(st.dnsrch[i], ".") != 0)
+			search[nsearch++] = xstrdup(st.dnsrch[i]);
+	res_nclose(&st);
+}
+
+const char *const *
+dns_search(size_t *n)
+{
+	*n = nsearch;
+	return ((const char *const *)search);
+}
+
 static int
 configure(const struct dns_conf *conf, struct err *err)
 {
@@ -145,6 +170,7 @@ configure(const struct dns_conf *conf, struct err *err)
 		return (servers ? -1 : fail(err, "/etc/resolv.conf", rc));
 	if (set_anchor(conf->trust_anchor, err) == -1)
 		return (-1);
+	read_search();
 	/* The same for "test", which a zone file may say more of. */
 	if (zones)
 		return (0);
@@ -181,6 +207,8 @@ dns_fini(void)
 	if (ctx != NULL)
 		ub_ctx_delete(ctx);
 	ctx = NULL;
+	while (nsearch > 0)
+		free(search[--nsearch]);
 }
 
 void

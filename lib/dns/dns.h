@@ -44,6 +44,8 @@ struct dns_conf {
 
 int	 dns_init(const struct dns_conf *conf, struct err *err);
 void	 dns_fini(void);
+/* The domains of resolv.conf for names that are not whole, the host's own first; *<n> of them, 0 where zone data is all there is. */
+const char *const *dns_search(size_t *n);
 /* Number of questions under way at once (default 1,000); more wait. */
 void	 dns_set_limit(size_t n);
 

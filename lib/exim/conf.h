@@ -167,7 +167,8 @@ struct exim_rewrites {
 /*
  * Apply the rules for <where> (one EXIM_RW_* letter of EXIM_RW_ENVELOPE or EXIM_RW_HEADERS) to <address>, qualified.
  * EXIM_OK: *<out> is the result (<address> itself if nothing changed), in env->arena.  <is_header> with a whole
- * field's phrase: *<whole> (may be NULL) gets the field text when a w rule matched.  Other results: the text in *<err>.
+ * field's phrase: *<whole> (may be NULL) gets the field text when a w rule matched.  Other results: the text in *<err>, and
+ * *<out> is what the rules made that could be used.
  */
 enum exim_result exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv address,
 	     struct sv *out, struct sv *whole, struct err *err);

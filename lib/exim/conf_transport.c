@@ -34,6 +34,8 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 	if (o[EXIM_APPENDFILE_file].set && !on(&o[EXIM_APPENDFILE_use_lockfile]) && !on(&o[EXIM_APPENDFILE_use_fcntl_lock]) &&
 	    !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]))
 		DRIVER(ld, t, "no locking configured");
+	if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_quota].set)
+		DRIVER(ld, t, "quota must be set if quota_filecount is set");
 	if (!sv_eqs(create, "anywhere") && !sv_eqs(create, "belowhome") && !sv_eqs(create, "inhome") && !sv_starts(create, "/"))
 		BARE(ld, t, "invalid value given for \"create_file\" for the %s transport: '" SV_FMT "'", t->d.name, SV_ARG(create));
 }

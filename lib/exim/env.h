@@ -317,6 +317,10 @@ struct exim_run {
 	int64_t		 timeout;	/* seconds */
 	size_t		 max;		/* bytes of output kept */
 	bool		 merge_stderr;
+	const char	*cwd;		/* NULL: as it is */
+	bool		 set_ids;	/* become <uid> and <gid> first, with the groups of <user> (may be NULL), umask 077 */
+	int64_t		 uid, gid;
+	const char	*user;
 };
 
 struct exim_socket {

@@ -76,6 +76,21 @@ xp_simple(struct xparse *ps, const struct xitem_row *row, struct xnode *n)
 	return (rc == 0);
 }
 
+/* What an item is called where it is not permitted. */
+static enum exim_result
+forbidden(struct xev *e, const struct xitem_row *row)
+{
+	static const struct { unsigned what; const char *text; } t[] = {
+		{ EXIM_NO_PERL, "Perl calls are" }, { EXIM_NO_READFILE, "file insertions are" }, { EXIM_NO_READSOCKET, "socket insertions are" },
+		{ EXIM_NO_RUN, "running a command is" }, { EXIM_NO_DLFUNC, "dynamically-loaded functions are" },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if ((row->forbid & t[i].what) != 0)
+			return (x_fail(e, "%s not permitted", t[i].text));
+	return (x_fail(e, "%s expansions are not permitted", row->name));
+}
+
 enum exim_result
 x_simple(struct xev *e, const struct xnode *n, struct sv *out)
 {
@@ -84,7 +99,7 @@ x_simple(struct xev *e, const struct xnode *n, struct sv *out)
 	enum exim_result r;
 
 	if ((it->row->forbid & e->env->forbid) != 0)
-		return (x_fail(e, "%s expansions are not permitted", it->row->name));
+		return (forbidden(e, it->row));
 	for (unsigned i = 0; i < it->row->max; i++)
 		arg[i] = SV_NULL;
 	for (unsigned i = 0; i < it->narg; i++) {

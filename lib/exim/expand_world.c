@@ -6,6 +6,7 @@
 #include "exim/lookup_int.h"
 #include "exim/perl.h"
 #include "exim/world_auth.h"
+#include "os/spawn.h"
 
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -311,6 +312,19 @@ drain(int fd, int64_t deadline, struct sb *out)
 	}
 }
 
+/* As somebody else, or somewhere else. */
+static int
+start_elsewhere(const struct exim_run *r, int out, pid_t *pid)
+{
+	struct os_spawn s = { .argv = r->argv, .env = (const char *const *)(uintptr_t)environ, .cwd = r->cwd == NULL ? "." : r->cwd,
+	    .in = -1, .out = out, .errfd = r->merge_stderr ? out : -1, .set_ids = r->set_ids, .user = r->user,
+	    .uid = (uid_t)r->uid, .gid = (gid_t)r->gid, .new_session = true, .umask = r->set_ids ? 077 : 0 };
+	struct err why = ERR_INIT;
+
+	*pid = os_spawn(&s, &why);
+	return (*pid == -1 ? errno : 0);
+}
+
 static int
 start(const struct exim_run *r, int out, pid_t *pid)
 {
@@ -318,6 +332,8 @@ start(const struct exim_run *r, int out, pid_t *pid)
 	posix_spawnattr_t at;
 	int rc;
 
+	if (r->set_ids || r->cwd != NULL)
+		return (start_elsewhere(r, out, pid));
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&fa, out, 1);

@@ -166,7 +166,7 @@ enter(struct exim_env *env, struct exim_address *scratch, struct exim_address **
 	env->addr = scratch;
 }
 
-enum step { STEP_NEXT, STEP_DONE, STEP_CHANGED, STEP_ERROR };
+enum step { STEP_NEXT, STEP_DONE, STEP_CHANGED, STEP_ERROR, STEP_UNKNOWN };
 
 /* One rule on *<addr>. */
 static enum step
@@ -180,7 +180,7 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 
 	*res = exim_match_rewrite(r->list, env, *addr, &yes, err);
 	if (*res == EXIM_DEFER || *res == EXIM_FAIL)
-		return (STEP_ERROR);
+		return (STEP_UNKNOWN);
 	if (*res != EXIM_OK || !yes)
 		return (STEP_NEXT);
 	if (r->repl == NULL)
@@ -240,20 +240,23 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 		if ((r->flags & where) == 0 || (r->flags & EXIM_RW_S) != 0)
 			continue;
 		do {
-			st = apply_rule(r, env, header, &cur, whole, &res, err);
+			enum exim_result one;
+
+			st = apply_rule(r, env, header, &cur, whole, &one, err);
+			/* Whether a pattern fits cannot be told: the other rules count all the same. */
+			if (st == STEP_UNKNOWN || st == STEP_ERROR)
+				res = one;
 			if (st == STEP_CHANGED)
 				env->rewrite_rule = (unsigned)i + 1;
 		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);
-		if (st == STEP_ERROR) {
-			env->nums = nums;
-			return (res);
-		}
+		if (st == STEP_ERROR)
+			break;
 		if (st == STEP_DONE || ((st == STEP_CHANGED || count > 0) && (r->flags & EXIM_RW_q) != 0))
 			break;
 	}
 	env->nums = nums;
 	*out = cur;
-	return (EXIM_OK);
+	return (res);
 }
 
 enum exim_result

@@ -160,6 +160,14 @@ choose(namer *name, void *arg, const struct stat *st, char *buf, size_t size, st
 	return (0);
 }
 
+static int
+fits(struct mbox_quota *q, const struct mbox_content *c, const struct mbox_format *f, struct mbox_result *r, struct err *err)
+{
+	(void)snprintf(q->file, sizeof(q->file), "temp.%ld.%.255s", (long)getpid(), q->d->host == NULL ? "localhost" : q->d->host);
+	q->below = true;
+	return (mbox_quota_check(q, c, f, r, err));
+}
+
 int
 mbox_dirfile(const struct mbox_dir *d, namer *name, void *arg, const struct mbox_content *c, const struct mbox_format *f,
     struct mbox_result *r, struct err *err)
@@ -175,7 +183,7 @@ mbox_dirfile(const struct mbox_dir *d, namer *name, void *arg, const struct mbox
 	*r = (struct mbox_result)MBOX_RESULT_INIT;
 	if ((at = mbox_dir_open(d, r, err)) == -1)
 		return (-1);
-	if (mbox_quota_open(&q, d, at, r, err) == 0 && mbox_quota_check(&q, c, f, r, err) == 0 &&
+	if (mbox_quota_open(&q, d, at, r, err) == 0 && fits(&q, c, f, r, err) == 0 &&
 	    write_tmp(d, at, tmp, sizeof(tmp), c, f, &st, r, err) == 0) {
 		if (choose(name, arg, &st, base, sizeof(base), r, err) == 0) {
 			if (name_it(at, tmp, base) == -1)

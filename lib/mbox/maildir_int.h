@@ -21,8 +21,10 @@ struct mbox_quota {
 	char		*root;		/* what is counted; heap */
 	bool		 counted;
 	int64_t		 size, count;
+	bool		 doubt;		/* maildirsize is a sum of changes, or old: where it says full the files are counted */
 	int		 size_fd;	/* maildirsize, open for appending; -1 */
 	char		 file[320];	/* what would be written; "": the folder is named */
+	bool		 below;		/* <file> is told with the folder's path */
 };
 int	 mbox_quota_open(struct mbox_quota *q, const struct mbox_dir *d, int dirfd, struct mbox_result *r, struct err *err);
 /* Would the message pass it? */

@@ -439,7 +439,7 @@ mbox_append(const struct mbox_file *m, const struct mbox_content *c, const struc
 	}
 	if (make_folders(&b) == 0 && dot_lock(&b) == 0 && open_locked(&b) == 0 && check_quota(&b, c, f) == 0)
 		rc = write_message(&b, c, f);
-	else if (b.created && b.st.st_size == 0)
+	else if (b.created && b.st.st_size == 0 && r->why != MBOX_WHY_QUOTA)
 		(void)unlink(m->path);
 	close_file(&b);
 	mbox_dotlock_free(&b.dot);

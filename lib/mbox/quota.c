@@ -76,10 +76,11 @@ usage(const struct mbox_dir *d, int at, bool maildir, unsigned depth, int64_t *s
 		}
 		if (fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 			continue;
-		if (S_ISREG(st.st_mode) && !maildir) {
-			*size += st.st_size;
-			(*count)++;
-		} else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX && (!maildir || folder_counts(d, de->d_name)) &&
+		/* Folders count as files do: what is limited is the number of names. */
+		*count += !maildir;
+		if (S_ISREG(st.st_mode) && !maildir)
+			*size += st.st_size / (off_t)(st.st_nlink > 0 ? st.st_nlink : 1);
+		else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX && (!maildir || folder_counts(d, de->d_name)) &&
 		    (sub = openat(dirfd(dir), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) != -1)
 			(void)usage(d, sub, maildir && !leaf, depth + 1, size, count);
 	}
@@ -128,6 +129,7 @@ read_size_file(struct mbox_quota *q, int root, struct sv limits)
 {
 	struct sb text = SB_INIT(SIZE_FILE_MAX + 1);
 	struct stat st;
+	size_t lines = 0;
 	bool good = false;
 	int fd = openat(root, "maildirsize", O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char *p;
@@ -139,11 +141,10 @@ read_size_file(struct mbox_quota *q, int root, struct sv limits)
 	    (p = sb_room(&text, SIZE_FILE_MAX)) != NULL && (n = os_read_full(fd, p, SIZE_FILE_MAX)) >= 0) {
 		sb_took(&text, (size_t)n);
 		good = sum(sb_sv(&text), limits, &q->size, &q->count);
+		for (size_t i = 0; i < text.len; i++)
+			lines += text.p[i] == '\n';
 	}
-	/* It says full, and was not looked at for long: others may have removed mail without telling. */
-	if (good && ((q->d->quota > 0 && q->size > q->d->quota) || (q->d->quota_count > 0 && q->count > q->d->quota_count)) &&
-	    time(NULL) - st.st_mtime > FULL_AGE_S)
-		good = false;
+	q->doubt = good && (lines > 2 || time(NULL) - st.st_mtime > FULL_AGE_S);
 	sb_free(&text);
 	if (!good) {
 		(void)close(fd);
@@ -182,8 +183,9 @@ limits_text(const struct mbox_dir *d, struct sb *out)
 	sb_addf(out, ",%lldC", (long long)d->quota_count);
 }
 
+/* What maildirsize says; where it is no good or <again>, what the files say, and that is written to it. */
 static int
-by_size_file(struct mbox_quota *q, struct mbox_result *r, struct err *err)
+by_size_file(struct mbox_quota *q, bool again, struct mbox_result *r, struct err *err)
 {
 	int root = open(q->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 	struct mbox_dir d = *q->d;
@@ -192,7 +194,11 @@ by_size_file(struct mbox_quota *q, struct mbox_result *r, struct err *err)
 	if (root == -1)
 		return (mbox_fail(r, err, MBOX_WHY_ERRNO, errno, "open folder %s", q->root));
 	limits_text(&d, &limits);
-	if (!read_size_file(q, root, sb_sv(&limits))) {
+	if (again || !read_size_file(q, root, sb_sv(&limits))) {
+		q->doubt = false;
+		if (q->size_fd != -1)
+			(void)close(q->size_fd);
+		q->size_fd = -1;
 		d.quota_path = q->root;
 		if (mbox_dir_usage(&d, &q->size, &q->count) == -1)
 			rc = mbox_fail(r, err, MBOX_WHY_ERRNO, errno, "count the files of %s", q->root);
@@ -227,7 +233,7 @@ mbox_quota_open(struct mbox_quota *q, const struct mbox_dir *d, int dirfd, struc
 	*q = (struct mbox_quota){ .d = d, .size_fd = -1 };
 	q->root = root_of(d, dirfd);
 	if (d->flags & MBOX_DIR_SIZE_FILE) {
-		if (by_size_file(q, r, err) == -1) {
+		if (by_size_file(q, false, r, err) == -1) {
 			mbox_quota_close(q);
 			return (-1);
 		}
@@ -267,20 +273,40 @@ last_read(const struct mbox_quota *q)
 	return (t);
 }
 
+static bool
+too_large(const struct mbox_quota *q, int64_t more)
+{
+	return (q->d->quota > 0 && q->size + (q->d->quota_exclusive ? 0 : more) > q->d->quota);
+}
+
+static bool
+too_many(const struct mbox_quota *q)
+{
+	return (q->d->quota_count > 0 && q->count + (q->d->quota_exclusive ? 0 : 1) > q->d->quota_count);
+}
+
 int
 mbox_quota_check(struct mbox_quota *q, const struct mbox_content *c, const struct mbox_format *f, struct mbox_result *r,
     struct err *err)
 {
 	const struct mbox_dir *d = q->d;
 	int64_t more = d->quota > 0 ? (int64_t)mbox_written_size(c, f) : 0;
-	bool full = d->quota > 0 && q->size + (d->quota_exclusive ? 0 : more) > d->quota;
+	bool full = too_large(q, more);
 
-	if (!full && (d->quota_count <= 0 || q->count + (d->quota_exclusive ? 0 : 1) <= d->quota_count))
+	if (!full && !too_many(q))
 		return (0);
+	/* Others may have removed mail without telling. */
+	if (q->doubt) {
+		if (by_size_file(q, true, r, err) == -1)
+			return (-1);
+		full = too_large(q, more);
+		if (!full && !too_many(q))
+			return (0);
+	}
 	r->quota = true;
 	r->last_read = last_read(q);
-	(void)mbox_fail(r, err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed %squota exceeded while writing to %s)",
-	    full ? "" : "filecount ", q->file[0] != '\0' ? q->file : d->path);
+	(void)mbox_fail(r, err, MBOX_WHY_QUOTA, 0, "mailbox is full (MTA-imposed %squota exceeded while writing to %s%s%s)",
+	    full ? "" : "filecount ", q->below ? d->path : "", q->below ? "/" : "", q->file[0] != '\0' ? q->file : d->path);
 	if (full && !d->quota_exclusive && more > d->quota) {
 		err->cls = ERR_PERM;
 		memcpy(err->status, "5.2.3", sizeof("5.2.3"));

@@ -203,7 +203,7 @@ kill_group(struct run *x)
 {
 	int64_t end = os_mono_ms() + x->r->kill_grace_ms;
 
-	if (x->r->kill_grace_ms > 0) {
+	if (x->r->kill_grace_ms > 0 && !x->out->too_much) {
 		(void)kill(-x->pid, SIGTERM);
 		while (!ended(x) && os_mono_ms() < end)
 			os_sleep_ms(5);

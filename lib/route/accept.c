@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "os/user.h"
 #include "route/route_int.h"
 
 #define HEADERS_MAX	200
@@ -232,9 +233,8 @@ no_such_id(struct visit *v, const char *what, struct sv name, const struct exim_
 	return (route_defer(v, "%s", text));
 }
 
-/* user or group: fixed, or expanded to a number or a name. */
-static enum route_yield
-id_of(struct visit *v, const struct exim_value *val, const char *option, bool *set, int64_t *id, const char **name, int64_t *gid)
+enum route_yield
+route_id_of(struct visit *v, const struct exim_value *val, const char *option, bool *set, int64_t *id, const char **name, int64_t *gid)
 {
 	const struct exim_world *w = v->rt->env->world;
 	struct exim_passwd pw;
@@ -256,8 +256,15 @@ id_of(struct visit *v, const struct exim_value *val, const char *option, bool *s
 		return (Y_ACCEPT);
 	if (name != NULL)
 		*name = arena_cstr(v->rt->a, text);
-	if (name == NULL)		/* a group by name was looked up at load; later ones must be numbers */
-		return (val->num >= 0 ? Y_ACCEPT : no_such_id(v, "group", text, val));
+	if (name == NULL) {
+		gid_t g;
+		struct err err = ERR_INIT;
+
+		if (val->num < 0 && os_group_by_name(arena_cstr(v->rt->a, text), &g, &err) != 1)
+			return (no_such_id(v, "group", text, val));
+		*id = val->num < 0 ? (int64_t)g : val->num;
+		return (Y_ACCEPT);
+	}
 	if (w->passwd == NULL || w->passwd(w->arg, *name, v->rt->a, &pw) != EXIM_FOUND)
 		return (val->num >= 0 ? Y_ACCEPT : no_such_id(v, "user", text, val));
 	*id = (int64_t)pw.uid;
@@ -280,16 +287,18 @@ ids(struct visit *v, struct route_delivery *d)
 		d->user = v->pw.name;
 		d->initgroups = true;
 	}
-	y = id_of(v, &g[EXIM_ROUTER_user], "user", &d->user_set, &d->uid, &d->user, &gid);
+	y = route_id_of(v, &g[EXIM_ROUTER_user], "user", &d->user_set, &d->uid, &d->user, &gid);
 	if (y != Y_ACCEPT)
 		return (y);
 	if (gid >= 0) {
 		d->group_set = true;
 		d->gid = gid;
 	}
-	y = id_of(v, &g[EXIM_ROUTER_group], "group", &d->group_set, &d->gid, NULL, NULL);
+	y = route_id_of(v, &g[EXIM_ROUTER_group], "group", &d->group_set, &d->gid, NULL, NULL);
 	if (g[EXIM_ROUTER_initgroups].num != 0)
 		d->initgroups = true;
+	if (y == Y_ACCEPT && d->user_set && !d->group_set)
+		return (route_defer(v, "user set without group for %s router", v->r->d.name));
 	return (y);
 }
 
@@ -351,8 +360,11 @@ route_fill(struct visit *v, struct route_delivery *d, const struct exim_value *t
 		y = headers(v, d);
 	if (y == Y_ACCEPT)
 		y = transport_of(v, d, transport);
-	if (y == Y_ACCEPT)
+	/* What goes to other hosts runs as nobody. */
+	if (y == Y_ACCEPT && (d->transport == NULL || d->transport->local))
 		y = ids(v, d);
+	else
+		d->uid = d->gid = -1;
 	if (y == Y_ACCEPT)
 		y = dirs(v, d);
 	return (y == Y_DECLINE ? Y_DEFER : y);
@@ -533,14 +545,16 @@ route_ipliteral(struct visit *v)
 	switch (route_find_addrs(v, net_addr_text(&addr, buf), 0, -1, false, false, &hl)) {
 	case FIND_OK:
 		break;
+	case FIND_IGNORED:
+		v->message = SV_LIT("IP literal host explicitly ignored");
+		/* FALLTHROUGH */
 	default:
 		vec_free(&hl.v);
 		return (Y_DECLINE);
 	}
 	/* The host is called as the domain is written. */
 	hl.v.p[0].name = arena_cstr(v->rt->a, dom);
-	if (v->rt->rq->ops != NULL && v->rt->rq->ops->is_local != NULL &&
-	    v->rt->rq->ops->is_local(v->rt->rq->ops->arg, &addr)) {
+	if (route_is_ours(v, &addr)) {
 		y = route_self(v, &hl.v.p[0]);
 		if (y != Y_ACCEPT) {
 			vec_free(&hl.v);

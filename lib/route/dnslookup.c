@@ -119,6 +119,44 @@ not_found(struct visit *v, enum find f, const struct hostlist *hl, bool null)
 	return (Y_DECLINE);
 }
 
+/*
+ * <name>, and where it is not whole with the domains behind it that a resolver tries: for a single word its own (qualify_single) or
+ * all (search_parents too), which come first; for others all of them, afterwards.
+ */
+static enum find
+find_whole(struct visit *v, const char *name, struct hostlist *hl, bool *null)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	bool all = v->r->d.own[EXIM_DNSLOOKUP_search_parents].num != 0, dots = strchr(name, '.') != NULL, defer = false;
+	size_t n = 0;
+	const char *const *list = ops == NULL || ops->search == NULL ? NULL : ops->search(ops->arg, &n);
+	enum find f;
+
+	if (dots ? !all : v->r->d.own[EXIM_DNSLOOKUP_qualify_single].num == 0)
+		n = 0;
+	else if (!all && n > 1)
+		n = 1;
+	if (dots || n == 0) {
+		f = find_all(v, name, hl, null);
+		if (f != FIND_NONE || *null)
+			return (f);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *whole = arena_fmt(v->rt->a, "%s.%s", name, list[i]);
+
+		if (strlen(whole) >= NAME_SIZE)
+			continue;
+		f = find_all(v, whole, hl, null);
+		defer = defer || f == FIND_DEFER;
+		if (f != FIND_OK && !*null)
+			continue;
+		v->reroute_domain = f == FIND_OK ? sv_cstr(whole) : SV_NULL;
+		return (f);
+	}
+	f = dots || n == 0 ? FIND_NONE : find_all(v, name, hl, null);
+	return (f == FIND_NONE && !*null && defer ? FIND_DEFER : f);
+}
+
 /* The domain as it is, then with each item of widen_domains behind it. */
 static enum find
 search(struct visit *v, struct hostlist *hl, bool *null)
@@ -129,15 +167,16 @@ search(struct visit *v, struct hostlist *hl, bool *null)
 	int sep = 0;
 
 	(void)snprintf(name, sizeof(name), SV_FMT, SV_ARG(v->domain));
-	f = find_all(v, name, hl, null);
+	f = find_whole(v, name, hl, null);
 	while (f == FIND_NONE && !*null && rest.p != NULL && exim_list_next(&rest, &sep, v->rt->a, &item)) {
 		if (item.len == 0 || v->domain.len + item.len + 2 > sizeof(name))
 			continue;
 		(void)snprintf(name, sizeof(name), SV_FMT "." SV_FMT, SV_ARG(v->domain), SV_ARG(item));
-		f = find_all(v, name, hl, null);
-		if (f == FIND_OK)
+		f = find_whole(v, name, hl, null);
+		if (f == FIND_OK && v->reroute_domain.p == NULL)
 			v->reroute_domain = sv_cstr(arena_str(v->rt->a, name));
 	}
+	v->reroute_header = v->r->d.own[EXIM_DNSLOOKUP_rewrite_headers].num != 0;
 	return (f);
 }
 

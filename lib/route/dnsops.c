@@ -81,6 +81,13 @@ ask_srv(void *arg, const char *name, struct arena *a, struct route_srv **srv, si
 	return (*n > 0 ? ROUTE_DNS_FOUND : ROUTE_DNS_NODATA);
 }
 
+static const char *const *
+ask_search(void *arg, size_t *n)
+{
+	(void)arg;
+	return (dns_search(n));
+}
+
 /* The list is read anew each time: interfaces come and go, and remote routing is rare enough. */
 static bool
 is_local(void *arg, const struct net_addr *addr)
@@ -110,5 +117,6 @@ route_ops_dns(struct route_ops *ops)
 	ops->mx = ask_mx;
 	ops->addrs = ask_addrs;
 	ops->srv = ask_srv;
+	ops->search = ask_search;
 	ops->is_local = is_local;
 }

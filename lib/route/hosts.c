@@ -165,11 +165,13 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 		return (add_addrs(v, name, &lit, 1, port, mx, false, hl));
 	(void)dns_first;
 	if (ops != NULL && ops->addrs != NULL)
-		rc = ops->addrs(ops->arg, name, route_ipv4_only(v) ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure);
+		rc = ops->addrs(ops->arg, name, hl->wish == IP_V4_ONLY || route_ipv4_only(v) ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure);
 	else if (dns_only)
 		rc = ROUTE_DNS_TEMPFAIL;
 	if (rc == ROUTE_DNS_FOUND) {
-		if (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer]))
+		if (hl->wish == IP_V4_FIRST)
+			ipv4_first(addrs, n);
+		else if (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer]))
 			ipv4_first(addrs, n);
 		return (add_addrs(v, name, addrs, n, port, mx, secure, hl));
 	}
@@ -287,23 +289,57 @@ unspecified(const struct net_addr *addr)
 	return (memcmp(addr->ip, zero, sizeof(addr->ip)) == 0);
 }
 
-/* An address of this host, one that extra_local_interfaces names, or none at all (0.0.0.0), which leads here too. */
+/* "addr", "addr.port", "[addr]:port" */
 static bool
-is_ours(struct visit *v, const struct net_addr *addr)
+interface(struct sv item, struct net_addr *addr)
 {
-	const struct route_ops *ops = v->rt->rq->ops;
-	struct sv extra = exim_main_text(v->rt->rq->conf, EXIM_MAIN_extra_local_interfaces), item;
+	ptrdiff_t end = item.len > 0 && item.p[0] == '[' ? sv_chr(item, ']') : sv_rchr(item, '.');
+
+	if (net_addr_parse(item, addr))
+		return (true);
+	return (end > 0 && net_addr_parse(sv_sub(item, item.p[0] == '[', (size_t)end), addr));
+}
+
+/* Is <addr> in that list?  *<all> (may be NULL) is set when it stands for all addresses of this host. */
+static bool
+listed(struct visit *v, enum exim_main_opt opt, const struct net_addr *addr, bool *all)
+{
+	struct sv list = exim_main_text(v->rt->rq->conf, opt), item;
 	struct net_addr one;
 	int sep = 0;
 
-	if (ops != NULL && ops->is_local != NULL && ops->is_local(ops->arg, addr))
-		return (true);
-	if (unspecified(addr))
-		return (true);
-	while (extra.len > 0 && exim_list_next(&extra, &sep, v->rt->a, &item))
-		if (net_addr_parse(item, &one) && net_addr_eq(&one, addr))
+	if (all != NULL)
+		*all = list.len == 0;
+	while (list.len > 0 && exim_list_next(&list, &sep, v->rt->a, &item)) {
+		if (!interface(item, &one))
+			continue;
+		if (all != NULL && unspecified(&one))
+			*all = true;
+		if (net_addr_eq(&one, addr))
 			return (true);
+	}
 	return (false);
+}
+
+/* One of local_interfaces, which by default are all that this host has, or extra_local_interfaces; or none at all (0.0.0.0). */
+bool
+route_is_ours(struct visit *v, const struct net_addr *addr)
+{
+	const struct route_ops *ops = v->rt->rq->ops;
+	bool all;
+
+	if (addr->family == 4 && unspecified(addr))
+		return (true);
+	if (listed(v, EXIM_MAIN_local_interfaces, addr, &all) || listed(v, EXIM_MAIN_extra_local_interfaces, addr, NULL))
+		return (true);
+	return (all && ops != NULL && ops->is_local != NULL && ops->is_local(ops->arg, addr));
+}
+
+/* That name is nobody else's, whatever local_interfaces says of its address. */
+static bool
+is_localhost(const struct route_host *h)
+{
+	return (h->name != NULL && strcasecmp(h->name, "localhost") == 0 && net_addr_is_loopback(&h->addr));
 }
 
 bool
@@ -314,7 +350,7 @@ route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 	*secondary = false;
 	for (size_t i = 0; i < hl->v.len; i++) {
 		struct err err = ERR_INIT;
-		bool ours = is_ours(v, &hl->v.p[i].addr), yes = false;
+		bool ours = route_is_ours(v, &hl->v.p[i].addr) || is_localhost(&hl->v.p[i]), yes = false;
 		size_t cut = i;
 
 		if (!ours && as_local != NULL && hl->v.p[i].name != NULL)
@@ -371,7 +407,8 @@ route_self(struct visit *v, const struct route_host *h)
 	if (sv_starts(self, "reroute:")) {
 		struct sv dom = sv_trim(sv_sub(self, 8, self.len));
 
-		if (sv_starts(dom, "rewrite:"))
+		v->reroute_header = sv_starts(dom, "rewrite:");
+		if (v->reroute_header)
 			dom = sv_trim(sv_sub(dom, 8, dom.len));
 		v->reroute_domain = dom;
 		return (Y_REROUTED);

@@ -9,12 +9,14 @@ struct rule {
 	struct sv	 hosts;		/* expanded list */
 	const struct exim_transport *transport;
 	bool		 byname, bydns, randomize, mx;
+	enum ip_wish	 wish;
 };
 
 /* Words behind the hosts of a rule. */
 static bool
 take_options(struct visit *v, struct sv opts, struct rule *r)
 {
+	const char *end = opts.p + opts.len;
 	struct sv w;
 
 	while (sv_word(&opts, &w)) {
@@ -28,12 +30,18 @@ take_options(struct visit *v, struct sv opts, struct rule *r)
 			r->byname = true;
 		else if (sv_eqs(w, "bydns"))
 			r->bydns = true;
-		else if (sv_eqs(w, "ipv4_prefer") || sv_eqs(w, "ipv4_only"))
-			continue;
+		else if (sv_eqs(w, "ipv4_prefer"))
+			r->wish = IP_V4_FIRST;
+		else if (sv_eqs(w, "ipv4_only"))
+			r->wish = IP_V4_ONLY;
 		else if ((t = exim_conf_transport(v->rt->rq->conf, w)) != NULL)
 			r->transport = t;
 		else {
-			(void)route_defer(v, "unknown option or transport \"" SV_FMT "\" in %s router", SV_ARG(w), v->r->d.name);
+			struct sv rest = sv_from(w.p, (size_t)(end - w.p));
+
+			route_note(v, "Error in %s router: unknown routing option or transport name \"" SV_FMT "\"", v->r->d.name,
+			    SV_ARG(rest));
+			(void)route_defer(v, "error in router: unknown routing option or transport name \"" SV_FMT "\"", SV_ARG(rest));
 			return (false);
 		}
 	}
@@ -104,7 +112,9 @@ from_list(struct visit *v, struct rule *r)
 		data = SV_NULL;
 		res = exim_match_domain(rule->pattern, env, v->domain, &yes, &data, &v->err);
 		if (res == EXIM_DEFER || res == EXIM_FAIL) {
-			y = route_expansion(v, res, "route_list");
+			if (res == EXIM_FAIL || strncmp(v->err.text, "failed to expand", 16) == 0)
+				route_panic(v, v->err.text);
+			y = route_defer(v, "lookup defer in route_list");
 			break;
 		}
 		if (res != EXIM_OK || !yes)
@@ -146,8 +156,8 @@ static enum route_yield
 all_ignored(struct visit *v, struct sv what)
 {
 	enum route_yield y = on_failure(v, what, "");
-	const char *text = arena_fmt(v->rt->a, "lookup failed for all hosts in %s router: host_find_failed=" SV_FMT
-	    " host_all_ignored=" SV_FMT, v->r->d.name, SV_ARG(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text), SV_ARG(what));
+	const char *text = arena_fmt(v->rt->a, "lookup failed for all hosts in %s router: host_find_failed=ignore host_all_ignored=" SV_FMT,
+	    v->r->d.name, SV_ARG(what));
 
 	v->number = 0;
 	if (y == Y_FAIL)
@@ -171,6 +181,7 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 		item = sv_sub(item, 0, item.len - 3);
 	}
 	name = arena_cstr(v->rt->a, route_host_port(item, &port));
+	hl->wish = r->byname ? IP_ANY : r->wish;
 	if (mx)
 		f = route_find_mx(v, name, false, port, hl, &null);
 	else
@@ -179,7 +190,7 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 	case FIND_OK:
 		return (Y_ACCEPT);
 	case FIND_IGNORED:
-		return (v->r->drv == EXIM_ROUTER_DRV_MANUALROUTE ? Y_ACCEPT : on_failure(v, failed, name));
+		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	case FIND_DEFER:
 		v->retry_error = EXIM_RE_TIMEOUT_DNS;
 		if (v->r->d.generic[EXIM_ROUTER_pass_on_timeout].num != 0)
@@ -219,7 +230,7 @@ find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 	if (hl->v.len == 0) {
 		struct sv all = v->r->d.own[EXIM_MANUALROUTE_host_all_ignored].text;
 
-		if (items == 0) {
+		if (items == 0 && sv_trim(r->hosts).len == 0) {
 			route_note(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name, SV_ARG(v->domain));
 			return (route_defer(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name,
 			    SV_ARG(v->domain)));

@@ -333,8 +333,9 @@ reason(struct visit *v)
 	struct sv text = sv_cstr(v->err.text), name;
 	ptrdiff_t end;
 
+	/* Some texts have two lines. */
 	if (!sv_starts(text, head) || !sv_ends(text, tail))
-		return (v->err.text);
+		return (v->rt->env->message.len == text.len ? arena_cstr(v->rt->a, v->rt->env->message) : v->err.text);
 	name = sv_sub(text, sizeof(head) - 1, text.len);
 	end = sv_chr(name, '\'');
 	if (end < 0)

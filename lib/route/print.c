@@ -56,13 +56,15 @@ is_pfr(const struct route_delivery *d)
 static void
 pfr(const struct route_delivery *d, struct sb *out)
 {
-	const char *mark = d->kind == ROUTE_PIPE ? "|" : d->kind == ROUTE_REPLY ? ">" : "";
+	const char *mark = d->kind == ROUTE_PIPE ? "|" : d->kind == ROUTE_REPLY ? "mail " : "";
 
-	sb_addf(out, SV_FMT " -> %s" SV_FMT "\n", SV_ARG(d->addr->address), mark, SV_ARG(d->text));
+	sb_addf(out, SV_FMT " -> %s" SV_FMT, SV_ARG(d->addr->address), mark, SV_ARG(d->text));
 	if (d->trouble != NULL)
-		sb_addf(out, "*** Error in setting up pipe, file, or autoreply:\n%s\n", d->trouble);
+		sb_addf(out, "\n*** Error in setting up pipe, file, or autoreply:\n%s\n", d->trouble);
+	else if (d->forbidden)
+		sb_adds(out, " *** forbidden ***\n");
 	else
-		sb_addf(out, "  transport = %s\n", d->transport == NULL ? "unset" : d->transport->d.name);
+		sb_addf(out, "\n  transport = %s\n", d->transport == NULL ? "unset" : d->transport->d.name);
 }
 
 static void

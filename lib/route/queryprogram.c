@@ -4,6 +4,7 @@
  * administrator answers with one line "ACCEPT TRANSPORT=... HOSTS=...", "REDIRECT address", "DECLINE" ...
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "exim/lexer.h"
 #include "route/route_int.h"
@@ -96,9 +97,12 @@ accept_answer(struct visit *v, struct sv line)
 		return (y);
 	if (answer_value(v, line, "TRANSPORT", &text)) {
 		d.transport = exim_conf_transport(v->rt->rq->conf, text);
-		if (d.transport == NULL)
-			return (route_defer(v, "%s router: unknown transport name %s yielded by command", v->r->d.name,
-			    arena_cstr(v->rt->a, text)));
+		if (d.transport == NULL) {
+			const char *name = arena_cstr(v->rt->a, text);
+
+			route_panic(v, arena_fmt(v->rt->a, "%s router: unknown transport name %s yielded by command", v->r->d.name, name));
+			return (route_defer(v, "unknown transport name %s yielded by command", name));
+		}
 	}
 	if (answer_value(v, line, "HOSTS", &text)) {
 		if (!answer_value(v, line, "LOOKUP", &how))
@@ -127,6 +131,19 @@ redirect_answer(struct visit *v, struct sv rest)
 	while (y == Y_ACCEPT && redirect_next(&rest, v->rt->a, &it)) {
 		struct sv addr = it.text;
 
+		if (it.kind == REDIRECT_PIPE || it.kind == REDIRECT_FILE || it.kind == REDIRECT_DIRECTORY) {
+			struct route_delivery to = d;
+
+			/* There is no transport that could take it. */
+			to.kind = it.kind == REDIRECT_PIPE ? ROUTE_PIPE : it.kind == REDIRECT_FILE ? ROUTE_FILE : ROUTE_DIRECTORY;
+			to.text = it.text;
+			to.forbidden = true;
+			if (v->rt->rq->mode == ROUTE_DELIVER)
+				to.trouble = it.kind == REDIRECT_PIPE ? "delivery to pipe forbidden" : "delivery to file forbidden";
+			route_deliver(v, &to);
+			n++;
+			continue;
+		}
 		if (it.kind != REDIRECT_ADDRESS)
 			return (route_defer(v, "%s router: bad redirection \"" SV_FMT "\"", v->r->d.name, SV_ARG(it.raw)));
 		if (sv_rchr(addr, '@') < 0)
@@ -141,12 +158,36 @@ redirect_answer(struct visit *v, struct sv rest)
 	return (y);
 }
 
+/* command_user and command_group; without the latter the user's own group. */
+static enum route_yield
+as_whom(struct visit *v, struct exim_run *run)
+{
+	const struct exim_value *o = v->r->d.own;
+	bool set = false, group = false;
+	int64_t gid = -1;
+	enum route_yield y;
+
+	run->uid = run->gid = -1;
+	y = route_id_of(v, &o[EXIM_QUERYPROGRAM_command_user], "command_user", &set, &run->uid, &run->user, &gid);
+	if (y == Y_ACCEPT)
+		y = route_id_of(v, &o[EXIM_QUERYPROGRAM_command_group], "command_group", &group, &run->gid, NULL, NULL);
+	if (y != Y_ACCEPT)
+		return (y);
+	if (!group)
+		run->gid = gid;
+	if (run->gid < 0)
+		return (route_defer(v, "command_user set without command_group for %s router", v->r->d.name));
+	/* What runs unprivileged runs its programs as itself. */
+	run->set_ids = geteuid() == 0;
+	return (Y_ACCEPT);
+}
+
 enum route_yield
 route_queryprogram(struct visit *v)
 {
 	const struct exim_world *w = v->rt->env->world;
 	struct exim_run run;
-	struct sv text = exim_str_text(v->r->d.own[EXIM_QUERYPROGRAM_command].str), out = SV_NULL, word, line;
+	struct sv text = exim_str_text(v->r->d.own[EXIM_QUERYPROGRAM_command].str), out = SV_NULL, word;
 	enum exim_result res;
 	int rc = 0;
 
@@ -154,7 +195,9 @@ route_queryprogram(struct visit *v)
 	run.argv = command_words(v, text);
 	run.timeout = v->r->d.own[EXIM_QUERYPROGRAM_timeout].num;
 	run.max = OUTPUT_MAX;
-	if (run.argv == NULL)
+	run.cwd = v->r->d.own[EXIM_QUERYPROGRAM_current_directory].text.len == 0 ? "/" :
+	    arena_cstr(v->rt->a, v->r->d.own[EXIM_QUERYPROGRAM_current_directory].text);
+	if (run.argv == NULL || as_whom(v, &run) != Y_ACCEPT)
 		return (Y_DEFER);
 	if (w->run == NULL)
 		return (route_defer(v, "%s router: programs cannot be run here", v->r->d.name));
@@ -165,12 +208,15 @@ route_queryprogram(struct visit *v)
 	}
 	if (rc != 0)
 		return (route_defer(v, "%s router: command returned non-zero code %d", v->r->d.name, rc));
-	if (!sv_next(&out, '\n', &line))
-		line = SV_LIT("");
-	line.tainted = false;
-	text = sv_trim(line);
-	if (!sv_word(&text, &word))
+	if (out.len == 0)
 		return (route_defer(v, "%s router: command failed to return data", v->r->d.name));
+	text = sv_cstr(arena_cstr(v->rt->a, sv_trim(out)));
+	/* All that it says counts as one line. */
+	for (char *p = (char *)(uintptr_t)text.p; *p != '\0'; p++)
+		if (*p == '\n')
+			*p = ' ';
+	if (!sv_word(&text, &word))
+		word = SV_LIT("");
 	text = sv_trim(text);
 	if (sv_caseeqs(word, "REDIRECT"))
 		return (redirect_answer(v, text));

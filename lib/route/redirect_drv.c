@@ -229,10 +229,12 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 		rd->v->number = 0;
 		err_clear(&rd->v->err);
 		d.text = arena_sv(rd->v->rt->a, text);
-		if (flag(rd, kind == ROUTE_PIPE ? EXIM_REDIRECT_forbid_pipe : EXIM_REDIRECT_forbid_file) && kind != ROUTE_REPLY) {
+		if (flag(rd, kind == ROUTE_PIPE ? EXIM_REDIRECT_forbid_pipe : kind == ROUTE_REPLY ? EXIM_REDIRECT_forbid_filter_reply :
+		    EXIM_REDIRECT_forbid_file)) {
 			d.forbidden = true;
 			if (rd->v->rt->rq->mode == ROUTE_DELIVER)
-				d.trouble = kind == ROUTE_PIPE ? "delivery to pipe forbidden" : "delivery to file forbidden";
+				d.trouble = kind == ROUTE_PIPE ? "delivery to pipe forbidden" : kind == ROUTE_REPLY ? "autoreply forbidden" :
+				    "delivery to file forbidden";
 		}
 	}
 	route_deliver(rd->v, &d);

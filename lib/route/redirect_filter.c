@@ -68,8 +68,6 @@ take_item(struct redirect *rd, const struct route_filter_item *it)
 	if (it->kind == ROUTE_TO_TRANSPORT)
 		return (redirect_child(rd, &d, it->text));
 	d.item = it;
-	if (it->kind == ROUTE_REPLY && redirect_flag(rd, EXIM_REDIRECT_forbid_filter_reply))
-		return (route_defer(rd->v, "error in filter %s: reply or vacation is not permitted", rd->path != NULL ? "file" : "data"));
 	return (redirect_deliver(rd, &d, it->kind, it->text));
 }
 

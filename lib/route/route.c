@@ -81,7 +81,8 @@ set_address_data(struct visit *v)
 		return (Y_ACCEPT);
 	res = exim_expand(s, v->rt->env, &text, &v->err);
 	if (res != EXIM_OK)
-		return (route_expansion(v, res, "address_data"));
+		return (res == EXIM_FORCED ? Y_DECLINE : route_defer(v, "expansion of \"" SV_FMT "\" failed in %s router: %s",
+		    SV_ARG(exim_str_text(s)), v->r->d.name, arena_str(v->rt->a, v->err.text)));
 	v->ea.address_data = v->p->address_data = arena_sv(v->rt->a, text);
 	return (Y_ACCEPT);
 }
@@ -182,6 +183,74 @@ reroute(struct visit *v)
 	d.errors_to_set = v->p->errors_to_set;
 	d.errors_to = v->p->errors_to;
 	route_child(v, &d, sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(v->local_full), SV_ARG(v->reroute_domain))), NULL);
+	if (v->reroute_header) {
+		struct route_addr *a = v->rt->generated.p[v->rt->generated.len - 1];
+
+		a->short_domain = v->domain;
+		a->full_domain = v->reroute_domain;
+	}
+}
+
+/* ---- same_domain_copy_routing ---- */
+
+static bool
+copies_routing(const struct exim_router *r)
+{
+	return ((r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && r->d.own[EXIM_DNSLOOKUP_same_domain_copy_routing].num != 0) ||
+	    (r->drv == EXIM_ROUTER_DRV_MANUALROUTE && r->d.own[EXIM_MANUALROUTE_same_domain_copy_routing].num != 0));
+}
+
+static void
+split(struct routing *rt, const struct route_addr *a, struct sv *local, struct sv *domain)
+{
+	ptrdiff_t at = sv_rchr(a->address, '@');
+
+	*local = at < 0 ? a->address : sv_sub(a->address, 0, (size_t)at);
+	*domain = at < 0 ? SV_LIT("") : route_lower(rt->a, sv_sub(a->address, (size_t)at + 1, a->address.len));
+}
+
+/* The way that another address of the domain took. */
+static bool
+take_copy(struct routing *rt, struct pending *p)
+{
+	struct route_delivery d;
+	struct sv local, domain;
+
+	if (rt->rq->copies == NULL || *rt->rq->copies == NULL || rt->rq->mode != ROUTE_DELIVER)
+		return (false);
+	split(rt, p->addr, &local, &domain);
+	for (struct route_copy *c = *rt->rq->copies; c != NULL; c = c->next) {
+		if (!sv_eq(c->domain, domain))
+			continue;
+		d = c->delivery;
+		d.addr = p->addr;
+		d.local_part = local;
+		d.seq = rt->seq++;
+		vec_push(&rt->deliveries, d);
+		rt->accepted = true;
+		return (true);
+	}
+	return (false);
+}
+
+/* What came of <p> alone, if its router wants that: no fields added or removed, the domain as it was. */
+static void
+keep_copy(struct routing *rt, const struct pending *p, size_t deliveries, size_t todo)
+{
+	const struct route_delivery *d = rt->deliveries.p + deliveries;
+	struct route_copy *c;
+	struct sv local, domain;
+
+	if (rt->rq->copies == NULL || rt->rq->mode != ROUTE_DELIVER || rt->deliveries.len != deliveries + 1 || rt->todo.len != todo ||
+	    d->addr != p->addr || d->kind != ROUTE_TO_TRANSPORT || d->transport == NULL || d->transport->local ||
+	    !copies_routing(d->router) || d->nheaders_add > 0 || d->nheaders_remove > 0)
+		return;
+	split(rt, p->addr, &local, &domain);
+	c = arena_zalloc(rt->a, sizeof(*c));
+	c->domain = arena_sv(rt->a, domain);
+	c->delivery = *d;
+	c->next = *rt->rq->copies;
+	*rt->rq->copies = c;
 }
 
 /*
@@ -512,7 +581,12 @@ walk(struct routing *rt)
 			add_failure(&v, ROUTE_FAIL);
 			continue;
 		}
-		route_one(rt, &p);
+		if (!take_copy(rt, &p)) {
+			size_t deliveries = rt->deliveries.len;
+
+			route_one(rt, &p);
+			keep_copy(rt, &p, deliveries, len);
+		}
 		to_front(rt, i + 1, len);
 		/* Of several children none is verified: the redirection itself was good. */
 		if (verifying(rt->rq) && !rt->rq->everything &&

@@ -64,6 +64,8 @@ struct route_ops {
 	enum route_dns	(*addrs)(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n,
 			    bool *secure);
 	enum route_dns	(*srv)(void *arg, const char *name, struct arena *a, struct route_srv **srv, size_t *n, bool *secure);
+	/* Domains for names that are not whole; NULL: none. */
+	const char *const *(*search)(void *arg, size_t *n);
 	/* Is <a> one of our own addresses (local_interfaces, extra_local_interfaces, hosts_treat_as_local aside)? */
 	bool		(*is_local)(void *arg, const struct net_addr *a);
 	/* The texts of debug_print; NULL: not wanted, and not expanded. */
@@ -155,6 +157,7 @@ struct route_addr {
 	const struct route_addr *parent; /* NULL: the recipient itself */
 	const struct exim_router *router; /* of the parent that made it; NULL for the recipient */
 	bool		 unseen;	/* the copy that an unseen router took: no generation of its own */
+	struct sv	 short_domain, full_domain;	/* the former is to become the latter in the header; p NULL: nothing is */
 };
 
 struct route_delivery {
@@ -200,6 +203,13 @@ struct route_delivery {
 	unsigned	 seq;		/* order among deliveries and failures as they came up */
 };
 
+/* same_domain_copy_routing: what an address of a message came to, for others of its domain. */
+struct route_copy {
+	struct sv	 domain;
+	struct route_delivery delivery;
+	struct route_copy *next;
+};
+
 /* Why an address goes nowhere (now). */
 enum route_fate { ROUTE_FAIL, ROUTE_DEFER, ROUTE_FREEZE };
 struct route_failure {
@@ -228,6 +238,7 @@ struct route_request {
 	struct sv	 sender;	/* of the message */
 	bool		 success_on_redirect;	/* verification: a redirection is enough */
 	bool		 everything;	/* verification: all addresses that it becomes (-v) */
+	struct route_copy **copies;	/* DELIVER: the message's, in <arena>, empty for its first recipient; may be NULL */
 	/* DELIVER: has this address or delivery been done before (restart after deferral)?  NULL: none was. */
 	bool		(*done)(void *arg, struct sv unique);
 	void		*done_arg;

@@ -75,6 +75,7 @@ struct visit {
 	enum exim_retry_error retry_error;
 	struct sv	 reroute_domain;
 	const char	*skipped;	/* which of its options passed the address by; NULL: none did */
+	bool		 reroute_header;	/* the header shall say it too */
 	bool		 unseen;	/* what was set up comes in addition: the address goes on */
 };
 
@@ -90,6 +91,12 @@ enum route_yield route_defer(struct visit *v, const char *fmt, ...) __attribute_
 enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* <res> of an expansion as yield: FORCED declines. */
 enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
+/*
+ * user or group, or an option like them: fixed, or expanded to a number or a name.  *<set> when there is one; <name> and <gid>
+ * (of that user; else untouched) are NULL for groups.
+ */
+enum route_yield route_id_of(struct visit *v, const struct exim_value *val, const char *option, bool *set, int64_t *id,
+	     const char **name, int64_t *gid);
 /* A new address to route, qualified; it takes over errors_to and headers of <d>. */
 void	 route_child(struct visit *v, const struct route_delivery *d, struct sv address, const struct exim_router *start);
 /* To ops->note, or to the trace; what an administrator must see to ops->panic. */
@@ -108,9 +115,11 @@ enum route_yield route_queryprogram(struct visit *v);
 enum route_yield route_redirect(struct visit *v);
 
 /* hosts.c */
+enum ip_wish { IP_ANY, IP_V4_FIRST, IP_V4_ONLY };
 struct hostlist {
 	VEC(struct route_host) v;
 	int		 dead;			/* 1 + lowest preference of an MX whose host does not exist; 0: none */
+	enum ip_wish	 wish;			/* for names that are looked up */
 	bool		 literal;		/* an MX names an address where a name belongs */
 };
 /* FIND_DEAD: there are MX records, and none leads to an address that counts. */
@@ -125,6 +134,8 @@ enum find route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_
  * behind it when all that went before ours are dead.
  */
 bool	 route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary);
+/* An address of this host. */
+bool	 route_is_ours(struct visit *v, const struct net_addr *addr);
 /* What self says; Y_ACCEPT for send. */
 enum route_yield route_self(struct visit *v, const struct route_host *h);
 /* The hosts of list <hosts> (names, addresses, NAME/MX), found by DNS or by the host's tables; what cannot be found defers. */

@@ -76,14 +76,28 @@ explain_exit(struct exec *x, const struct mbox_ran *ran)
 	x->r->user_text = SV_LIT("local delivery failed");
 }
 
+/* The words of the command, quoted where they have to be. */
+static const char *
+whole_command(struct exec *x)
+{
+	const char *all = "";
+
+	for (size_t i = 0; i < x->j->argv.n; i++) {
+		const char *quote = sv_chr(x->j->argv.v[i], ' ') >= 0 ? "\"" : "";
+
+		all = arena_fmt(x->a, "%s%s%s" SV_FMT "%s", all, i > 0 ? " " : "", quote, SV_ARG(x->j->argv.v[i]), quote);
+	}
+	return (all);
+}
+
 static void
 explain_signal(struct exec *x, const struct mbox_ran *ran)
 {
 	const struct transport_job *j = x->j;
 
 	exec_fail(x, j->freeze_signal ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
-	    "Child process of " SV_FMT " transport (running command \"" SV_FMT "\") was terminated by signal %d (%s)%s",
-	    SV_ARG(j->transport), SV_ARG(j->argv.v[0]), ran->sig, strsignal(ran->sig), ran->core ? " (core dumped)" : "");
+	    "Child process of " SV_FMT " transport (running command \"%s\") was terminated by signal %d (%s)%s",
+	    SV_ARG(j->transport), whole_command(x), ran->sig, strsignal(ran->sig), ran->core ? " (core dumped)" : "");
 	x->r->freeze = j->freeze_signal;
 	x->r->user_text = SV_LIT("local delivery failed");
 }
@@ -133,16 +147,6 @@ take_output(struct exec *x, const struct mbox_ran *ran)
 		exec_fail(x, TRANSPORT_FAIL, 0, "return message generated");
 		r->user_text = SV_LIT("");
 	}
-}
-
-static const char *
-whole_command(struct exec *x)
-{
-	const char *all = "";
-
-	for (size_t i = 0; i < x->j->argv.n; i++)
-		all = arena_fmt(x->a, "%s%s" SV_FMT, all, i > 0 ? " " : "", SV_ARG(x->j->argv.v[i]));
-	return (all);
 }
 
 void

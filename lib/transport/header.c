@@ -2,6 +2,7 @@
 /* The header as a transport sends it (chapter 24 of Exim's manual). */
 #include <string.h>
 
+#include "mail/address.h"
 #include "mail/date.h"
 #include "mail/header.h"
 #include "transport/transport_int.h"
@@ -104,6 +105,52 @@ rewrite(const struct transport_delivery *d, struct mail_edit *ed)
 	}
 }
 
+/* Addresses at <from> in <body>, at <to>; false if there are none. */
+static bool
+rename_domain(struct arena *a, struct sv body, struct sv from, struct sv to, struct sv *out)
+{
+	struct sb sb = SB_INIT(HEADER_MAX);
+	const char *done = body.p;
+	struct mail_addrlist list;
+
+	mail_addrlist_read(body, a, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct mail_address *m = &list.v[i];
+		ptrdiff_t at = sv_rchr(m->raw, '@');
+		struct sv behind = at < 0 ? SV_LIT("") : sv_sub(m->raw, (size_t)at + 1, m->raw.len);
+
+		if (m->item != MAIL_ITEM_ADDRESS || !sv_caseeq(m->domain, from) || behind.len < from.len ||
+		    !sv_caseeq(sv_sub(behind, 0, from.len), from))
+			continue;
+		sb_addn(&sb, done, (size_t)(behind.p - done));
+		sb_add(&sb, to);
+		done = behind.p + from.len;
+	}
+	if (done != body.p) {
+		sb_addn(&sb, done, (size_t)(body.p + body.len - done));
+		*out = arena_sv(a, sb_sv(&sb));
+	}
+	sb_free(&sb);
+	return (done != body.p);
+}
+
+/* A domain that routing made whole is so in the header too (rewrite_headers of dnslookup, self = reroute:rewrite:). */
+static void
+rename_domains(const struct transport_delivery *d, struct mail_edit *ed)
+{
+	const struct mail_headers *h = d->env->msg->headers;
+	struct arena *a = d->env->arena;
+
+	for (const struct route_addr *ra = d->rd[0]->addr; ra != NULL; ra = ra->parent)
+		for (size_t i = 0; ra->short_domain.len > 0 && i < h->n; i++) {
+			struct sv out;
+
+			if (rewrite_kind(h->v[i].name) != 0 && rename_domain(a, h->v[i].body, ra->short_domain, ra->full_domain, &out))
+				mail_edit_replace(ed, i, sv_cstr(arena_fmt(a, SV_FMT ": " SV_FMT "\r\n", SV_ARG(h->v[i].name),
+				    SV_ARG(sv_trim(out)))));
+		}
+}
+
 static struct sv
 top_address(const struct route_delivery *rd)
 {
@@ -169,6 +216,7 @@ transport_header(const struct transport_delivery *d, struct sb *out, struct err 
 	    multi(d->env, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
 		return (-1);
 	ed = mail_edit_new(a, d->env->msg->headers);
+	rename_domains(d, ed);
 	rewrite(d, ed);
 	for (size_t i = 0; i < d->rd[0]->nheaders_remove; i++)
 		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd[0]->headers_remove[i]));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "exim/extract.h"
 #include "mail/address.h"
 #include "mail/date.h"
 #include "mail/header.h"
@@ -230,6 +231,22 @@ references(const struct mail_headers *h, struct sb *out)
 		sb_addf(out, " " SV_FMT "\n", SV_ARG(one));
 }
 
+/* The first of <list> that is no address. */
+static void
+note_bad(struct sv list, struct arena *a, struct transport_reply *reply)
+{
+	struct sv item;
+
+	while (reply->bad.len == 0 && sv_next(&list, ',', &item)) {
+		struct exim_extracted x;
+		struct err err = ERR_INIT;
+
+		item = sv_trim(item);
+		if (item.len > 0 && exim_extract(item, EXIM_EXTRACT_LITERALS, a, &x, &err) == -1)
+			reply->bad = sv_cstr(arena_fmt(a, SV_FMT " - %s", SV_ARG(item), err.text));
+	}
+}
+
 static void
 add_rcpts(struct sv list, struct arena *a, struct transport_reply *reply, size_t max)
 {
@@ -238,6 +255,8 @@ add_rcpts(struct sv list, struct arena *a, struct transport_reply *reply, size_t
 	if (list.len == 0)
 		return;
 	mail_addrlist_read(list, a, &l);
+	if (l.bad > 0)
+		note_bad(list, a, reply);
 	for (size_t i = 0; i < l.n && reply->nrcpts < max; i++) {
 		struct sb one = SB_INIT(4096);
 
@@ -259,7 +278,7 @@ add_file(const struct transport_delivery *d, const struct parts *x, struct sv te
 		sb_add(out, text);
 		return;
 	}
-	while (sv_next(&text, '\n', &line)) {
+	while (text.len > 0 && sv_next(&text, '\n', &line)) {
 		struct err err = ERR_INIT;
 		struct sv v;
 

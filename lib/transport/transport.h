@@ -58,6 +58,7 @@ struct transport_reply {
 	size_t		 nrcpts;
 	struct sv	 text;		/* header, empty line, body */
 	bool		 dropped;	/* there would be recipients, but for never_mail */
+	struct sv	 bad;		/* a recipient that is none, and why; empty: there is none such */
 };
 int	 transport_reply_compose(const struct transport_delivery *d, const struct transport_job *j,
 	     const struct transport_result *r, int content_fd, struct transport_reply *reply, struct err *err);

@@ -70,6 +70,7 @@ struct dmsg {
 	struct sv	 block;		/* the header, CRLF, with its empty line */
 	struct mail_headers headers;
 	FILE		*content;	/* block and body, CRLF */
+	struct route_copy *copies;	/* of one attempt: ways that others of the same domain go too */
 };
 
 struct deliver {

@@ -173,6 +173,16 @@ own_reply(struct attempt *at, const struct transport_delivery *td, struct transp
 		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "%s", err.text);
 		return;
 	}
+	if (reply.bad.len > 0) {
+		char id[SPOOL_ID_SIZE];
+
+		spool_id_new(id);
+		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s bad addresses found in headers", id, id);
+		dlog(at->d, DLOG_MAIN, "%s Error while reading message with no usable sender address (R=%s): at least one malformed recipient "
+		    "address: " SV_FMT, id, m->id, SV_ARG(reply.bad));
+		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (1)", td->t->d.name);
+		return;
+	}
 	if (reply.nrcpts == 0 && reply.dropped) {
 		memset(r, 0, sizeof(*r));
 		return;
@@ -221,6 +231,10 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	td.body_len = size > (off_t)m->block.len ? (uint64_t)size - m->block.len : 0;
 	if (transport_prepare(&td, &j, r) == -1)
 		return;
+	/* A transport with a name of its own says where the file is. */
+	if (j.kind == TRANSPORT_APPENDFILE && j.path.len > 0 && (rds[0]->kind == ROUTE_FILE || rds[0]->kind == ROUTE_DIRECTORY) &&
+	    (t->d.own[EXIM_APPENDFILE_file].set || t->d.own[EXIM_APPENDFILE_directory].set))
+		((struct route_delivery *)(uintptr_t)rds[0])->text = j.path;
 	transport_run(&j, fd, 0, m->arena, r);
 	if (j.kind == TRANSPORT_AUTOREPLY && r->status == TRANSPORT_OK && r->send)
 		own_reply(at, &td, &j, r, fd);
@@ -422,7 +436,8 @@ same_group(struct attempt *at, const struct route_delivery *a, const struct rout
 	if (!many && !sv_caseeq(a->domain, b->domain))
 		return (false);
 	for (size_t i = 0; i < a->nhosts; i++)
-		if (strcmp(a->hosts[i].name, b->hosts[i].name) != 0 || !net_addr_eq(&a->hosts[i].addr, &b->hosts[i].addr))
+		if (strcmp(a->hosts[i].name, b->hosts[i].name) != 0 || !net_addr_eq(&a->hosts[i].addr, &b->hosts[i].addr) ||
+		    a->hosts[i].addr.port != b->hosts[i].addr.port)
 			return (false);
 	return (true);
 }
@@ -546,7 +561,8 @@ dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 	struct deliver *d = at->d;
 	struct exim_address a;
 	struct route_request rq = { .conf = d->conf, .env = &d->t->env, .arena = at->m->arena, .ops = &d->t->ops,
-	    .mode = ROUTE_DELIVER, .address = sv_taint(rc->addr), .sender = sv_taint(at->m->sender) };
+	    .mode = ROUTE_DELIVER, .address = sv_taint(rc->addr), .sender = sv_taint(at->m->sender),
+	    .copies = &at->m->copies };
 	struct route_result res;
 
 	memset(&res, 0, sizeof(res));
@@ -970,6 +986,9 @@ ddeliver(struct deliver *d, const char *id)
 	attempt_free(&at);
 }
 
+/* Messages that make messages: what comes deeper stays in the queue for the next run. */
+#define DEPTH_MAX	20
+
 void
 ddeliver_pending(struct deliver *d)
 {
@@ -982,7 +1001,7 @@ ddeliver_pending(struct deliver *d)
 
 		vec_remove(&d->pending, 0);
 		d->depth++;
-		if (d->depth < 100)
+		if (d->depth < DEPTH_MAX)
 			ddeliver(d, id);
 		d->depth--;
 		free(id);

@@ -85,7 +85,10 @@ test_retry(struct testing *t)
 		    "treated as a one-component domain, not as a local part.\n\n", SV_ARG(w.key));
 	if (i < n && strchr(t->o->args.p[i], '.') != NULL)
 		w.alternate = sv_cstr(t->o->args.p[i++]);
-	if (i < n && !exim_retry_error_parse(sv_cstr(t->o->args.p[i]), &w)) {
+	if (i < n && strcasecmp(t->o->args.p[i], "timeout_dns") == 0) {
+		testing_log("\"timeout_dns\" is no longer available in retry rules (it has never worked) - treated as \"timeout\"");
+		w.error = EXIM_RE_TIMEOUT;
+	} else if (i < n && !exim_retry_error_parse(sv_cstr(t->o->args.p[i]), &w)) {
 		printf("unknown or malformed retry error \"%s\"\n", t->o->args.p[i]);
 		return (1);
 	}

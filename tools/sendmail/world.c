@@ -95,6 +95,13 @@ ops_srv(void *arg, const char *name, struct arena *a, struct route_srv **srv, si
 	return (dns_ready() ? real_ops.srv(arg, name, a, srv, n, secure) : ROUTE_DNS_TEMPFAIL);
 }
 
+static const char *const *
+ops_search(void *arg, size_t *n)
+{
+	*n = 0;
+	return (dns_ready() ? real_ops.search(arg, n) : NULL);
+}
+
 static const struct options *opts;
 
 /* As Exim shows a log line where there is no log: by its kind where details are shown, else with the time. */
@@ -129,7 +136,8 @@ static void
 ops_panic(void *arg, const char *text)
 {
 	(void)arg;
-	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ? "MAIN PANIC" : "PANIC", text);
+	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ||
+	    strncmp(text, "attempt to use tainted", 22) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
 
 void
@@ -147,6 +155,7 @@ testing_world(struct testing *t)
 	t->ops.mx = ops_mx;
 	t->ops.addrs = ops_addrs;
 	t->ops.srv = ops_srv;
+	t->ops.search = ops_search;
 	t->ops.filter = filter_route;
 	t->ops.note = ops_note;
 	t->ops.panic = ops_panic;
