@@ -240,12 +240,16 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 		if ((r->flags & where) == 0 || (r->flags & EXIM_RW_S) != 0)
 			continue;
 		do {
+			struct err why = ERR_INIT;
 			enum exim_result one;
 
-			st = apply_rule(r, env, header, &cur, whole, &one, err);
+			st = apply_rule(r, env, header, &cur, whole, &one, &why);
 			/* Whether a pattern fits cannot be told: the other rules count all the same. */
-			if (st == STEP_UNKNOWN || st == STEP_ERROR)
+			if (st == STEP_UNKNOWN || st == STEP_ERROR) {
 				res = one;
+				if (err != NULL)
+					*err = why;
+			}
 			if (st == STEP_CHANGED)
 				env->rewrite_rule = (unsigned)i + 1;
 		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);

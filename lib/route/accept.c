@@ -129,6 +129,9 @@ errors_to(struct visit *v, struct route_delivery *d)
 	text = sv_trim(text);
 	if (sv_eqs(text, "<>"))
 		text = SV_LIT("");
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
+			return (Y_ACCEPT);
 	if (!errors_address_ok(v, text))
 		return (Y_ACCEPT);
 	d->errors_to_set = true;

@@ -60,7 +60,7 @@ find_srv(struct visit *v, const char *service, const char *domain, struct hostli
 		*null_srv = true;
 		return (FIND_NONE);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < ROUTE_HOSTS_MAX; i++)
 		if (route_find_addrs(v, srv[i].host, (uint16_t)srv[i].port, (int)srv[i].pref, true, true, hl) == FIND_DEFER)
 			defer = true;
 	return (hl->v.len > 0 ? FIND_OK : defer ? FIND_DEFER : FIND_NONE);

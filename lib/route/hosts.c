@@ -225,7 +225,7 @@ mx_addrs(struct visit *v, const struct route_mx *mx, size_t n, uint16_t port, st
 	size_t start = hl->v.len;
 	bool defer = false;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && i < ROUTE_HOSTS_MAX; i++) {
 		size_t first = hl->v.len;
 		enum find f = mx_literal(v, mx[i].host, hl) ? FIND_NONE :
 		    route_find_addrs(v, mx[i].host, port, (int)mx[i].pref, true, true, hl);

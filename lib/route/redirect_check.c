@@ -4,6 +4,7 @@
  * defers the address, as in Exim; with our own option skip_bad_file it is passed over, with a note that says what is to be done.
  * And what such a file may include: Exim reads both as the user; here the daemon reads them, which may read more.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +127,6 @@ is_ours(const struct redirect *rd)
 	return (rd->path != NULL && rd->base.user_set && rd->base.uid == (int64_t)geteuid() && rd->v->ea.home.len > 0);
 }
 
-enum route_yield
-redirect_check_place(struct redirect *rd)
-{
-	if (!redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || !is_ours(rd) || below(rd, rd->v->ea.home, rd->path, &rd->st))
-		return (Y_ACCEPT);
-	return (passed_over(rd, rd->path, "it lies outside of the home directory"));
-}
-
 /* What the user's id may read, as far as the file itself says. */
 static bool
 readable(const struct redirect *rd, const struct stat *st)
@@ -143,6 +136,20 @@ readable(const struct redirect *rd, const struct stat *st)
 	if (rd->base.group_set && (int64_t)st->st_gid == rd->base.gid)
 		return ((st->st_mode & 040) != 0);
 	return ((st->st_mode & 04) != 0);
+}
+
+enum route_yield
+redirect_check_place(struct redirect *rd)
+{
+	/* It was read by us: what the user could not read himself may be a link to somebody else's secret. */
+	if (rd->path != NULL && rd->base.user_set && rd->base.uid > 0 && rd->base.uid != (int64_t)geteuid() && !readable(rd, &rd->st))
+		return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? passed_over(rd, rd->path, "its user may not read it") :
+		    redirect_flag(rd, EXIM_REDIRECT_ignore_eacces) ? Y_DECLINE :
+		    route_defer(rd->v, "failed to open %s: %s (euid=%lld egid=%lld)", rd->path, strerror(EACCES),
+		    (long long)rd->base.uid, (long long)rd->base.gid));
+	if (!redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || !is_ours(rd) || below(rd, rd->v->ea.home, rd->path, &rd->st))
+		return (Y_ACCEPT);
+	return (passed_over(rd, rd->path, "it lies outside of the home directory"));
 }
 
 const char *

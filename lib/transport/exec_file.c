@@ -103,7 +103,13 @@ store_name(void *arg, uint64_t inode, char *buf, size_t size, struct err *err)
 
 	(void)inode;
 	(void)err;
-	(void)snprintf(buf, size, SV_FMT "-%lx", SV_ARG(j->id), (unsigned long)getpid());
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	unsigned long n = (unsigned long)getpid();
+	char pid[7] = "";
+
+	for (int i = 5; i >= 0; i--, n /= 62)
+		pid[i] = digits[n % 62];
+	(void)snprintf(buf, size, SV_FMT "-%s", SV_ARG(j->id), pid);
 	return (0);
 }
 

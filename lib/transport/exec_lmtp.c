@@ -159,6 +159,13 @@ command(struct lmtp *l, struct sb *text)
 	char *copy = arena_str(l->x->a, sb_cstr(text));
 	int rc;
 
+	/* An address with an end of line in it would be a command of its own. */
+	if (strpbrk(copy, "\r\n") != NULL || strlen(copy) != text->len) {
+		exec_fail(l->x, TRANSPORT_FAIL, TRANSPORT_E_FORMAT, "an address with control characters for " SV_FMT " transport",
+		    SV_ARG(l->x->j->transport));
+		sb_free(text);
+		return (-1);
+	}
 	sb_adds(text, "\r\n");
 	rc = text->overflow ? -1 : write_all(l, text->p, text->len);
 	l->after = copy;
@@ -347,7 +354,7 @@ complete(struct lmtp *l)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (res->v[i].p == NULL)
-			set_rcpt(l, i, '1', l->x->r->text);
+			set_rcpt(l, i, l->x->r->status == TRANSPORT_FAIL ? '2' : '1', l->x->r->text);
 	res->n = n;
 	l->x->r->status = TRANSPORT_OK;
 }

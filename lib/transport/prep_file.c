@@ -150,7 +150,13 @@ quota_value(struct prep *p, const struct exim_value *v, const char *opt, int64_t
 		n = whole / 100 * n + whole % 100 * n / 100;
 		i++;
 	}
-	mod = sv_sub(text, i, text.len);
+	mod = sv_trim(sv_sub(text, i, text.len));
+	if (mod.len > 0 && mod.p[0] != '/') {
+		p->r->panic = true;
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN,
+		    "Malformed value \"" SV_FMT "\" (expansion of \"" SV_FMT "\") in %s transport", SV_ARG(text),
+		    SV_ARG(v->str != NULL ? exim_str_text(v->str) : v->text), p->name));
+	}
 	if (no_check != NULL && sv_find(mod, SV_LIT("/no_check")) >= 0)
 		*no_check = 1;
 	*out = n;

@@ -84,10 +84,11 @@ never(struct prep *p, int64_t uid)
 {
 	const struct exim_value *v = &p->env->conf->main[EXIM_MAIN_never_users];
 
+	/* Root is on the list, named or not. */
 	for (size_t i = 0; i < v->n; i++)
 		if (v->nums[i] == uid)
 			return (true);
-	return (false);
+	return (uid == 0);
 }
 
 /* The group that goes with a user of the transport. */
@@ -135,9 +136,11 @@ pick_ids(struct prep *p)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User not set for %s transport", p->name));
 	if (j->gid < 0)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_GID, "User set without group for %s transport", p->name));
-	if (never(p, j->uid))
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the never_users list",
-		    (long long)j->uid, p->name));
+	if (never(p, j->uid)) {
+		p->r->panic = TRANSPORT_PANIC_LINE;
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the %snever_users list",
+		    (long long)j->uid, p->name, j->uid == 0 ? "fixed_" : ""));
+	}
 	if (j->initgroups && os_user_by_uid((uid_t)j->uid, &u, &err) == 1)
 		j->user = sv_cstr(arena_str(p->a, u.name));
 	return (0);
