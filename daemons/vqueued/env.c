@@ -169,8 +169,10 @@ env_delivery(struct vq_env *e, const struct dlv *d)
 	a->local_user_uid = a->local_user_gid = -1;
 	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
 	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
+	a->original_local_part = rd->original_local;
+	a->original_domain = rd->original_domain;
 	at = sv_rchr(top->address, '@');
-	if (at >= 0) {
+	if (at >= 0 && rd->original_domain.p == NULL) {
 		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
 		a->original_domain = lower(e->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
 	}

@@ -153,6 +153,8 @@ redirect_wrong(const struct exim_value *o, const struct exim_value *g)
 		return ("\"headers_add\" and \"headers_remove\" are not permitted with \"one_time\"");
 	if (o[EXIM_REDIRECT_qualify_domain].set && o[EXIM_REDIRECT_qualify_preserve_domain].num != 0)
 		return ("only one of \"qualify_domain\" or \"qualify_preserve_domain\" must be set");
+	if (o[EXIM_REDIRECT_allow_filter].num != 0 && g[EXIM_ROUTER_check_local_user].num == 0 && !g[EXIM_ROUTER_user].set)
+		return ("\"user\" or \"check_local_user\" must be set with \"allow_filter\"");
 	return (NULL);
 }
 

@@ -22,11 +22,29 @@ static enum route_yield yield_err(struct visit *v, enum err_class cls, enum rout
 static enum route_yield
 yield_err(struct visit *v, enum err_class cls, enum route_yield y, const char *fmt, va_list ap)
 {
+	struct sb line = SB_INIT(ERR_TEXT_MAX);
 	char text[ERR_TEXT_MAX];
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	(void)err_set(&v->err, cls, NULL, "%s", text);
+	v->raw = strchr(text, '\n') == NULL ? NULL : arena_str(v->rt->a, text);
+	/* A log shows ends of lines as escapes. */
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '\n')
+			sb_adds(&line, "\\n");
+		else
+			sb_addc(&line, *p);
+	}
+	(void)err_set(&v->err, cls, NULL, "%s", sb_cstr(&line));
+	sb_free(&line);
 	return (y);
+}
+
+const char *
+route_why(struct visit *v)
+{
+	struct sv whole = v->rt->env->message;
+
+	return (whole.len == strlen(v->err.text) ? arena_cstr(v->rt->a, whole) : arena_str(v->rt->a, v->err.text));
 }
 
 enum route_yield
@@ -125,7 +143,7 @@ errors_to(struct visit *v, struct route_delivery *d)
 		return (Y_ACCEPT);
 	if (res != EXIM_OK)
 		return (route_defer(v, "%s router failed to expand \"" SV_FMT "\": %s", v->r->d.name, SV_ARG(exim_str_text(s)),
-		    arena_str(v->rt->a, v->err.text)));
+		    route_why(v)));
 	text = sv_trim(text);
 	if (sv_eqs(text, "<>"))
 		text = SV_LIT("");
@@ -162,7 +180,7 @@ header_items(struct visit *v, const struct exim_value *val, const char *option, 
 			continue;
 		if (res != EXIM_OK)
 			return (route_defer(v, "%s router failed to expand %s item \"" SV_FMT "\": %s", v->r->d.name, option,
-			    SV_ARG(exim_str_text(val->strs[i])), arena_str(v->rt->a, v->err.text)));
+			    SV_ARG(exim_str_text(val->strs[i])), route_why(v)));
 		text = sv_trim(text);
 		if (text.len > 0)
 			list[n++] = arena_sv(v->rt->a, text);
@@ -202,7 +220,7 @@ transport_of(struct visit *v, struct route_delivery *d, const struct exim_value 
 		return (Y_ACCEPT);
 	res = exim_conf_transport_of(v->rt->rq->conf, val, v->rt->env, &d->transport, &v->err);
 	if (res != EXIM_OK) {
-		const char *why = arena_str(v->rt->a, v->err.text);
+		const char *why = route_why(v);
 
 		v->number = ROUTE_NUMBER_TRANSPORT;
 		if (strstr(why, "not found") != NULL)
@@ -347,6 +365,8 @@ route_fill(struct visit *v, struct route_delivery *d, const struct exim_value *t
 	d->router = v->r;
 	d->local_part = keep(v, v->local);
 	d->domain = v->domain;
+	d->original_local = keep(v, v->ea.original_local_part);
+	d->original_domain = v->ea.original_domain;
 	d->prefix = keep(v, v->ea.local_part_prefix);
 	d->suffix = keep(v, v->ea.local_part_suffix);
 	d->prefix_v = keep(v, v->ea.local_part_prefix_v);
@@ -521,6 +541,10 @@ route_accept(struct visit *v)
 		return (y);
 	if (d.transport == NULL && !v->r->verify_only && v->rt->rq->mode == ROUTE_DELIVER)
 		return (route_defer(v, "%s router: no transport is set", v->r->d.name));
+	if (d.transport != NULL && d.transport->local) {
+		d.hosts = v->p->left;
+		d.nhosts = v->p->nleft;
+	}
 	route_deliver(v, &d);
 	return (Y_ACCEPT);
 }

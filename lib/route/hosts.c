@@ -418,10 +418,36 @@ route_self(struct visit *v, const struct route_host *h)
 	return (Y_FREEZE);
 }
 
+/* fallback_hosts: names that cannot be found are left out. */
+static void
+add_fallback(struct visit *v, struct route_delivery *d)
+{
+	const struct exim_str *s = v->r->d.generic[EXIM_ROUTER_fallback_hosts].str;
+	struct hostlist hl = { .v = VEC_INIT };
+	struct err err = ERR_INIT;
+	struct sv list, item;
+	uint16_t port;
+	int sep = 0;
+
+	if (s == NULL || (d->transport != NULL && d->transport->local) || v->rt->rq->mode != ROUTE_DELIVER ||
+	    exim_expand(s, v->rt->env, &list, &err) != EXIM_OK)
+		return;
+	while (exim_list_next(&list, &sep, v->rt->a, &item)) {
+		const char *name = arena_cstr(v->rt->a, route_host_port(item, &port));
+
+		if (name[0] != '\0')
+			(void)route_find_addrs(v, name, port, -1, true, false, &hl);
+	}
+	d->fallback = hl.v.len == 0 ? NULL : arena_dup(v->rt->a, hl.v.p, hl.v.len * sizeof(*hl.v.p));
+	d->nfallback = hl.v.len;
+	vec_free(&hl.v);
+}
+
 void
 route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d)
 {
 	d->hosts = hl->v.len == 0 ? NULL : arena_dup(v->rt->a, hl->v.p, hl->v.len * sizeof(*hl->v.p));
 	d->nhosts = hl->v.len;
 	vec_free(&hl->v);
+	add_fallback(v, d);
 }

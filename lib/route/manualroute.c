@@ -268,6 +268,29 @@ only_name(struct visit *v, struct sv text, struct hostlist *hl)
 		vec_push(&hl->v, h);
 }
 
+/* What had been found, and the names that had not: a later router's local transport sees them. */
+static void
+leave_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
+{
+	struct sv rest = r->hosts, item;
+	size_t n = hl->v.len;
+	uint16_t port;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, v->rt->a, &item) && hl->v.len < ROUTE_HOSTS_MAX) {
+		struct route_host h = { .mx = -1, .unknown = true };
+		bool found = item.len == 0 || sv_eqs(item, "+");
+
+		h.name = arena_cstr(v->rt->a, route_host_port(item, &port));
+		for (size_t i = 0; i < n && !found; i++)
+			found = strcmp(hl->v.p[i].name, h.name) == 0;
+		if (!found)
+			vec_push(&hl->v, h);
+	}
+	v->p->left = arena_dup(v->rt->a, hl->v.p, hl->v.len * sizeof(*hl->v.p));
+	v->p->nleft = hl->v.len;
+}
+
 enum route_yield
 route_manualroute(struct visit *v)
 {
@@ -297,6 +320,8 @@ route_manualroute(struct visit *v)
 	}
 	if (r.hosts.len > 0 || !verifying) {
 		y = find_hosts(v, &r, &hl);
+		if (y == Y_PASS || y == Y_DECLINE)
+			leave_hosts(v, &r, &hl);
 		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
 			y = route_self(v, &hl.v.p[0]);
 	}

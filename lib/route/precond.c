@@ -23,12 +23,12 @@ prefix_len(const struct exim_router *r, struct sv local, size_t *wild)
 
 		*wild = 0;
 		if (!r->prefix[i].wild) {
-			if (local.len > t.len && sv_caseeq(sv_sub(local, 0, t.len), t))
+			if (local.len >= t.len && sv_caseeq(sv_sub(local, 0, t.len), t))
 				return (t.len);
 			continue;
 		}
-		/* The longest that leaves something. */
-		for (size_t at = local.len > t.len ? local.len - t.len : 0; at > 0; at--)
+		/* The longest; nothing need be left. */
+		for (size_t at = local.len >= t.len ? local.len - t.len + 1 : 0; at > 0; at--)
 			if (sv_caseeq(sv_sub(local, at - 1, at - 1 + t.len), t)) {
 				*wild = at - 1;
 				return (at - 1 + t.len);
@@ -45,11 +45,11 @@ suffix_len(const struct exim_router *r, struct sv local, size_t *wild)
 
 		*wild = 0;
 		if (!r->suffix[i].wild) {
-			if (local.len > t.len && sv_caseeq(sv_sub(local, local.len - t.len, local.len), t))
+			if (local.len >= t.len && sv_caseeq(sv_sub(local, local.len - t.len, local.len), t))
 				return (t.len);
 			continue;
 		}
-		for (size_t at = 1; at + t.len <= local.len; at++)
+		for (size_t at = 0; at + t.len <= local.len; at++)
 			if (sv_caseeq(sv_sub(local, at, at + t.len), t)) {
 				*wild = local.len - at - t.len;
 				return (local.len - at);
@@ -185,7 +185,8 @@ router_home(struct visit *v)
 	if (res == EXIM_FORCED)
 		return (EXIM_OK);
 	if (res != EXIM_OK) {
-		err_prefix(&v->err, "failed to expand router_home_directory");
+		(void)route_defer(v, "failed to expand \"" SV_FMT "\" for router_home_directory: %s", SV_ARG(exim_str_text(s)),
+		    route_why(v));
 		return (EXIM_DEFER);
 	}
 	v->ea.home = home;
@@ -283,10 +284,10 @@ check_file(struct visit *v, struct sv item, const struct as_whom *who, bool *yes
 		return (EXIM_DEFER);
 	}
 	if (who->set && !reachable(v, arena_cstr(v->rt->env->arena, item), who)) {
-		*yes = negate;
-		return (EXIM_OK);
-	}
-	rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
+		rc = -1;
+		errno = EACCES;
+	} else
+		rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
 	if (rc == -1 && errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && eacces_ok)) {
 		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "require_files: error for " SV_FMT ": %s", SV_ARG(item), strerror(errno));
 		return (EXIM_DEFER);
@@ -307,8 +308,8 @@ check_files(struct visit *v, bool *yes)
 		if (res == EXIM_FORCED)
 			continue;
 		if (res != EXIM_OK) {
-			(void)err_set(&v->err, v->err.cls, v->err.status, "failed to expand \"" SV_FMT "\" for require_files: %s",
-			    SV_ARG(exim_str_text(v->r->require_files[i])), arena_str(v->rt->a, v->err.text));
+			(void)route_defer(v, "failed to expand \"" SV_FMT "\" for require_files: %s",
+			    SV_ARG(exim_str_text(v->r->require_files[i])), route_why(v));
 			return (EXIM_DEFER);
 		}
 		item = sv_trim(item);
@@ -333,9 +334,8 @@ reason(struct visit *v)
 	struct sv text = sv_cstr(v->err.text), name;
 	ptrdiff_t end;
 
-	/* Some texts have two lines. */
 	if (!sv_starts(text, head) || !sv_ends(text, tail))
-		return (v->rt->env->message.len == text.len ? arena_cstr(v->rt->a, v->rt->env->message) : v->err.text);
+		return (route_why(v));
 	name = sv_sub(text, sizeof(head) - 1, text.len);
 	end = sv_chr(name, '\'');
 	if (end < 0)

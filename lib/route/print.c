@@ -87,9 +87,9 @@ failure(const struct route_request *rq, const struct route_failure *f, bool full
 	sb_add(out, full ? f->addr->address : rq->address);
 	sb_adds(out, !fail ? " cannot be resolved at this time" : rq->mode == ROUTE_TEST ? " is undeliverable" : " failed to verify");
 	if (why && f->code > 0)
-		sb_addf(out, ": %d %s", f->code, f->err.text);
+		sb_addf(out, ": %d %s", f->code, f->raw != NULL ? f->raw : f->err.text);
 	else if (why)
-		sb_addf(out, ": %s", f->err.text[0] != '\0' ? f->err.text : "unknown error");
+		sb_addf(out, ": %s", f->raw != NULL ? f->raw : f->err.text[0] != '\0' ? f->err.text : "unknown error");
 	if (full)
 		parents(f->addr, out);
 	sb_addc(out, '\n');

@@ -61,7 +61,7 @@ load(struct redirect *rd, struct sv *data)
 	res = exim_expand(rd->o[EXIM_REDIRECT_data].str, v->rt->env, data, &v->err);
 	if (res != EXIM_OK)
 		return (res == EXIM_FORCED ? Y_DECLINE : route_defer(v, "failed to expand \"" SV_FMT "\": %s",
-		    SV_ARG(rd->o[EXIM_REDIRECT_data].text), arena_str(v->rt->a, v->err.text)));
+		    SV_ARG(rd->o[EXIM_REDIRECT_data].text), route_why(v)));
 	if (data->len > ROUTE_DATA_MAX)
 		return (route_defer(v, "redirect data of more than %d bytes", ROUTE_DATA_MAX));
 	return (data->len == 0 ? Y_DECLINE : Y_ACCEPT);
@@ -79,7 +79,7 @@ shown(struct redirect *rd, struct sv raw)
 	struct arena *a = rd->v->rt->a;
 	unsigned line = 1;
 
-	if (rd->depth == 0 && (rd->path == NULL || !flag(rd, EXIM_REDIRECT_skip_bad_file)))
+	if (!flag(rd, EXIM_REDIRECT_skip_bad_file) && (rd->depth == 0 || !rd->base.user_set))
 		return (arena_fmt(a, "\"" SV_FMT "\"", SV_ARG(raw)));
 	for (const char *p = rd->text.p; p < raw.p && p < rd->text.p + rd->text.len; p++)
 		line += *p == '\n';
@@ -204,7 +204,7 @@ transport_for(struct redirect *rd, enum route_kind kind, struct sv text, const s
 		if (t[i].var != NULL)
 			*t[i].var = text;
 		if (exim_conf_transport_of(v->rt->rq->conf, &rd->o[t[i].opt], v->rt->env, out, &v->err) != EXIM_OK) {
-			return (route_defer(v, "%s in %s router", arena_str(v->rt->a, v->err.text), v->r->d.name));
+			return (route_defer(v, "%s in %s router", route_why(v), v->r->d.name));
 		}
 		if (t[i].var != NULL)
 			*t[i].var = SV_NULL;
@@ -346,7 +346,7 @@ interpret(struct redirect *rd, struct sv data)
 				return (y);
 		} else if (it.kind == REDIRECT_BLACKHOLE) {
 			if (flag(rd, EXIM_REDIRECT_forbid_blackhole))
-				return (not_permitted(rd, "\":blackhole:\" is not permitted"));
+				return (not_permitted(rd, "%s is not permitted", shown(rd, it.raw)));
 			rd->blackhole = true;
 			return (Y_ACCEPT);
 		} else if (it.kind == REDIRECT_UNKNOWN || it.kind == REDIRECT_DEFAULT)

@@ -82,7 +82,7 @@ set_address_data(struct visit *v)
 	res = exim_expand(s, v->rt->env, &text, &v->err);
 	if (res != EXIM_OK)
 		return (res == EXIM_FORCED ? Y_DECLINE : route_defer(v, "expansion of \"" SV_FMT "\" failed in %s router: %s",
-		    SV_ARG(exim_str_text(s)), v->r->d.name, arena_str(v->rt->a, v->err.text)));
+		    SV_ARG(exim_str_text(s)), v->r->d.name, route_why(v)));
 	v->ea.address_data = v->p->address_data = arena_sv(v->rt->a, text);
 	return (Y_ACCEPT);
 }
@@ -136,6 +136,7 @@ add_failure(struct visit *v, enum route_fate fate)
 	f.user_msg = v->user_msg;
 	f.code = v->code;
 	f.number = v->number;
+	f.raw = v->raw;
 	f.hide_child = v->p->hide_child;
 	f.ignore_error = v->p->ignore_error;
 	f.retry_error = v->retry_error;
@@ -334,6 +335,7 @@ reset(struct visit *v)
 	err_clear(&v->err);
 	v->user_msg = SV_NULL;
 	v->code = v->number = 0;
+	v->raw = NULL;
 	v->retry_error = EXIM_RE_ANY;
 }
 

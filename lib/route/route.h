@@ -169,6 +169,7 @@ struct route_delivery {
 	struct sv	 domain;
 	struct sv	 prefix, suffix;
 	struct sv	 prefix_v, suffix_v;
+	struct sv	 original_local, original_domain;	/* the recipient's, as its first router kept them */
 	struct sv	 local_part_data, domain_data;	/* untainted values of the router's matches */
 	struct sv	 address_data;
 	struct sv	 text;		/* pipe's command, file or directory name, filter's text */
@@ -217,6 +218,7 @@ struct route_failure {
 	enum route_fate	 fate;
 	const struct exim_router *router;	/* NULL: none took it */
 	struct err	 err;		/* class PERM or TEMP, enhanced status; text for the log */
+	const char	*raw;		/* the text with its line ends, for -bt; NULL: it has none */
 	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
 	int		 code;		/* of ":fail: 551 text"; 0: none */
 	bool		 hide_child;

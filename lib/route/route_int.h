@@ -25,6 +25,8 @@ struct pending {
 	const struct exim_router *start;	/* NULL: the first */
 	struct sv	 address_data;
 	struct sv	 self_hostname;
+	const struct route_host *left;		/* of a router that passed or declined: a local transport is told of them */
+	size_t		 nleft;
 	struct hash	*vars;			/* $r_...; shared, copied when set */
 	bool		 errors_to_set, hide_child;
 	struct sv	 errors_to;
@@ -70,6 +72,7 @@ struct visit {
 	struct sv	 user_msg;
 	int		 code;
 	int		 number;		/* see route_failure */
+	const char	*raw;			/* the error's text with its line ends; NULL: it has none */
 	struct sv	 message;		/* why it declined, if it knows */
 	struct sv	 user_message;		/* the same for the client; p NULL: not another */
 	enum exim_retry_error retry_error;
@@ -89,6 +92,8 @@ enum route_yield route_fill(struct visit *v, struct route_delivery *d, const str
 void	 route_deliver(struct visit *v, const struct route_delivery *d);
 enum route_yield route_defer(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What an expansion failed of, with its line ends. */
+const char *route_why(struct visit *v);
 /* <res> of an expansion as yield: FORCED declines. */
 enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
 /*

@@ -97,8 +97,10 @@ exec_filter(struct exec *x, FILE *file)
 		return (-1);
 	}
 	if (ran.timed_out) {
-		exec_fail(x, j->kind == TRANSPORT_PIPE && !j->timeout_defer ? TRANSPORT_FAIL : TRANSPORT_DEFER, ETIMEDOUT,
-		    "transport filter timed out");
+		if (j->kind == TRANSPORT_PIPE)
+			exec_fail(x, j->timeout_defer ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0, "transport filter timeout while writing to pipe");
+		else
+			exec_fail(x, TRANSPORT_DEFER, ETIMEDOUT, "transport filter timed out");
 		return (-1);
 	}
 	if (ran.exit != 0) {

@@ -182,7 +182,9 @@ denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd
 	a->local_user_uid = a->local_user_gid = -1;
 	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
 	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
-	if ((at = sv_rchr(top->address, '@')) >= 0) {
+	a->original_local_part = rd->original_local;
+	a->original_domain = rd->original_domain;
+	if (rd->original_domain.p == NULL && (at = sv_rchr(top->address, '@')) >= 0) {
 		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
 		a->original_domain = lower(m->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
 	}

@@ -21,6 +21,10 @@ struct late {
 	bool		 hidden;
 };
 
+struct once {				/* one_time: an address that becomes a recipient */
+	struct sv	 addr, top, errors_to;
+};
+
 struct deferral {			/* for warnings */
 	struct event	 e;
 	struct sv	 text;		/* why, for people */
@@ -33,6 +37,7 @@ struct attempt {
 	dfails		 failed;
 	dfails		 done;		/* whose success is to be told */
 	VEC(struct sv)	 open;		/* recipients of which something was deferred */
+	VEC(struct once) once;		/* in place of whom they came from */
 	VEC(struct late) late;		/* deferred, and no rule gives them more time */
 	VEC(struct deferral) deferred;
 	VEC(struct hash *) vars;
@@ -60,6 +65,14 @@ void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
 /* <f>: what is known of it besides the event. */
 void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
 void	 dattempt_freeze(struct attempt *at, const char *by);
+
+/* deliver_reply.c */
+void	 dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct transport_job *j, struct transport_result *r,
+	     int fd);
+/* Something of <e>'s recipient was deferred: he stays, or what a list with one_time made of him. */
+void	 dattempt_open(struct attempt *at, const struct event *e);
+/* The latter become recipients: at the end of the attempt. */
+void	 dattempt_once(struct attempt *at);
 
 /* deliver_tell.c: reports, warnings, what is left of the message. */
 void	 dtell_failures(struct attempt *at);

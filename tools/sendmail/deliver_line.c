@@ -77,8 +77,12 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 	if (pfr)
 		put_pfr(out, rd);
 	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
-	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0)
-		sb_add(out, rd->local_part);
+	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0) {
+		bool affixes = rd->transport->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0;
+
+		sb_addf(out, SV_FMT SV_FMT SV_FMT, SV_ARG(affixes ? rd->prefix : SV_LIT("")), SV_ARG(rd->local_part),
+		    SV_ARG(affixes ? rd->suffix : SV_LIT("")));
+	}
 	else {
 		struct sv shown = full_address(at, addr, rd);
 

@@ -83,7 +83,7 @@ dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *mor
 	if (f.to.len == 0 && !f.ignore) {
 		if (dnow() - at->m->received_us / 1000000 < exim_main_int(at->d->conf, EXIM_MAIN_ignore_bounce_errors_after)) {
 			dattempt_freeze(at, " (delivery error message)");
-			vec_push(&at->open, e->top);
+			dattempt_open(at, e);
 			vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f.text }));
 			return;
 		}
@@ -112,7 +112,7 @@ static void
 deferred(struct attempt *at, const struct event *e, const struct dfail *f, bool retry)
 {
 	if (retry) {
-		vec_push(&at->open, e->top);
+		dattempt_open(at, e);
 		vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f->text }));
 		return;
 	}
@@ -161,55 +161,6 @@ time_over(struct attempt *at)
 /* ---- local transports ---- */
 
 static void
-own_reply(struct attempt *at, const struct transport_delivery *td, struct transport_job *j, struct transport_result *r, int fd)
-{
-	struct transport_reply reply;
-	struct transport_result note;
-	struct err err = ERR_INIT;
-	struct dmsg *m = at->m;
-	int rc;
-
-	if (transport_reply_compose(td, j, r, fd, &reply, &err) == -1) {
-		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "%s", err.text);
-		return;
-	}
-	if (reply.bad.len > 0) {
-		char id[SPOOL_ID_SIZE];
-
-		spool_id_new(id);
-		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s bad addresses found in headers", id, id);
-		dlog(at->d, DLOG_MAIN, "%s Error while reading message with no usable sender address (R=%s): at least one malformed recipient "
-		    "address: " SV_FMT, id, m->id, SV_ARG(reply.bad));
-		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (1)", td->t->d.name);
-		return;
-	}
-	if (reply.nrcpts == 0 && reply.dropped) {
-		memset(r, 0, sizeof(*r));
-		return;
-	}
-	rc = dreceive_as(at->d, m, j->uid, reply.text, reply.rcpts, reply.nrcpts);
-	/* That he cannot send will be the same next time: he counts as answered. */
-	if (rc == 1 && j->once.len > 0) {
-		j->phase = TRANSPORT_REPLY_NOTE;
-		transport_run(j, fd, 0, m->arena, &note);
-	}
-	/* A reply to nobody is told in the logs, and that is all. */
-	if (reply.nrcpts == 0)
-		rc = 0;
-	if (at->d->now)
-		ddeliver_pending(at->d);
-	denv_message(at->d, m);
-	if (rc != 0) {
-		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (%d)", td->t->d.name, rc);
-		return;
-	}
-	j->phase = TRANSPORT_REPLY_NOTE;
-	if (j->once.len > 0 || j->log.len > 0)
-		transport_run(j, fd, 0, m->arena, &note);
-	memset(r, 0, sizeof(*r));
-}
-
-static void
 run_by(struct attempt *at, const struct exim_transport *t, const struct route_delivery **rds, size_t n, struct transport_result *r)
 {
 	struct deliver *d = at->d;
@@ -237,7 +188,7 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 		((struct route_delivery *)(uintptr_t)rds[0])->text = j.path;
 	transport_run(&j, fd, 0, m->arena, r);
 	if (j.kind == TRANSPORT_AUTOREPLY && r->status == TRANSPORT_OK && r->send)
-		own_reply(at, &td, &j, r, fd);
+		dattempt_reply(at, &td, &j, r, fd);
 	if (r->status == TRANSPORT_OK && r->warn && transport_quota_warning(&td, &warn, &err) == 0 && warn.nrcpts > 0) {
 		(void)dreceive_own(d, m, d->caller, d->caller_uid, warn.text, warn.rcpts, warn.nrcpts, true, false);
 		if (d->now)
@@ -332,7 +283,7 @@ drop_waiting(struct attempt *at, struct event **v, size_t n)
 		if (at->d->queue_run && dretry_waits(at->d, key_local(at, v[i]), &hint)) {
 			if (dlog_on(at->d, EXIM_LOGSEL_retry_defer))
 				dline_bad(at, v[i], "==", true, NULL, NUMBER_LOCAL_WAITS, SV_LIT("Retry time not yet reached"), false);
-			vec_push(&at->open, v[i]->top);
+			dattempt_open(at, v[i]);
 		} else
 			v[kept++] = v[i];
 	}
@@ -661,7 +612,7 @@ put_off_remote(struct attempt *at)
 		else
 			continue;
 		e->taken = true;
-		vec_push(&at->open, e->top);
+		dattempt_open(at, e);
 	}
 }
 
@@ -720,7 +671,7 @@ tell_unfit(struct attempt *at, struct event *e)
 		return;
 	}
 	dline_bad(at, e, "==", true, NULL, -30, why.p == NULL ? SV_LIT("no transport is set for this kind of delivery") : why, false);
-	vec_push(&at->open, e->top);
+	dattempt_open(at, e);
 }
 
 static bool
@@ -784,6 +735,7 @@ finish(struct attempt *at)
 	struct err err = ERR_INIT;
 	bool left = false;
 
+	dattempt_once(at);
 	for (size_t i = 0; i < m->rcpts.len; i++) {
 		if (is_open(at, m->rcpts.p[i].addr) || is_open(at, SV_LIT("system-filter"))) {
 			left = true;
@@ -930,6 +882,7 @@ attempt_free(struct attempt *at)
 	vec_free(&at->failed);
 	vec_free(&at->done);
 	vec_free(&at->open);
+	vec_free(&at->once);
 	vec_free(&at->late);
 	vec_free(&at->deferred);
 	for (size_t i = 0; i < at->vars.len; i++)
