@@ -30,6 +30,7 @@ struct mbox_dir {
 	bool		 quota_exclusive;
 	const char	*quota_path;	/* root that is counted; NULL: <path> (a Maildir++ folder: its parent) */
 	int64_t		 size_known, count_known;	/* mailbox_size, mailbox_filecount: -1 count them */
+	int64_t		 counts_as;	/* what the message takes of the quota; 0: what is written */
 	/* Which folders below the root count, and what size a file's name tells (-1: ask the file); NULL: cur, new, .* and all; S= is used. */
 	bool		(*counts)(void *arg, const char *folder);
 	int64_t		(*name_size)(void *arg, const char *name);

@@ -72,12 +72,12 @@ check_link(struct box *b)
 
 	if (lstat(m->path, &st) == -1 || !S_ISLNK(st.st_mode))
 		return (0);
-	if (!(m->flags & MBOX_ALLOW_SYMLINK))
-		return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, ELOOP, "mailbox %s is not a regular file", m->path));
 	/* One that another made may lead anywhere. */
 	if ((m->flags & MBOX_CHECK_OWNER) && st.st_uid != m->owner)
-		return (mbox_fail(b->r, b->err, MBOX_WHY_OWNER, EPERM, "mailbox %s is a symbolic link of uid %lu (not %lu)",
+		return (mbox_fail(b->r, b->err, MBOX_WHY_OWNER, EPERM, "mailbox %s (symlink) has wrong uid (%lu != %lu)",
 		    m->path, (unsigned long)st.st_uid, (unsigned long)m->owner));
+	if (!(m->flags & MBOX_ALLOW_SYMLINK))
+		return (mbox_fail(b->r, b->err, MBOX_WHY_KIND, ELOOP, "mailbox %s is not a regular file", m->path));
 	return (0);
 }
 
@@ -338,7 +338,7 @@ check_quota(struct box *b, const struct mbox_content *c, const struct mbox_forma
 	b->r->box_before = have;
 	if (m->quota <= 0 || b->special)
 		return (0);
-	more = (int64_t)mbox_written_size(c, f);
+	more = m->counts_as > 0 ? m->counts_as : (int64_t)mbox_written_size(c, f);
 	if (have + (m->quota_exclusive ? 0 : more) <= m->quota)
 		return (0);
 	b->r->quota = true;

@@ -44,6 +44,7 @@ struct mbox_file {
 	int64_t		 quota;		/* bytes of the file; 0: none */
 	bool		 quota_exclusive;	/* only refused when it is already past the quota (quota_is_inclusive = false) */
 	int64_t		 size_known;	/* mailbox_size given by others; -1 */
+	int64_t		 counts_as;	/* what the message takes of the quota; 0: what is written */
 	int64_t		 quota_others;	/* bytes that others take from the quota (quota_directory); 0 */
 };
 #define MBOX_FILE_INIT	{ .mode = 0600, .dir_mode = 0700, .dotlock_mode = 0600, .size_known = -1 }

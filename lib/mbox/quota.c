@@ -290,7 +290,7 @@ mbox_quota_check(struct mbox_quota *q, const struct mbox_content *c, const struc
     struct err *err)
 {
 	const struct mbox_dir *d = q->d;
-	int64_t more = d->quota > 0 ? (int64_t)mbox_written_size(c, f) : 0;
+	int64_t more = d->quota <= 0 ? 0 : d->counts_as > 0 ? d->counts_as : (int64_t)mbox_written_size(c, f);
 	bool full = too_large(q, more);
 
 	if (!full && !too_many(q))

@@ -229,6 +229,7 @@ to_file(struct exec *x, const char *path, struct mbox_result *m, struct err *err
 	f.quota = j->quota_no_check ? 0 : j->quota;
 	f.quota_exclusive = j->quota_exclusive != 0;
 	f.size_known = j->size_known;
+	f.counts_as = j->message_size;
 	return (mbox_append(&f, &x->c, &x->f, m, err));
 }
 
@@ -250,6 +251,7 @@ dir_of(const struct exec *x, const char *path, struct patterns *re)
 	d.quota_exclusive = j->quota_exclusive != 0;
 	d.quota_path = j->quota_directory.len > 0 ? arena_cstr(x->a, j->quota_directory) : NULL;
 	d.size_known = j->size_known;
+	d.counts_as = j->message_size;
 	d.count_known = j->count_known;
 	re->size = compile(j->quota_regex);
 	re->folders = compile(j->quota_folders);

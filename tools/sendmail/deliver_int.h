@@ -66,13 +66,15 @@ void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
 void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
 void	 dattempt_freeze(struct attempt *at, const char *by);
 
-/* deliver_reply.c */
+/* deliver_after.c */
 void	 dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct transport_job *j, struct transport_result *r,
 	     int fd);
 /* Something of <e>'s recipient was deferred: he stays, or what a list with one_time made of him. */
 void	 dattempt_open(struct attempt *at, const struct event *e);
 /* The latter become recipients: at the end of the attempt. */
 void	 dattempt_once(struct attempt *at);
+/* event_action of the delivery's transport; without one that of the configuration.  <data>: what a server said, or why. */
+void	 dattempt_event(struct attempt *at, const struct route_delivery *rd, const char *name, struct sv data);
 
 /* deliver_tell.c: reports, warnings, what is left of the message. */
 void	 dtell_failures(struct attempt *at);

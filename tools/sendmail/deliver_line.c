@@ -78,7 +78,10 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		put_pfr(out, rd);
 	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
 	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0) {
-		bool affixes = rd->transport->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0;
+		const struct exim_transport *t = rd->transport;
+		bool affixes = t->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0 &&
+		    ((t->drv == EXIM_TRANSPORT_DRV_APPENDFILE && t->d.own[EXIM_APPENDFILE_use_bsmtp].num != 0) ||
+		    (t->drv == EXIM_TRANSPORT_DRV_PIPE && t->d.own[EXIM_PIPE_use_bsmtp].num != 0));
 
 		sb_addf(out, SV_FMT SV_FMT SV_FMT, SV_ARG(affixes ? rd->prefix : SV_LIT("")), SV_ARG(rd->local_part),
 		    SV_ARG(affixes ? rd->suffix : SV_LIT("")));

@@ -90,6 +90,8 @@ dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *mor
 		f.ignore = true;
 	}
 	vec_push(&at->failed, f);
+	dattempt_event(at, e->rd, e->rd == NULL || e->rd->transport == NULL ? "msg:fail:internal" : "msg:fail:delivery",
+	    e->rd == NULL || e->rd->transport == NULL || !e->rd->transport->local ? f.text : SV_NULL);
 	settled(at, e);
 }
 
@@ -235,6 +237,7 @@ end_local(struct attempt *at, const struct event *e, const struct transport_resu
 	case TRANSPORT_OK:
 		dretry_forget(at->d, key_local(at, e));
 		dline_ok(at, e, also, tail);
+		dattempt_event(at, e->rd, "msg:delivery", SV_NULL);
 		succeeded(at, e, false);
 		break;
 	case TRANSPORT_FAIL:
@@ -346,6 +349,7 @@ end_remote(void *arg, size_t i, const struct dend *r)
 
 	if (r->st == TRANSPORT_OK) {
 		dline_ok(at, e, r->also, r->tail);
+		dattempt_event(at, e->rd, "msg:delivery", r->text);
 		succeeded(at, e, r->dsn_passed);
 		return;
 	}
@@ -756,9 +760,10 @@ finish(struct attempt *at)
 		dtell_delay(at);
 	if (left && at->frozen_by != NULL)
 		dtell_frozen(at);
-	if (!left)
+	if (!left) {
+		dattempt_event(at, NULL, "msg:complete", SV_NULL);
 		complete(at->d, m);
-	else if (dspool_write(at->d, m, false, &err) == -1)
+	} else if (dspool_write(at->d, m, false, &err) == -1)
 		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What an attempt leaves besides deliveries: the message of an autoreply, and recipients that stay.  With one_time of a redirect
+ * What an attempt leaves besides deliveries: the message of an autoreply, events, and recipients that stay.  With one_time of a redirect
  * router the addresses that it made stay in place of the recipient, which is done.
  */
 #include <string.h>
@@ -55,6 +55,38 @@ dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct t
 	if (j->once.len > 0 || j->log.len > 0)
 		transport_run(j, fd, 0, m->arena, &note);
 	memset(r, 0, sizeof(*r));
+}
+
+/* ---- events ---- */
+
+void
+dattempt_event(struct attempt *at, const struct route_delivery *rd, const char *name, struct sv data)
+{
+	const struct exim_transport *t = rd == NULL ? NULL : rd->transport;
+	const struct exim_str *s = t != NULL ? t->d.generic[EXIM_TRANSPORT_event_action].str :
+	    at->d->conf->main[EXIM_MAIN_event_action].str;
+	struct exim_env *env = &at->d->t->env;
+	struct exim_acl_state st, *acl = env->acl;
+	struct exim_address a, *addr = env->addr;
+	struct err err = ERR_INIT;
+	struct sv out;
+
+	if (s == NULL)
+		return;
+	memset(&st, 0, sizeof(st));
+	if (acl != NULL)
+		st = *acl;
+	if (rd != NULL)
+		denv_delivery(at->d, at->m, rd, &a);
+	st.event_name = sv_cstr(name);
+	st.event_data = data.p == NULL ? SV_LIT("") : data;
+	env->acl = &st;
+	if (exim_expand(s, env, &out, &err) == EXIM_FAIL)
+		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s failed to expand event_action %s: %s", at->m->id, name, err.text);
+	env->acl = acl;
+	if (rd != NULL)
+		denv_message(at->d, at->m);
+	env->addr = addr;
 }
 
 /* ---- what stays ---- */
