@@ -116,6 +116,28 @@ ignored(struct visit *v, const char *name, const struct net_addr *addr)
 	return (yes);
 }
 
+/* translate_ip_address: another address in place of the one that was found; what is none leaves that. */
+static void
+translate(struct visit *v, struct net_addr *addr)
+{
+	const struct exim_str *s = v->r->d.generic[EXIM_ROUTER_translate_ip_address].str;
+	struct sv saved = v->ea.host_address, text;
+	struct err err = ERR_INIT;
+	char buf[NET_ADDR_TEXT_MAX];
+	struct net_addr other;
+
+	if (s == NULL)
+		return;
+	v->ea.host_address = sv_cstr(net_addr_text(addr, buf));
+	if (exim_expand(s, v->rt->env, &text, &err) == EXIM_OK && (text = sv_trim(text)).len > 0) {
+		if (net_addr_parse(text, &other))
+			*addr = other;
+		else
+			route_note(v, "%s router: translate_ip_address gave \"" SV_FMT "\", which is no address", v->r->d.name, SV_ARG(text));
+	}
+	v->ea.host_address = saved;
+}
+
 static enum find
 add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
     struct hostlist *hl)
@@ -130,6 +152,7 @@ add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_
 		memset(&h, 0, sizeof(h));
 		h.name = arena_str(v->rt->a, name);
 		h.addr = addrs[i];
+		translate(v, &h.addr);
 		h.addr.port = port;
 		h.mx = mx;
 		h.dnssec = secure;

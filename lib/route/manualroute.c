@@ -320,7 +320,7 @@ route_manualroute(struct visit *v)
 	}
 	if (r.hosts.len > 0 || !verifying) {
 		y = find_hosts(v, &r, &hl);
-		if (y == Y_PASS || y == Y_DECLINE)
+		if ((y == Y_PASS || y == Y_DECLINE) && !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
 			leave_hosts(v, &r, &hl);
 		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
 			y = route_self(v, &hl.v.p[0]);
