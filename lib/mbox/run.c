@@ -135,10 +135,12 @@ static int
 before_exec(void *arg)
 {
 	const struct limits *l = arg;
-	struct rlimit none = { 0, 0 };
+	struct rlimit rl = { 0, 0 };
 
-	if (!l->core)
-		(void)setrlimit(RLIMIT_CORE, &none);
+	/* As much as may be, or none. */
+	if (l->core && getrlimit(RLIMIT_CORE, &rl) == 0)
+		rl.rlim_cur = rl.rlim_max;
+	(void)setrlimit(RLIMIT_CORE, &rl);
 	return (0);
 }
 

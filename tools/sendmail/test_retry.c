@@ -80,6 +80,7 @@ test_retry(struct testing *t)
 		return (1);
 	}
 	w.key = sv_cstr(t->o->args.p[0]);
+	w.sender = t->o->sender == NULL ? SV_NULL : sv_cstr(t->o->sender);
 	if (sv_chr(w.key, '@') < 0 && sv_chr(w.key, '.') < 0)
 		printf("Warning: \"" SV_FMT "\" contains no '@' and no '.' characters. It is being \n"
 		    "treated as a one-component domain, not as a local part.\n\n", SV_ARG(w.key));
