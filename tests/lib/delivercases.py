@@ -178,6 +178,8 @@ def same_each_time(s, names):
     s = re.sub(r"\b\d{10}-eximdsn-\d+", "BOUNDARY", s)
     s = re.sub(r"\b\d{10}\.[HMV]\w+\.[\w.]+", "UNIQUE", s)
     s = re.sub(r"\b(SIZE|S)=\d+", r"\1=N", s)
+    s = re.sub(r"(?m)^\d{3}([A-Z* ]) ", r"NNN\1 ", s)
+    s = re.sub(r"(?m)^-(received_time_usec|received_time_complete) .*$", r"-\1 N", s)
     s = re.sub(r"\bpid=\d+", "pid=N", s)
     s = re.sub(r"\b(DT|QT|RT)=[\d.]+s", r"\1=T", s)
     s = re.sub(r"(Exim|\(Exim) \d\.\d+(\.\d+)?", r"\1 N", s)
@@ -237,8 +239,8 @@ def run(sendmail, case, sink):
         out += "--- sink\n" + open(sink.log, encoding="latin-1").read()
     lmtp.close()
     shutil.rmtree(w)
-    names = [(sendmail, "$BIN"), (w, "%W"), (f"U={u} ", "U=%U "),
-             (f" from {u} by", " from %U by"), (f" {u}\n", " %U\n"), (f"{u}@mail.local.test", "%U@mail.local.test")]
+    names = [(sendmail, "$BIN"), (w, "%W"), (f"{u} {os.getuid()} {os.getgid()}", "%U UID GID"), (f"U={u} ", "U=%U "),
+             (f" from {u} by", " from %U by"), (f" from {u} (", " from %U ("), (f" {u}\n", " %U\n"), (f"{u}@mail.local.test", "%U@mail.local.test")]
     out = re.sub(rf"\b{sink.port}\b", "%P", out)
     return same_each_time(out.replace("\r", "").replace("\0", "\\0"), names).rstrip("\n").split("\n")
 
