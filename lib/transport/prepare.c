@@ -137,7 +137,7 @@ pick_ids(struct prep *p)
 	if (j->gid < 0)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_GID, "User set without group for %s transport", p->name));
 	if (never(p, j->uid)) {
-		p->r->panic = TRANSPORT_PANIC_LINE;
+		p->r->panic = TRANSPORT_PANIC_FAILS;
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the %snever_users list",
 		    (long long)j->uid, p->name, j->uid == 0 ? "fixed_" : ""));
 	}

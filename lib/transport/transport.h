@@ -37,6 +37,8 @@ struct transport_delivery {
 
 /* transport_result.panic: the text is also a line of its own in both logs. */
 #define TRANSPORT_PANIC_LINE	2
+/* The same, and retry rules count: without one the delivery fails. */
+#define TRANSPORT_PANIC_FAILS	3
 
 /* May <b> go in one batch with <a>?  <t> is their transport; batch_max is the caller's to count. */
 bool	 transport_same_batch(const struct exim_transport *t, struct exim_env *env_a, const struct route_delivery *a,

@@ -256,6 +256,7 @@ def one(sendmail, case):
 
 def main():
     show = sys.argv[1] == "--print"
+    sys.stdout.reconfigure(encoding="latin-1")      # as the files are read
     sendmail, files = sys.argv[1 + show], sys.argv[2 + show:]
     bad, n = 0, 0
     cases = [c for f in files for c in parse(f) if os.environ.get("CASE", c["name"]) == c["name"]]

@@ -245,12 +245,12 @@ end_local(struct attempt *at, const struct event *e, const struct transport_resu
 		dattempt_fail(at, e, &f);
 		break;
 	default:
-		if (r->panic == TRANSPORT_PANIC_LINE)
+		if (r->panic == TRANSPORT_PANIC_LINE || r->panic == TRANSPORT_PANIC_FAILS)
 			dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s " SV_FMT, at->m->id, SV_ARG(text));
 		dline_bad(at, e, "==", true, NULL, sys, text, r->panic == true);
 		if (r->freeze)
 			dattempt_freeze(at, "");
-		deferred(at, e, &f, local_may_retry(at, e, r) || r->freeze || r->panic);
+		deferred(at, e, &f, local_may_retry(at, e, r) || r->freeze || (r->panic && r->panic != TRANSPORT_PANIC_FAILS));
 	}
 }
 
