@@ -111,7 +111,7 @@ typed(void **state)
 {
 	struct exim_conf *c = load(
 	    "qualify_domain = a.example\n"
-	    "no_split_spool_directory\nprdr_enable = yes\n"
+	    "no_message_logs\nprdr_enable = yes\n"
 	    "smtp_accept_max = 0x10\ncheck_spool_space = 20M\nbounce_return_size_limit = 2K\n"
 	    "queue_only_load = 1.5\ndelay_warning = 4h:8h:1d\ntimeout_frozen_after = 7d\n"
 	    "domainlist local = a.example : *.b.example\n"
@@ -126,7 +126,7 @@ typed(void **state)
 	assert_true(sv_eqs(c->g.qualify_domain, "a.example"));
 	assert_true(sv_eqs(c->g.qualify_recipient, "a.example"));
 	assert_true(sv_eqs(c->g.primary_hostname, "host.example"));
-	assert_false(exim_main_bool(c, EXIM_MAIN_split_spool_directory));
+	assert_false(exim_main_bool(c, EXIM_MAIN_message_logs));
 	assert_true(exim_main_bool(c, EXIM_MAIN_prdr_enable));
 	assert_true(exim_main_bool(c, EXIM_MAIN_accept_8bitmime));
 	assert_int_equal(exim_main_int(c, EXIM_MAIN_smtp_accept_max), 16);
