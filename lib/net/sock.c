@@ -141,7 +141,7 @@ net_dscp_parse(struct sv v)
 static void
 set_opts(int fd, const struct net_addr *to, const struct net_connect_opts *o)
 {
-	int on = 1, tos = o->dscp << 2;
+	int on = 1, tos = o->dscp < 0 ? 0 : o->dscp << 2;
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (o->keepalive)
