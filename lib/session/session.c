@@ -368,7 +368,7 @@ static void
 give_arena(struct session *s)
 {
 	/* What points into it is forgotten; but what ends the session may be asked for the last command. */
-	if (s->x.smtp_command.len > 0 && session_acl_set(s, EXIM_WHERE_NOTQUIT)) {
+	if (s->x.smtp_command.len > 0 && s->x.smtp_command.p != s->last_command && session_acl_set(s, EXIM_WHERE_NOTQUIT)) {
 		free(s->last_command);
 		s->last_command = xstrndup(s->x.smtp_command.p, s->x.smtp_command.len);
 	}
