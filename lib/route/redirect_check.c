@@ -59,9 +59,11 @@ right_owner(struct redirect *rd, struct stat *home)
 	return (v->has_pw ? (int64_t)v->pw.uid : there ? (int64_t)home->st_uid : -1);
 }
 
+/* As if it were not there: later routers are not to see that this one was tried. */
 static enum route_yield
 passed_over(struct redirect *rd, const char *path, const char *why)
 {
+	rd->v->ea.address_data = rd->v->p->address_data = rd->v->data_before;
 	route_note(rd->v, "%s router: %s is not used: %s", rd->v->r->d.name, path, why);
 	return (Y_DECLINE);
 }

@@ -77,6 +77,7 @@ set_address_data(struct visit *v)
 	enum exim_result res;
 	struct sv text;
 
+	v->data_before = v->ea.address_data;
 	if (s == NULL)
 		return (Y_ACCEPT);
 	res = exim_expand(s, v->rt->env, &text, &v->err);

@@ -77,6 +77,7 @@ struct visit {
 	struct sv	 user_message;		/* the same for the client; p NULL: not another */
 	enum exim_retry_error retry_error;
 	struct sv	 reroute_domain;
+	struct sv	 data_before;	/* address_data as the router found it */
 	const char	*skipped;	/* which of its options passed the address by; NULL: none did */
 	bool		 reroute_header;	/* the header shall say it too */
 	bool		 unseen;	/* what was set up comes in addition: the address goes on */

@@ -48,6 +48,10 @@ rm "$BOX/home/ann/.forward"
 echo ann >"$H/.forward"; chmod 664 "$H/.forward"
 post bigboss@local.test; in_box bigboss INBOX 4
 grep -h "home/bigboss/.forward is not used: its mode is 0664 and must be 0644" "$BOX"/var/log/* "$T/run.log" >/dev/null || die "no note of the wrong mode"
+# As if it were not there: .procmailrc counts.
+printf ':0\n! bigboss.Instead\n' >"$H/.procmailrc"; chmod 644 "$H/.procmailrc"
+post bigboss@local.test; in_box bigboss INBOX.Instead 1
+rm "$H/.procmailrc"
 chmod 644 "$H/.forward"
 A=$(count ann INBOX)
 post bigboss@local.test; in_box ann INBOX $((A + 1))
