@@ -404,10 +404,14 @@ exim_filter_parse(struct arena *a, struct sv text, const char *file, unsigned fl
 	struct exim_filter *f = arena_zalloc(a, sizeof(*f));
 	struct xf_list l = { .tail = &f->cmds };
 
+	if (text.len > EXIM_FILTER_TEXT_MAX) {
+		*why = arena_fmt(a, "filter file is longer than %d bytes", EXIM_FILTER_TEXT_MAX);
+		return (NULL);
+	}
 	f->file = arena_str(a, file);
 	p.file = f->file;
 	p.x.a = a;
-	p.x.p = arena_cstr(a, sv_sub(text, 0, EXIM_FILTER_TEXT_MAX));
+	p.x.p = arena_cstr(a, text);
 	p.x.line = 1;
 	xf_skip(&p.x);
 	if (commands(&p, &l, false))

@@ -357,10 +357,30 @@ processor_time(void **state)
 	sb_free(&sb);
 }
 
+/* Too long is a mistake; a part of a filter is none. */
+static void
+test_length(void **state)
+{
+	struct arena *a = arena_new(0);
+	size_t n = EXIM_FILTER_TEXT_MAX + 1;
+	const char *why = NULL;
+	char *text = malloc(n);
+
+	(void)state;
+	memset(text, ' ', n);
+	memcpy(text, "# Exim filter\nfinish", 20);
+	assert_non_null(exim_filter_parse(a, sv_from(text, n - 1), "f", 0, &why));
+	assert_null(exim_filter_parse(a, sv_from(text, n), "f", 0, &why));
+	assert_non_null(strstr(why, "longer than"));
+	free(text);
+	arena_free(&a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_length),
 		cmocka_unit_test(trial), cmocka_unit_test(brackets), cmocka_unit_test(actions), cmocka_unit_test(wire),
 		cmocka_unit_test(limits), cmocka_unit_test(processor_time),
 	};
