@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "os/user.h"
 #include "route/route_int.h"
 
 /* ---- affixes ---- */
@@ -243,26 +244,40 @@ reachable(struct visit *v, const char *path, const struct as_whom *who)
 }
 
 static enum exim_result
+not_found(struct visit *v, const char *what, struct sv name)
+{
+	(void)err_set(&v->err, ERR_TEMP, "4.3.0", "%s \"" SV_FMT "\" for require_files not found", what, SV_ARG(name));
+	return (EXIM_DEFER);
+}
+
+/* Either may be a number; without a group it is the user's, if he has a name. */
+static enum exim_result
 take_user(struct visit *v, struct sv item, struct as_whom *who)
 {
 	const struct exim_world *w = v->rt->env->world;
 	ptrdiff_t comma = sv_chr(item, ',');
-	struct sv name = comma < 0 ? item : sv_trim(sv_sub(item, 0, (size_t)comma)), group;
+	struct sv name = comma < 0 ? item : sv_trim(sv_sub(item, 0, (size_t)comma));
+	struct sv group = comma < 0 ? SV_NULL : sv_trim(sv_sub(item, (size_t)comma + 1, item.len));
 	struct exim_passwd pw;
+	struct err err = ERR_INIT;
 	int64_t n;
 
-	if (w->passwd == NULL || w->passwd(w->arg, arena_cstr(v->rt->a, name), v->rt->a, &pw) != EXIM_FOUND) {
-		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "user \"" SV_FMT "\" for require_files not found", SV_ARG(name));
-		return (EXIM_DEFER);
-	}
-	*who = (struct as_whom){ true, pw.uid, pw.gid };
-	if (comma >= 0) {
-		group = sv_trim(sv_sub(item, (size_t)comma + 1, item.len));
-		if (num_parse(group, 0, UINT32_MAX - 1, &n))
-			who->gid = (gid_t)n;
-		else if (w->passwd(w->arg, arena_cstr(v->rt->a, group), v->rt->a, &pw) == EXIM_FOUND)
-			who->gid = pw.gid;
-	}
+	if (num_parse(name, 0, UINT32_MAX - 1, &n)) {
+		if (comma < 0) {
+			(void)err_set(&v->err, ERR_TEMP, "4.3.0", "group missing after numerical uid " SV_FMT " for require_files", SV_ARG(name));
+			return (EXIM_DEFER);
+		}
+		*who = (struct as_whom){ true, (uid_t)n, (gid_t)-1 };
+	} else if (w->passwd != NULL && w->passwd(w->arg, arena_cstr(v->rt->a, name), v->rt->a, &pw) == EXIM_FOUND)
+		*who = (struct as_whom){ true, pw.uid, pw.gid };
+	else
+		return (not_found(v, "user", name));
+	if (comma < 0)
+		return (EXIM_OK);
+	if (num_parse(group, 0, UINT32_MAX - 1, &n))
+		who->gid = (gid_t)n;
+	else if (os_group_by_name(arena_cstr(v->rt->a, group), &who->gid, &err) != 1)
+		return (not_found(v, "group", group));
 	return (EXIM_OK);
 }
 
@@ -288,6 +303,11 @@ check_file(struct visit *v, struct sv item, const struct as_whom *who, bool *yes
 		errno = EACCES;
 	} else
 		rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
+	/* Whoever is named must be able to read it. */
+	if (rc == 0 && who->set && !may(&st, who, 04)) {
+		rc = -1;
+		errno = EACCES;
+	}
 	if (rc == -1 && errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && eacces_ok)) {
 		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "require_files: error for " SV_FMT ": %s", SV_ARG(item), strerror(errno));
 		return (EXIM_DEFER);
