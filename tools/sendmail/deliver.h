@@ -85,6 +85,7 @@ struct deliver {
 	bool		 forced;	/* -M, -qf: times and held domains do not matter */
 	bool		 local_only;	/* -ql */
 	bool		 routing_only;	/* -qq's first round, -odqs */
+	char		 looked_at[SPOOL_ID_SIZE];	/* the message that the environment was last made for; "": none */
 	const char	*about;		/* the message that the ACL under way looks at */
 	struct hints	*hints;		/* deliver_retry.c */
 	bool		 no_hints;

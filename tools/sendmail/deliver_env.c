@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What expansions see of a message that is received or delivered. */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,13 +90,14 @@ denv_message(struct deliver *d, struct dmsg *m)
 	struct exim_session *s = &d->t->session;
 	struct sv *rcpts = arena_alloc(m->arena, (m->rcpts.len + 1) * sizeof(*rcpts));
 	int64_t sn[10];
-	bool same = sv_eqs(msg->id, m->id);
+	bool same = strcmp(d->looked_at, m->id) == 0;
 
 	/* What the system filter counted holds as long as the message is looked at. */
 	memcpy(sn, msg->sn, sizeof(sn));
 	memset(msg, 0, sizeof(*msg));
 	if (same)
 		memcpy(msg->sn, sn, sizeof(sn));
+	(void)snprintf(d->looked_at, sizeof(d->looked_at), "%s", m->id);
 	msg->id = sv_from(m->id, SPOOL_ID_LEN);
 	msg->has_sender = true;
 	msg->sender = msg->return_path = sv_taint(m->sender);
