@@ -189,40 +189,39 @@ remember(struct formail_run *r, const struct formail_field *p)
 			save(saved[i].where, p);
 }
 
-/* -z: a blank behind the colon, no empty fields; true: it is gone. */
-static bool
+/* -z: a blank behind the colon, no empty fields. */
+static void
 zap(struct formail_run *r, size_t i)
 {
 	struct formail_field *p = &r->head.v.p[i];
 	char *text;
 
 	if (p->id == 0 || p->text[p->id - 1] != ':')
-		return (false);
+		return;
 	if (p->text[p->id] != ' ' && p->text[p->id] != '\t' && p->len > p->id + 1) {
 		text = xmalloc(p->len + 2);
 		memcpy(text, p->text, p->id);
 		text[p->id] = ' ';
 		memcpy(text + p->id + 1, p->text + p->id, p->len - p->id + 1);
 		formail_set(p, text, p->len + 1, p->id);
-		return (false);
+		return;
 	}
 	if (p->len > p->id + 2)
-		return (false);
-	formail_remove(&r->head, i);
-	return (true);
+		return;
+	formail_drop(&r->head, i);
 }
 
 static void
 look_at_header(struct formail_run *r)
 {
-	for (size_t i = 0; i < r->head.v.len;) {
-		if (r->f->zap && zap(r, i))
-			continue;
+	for (size_t i = 0; r->f->zap && i < r->head.v.len; i++)
+		zap(r, i);
+	formail_compact(&r->head);
+	for (size_t i = 0; i < r->head.v.len; i++) {
 		if (r->f->concatenate)
 			formail_join(&r->head.v.p[i]);
 		formail_sender(r, i);
 		remember(r, &r->head.v.p[i]);
-		i++;
 	}
 }
 
@@ -260,14 +259,13 @@ reply_header(struct formail_run *r)
 {
 	struct sb sb = SB_INIT(FORMAIL_FIELD_MAX);
 
-	for (size_t i = 0; i < r->head.v.len;) {
+	for (size_t i = 0; i < r->head.v.len; i++) {
 		struct formail_field *o = formail_find(&r->head.v.p[i], &r->f->i);
 
 		if (o == NULL || o->id + 1 < o->len)
-			formail_remove(&r->head, i);
-		else
-			i++;
+			formail_drop(&r->head, i);
 	}
+	formail_compact(&r->head);
 	if (r->sender == NULL)
 		r->status = EX_NOUSER;
 	sb_addf(&sb, "To: %s\n", r->sender == NULL ? "foo@bar" : r->sender);

@@ -65,10 +65,20 @@ formail_list_free(struct formail_list *l)
 }
 
 void
-formail_remove(struct formail_list *l, size_t i)
+formail_drop(struct formail_list *l, size_t i)
 {
-	free(l->v.p[i].text);
-	vec_remove(&l->v, i);
+	formail_set(&l->v.p[i], NULL, 0, 0);
+}
+
+void
+formail_compact(struct formail_list *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->v.len; i++)
+		if (l->v.p[i].text != NULL)
+			l->v.p[n++] = l->v.p[i];
+	l->v.len = n;
 }
 
 void
@@ -170,43 +180,27 @@ forget_kept(struct formail_list *l)
 		l->v.p[i].kept = -1;
 }
 
-/* Field <gone> was removed: numbers behind it change. */
+/* -u and -U for field <i>: it, or one before it, may be dropped. */
 static void
-renumber(struct formail_list *l, size_t gone)
-{
-	for (size_t i = 0; i < l->v.len; i++)
-		if (l->v.p[i].kept > (ptrdiff_t)gone)
-			l->v.p[i].kept--;
-}
-
-/* -u and -U for field <i>; true: it, or one before it, was removed and <i> is the next. */
-static bool
 unique(struct formail_run *r, size_t i)
 {
 	struct formail *f = r->f;
 	struct formail_field *u = find_whole(&r->head.v.p[i], &f->u), *last;
-	size_t gone;
 
 	if (u != NULL && u->kept < 0) {
 		u->kept = (ptrdiff_t)i;
-		return (false);
+		return;
 	}
 	last = find_whole(&r->head.v.p[i], &f->U);
-	if (last != NULL) {
-		if (last->kept < 0) {
-			last->kept = (ptrdiff_t)i;
-			return (false);
-		}
-		gone = (size_t)last->kept;
+	if (last == NULL && u == NULL)
+		return;
+	if (last == NULL)
+		formail_drop(&r->head, i);
+	else {
+		if (last->kept >= 0)
+			formail_drop(&r->head, (size_t)last->kept);
 		last->kept = (ptrdiff_t)i;
-	} else if (u != NULL)
-		gone = i;
-	else
-		return (false);
-	formail_remove(&r->head, gone);
-	renumber(&f->u, gone);
-	renumber(&f->U, gone);
-	return (true);
+	}
 }
 
 void
@@ -216,22 +210,20 @@ formail_change(struct formail_run *r, bool reply_pass)
 
 	forget_kept(&f->u);
 	forget_kept(&f->U);
-	for (size_t i = 0; i < r->head.v.len;) {
+	for (size_t i = 0; i < r->head.v.len; i++) {
 		struct formail_field *p = &r->head.v.p[i], *o;
 
 		if (!reply_pass && (o = formail_find(p, &f->i)) != NULL && !(f->reply && p->id + 1 >= o->len))
 			formail_rename(p, 0, "Old-", 4);
 		else {
 			if ((o = formail_find(p, &f->I)) != NULL && !(reply_pass && p->id + 1 < o->len)) {
-				formail_remove(&r->head, i);
-				renumber(&f->u, i);
-				renumber(&f->U, i);
+				formail_drop(&r->head, i);
 				continue;
 			}
 			if ((o = formail_find(p, &f->R)) != NULL)
 				formail_rename(p, o->id, o->text + o->id, o->len - o->id);
 		}
-		if (!unique(r, i))
-			i++;
+		unique(r, i);
 	}
+	formail_compact(&r->head);
 }

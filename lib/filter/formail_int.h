@@ -37,7 +37,8 @@ struct formail_run {
 /* formail_field.c */
 struct formail_field *formail_find(const struct formail_field *p, struct formail_list *l);
 ptrdiff_t formail_find_name(const struct formail_list *l, const char *name);	/* index of the first field called so; -1 */
-void	 formail_remove(struct formail_list *l, size_t i);
+void	 formail_drop(struct formail_list *l, size_t i);	/* its place stays, without a text, until formail_compact() */
+void	 formail_compact(struct formail_list *l);
 void	 formail_set(struct formail_field *p, char *text, size_t len, size_t id);
 void	 formail_rename(struct formail_field *p, size_t oldlen, const char *name, size_t len);
 void	 formail_join(struct formail_field *p);		/* continued lines become one */
