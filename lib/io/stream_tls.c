@@ -294,6 +294,9 @@ stream_starttls_asking(struct stream *s, struct tls_server *ctx, bool require, i
 		return (r);
 	(void)tls_server_refresh(ctx, NULL);
 	ssl = tls_server_ssl(ctx);
+	/* A session that was made without asking, or with any certificate, is none that may be taken up where one is demanded. */
+	if (ssl != NULL)
+		(void)SSL_set_session_id_context(ssl, (const unsigned char *)(require ? "vpost!" : "vpost?"), 6);
 	if (ssl != NULL)
 		SSL_set_verify(ssl, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), require ? NULL : take_any);
 	return (handshake(s, ssl, true, deadline_ms));

@@ -369,7 +369,12 @@ tls_client_checks(SSL *ssl)
 static bool
 is_literal(const char *host)
 {
-	return (host == NULL || host[0] == '[' || strchr(host, ':') != NULL || (host[0] != '\0' && sv_isdigit(host[strlen(host) - 1])));
+	ASN1_OCTET_STRING *ip = host == NULL ? NULL : a2i_IPADDRESS(host);
+	bool yes = host == NULL || ip != NULL;
+
+	ASN1_OCTET_STRING_free(ip);
+	ERR_clear_error();
+	return (yes);
 }
 
 /* The certificate must be <host>'s. */
@@ -378,7 +383,7 @@ demand_name(SSL *ssl, const char *host, bool literal)
 {
 	if (!literal)
 		return (SSL_set1_host(ssl, host) == 1);
-	return (host == NULL || X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
+	return (host != NULL && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1);
 }
 
 /* RFC 7672 section 2.1.1 and 3.1: records that cannot be used are passed over; none left means that TLS will do. */
@@ -407,7 +412,8 @@ set_up(struct tls_client *t, SSL *ssl, const struct tls_peer *peer)
 		(void)SSL_set_tlsext_host_name(ssl, sni);
 	if (t->ocsp_request)
 		(void)SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp);
-	if (t->resume && peer->host != NULL) {
+	/* A session that is taken up has no certificate to look at: where TLSA records say which one it has to be, none is. */
+	if (t->resume && peer->host != NULL && peer->ntlsa == 0) {
 		const char *name = peer->session != NULL && *peer->session != '\0' ? peer->session : peer->host;
 
 		(void)SSL_set_ex_data(ssl, host_index(), xstrdup(name));

@@ -86,6 +86,10 @@ struct talk {
 	struct tls_server *server;
 	struct tls_client *client;
 	const char	*host;
+	const struct tls_tlsa *tlsa;
+	size_t		 ntlsa;
+	bool		 require;	/* a certificate of the client */
+	bool		 resumed;
 	int		 fds[2];
 	enum stream_result server_result;
 	enum stream_result client_result;
@@ -105,7 +109,7 @@ server_fiber(void *arg)
 	struct sv line;
 
 	stream_set_timeout(s, 3000, 3000);
-	t->server_result = stream_starttls(s, t->server, 3000);
+	t->server_result = t->require ? stream_starttls_asking(s, t->server, true, 3000) : stream_starttls(s, t->server, 3000);
 	if (t->server_result == STREAM_OK) {
 		(void)snprintf(t->sni, sizeof(t->sni), "%s", stream_tls_sni(s));
 		while (stream_read_line(s, 200000, &line) == STREAM_OK)
@@ -126,8 +130,10 @@ client_fiber(void *arg)
 	struct sv line;
 
 	stream_set_timeout(s, 3000, 3000);
-	t->client_result = stream_connecttls(s, t->client, t->host, 3000);
+	t->client_result = stream_connecttls_peer(s, t->client, &(struct tls_peer){ .host = t->host, .tlsa = t->tlsa, .ntlsa = t->ntlsa },
+	    3000);
 	if (t->client_result == STREAM_OK) {
+		t->resumed = stream_tls_resumed(s);
 		(void)snprintf(t->cipher, sizeof(t->cipher), "%s", stream_tls_cipher(s));
 		(void)stream_printf(s, "hello\n");
 		if (stream_read_line(s, 100, &line) == STREAM_OK)
@@ -152,7 +158,7 @@ talk(struct talk *t)
 
 	t->sni[0] = t->cipher[0] = t->echo[0] = t->error[0] = '\0';
 	t->bulk = 0;
-	t->done = false;
+	t->done = t->resumed = false;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, t->fds), 0);
 	assert_int_equal(fiber_init(&err), 0);
 	assert_non_null(fiber_spawn("server", server_fiber, t));
@@ -214,6 +220,66 @@ test_sni(void **state)
 		tls_client_free(&t.client);
 	}
 	tls_server_free(&t.server);
+}
+
+/* ---- sessions ---- */
+
+/* A session is taken up again, but not past what has to be checked. */
+static void
+test_sessions(void **state)
+{
+	static const uint8_t wrong[32];
+	const struct tls_tlsa unusable = { 1, 0, 1, wrong, 32 }, other = { 3, 0, 1, wrong, 32 };
+	const struct tls_client_conf conf = { .verify = TLS_VERIFY_NO, .resume = true }, dane = { .resume = true, .dane = true };
+	struct err err = ERR_INIT;
+	struct talk t = { .host = "mail.example.test" };
+
+	t.server = tls_server_new(dir, &err);
+	t.client = tls_client_new_conf(&conf, &err);
+	talk(&t);
+	assert_false(t.resumed);
+	talk(&t);
+	assert_true(t.resumed);
+	t.require = true;
+	talk(&t);
+	assert_int_not_equal(t.server_result, STREAM_OK);
+	t.require = false;
+	tls_client_free(&t.client);
+	/* A record that cannot be used lets any certificate pass; its session may not serve when one can be used. */
+	t.client = tls_client_new_conf(&dane, &err);
+	t.tlsa = &unusable;
+	t.ntlsa = 1;
+	talk(&t);
+	assert_int_equal(t.client_result, STREAM_OK);
+	t.tlsa = &other;
+	talk(&t);
+	assert_int_not_equal(t.client_result, STREAM_OK);
+	tls_client_free(&t.client);
+	tls_server_free(&t.server);
+}
+
+/* A name that ends in a digit is no address. */
+static void
+test_short_name(void **state)
+{
+	struct err err = ERR_INIT;
+	struct talk t = { .host = "mx1" };
+
+	make_cert("short.pem", "DNS:mx1", 9, NULL);
+	t.server = tls_server_new_files(in_dir("short.pem"), NULL, NULL, &err);
+	t.client = tls_client_new(in_dir("short.pem"), true, &err);
+	talk(&t);
+	assert_int_equal(t.client_result, STREAM_OK);
+	assert_string_equal(t.sni, "mx1");
+	t.host = "mx2";
+	talk(&t);
+	assert_int_not_equal(t.client_result, STREAM_OK);
+	t.host = "192.0.2.1";
+	talk(&t);
+	assert_int_not_equal(t.client_result, STREAM_OK);
+	tls_client_free(&t.client);
+	tls_server_free(&t.server);
+	(void)unlink(in_dir("short.pem"));
 }
 
 /* ---- files ---- */
@@ -370,6 +436,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handshake),
 		cmocka_unit_test(test_sni),
+		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_short_name),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_early),
