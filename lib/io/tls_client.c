@@ -37,6 +37,7 @@ struct tls_client {
 	bool		 names;
 	bool		 alpn_require;
 	int		 dh_min_bits;
+	int		(*usual)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex);
 	bool		 ocsp_request, ocsp_require;
 	bool		 resume, dane;
 	struct session	 kept[SESSIONS];
@@ -129,19 +130,11 @@ set_ciphers(struct tls_client *t, const char *list, struct err *err)
 static int
 security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex)
 {
-	int level = ssl != NULL ? SSL_get_security_level(ssl) : SSL_CTX_get_security_level(ctx);
 	const struct tls_client *t = SSL_CTX_get_app_data(ssl != NULL ? SSL_get_SSL_CTX(ssl) : ctx);
-	static const int least[] = { 0, 80, 112, 128, 192, 256 };
 
-	(void)nid;
-	(void)ex;
 	if (t != NULL && op == SSL_SECOP_TMP_DH && other != NULL)
 		return (EVP_PKEY_get_bits(other) >= t->dh_min_bits);
-	if (op == SSL_SECOP_VERSION)
-		return (nid >= TLS1_2_VERSION || level < 2);
-	if (op == SSL_SECOP_TICKET || op == SSL_SECOP_COMPRESSION)
-		return (1);
-	return (bits >= least[level < 0 || level > 5 ? 1 : level]);
+	return (t == NULL ? 0 : t->usual(ssl, ctx, op, bits, nid, other, ex));
 }
 
 /* ---- the status of the server's certificate ---- */
@@ -149,8 +142,8 @@ security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *ot
 static int
 check_status(OCSP_BASICRESP *basic, SSL *ssl)
 {
-	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
-	X509 *x = SSL_get0_peer_certificate(ssl), *issuer = sk_X509_num(chain) > 1 ? sk_X509_value(chain, 1) : NULL;
+	STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl), *proved = SSL_get0_verified_chain(ssl);
+	X509 *x = SSL_get0_peer_certificate(ssl), *issuer = sk_X509_num(proved) > 1 ? sk_X509_value(proved, 1) : NULL;
 	X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
 	ASN1_GENERALIZEDTIME *this_update, *next_update;
 	X509_STORE_CTX *sc = NULL;
@@ -159,7 +152,7 @@ check_status(OCSP_BASICRESP *basic, SSL *ssl)
 
 	if (OCSP_basic_verify(basic, chain, store, 0) != 1)
 		return (0);
-	/* The issuer may be one of ours that the server does not send. */
+	/* Who issued it is what we found, never just what the server sent behind it. */
 	if (issuer == NULL && (sc = X509_STORE_CTX_new()) != NULL && X509_STORE_CTX_init(sc, store, x, chain) == 1)
 		(void)X509_STORE_CTX_get1_issuer(&issuer, sc, x);
 	if (issuer != NULL && (id = OCSP_cert_to_id(NULL, x, issuer)) != NULL) {
@@ -281,8 +274,10 @@ fill(struct tls_client *t, const struct tls_client_conf *c, struct err *err)
 		return (-1);
 	if (c->dane && SSL_CTX_dane_enable(t->ctx) != 1)
 		return (err_set(err, ERR_TEMP, "4.3.0", "TLS: no DANE"));
-	if (c->dh_min_bits > 0)
+	if (c->dh_min_bits > 0) {
+		t->usual = SSL_CTX_get_security_callback(t->ctx);
 		SSL_CTX_set_security_callback(t->ctx, security);
+	}
 	if (c->ocsp_request || c->ocsp_require) {
 		(void)SSL_CTX_set_tlsext_status_cb(t->ctx, status_cb);
 		(void)SSL_CTX_set_tlsext_status_arg(t->ctx, t);
