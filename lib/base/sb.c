@@ -24,6 +24,14 @@ sb_free(struct sb *sb)
 }
 
 void
+sb_wipe(struct sb *sb)
+{
+	if (sb->p != NULL)
+		explicit_bzero(sb->p, sb->cap);
+	sb_free(sb);
+}
+
+void
 sb_clear(struct sb *sb)
 {
 	sb->len = 0;

@@ -26,6 +26,7 @@ struct sb {
 
 void	 sb_init(struct sb *sb, size_t max);
 void	 sb_free(struct sb *sb);		/* may be used again */
+void	 sb_wipe(struct sb *sb);		/* the same for secrets: they are overwritten */
 void	 sb_clear(struct sb *sb);		/* keeps the memory */
 void	 sb_cut(struct sb *sb, size_t len);	/* shorten to <len> */
 void	 sb_drop(struct sb *sb, size_t n);	/* remove the first <n> bytes */

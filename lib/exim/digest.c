@@ -131,8 +131,9 @@ response(const struct digest_answer *x, struct sv password, const char *verb, st
 	    sb_cstr(&a2));
 	ok = ok && md5(&in, raw);
 	hex_encode(hex, sv_from((const char *)raw, HASH));
-	sb_free(&in);
-	sb_free(&a1);
+	OPENSSL_cleanse(raw, sizeof(raw));
+	sb_wipe(&in);
+	sb_wipe(&a1);
 	sb_free(&a2);
 	return (ok && hex->len == HEX);
 }

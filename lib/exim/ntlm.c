@@ -148,9 +148,7 @@ nt_hash(struct sv password, unsigned char out[HASH])
 
 	add_utf16(&w, password, false);
 	MD4((const unsigned char *)(w.len == 0 ? "" : w.p), w.len, out);
-	if (w.p != NULL)
-		OPENSSL_cleanse(w.p, w.len);
-	sb_free(&w);
+	sb_wipe(&w);
 }
 
 /* Seven bytes as a key of DES. */
@@ -169,6 +167,7 @@ encrypt(const unsigned char k[7], const unsigned char in[8], unsigned char out[8
 	DES_ecb_encrypt(&from, &to, &ks, DES_ENCRYPT);
 	memcpy(out, to, 8);
 	OPENSSL_cleanse(&ks, sizeof(ks));
+	OPENSSL_cleanse(&key, sizeof(key));
 }
 
 /* The 24 bytes of version 1 for a hash of 16. */
@@ -213,6 +212,8 @@ proves_v2(const struct ntlm_answer *x, const unsigned char challenge[NTLM_CHALLE
 	sb_add(&w, sv_sub(x->nt, HASH, x->nt.len));
 	ok = ok && HMAC(EVP_md5(), key, HASH, (const unsigned char *)w.p, w.len, want, &n) != NULL && n == HASH &&
 	    CRYPTO_memcmp(want, x->nt.p, HASH) == 0;
+	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(want, sizeof(want));
 	sb_free(&w);
 	return (ok);
 }

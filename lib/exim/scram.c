@@ -67,6 +67,15 @@ scram_keys(struct scram *x, struct sv password, struct sv salt, int64_t iter)
 	    salt.p), (int)salt.len, (int)iter, digest_of(x), (int)scram_size(x->hash), x->salted) == 1 && scram_keys_salted(x));
 }
 
+void
+scram_forget(struct scram *x)
+{
+	OPENSSL_cleanse(x->salted, sizeof(x->salted));
+	OPENSSL_cleanse(x->client_key, sizeof(x->client_key));
+	OPENSSL_cleanse(x->stored, sizeof(x->stored));
+	OPENSSL_cleanse(x->server_key, sizeof(x->server_key));
+}
+
 /* ---- texts ---- */
 
 /* "X=VALUE," at the front; false when it is not attribute <name>. */

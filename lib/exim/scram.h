@@ -40,6 +40,8 @@ size_t	 scram_size(enum scram_hash h);
 bool	 scram_keys(struct scram *x, struct sv password, struct sv salt, int64_t iter);
 /* The same from what scram_keys leaves in <salted>. */
 bool	 scram_keys_salted(struct scram *x);
+/* Overwrite the keys. */
+void	 scram_forget(struct scram *x);
 
 /* ---- server ---- */
 /* Take the client's first message; <plus>: the mechanism binds to the channel.  False when it is malformed. */

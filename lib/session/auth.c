@@ -151,7 +151,7 @@ session_vauth(struct session *s, struct sv mech, const struct sv *initial, struc
 out:
 	auth_abort(&x);
 	sb_free(&challenge);
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 

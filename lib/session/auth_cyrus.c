@@ -163,7 +163,7 @@ by_library(struct auth_try *t, struct sv mech, struct sv *user)
 	if (j.conn != NULL)
 		fiber_offload(job_end, &j);
 	sb_free(&out);
-	sb_free(&in);
+	sb_wipe(&in);
 	sb_free(&name);
 	return (r);
 }

@@ -94,7 +94,7 @@ ask(struct auth_try *t, struct stream *io)
 	}
 	sb_addc(&line, '\n');
 	(void)stream_write(io, sb_sv(&line));
-	sb_free(&line);
+	sb_wipe(&line);
 }
 
 /* Parameter NAME=VALUE, or NAME alone. */
@@ -128,8 +128,8 @@ go_on(struct auth_try *t, struct stream *io, struct sv b64)
 		(void)stream_write(io, sb_sv(&line));
 	}
 	sb_free(&challenge);
-	sb_free(&answer);
-	sb_free(&line);
+	sb_wipe(&answer);
+	sb_wipe(&line);
 	return (r);
 }
 

@@ -42,7 +42,7 @@ run_plain(struct auth_try *t)
 		auth_part(t, password);
 		r = auth_judge(t, SAUTH_FAIL);
 	}
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 
@@ -63,7 +63,7 @@ run_login(struct auth_try *t)
 		auth_part(t, password);
 		r = auth_judge(t, SAUTH_FAIL);
 	}
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 
@@ -78,7 +78,7 @@ run_one_text(struct auth_try *t)
 		auth_part(t, sb_sv(&answer));
 		r = auth_judge(t, SAUTH_FAIL);
 	}
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 
@@ -145,7 +145,7 @@ run_digest(struct auth_try *t)
 		goto out;
 	r = auth_judge(t, SAUTH_OK);
 out:
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 
@@ -181,8 +181,8 @@ stored_keys(struct auth_try *t, struct scram *x)
 		memcpy(x->stored, stored.p, n);
 		memcpy(x->server_key, server.p, n);
 	}
-	sb_free(&stored);
-	sb_free(&server);
+	sb_wipe(&stored);
+	sb_wipe(&server);
 	return (ok);
 }
 
@@ -269,7 +269,8 @@ run_scram(struct auth_try *t, enum scram_hash hash, bool plus)
 		goto out;
 	r = auth_judge(t, SAUTH_OK);
 out:
-	sb_free(&answer);
+	scram_forget(x);
+	sb_wipe(&answer);
 	sb_free(&nonce);
 	return (r);
 }

@@ -33,7 +33,7 @@ auth_run_spa(struct auth_try *t)
 		goto out;
 	r = password.len > 0 && ntlm_proves(&x, challenge, password) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
 out:
-	sb_free(&answer);
+	sb_wipe(&answer);
 	sb_free(&out);
 	/* What is no message of the protocol has failed like a wrong password. */
 	return (r == SAUTH_BAD64 || r == SAUTH_CANCEL ? SAUTH_FAIL : r);

@@ -162,7 +162,7 @@ run_plaintext(struct auth_try *t)
 		if (r == SAUTH_OK)
 			auth_parts(t, sb_sv(&answer));
 	}
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r == SAUTH_OK ? auth_judge(t, SAUTH_FAIL) : r);
 }
 
@@ -191,7 +191,7 @@ run_external(struct auth_try *t)
 		auth_parts(t, sb_sv(&answer));
 		r = expand_parts(t, 2, opts, sizeof(opts));
 	}
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r == SAUTH_OK ? auth_judge(t, SAUTH_FAIL) : r);
 }
 
@@ -235,7 +235,7 @@ auth_cram(struct auth_try *t, struct sv challenge, const struct exim_value *secr
 	/* Whoever has no secret has not logged in: a lookup that found nothing must not let anybody in. */
 	r = password.len > 0 && cram_digest(password, challenge, hex) && cram_equal(hex, digest) ? auth_judge(t, SAUTH_OK) : SAUTH_FAIL;
 out:
-	sb_free(&answer);
+	sb_wipe(&answer);
 	return (r);
 }
 
