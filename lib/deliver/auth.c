@@ -89,6 +89,12 @@ authenticate(struct deliver_conn *c, const struct deliver_auth *a, struct delive
 	}
 	if (rc == 0)
 		rc = c->reply.code / 100 == 2 ? 0 : 1;
+	/* RFC 5802 section 3: who lets us in without that does not know the password. */
+	if (rc == 0 && a->proved != NULL && !a->proved(a->arg)) {
+		rc = err_set(&e->err, ERR_TEMP, "4.7.0", "authenticator %s: the server did not prove that it knows the password", a->name);
+		e->host = true;
+		e->what = EXIM_RE_AUTH_FAILED;
+	}
 done:
 	if (rc == 0) {
 		const char *id = a->who == NULL ? NULL : a->who(a->arg);
@@ -96,8 +102,8 @@ done:
 		c->auth_name = a->name;
 		c->auth_id = id == NULL ? SV_NULL : sv_cstr(id);
 	}
-	sb_free(&out);
-	sb_free(&b64);
+	sb_wipe(&out);
+	sb_wipe(&b64);
 	return (rc);
 }
 

@@ -365,6 +365,7 @@ answer(void *arg, const struct deliver_auth_talk *t, struct sb *out, struct err 
 
 	if (t->step == 0) {
 		memset(l->x.auth, 0, sizeof(l->x.auth));
+		l->proved = false;
 		/* Only what says no: an expansion that fails is no condition. */
 		if (cond->str != NULL && (expand(l, cond, &v, err) != EXIM_OK || v.len == 0 || exim_bool_text(v) == 0))
 			return (DELIVER_AUTH_SKIP);
@@ -391,6 +392,14 @@ who(void *arg)
 	struct sv v;
 
 	return (expand(l, &l->au->d.generic[EXIM_AUTH_client_set_id], &v, &err) == EXIM_OK && v.len > 0 ? arena_cstr(l->a, v) : NULL);
+}
+
+static bool
+proved(void *arg)
+{
+	const struct login *l = arg;
+
+	return (l->proved || l->scram.arena == NULL);
 }
 
 /* The option that makes an instance a client. */
@@ -461,6 +470,7 @@ deliver_auths(struct deliver_opts *o, struct exim_env *env, struct arena *a)
 		da->name = c->auths[i]->d.name;
 		da->arg = l;
 		da->who = who;
+		da->proved = proved;
 		da->answer = answer;
 		da->strings = made_of;
 		da->nstrings = 1;

@@ -59,6 +59,7 @@ struct deliver_auth_talk {
 struct deliver_auth {
 	enum deliver_auth_step (*answer)(void *arg, const struct deliver_auth_talk *t, struct sb *out, struct err *err);
 	const char	*(*who)(void *arg);	/* whom we logged in as, for A= in logs; NULL or "" if nobody knows */
+	bool		(*proved)(void *arg);	/* has the server shown what the mechanism asks of it?  NULL: it asks nothing */
 	void		*arg;
 	const char	*mechanism;	/* "PLAIN", "LOGIN" */
 	const struct sv	*strings;	/* the first goes with AUTH, each further answers a 334; with a function only what it is made of */

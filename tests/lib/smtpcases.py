@@ -35,6 +35,11 @@ external:
  driver = external
  public_name = EXTERNAL
  client_send = who
+scram:
+ driver = gsasl
+ public_name = SCRAM-SHA-256
+ client_username = me
+ client_password = secret
 """
 DH = """-----BEGIN X9.42 DH PARAMETERS-----
 MIICKAKCAQEAqvT74nkKtVz8xEMk2DO8S8fIJ/ZpPnzzldi0hCyZSKcRh+mOpXWX
@@ -82,6 +87,9 @@ CASES = [
          want=[r"^< AUTH CRAM-MD5$", r"^< dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw$"]),
     dict(name="authexternal", opts="hosts_try_auth = *",  # client_send
          ehlo=["AUTH EXTERNAL"], want=[r"^< AUTH EXTERNAL d2hv$"], log=[" A=external "]),
+    # It lets us in without having shown that it knows the password.
+    dict(name="authunproved", opts="hosts_try_auth = *", ehlo=["AUTH SCRAM-SHA-256"], want=[r"^< AUTH SCRAM-SHA-256 biws"], **{"not": ["MAIL"]},
+         not_log=["=>"], log=[r"== .*scram: the server did not prove that it knows the password"]),
     dict(name="authmissing", opts="hosts_require_auth = *", not_log=[" => "], log=[r"== .*authentication required but"], **{"not": ["MAIL"]}),
     dict(name="authnotasked", opts=[], ehlo=["AUTH PLAIN"], **{"not": ["AUTH"]}, log=[" => "]),
     dict(name="authrefused", opts="hosts_try_auth = *", ehlo=["AUTH PLAIN"], rules=[("AUTH", "535 no")], log=[" => x@"], not_log=[" A="]),
