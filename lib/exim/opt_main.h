@@ -133,8 +133,8 @@
 	X(hosts_xclient, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
 	X(ibase_servers, SLIST, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_HIDDEN)	\
 	X(ignore_bounce_errors_after, TIME, "10w", 0)	\
-	X(ignore_fromline_hosts, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
-	X(ignore_fromline_local, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(ignore_fromline_hosts, HOSTS, NULL, 0)	\
+	X(ignore_fromline_local, BOOL, "false", 0)	\
 	X(keep_environment, SLIST, NULL, 0)	\
 	X(keep_malformed, TIME, "4d", EXIM_OPTF_KNOWN)	\
 	X(ldap_ca_cert_dir, STRING, NULL, 0)	\
@@ -146,7 +146,7 @@
 	X(ldap_require_cert, STRING, NULL, 0)	\
 	X(ldap_start_tls, BOOL, "false", 0)	\
 	X(ldap_version, INT, "-1", 0)	\
-	X(limits_advertise_hosts, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
+	X(limits_advertise_hosts, HOSTS, NULL, 0)	\
 	X(local_from_check, BOOL, "true", 0)	\
 	X(local_from_prefix, STRING, NULL, 0)	\
 	X(local_from_suffix, STRING, NULL, 0)	\
@@ -181,7 +181,7 @@
 	X(pgsql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
 	X(pid_file_path, ESTRING, "/run/exim4/exim.pid", EXIM_OPTF_KNOWN)	\
 	X(pipelining_advertise_hosts, HOSTS, "*", 0)	\
-	X(pipelining_connect_advertise_hosts, HOSTS, "*", EXIM_OPTF_KNOWN)	\
+	X(pipelining_connect_advertise_hosts, HOSTS, "*", 0)	\
 	X(prdr_enable, BOOL, "false", 0)	\
 	X(preserve_message_logs, BOOL, "false", 0)	\
 	X(primary_hostname, STRING, NULL, 0)	\
@@ -220,7 +220,7 @@
 	X(retry_data_expire, TIME, "1w", 0)	\
 	X(retry_interval_max, TIME, "1d", 0)	\
 	X(return_path_remove, BOOL, "true", 0)	\
-	X(rfc1413_hosts, HOSTS, "@[]", EXIM_OPTF_KNOWN)	\
+	X(rfc1413_hosts, HOSTS, "@[]", 0)	\
 	X(rfc1413_query_timeout, TIME, "0s", 0)	\
 	X(sender_unqualified_hosts, HOSTS, NULL, 0)	\
 	X(slow_lookup_log, INT, "0", EXIM_OPTF_KNOWN)	\
@@ -240,7 +240,7 @@
 	X(smtp_connect_backlog, INT, "20", EXIM_OPTF_KNOWN)	\
 	X(smtp_enforce_sync, BOOL, "true", 0)	\
 	X(smtp_etrn_command, ESTRING, NULL, 0)	\
-	X(smtp_etrn_serialize, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(smtp_etrn_serialize, BOOL, "true", 0)	\
 	X(smtp_load_reserve, FIXED, NULL, 0)	\
 	X(smtp_max_synprot_errors, INT, "3", 0)	\
 	X(smtp_max_unknown_commands, INT, "3", 0)	\

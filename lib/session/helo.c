@@ -93,6 +93,25 @@ name_accepted(struct session *s)
 	return (true);
 }
 
+/* RFC 9422: how many messages and recipients we take, for those who are told. */
+static void
+put_limits(struct session *s, struct sb *out)
+{
+	int64_t mails, rcpts;
+
+	if (!s->conf->main[EXIM_MAIN_limits_advertise_hosts].set || !session_client_in(s, EXIM_MAIN_limits_advertise_hosts))
+		return;
+	mails = session_int(s, EXIM_MAIN_smtp_accept_max_per_connection, 0);
+	rcpts = session_int(s, EXIM_MAIN_recipients_max, 0);
+	if (mails <= 0 && rcpts <= 0)
+		return;
+	sb_adds(out, "\nLIMITS");
+	if (mails > 0)
+		sb_addf(out, " MAILMAX=%lld", (long long)mails);
+	if (rcpts > 0)
+		sb_addf(out, " RCPTMAX=%lld", (long long)rcpts);
+}
+
 /* The keywords of EHLO: each only when it works. */
 static void
 put_keywords(struct session *s, struct sb *out)
@@ -105,6 +124,7 @@ put_keywords(struct session *s, struct sb *out)
 		sb_addf(out, "\nSIZE %lld", (long long)s->size_limit);
 	else
 		sb_adds(out, "\nSIZE");
+	put_limits(s, out);
 	/* BODY= is understood also where it is not offered. */
 	s->parse_flags |= SMTP_PARSE_SIZE | SMTP_PARSE_AUTH | SMTP_PARSE_8BIT;
 	if (exim_main_bool(s->conf, EXIM_MAIN_accept_8bitmime))
@@ -120,7 +140,7 @@ put_keywords(struct session *s, struct sb *out)
 	if (session_acl_set(s, EXIM_WHERE_EXPN))
 		sb_adds(out, "\nEXPN");
 	if ((s->pipelining = !s->no_pipelining && session_client_in(s, EXIM_MAIN_pipelining_advertise_hosts)))
-		sb_adds(out, "\nPIPELINING");
+		sb_adds(out, s->early_pipe ? "\nPIPELINING\nPIPECONNECT" : "\nPIPELINING");
 	auth = session_auth_offer(s);
 	s->auth_offered = auth[0] != '\0';
 	if (s->auth_offered)

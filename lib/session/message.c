@@ -135,7 +135,9 @@ index_message(struct session *s, struct sv *content)
 		refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
 		return (false);
 	}
-	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	t->content.skip = session_from_lines(s, *content);
+	*content = sv_sub(*content, t->content.skip, content->len);
+	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP);
 	if (!header_fits(s))
 		return (false);
 	t->gone = arena_zalloc(t->arena, t->headers.n + 1);
@@ -356,7 +358,7 @@ submit(struct session *s, struct sv content, struct header_parts *h, uint64_t *s
 		iov[n++] = (struct iovec){ (void *)(uintptr_t)(content.p + body), content.len - body };
 	} else {
 		c.fd = t->content.fd;
-		c.off = (int64_t)body;
+		c.off = (int64_t)(t->content.skip + body);
 		c.len = (int64_t)(content.len - body);
 	}
 	c.iov = iov;

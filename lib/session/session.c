@@ -89,6 +89,9 @@ sync_broken(struct session *s, const struct command *c)
 {
 	bool last = (c->flags & C_SYNC) != 0 || ((c->flags & C_SYNC_PLAIN) != 0 && !s->pipelining);
 
+	if (s->early_pipe && c->verb == SMTP_EHLO && !s->helo_seen)
+		return (false);
+
 	return (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io));
 }
 
@@ -540,6 +543,7 @@ greet(struct session *s)
 			return (false);
 		session_auth_tls(s);
 	}
+	session_ident(s);
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
 		exim_host_name(&s->env);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
@@ -552,7 +556,10 @@ greet(struct session *s)
 	}
 	if (code / 100 != 2)
 		code = 220;
-	if (early_input(s))
+	/* Who is greeted before he hears of it can know no other way: so only those whom the configuration names. */
+	s->early_pipe = s->conf->main[EXIM_MAIN_pipelining_connect_advertise_hosts].set && s->kind != SESSION_LOCAL &&
+	    session_client_in(s, EXIM_MAIN_pipelining_connect_advertise_hosts);
+	if (!s->early_pipe && early_input(s))
 		return (false);
 	return (banner(s, text, code));
 }

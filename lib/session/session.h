@@ -72,6 +72,7 @@ struct session_service {
 	unsigned		*transactions;	/* those open now are counted here; may be NULL */
 	int64_t			 max_sessions;	/* the box's own limits beside those of exim.conf; 0: none */
 	int64_t			 max_per_host;
+	uint16_t		 ident_port;	/* of RFC 1413; 0: 113 */
 	bool			 plaintext_auth;
 	bool			 cram_md5;
 	bool			 soft_bounce;	/* every 5xx is answered as 4xx */

@@ -37,6 +37,7 @@ struct content {
 	bool		 failed;	/* writing the file failed: <err> */
 	struct err	*err;		/* heap, NULL while all is well */
 	const char	*map;		/* whole file in memory, for looking at it */
+	size_t		 skip;		/* lines above the header fields that are no part of the message */
 };
 
 /* A message under way: from MAIL to its end. */
@@ -138,6 +139,7 @@ struct session {
 	struct sv	 helo_shown;	/* the name of HELO as logs show it: also of one that was refused */
 	double		 delay_mail, delay_rcpt;	/* seconds that the last one waited */
 	bool		 pipelined;	/* commands came in groups */
+	bool		 early_pipe;	/* this client may do so before it was greeted */
 	bool		 own_status;	/* the reply under way has a status that the configuration gave: shown in any style */
 	bool		 logs_connection;
 	char		 last_id[SPOOL_ID_SIZE];	/* of the message before, as Exim goes on to log it */
@@ -276,6 +278,14 @@ int	 content_view(struct content *c, struct sv *out, struct err *err);
 /* ---- message.c ---- */
 /* The content is complete: check it, take it, answer. */
 void	 session_message(struct session *s, const char *prefix);
+
+/* ---- fromline.c ---- */
+/* Length of the lines "From ..." on top that this client is forgiven; they may name the sender. */
+size_t	 session_from_lines(struct session *s, struct sv content);
+
+/* ---- ident.c ---- */
+/* $sender_ident, from the client's host by RFC 1413, where rfc1413_hosts wants it. */
+void	 session_ident(struct session *s);
 
 /* ---- headers.c ---- */
 /* What is put around the received header fields. */

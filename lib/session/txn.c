@@ -138,7 +138,7 @@ content_view(struct content *c, struct sv *out, struct err *err)
 	void *p;
 
 	if (c->fd == -1) {
-		*out = sv_taint(sb_sv(&c->mem));
+		*out = sv_sub(sv_taint(sb_sv(&c->mem)), c->skip, c->mem.len);
 		return (0);
 	}
 	if (c->map == NULL) {
@@ -153,7 +153,7 @@ content_view(struct content *c, struct sv *out, struct err *err)
 			return (err_set(err, ERR_TEMP, "4.3.1", "map a temporary file: %s", strerror(errno)));
 		c->map = p;
 	}
-	*out = sv_taint(sv_from(c->map, (size_t)c->len));
+	*out = sv_sub(sv_taint(sv_from(c->map, (size_t)c->len)), c->skip, (size_t)c->len);
 	return (0);
 }
 

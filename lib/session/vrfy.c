@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VRFY, EXPN (RFC 5321 section 4.1.1.6), ETRN (RFC 1985), NOOP, HELP, QUIT. */
+/* VRFY, EXPN (RFC 5321 section 4.1.1.6), NOOP, HELP, QUIT. */
 #include <stdio.h>
 
 #include "route/route.h"
@@ -124,51 +124,6 @@ session_expn(struct session *s)
 	else
 		session_replyf(s, 553, "5.1.1", "<" SV_FMT "> is undeliverable", SV_ARG(address));
 	sb_free(&out);
-}
-
-void
-session_etrn(struct session *s)
-{
-	const struct session_ops *ops = s->sv->ops;
-	struct err err = ERR_INIT;
-	struct sb host = SB_INIT(2000);
-	unsigned count = 0;
-	char *domain;
-
-	if (s->txn != NULL) {
-		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
-		return;
-	}
-	session_fullhost(s, &host);
-	if (session_logs(s, EXIM_LOGSEL_etrn))
-		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
-	sb_free(&host);
-	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, NULL, NULL) != ACL_GO)
-		return;
-	if (s->conn->exim_style && s->conf->main[EXIM_MAIN_smtp_etrn_command].text.len == 0) {
-		if (s->c.arg.len == 0 || s->c.arg.p[0] != '#')
-			session_mistake(s, 501, NULL, "argument must begin with #");
-		else
-			session_reply(s, 250, NULL, SV_LIT("OK"));
-		return;
-	}
-	if (s->c.arg.len == 0) {
-		session_mistake(s, 501, "5.5.4", "ETRN needs the name of a domain");
-		return;
-	}
-	/* "@domain": with its subdomains; "#name" is a queue of the server's own choosing: we take it as a domain too. */
-	domain = arena_cstr(s->cmd, s->c.arg.p[0] == '@' || s->c.arg.p[0] == '#' ? sv_sub(s->c.arg, 1, s->c.arg.len) : s->c.arg);
-	if (!mail_domain_ok(sv_cstr(domain), false)) {
-		session_mistake(s, 501, "5.5.4", "ETRN: \"%s\" is no domain", domain);
-		return;
-	}
-	if (ops->etrn == NULL || ops->etrn(ops->arg, domain, &count, &err) == -1)
-		session_replyf(s, 458, "4.3.0", "Unable to queue messages for node %s: %s", domain, ops->etrn == NULL ?
-		    "no queue here" : err.text);
-	else if (count == 0)
-		session_replyf(s, 251, "2.0.0", "OK, no messages waiting for node %s", domain);
-	else
-		session_replyf(s, 253, "2.0.0", "OK, %u pending messages for node %s started", count, domain);
 }
 
 void

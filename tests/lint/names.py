@@ -71,7 +71,7 @@ def mentions(name, where):
             return f'{path} has no case {case}'
         end = re.search(r'^(?:@case |=== |\}$|    dict\(|    # )', text[at.end():], re.M)
         text = text[at.end():at.end() + end.start()] if end else text[at.end():]
-    if not re.search(r'(?<![A-Za-z0-9])(?:no_|not_)?' + re.escape(name) + r'(?![A-Za-z0-9])', text):
+    if not re.search(r'(?:(?<![A-Za-z0-9])|(?<=\\n))(?:no_|not_)?' + re.escape(name) + r'(?![A-Za-z0-9])', text):
         return f'{where} does not mention {name}'
     return None
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Lines "From ..." above the header fields, as mailbox files have them and careless clients send them.  They begin the
+ * body, unless ignore_fromline_hosts or ignore_fromline_local says that this client is known for them; the sender that such
+ * a line names then counts (uucp_from_pattern, uucp_from_sender), as it does for Exim.
+ */
+#include "exim/expand.h"
+#include "mail/address.h"
+#include "session/session_int.h"
+
+#define LINES_MAX	10
+#define LINE_MAX_LEN	1000
+
+static bool
+ignored_here(struct session *s)
+{
+	if (s->kind == SESSION_LOCAL)
+		return (exim_main_bool(s->conf, EXIM_MAIN_ignore_fromline_local));
+	return (session_client_in(s, EXIM_MAIN_ignore_fromline_hosts));
+}
+
+static void
+take_sender(struct session *s, const struct exim_nums *nums)
+{
+	const struct exim_str *to = s->conf->main[EXIM_MAIN_uucp_from_sender].str;
+	const struct exim_nums *had = s->env.nums;
+	struct mail_address x;
+	struct err err = ERR_INIT;
+	struct sb one = SB_INIT(MAIL_ADDRESS_MAX + 16);
+	struct sv addr;
+
+	if (to == NULL)
+		return;
+	s->env.nums = nums;
+	if (exim_expand(to, &s->env, &addr, &err) != EXIM_OK)
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "expansion of \"" SV_FMT "\" failed after matching \"From \" "
+		    "line: %s", SV_ARG(exim_main_text(s->conf, EXIM_MAIN_uucp_from_sender)), err.text);
+	else if (mail_address_parse(addr, MAIL_ADDR_BARE, s->cmd, &x, &err) == 0) {
+		mail_address_put(&one, &x);
+		if (x.domain.len == 0)
+			sb_addf(&one, "@" SV_FMT, SV_ARG(s->conf->g.qualify_domain));
+		s->txn->msg.sender = arena_sv(s->txn->arena, sv_taint(sb_sv(&one)));
+	}
+	s->env.nums = had;
+	sb_free(&one);
+}
+
+size_t
+session_from_lines(struct session *s, struct sv content)
+{
+	struct sv pattern = exim_main_text(s->conf, EXIM_MAIN_uucp_from_pattern), rest = content, line;
+	struct exim_nums nums;
+	char why[256];
+	size_t len = 0;
+
+	if (!sv_starts(content, "From ") && !sv_starts(content, ">From "))
+		return (0);
+	if (pattern.len == 0 || !ignored_here(s))
+		return (0);
+	for (int i = 0; i < LINES_MAX && sv_next(&rest, '\n', &line); i++) {
+		if (line.len > LINE_MAX_LEN || exim_regex_match(&s->env, sv_taint(line), pattern, false, &nums, why) != 1)
+			break;
+		take_sender(s, &nums);
+		len = content.len - rest.len;
+	}
+	return (len);
+}
