@@ -21,8 +21,8 @@
 
 #define IDLE_MS		20000		/* a child without work ends */
 #define LOOK_MS		1000
-#define STOPPED_MS	30000		/* a child that is stopped so long is killed */
 #define CHILD_JOBS	5000		/* and one that did so many */
+#define STOPPED_MS	30000		/* a child that is stopped so long is killed */
 #define START_MS	30000
 #define LOOK_S		10		/* of a look at a file, the wait for a process included */
 #define SLACK_S		120		/* of a job, beyond the times of its own options */
