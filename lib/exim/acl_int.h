@@ -53,7 +53,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 	X(malware, ARG_EXPAND, 0, W_SCAN)					\
 	X(message, ARG_LATER, 1, W_ALL)						\
 	X(mime_regex, ARG_EXPAND, 0, W(MIME) | W(NOTSMTP_MIME))			\
-	X(queue, ARG_EXPAND, 1, W_ALL & ~(W(DATA) | W(PRDR) | W(MIME) | W(DKIM)))	\
+	X(queue, ARG_EXPAND, 1, W_ALL & ~(W(DATA) | W(PRDR) | W(MIME) | W(DKIM) | W(NOTSMTP)))	\
 	X(ratelimit, ARG_EXPAND, 0, W_ALL)					\
 	X(recipients, ARG_ADDRESSES, 0, W_RCPT)					\
 	X(regex, ARG_EXPAND, 0, W_SCAN)						\

@@ -551,6 +551,7 @@ m_list(struct mscan *s, const struct exim_list *l)
 			r = it->type == M_FILE ? file(s, it, &sign) : m_item(s, it);
 		if (r == MR_NO)
 			continue;
+		s->hit = i;
 		if (r == MR_YES)
 			return (sign ? MR_YES : MR_NO);
 		if (r == MR_FAIL || r == MR_END || undecided(s, it, &r))
@@ -558,6 +559,7 @@ m_list(struct mscan *s, const struct exim_list *l)
 	}
 	/* A list that ends in a negated item matches everything else. */
 	s->value = SV_NULL;
+	s->hit = l->n;
 	return (sign ? MR_NO : MR_YES);
 }
 
@@ -611,6 +613,21 @@ exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv dom
 	s.original = domain;
 	s.subject = lower(env, domain);
 	return (finish(&s, l, yes, data));
+}
+
+enum exim_result
+exim_match_domain_rank(const struct exim_list *l, struct exim_env *env, struct sv domain, size_t *rank, struct err *err)
+{
+	struct xev e = { .env = env, .err = err };
+	struct mscan s = { .e = &e, .kind = EXIM_LIST_DOMAIN, .caseless = true, .nums = true };
+	enum exim_result r;
+	bool yes;
+
+	s.original = domain;
+	s.subject = lower(env, domain);
+	r = finish(&s, l, &yes, NULL);
+	*rank = r == EXIM_OK && yes ? s.hit : SIZE_MAX;
+	return (r);
 }
 
 enum exim_result

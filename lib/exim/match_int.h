@@ -71,6 +71,7 @@ struct mscan {
 	struct sv	 original;	/* in its own case, for +caseful */
 	bool		 caseless;
 	bool		 nums;		/* set $0, $1 */
+	size_t		 hit;		/* the place in the outermost list of the item that matched */
 	const struct exim_host *host;
 	struct sv	 value;
 	unsigned	 depth;

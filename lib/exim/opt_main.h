@@ -71,7 +71,7 @@
 	    "${if or {{ !eq{$h_list-id:$h_list-post:$h_list-subscribe:}{} }{ match{$h_precedence:}{(?i)bulk|"	\
 	    "list|junk} }{ match{$h_auto-submitted:}{(?i)auto-generated|auto-replied} }} {no}{yes}}", 0)	\
 	X(deliver_drop_privilege, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(deliver_queue_load_max, FIXED, NULL, EXIM_OPTF_KNOWN)	\
+	X(deliver_queue_load_max, FIXED, NULL, 0)	\
 	X(delivery_date_remove, BOOL, "true", 0)	\
 	X(disable_fsync, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(disable_ipv6, BOOL, "false", 0)	\
@@ -197,7 +197,7 @@
 	X(queue_only, BOOL, "false", 0)	\
 	X(queue_only_file, SLIST, NULL, 0)	\
 	X(queue_only_load, FIXED, NULL, 0)	\
-	X(queue_only_load_latch, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(queue_only_load_latch, BOOL, "true", 0)	\
 	X(queue_only_override, BOOL, "true", 0)	\
 	X(queue_run_in_order, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(queue_run_max, EINT, "5", EXIM_OPTF_KNOWN)	\
@@ -216,7 +216,7 @@
 	X(recipients_max_reject, BOOL, "false", 0)	\
 	X(redis_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
 	X(remote_max_parallel, INT, "4", 0)	\
-	X(remote_sort_domains, DOMAINS, NULL, EXIM_OPTF_KNOWN)	\
+	X(remote_sort_domains, DOMAINS, NULL, 0)	\
 	X(retry_data_expire, TIME, "1w", 0)	\
 	X(retry_interval_max, TIME, "1d", 0)	\
 	X(return_path_remove, BOOL, "true", 0)	\

@@ -153,5 +153,10 @@ session_queues_only(struct session *s)
 		return (true);
 	if (many > 0 && ops->connections != NULL && (int64_t)ops->connections(ops->arg, NULL) > many)
 		return (true);
-	return (load > 0 && w->loadavg != NULL && w->loadavg(w->arg) > load);
+	if (load <= 0 || w->loadavg == NULL)
+		return (false);
+	/* Once is for the whole connection, unless queue_only_load_latch is off. */
+	if (!s->load_queues || !exim_main_bool(s->conf, EXIM_MAIN_queue_only_load_latch))
+		s->load_queues = w->loadavg(w->arg) > load;
+	return (s->load_queues);
 }

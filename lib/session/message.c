@@ -201,8 +201,10 @@ envelope_flags(struct session *s)
 		f |= SPOOL_LOCAL;
 	if (t->fx.ctl[EXIM_CTL_FREEZE])
 		f |= SPOOL_FREEZE;
-	if (t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE] || session_queues_only(s))
+	if (session_queues_only(s) || ((t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE]) && !t->fx.queue_first_pass))
 		f |= SPOOL_QUEUE_ONLY;
+	if (t->fx.queue_first_pass)
+		f |= SPOOL_FIRST_PASS;
 	return (f);
 }
 
@@ -270,6 +272,7 @@ fill_envelope(struct session *s, struct spool_envelope *e)
 	e->ident = x->ident;
 	if (id.len > 2)
 		e->message_id = sv_sub(id, 1, id.len - 1);
+	e->queue = t->fx.queue_name;
 	e->subject = sv_sub(mail_headers_get(&t->headers, "Subject"), 0, 1024);
 	e->body_lines = t->data.lines - t->header_lines;
 	e->body_zeros = (uint64_t)t->msg.body_zerocount;
@@ -404,7 +407,8 @@ log_put_off(struct session *s)
 
 	if (fx->ctl[EXIM_CTL_FREEZE])
 		session_logf(s, SESSION_LOG_MAIN, "frozen by ACL");
-	if ((fx->ctl[EXIM_CTL_QUEUE_ONLY] || fx->ctl[EXIM_CTL_QUEUE]) && session_logs(s, EXIM_LOGSEL_delay_delivery))
+	if ((fx->ctl[EXIM_CTL_QUEUE_ONLY] || fx->ctl[EXIM_CTL_QUEUE]) && (!fx->queue_first_pass || s->kind == SESSION_LOCAL) &&
+	    session_logs(s, EXIM_LOGSEL_delay_delivery))
 		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued%s" SV_FMT " by ACL", fx->queue_name.len > 0 ? " in " : "",
 		    SV_ARG(fx->queue_name));
 }

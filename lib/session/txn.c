@@ -171,6 +171,7 @@ session_txn_new(struct session *s)
 	t->msg.size = -1;
 	content_init(&t->content, 0);
 	exim_acl_effects_init(&t->fx, t->arena);
+	t->fx.queue_name = t->msg.queue_name = s->fx.queue_name;
 	s->x.rcpt_count = s->x.rcpt_defer_count = s->x.rcpt_fail_count = 0;
 	session_rcpt_forget(s);
 	s->txn = t;
@@ -201,6 +202,9 @@ session_txn_end(struct session *s)
 	s->st = t->st_conn;
 	memset(s->kept, 0, sizeof(s->kept));
 	exim_acl_run_reset(&s->acl);
+	/* A queue that was named is that of the messages that follow, until another is. */
+	if (!sv_eq(t->fx.queue_name, s->fx.queue_name))
+		s->fx.queue_name = arena_sv(s->arena, t->fx.queue_name);
 	exim_acl_effects_free(&t->fx);
 	content_free(&t->content);
 	vec_free(&t->rcpts);

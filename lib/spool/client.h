@@ -17,8 +17,8 @@ enum spool_ipc {
 	SPOOL_IPC_SEALED	= 104,	/* SEGMENT, TO */
 	/* requests */
 	SPOOL_IPC_INJECT	= 110,	/* ENVELOPE, OFFSET, LENGTH and a descriptor: take the message, answer its ID when durable */
-	SPOOL_IPC_LIST		= 112,	/* [DOMAIN] [AFTER]: answers ENTRY ...; MORE set if the list goes on behind the last id */
-	SPOOL_IPC_FLUSH		= 114,	/* [DOMAIN] [FORCE] [ID ...]: try now; FORCE 1: past retry times, 2: frozen ones too; answers COUNT */
+	SPOOL_IPC_LIST		= 112,	/* [DOMAIN] [QUEUE] [AFTER]: answers ENTRY ...; MORE set if the list goes on behind the last id */
+	SPOOL_IPC_FLUSH		= 114,	/* [DOMAIN] [QUEUE] [FORCE] [ID ...]: try now; FORCE 1: past retry times, 2: frozen ones too; answers COUNT */
 	SPOOL_IPC_REMOVE	= 116,	/* ID ...: remove; answers COUNT */
 	SPOOL_IPC_FREEZE	= 118,	/* ID ...: answers COUNT */
 	SPOOL_IPC_THAW		= 120,	/* ID ...: answers COUNT */
@@ -26,13 +26,14 @@ enum spool_ipc {
 	SPOOL_IPC_MARK		= 124,	/* ID, ADDR [ADDR ...]: mark recipients delivered (no ADDR: all); answers COUNT */
 	SPOOL_IPC_SHOW		= 126,	/* ID: answers ENVELOPE, OFFSET, LENGTH and a descriptor of the content */
 	SPOOL_IPC_COUNT		= 128,	/* answers COUNT, the number of messages on the queue */
+	SPOOL_IPC_MOVE		= 132,	/* ID ..., QUEUE: into that queue (empty: the one of all); answers COUNT */
 	SPOOL_IPC_STATS		= 130	/* answers lines of "name value" as ENTRY */
 };
 
 enum spool_ipc_tag {
 	SPOOL_T_PID = 1, SPOOL_T_WORKER, SPOOL_T_SEGMENT, SPOOL_T_FROM, SPOOL_T_TO, SPOOL_T_ENVELOPE, SPOOL_T_OFFSET,
 	SPOOL_T_LENGTH, SPOOL_T_ID, SPOOL_T_DOMAIN, SPOOL_T_AFTER, SPOOL_T_ENTRY, SPOOL_T_MORE, SPOOL_T_FORCE,
-	SPOOL_T_COUNT, SPOOL_T_ADDR
+	SPOOL_T_COUNT, SPOOL_T_ADDR, SPOOL_T_QUEUE
 };
 
 /* ---- for workers ---- */

@@ -23,7 +23,7 @@ enum { TAG_ID = 1, TAG_RCPT = 2, TAG_VAR = 3, TAG_U64 = 16, TAG_STR = 64 };
 #define ENV_STRINGS(X)										\
 	X(sender) X(envid) X(auth_id) X(auth_sender) X(auth_name) X(helo) X(host_name) X(host_addr)	\
 	X(iface_addr) X(protocol) X(tls_cipher) X(tls_sni) X(ident) X(message_id) X(subject) X(parent)	\
-	X(parent_rcpts) X(tls_peerdn) X(tls_ver) X(spam_bar) X(spam_score) X(spam_score_int)
+	X(parent_rcpts) X(tls_peerdn) X(tls_ver) X(spam_bar) X(spam_score) X(spam_score_int) X(queue)
 
 enum {
 #define X(name, type)	NUM_##name,

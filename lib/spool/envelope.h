@@ -61,7 +61,8 @@ enum spool_flag {
 	SPOOL_QUEUE_ONLY = 1 << 5,		/* control = queue_only: no attempt at once */
 	SPOOL_BOUNCE	 = 1 << 6,		/* we made it: a report about <parent> */
 	SPOOL_NO_DSN	 = 1 << 7,		/* make no reports about it, whatever NOTIFY says */
-	SPOOL_BINARYMIME = 1 << 8		/* BODY=BINARYMIME was given */
+	SPOOL_BINARYMIME = 1 << 8,		/* BODY=BINARYMIME was given */
+	SPOOL_FIRST_PASS = 1 << 9		/* control = queue/first_pass_route: the network has to wait the first time */
 };
 
 struct spool_rcpt {
@@ -117,6 +118,7 @@ struct spool_envelope {
 	uint16_t	 tls_bits;
 	struct sv	 tls_peerdn, tls_ver;
 	struct sv	 spam_bar, spam_score, spam_score_int;
+	struct sv	 queue;			/* $queue_name: the named queue it is in; empty: the one of all */
 };
 
 /* Zero with the empty strings set, a new id, and the time now. */

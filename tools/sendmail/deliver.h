@@ -53,6 +53,7 @@ struct dmsg {
 	bool		 manual_thaw;
 	bool		 arriving;	/* it is received just now */
 	bool		 queue_only;	/* an ACL wants it queued */
+	struct sv	 queue;		/* the named queue that it is in; empty: the one of all */
 	bool		 frozen, bounce, giveup;
 	struct sv	 frozen_note;	/* " by ACL": of this run */
 	struct sv	 envid;
@@ -73,17 +74,26 @@ struct dmsg {
 	struct route_copy *copies;	/* of one attempt: ways that others of the same domain go too */
 };
 
+/* A message that waits for its delivery: where it is. */
+struct dpending {
+	char		 id[SPOOL_ID_SIZE];
+	char		*queue;
+};
+
 struct deliver {
 	struct testing	*t;
 	const struct exim_conf *conf;
 	struct sv	 spool;		/* spool_directory */
 	const char	*caller;	/* who runs us: in logs of -M */
 	int64_t		 caller_uid, caller_gid;
-	VEC(char *)	 pending;	/* ids that were received on the way and wait for their delivery */
+	struct sv	 queue;		/* the queue that is worked on (-qGNAME); empty: the one of all */
+	VEC(struct dpending) pending;	/* what was received on the way and waits for its delivery */
 	bool		 now;		/* deliver those at once (-odi) */
 	bool		 queue_run;
 	bool		 forced;	/* -M, -qf: times and held domains do not matter */
 	bool		 local_only;	/* -ql */
+	bool		 first_stage;	/* -qq: nothing goes to the network yet, and nothing is said of it */
+	bool		 abandoned;	/* the queue run, for there is too much load */
 	bool		 routing_only;	/* -qq's first round, -odqs */
 	char		 looked_at[SPOOL_ID_SIZE];	/* the message that the environment was last made for; "": none */
 	const char	*about;		/* the message that the ACL under way looks at */
@@ -102,7 +112,9 @@ bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
 int64_t	 dnow(void);
 /* A line of the message's own log (message_logs). */
 void	 dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void	 dmsglog_remove(struct deliver *d, const char *id);
+void	 dmsglog_remove(struct deliver *d, const struct dmsg *m);
+/* Where it is, or (<make>) its folder made first; the caller's to free. */
+char	*dmsglog_path(const struct deliver *d, struct sv queue, const char *id, bool make);
 /* -Mvl; an exit code. */
 int	 dmsglog_show(struct deliver *d, const char *id);
 
@@ -126,9 +138,12 @@ bool	 dretry_routing_waits(struct deliver *d, struct dmsg *m, struct sv addr);
 struct dmsg *dmsg_new(void);
 void	 dmsg_free(struct dmsg **mp);
 int	 dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err);
+/* Of the queue that is worked on. */
 int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err);
-void	 dspool_remove(struct deliver *d, const char *id);
-/* Ids, oldest first. */
+void	 dspool_remove(struct deliver *d, const struct dmsg *m);
+/* Put it into the queue <to>: whole there before it is gone here. */
+int	 dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err);
+/* Ids of the queue that is worked on, oldest first. */
 void	 dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg);
 bool	 dmsg_is_done(const struct dmsg *m, struct sv addr);
 void	 dmsg_set_done(struct dmsg *m, struct sv addr);
@@ -194,6 +209,8 @@ void	 denv_index(struct dmsg *m);	/* block, headers, content from fields and bod
 
 /* deliver_run.c */
 void	 ddeliver(struct deliver *d, const char *id);
+/* <m> is to be delivered when this process comes to it. */
+void	 ddeliver_later(struct deliver *d, const struct dmsg *m);
 void	 ddeliver_pending(struct deliver *d);
 
 /* deliver_filter.c: what the system filter wants; its header changes are made. */

@@ -99,6 +99,7 @@ denv_message(struct deliver *d, struct dmsg *m)
 		memcpy(msg->sn, sn, sizeof(sn));
 	(void)snprintf(d->looked_at, sizeof(d->looked_at), "%s", m->id);
 	msg->id = sv_from(m->id, SPOOL_ID_LEN);
+	msg->queue_name = m->queue;
 	msg->has_sender = true;
 	msg->sender = msg->return_path = sv_taint(m->sender);
 	if (m->sender.len == 0)

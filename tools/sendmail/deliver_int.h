@@ -12,6 +12,7 @@ struct event {				/* a delivery or failure of routing */
 	const struct route_addr *addr;
 	struct sv	 top;
 	unsigned	 depth, turn, seq;
+	size_t		 rank;		/* of its domain in remote_sort_domains */
 	bool		 taken;
 };
 
@@ -47,6 +48,17 @@ struct attempt {
 	const char	*frozen_by;	/* " (delivery error message)"; NULL: not frozen now */
 	bool		 filtered;	/* the system filter took the recipients' place */
 };
+
+/* deliver_wait.c */
+/* True: told, and it stays. */
+bool	 dwait_put_off(struct attempt *at, const struct drcpt *rc);
+/* Deliveries over the network wait for a queue run: -odqs, queue_smtp_domains, control = queue, -qq; -ql for its time. */
+void	 dwait_remote(struct attempt *at);
+/*
+ * Fill <order> (as <room>, for as many as there are events) with what is to be delivered, <local> or over the network: from the
+ * last routed to the first, the latter by the place of their domain in remote_sort_domains.
+ */
+size_t	 dwait_order(struct attempt *at, bool local, struct event **order, struct event **room);
 
 /* deliver_line.c */
 bool	 dline_pfr(const struct route_delivery *rd);

@@ -108,17 +108,31 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
 }
 
+static void
+put_queue(const struct attempt *at, struct sb *out)
+{
+	if (at->m->queue.len > 0)
+		sb_addf(out, " Q=" SV_FMT, SV_ARG(at->m->queue));
+}
+
+static void
+put_drivers(struct sb *out, const struct route_delivery *rd, const struct exim_router *router)
+{
+	if (router != NULL)
+		sb_addf(out, " R=%s", router->d.name);
+	if (rd != NULL && rd->transport != NULL)
+		sb_addf(out, " T=%s", rd->transport->d.name);
+}
+
 void
 dline_where(struct attempt *at, struct sb *out, const struct route_delivery *rd, const struct exim_router *router)
 {
 	if (dlog_on(at->d, EXIM_LOGSEL_sender_on_delivery))
 		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(at->m->sender));
+	put_queue(at, out);
 	if (rd != NULL && dlog_on(at->d, EXIM_LOGSEL_return_path_on_delivery))
 		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(rd->errors_to_set ? rd->errors_to : at->m->sender));
-	if (router != NULL)
-		sb_addf(out, " R=%s", router->d.name);
-	if (rd != NULL && rd->transport != NULL)
-		sb_addf(out, " T=%s", rd->transport->d.name);
+	put_drivers(out, rd, router);
 }
 
 static void
@@ -201,13 +215,12 @@ dline_bad(struct attempt *at, const struct event *e, const char *mark, bool defe
 {
 	struct sb out = SB_INIT(LINE_MAX_LOG);
 	const struct exim_router *router = e->rd != NULL ? e->rd->router : e->f != NULL ? e->f->router : NULL;
-	bool own_line = defer && e->rd == NULL;
 
 	dline_address(at, &out, e->addr, e->rd, false);
-	/* A deferral of routing tells nothing of envelopes. */
-	if (own_line) {
-		if (router != NULL)
-			sb_addf(&out, " R=%s", router->d.name);
+	/* A deferral tells nothing of envelopes. */
+	if (defer) {
+		put_queue(at, &out);
+		put_drivers(&out, e->rd, router);
 	} else
 		dline_where(at, &out, e->rd, router);
 	if (defer)

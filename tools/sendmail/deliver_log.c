@@ -121,12 +121,12 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 
 /* ---- the message's own ---- */
 
-static char *
-msglog_path(const struct deliver *d, const char *id, bool make)
+char *
+dmsglog_path(const struct deliver *d, struct sv queue, const char *id, bool make)
 {
 	struct sb out = SB_INIT(8192);
 
-	sb_addf(&out, SV_FMT "/msglog", SV_ARG(d->spool));
+	sb_addf(&out, SV_FMT "%s" SV_FMT "/msglog", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue));
 	if (make && access(sb_cstr(&out), F_OK) == -1 && os_mkdir_p(sb_cstr(&out), 0750, NULL) == 0 && geteuid() == 0 &&
 	    chown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 		errno = 0;
@@ -149,7 +149,7 @@ dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...)
 	sb_addv(&line, fmt, ap);
 	va_end(ap);
 	sb_addc(&line, '\n');
-	path = msglog_path(d, m->id, true);
+	path = dmsglog_path(d, m->queue, m->id, true);
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (fd != -1) {
 		if (geteuid() == 0 && fchown(fd, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
@@ -162,16 +162,16 @@ dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...)
 }
 
 void
-dmsglog_remove(struct deliver *d, const char *id)
+dmsglog_remove(struct deliver *d, const struct dmsg *m)
 {
-	char *path = msglog_path(d, id, false), *kept;
+	char *path = dmsglog_path(d, m->queue, m->id, false), *kept;
 
 	if (exim_main_bool(d->conf, EXIM_MAIN_preserve_message_logs)) {
 		struct sb to = SB_INIT(8192);
 
-		sb_addf(&to, SV_FMT "/msglog.OLD", SV_ARG(d->spool));
+		sb_addf(&to, SV_FMT "%s" SV_FMT "/msglog.OLD", SV_ARG(d->spool), m->queue.len > 0 ? "/" : "", SV_ARG(m->queue));
 		(void)os_mkdir_p(sb_cstr(&to), 0750, NULL);
-		sb_addf(&to, "/%s", id);
+		sb_addf(&to, "/%s", m->id);
 		kept = sb_steal(&to, NULL);
 		if (rename(path, kept) == -1)
 			errno = 0;
@@ -184,7 +184,7 @@ dmsglog_remove(struct deliver *d, const char *id)
 int
 dmsglog_show(struct deliver *d, const char *id)
 {
-	char *path = msglog_path(d, id, false);
+	char *path = dmsglog_path(d, d->queue, id, false);
 	struct sb text = SB_INIT(64 * 1024 * 1024);
 	int rc = os_read_file(path, 64 * 1024 * 1024, &text, NULL);
 

@@ -140,7 +140,7 @@ freeze(struct deliver *d, struct dmsg *m, bool on)
 static int
 remove_it(struct deliver *d, struct dmsg *m)
 {
-	dspool_remove(d, m->id);
+	dspool_remove(d, m);
 	printf("has been removed\n");
 	dlog(d, DLOG_MAIN, "%s removed by %s", m->id, d->caller);
 	dlog(d, DLOG_MAIN, "%s Completed", m->id);
@@ -165,7 +165,7 @@ dgive_up(struct deliver *d, struct dmsg *m)
 	if (v.len > 0 && m->sender.len > 0)
 		dbounce(d, m, v.p, v.len, m->sender);
 	vec_free(&v);
-	dspool_remove(d, m->id);
+	dspool_remove(d, m);
 	dlog(d, DLOG_MAIN, "%s Completed", m->id);
 }
 
@@ -206,6 +206,23 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 	printf("has been modified\n%s", all ? "\n" : "");
 	for (size_t k = 1; !all && k < o->args.len; k++)
 		dlog(d, DLOG_MAIN, "%s address <" SV_FMT "> marked delivered by %s", m->id, SV_ARG(full(d, m->arena, o->args.p[k])), d->caller);
+	return (0);
+}
+
+/* Into the queue that -MG names. */
+static int
+move(struct deliver *d, struct dmsg *m)
+{
+	struct sv from = m->queue, to = sv_cstr(d->t->o->to_queue);
+	struct err err = ERR_INIT;
+
+	if (dspool_move(d, m, to, &err) == -1) {
+		printf("%s\n", err.text);
+		return (1);
+	}
+	printf("\n");
+	dlog(d, DLOG_MAIN, "%s moved from %s" SV_FMT "%sinput, msglog to %s" SV_FMT "%sinput, msglog", m->id, from.len > 0 ? "(" : "",
+	    SV_ARG(from), from.len > 0 ? ") " : "", to.len > 0 ? "(" : "", SV_ARG(to), to.len > 0 ? ") " : "");
 	return (0);
 }
 
@@ -274,7 +291,7 @@ not_found(const char *id, const char *what)
 		printf("Spool data file for %s does not exist\nContinuing, to ensure all files removed\nSpool read error for %s-H: No such "
 		    "file or directory\nContinuing to ensure all files removed\nMessage %s has been removed or did not exist\n", id, id, id);
 	else
-		printf("Spool data file for %s does not exist\n", id);
+		printf("Spool data file for %s does not exist\n%s", id, strcmp(what, "G") == 0 ? "\n" : "");
 }
 
 static int
@@ -318,6 +335,8 @@ act(struct deliver *d, const char *id)
 		rc = add_recipients(d, m);
 	else if (strcmp(what, "es") == 0)
 		rc = edit_sender(d, m);
+	else if (strcmp(what, "G") == 0)
+		rc = move(d, m);
 	dmsg_free(&m);
 	return (rc);
 }
@@ -389,6 +408,21 @@ selected(struct deliver *d, const char *id)
 	return (yes);
 }
 
+/* deliver_queue_load_max: the machine has enough to do, the rest waits for the next run. */
+static bool
+too_much_load(struct deliver *d)
+{
+	const struct exim_value *max = &d->conf->main[EXIM_MAIN_deliver_queue_load_max];
+	const struct exim_world *w = d->t->env.world;
+	int64_t load;
+
+	if (d->abandoned || !max->set || max->num < 0 || w->loadavg == NULL || (load = w->loadavg(w->arg)) <= max->num)
+		return (d->abandoned);
+	dlog(d, DLOG_MAIN, "Abandon queue run: pid=%ld (load %.2f, max %.2f)", (long)getpid(), (double)load / 1000.0,
+	    (double)max->num / 1000.0);
+	return (d->abandoned = true);
+}
+
 static void
 run_one(void *arg, const char *id)
 {
@@ -398,7 +432,7 @@ run_one(void *arg, const char *id)
 	struct dmsg *m;
 	bool frozen;
 
-	if (!selected(d, id))
+	if (too_much_load(d) || !selected(d, id))
 		return;
 	/* -qf: times do not matter, but frozen messages stay so. */
 	if (o->force == 1 && dspool_read(d, id, &m, &err) == 0) {
@@ -428,17 +462,26 @@ dqueue_run(struct deliver *d)
 {
 	bool told = dlog_on(d, EXIM_LOGSEL_queue_run);
 	struct sb flags = SB_INIT(4096);
+	const char *name = "";
 
 	put_flags(d->t->o, &flags);
 	d->queue_run = true;
 	d->local_only = d->t->o->local_only;
 	d->t->env.queue_running = true;
+	if (d->queue.len > 0)
+		name = arena_fmt(d->t->facts, "'" SV_FMT "' ", SV_ARG(d->queue));
 	if (told)
-		dlog(d, DLOG_MAIN, "Start queue run: pid=%ld" SV_FMT, (long)getpid(), SV_ARG(sb_sv(&flags)));
+		dlog(d, DLOG_MAIN, "Start %squeue run: pid=%ld" SV_FMT, name, (long)getpid(), SV_ARG(sb_sv(&flags)));
+	d->first_stage = d->t->o->two_stage;
 	dspool_ids(d, run_one, d);
 	ddeliver_pending(d);
+	if (d->first_stage) {
+		d->first_stage = false;
+		dspool_ids(d, run_one, d);
+		ddeliver_pending(d);
+	}
 	if (told)
-		dlog(d, DLOG_MAIN, "End queue run: pid=%ld" SV_FMT, (long)getpid(), SV_ARG(sb_sv(&flags)));
+		dlog(d, DLOG_MAIN, "End %squeue run: pid=%ld" SV_FMT, name, (long)getpid(), SV_ARG(sb_sv(&flags)));
 	sb_free(&flags);
 	return (0);
 }
@@ -514,6 +557,8 @@ deliver_main(struct testing *t)
 	    .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid(), .odmode = t->o->odmode == 0 ? 'b' : (unsigned)t->o->odmode };
 	int rc;
 
+	if (t->o->queue != NULL)
+		d.queue = sv_cstr(t->o->queue);
 	if (!permitted(t)) {
 		(void)fprintf(stderr, "exim: %sermission denied\n", t->o->mode == MODE_IDS && t->o->m_what[0] == '\0' ? "P" : "p");
 		return (1);
@@ -528,6 +573,8 @@ deliver_main(struct testing *t)
 	d.now = d.odmode == 'i' || d.odmode == 'f';
 	d.routing_only = d.odmode == 's';
 	rc = by_mode(&d);
+	for (size_t i = 0; i < d.pending.len; i++)
+		free(d.pending.p[i].queue);
 	vec_free(&d.pending);
 	hints_close(&d.hints);
 	return (rc);

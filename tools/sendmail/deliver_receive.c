@@ -428,8 +428,9 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	d->t->msg.recipients_shown = true;
 	whole = d->t->msg;
 	envelope_only(&d->t->msg);
-	/* What this one says counts for nothing: it is there for its effects. */
+	/* What this one says counts for nothing: it is there for its effects.  The message has no name yet. */
 	(void)exim_acl_check(&d->t->env, &run, &res);
+	d->about = m->id;
 	d->t->msg = whole;
 	run.where = EXIM_WHERE_NOTSMTP;
 	memset(&res, 0, sizeof(res));
@@ -458,7 +459,9 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 		m->frozen = true;
 		m->frozen_at = dnow();
 	}
-	m->queue_only = fx.ctl[EXIM_CTL_QUEUE_ONLY] != 0;
+	m->queue_only = fx.ctl[EXIM_CTL_QUEUE_ONLY] != 0 || fx.ctl[EXIM_CTL_QUEUE] != 0;
+	if (fx.queue_name.p != NULL)
+		m->queue = arena_sv(m->arena, fx.queue_name);
 	keep_vars(d, m);
 	exim_acl_run_fini(&run);
 	exim_acl_effects_free(&fx);
@@ -488,6 +491,8 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 	if (m->host_auth.len > 0)
 		sb_addf(&out, " A=" SV_FMT, SV_ARG(m->host_auth));
 	sb_addf(&out, " S=%lld", (long long)d->t->msg.size);
+	if (m->queue.len > 0)
+		sb_addf(&out, " Q=" SV_FMT, SV_ARG(m->queue));
 	if (dlog_on(d, EXIM_LOGSEL_8bitmime))
 		sb_adds(&out, " M8S=0");
 	if (dlog_on(d, EXIM_LOGSEL_receive_time))
@@ -573,7 +578,6 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	m->arriving = false;
 	denv_index(m);
 	denv_message(d, m);
-	d->about = m->id;
 	says = fixups ? ask_acl(d, m, &why) : ACL_TAKEN;
 	d->about = NULL;
 	if (says == ACL_REFUSED)
@@ -587,15 +591,16 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	if (says == ACL_DISCARDED) {
 		dlog(d, DLOG_MAIN, "%s => blackhole (non-SMTP ACL discarded recipients)%s" SV_FMT, m->id, why.len > 0 ? ": " : "", SV_ARG(why));
 		dlog(d, DLOG_MAIN, "%s Completed", m->id);
-		dmsglog_remove(d, m->id);
+		dmsglog_remove(d, m);
 		return (1);
 	}
 	if (m->frozen)
 		dlog(d, DLOG_MAIN, "%s frozen by ACL", m->id);
 	else if (m->queue_only)
-		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued by ACL", m->id);
+		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued%s" SV_FMT " by ACL", m->id, m->queue.len > 0 ? " in " : "",
+		    SV_ARG(m->queue));
 	else if (d->odmode != 'q')
-		vec_push(&d->pending, xstrdup(m->id));
+		ddeliver_later(d, m);
 	return (0);
 }
 
@@ -625,6 +630,8 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	dmsg_start(m, login, uid);
 	m->sender = SV_LIT("");
 	m->bounce = bounce;
+	if (about != NULL)
+		m->queue = arena_sv(m->arena, about->queue);
 	if (about != NULL)
 		m->ref = sv_cstr(arena_str(m->arena, about->id));
 	for (size_t i = 0; i < n; i++) {

@@ -18,10 +18,7 @@
 #define LINE_MAX_LOG	(64 * 1024)
 
 /* What Exim puts in brackets. */
-#define NUMBER_HELD	(-23)
-#define NUMBER_ROUTING_WAITS (-52)
 #define NUMBER_LOCAL_WAITS (-53)
-#define NUMBER_QUEUED	(-56)
 
 /* ---- how deliveries end ---- */
 
@@ -450,25 +447,28 @@ together(struct attempt *at, struct event *a, struct event *b)
 	return (yes);
 }
 
-/* From the last routed to the first; <local>: those first. */
+/* <local>: those first. */
 static void
 deliver_all(struct attempt *at, bool local)
 {
-	for (size_t i = at->ev.len; i-- > 0;) {
-		struct event *e = &at->ev.p[i], **v;
+	struct event **order = arena_alloc(at->m->arena, (at->ev.len + 1) * 2 * sizeof(struct event *));
+	size_t count = dwait_order(at, local, order, order + at->ev.len + 1);
+
+	for (size_t i = 0; i < count; i++) {
+		struct event *e = order[i], **v;
 		size_t n = 0, max;
 
-		if (e->rd == NULL || e->taken || e->rd->transport == NULL || e->rd->transport->local != local)
+		if (e->taken)
 			continue;
 		max = local ? (size_t)transport_batch_max(e->rd->transport) : max_rcpt(at, e);
 		max = max < 1 ? 1 : max > BATCH_LIMIT ? BATCH_LIMIT : max;
 		v = arena_alloc(at->m->arena, max * sizeof(struct event *));
 		v[n++] = e;
 		e->taken = true;
-		for (size_t k = i; k-- > 0 && n < max;) {
-			struct event *o = &at->ev.p[k];
+		for (size_t k = i + 1; k < count && n < max; k++) {
+			struct event *o = order[k];
 
-			if (o->rd == NULL || o->taken || o->rd->transport == NULL || o->rd->transport->local != local || !together(at, e, o))
+			if (o->taken || !together(at, e, o))
 				continue;
 			o->taken = true;
 			v[n++] = o;
@@ -551,73 +551,6 @@ dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 		vec_push(&at->vars, res.vars[i]);
 	res.nvars = 0;
 	route_result_free(&res);
-}
-
-/* ---- what is not routed now ---- */
-
-static bool
-domain_in(struct attempt *at, struct sv addr, enum exim_main_opt o)
-{
-	const struct exim_list *l = exim_main_list(at->d->conf, o);
-	ptrdiff_t sign = sv_rchr(addr, '@');
-	struct err err = ERR_INIT;
-	bool yes = false;
-
-	return (l != NULL && sign >= 0 &&
-	    exim_match_domain(l, &at->d->t->env, sv_sub(addr, (size_t)sign + 1, addr.len), &yes, NULL, &err) == EXIM_OK && yes);
-}
-
-/* True: told, and it stays. */
-static bool
-put_off(struct attempt *at, const struct drcpt *rc)
-{
-	const char *why = NULL, *how = "";
-	int number = 0;
-
-	if (at->d->forced)
-		return (false);
-	if (domain_in(at, rc->addr, EXIM_MAIN_hold_domains)) {
-		why = "domain is held";
-		number = NUMBER_HELD;
-	} else if (!at->d->queue_run && domain_in(at, rc->addr, EXIM_MAIN_queue_domains)) {
-		why = "domain is in queue_domains";
-		how = " routing";
-		number = NUMBER_QUEUED;
-	} else if (dretry_routing_waits(at->d, at->m, rc->addr)) {
-		why = "retry time not reached";
-		how = " routing";
-		number = NUMBER_ROUTING_WAITS;
-	}
-	if (why == NULL)
-		return (false);
-	if (number != NUMBER_ROUTING_WAITS || dlog_on(at->d, EXIM_LOGSEL_retry_defer))
-		dlog(at->d, DLOG_MAIN, "%s == " SV_FMT "%s defer (%d): %s", at->m->id, SV_ARG(rc->addr), how, number, why);
-	vec_push(&at->open, rc->addr);
-	return (true);
-}
-
-/* Deliveries over the network wait for a queue run: -odqs, queue_smtp_domains, control = queue; -ql for its time. */
-static void
-put_off_remote(struct attempt *at)
-{
-	for (size_t i = 0; i < at->ev.len; i++) {
-		struct event *e = &at->ev.p[i];
-		bool queued = !at->d->queue_run && !at->d->forced;
-
-		if (e->rd == NULL || e->taken || e->rd->transport == NULL || e->rd->transport->local)
-			continue;
-		if (at->d->local_only)
-			dline_bad(at, e, "==", true, NULL, -55, SV_LIT("remote deliveries suppressed"), false);
-		else if (queued && at->d->routing_only)
-			dline_bad(at, e, "==", true, NULL, 0, SV_LIT("SMTP delivery explicitly queued"), false);
-		else if (queued && domain_in(at, e->addr->address, EXIM_MAIN_queue_smtp_domains))
-			dline_bad(at, e, "==", true, NULL, -1,
-			    SV_LIT("first-pass only routing due to -odqs, queue_smtp_domains or control=queue"), false);
-		else
-			continue;
-		e->taken = true;
-		dattempt_open(at, e);
-	}
 }
 
 /* ---- what routing itself decided is told at once ---- */
@@ -728,7 +661,7 @@ complete(struct deliver *d, struct dmsg *m)
 
 	if (dlog_on(d, EXIM_LOGSEL_queue_time_overall))
 		(void)snprintf(tail, sizeof(tail), " QT=%llds", (long long)(dnow() - m->received_us / 1000000));
-	dspool_remove(d, m->id);
+	dspool_remove(d, m);
 	dlog(d, DLOG_MAIN, "%s Completed%s", m->id, tail);
 }
 
@@ -926,12 +859,12 @@ ddeliver(struct deliver *d, const char *id)
 	d->t->ops.mail = mail_note;
 	go_on = !loops(&at) && dsystem_filter(&at);
 	for (size_t i = at.m->rcpts.len; go_on && i-- > 0;)
-		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr) && !put_off(&at, &at.m->rcpts.p[i]))
+		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr) && !dwait_put_off(&at, &at.m->rcpts.p[i]))
 			dattempt_route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
 	if (at.ev.len > 1)
 		qsort(at.ev.p, at.ev.len, sizeof(*at.ev.p), by_order);
 	tell_routing(&at);
-	put_off_remote(&at);
+	dwait_remote(&at);
 	deliver_all(&at, true);
 	deliver_all(&at, false);
 	time_over(&at);
@@ -948,23 +881,35 @@ ddeliver(struct deliver *d, const char *id)
 #define DEPTH_MAX	20
 
 void
+ddeliver_later(struct deliver *d, const struct dmsg *m)
+{
+	struct dpending p = { .queue = xstrndup(m->queue.p, m->queue.len) };
+
+	memcpy(p.id, m->id, sizeof(p.id));
+	vec_push(&d->pending, p);
+}
+
+void
 ddeliver_pending(struct deliver *d)
 {
 	bool forced = d->forced, queue_run = d->queue_run, local_only = d->local_only;
+	struct sv queue = d->queue;
 
 	/* What came up on the way is a message like any other. */
 	d->forced = d->queue_run = d->local_only = false;
 	while (d->pending.len > 0) {
-		char *id = d->pending.p[0];
+		struct dpending p = d->pending.p[0];
 
 		vec_remove(&d->pending, 0);
+		d->queue = sv_cstr(p.queue);
 		d->depth++;
 		if (d->depth < DEPTH_MAX)
-			ddeliver(d, id);
+			ddeliver(d, p.id);
 		d->depth--;
-		free(id);
+		free(p.queue);
 	}
 	d->forced = forced;
 	d->queue_run = queue_run;
 	d->local_only = local_only;
+	d->queue = queue;
 }

@@ -111,7 +111,8 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 		m->frozen = true;
 		m->frozen_at = dnow();
 	}
-	m->queue_only = (env->flags & SPOOL_QUEUE_ONLY) != 0;
+	m->queue_only = (env->flags & (SPOOL_QUEUE_ONLY | SPOOL_FIRST_PASS)) != 0;
+	m->queue = arena_sv(m->arena, env->queue);
 	for (size_t i = 0; i < env->nrcpts; i++) {
 		struct drcpt r = { .addr = arena_sv(m->arena, env->rcpts[i].addr), .parent = -1,
 		    .orcpt = arena_sv(m->arena, env->rcpts[i].orcpt), .notify = env->rcpts[i].notify };
@@ -123,7 +124,7 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 		rc = dspool_write(d, m, true, err);
 	}
 	if (rc == 0 && d->odmode != 'q' && !m->frozen && !m->queue_only)
-		vec_push(&d->pending, xstrdup(m->id));
+		ddeliver_later(d, m);
 	sb_free(&text);
 	dmsg_free(&m);
 	return (rc);

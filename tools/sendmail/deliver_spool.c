@@ -150,9 +150,15 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 }
 
 static const char *
-path_of(struct deliver *d, struct arena *a, const char *id, char kind)
+dir_of(struct deliver *d, struct arena *a, struct sv queue)
 {
-	return (arena_fmt(a, SV_FMT "/input/%s-%c", SV_ARG(d->spool), id, kind));
+	return (arena_fmt(a, SV_FMT "%s" SV_FMT "/input", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue)));
+}
+
+static const char *
+path_of(struct deliver *d, struct arena *a, struct sv queue, const char *id, char kind)
+{
+	return (arena_fmt(a, "%s/%s-%c", dir_of(d, a, queue), id, kind));
 }
 
 static int
@@ -168,7 +174,7 @@ put_file(struct deliver *d, const char *path, struct sv text, struct err *err)
 int
 dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 {
-	const char *dir = arena_fmt(m->arena, SV_FMT "/input", SV_ARG(d->spool));
+	const char *dir = dir_of(d, m->arena, m->queue);
 	struct sb out = SB_INIT(FILE_MAX);
 	struct stat st;
 	int rc = 0;
@@ -183,26 +189,52 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 	if (rc == 0 && body) {
 		sb_addf(&out, "%s-D\n", m->id);
 		sb_add(&out, m->body);
-		rc = put_file(d, path_of(d, m->arena, m->id, 'D'), sb_sv(&out), err);
+		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'D'), sb_sv(&out), err);
 		sb_clear(&out);
 	}
 	if (rc == 0) {
 		dspool_header_text(m, &out);
-		rc = put_file(d, path_of(d, m->arena, m->id, 'H'), sb_sv(&out), err);
+		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'H'), sb_sv(&out), err);
 	}
 	sb_free(&out);
 	return (rc);
 }
 
-void
-dspool_remove(struct deliver *d, const char *id)
+static void
+remove_files(struct deliver *d, const struct dmsg *m)
 {
-	struct arena *a = arena_new(0);
+	(void)unlink(path_of(d, m->arena, m->queue, m->id, 'H'));
+	(void)unlink(path_of(d, m->arena, m->queue, m->id, 'D'));
+}
 
-	(void)unlink(path_of(d, a, id, 'H'));
-	(void)unlink(path_of(d, a, id, 'D'));
-	arena_free(&a);
-	dmsglog_remove(d, id);
+void
+dspool_remove(struct deliver *d, const struct dmsg *m)
+{
+	remove_files(d, m);
+	dmsglog_remove(d, m);
+}
+
+int
+dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
+{
+	struct dmsg from = *m;
+	char *old, *new;
+
+	if (sv_eq(m->queue, to))
+		return (0);
+	m->queue = to;
+	if (dspool_write(d, m, true, err) == -1) {
+		m->queue = from.queue;
+		return (-1);
+	}
+	old = dmsglog_path(d, from.queue, m->id, false);
+	new = dmsglog_path(d, to, m->id, true);
+	if (rename(old, new) == -1)
+		errno = 0;	/* there may be none */
+	free(old);
+	free(new);
+	remove_files(d, &from);
+	return (0);
 }
 
 /* ---- reading ---- */
@@ -411,11 +443,12 @@ dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err
 		return (err_set(err, ERR_PERM, NULL, "malformed message id %s", id));
 	}
 	memcpy(m->id, id, SPOOL_ID_LEN + 1);
-	rc = os_read_file(path_of(d, m->arena, id, 'H'), FILE_MAX, &text, err);
+	m->queue = arena_sv(m->arena, d->queue);
+	rc = os_read_file(path_of(d, m->arena, d->queue, id, 'H'), FILE_MAX, &text, err);
 	if (rc == 0)
 		rc = parse(m, arena_sv(m->arena, sb_sv(&text)), err);
 	sb_clear(&text);
-	if (rc == 0 && (rc = os_read_file(path_of(d, m->arena, id, 'D'), FILE_MAX, &text, err)) == 0) {
+	if (rc == 0 && (rc = os_read_file(path_of(d, m->arena, d->queue, id, 'D'), FILE_MAX, &text, err)) == 0) {
 		body = arena_sv(m->arena, sb_sv(&text));
 		m->body = sv_sub(body, SPOOL_ID_LEN + 3, body.len);
 	}
@@ -437,7 +470,7 @@ dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
 {
 	VEC(char *) ids = VEC_INIT;
 	struct arena *a = arena_new(0);
-	DIR *dir = opendir(arena_fmt(a, SV_FMT "/input", SV_ARG(d->spool)));
+	DIR *dir = opendir(dir_of(d, a, d->queue));
 	struct dirent *de;
 
 	while (dir != NULL && (de = readdir(dir)) != NULL) {

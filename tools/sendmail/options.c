@@ -168,8 +168,19 @@ option_o(struct options *o, struct walk *w, const char *rest)
 static int
 option_q(struct options *o, const char *rest)
 {
-	o->mode = MODE_QUEUE;
+	const char *all = rest;
+
+	if (o->run)
+		return (usage("-q is there more than once", ""));
+	o->run = true;
+	/* With -bp or -M it says of which queue. */
+	if (o->mode == MODE_MESSAGE)
+		o->mode = MODE_QUEUE;
 	for (; *rest != '\0'; rest++) {
+		if (*rest == 'G') {
+			o->queue = rest + 1;
+			return (strchr(rest, '/') == NULL ? 0 : usage("no queue has that name, and queue runs by time are vqueued's business: -q", all));
+		}
 		if (*rest == 'f')
 			o->force++;
 		else if (*rest == 'i')
@@ -204,6 +215,14 @@ option_m_ids(struct options *o, struct walk *w, const char *rest)
 			o->show = t[i].show;
 			return (0);
 		}
+	}
+	if (strcmp(rest, "G") == 0) {
+		o->mode = MODE_IDS;
+		o->m_what = "G";
+		o->what = SPOOL_IPC_MOVE;
+		if (need(w, &o->to_queue, "MG") != 0)
+			return (EX_USAGE);
+		return (strchr(o->to_queue, '/') == NULL ? 0 : usage("no queue has that name: ", o->to_queue));
 	}
 	if (strcmp(rest, "set") == 0)
 		return (need(w, &o->message_id, "Mset"));

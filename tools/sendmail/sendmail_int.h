@@ -93,6 +93,9 @@ struct options {
 	const char	*domain;	/* -R: recipients */
 	const char	*of_sender;	/* -S: senders */
 	const char	*select_flags;	/* behind -R or -S: 'r' a regex, 'f', 'ff' */
+	const char	*queue;		/* -qGNAME; NULL: the one of all */
+	bool		 run;		/* -q was there */
+	const char	*to_queue;	/* -MG */
 	bool		 two_stage, first_only, local_only;	/* -qq, -qi, -ql */
 	const char	*message_id;	/* -Mset */
 	char		 errors;	/* behind -oe: 'm', 'e', 'p', 'q', 'w' */

@@ -497,11 +497,18 @@ fake_space(void *arg, const char *path, int64_t *kbytes, int64_t *inodes)
 	return (0);
 }
 
+/* It falls while it is looked at. */
+static int64_t load_now;
+
 static int64_t
 fake_load(void *arg)
 {
-	return (4500);
+	load_now -= 1000;
+	return (load_now + 1000);
 }
+
+#define TWICE	BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> MAIL FROM:<a@remote.test>\n< 250\n> RCPT TO:<x@example.test>\n< 250\n" \
+		"> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n"
 
 /* What the options do that are about how much there is; the world has a load of 4.5, 5 connections, 5 MB of room. */
 static void
@@ -526,6 +533,8 @@ test_limits_of_the_machine(void **state)
 		{ "queue_only\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
 		{ "queue_only_load = 4\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
 		{ "queue_only_load = 5\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", 0 },
+		{ "queue_only_load_latch = no\nqueue_only_load = 4\n", TWICE, 0 },
+		{ "queue_only_load = 4\n", TWICE, SPOOL_QUEUE_ONLY },
 		{ "smtp_accept_queue = 4\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
 		{ "smtp_accept_queue = 5\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", 0 },
 		{ "smtp_accept_queue_per_connection = 1\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> MAIL FROM:<a@remote.test>\n< 250\n"
@@ -544,6 +553,7 @@ test_limits_of_the_machine(void **state)
 		bench_open(&b, sb_cstr(&config));
 		b.world.fsspace = fake_space;
 		b.world.loadavg = fake_load;
+		load_now = 4500;
 		play(&b, cases[i].script);
 		if ((b.flags & SPOOL_QUEUE_ONLY) != cases[i].flags)
 			print_error("%s: flags %x\n", cases[i].config, b.flags);
