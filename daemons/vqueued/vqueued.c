@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "daemon/eximlogs.h"
 #include "dns/dns.h"
 #include "io/tls.h"
 #include "os/time.h"
@@ -195,11 +196,18 @@ drain(struct daemon *d)
 	daemon_worker_done(d);
 }
 
+static int
+logs(const struct box *b, const void *conf, struct err *err)
+{
+	return (daemon_exim_logs(conf, b->syslog_socket, err));
+}
+
 static const struct daemon_role queue_role = { .name = "queue", .start = start, .drain = drain, .exclusive = true };
 static const struct daemon_role *const roles[] = { &queue_role, NULL };
 static const char *const listens[] = { NULL };
 
-static const struct daemon_def def = { .name = "vqueued", .listens = listens, .roles = roles, .load = load, .unload = unload };
+static const struct daemon_def def = { .name = "vqueued", .listens = listens, .roles = roles, .load = load, .unload = unload,
+    .logs = logs };
 
 int
 main(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "daemon/eximlogs.h"
 #include "io/tls.h"
 #include "vsmtpd.h"
 
@@ -135,6 +136,14 @@ load(const struct box *b, void **conf, void (*report)(void *arg, const struct er
 	return (0);
 }
 
+static int
+logs(const struct box *b, const void *conf, struct err *err)
+{
+	const struct vsmtpd_conf *c = conf;
+
+	return (daemon_exim_logs(c->exim, b->syslog_socket, err));
+}
+
 static struct daemon_role worker_role;
 static const struct daemon_role *const roles[] = { &worker_role, NULL };
 static const char *const listens[] = { "smtp", "submission", "smtps", NULL };
@@ -145,6 +154,7 @@ static const struct daemon_def def = {
 	.roles = roles,
 	.load = load,
 	.unload = unload,
+	.logs = logs,
 };
 
 int

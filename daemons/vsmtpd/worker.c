@@ -132,13 +132,7 @@ log_exim(void *arg, unsigned which, const char *line, const char *more)
 
 	if (!w->rejectlog)
 		which &= ~(unsigned)SESSION_LOG_REJECT;
-	if (more == NULL || (which & SESSION_LOG_REJECT) == 0) {
-		eximlog_write(which, "%s", line);
-		return;
-	}
-	if ((which & ~(unsigned)SESSION_LOG_REJECT) != 0)
-		eximlog_write(which & ~(unsigned)SESSION_LOG_REJECT, "%s", line);
-	eximlog_write(SESSION_LOG_REJECT, "%s\n%s-----", line, more);
+	eximlog_entry(which, line, more);
 }
 
 /* What no session logs: lookups. */

@@ -66,7 +66,7 @@ daemon_logs(const struct daemon *d, struct err *err)
 	    log_open_debug(debug ? box_path(b, BOX_LOG "/debug.log") : NULL, err) == -1 ||
 	    eximlog_open_own(box_path(b, BOX_LOG), b->log_deliveries, b->log_scanner, err) == -1)
 		return (-1);
-	return (0);
+	return (d->def->logs == NULL || d->conf == NULL ? 0 : d->def->logs(b, d->conf, err));
 }
 
 static int

@@ -63,6 +63,8 @@ struct daemon_def {
 	int		(*load)(const struct box *b, void **conf, void (*report)(void *arg, const struct err *e), void *arg,
 			    struct err *err);
 	void		(*unload)(void *conf);
+	/* What that configuration says of the logs; called when they are open, and at HUP.  May be NULL. */
+	int		(*logs)(const struct box *b, const void *conf, struct err *err);
 	/* Keeps root (vauthd for PAM, vlocald as spawner): the role drops by itself. */
 	bool		 keep_root;
 	/*

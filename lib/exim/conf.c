@@ -15,6 +15,7 @@
 
 #define HOSTNAME_SIZE	256
 #define LOCALHOST_MAX	16
+#define SYSLOG_NAME_MAX	32
 #define VERSION		"4.98"		/* the language's: what $exim_version says */
 
 /* ---- main section ---- */
@@ -365,15 +366,19 @@ main_values(struct loader *ld)
 		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
 	};
 	const struct exim_value *v = &ld->main[EXIM_MAIN_syslog_facility], *host = &ld->main[EXIM_MAIN_localhost_number];
+	const struct exim_value *name = &ld->main[EXIM_MAIN_syslog_processname];
 	struct sv number = host->text;
 	bool known = v->text.len == 0;
 	int64_t n;
 
 	for (size_t i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++)
-		known = known || sv_eqs(v->text, facilities[i]);
+		known = known || sv_caseeqs(sv_casestarts(v->text, "log_") ? sv_sub(v->text, 4, v->text.len) : v->text, facilities[i]);
 	if (!known)
 		(void)exim_report_bare(ld->rep, v->file, v->line, "failed to interpret syslog_facility \"" SV_FMT "\"",
 		    SV_ARG(v->text));
+	if (name->text.len > SYSLOG_NAME_MAX)
+		(void)exim_report_bare(ld->rep, name->file, name->line, "syslog_processname is longer than %d chars: aborting",
+		    SYSLOG_NAME_MAX);
 	if (number.len > 0 && sv_chr(number, '$') < 0) {
 		if (!exim_parse_int(number, &n))
 			(void)exim_report_bare(ld->rep, host->file, host->line, "localhost_number value is not a number: " SV_FMT,

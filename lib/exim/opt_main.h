@@ -262,11 +262,11 @@
 	X(strict_acl_vars, BOOL, "false", 0)	\
 	X(strip_excess_angle_brackets, BOOL, "false", 0)	\
 	X(strip_trailing_dot, BOOL, "false", 0)	\
-	X(syslog_duplication, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(syslog_duplication, BOOL, "true", 0)	\
 	X(syslog_facility, STRING, NULL, 0)	\
-	X(syslog_pid, BOOL, "true", EXIM_OPTF_KNOWN)	\
-	X(syslog_processname, STRING, "exim", EXIM_OPTF_KNOWN)	\
-	X(syslog_timestamp, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(syslog_pid, BOOL, "true", 0)	\
+	X(syslog_processname, STRING, "exim", 0)	\
+	X(syslog_timestamp, BOOL, "true", 0)	\
 	X(system_filter, ESTRING, NULL, 0)	\
 	X(system_filter_directory_transport, ESTRING, NULL, 0)	\
 	X(system_filter_file_transport, ESTRING, NULL, 0)	\

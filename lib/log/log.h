@@ -65,6 +65,23 @@ bool	 log_syslog_facility(const char *name, int *facility);
  */
 enum eximlog { EXIMLOG_MAIN = 1, EXIMLOG_REJECT = 2, EXIMLOG_PANIC = 4, EXIMLOG_DELIVERY = 8, EXIMLOG_SCAN = 16 };
 int	 eximlog_open(const char *dir, struct err *err);
+/*
+ * How they look and where they go, as Exim's options say: log_file_path (may it be a file, the system's log, or both),
+ * log_timezone, the selectors millisec and pid, syslog_*.  <facility> as Exim writes it, with or without "log_".
+ */
+struct eximlog_form {
+	bool		 files, syslog;
+	bool		 timezone, millisec, pid;
+	const char	*facility;		/* "": mail */
+	const char	*name;			/* of the program; "": exim */
+	bool		 syslog_pid, syslog_timestamp, syslog_duplication;
+};
+/* The system's log listens at <socket>.  -1: no such facility. */
+int	 eximlog_set_form(const struct eximlog_form *f, const char *socket, struct err *err);
+/* A line that was written to a file elsewhere, for the system's log: <stamp> bytes of it are its stamp, then the text. */
+void	 eximlog_to_syslog(unsigned which, const char *line, size_t len, size_t stamp);
+/* The same for what is one entry of the main log and, with <more> (may be NULL) behind it, of the reject log. */
+void	 eximlog_entry(unsigned which, const char *line, const char *more);
 /* And logs of their own for deliveries (deliverylog) and for what scanners found (scanlog). */
 int	 eximlog_open_own(const char *dir, bool deliveries, bool scanner, struct err *err);
 /* Exim's time stamp of now, local time: "2026-11-21 01:02:03"; valid until the next call. */

@@ -36,10 +36,16 @@ void	 logfile_flush(struct logfile *f);
 bool	 log_syslog_on(void);
 /* <severity> of syslog.h; <text> without stamp and newline. */
 void	 log_syslog_line(int severity, const char *ident, long pid, const char *text, size_t len);
+/* Open the socket for lines of either kind. */
+int	 log_syslog_socket(const char *path, struct err *err);
+/* The same with a facility of its own in <priority>; <pid> 0: none. */
+void	 log_syslog_send(int priority, const char *ident, long pid, const char *text, size_t len);
 /* Should files be written? */
 bool	 log_files_on(void);
 
 /* "2026-11-21 01:02:03" of now. */
 const char *log_stamp(void);
+/* "+0100" of now. */
+const char *log_zone(void);
 
 #endif

@@ -141,3 +141,19 @@ log_stamp(void)
 	}
 	return (text);
 }
+
+const char *
+log_zone(void)
+{
+	static char text[16];
+	static time_t made;
+	time_t now = (time_t)(os_wall_us() / 1000000);
+	struct tm tm;
+
+	if (now != made || text[0] == '\0') {
+		made = now;
+		(void)localtime_r(&made, &tm);
+		(void)strftime(text, sizeof(text), "%z", &tm);
+	}
+	return (text);
+}

@@ -24,6 +24,7 @@
 
 static struct {
 	int		 fd;
+	bool		 on;		/* all logs go there, with <facility> */
 	int		 facility;
 	struct sockaddr_un at;
 	unsigned long	 lost;		/* lines that were not taken */
@@ -34,6 +35,7 @@ log_syslog_facility(const char *name, int *facility)
 {
 	static const struct { const char *name; int code; } known[] = {
 		{ "user", LOG_USER }, { "mail", LOG_MAIL }, { "daemon", LOG_DAEMON }, { "auth", LOG_AUTH }, { "syslog", LOG_SYSLOG },
+		{ "authpriv", LOG_AUTHPRIV }, { "ftp", LOG_FTP },
 		{ "lpr", LOG_LPR }, { "news", LOG_NEWS }, { "uucp", LOG_UUCP }, { "cron", LOG_CRON }, { "local0", LOG_LOCAL0 },
 		{ "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },
 		{ "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
@@ -49,20 +51,8 @@ log_syslog_facility(const char *name, int *facility)
 }
 
 int
-log_syslog(const char *facility, const char *path, struct err *err)
+log_syslog_socket(const char *path, struct err *err)
 {
-	int code;
-
-	if (facility == NULL || facility[0] == '\0') {
-		if (sys.fd != -1)
-			(void)close(sys.fd);
-		sys.fd = -1;
-		return (0);
-	}
-	if (!log_syslog_facility(facility, &code))
-		return (err_set(err, ERR_CONFIG, NULL, "log_syslog: \"%s\" is no facility: mail, daemon, user, local0 to local7 ...",
-		    facility));
-	sys.facility = code;
 	sys.at = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if ((size_t)snprintf(sys.at.sun_path, sizeof(sys.at.sun_path), "%s", path) >= sizeof(sys.at.sun_path))
 		return (err_set(err, ERR_CONFIG, NULL, "syslog_socket: the path %s is too long for a socket", path));
@@ -73,10 +63,32 @@ log_syslog(const char *facility, const char *path, struct err *err)
 	return (0);
 }
 
+int
+log_syslog(const char *facility, const char *path, struct err *err)
+{
+	int code;
+
+	sys.on = false;
+	if (facility == NULL || facility[0] == '\0') {
+		if (sys.fd != -1)
+			(void)close(sys.fd);
+		sys.fd = -1;
+		return (0);
+	}
+	if (!log_syslog_facility(facility, &code))
+		return (err_set(err, ERR_CONFIG, NULL, "log_syslog: \"%s\" is no facility: mail, daemon, user, local0 to local7 ...",
+		    facility));
+	sys.facility = code;
+	if (log_syslog_socket(path, err) == -1)
+		return (-1);
+	sys.on = true;
+	return (0);
+}
+
 bool
 log_syslog_on(void)
 {
-	return (sys.fd != -1);
+	return (sys.on);
 }
 
 /* "Nov  1 01:02:03" of now, made once a second. */
@@ -117,21 +129,29 @@ send_line(const char *line, size_t len)
 }
 
 void
-log_syslog_line(int severity, const char *ident, long pid, const char *text, size_t len)
+log_syslog_send(int priority, const char *ident, long pid, const char *text, size_t len)
 {
-	char buf[LOG_LINE_MAX + 256];
+	char buf[LOG_LINE_MAX + 256], tag[40] = "";
 	int n;
 
 	if (sys.fd == -1 || len == 0)
 		return;
+	if (pid > 0)
+		(void)snprintf(tag, sizeof(tag), "[%ld]", pid);
 	if (sys.lost > 0) {
-		n = snprintf(buf, sizeof(buf), "<%d>%s %s[%ld]: %lu lines before were not taken", sys.facility | LOG_WARNING, stamp(),
-		    ident, pid, sys.lost);
+		n = snprintf(buf, sizeof(buf), "<%d>%s %s%s: %lu lines before were not taken", (priority & LOG_FACMASK) | LOG_WARNING,
+		    stamp(), ident, tag, sys.lost);
 		if (send_line(buf, (size_t)n))
 			sys.lost = 0;
 	}
-	n = snprintf(buf, sizeof(buf), "<%d>%s %s[%ld]: %.*s", sys.facility | severity, stamp(), ident, pid,
+	n = snprintf(buf, sizeof(buf), "<%d>%s %s%s: %.*s", priority, stamp(), ident, tag,
 	    (int)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX), text);
 	if (!send_line(buf, (size_t)n < sizeof(buf) ? (size_t)n : sizeof(buf) - 1))
 		sys.lost++;
+}
+
+void
+log_syslog_line(int severity, const char *ident, long pid, const char *text, size_t len)
+{
+	log_syslog_send(sys.facility | severity, ident, pid, text, len);
 }

@@ -107,7 +107,9 @@ struct deliver {
 #define DLOG_MAIN	1
 #define DLOG_REJECT	2
 #define DLOG_PANIC	4
+#define DLOG_FILES	8	/* not to the system's log, which has it already */
 void	 dlog(struct deliver *d, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void	 dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *more);
 bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
 int64_t	 dnow(void);
 /* A line of the message's own log (message_logs). */

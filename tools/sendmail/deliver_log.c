@@ -10,9 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/eximlogs.h"
 #include "deliver.h"
+#include "log/log.h"
 #include "os/file.h"
 #include "os/time.h"
+
+#define SYSLOG_SOCKET	"/dev/log"
 
 int64_t
 dnow(void)
@@ -26,18 +30,47 @@ dlog_on(const struct deliver *d, enum exim_logsel sel)
 	return ((d->conf->log_selector & EXIM_LOGSEL_BIT(sel)) != 0);
 }
 
-/* The file for "main": log_file_path with its %s, by default below the spool. */
+/* Does log_file_path name the system's log, and is it open? */
+static bool
+to_syslog(const struct deliver *d)
+{
+	static const struct exim_conf *asked;
+	static bool yes;
+	struct sv list = exim_main_text(d->conf, EXIM_MAIN_log_file_path), item;
+	const char *socket = d->t->o->syslog_socket;
+	struct err err = ERR_INIT;
+	int sep = 0;
+
+	if (asked == d->conf)
+		return (yes);
+	asked = d->conf;
+	yes = false;
+	while (list.len > 0 && exim_list_next(&list, &sep, d->t->facts, &item))
+		yes = yes || sv_eqs(item, "syslog");
+	if (yes && daemon_exim_logs(d->conf, socket == NULL ? SYSLOG_SOCKET : socket, &err) == -1) {
+		(void)fprintf(stderr, "sendmail: %s\n", err.text);
+		yes = false;
+	}
+	return (yes);
+}
+
+/* The file for "main": log_file_path with its %s, by default below the spool; NULL where only the system's log is named. */
 static char *
 log_path(const struct deliver *d, const char *name)
 {
 	struct sv path = exim_main_text(d->conf, EXIM_MAIN_log_file_path), item = SV_NULL, list = path;
 	struct sb out = SB_INIT(8192);
+	bool file = false;
 	int sep = 0;
 	ptrdiff_t at;
 
-	while (list.len > 0 && exim_list_next(&list, &sep, d->t->facts, &item))
+	while (list.len > 0 && exim_list_next(&list, &sep, d->t->facts, &item)) {
 		if (item.len > 0 && item.p[0] == '/')
 			break;
+		file = file || item.len == 0;
+	}
+	if ((item.len == 0 || item.p[0] != '/') && !file && to_syslog(d))
+		return (NULL);
 	if (item.len == 0 || item.p[0] != '/')
 		item = sv_cstr(arena_fmt(d->t->facts, SV_FMT "/log/%%slog", SV_ARG(d->spool)));
 	at = sv_find(item, SV_LIT("%s"));
@@ -52,8 +85,13 @@ log_path(const struct deliver *d, const char *name)
 static void
 append(const struct deliver *d, const char *name, struct sv line)
 {
-	char *path = log_path(d, name), *slash = strrchr(path, '/');
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	char *path = log_path(d, name), *slash;
+	int fd;
+
+	if (path == NULL)
+		return;
+	slash = strrchr(path, '/');
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 
 	if (fd == -1 && errno == ENOENT && slash != NULL) {
 		*slash = '\0';
@@ -95,18 +133,38 @@ put_when(const struct deliver *d, struct sb *line)
 	sb_addc(line, ' ');
 }
 
+/* <line> and, for the reject log, <more> (may be NULL), to the system's log alone. */
+void
+dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *more)
+{
+	struct sb out = SB_INIT(256 * 1024);
+	size_t stamp;
+
+	if (!to_syslog(d))
+		return;
+	put_when(d, &out);
+	stamp = out.len;
+	sb_addf(&out, "%s%s%s", line, more == NULL ? "" : "\n", more == NULL ? "" : more);
+	eximlog_to_syslog(which, out.p, out.len, stamp);
+	sb_free(&out);
+}
+
 void
 dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 {
 	struct sb line = SB_INIT(256 * 1024);
+	size_t stamp;
 	va_list ap;
 
 	put_when(d, &line);
+	stamp = line.len;
 	if (dlog_on(d, EXIM_LOGSEL_pid))
 		sb_addf(&line, "[%ld] ", (long)getpid());
 	va_start(ap, fmt);
 	sb_addv(&line, fmt, ap);
 	va_end(ap);
+	if ((which & DLOG_FILES) == 0 && to_syslog(d))
+		eximlog_to_syslog(which, line.p, line.len, stamp);
 	sb_addc(&line, '\n');
 	if (which & DLOG_MAIN)
 		append(d, "main", sb_sv(&line));

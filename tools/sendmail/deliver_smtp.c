@@ -135,9 +135,13 @@ log_line(void *arg, unsigned which, const char *line, const char *more)
 {
 	struct deliver *d = arg;
 
-	if (which & SESSION_LOG_REJECT)
-		dlog(d, DLOG_REJECT, "%s%s%s", line, more == NULL ? "" : "\n", more == NULL ? "" : more);
-	dlog(d, (which & SESSION_LOG_MAIN ? DLOG_MAIN : 0) | (which & SESSION_LOG_PANIC ? DLOG_PANIC : 0), "%s", line);
+	const unsigned rest = (which & SESSION_LOG_MAIN ? DLOG_MAIN : 0) | (which & SESSION_LOG_PANIC ? DLOG_PANIC : 0);
+
+	if (which & SESSION_LOG_REJECT) {
+		dlog_syslog(d, rest | DLOG_REJECT, line, more);
+		dlog(d, DLOG_REJECT | DLOG_FILES, "%s%s%s", line, more == NULL ? "" : "\n", more == NULL ? "" : more);
+	}
+	dlog(d, rest | (which & SESSION_LOG_REJECT ? DLOG_FILES : 0), "%s", line);
 	if (d->now && strstr(line, " <= ") != NULL)
 		ddeliver_pending(d);
 }

@@ -112,7 +112,7 @@ int
 main(int argc, char **argv)
 {
 	const char *name = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
-	struct options o = { .mode = MODE_MESSAGE, .dots = true };
+	struct options o = { .mode = MODE_MESSAGE, .dots = true, .syslog_socket = secure_getenv("VPOST_SYSLOG_SOCKET") };
 	struct err err = ERR_INIT;
 	struct box *b;
 	int rc;

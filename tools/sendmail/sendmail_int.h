@@ -55,6 +55,7 @@ struct options {
 	enum mode	 mode;
 	const char	*name;		/* how we were called */
 	const char	*conf;		/* -C */
+	const char	*syslog_socket;	/* VPOST_SYSLOG_SOCKET of the environment, NULL: the usual one */
 	VEC(const char *) defines;	/* -D */
 	const char	*alias_file;	/* -oA: for bi_command */
 	char *const	*argv;		/* all of them, NULL at the end */

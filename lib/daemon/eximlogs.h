@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exim's logs as exim.conf wants them, for daemons and tools. */
+#ifndef VPOST_DAEMON_EXIMLOGS_H
+#define VPOST_DAEMON_EXIMLOGS_H
+
+#include "base/err.h"
+
+struct exim_conf;
+
+/* log_file_path (only whether files or the system's log), log_timezone, syslog_*, the selectors millisec and pid; the system's log is at <socket>. */
+int	 daemon_exim_logs(const struct exim_conf *c, const char *socket, struct err *err);
+
+#endif
