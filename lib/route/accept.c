@@ -200,7 +200,7 @@ headers(struct visit *v, struct route_delivery *d)
 	d->nheaders_add = v->p->nheaders_add;
 	d->headers_remove = v->p->headers_remove;
 	d->nheaders_remove = v->p->nheaders_remove;
-	if (m != ROUTE_DELIVER && m != ROUTE_TEST)
+	if (m != ROUTE_DELIVER && m != ROUTE_TEST && !v->rt->rq->headers)
 		return (Y_ACCEPT);
 	y = header_items(v, &v->r->d.generic[EXIM_ROUTER_headers_add], "add_headers", v->p->headers_add, v->p->nheaders_add,
 	    &d->headers_add, &d->nheaders_add);

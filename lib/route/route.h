@@ -239,6 +239,7 @@ struct route_request {
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
 	bool		 success_on_redirect;	/* verification: a redirection is enough */
+	bool		 headers;	/* verification: header fields and return path are wanted as for a delivery */
 	bool		 everything;	/* verification: all addresses that it becomes (-v) */
 	struct route_copy **copies;	/* DELIVER: the message's, in <arena>, empty for its first recipient; may be NULL */
 	/* DELIVER: has this address or delivery been done before (restart after deferral)?  NULL: none was. */

@@ -12,6 +12,7 @@
 
 #include "base/num.h"
 #include "fiber/fiber.h"
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 /* What a refusal at each place answers unless the ACL says otherwise. */
@@ -201,6 +202,9 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 	case EXIM_CTL_ALLOW_AUTH_UNADVERTISED:
 		s->auth_unadvertised_ok = true;
 		break;
+	case EXIM_CTL_CUTTHROUGH_DELIVERY:
+		session_cut_order(s, param);
+		break;
 	case EXIM_CTL_DSCP:
 		if (!s->conn->host_checking)
 			set_dscp(s, param);
@@ -379,6 +383,14 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 	s->rcpt_text = SV_NULL;
 }
 
+void
+session_acl_refuse(struct session *s, enum exim_acl_where where, struct sv what, const struct exim_acl_result *res)
+{
+	s->sender_failed = SV_NULL;
+	log_refusal(s, where, what, res);
+	refuse(s, where, res);
+}
+
 /* Further lines lose their indentation, as it was wanted for the configuration only. */
 static struct sv
 unindent(struct session *s, struct sv v)
@@ -409,7 +421,7 @@ session_log_discard(struct session *s, enum exim_acl_where where, struct sv why)
 	    SV_ARG(s->c.path_text), exim_acl_where_name(where));
 	if (why.len > 0)
 		sb_addf(&line, ": " SV_FMT, SV_ARG(why));
-	session_logf(s, SESSION_LOG_MAIN, "%s", sb_cstr(&line));
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s", sb_cstr(&line));
 	sb_free(&line);
 }
 

@@ -184,7 +184,7 @@ failed(struct session *s, const char *name, struct sv id, enum session_auth_resu
 
 	for (char *p = low; *p != '\0'; p++)
 		*p = sv_lower(*p);
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	if (id.len > 0)
 		sb_addf(&tail, " (set_id=" SV_FMT ")", SV_ARG(id));
 	if (temp && err->text[0] != '\0')

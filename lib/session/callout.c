@@ -9,6 +9,7 @@
 #include "exim/option.h"
 #include "io/tls.h"
 #include "session/callout.h"
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 #define HOSTS_MAX	20
@@ -28,6 +29,7 @@ struct line {
 	uint16_t	 port;
 	struct deliver_opts opts;
 	struct deliver_conn *conn;
+	bool		 hold;		/* it may be kept */
 };
 
 /* One context for all: callouts ask for no certificate. */
@@ -243,6 +245,7 @@ line_open(void *arg, size_t host, struct exim_callout_reply *r)
 	struct line *l = arg;
 	struct deliver_error e = DELIVER_ERROR_INIT;
 
+	deliver_close(&l->conn);
 	set_opts(l, &l->host[host]);
 	if (deliver_open(&l->conn, &l->host[host], &l->opts, &e) == 0)
 		return (true);
@@ -268,7 +271,8 @@ line_close(void *arg)
 {
 	struct line *l = arg;
 
-	deliver_close(&l->conn);
+	if (!l->hold)
+		deliver_close(&l->conn);
 }
 
 enum exim_result
@@ -279,14 +283,21 @@ session_callout(struct session *s, struct exim_env *env, const struct exim_verif
 	    .command = line_command, .close = line_close };
 	enum exim_result res = EXIM_OK;
 	struct line *l;
+	bool hold;
 
 	if (rd->kind != ROUTE_TO_TRANSPORT || (rd->transport != NULL && rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP))
 		return (EXIM_OK);
-	l = arena_zalloc(s->cmd, sizeof(*l));
+	if (session_cut_ask(s, v, rd, out, &res))
+		return (res);
+	if (session_cut_only(s))
+		return (EXIM_OK);
+	hold = session_cut_wants(s, v, rd);
+	l = arena_zalloc(hold ? s->txn->arena : s->cmd, sizeof(*l));
+	l->hold = hold;
 	l->s = s;
 	l->env = env;
 	l->o = rd->transport == NULL ? NULL : rd->transport->d.own;
-	l->a = s->cmd;
+	l->a = hold ? s->txn->arena : s->cmd;
 	l->v = v;
 	l->port = port_of(l);
 	find_hosts(l, rd);
@@ -297,5 +308,8 @@ session_callout(struct session *s, struct exim_env *env, const struct exim_verif
 	peer.arg = l;
 	peer.nhosts = l->n;
 	res = exim_callout(env, v, address, &peer, out);
+	if (hold && res == EXIM_OK && l->conn != NULL)
+		session_cut_keep(s, &l->conn, rd, arena_cstr(s->cmd, address));
+	deliver_close(&l->conn);
 	return (res);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 static unsigned
@@ -91,6 +92,8 @@ data_lost(struct session *s, enum stream_result r)
 	} else if (r == STREAM_CANCELLED) {
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; send this message again");
 	} else {
+		sb_clear(&host);
+		session_caller(s, &host);
 		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) || session_logs(s, EXIM_LOGSEL_smtp_connection))
 			session_logf(s, SESSION_LOG_MAIN, "SMTP connection from %s lost while reading message data%s", sb_cstr(&host),
 			    s->txn->data.in_header ? " (header)" : "");
@@ -114,6 +117,8 @@ read_content(struct session *s)
 			return (false);
 		}
 		stream_skip(s->io, smtp_data_feed(&t->data, piece, content_sink, s));
+		if (t->cut != NULL)
+			session_cut_header(s);
 	}
 	return (true);
 }
@@ -132,6 +137,7 @@ session_data(struct session *s)
 		return;
 	begin(s);
 	smtp_data_init(&s->txn->data, data_flags(s));
+	session_cut_data(s);
 	session_reply(s, 354, NULL, text.len > 0 ? text : SV_LIT("Enter message, ending with \".\" on a line by itself"));
 	if (read_content(s))
 		session_message(s, "");
@@ -172,6 +178,7 @@ first_chunk(struct session *s)
 	if (!ready(s, "BDAT", &text, &code))
 		return (false);
 	begin(s);
+	session_cut_cancel(s);
 	s->txn->fed = true;
 	smtp_data_init(&s->txn->data, data_flags(s) | SMTP_DATA_NO_DOTS);
 	return (true);

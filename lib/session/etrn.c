@@ -225,7 +225,7 @@ session_etrn(struct session *s)
 		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
 		return;
 	}
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	if (session_logs(s, EXIM_LOGSEL_etrn))
 		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
 	sb_free(&host);

@@ -62,7 +62,7 @@ name_accepted(struct session *s)
 
 	if (!smtp_helo_ok(arg, s->conf->main[EXIM_MAIN_helo_allow_chars].text.p) &&
 	    (arg.len == 0 || !session_client_in(s, EXIM_MAIN_helo_accept_junk_hosts))) {
-		session_fullhost(s, &host);
+		session_caller(s, &host);
 		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
 		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));
 		sb_free(&host);
@@ -75,7 +75,7 @@ name_accepted(struct session *s)
 	if (session_client_in(s, EXIM_MAIN_helo_verify_hosts)) {
 		s->x.helo_verified = helo_verified(s, arg);
 		if (!s->x.helo_verified) {
-			session_fullhost(s, &host);
+			session_caller(s, &host);
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected \"%s " SV_FMT "\" from %s", verb, SV_ARG(arg),
 			    sb_cstr(&host));
 			sb_free(&host);

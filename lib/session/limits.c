@@ -21,7 +21,7 @@ turned_away(struct session *s, const char *reply, const char *why)
 {
 	struct sb host = SB_INIT(2000);
 
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "temporarily refused connection from %s: not in reserve list%s", sb_cstr(&host),
 	    why);
 	sb_free(&host);

@@ -49,6 +49,18 @@ session_fullhost(const struct session *s, struct sb *out)
 }
 
 void
+session_caller(const struct session *s, struct sb *out)
+{
+	session_fullhost(s, out);
+	if (s->kind == SESSION_LOCAL)
+		return;
+	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
+		sb_addf(out, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
+	if (s->x.ident.len > 0)
+		sb_addf(out, " U=" SV_FMT, SV_ARG(s->x.ident));
+}
+
+void
 session_log_host(const struct session *s, struct sb *out)
 {
 	if (s->kind == SESSION_LOCAL) {
@@ -56,11 +68,7 @@ session_log_host(const struct session *s, struct sb *out)
 		return;
 	}
 	sb_adds(out, "H=");
-	session_fullhost(s, out);
-	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
-		sb_addf(out, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
-	if (s->x.ident.len > 0)
-		sb_addf(out, " U=" SV_FMT, SV_ARG(s->x.ident));
+	session_caller(s, out);
 }
 
 void
@@ -139,6 +147,8 @@ put_headers(const struct txn *t, struct sb *out)
 		{ "Sender", 'S' }, { "Message-Id", 'I' },
 	};
 
+	if (t->msg.received.len > 0)
+		sb_addf(out, "P " SV_FMT, SV_ARG(t->msg.received));
 	for (size_t i = 0; i < t->headers.n && out->len < REJECT_HEADERS_MAX; i++) {
 		const struct mail_header *h = &t->headers.v[i];
 		struct sv field = sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p));
@@ -205,11 +215,7 @@ session_log_connection(struct session *s, const char *what)
 	if (!s->logs_connection)
 		return;
 	sb_adds(&line, "SMTP connection from ");
-	session_fullhost(s, &line);
-	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
-		sb_addf(&line, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
-	if (s->x.ident.len > 0 && s->kind != SESSION_LOCAL)
-		sb_addf(&line, " U=" SV_FMT, SV_ARG(s->x.ident));
+	session_caller(s, &line);
 	sb_adds(&line, what);
 	session_log_line(s, SESSION_LOG_MAIN, &line);
 	sb_free(&line);
@@ -273,7 +279,7 @@ session_log_no_mail(struct session *s)
 	if (s->mails > 0 || !session_logs(s, EXIM_LOGSEL_smtp_no_mail))
 		return;
 	sb_addf(&line, "no MAIL in %sSMTP connection from ", stream_is_tls(s->io) ? "TLS " : "");
-	session_fullhost(s, &line);
+	session_caller(s, &line);
 	sb_addf(&line, " D=%s", session_duration(s, fiber_now() - s->started));
 	session_log_auth(s, &line);
 	session_log_tls(s, &line);

@@ -10,6 +10,7 @@
 #include "fiber/fiber.h"
 #include "mail/msgid.h"
 #include "mail/received.h"
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 /* Refuse for a reason of our own: answered, and logged in the main and reject logs. */
@@ -372,7 +373,9 @@ submit(struct session *s, struct sv content, struct header_parts *h, uint64_t *s
 	e.header_size = h->top.len + iov[1].iov_len + h->bottom.len + (t->headers.body_start - body);
 	e.size += (uint64_t)c.len;
 	*size = e.size;
-	if (s->conn->host_checking || s->sv->ops->submit == NULL)
+	if (t->waits)
+		e.flags |= SPOOL_QUEUE_ONLY;
+	if (t->taken_there || s->conn->host_checking || s->sv->ops->submit == NULL)
 		return (0);
 	return (s->sv->ops->submit(s->sv->ops->arg, &e, &c, err));
 }
@@ -419,7 +422,12 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 	struct err err = ERR_INIT;
 	struct header_parts h;
 	uint64_t size = 0;
+	enum cut_end cut = session_cut_end(s);
 
+	if (cut == CUT_ANSWERED)
+		return;
+	s->txn->taken_there = cut == CUT_TAKEN;
+	s->txn->waits = cut == CUT_WAITS;
 	if (session_headers(s, &h, &err) == -1) {
 		if (err.cls == ERR_PERM)
 			refuse(s, 552, err.status, err.text, err.text);
@@ -432,6 +440,8 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 			refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
 	} else {
 		log_arrival(s, size);
+		if (s->txn->taken_there)
+			session_logf(s, SESSION_LOG_MAIN, "Completed");
 		log_put_off(s);
 		accepted(s, prefix, text, code);
 	}

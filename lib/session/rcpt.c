@@ -2,6 +2,7 @@
 /* RCPT (RFC 5321 section 4.1.1.3): one recipient, asked of the ACL. */
 #include <string.h>
 
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 static bool
@@ -127,6 +128,15 @@ add_recipient(struct session *s, struct txn *t, struct sv addr)
 	t->msg.nrecipients = t->rcpt_addrs.len;
 }
 
+static void
+count_refusal(struct session *s, uint64_t deferrals)
+{
+	if (s->deferrals != deferrals)
+		s->x.rcpt_defer_count++;
+	else
+		s->x.rcpt_fail_count++;
+}
+
 void
 session_rcpt(struct session *s)
 {
@@ -152,16 +162,19 @@ session_rcpt(struct session *s)
 		session_log_discard(s, EXIM_WHERE_MAIL, t->discard_why);
 	switch (a) {
 	case ACL_GO:
+		if (!t->discard && !session_cut_rcpt(s, addr)) {
+			count_refusal(s, replies);
+			return;
+		}
 		add_recipient(s, t, addr);
 		break;
 	case ACL_DISCARD:
+		session_cut_rcpt_refused(s);
 		t->discarded_some = true;
 		break;
 	default:
-		if (s->deferrals != replies)
-			s->x.rcpt_defer_count++;
-		else
-			s->x.rcpt_fail_count++;
+		session_cut_rcpt_refused(s);
+		count_refusal(s, replies);
 		return;
 	}
 	if (text.len > 0)

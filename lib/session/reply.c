@@ -130,7 +130,7 @@ too_many_mistakes(struct session *s, unsigned code, const char *text)
 	/* acl_smtp_notquit is not for these. */
 	s->end = END_ERRORS;
 	s->notquit_done = true;
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	session_log_history(s, &had);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many syntax or protocol errors "
 	    "(last command was \"" SV_FMT "\", %s)", sb_cstr(&host), SV_ARG(s->line), had.len > 0 ? sb_cstr(&had) : "NULL");

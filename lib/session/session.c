@@ -142,7 +142,7 @@ nonmail_passed(struct session *s, const struct command *c)
 		return (false);
 	s->end = END_ERRORS;
 	session_not_quit(s);
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many nonmail commands (last was \""
 	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->c.word));
 	sb_free(&host);
@@ -164,7 +164,7 @@ unknown_command(struct session *s)
 	}
 	s->end = END_ERRORS;
 	session_not_quit(s);
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many unrecognized commands (last was \""
 	    SV_FMT "\")", sb_cstr(&host), SV_ARG(s->line));
 	sb_free(&host);
@@ -190,7 +190,7 @@ legal(struct session *s, const struct command *c)
 	if ((c->flags & C_HELO) != 0 && !s->helo_seen && session_client_in(s, EXIM_MAIN_hosts_require_helo)) {
 		struct sb host = SB_INIT(2000);
 
-		session_fullhost(s, &host);
+		session_caller(s, &host);
 		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: no HELO/EHLO given",
 		    smtp_verb_name(c->verb), sb_cstr(&host));
 		sb_free(&host);
@@ -328,7 +328,7 @@ lost(struct session *s, enum stream_result r)
 	struct sb host = SB_INIT(2000);
 	const char *secs = session_duration(s, fiber_now() - s->started);
 
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	if (r == STREAM_TIMEOUT) {
 		session_421(s, "4.4.2", END_TIMEOUT, "SMTP command timeout - closing connection");
 		(void)stream_flush(s->io);
@@ -424,7 +424,7 @@ refused_connection(struct session *s, unsigned code, const char *status, const c
 {
 	struct sb host = SB_INIT(2000);
 
-	session_fullhost(s, &host);
+	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "refused connection from %s (%s)", sb_cstr(&host), why);
 	/* A client that waits for a handshake could not read it. */
 	if (s->kind != SESSION_SMTPS || stream_is_tls(s->io))

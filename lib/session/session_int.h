@@ -80,6 +80,11 @@ struct txn {
 	enum exim_spf	 spf;
 	struct session_scan *scan;	/* what scanners said, and files made for them; scan.c */
 	bool		 sender_told;	/* that it does not verify */
+	bool		 cut_on, cut_pass;	/* control = cutthrough_delivery, with defer=pass */
+	bool		 cut_asks;	/* the recipient is asked about for that only */
+	bool		 taken_there;	/* the next host has it: it does not go to the spool */
+	bool		 waits;		/* no attempt at once */
+	struct session_cut *cut;	/* the connection to the next host; cutthrough.c */
 };
 
 enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC, END_ERRORS, END_TLS, END_SHUTDOWN };
@@ -169,6 +174,8 @@ void	 session_rcpt_forget(struct session *s);
 void	 session_log_host(const struct session *s, struct sb *out);
 /* "name (helo) [ip]" as in "connection from". */
 void	 session_fullhost(const struct session *s, struct sb *out);
+/* The same with interface and ident, as in "SMTP call from". */
+void	 session_caller(const struct session *s, struct sb *out);
 /* " X=... CV=no", as log_selector wants it. */
 void	 session_log_tls(const struct session *s, struct sb *out);
 void	 session_log_auth(const struct session *s, struct sb *out);
@@ -201,6 +208,8 @@ enum acl_answer {
  * *<text> (may be NULL) gets an accepting ACL's message, in <cmd>, or is empty.
  */
 enum acl_answer session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct sv *text, unsigned *code);
+/* Answer and log that <where>'s argument <what> is refused, as after an ACL. */
+void	 session_acl_refuse(struct session *s, enum exim_acl_where where, struct sv what, const struct exim_acl_result *res);
 /* A recipient that is thrown away by the ACL of <where>, for the log. */
 void	 session_log_discard(struct session *s, enum exim_acl_where where, struct sv why);
 /* Is the option set?  Some places are skipped or refused without. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fiber/fiber.h"
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 #define FILE_BUFFER	(256 * 1024)
@@ -126,6 +127,8 @@ content_sink(void *arg, struct sv piece)
 		content_spill(c, s->sv->tmpdir == NULL ? "/tmp" : s->sv->tmpdir);
 	if (c->failed)
 		return;
+	if (s->txn->cut != NULL)
+		session_cut_body(s, piece);
 	if (c->mem.cap == 0)
 		(void)sb_room(&c->mem, 8000);
 	sb_add(&c->mem, piece);
@@ -189,6 +192,7 @@ session_txn_end(struct session *s)
 
 	if (t == NULL)
 		return;
+	session_cut_cancel(s);
 	s->txn = NULL;
 	if (s->sv->transactions != NULL)
 		--*s->sv->transactions;

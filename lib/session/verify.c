@@ -36,9 +36,12 @@ static enum exim_result
 route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, struct sv address, enum route_mode mode,
     struct exim_verify_result *out)
 {
+	/* What is kept for a delivery lives as long as the message. */
+	bool kept = s->txn != NULL && s->txn->cut_on && mode == ROUTE_VERIFY_RECIPIENT;
 	struct route_request rq = {
-		.conf = s->conf, .env = env, .arena = s->cmd, .ops = s->sv->route, .mode = mode, .address = address,
-		.sender = env->msg == NULL ? SV_NULL : env->msg->sender, .success_on_redirect = v->success_on_redirect,
+		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
+		.address = kept ? arena_sv(s->txn->arena, address) : address,
+		.sender = env->msg == NULL ? SV_NULL : env->msg->sender, .success_on_redirect = v->success_on_redirect, .headers = kept,
 	};
 	struct route_result r;
 	enum exim_result res;
