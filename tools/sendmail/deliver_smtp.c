@@ -134,18 +134,15 @@ static void
 log_line(void *arg, unsigned which, const char *line, const char *more)
 {
 	struct deliver *d = arg;
-
 	const unsigned rest = (which & SESSION_LOG_MAIN ? DLOG_MAIN : 0) | (which & SESSION_LOG_PANIC ? DLOG_PANIC : 0);
 	struct sv head = more == NULL ? SV_LIT("") : sv_cstr(more);
 
 	if (which & SESSION_LOG_REJECT) {
 		dlog_syslog(d, rest | DLOG_REJECT, line, more);
 		/* Each line of the log has its end already. */
-		if (head.len > 0 && head.p[head.len - 1] == '
-')
+		if (head.len > 0 && head.p[head.len - 1] == '\n')
 			head.len--;
-		dlog(d, DLOG_REJECT | DLOG_FILES, "%s%s" SV_FMT, line, head.len == 0 ? "" : "
-", SV_ARG(head));
+		dlog(d, DLOG_REJECT | DLOG_FILES, "%s%s" SV_FMT, line, head.len == 0 ? "" : "\n", SV_ARG(head));
 	}
 	dlog(d, rest | (which & SESSION_LOG_REJECT ? DLOG_FILES : 0), "%s", line);
 	if (d->now && strstr(line, " <= ") != NULL)
