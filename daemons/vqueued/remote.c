@@ -592,8 +592,9 @@ dest_key(struct sb *key, const struct exim_transport *tr, const struct deliver_h
 	char **v = arena_alloc(a, (n + 1) * sizeof(*v)), ip[NET_ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = arena_fmt(a, "|%s%s %s %u%s", i < hosts->fallback ? "" : "~", hosts->v[i].name, net_addr_text(&hosts->v[i].addr, ip),
-		    hosts->v[i].addr.port, hosts->v[i].dnssec ? "+" : "");
+		v[i] = arena_fmt(a, "|%s%s %s %u%s%s", i < hosts->fallback ? "" : "~", hosts->v[i].name,
+		    net_addr_text(&hosts->v[i].addr, ip), hosts->v[i].addr.port, hosts->v[i].dnssec ? "+" : "",
+		    hosts->v[i].asked != NULL ? hosts->v[i].asked : "");
 	qsort(v, n, sizeof(*v), by_text);
 	sb_adds(key, tr->d.name);
 	for (size_t i = 0; i < n; i++)
@@ -616,8 +617,11 @@ dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_ho
 		d->arena = arena_new(512);
 		d->hosts = *hosts;
 		d->hosts.v = arena_dup(d->arena, hosts->v, hosts->n * sizeof(*hosts->v));
-		for (size_t i = 0; i < hosts->n; i++)
+		for (size_t i = 0; i < hosts->n; i++) {
 			d->hosts.v[i].name = arena_str(d->arena, hosts->v[i].name);
+			if (hosts->v[i].asked != NULL)
+				d->hosts.v[i].asked = arena_str(d->arena, hosts->v[i].asked);
+		}
 		d->hosts.unknown = d->hosts.why = NULL;
 		d->last_ok = fiber_now();
 		d->last = &d->head;

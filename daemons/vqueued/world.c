@@ -72,7 +72,7 @@ world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addr
 		*n = 1;
 		return (EXIM_FOUND);
 	}
-	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL)));
+	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL)));
 }
 
 static enum exim_found

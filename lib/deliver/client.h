@@ -108,6 +108,7 @@ struct deliver_opts {
 /* Where to: <name> is for TLS and logs. */
 struct deliver_host {
 	const char	*name;
+	const char	*asked;		/* its name before aliases, which the certificate must have; NULL: <name> */
 	struct net_addr	 addr;		/* with its port */
 	int		 mx;		/* preference; -1: not by MX */
 	bool		 dnssec;	/* name and address came validated */

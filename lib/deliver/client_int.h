@@ -12,6 +12,7 @@ struct deliver_conn {
 	struct stream	*s;
 	struct deliver_host host;
 	char		*host_name;
+	char		*host_asked;	/* NULL: the same */
 	struct deliver_opts *o;
 	struct net_addr	 local;
 	struct smtp_ehlo ehlo;

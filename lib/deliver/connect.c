@@ -166,7 +166,7 @@ static enum stream_result
 start_tls(struct deliver_conn *c)
 {
 	const struct deliver_opts *o = c->o;
-	struct tls_peer peer = { .host = c->host.name, .sni = o->sni, .tlsa = o->tlsa, .ntlsa = o->ntlsa };
+	struct tls_peer peer = { .host = c->host.asked != NULL ? c->host.asked : c->host.name, .sni = o->sni, .tlsa = o->tlsa, .ntlsa = o->ntlsa };
 
 	if (o->session_name != NULL && c->reply.code == 220 && c->ehlo_text.len > 0)
 		peer.session = o->session_name(o->session_arg, sb_sv(&c->ehlo_text));
@@ -283,6 +283,7 @@ conn_free(struct deliver_conn **cp)
 	sb_free(&c->buf);
 	sb_free(&c->ehlo_text);
 	free(c->host_name);
+	free(c->host_asked);
 	free(c->cipher);
 	free(c->in_clear);
 	free(c);
@@ -321,6 +322,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deli
 	c->host_name = xstrdup(host->name);
 	c->host = *host;
 	c->host.name = c->host_name;
+	c->host.asked = c->host_asked = host->asked == NULL ? NULL : xstrdup(host->asked);
 	c->o = o;
 	net_local(fd, &c->local);
 	c->s = stream_new(fd);

@@ -80,16 +80,16 @@ by_system(struct finding *f, const char *name, struct net_addr **v, size_t *n)
 }
 
 static enum route_dns
-by_dns(struct finding *f, const char *name, struct net_addr **v, size_t *n, bool *secure)
+by_dns(struct finding *f, const char *name, struct net_addr **v, size_t *n, bool *secure, const char **canon)
 {
 	return (f->ops->addrs == NULL ? ROUTE_DNS_TEMPFAIL :
 	    f->ops->addrs(f->ops->arg, name, exim_main_bool(f->env->conf, EXIM_MAIN_disable_ipv6) ? DNS_V4 : DNS_V4 | DNS_V6, f->a, v, n,
-	    secure));
+	    secure, canon));
 }
 
 /* dns_qualify_single, dns_search_parents: a name without a dot belongs to our domain, another perhaps to one above it. */
 static enum route_dns
-qualified(struct finding *f, const char *name, struct net_addr **v, size_t *n, bool *secure)
+qualified(struct finding *f, const char *name, struct net_addr **v, size_t *n, bool *secure, const char **canon)
 {
 	struct sv domain = f->env->g->primary_hostname;
 	bool single = strchr(name, '.') == NULL, parents = f->t->d.own[EXIM_SMTP_dns_search_parents].num != 0;
@@ -103,7 +103,7 @@ qualified(struct finding *f, const char *name, struct net_addr **v, size_t *n, b
 		if (dot < 0 || (i > 0 && !parents))
 			break;
 		domain = sv_sub(domain, (size_t)dot + 1, domain.len);
-		rc = by_dns(f, arena_fmt(f->a, "%s." SV_FMT, name, SV_ARG(domain)), v, n, secure);
+		rc = by_dns(f, arena_fmt(f->a, "%s." SV_FMT, name, SV_ARG(domain)), v, n, secure, canon);
 	}
 	return (rc);
 }
@@ -131,7 +131,8 @@ is_ours(struct finding *f, const char *name, const struct net_addr *addr)
 }
 
 static void
-put(struct finding *f, const char *name, const struct net_addr *addr, uint16_t port, int mx, bool dnssec, bool check)
+put(struct finding *f, const char *name, const char *asked, const struct net_addr *addr, uint16_t port, int mx, bool dnssec,
+    bool check)
 {
 	struct deliver_hosts *out = f->out;
 	struct deliver_host *h = &out->v[out->n];
@@ -143,7 +144,7 @@ put(struct finding *f, const char *name, const struct net_addr *addr, uint16_t p
 	}
 	if (out->n == ROUTE_HOSTS_MAX)
 		return;
-	*h = (struct deliver_host){ .name = name, .addr = *addr, .mx = mx, .dnssec = dnssec };
+	*h = (struct deliver_host){ .name = name, .asked = asked, .addr = *addr, .mx = mx, .dnssec = dnssec };
 	if (h->addr.port == 0)
 		h->addr.port = port;
 	out->n++;
@@ -153,15 +154,16 @@ static void
 add_addrs(struct finding *f, const char *name, uint16_t port, int mx, bool mx_secure)
 {
 	struct net_addr *v = NULL;
+	const char *canon = name;
 	size_t n = 0;
 	bool secure = false;
 	enum route_dns rc = ROUTE_DNS_NXDOMAIN;
 	enum exim_found sys = EXIM_NOTFOUND;
 
 	if (f->t->d.own[EXIM_SMTP_gethostbyname].num == 0) {
-		rc = by_dns(f, name, &v, &n, &secure);
+		rc = by_dns(f, name, &v, &n, &secure, &canon);
 		if (rc == ROUTE_DNS_NXDOMAIN || rc == ROUTE_DNS_NODATA)
-			rc = qualified(f, name, &v, &n, &secure);
+			rc = qualified(f, name, &v, &n, &secure, &canon);
 	}
 	/* The host's own tables may know it. */
 	if (rc != ROUTE_DNS_FOUND)
@@ -178,7 +180,7 @@ add_addrs(struct finding *f, const char *name, uint16_t port, int mx, bool mx_se
 	}
 	secure = secure && mx_secure && domain_listed(f, EXIM_SMTP_dnssec_request_domains, name);
 	for (size_t i = 0; i < n; i++)
-		put(f, name, &v[i], port, mx, secure, true);
+		put(f, canon, strcasecmp(canon, name) == 0 ? NULL : name, &v[i], port, mx, secure, true);
 }
 
 /* "name/MX" */
@@ -213,7 +215,7 @@ add_item(struct finding *f, struct sv item)
 		char text[NET_ADDR_TEXT_MAX];
 
 		bare.port = 0;
-		put(f, arena_str(f->a, net_addr_text(&bare, text)), &one, port, -1, false, true);
+		put(f, arena_str(f->a, net_addr_text(&bare, text)), NULL, &one, port, -1, false, true);
 		return;
 	}
 	colon = sv_rchr(item, ':');
@@ -276,7 +278,7 @@ add_routed(struct finding *f, const struct route_host *v, size_t n, bool check)
 			f->out->why = v[i].why;
 			continue;
 		}
-		put(f, arena_str(f->a, v[i].name), &v[i].addr, f->port, v[i].mx, v[i].dnssec && (v[i].mx < 0 || v[i].mx_dnssec), check);
+		put(f, arena_str(f->a, v[i].name), v[i].asked, &v[i].addr, f->port, v[i].mx, v[i].dnssec && (v[i].mx < 0 || v[i].mx_dnssec), check);
 	}
 }
 

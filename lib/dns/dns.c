@@ -449,7 +449,7 @@ dns_mx(const char *name, int64_t deadline, struct arena *a, struct dns_mx **mx, 
 
 enum dns_result
 dns_addrs(const char *name, unsigned families, int64_t deadline, struct arena *a, struct net_addr **addrs, size_t *n,
-    bool *secure)
+    bool *secure, const char **canon)
 {
 	static const struct { unsigned family; int type; size_t len; } kinds[] = {
 		{ DNS_V6, DNS_AAAA, 16 }, { DNS_V4, DNS_A, 4 }
@@ -468,6 +468,8 @@ dns_addrs(const char *name, unsigned families, int64_t deadline, struct arena *a
 		nodata = nodata || r == DNS_NODATA;
 		if (r == DNS_TEMPFAIL || r == DNS_BOGUS)
 			worst = r;
+		if (r == DNS_FOUND && canon != NULL)
+			*canon = ans.canon;
 		for (size_t k = 0; r == DNS_FOUND && k < ans.n; k++) {
 			struct net_addr addr = { .family = kinds[i].family == DNS_V4 ? 4 : 6 };
 
@@ -524,7 +526,7 @@ dns_ptr_verified(const struct net_addr *addr, int64_t deadline, struct arena *a,
 		struct net_addr *back;
 		size_t nback, k;
 
-		one = dns_addrs(all[i], addr->family == 4 ? DNS_V4 : DNS_V6, deadline, a, &back, &nback, NULL);
+		one = dns_addrs(all[i], addr->family == 4 ? DNS_V4 : DNS_V6, deadline, a, &back, &nback, NULL, NULL);
 		for (k = 0; k < nback && !net_addr_eq(&back[k], addr); k++)
 			continue;
 		if (one == DNS_FOUND && k < nback)

@@ -74,9 +74,12 @@ enum dns_result	 dns_mx(const char *name, int64_t deadline, struct arena *a, str
 
 #define DNS_V4	1
 #define DNS_V6	2
-/* Addresses of <name>: AAAA and A (by <families>), IPv6 first.  FOUND if either family has some; <secure> may be NULL. */
+/*
+ * Addresses of <name>: AAAA and A (by <families>), IPv6 first.  FOUND if either family has some; <secure> may be NULL.
+ * *<canon> (may be NULL): the name behind the CNAMEs that has them.
+ */
 enum dns_result	 dns_addrs(const char *name, unsigned families, int64_t deadline, struct arena *a,
-		     struct net_addr **addrs, size_t *n, bool *secure);
+		     struct net_addr **addrs, size_t *n, bool *secure, const char **canon);
 /* Names of an address (PTR), at most 10. */
 enum dns_result	 dns_ptr(const struct net_addr *addr, int64_t deadline, struct arena *a, const char ***names, size_t *n);
 /* The same, only those that lead back to <addr>: NXDOMAIN when none does. */

@@ -155,7 +155,22 @@ verify_csa(struct acl_state *st, struct sv domain)
 	return (strcmp(status, "fail") == 0 ? RC_FAIL : RC_OK);
 }
 
+/* With "Resent-" in front, too; the first two name senders, as the hosts that may leave out a domain go. */
 static const char *const address_headers[] = { "From", "Sender", "Reply-To", "To", "Cc", "Bcc" };
+
+#define SENDER_HEADERS	2
+
+/* Which of them <name> is; -1: none. */
+static int
+address_header(struct sv name)
+{
+	if (sv_casestarts(name, "Resent-") && !sv_caseeqs(name, "Resent-Reply-To"))
+		name = sv_sub(name, 7, name.len);
+	for (int k = 0; k < (int)(sizeof(address_headers) / sizeof(address_headers[0])); k++)
+		if (sv_caseeqs(name, address_headers[k]))
+			return (k);
+	return (-1);
+}
 
 /* Cut the next address off a field body with its last line end, at a comma outside of quotes, comments, brackets and groups. */
 static bool
@@ -199,24 +214,40 @@ next_address(struct sv *rest, struct sv *one)
 
 /* <last>: the line end of the field stands behind it, as Exim sees it, and shows. */
 static enum acl_rc
-header_mistake(struct acl_state *st, const char *field, struct sv address, const char *why, bool last)
+header_mistake(struct acl_state *st, struct sv field, struct sv address, const char *why, bool last)
 {
 	const char *at = last ? strstr(why, " may not follow ") : NULL;
 
 	if (at != NULL) {
-		st->log_msg = acl_fmt(st, "%.*s\\n%s: failing address in \"%s:\" header is: " SV_FMT, (int)(at - why), why, at, field,
-		    SV_ARG(address));
+		st->log_msg = acl_fmt(st, "%.*s\\n%s: failing address in \"" SV_FMT ":\" header is: " SV_FMT, (int)(at - why), why, at,
+		    SV_ARG(field), SV_ARG(address));
 		return (RC_FAIL);
 	}
-	st->log_msg = acl_fmt(st, "%s: failing address in \"%s:\" header is: " SV_FMT, why, field, SV_ARG(address));
+	st->log_msg = acl_fmt(st, "%s: failing address in \"" SV_FMT ":\" header is: " SV_FMT, why, SV_ARG(field), SV_ARG(address));
 	return (RC_FAIL);
+}
+
+/* May the client leave out domains of senders or recipients? */
+static bool
+may_be_unqualified(struct acl_state *st, bool sender)
+{
+	const struct exim_session *s = st->env->session;
+	const struct exim_value *v;
+	struct err err = ERR_INIT;
+	bool yes = false;
+
+	if (s == NULL || s->addr.family == 0)
+		return (true);
+	if (st->env->conf == NULL)
+		return (false);
+	v = &st->env->conf->main[sender ? EXIM_MAIN_sender_unqualified_hosts : EXIM_MAIN_recipient_unqualified_hosts];
+	return (v->list != NULL && exim_match_client(v->list, st->env, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
 /* As Exim reads it; the mistake in its words goes to <why>. */
 static bool
-address_ok(struct acl_state *st, struct sv one, char why[1100])
+address_ok(struct acl_state *st, struct sv one, bool sender, char why[1100])
 {
-	const struct exim_session *s = st->env->session;
 	struct exim_extracted x;
 	struct err err = ERR_INIT;
 	/* An arena for each: a header may hold as many addresses as it likes. */
@@ -229,7 +260,7 @@ address_ok(struct acl_state *st, struct sv one, char why[1100])
 	a = arena_new(0);
 	ok = exim_extract(one, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
 	(void)snprintf(why, 1100, "%s", err.text);
-	if (ok && x.domain == 0 && s != NULL && s->addr.family != 0) {
+	if (ok && x.domain == 0 && !may_be_unqualified(st, sender)) {
 		(void)snprintf(why, 1100, "unqualified address not permitted");
 		ok = false;
 	}
@@ -258,32 +289,39 @@ without_group(struct sv one)
 	return (one);
 }
 
+/* The addresses of one field; <sender>: it names senders. */
+static enum acl_rc
+field_syntax(struct acl_state *st, const struct mail_header *f, bool sender)
+{
+	struct sv rest = f->body, one, list, member;
+	char why[1100];
+
+	while (next_address(&rest, &one)) {
+		list = without_group(one);
+		if (list.p == one.p) {
+			if (!address_ok(st, one, sender, why))
+				return (header_mistake(st, f->name, one, why, rest.len == 0));
+			continue;
+		}
+		while (list.len > 0 && (list.p[list.len - 1] == ';' || sv_isspace(list.p[list.len - 1])))
+			list.len--;
+		while (next_address(&list, &member))
+			if (!address_ok(st, member, sender, why))
+				return (header_mistake(st, f->name, member, why, false));
+	}
+	return (RC_OK);
+}
+
 static enum acl_rc
 verify_header_syntax(struct acl_state *st)
 {
 	const struct mail_headers *h = st->env->msg == NULL ? NULL : st->env->msg->headers;
-	char why[1100];
 
-	for (size_t k = 0; h != NULL && k < sizeof(address_headers) / sizeof(address_headers[0]); k++) {
-		ptrdiff_t i = -1;
+	for (size_t i = 0; h != NULL && i < h->n; i++) {
+		int k = address_header(h->v[i].name);
 
-		while ((i = mail_headers_find(h, address_headers[k], (size_t)(i + 1))) >= 0) {
-			struct sv rest = h->v[i].body, one, list, member;
-
-			while (next_address(&rest, &one)) {
-				list = without_group(one);
-				if (list.p == one.p) {
-					if (!address_ok(st, one, why))
-						return (header_mistake(st, address_headers[k], one, why, rest.len == 0));
-					continue;
-				}
-				while (list.len > 0 && (list.p[list.len - 1] == ';' || sv_isspace(list.p[list.len - 1])))
-					list.len--;
-				while (next_address(&list, &member))
-					if (!address_ok(st, member, why))
-						return (header_mistake(st, address_headers[k], member, why, false));
-			}
-		}
+		if (k >= 0 && field_syntax(st, &h->v[i], k < SENDER_HEADERS) != RC_OK)
+			return (RC_FAIL);
 	}
 	return (RC_OK);
 }
@@ -296,8 +334,8 @@ verify_header_names(struct acl_state *st)
 	for (size_t i = 0; h != NULL && i < h->n; i++)
 		for (size_t k = 0; k < h->v[i].name.len; k++)
 			if (h->v[i].name.p[k] < 33 || h->v[i].name.p[k] > 126) {
-				st->user_msg = acl_fmt(st, "Invalid character in header \"" SV_FMT "\" found", SV_ARG(h->v[i].name));
-				st->log_msg = st->user_msg;
+				/* For the log alone. */
+				st->log_msg = acl_fmt(st, "Invalid character in header \"" SV_FMT "\" found", SV_ARG(h->v[i].name));
 				return (RC_FAIL);
 			}
 	return (RC_OK);

@@ -120,6 +120,15 @@ literal(struct reader *r)
 	return (0);
 }
 
+/* Where a host name may go on; IDNs in UTF-8 too, unless they are not wanted. */
+static bool
+domain_char(const struct reader *r)
+{
+	char c = peek(r);
+
+	return (sv_isalnum(c) || ((unsigned char)c >= 128 && (r->flags & EXIM_EXTRACT_ASCII) == 0));
+}
+
 static int
 domain(struct reader *r)
 {
@@ -127,9 +136,9 @@ domain(struct reader *r)
 	if (peek(r) == '[')
 		return (literal(r));
 	for (;;) {
-		if (!sv_isalnum(peek(r)) && (unsigned char)peek(r) < 128)
+		if (!domain_char(r))
 			return (bad(r, "domain missing or malformed"));
-		while (sv_isalnum(peek(r)) || peek(r) == '-' || (unsigned char)peek(r) >= 128)
+		while (domain_char(r) || peek(r) == '-')
 			sb_addc(&r->out, r->v.p[r->i++]);
 		skip(r);
 		if (peek(r) != '.')

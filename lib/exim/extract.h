@@ -20,6 +20,7 @@ struct exim_extracted {
 
 #define EXIM_EXTRACT_NULL	0x1	/* "<>" is an address */
 #define EXIM_EXTRACT_LITERALS	0x2	/* domain literals are */
+#define EXIM_EXTRACT_ASCII	0x4	/* domains are ASCII */
 
 /* 0, or -1 and Exim's text in *<err>. */
 int	 exim_extract(struct sv text, unsigned flags, struct arena *a, struct exim_extracted *out, struct err *err);

@@ -197,6 +197,9 @@ compile_address(struct arena *a, struct sv text, struct mitem *it)
 	}
 	it->type = M_ADDRESS;
 	at = sv_rchr(semi > 0 ? sv_sub(text, 0, (size_t)semi) : text, '@');
+	/* "local@@": the domain is the primary host name. */
+	if (at > 0 && (size_t)at + 1 == text.len && text.p[at - 1] == '@')
+		at--;
 	if (at >= 0) {
 		it->local = sv_sub(text, 0, (size_t)at);
 		if (it->local.p == NULL)

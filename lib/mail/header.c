@@ -36,7 +36,7 @@ bool
 mail_header_name_ok(struct sv name)
 {
 	for (size_t i = 0; i < name.len; i++)
-		if (name.p[i] < 33 || name.p[i] > 126 || name.p[i] == ':')
+		if ((unsigned char)name.p[i] < 33 || name.p[i] == 127 || name.p[i] == ':')
 			return (false);
 	return (name.len > 0);
 }

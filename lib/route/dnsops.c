@@ -37,10 +37,11 @@ ask_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, siz
 }
 
 static enum route_dns
-ask_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure)
+ask_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure,
+    const char **canon)
 {
 	(void)arg;
-	return (result(dns_addrs(host, families, FIBER_FOREVER, a, addrs, n, secure)));
+	return (result(dns_addrs(host, families, FIBER_FOREVER, a, addrs, n, secure, canon)));
 }
 
 static int

@@ -138,8 +138,9 @@ translate(struct visit *v, struct net_addr *addr)
 	v->ea.host_address = saved;
 }
 
+/* <name> is the one behind the alias <asked>. */
 static enum find
-add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
+add_addrs(struct visit *v, const char *asked, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
     struct hostlist *hl)
 {
 	bool some = false;
@@ -151,6 +152,7 @@ add_addrs(struct visit *v, const char *name, const struct net_addr *addrs, size_
 			continue;
 		memset(&h, 0, sizeof(h));
 		h.name = arena_str(v->rt->a, name);
+		h.asked = strcasecmp(asked, name) == 0 ? NULL : arena_str(v->rt->a, asked);
 		h.addr = addrs[i];
 		translate(v, &h.addr);
 		h.addr.port = port;
@@ -174,6 +176,17 @@ ipv4_first(struct net_addr *addrs, size_t n)
 		}
 }
 
+static size_t
+only_v4(struct net_addr *addrs, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (addrs[i].family == 4)
+			addrs[kept++] = addrs[i];
+	return (kept);
+}
+
 enum find
 route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only, struct hostlist *hl)
 {
@@ -181,14 +194,15 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 	const struct exim_world *w = v->rt->env->world;
 	struct net_addr lit, *addrs = NULL;
 	size_t n = 0;
-	bool secure = false;
+	bool secure = false, v4 = hl->wish == IP_V4_ONLY || route_ipv4_only(v);
+	const char *canon = name;
 	enum route_dns rc = ROUTE_DNS_NXDOMAIN;
 
 	if (net_addr_parse(sv_cstr(name), &lit))
-		return (add_addrs(v, name, &lit, 1, port, mx, false, hl));
+		return (add_addrs(v, name, name, &lit, 1, port, mx, false, hl));
 	(void)dns_first;
 	if (ops != NULL && ops->addrs != NULL)
-		rc = ops->addrs(ops->arg, name, hl->wish == IP_V4_ONLY || route_ipv4_only(v) ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure);
+		rc = ops->addrs(ops->arg, name, v4 ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure, &canon);
 	else if (dns_only)
 		rc = ROUTE_DNS_TEMPFAIL;
 	if (rc == ROUTE_DNS_FOUND) {
@@ -196,14 +210,16 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 			ipv4_first(addrs, n);
 		else if (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer]))
 			ipv4_first(addrs, n);
-		return (add_addrs(v, name, addrs, n, port, mx, secure, hl));
+		return (add_addrs(v, name, canon, addrs, n, port, mx, secure, hl));
 	}
 	/* The host's own files may know it. */
 	if (!dns_only && w->addrs != NULL) {
 		enum exim_found f = w->addrs(w->arg, name, v->rt->a, &addrs, &n);
 
-		if (f == EXIM_FOUND)
-			return (add_addrs(v, name, addrs, n, port, mx, false, hl));
+		if (f == EXIM_FOUND && v4)
+			n = only_v4(addrs, n);
+		if (f == EXIM_FOUND && n > 0)
+			return (add_addrs(v, name, name, addrs, n, port, mx, false, hl));
 		if (f == EXIM_TEMPFAIL)
 			return (FIND_DEFER);
 		if (rc == ROUTE_DNS_NXDOMAIN || rc == ROUTE_DNS_NODATA)

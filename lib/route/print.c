@@ -128,9 +128,8 @@ early(const struct route_request *rq, const struct route_result *res, bool why, 
 }
 
 int
-route_print(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out)
+route_print(const struct route_request *rq, const struct route_result *res, bool why, struct hash *seen, struct sb *out)
 {
-	struct hash *seen;
 	size_t shown = 0;
 	int rc = 0;
 
@@ -138,7 +137,6 @@ route_print(const struct route_request *rq, const struct route_result *res, bool
 		return (brief(rq, res, why, out));
 	shown = early(rq, res, why, out, &rc);
 	/* Exim shows its two stacks: local deliveries, then remote ones, each the last first. */
-	seen = hash_new();
 	for (int remote = 0; remote < 2; remote++)
 		for (size_t i = res->ndeliveries; i > 0; i--) {
 			const struct route_delivery *d = &res->delivery[i - 1];
@@ -148,7 +146,6 @@ route_print(const struct route_request *rq, const struct route_result *res, bool
 			delivery(d, seen, out);
 			shown++;
 		}
-	hash_free(&seen, NULL);
 	if (res->nfailures == 0 && shown == 0)
 		sb_addf(out, "mail to " SV_FMT " is discarded\n", SV_ARG(rq->address));
 	return (rc);

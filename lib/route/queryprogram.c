@@ -10,6 +10,7 @@
 #include "route/route_int.h"
 
 #define OUTPUT_MAX	(64 * 1024)
+#define REASON_MAX	1023		/* of an answer that gives no addresses or hosts: Exim reads no more */
 #define ARGS_MAX	64
 
 /* The words of a command, quotes resolved, then each expanded; NULL after an error. */
@@ -222,6 +223,8 @@ route_queryprogram(struct visit *v)
 		return (redirect_answer(v, text));
 	if (sv_caseeqs(word, "ACCEPT"))
 		return (accept_answer(v, text));
+	if (text.len > 0 && text.p + text.len > word.p + REASON_MAX)
+		text = sv_sub(text, 0, (size_t)(word.p + REASON_MAX - text.p));
 	if (sv_caseeqs(word, "PASS"))
 		return (Y_PASS);
 	if (sv_caseeqs(word, "DECLINE"))

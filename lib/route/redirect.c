@@ -133,6 +133,13 @@ classify(struct arena *a, struct sv v, struct redirect_item *it)
 		v = sv_sub(v, 1, v.len);
 	}
 	ok = exim_extract(v, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
+	/* In front of a whole address the backslash is a part of it. */
+	if (it->verbatim && ok && x.domain > 0) {
+		it->verbatim = false;
+		v = sv_from(v.p - 1, v.len + 1);
+		v.tainted = it->raw.tainted;
+		ok = exim_extract(v, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
+	}
 	if (!it->verbatim && (v.p[0] == '|' || v.p[0] == '/') && !(ok && x.domain > 0)) {
 		it->kind = v.p[0] == '|' ? REDIRECT_PIPE : v.len > 1 && v.p[v.len - 1] == '/' ? REDIRECT_DIRECTORY : REDIRECT_FILE;
 		it->text = v.p[0] == '|' ? sv_trim(sv_sub(v, 1, v.len)) : v;
@@ -145,7 +152,6 @@ classify(struct arena *a, struct sv v, struct redirect_item *it)
 		return;
 	}
 	it->kind = REDIRECT_ADDRESS;
-	it->verbatim = it->verbatim && x.domain == 0;
 	it->text = x.address;
 }
 

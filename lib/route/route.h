@@ -36,7 +36,8 @@ enum route_mode {
 };
 
 struct route_host {
-	const char	*name;
+	const char	*name;		/* behind aliases */
+	const char	*asked;		/* what was asked for, where that is another name: certificates are looked at for it; else NULL */
 	struct net_addr	 addr;		/* port 0: the transport's */
 	int		 mx;		/* preference; -1: not by MX */
 	bool		 dnssec;	/* name and address were validated */
@@ -60,9 +61,9 @@ struct route_ops {
 	void		*arg;
 	/* Sorted by preference. */
 	enum route_dns	(*mx)(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size_t *n, bool *secure);
-	/* <families>: DNS_V4 | DNS_V6 of dns/dns.h. */
+	/* <families>: DNS_V4 | DNS_V6 of dns/dns.h; *<canon>: the name behind aliases, untouched where there were none. */
 	enum route_dns	(*addrs)(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n,
-			    bool *secure);
+			    bool *secure, const char **canon);
 	enum route_dns	(*srv)(void *arg, const char *name, struct arena *a, struct route_srv **srv, size_t *n, bool *secure);
 	/* Domains for names that are not whole; NULL: none. */
 	const char *const *(*search)(void *arg, size_t *n);
@@ -273,8 +274,10 @@ void	 route_address(const struct route_request *rq, struct route_result *res);
 
 /*
  * Exim's text of a result, for sendmail -bt and -bv; returns the exit code (0, 1 deferred, 2 failed).  With <why>,
- * reasons are told.
+ * reasons are told.  <seen> has the addresses that were shown before, so that another one of them is told as a
+ * duplicate; it grows by those of this result.
  */
-int	 route_print(const struct route_request *rq, const struct route_result *res, bool why, struct sb *out);
+int	 route_print(const struct route_request *rq, const struct route_result *res, bool why, struct hash *seen,
+	    struct sb *out);
 
 #endif

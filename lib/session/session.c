@@ -187,7 +187,9 @@ legal(struct session *s, const struct command *c)
 		session_421(s, "4.3.2", END_SHUTDOWN, "is restarting; connect again");
 		return (false);
 	}
-	if ((c->flags & C_HELO) != 0 && !s->helo_seen && session_client_in(s, EXIM_MAIN_hosts_require_helo)) {
+	/* A name that is to be verified has to be given. */
+	if ((c->flags & C_HELO) != 0 && !s->helo_seen && (session_client_in(s, EXIM_MAIN_hosts_require_helo) ||
+	    session_client_in(s, EXIM_MAIN_helo_verify_hosts))) {
 		struct sb host = SB_INIT(2000);
 
 		session_caller(s, &host);

@@ -15,8 +15,11 @@ failed(struct session *s, const struct route_result *r, struct exim_verify_resul
 	const char *text = f == NULL || f->err.text[0] == '\0' ? "Unrouteable address" : arena_str(s->cmd, f->err.text);
 
 	out->log_msg = sv_cstr(text);
-	out->told = f != NULL && f->user_msg.len > 0;
+	/* ":fail:" without a text tells nothing, in the log either. */
+	out->told = f != NULL && f->user_msg.p != NULL;
 	out->user_msg = out->told ? f->user_msg : out->log_msg;
+	if (out->told && out->user_msg.len == 0)
+		out->log_msg = SV_LIT("");
 	out->failure = SV_LIT("route");
 	return (r->verdict == EXIM_DEFER ? EXIM_DEFER : EXIM_FAIL);
 }
@@ -110,7 +113,8 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
 		s->sender_log = sv_cstr(arena_fmt(s->cmd, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
-		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : "", SV_ARG(out->log_msg)));
+		    r == EXIM_DEFER ? "defer" : "fail", SV_ARG(v->address), out->log_msg.len > 0 ? ": " : out->told ? ":" : "",
+		    SV_ARG(out->log_msg)));
 		sb_free(&line);
 	}
 	/* The peer hears what was meant for it. */
@@ -123,8 +127,8 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 		    "accept mail\nfrom domains whose servers reject the postmaster address.", SV_ARG(v->address),
 		    SV_ARG(out->user_msg)));
 	else
-		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Verification failed for <" SV_FMT ">\n" SV_FMT, SV_ARG(v->address),
-		    SV_ARG(out->user_msg)));
+		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Verification failed for <" SV_FMT ">%s" SV_FMT, SV_ARG(v->address),
+		    out->user_msg.len > 0 ? "\n" : "", SV_ARG(out->user_msg)));
 }
 
 enum exim_result

@@ -199,6 +199,8 @@ class Run:
             shutil.rmtree(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
         for d in ('spool/log', 'spool/input', 'spool/db', 'aux-var', 'test-mail', 'bin'):
             os.makedirs(f'{w}/{d}')
+        for d in ('spool', 'spool/log', 'spool/input', 'spool/db', 'test-mail'):
+            os.chmod(f'{w}/{d}', 0o777)
         open(f'{w}/aux-var/std_conf_prefix', 'w').write(self.subst(PREFIX.replace('CALLER_NAME', 'CALLER\\_NAME')).replace('CALLER\\_NAME', 'CALLER_NAME'))
         if os.path.isdir(f'{self.suite}/aux-fixed'):
             os.symlink(f'{self.suite}/aux-fixed', f'{w}/aux-fixed')
@@ -216,7 +218,7 @@ class Run:
         return substitute(text, self.number, self.work)
 
     def shell(self, cmd, data, seconds=40):
-        p = subprocess.Popen(['sh', '-c', cmd], cwd=self.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        p = subprocess.Popen(['sh', '-c', cmd.encode('latin-1')], cwd=self.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, start_new_session=True)
         try:
             out, err = p.communicate(data, timeout=seconds)

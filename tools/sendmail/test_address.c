@@ -45,7 +45,7 @@ envelope_address(struct testing *t, const struct exim_extracted *x)
 }
 
 static int
-one_address(struct testing *t, struct sv text)
+one_address(struct testing *t, struct sv text, struct hash *seen)
 {
 	struct route_request rq = { .conf = t->conf, .env = &t->env, .arena = t->arena, .ops = &t->ops, .mode = mode(t) };
 	struct sb out = SB_INIT(OUT_MAX);
@@ -54,7 +54,8 @@ one_address(struct testing *t, struct sv text)
 	struct route_result res;
 	int rc;
 
-	if (exim_extract(text, EXIM_EXTRACT_LITERALS, t->arena, &x, &err) == -1) {
+	if (exim_extract(text, EXIM_EXTRACT_LITERALS |
+	    (exim_main_bool(t->conf, EXIM_MAIN_allow_utf8_domains) ? 0 : EXIM_EXTRACT_ASCII), t->arena, &x, &err) == -1) {
 		printf("syntax error: %s\n", err.text);
 		return (2);
 	}
@@ -62,7 +63,7 @@ one_address(struct testing *t, struct sv text)
 	rq.sender = t->msg.sender;
 	rq.everything = t->o->mode == MODE_ROUTE || t->o->verbose || t->o->debug;
 	route_address(&rq, &res);
-	rc = route_print(&rq, &res, t->admin, &out);
+	rc = route_print(&rq, &res, t->admin, seen, &out);
 	(void)fwrite(out.p, 1, out.len, stdout);
 	sb_free(&out);
 	route_result_free(&res);
@@ -95,14 +96,14 @@ address_end(struct sv list, size_t at)
 
 /* All addresses of <list>; those behind the first comma that is none of an address' are the next. */
 static int
-addresses(struct testing *t, struct sv list)
+addresses(struct testing *t, struct sv list, struct hash *seen)
 {
 	int rc = 0;
 
 	for (size_t at = 0; at < list.len;) {
 		size_t end = address_end(list, at);
 
-		rc = worse(rc, one_address(t, sv_sub(list, at, end)));
+		rc = worse(rc, one_address(t, sv_sub(list, at, end), seen));
 		for (at = end; at < list.len && (list.p[at] == ',' || sv_isspace(list.p[at])); at++)
 			;
 		testing_reset(t);
@@ -114,15 +115,17 @@ int
 test_address(struct testing *t)
 {
 	struct sb line = SB_INIT(1024 * 1024);
+	struct hash *seen = hash_new();
 	int rc = 0;
 
 	t->msg.return_path = t->msg.sender;
 	for (size_t i = 0; i < t->o->args.len; i++)
-		rc = worse(rc, addresses(t, sv_cstr(t->o->args.p[i])));
+		rc = worse(rc, addresses(t, sv_cstr(t->o->args.p[i]), seen));
 	while (t->o->args.len == 0 && testing_ask(t, &line)) {
-		rc = worse(rc, one_address(t, sb_sv(&line)));
+		rc = worse(rc, one_address(t, sb_sv(&line), seen));
 		testing_reset(t);
 	}
+	hash_free(&seen, NULL);
 	sb_free(&line);
 	return (rc);
 }

@@ -84,9 +84,10 @@ ops_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, siz
 }
 
 static enum route_dns
-ops_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure)
+ops_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure,
+    const char **canon)
 {
-	return (dns_ready() ? real_ops.addrs(arg, host, families, a, addrs, n, secure) : ROUTE_DNS_TEMPFAIL);
+	return (dns_ready() ? real_ops.addrs(arg, host, families, a, addrs, n, secure, canon) : ROUTE_DNS_TEMPFAIL);
 }
 
 static enum route_dns

@@ -79,11 +79,13 @@ no_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size
 }
 
 static enum route_dns
-some_address(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure)
+some_address(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure,
+    const char **canon)
 {
 	struct net_addr one;
 
 	(void)arg;
+	(void)canon;
 	(void)host;
 	(void)families;
 	(void)net_addr_parse(SV_LIT("198.51.100.1"), &one);

@@ -138,13 +138,13 @@ check_mail(void)
 	assert_int_equal(dns_mx("mx1.example.org", FIBER_FOREVER, a, &mx, &n, NULL), DNS_NODATA);
 	assert_int_equal(n, 0);
 
-	assert_int_equal(dns_addrs("mx1.example.org", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL), DNS_FOUND);
+	assert_int_equal(dns_addrs("mx1.example.org", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL, NULL), DNS_FOUND);
 	assert_int_equal(n, 2);
 	assert_int_equal(addrs[0].family, 6);
 	assert_int_equal(addrs[1].family, 4);
-	assert_int_equal(dns_addrs("mx2.example.org", DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL), DNS_NODATA);
-	assert_int_equal(dns_addrs("no.example.org", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL), DNS_NXDOMAIN);
-	assert_int_equal(dns_addrs("x.broken.test", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL), DNS_TEMPFAIL);
+	assert_int_equal(dns_addrs("mx2.example.org", DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL, NULL), DNS_NODATA);
+	assert_int_equal(dns_addrs("no.example.org", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL, NULL), DNS_NXDOMAIN);
+	assert_int_equal(dns_addrs("x.broken.test", DNS_V4 | DNS_V6, FIBER_FOREVER, a, &addrs, &n, NULL, NULL), DNS_TEMPFAIL);
 
 	assert_true(net_addr_parse(SV_LIT("192.0.2.1"), &addr));
 	assert_int_equal(dns_ptr(&addr, FIBER_FOREVER, a, &names, &n), DNS_FOUND);

@@ -497,10 +497,13 @@ headers(void **state)
 	static const struct { const char *cond, *block; bool ok; } t[] = {
 		{ "header_syntax", "From: a@b.test\nTo: x@y.test, \"q r\" <z@y.test>\n\n", true },
 		{ "header_syntax", "From: a@b.test\nTo: @\n\n", false },
+		{ "header_syntax", "From: a@b.test\nResent-To: <x@y.test\n\n", false },
+		{ "header_syntax", "From: a@b.test\nErrors-To: <x@y.test\n\n", true },
 		{ "not_blind", "To: bob@local.test\n\n", true },
 		{ "not_blind", "To: al@local.test\nCc: <BOB@Local.test>\n\n", false },
 		{ "not_blind/case_insensitive", "To: al@local.test\nCc: <BOB@Local.test>\n\n", true },
 		{ "header_names_ascii", "To: x@y.test\nSubject: x\n\n", true },
+		{ "header_names_ascii", "To: x@y.test\nSubj\303\251ct: x\n\n", false },
 	};
 	struct sv rcpt = SV_LIT("bob@local.test");
 

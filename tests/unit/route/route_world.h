@@ -121,7 +121,8 @@ d_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size_
 }
 
 static enum route_dns
-d_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure)
+d_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct net_addr **addrs, size_t *n, bool *secure,
+    const char **canon)
 {
 	static const struct { const char *host, *addr; } z[] = {
 		{ "mx1.remote.test", "198.51.100.11" }, { "mx2.remote.test", "198.51.100.12" }, { "us.test", "192.0.2.1" },
@@ -130,6 +131,9 @@ d_addrs(void *arg, const char *host, unsigned families, struct arena *a, struct 
 		{ "plain.own.test", "198.51.100.71" }, { "srvslow.test", "198.51.100.72" }, { "s1.test", "198.51.100.81" },
 		{ "srv.test", "198.51.100.80" },
 	};
+
+	if (strcmp(host, "alias.test") == 0)
+		*canon = host = "h1.test";
 
 	*addrs = arena_alloc(a, sizeof(z) / sizeof(z[0]) * sizeof(**addrs));
 	*n = 0;
@@ -238,12 +242,14 @@ static char *
 answer(struct fix *f, enum route_mode mode, const char *address)
 {
 	struct sb out = SB_INIT(1 << 16);
+	struct hash *seen = hash_new();
 	int rc;
 
 	f->rq.mode = mode;
 	f->rq.address = sv_taint(sv_cstr(arena_str(f->a, address)));
 	route_address(&f->rq, &f->res);
-	rc = route_print(&f->rq, &f->res, true, &out);
+	rc = route_print(&f->rq, &f->res, true, seen, &out);
+	hash_free(&seen, NULL);
 	sb_addf(&out, "rc=%d", rc);
 	assert_null(f->env.addr);
 	return (sb_steal(&out, NULL));

@@ -23,7 +23,7 @@ items(void **state)
 		{ "\"quoted, local\"@b.test, z", "A \"quoted, local\"@b.test ; A z" },
 		{ "|/bin/prog arg", "P /bin/prog arg" }, { "\"|/bin/prog a, b\", c", "P /bin/prog a, b ; A c" },
 		{ "/var/mail/x", "F /var/mail/x" }, { "/var/mail/x/", "D /var/mail/x/" }, { "/a=b/@c.test", "A /a=b/@c.test" },
-		{ "\\root, b", "V root ; A b" }, { "\\a@b.test", "A a@b.test" },
+		{ "\\root, b", "V root ; A b" }, { "\\a@b.test", "A \\a@b.test" },
 		{ ":include:/etc/list, x", "I /etc/list ; A x" }, { ":fail: no, more, here\nx", "X no, more, here ; A x" },
 		{ ":defer: text", "Y text" }, { ":blackhole:", "B " }, { ":unknown:", "U " }, { "\":fail: in quotes\"", "X in quotes" },
 		{ "a b c, d", "! a b c ; A d" }, { "x, # comment, y\nz", "A x ; A z" }, { "\"\"", "" },

@@ -22,7 +22,7 @@ static const char manual[] =
 	"begin routers\n"
 	"m:\n  driver = manualroute\n  transport = t2\n  route_list = one.test h1.test ; two.test h1.test:h2.test byname ; \\\n"
 	"  three.test 198.51.100.99 ; four.test h1.test::2525 ; *.five.test \"h1.test : h2.test\" t1 ; \\\n"
-	"  ^six(\\\\d+)\\\\.test\\$ h$1.test ; seven.test none.test ; eight.test slow.test ; nine.test remote.test/MX ; \\\n"
+	"  ^six(\\\\d+)\\\\.test\\$ h$1.test ; seven.test none.test ; eight.test slow.test ; nine.test remote.test/MX ; alias1.test alias.test ; \\\n"
 	"  ten.test us.test ; lit.test [2001:db8::1]:26\n"
 	"lit:\n  driver = ipliteral\n  transport = t2\n"
 	"unseen:\n  driver = accept\n  domains = copy.test\n  unseen\n  transport = t1\n"
@@ -121,6 +121,7 @@ drivers(void **state)
 {
 	static const struct try t[] = {
 		{ T, "x@one.test", "x@one.test\n  router = m, transport = t2\n  host h1.test [198.51.100.41]\nrc=0" },
+		{ T, "x@alias1.test", "x@alias1.test\n  router = m, transport = t2\n  host h1.test [198.51.100.41]\nrc=0" },
 		{ T, "x@two.test", "x@two.test\n  router = m, transport = t2\n  host h1.test [198.51.100.41]\n"
 		    "  host h2.test [198.51.100.42]\nrc=0" },
 		{ T, "x@three.test", "x@three.test\n  router = m, transport = t2\n  host 198.51.100.99 [198.51.100.99]\nrc=0" },
