@@ -5,12 +5,19 @@
  */
 #include <sys/stat.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "daemon/eximlogs.h"
+#include "exim/expand.h"
 #include "io/tls.h"
+#include "log/log.h"
+#include "os/file.h"
 #include "vsmtpd.h"
 
 #define WORKERS_MAX	64
@@ -27,7 +34,7 @@ struct reporter {
 };
 
 static void
-told(void *arg, const struct err *e, bool warning)
+report_one(void *arg, const struct err *e, bool warning)
 {
 	struct reporter *r = arg;
 
@@ -44,7 +51,7 @@ load_exim(const struct box *b, struct exim_conf **out, struct reporter *r, struc
 	    .ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
 
-	rep.fn = told;
+	rep.fn = report_one;
 	rep.arg = r;
 	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
 	return (exim_conf_load(out, &src, &rep, err));
@@ -144,6 +151,60 @@ logs(const struct box *b, const void *conf, struct err *err)
 	return (daemon_exim_logs(c->exim, b->syslog_socket, err));
 }
 
+/* A path that is set, expanded; else false. */
+static bool
+path_of(const struct exim_conf *c, enum exim_main_opt opt, char *path, size_t size)
+{
+	const struct exim_value *v = &c->main[opt];
+	struct arena *a = arena_new(0);
+	struct exim_env env;
+	struct err err = ERR_INIT;
+	struct sv out = v->text;
+
+	memset(&env, 0, sizeof(env));
+	exim_conf_env(c, &env);
+	env.arena = a;
+	if (!v->set || (v->str != NULL && exim_expand(v->str, &env, &out, &err) != EXIM_OK) || out.len >= size)
+		out = SV_LIT("");
+	(void)snprintf(path, size, SV_FMT, SV_ARG(out));
+	arena_free(&a);
+	if (err.cls != ERR_NONE)
+		log_err(NULL, "exim.conf: a path", &err);
+	return (path[0] == '/');
+}
+
+static bool
+pid_file(const void *conf, char *path, size_t size)
+{
+	const struct vsmtpd_conf *c = conf;
+
+	return (path_of(c->exim, EXIM_MAIN_pid_file_path, path, size));
+}
+
+void
+vsmtpd_process_log(const struct vsmtpd_conf *c, struct sv lines)
+{
+	char path[4096];
+	int fd;
+
+	if (!path_of(c->exim, EXIM_MAIN_process_log_path, path, sizeof(path)))
+		return;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd == -1 || os_write_full(fd, lines.p, lines.len) == -1)
+		log_warn(NULL, "process log %s: %s", path, strerror(errno));
+	if (fd != -1)
+		(void)close(fd);
+}
+
+static void
+told(const void *conf, size_t workers)
+{
+	char line[120];
+	int n = snprintf(line, sizeof(line), "%5ld daemon: listening for SMTP, %zu processes\n", (long)getpid(), workers);
+
+	vsmtpd_process_log(conf, sv_from(line, (size_t)n));
+}
+
 static struct daemon_role worker_role;
 static const struct daemon_role *const roles[] = { &worker_role, NULL };
 static const char *const listens[] = { "smtp", "submission", "smtps", NULL };
@@ -155,6 +216,8 @@ static const struct daemon_def def = {
 	.load = load,
 	.unload = unload,
 	.logs = logs,
+	.pid_file = pid_file,
+	.told = told,
 };
 
 int

@@ -16,6 +16,9 @@ struct vsmtpd_conf {
 
 extern const struct daemon_role vsmtpd_worker;
 
+/* vsmtpd.c: <lines> go behind what process_log_path holds, where it is set. */
+void	 vsmtpd_process_log(const struct vsmtpd_conf *c, struct sv lines);
+
 /* sandbox.c */
 int	 vsmtpd_sandbox(struct daemon *d, struct err *err);
 

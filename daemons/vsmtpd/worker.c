@@ -80,6 +80,7 @@ struct worker {
 	bool		 draining;	/* no new connections */
 	bool		 ending;	/* and no new messages */
 	bool		 rejectlog;
+	int64_t		 backlog_monitor;
 	VEC(struct listener *) listeners;
 };
 
@@ -285,6 +286,20 @@ accept_one(struct listener *l)
 	return (0);
 }
 
+/* smtp_backlog_monitor: connections come faster than they are accepted. */
+static void
+log_backlog(struct listener *l)
+{
+	int waiting = net_listen_waiting(l->fd);
+	char text[NET_ADDR_TEXT_MAX];
+	struct net_addr at;
+
+	if (waiting <= l->w->backlog_monitor)
+		return;
+	net_local(l->fd, &at);
+	eximlog_write(EXIMLOG_MAIN, "listen backlog %d I=[%s]:%u", waiting, net_addr_text(&at, text), (unsigned)at.port);
+}
+
 static void
 accept_fiber(void *arg)
 {
@@ -292,6 +307,8 @@ accept_fiber(void *arg)
 	struct fiber_io *io = fiber_io_new(l->fd);
 
 	while (!l->w->draining && fiber_io_wait(io, FIBER_READ, FIBER_FOREVER) == FIBER_READY) {
+		if (l->w->backlog_monitor > 0 && l->kind != SESSION_LOCAL)
+			log_backlog(l);
 		for (int i = 0; i < ACCEPT_MAX && !l->w->draining; i++)
 			if (accept_one(l) == -1) {
 				if (errno != EAGAIN && errno != EINTR) {
@@ -338,6 +355,11 @@ listen_all(struct worker *w, struct err *err)
 		{ "smtp", SESSION_SMTP }, { "submission", SESSION_SUBMISSION }, { "smtps", SESSION_SMTPS },
 	};
 
+	const struct exim_value *backlog = &w->conf->exim->main[EXIM_MAIN_smtp_connect_backlog];
+	const struct net_listen_opts opts = { .nodelay = exim_main_bool(w->conf->exim, EXIM_MAIN_tcp_nodelay),
+	    .keepalive = exim_main_bool(w->conf->exim, EXIM_MAIN_smtp_accept_keepalive),
+	    .backlog = backlog->set && backlog->num > 0 ? (int)backlog->num : 0 };
+
 	for (const struct daemon_listener *l = daemon_listeners(w->d); l->fd != -1; l++) {
 		struct net_addr local = { 0 };
 		enum session_kind kind = SESSION_SMTP;
@@ -349,6 +371,7 @@ listen_all(struct worker *w, struct err *err)
 			log_warn(NULL, "listen=%s no certificate in tls_dir: no TLS, so nothing is served there", l->text);
 			continue;
 		}
+		net_listen_opts(l->fd, &opts);
 		if (!net_addr_parse_port(sv_cstr(l->text), 0, &local) || is_any(&local))
 			memset(&local, 0, sizeof(local));
 		if (listen_on(w, l->fd, kind, &local, err) == -1)
@@ -470,6 +493,7 @@ fill_service(struct worker *w)
 	sv->cram_md5 = b->cram_md5;
 	sv->soft_bounce = b->soft_bounce;
 	sv->keep_bare = b->accept_bare_newlines;
+	w->backlog_monitor = exim_main_int(w->conf->exim, EXIM_MAIN_smtp_backlog_monitor);
 	w->rejectlog = exim_main_bool(w->conf->exim, EXIM_MAIN_write_rejectlog);
 }
 
@@ -533,4 +557,24 @@ drain(struct daemon *d)
 	daemon_worker_done(d);
 }
 
-const struct daemon_role vsmtpd_worker = { .name = "worker", .start = start, .drain = drain, .sandbox = vsmtpd_sandbox };
+/* process_log_path: a line for each session, as exiwhat(8) of Exim collects them from its processes. */
+static void
+tell(struct daemon *d)
+{
+	struct worker *w = daemon_data(d);
+	struct sb out = SB_INIT(1 << 20);
+	char text[NET_ADDR_TEXT_MAX];
+
+	for (const struct conn *c = w->conns; c != NULL; c = c->next)
+		if (c->c.peer.family == 0)
+			sb_addf(&out, "%5ld handling incoming call from local user %s\n", (long)getpid(), c->user);
+		else
+			sb_addf(&out, "%5ld handling incoming%s call from [%s]\n", (long)getpid(), c->c.kind == SESSION_SMTPS ? " TLS" : "",
+			    net_addr_text(&c->c.peer, text));
+	if (w->nconns == 0)
+		sb_addf(&out, "%5ld daemon: %s\n", (long)getpid(), w->draining ? "ends with its last session" : "waits for connections");
+	vsmtpd_process_log(w->conf, sb_sv(&out));
+	sb_free(&out);
+}
+
+const struct daemon_role vsmtpd_worker = { .name = "worker", .start = start, .drain = drain, .told = tell, .sandbox = vsmtpd_sandbox };

@@ -51,6 +51,8 @@ struct daemon_role {
 	 * is told to end within ten seconds, and is gone before the new one starts.
 	 */
 	bool		 exclusive;
+	/* USR1 came; the logs are open anew.  NULL: that was all. */
+	void		(*told)(struct daemon *d);
 	/* Optional sandbox promise applied after start (os/sandbox.h); NULL: none. */
 	int		(*sandbox)(struct daemon *d, struct err *err);
 };
@@ -65,6 +67,10 @@ struct daemon_def {
 	void		(*unload)(void *conf);
 	/* What that configuration says of the logs; called when they are open, and at HUP.  May be NULL. */
 	int		(*logs)(const struct box *b, const void *conf, struct err *err);
+	/* A further file for the parent's pid, which goes when it ends; into <path>.  False: none is wanted.  May be NULL. */
+	bool		(*pid_file)(const void *conf, char *path, size_t size);
+	/* USR1 came to the parent; <workers> processes run.  May be NULL. */
+	void		(*told)(const void *conf, size_t workers);
 	/* Keeps root (vauthd for PAM, vlocald as spawner): the role drops by itself. */
 	bool		 keep_root;
 	/*

@@ -44,6 +44,7 @@ struct daemon {
 	VEC(struct worker) workers;
 	int64_t		 deaths[DEATHS_MAX];
 	size_t		 ndeaths;
+	char		*pidfile;	/* heap, NULL: none but the lock's */
 	bool		 ending;
 	bool		 told_ready;
 	bool		 supervised;

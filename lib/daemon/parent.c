@@ -4,11 +4,14 @@
  * at HUP, ends all at TERM.  It is a plain poll loop without fibers, so that a forked
  * worker begins with nothing of it.
  */
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -266,6 +269,35 @@ start_due(struct daemon *d)
 	return (next == INT64_MAX ? -1 : (int)(next - now));
 }
 
+/* ---- the further pid file ---- */
+
+static void
+write_pid_file(struct daemon *d)
+{
+	char path[4096], text[32];
+	struct err err = ERR_INIT;
+	int fd, n;
+
+	if (d->def->pid_file == NULL || !d->def->pid_file(d->conf, path, sizeof(path)) ||
+	    (d->pidfile != NULL && strcmp(d->pidfile, path) == 0))
+		return;
+	if (d->pidfile != NULL)
+		(void)unlink(d->pidfile);
+	free(d->pidfile);
+	d->pidfile = xstrdup(path);
+	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (box_act(d->box, &err) == -1) {
+		log_err(NULL, "pid file", &err);
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd == -1 || fchmod(fd, 0644) == -1 || write(fd, text, (size_t)n) != n)
+		log_warn(NULL, "failed to write pid file %s: %s", path, strerror(errno));
+	if (fd != -1)
+		(void)close(fd);
+	os_act_back();
+}
+
 /* ---- orders ---- */
 
 static void
@@ -289,17 +321,9 @@ reload(struct daemon *d)
 	if (box_act(d->box, &err) == -1 || daemon_logs(d, &err) == -1)
 		log_err(NULL, "logs", &err);
 	os_act_back();
+	write_pid_file(d);
 	log_info(NULL, "configuration read anew");
 	new_generation(d);
-}
-
-static void
-reopen(struct daemon *d)
-{
-	log_reopen();
-	eximlog_reopen();
-	for (size_t i = 0; i < d->workers.len; i++)
-		tell(&d->workers.p[i], SIG_REOPEN);
 }
 
 static size_t
@@ -310,6 +334,17 @@ alive(const struct daemon *d)
 	for (size_t i = 0; i < d->workers.len; i++)
 		n += d->workers.p[i].pid > 0;
 	return (n);
+}
+
+static void
+reopen(struct daemon *d)
+{
+	log_reopen();
+	eximlog_reopen();
+	for (size_t i = 0; i < d->workers.len; i++)
+		tell(&d->workers.p[i], SIG_REOPEN);
+	if (d->def->told != NULL)
+		d->def->told(d->conf, alive(d));
 }
 
 static void
@@ -425,6 +460,7 @@ daemon_parent(struct daemon *d)
 	}
 	os_title("%s: parent for " SV_FMT, d->def->name, SV_ARG(root));
 	log_info(NULL, "starts for box %s", d->box->root);
+	write_pid_file(d);
 	start_generation(d);
 	while (!d->ending)
 		poll_once(d, start_due(d));
@@ -433,5 +469,7 @@ daemon_parent(struct daemon *d)
 	log_flush();
 	eximlog_flush();
 	(void)!ftruncate(d->lockfd, 0);
+	if (d->pidfile != NULL)
+		(void)unlink(d->pidfile);
 	return (0);
 }

@@ -55,6 +55,8 @@ on_signal(void *arg, int sig)
 	if (sig == SIG_REOPEN) {
 		log_reopen();
 		eximlog_reopen();
+		if (d->role->told != NULL)
+			d->role->told(d);
 		return;
 	}
 	if (!d->draining) {

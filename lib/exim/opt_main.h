@@ -179,7 +179,7 @@
 	X(perl_startup, STRING, NULL, 0)	\
 	X(perl_taintmode, BOOL, "false", 0)	\
 	X(pgsql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
-	X(pid_file_path, ESTRING, "/run/exim4/exim.pid", EXIM_OPTF_KNOWN)	\
+	X(pid_file_path, ESTRING, "/run/exim4/exim.pid", 0)	\
 	X(pipelining_advertise_hosts, HOSTS, "*", 0)	\
 	X(pipelining_connect_advertise_hosts, HOSTS, "*", 0)	\
 	X(prdr_enable, BOOL, "false", 0)	\
@@ -224,7 +224,7 @@
 	X(rfc1413_query_timeout, TIME, "0s", 0)	\
 	X(sender_unqualified_hosts, HOSTS, NULL, 0)	\
 	X(slow_lookup_log, INT, "0", EXIM_OPTF_KNOWN)	\
-	X(smtp_accept_keepalive, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(smtp_accept_keepalive, BOOL, "true", 0)	\
 	X(smtp_accept_max, INT, "20", 0)	\
 	X(smtp_accept_max_nonmail, INT, "10", 0)	\
 	X(smtp_accept_max_nonmail_hosts, HOSTS, "*", 0)	\
@@ -234,10 +234,10 @@
 	X(smtp_accept_queue_per_connection, INT, "10", 0)	\
 	X(smtp_accept_reserve, INT, "0", 0)	\
 	X(smtp_active_hostname, ESTRING, NULL, 0)	\
-	X(smtp_backlog_monitor, INT, "0", EXIM_OPTF_KNOWN)	\
+	X(smtp_backlog_monitor, INT, "0", 0)	\
 	X(smtp_banner, ESTRING, "$smtp_active_hostname ESMTP Exim $version_number $tod_full", 0)	\
 	X(smtp_check_spool_space, BOOL, "true", 0)	\
-	X(smtp_connect_backlog, INT, "20", EXIM_OPTF_KNOWN)	\
+	X(smtp_connect_backlog, INT, "20", 0)	\
 	X(smtp_enforce_sync, BOOL, "true", 0)	\
 	X(smtp_etrn_command, ESTRING, NULL, 0)	\
 	X(smtp_etrn_serialize, BOOL, "true", 0)	\
@@ -274,7 +274,7 @@
 	X(system_filter_pipe_transport, ESTRING, NULL, 0)	\
 	X(system_filter_reply_transport, ESTRING, NULL, 0)	\
 	X(system_filter_user, UID, NULL, 0)	\
-	X(tcp_nodelay, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(tcp_nodelay, BOOL, "true", 0)	\
 	X(tcp_wrappers_daemon_name, STRING, NULL, 0)	\
 	X(timeout_frozen_after, TIME, "0s", 0)	\
 	X(timezone, STRING, NULL, 0)	\

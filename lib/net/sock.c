@@ -52,6 +52,28 @@ net_listen(const struct net_addr *a, struct err *err)
 }
 
 void
+net_listen_opts(int fd, const struct net_listen_opts *o)
+{
+	int nodelay = o->nodelay, keepalive = o->keepalive;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, sizeof(nodelay));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof(keepalive));
+	if (o->backlog > 0)
+		(void)listen(fd, o->backlog);
+}
+
+int
+net_listen_waiting(int fd)
+{
+	struct tcp_info ti;
+	socklen_t len = sizeof(ti);
+
+	memset(&ti, 0, sizeof(ti));
+	/* Of a listening socket: how many connections wait to be accepted. */
+	return (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == -1 ? -1 : (int)ti.tcpi_unacked);
+}
+
+void
 net_local(int fd, struct net_addr *out)
 {
 	struct sockaddr_storage ss;

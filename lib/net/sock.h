@@ -13,6 +13,15 @@
 int	 net_listen(const struct net_addr *a, struct err *err);
 /* The local address of a connected socket; family 0 if there is none. */
 void	 net_local(int fd, struct net_addr *out);
+/* What connections of this listener inherit, and (0: as it is) how many may wait to be accepted. */
+struct net_listen_opts {
+	bool	 nodelay;
+	bool	 keepalive;
+	int	 backlog;
+};
+void	 net_listen_opts(int fd, const struct net_listen_opts *o);
+/* Connections that wait at the listener now; -1: not known. */
+int	 net_listen_waiting(int fd);
 /* Accept one connection (non-blocking, close-on-exec, TCP_NODELAY); -1 with errno EAGAIN when there is none. */
 int	 net_accept(int lfd, struct net_addr *peer, struct net_addr *local);
 struct net_connect_opts {
