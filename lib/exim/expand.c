@@ -288,6 +288,8 @@ x_integer(struct xev *e, struct sv v, int64_t *out)
 	if (v.len == 0)
 		return (true);
 	t = sv_trim(v);
+	if (t.len > 0)
+		v = sv_sub(v, (size_t)(t.p - v.p), v.len);	/* messages show it so */
 	if (i < t.len && (t.p[i] == '-' || t.p[i] == '+'))
 		neg = t.p[i++] == '-';
 	if (i >= t.len || !sv_isdigit(t.p[i])) {

@@ -153,7 +153,7 @@ open_text(struct xev *e, const struct xlookup *l, void *(*load)(struct arena *, 
 
 	*r = EXIM_OK;
 	if (f == NULL && irregular)
-		*r = x_fail(e, "%s is not a regular file (%s lookup)", l->path, l->type);
+		*r = x_fail(e, "%s is not a regular file (lsearch lookup)", l->path);
 	else if (f == NULL)
 		*r = x_fail(e, "failed to open %s for linear search: %s", l->path, strerror(errno));
 	return (f);

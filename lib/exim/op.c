@@ -358,9 +358,11 @@ static X_OP(op_quote_local_part)
 	b.tainted = v.tainted;
 	xb_addc(&b, '"');
 	for (size_t i = 0; i < v.len; i++) {
-		if (v.p[i] == '"' || v.p[i] == '\\')
+		char c = v.p[i];
+
+		if (c == '"' || c == '\\' || c == '\n' || c == '\r')
 			xb_addc(&b, '\\');
-		xb_addc(&b, v.p[i]);
+		xb_addc(&b, c == '\n' ? 'n' : c == '\r' ? 'r' : c);
 	}
 	xb_addc(&b, '"');
 	*out = xb_sv(&b);
@@ -468,11 +470,11 @@ static X_OP(op_listnamed)
 static X_OP(op_randint)
 {
 	const struct exim_world *w = e->env->world;
-	int64_t max;
+	int64_t max = sv_starts(sv_trim(v), "-") ? -1 : 0;
 
 	if (v.len == 0)
 		return (x_fail(e, "integer expected but \"\" found"));
-	if (!x_integer(e, v, &max))
+	if (max == 0 && !x_integer(e, v, &max))
 		return (EXIM_FAIL);
 	if (max < 0)
 		return (x_fail(e, "non-negative integer expected but \"" SV_FMT "\" found", SV_ARG(v)));
@@ -487,7 +489,7 @@ static X_OP(op_time_eval)
 	int64_t total = 0, num;
 	size_t i = 0;
 
-	while (i < v.len && v.len < 200) {
+	while (i < v.len) {
 		static const struct { char c; uint64_t mul; } t[] = {
 			{ 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 }
 		};

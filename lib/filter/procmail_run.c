@@ -135,7 +135,7 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	struct pm *pm = r->pm;
 	char *path = find_program(pm, argv[0]);
 	struct os_spawn s = {
-		.argv = argv, .env = pm_environ(pm, a), .cwd = ".", .in = in, .out = out, .errfd = pm->log_fd,
+		.argv = argv, .path = path, .env = pm_environ(pm, a), .cwd = ".", .in = in, .out = out, .errfd = pm->log_fd,
 		.new_session = true, .umask = 077, .before_exec = set_umask, .arg = pm, .cpu_seconds = pm->o->cpu_seconds,
 		.file_bytes = pm->o->file_bytes, .memory_bytes = pm->o->memory_bytes, .processes = pm->o->processes
 	};
@@ -144,7 +144,6 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	pid_t pid;
 	long tries = pm->noresretry;
 
-	argv[0] = path;
 	if (pm->o->waits != NULL)
 		pm->o->waits();
 	while ((pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
@@ -164,10 +163,10 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 		memcpy(script + 1, argv, (n + 1) * sizeof(*script));
 		script[1] = not_binary ? path : name;
 		s.argv = script;
+		s.path = NULL;
 		if ((pid = os_spawn(&s, NULL)) == -1)
 			pm_nlogq(pm, "Failed to execute", name);
 	}
-	argv[0] = name;
 	free(path);
 	return (pid);
 }

@@ -61,6 +61,12 @@ reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static const char *
+path_of(const struct os_spawn *s)
+{
+	return (s->path != NULL ? s->path : s->argv[0]);
+}
+
 /* Returns only on failure; *<report> follows the pipe's descriptor. */
 static void
 child(const struct os_spawn *s, int *report)
@@ -88,7 +94,7 @@ child(const struct os_spawn *s, int *report)
 		return;
 	if (s->before_exec != NULL && s->before_exec(s->arg) == -1)
 		_exit(127);
-	(void)execve(s->argv[0], (char *const *)(uintptr_t)s->argv,
+	(void)execve(path_of(s), (char *const *)(uintptr_t)s->argv,
 	    (char *const *)(uintptr_t)(s->env == NULL ? clean_env : s->env));
 }
 
@@ -120,7 +126,7 @@ os_spawn(const struct os_spawn *s, struct err *err)
 	if (os_read_full(p[0], &e, sizeof(e)) == (ssize_t)sizeof(e)) {
 		(void)waitpid(pid, NULL, 0);
 		errno = e;
-		pid = err_sys(err, "start %s", s->argv[0]);
+		pid = err_sys(err, "start %s", path_of(s));
 	}
 	(void)close(p[0]);
 	return (pid);

@@ -10,7 +10,8 @@
 #include "base/err.h"
 
 struct os_spawn {
-	const char *const *argv;	/* argv[0] is the path to execute; NULL ends */
+	const char *const *argv;	/* NULL ends */
+	const char	*path;		/* what to execute; NULL: argv[0] */
 	const char *const *env;		/* NULL: PATH=/usr/local/bin:/usr/bin:/bin only */
 	const char	*cwd;		/* NULL: / */
 	int		 in, out, errfd;	/* descriptors for 0, 1, 2; -1: /dev/null */

@@ -163,6 +163,7 @@ test_operators(void **state)
 		    "!internal expansion of \"$foo\" failed: unknown variable name \"foo\"" },
 		{ "${quote:ab\"*\"cd}|${quote:}|${quote:a.b}", "\"ab\\\"*\\\"cd\"|\"\"|a.b" },
 		{ "${quote_local_part:a b}|${quote_local_part:a+b}", "\"a b\"|a+b" },
+		{ "${quote_local_part:a\\nb\\r}", "\"a\\nb\\r\"" },
 		{ "${quote_mysql:a'b}|${quote_pgsql:a'b}|${quote_lsearch:a'b}", "a\\'b|a''b|a'b" },
 		{ "${quote_ldap:two * two}|${quote_ldap_dn: a<b }", "two%20%5C2A%20two|%5C%20a%5C%3Cb%5C%20" },
 		{ "${quote_nosuch:x}", "!unknown lookup type \"nosuch\"" }, { "${rxquote:a.b}", "a\\.b" },
@@ -196,6 +197,8 @@ test_conditions(void **state)
 {
 	static const struct row rows[] = {
 		{ "${if >{10M}{1G}{y}{n}}${if <={1}{1}{y}{n}}${if =={}{0}{y}{n}}", "nyy" },
+		{ "${if >{ x 1}{1}}", "!integer expected but \"x 1\" found" },
+		{ "${randint:-3x}", "!non-negative integer expected but \"-3x\" found" },
 		{ "${if >{x}{1}}", "!integer expected but \"x\" found" }, { "${if ={1x}{1}}", "!invalid integer \"1x\"" },
 		{ "${if eqi{A}{a}}${if lt{a}{b}}${if gei{B}{a}}${if !eq{a}{b}}", "truetruetruetrue" },
 		{ "${if and{{eq{a}{a}}{eq{b}{b}}}}|${if or{{eq{a}{b}}{eq{b}{c}}}}|${if and{}}|${if or{}}", "true||true|" },
