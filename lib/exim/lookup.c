@@ -53,9 +53,9 @@ static const struct xlookup_type types[] = {
 	{ "redis",	L_QUERY,		xl_servers,	Q_REDIS, "no REDIS servers defined (redis_servers option)" },
 	{ "spf",	0,			xl_spf,	Q_NONE, "SPF is not available here" },
 	{ "sqlite",	L_QUERY | L_FILE,	xl_world,	Q_SQLITE, "SQLite is not available here" },
-	{ "testdb",	L_QUERY,		xl_world,	Q_NONE, "testdb is not built" },
-	{ "testdb2",	L_QUERY,		xl_world,	Q_NONE, "testdb2 is not built" },
-	{ "testdb_nq",	L_QUERY,		xl_world,	Q_NONE, "testdb_nq is not built" },
+	{ "testdb",	L_QUERY,		xl_testdb,	Q_NONE, NULL },
+	{ "testdb2",	L_QUERY,		xl_testdb,	Q_NONE, NULL },
+	{ "testdb_nq",	L_QUERY,		xl_testdb,	Q_NONE, NULL },
 	{ "whoson",	L_QUERY,		xl_world,	Q_NONE, "whoson is not available here" },
 	{ "wildlsearch", 0,			xl_wildlsearch, Q_NONE, NULL },
 };

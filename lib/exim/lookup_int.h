@@ -20,7 +20,7 @@ typedef enum exim_result (*xlookup_fn)(struct xev *e, const struct xlookup *l, b
 X_LOOKUP(xl_lsearch); X_LOOKUP(xl_wildlsearch); X_LOOKUP(xl_iplsearch);
 X_LOOKUP(xl_dbm); X_LOOKUP(xl_cdb); X_LOOKUP(xl_dsearch); X_LOOKUP(xl_json);
 X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world); X_LOOKUP(xl_servers); X_LOOKUP(xl_ldap);
-X_LOOKUP(xl_spf); X_LOOKUP(xl_nis);
+X_LOOKUP(xl_spf); X_LOOKUP(xl_testdb); X_LOOKUP(xl_nis);
 
 /* The value of option <name>= in "a=b,c=d"; p NULL if it is not there. */
 struct sv x_lookup_option(struct sv opts, const char *name);

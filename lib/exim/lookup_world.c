@@ -56,6 +56,16 @@ X_LOOKUP(xl_nis)
 	return (x_fail(e, "%s", x_lookup_missing(l->type)));
 }
 
+/* For trying configurations: the query itself, "fail" finds nothing, "defer" cannot tell now. */
+X_LOOKUP(xl_testdb)
+{
+	if (sv_eqs(l->key, "defer"))
+		return (x_defer(e, "testdb lookup forced DEFER"));
+	*found = !sv_eqs(l->key, "fail");
+	*out = l->key;
+	return (EXIM_OK);
+}
+
 /* ${lookup{sender@domain}spf{address}}: what spf= would say (manual, section 58.3). */
 X_LOOKUP(xl_spf)
 {

@@ -45,8 +45,8 @@ static const char driver[] =
     " die \"syntax error in Exim::expand_string argument: $p at $c[1] line $c[2].\\n\" }\n"
     "sub log_write { _send('L', $_[0]) } sub debug_write { }\n"
     "package main; $SIG{__WARN__} = sub { my $m = $_[0]; $m =~ s/\\n\\z//; Exim::_send('L', $m) };\n"
-    "my ($t, $code) = Exim::_recv(); no strict; eval $code; if ($@) { Exim::_send('E', $@); exit 0 } Exim::_send('R', '');\n"
-    "for (;;) { my ($k, $p) = Exim::_recv(); my ($f, @a) = unpack('(N/a*)*', $p);\n"
+    "my ($t, $code) = Exim::_recv(); ($code) = $code =~ /^(.*)$/s; no strict; eval $code; if ($@) { Exim::_send('E', $@); exit 0 } Exim::_send('R', '');\n"
+    "for (;;) { my ($k, $p) = Exim::_recv(); my ($f, @a) = map { /^(.*)$/s; $1 } unpack('(N/a*)*', $p);\n"
     " unless (defined &{\"main::$f\"}) { Exim::_send('E', \"Undefined subroutine &main::$f called.\\n\"); next }\n"
     " my $r = eval { scalar &{\"main::$f\"}(@a) };\n"
     " if ($@) { Exim::_send('E', $@) } elsif (!defined $r) { Exim::_send('U', '') } else { Exim::_send('R', $r) } }\n";
@@ -150,7 +150,7 @@ read_job(void *arg)
 /* ---- interpreters ---- */
 
 static int
-spawn(struct perl *p, bool taint)
+spawn(struct perl *p, bool taint, bool show)
 {
 	const char *argv[] = { "perl", taint ? "-T" : "-e", taint ? "-e" : driver, taint ? driver : NULL, NULL };
 	const struct timeval tv = { .tv_sec = WAIT_S };
@@ -163,7 +163,8 @@ spawn(struct perl *p, bool taint)
 	/* Even where the end is descriptor 3 already, which dup2 would leave to close on exec. */
 	(void)posix_spawn_file_actions_adddup2(&fa, fds[1], 3);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	if (!show)
+		(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
 	rc = posix_spawnp(&p->pid, "perl", &fa, NULL, (char *const *)(uintptr_t)argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
 	(void)close(fds[1]);
@@ -209,11 +210,11 @@ claim(const struct exim_conf *conf)
 }
 
 static enum exim_result
-start(struct exim_env *env, struct perl *p, struct sv *why)
+start(struct exim_env *env, struct perl *p, bool show, struct sv *why)
 {
 	struct frame_job j = { .p = p, .type = 'S', .text = exim_main_text(env->conf, EXIM_MAIN_perl_startup),
 	    .got = SB_INIT(FRAME_MAX) };
-	int rc = spawn(p, exim_main_bool(env->conf, EXIM_MAIN_perl_taintmode));
+	int rc = spawn(p, exim_main_bool(env->conf, EXIM_MAIN_perl_taintmode), show);
 	enum exim_result res = EXIM_OK;
 
 	if (rc != 0) {
@@ -232,6 +233,28 @@ start(struct exim_env *env, struct perl *p, struct sv *why)
 		res = EXIM_FAIL;
 	}
 	sb_free(&j.got);
+	return (res);
+}
+
+static void
+let_go(struct perl *p)
+{
+	(void)pthread_mutex_lock(&lock);
+	p->busy = false;
+	(void)pthread_mutex_unlock(&lock);
+}
+
+enum exim_result
+x_perl_start(struct exim_env *env, struct sv *why)
+{
+	struct perl *p;
+	enum exim_result res;
+
+	if (exim_main_text(env->conf, EXIM_MAIN_perl_startup).len == 0 || (p = claim(env->conf)) == NULL)
+		return (EXIM_OK);
+	res = p->conf == NULL ? start(env, p, true, why) : EXIM_OK;
+	if (res == EXIM_OK)
+		let_go(p);
 	return (res);
 }
 
@@ -314,7 +337,7 @@ x_perl(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, str
 		*out = SV_LIT("all Perl interpreters are busy");
 		return (EXIM_DEFER);
 	}
-	if (p->conf == NULL && (res = start(env, p, out)) != EXIM_OK)
+	if (p->conf == NULL && (res = start(env, p, false, out)) != EXIM_OK)
 		return (res);
 	j.p = p;
 	exchange(env, &j);
@@ -327,11 +350,9 @@ x_perl(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, str
 	else if (j.type != 'R' && j.type != 'E')
 		*out = sv_cstr(arena_fmt(env->arena, "the interpreter of Perl subroutine \"" SV_FMT "\" ended or took too long",
 		    SV_ARG(sub)));
-	if (j.type == 'R' || j.type == 'U' || j.type == 'E') {
-		(void)pthread_mutex_lock(&lock);
-		p->busy = false;
-		(void)pthread_mutex_unlock(&lock);
-	} else
+	if (j.type == 'R' || j.type == 'U' || j.type == 'E')
+		let_go(p);
+	else
 		end(p);
 	sb_free(&j.got);
 	return (res);

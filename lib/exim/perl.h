@@ -13,5 +13,10 @@
  * other answers than EXIM_OK the text of what went wrong, perhaps of several lines.
  */
 enum exim_result x_perl(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, struct sv *out);
+/*
+ * Begin an interpreter now, before anything asks for it (perl_at_start).  What its code prints goes to our standard output.
+ * Nothing happens where there is no perl_startup.  *<why> tells what went wrong.
+ */
+enum exim_result x_perl_start(struct exim_env *env, struct sv *why);
 
 #endif

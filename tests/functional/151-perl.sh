@@ -50,3 +50,16 @@ X
 eq "$(echo "$out" | grep -c 'perl says no')" 5 "refused"
 eq "$(echo "$out" | grep -c '^250 2.1.5\|^250 Accepted')" 5 "accepted"
 has "$(cat "$BOX/var/log/mainlog")" "asked for ok4" "log_write"
+
+# Taint mode; -ps begins Perl at once and shows what it prints, keep_environment is no expanded string.
+cat >"$T/perl.conf" <<'X'
+perl_taintmode = yes
+perl_startup = print "begun\n"; sub flag { return ${^TAINT} } sub env { return join(',', sort grep { /KEEP/ } keys %ENV) }
+keep_environment = PATH : ^KEEP\d$
+X
+export KEEP1=a KEEPX=b
+eq "$(be '${perl{flag}} ${perl{env}}')" "1 KEEP1"
+eq "$(sendmail -C "$T/perl.conf" -ps -be 'x' | tr '\n' ' ')" "begun x "
+eq "$(sendmail -C "$T/perl.conf" -pd -be 'x')" x
+eq "$(printf 'set acl_m_a = b\n$acl_m_a\n' | be | tr '\n' ' ')" "> variable m_a set > b > "
+eq "$(be '${lookup testdb{x}}${lookup testdb{fail}{y}{n}}')" xn

@@ -250,8 +250,14 @@ option_n(struct options *o, struct walk *w, const char *rest)
 static int
 option_p(struct options *o, struct walk *w, const char *rest)
 {
-	const char *v = value(w, rest), *colon;
+	const char *v, *colon;
 
+	/* -ps, -pd: Perl now, or when it is used. */
+	if (strcmp(rest, "s") == 0 || strcmp(rest, "d") == 0) {
+		o->perl = rest[0];
+		return (0);
+	}
+	v = value(w, rest);
 	if (v == NULL)
 		return (usage("a value is missing behind -", "p"));
 	colon = strchr(v, ':');

@@ -217,11 +217,24 @@ put_config(struct printing *p)
 
 /* ---- one argument, or two ---- */
 
+static int
+by_text(const void *a, const void *b)
+{
+	return (strcmp(*(char *const *)a, *(char *const *)b));
+}
+
 static void
 put_environment(struct printing *p)
 {
-	for (char **e = environ; *e != NULL; e++)
-		sb_addf(&p->out, "%.*s\n", p->labels ? (int)strlen(*e) : (int)strcspn(*e, "="), *e);
+	size_t n = 0;
+	char **v;
+
+	while (environ[n] != NULL)
+		n++;
+	v = arena_dup(p->t->facts, environ, (n + 1) * sizeof(*v));
+	qsort(v, n, sizeof(*v), by_text);
+	for (size_t i = 0; i < n; i++)
+		sb_addf(&p->out, "%.*s\n", p->labels ? (int)strlen(v[i]) : (int)strcspn(v[i], "="), v[i]);
 }
 
 static int

@@ -68,6 +68,7 @@ struct options {
 	const char	*notify, *ret, *envid;
 	VEC(const char *) args;		/* recipients, or message ids */
 	bool		 names_off;	/* -n */
+	char		 perl;		/* -ps, -pd: s, d */
 	bool		 no_deliver;	/* -N */
 	bool		 no_qualify;	/* -bnq */
 	/* modes that only look */

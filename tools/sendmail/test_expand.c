@@ -105,6 +105,30 @@ load_message(struct testing *t, struct loaded *l)
 
 /* ---- the strings ---- */
 
+/* "set acl_m_x = text" keeps an ACL variable for the lines behind it; with ",t" it counts as a peer's word. */
+static bool
+set_variable(struct testing *t, struct sv line)
+{
+	bool tainted = sv_starts(line, "set,t ");
+	struct sv rest = sv_trim(sv_sub(line, tainted ? 6 : 4, line.len)), name;
+	ptrdiff_t eq = sv_chr(rest, '=');
+	struct sv value;
+
+	if ((!tainted && !sv_starts(line, "set ")) || eq < 0 || (!sv_starts(rest, "acl_m") && !sv_starts(rest, "acl_c")))
+		return (false);
+	name = sv_trim(sv_sub(rest, 4, (size_t)eq));
+	if (name.len < 2 || (!sv_isdigit(name.p[1]) && name.p[1] != '_'))
+		return (false);
+	for (size_t i = 1; i < name.len; i++)
+		if (!sv_isalnum(name.p[i]) && name.p[i] != '_')
+			return (false);
+	value = sv_trim(sv_sub(rest, (size_t)eq + 1, rest.len));
+	value.tainted = tainted;
+	exim_vars_set(name.p[0] == 'm' ? t->env.acl_m : t->env.acl_c, name, value);
+	printf("variable " SV_FMT " set\n", SV_ARG(name));
+	return (true);
+}
+
 /* Macros of the configuration count here too, and new ones may be defined. */
 static int
 expand_line(struct testing *t, struct sv line)
@@ -118,6 +142,10 @@ expand_line(struct testing *t, struct sv line)
 		while (n < text.len && (sv_isalnum(text.p[n]) || text.p[n] == '_'))
 			n++;
 		printf("Defined macro '" SV_FMT "'\n", SV_ARG(sv_sub(text, 0, n)));
+		testing_reset(t);
+		return (0);
+	}
+	if (t->admin && set_variable(t, text)) {
 		testing_reset(t);
 		return (0);
 	}

@@ -14,6 +14,7 @@
 
 #include "base/num.h"
 #include "dns/dns.h"
+#include "exim/perl.h"
 #include "fiber/fiber.h"
 #include "mail/address.h"
 #include "os/user.h"
@@ -200,14 +201,22 @@ static void
 environment(struct testing *t)
 {
 	const struct exim_value *keep = &t->conf->main[EXIM_MAIN_keep_environment];
+	struct sb plain = SB_INIT(1024 * 1024);
 	struct sv add = exim_main_text(t->conf, EXIM_MAIN_add_environment), item, zone = exim_main_text(t->conf, EXIM_MAIN_timezone);
 	VEC(char *) gone = VEC_INIT;
 	struct exim_list *l = NULL;
 	struct err err = ERR_INIT;
 	int sep = 0;
 
-	if (keep->text.len > 0)
-		(void)exim_list_compile(t->facts, EXIM_LIST_STRING, keep->text, keep->file, keep->line, &l, &err);
+	/* The list is not expanded: what would mean something there is quoted. */
+	for (size_t i = 0; i < keep->text.len; i++) {
+		if (keep->text.p[i] == '$' || keep->text.p[i] == '\\')
+			sb_addc(&plain, '\\');
+		sb_addc(&plain, keep->text.p[i]);
+	}
+	if (plain.len > 0)
+		(void)exim_list_compile(t->facts, EXIM_LIST_STRING, arena_sv(t->facts, sb_sv(&plain)), keep->file, keep->line, &l, &err);
+	sb_free(&plain);
 	for (char **e = environ; *e != NULL; e++) {
 		struct sv name = sv_from(*e, strcspn(*e, "="));
 		bool yes = false;
@@ -231,6 +240,20 @@ environment(struct testing *t)
 		if (sv_chr(item, '=') > 0)
 			(void)putenv(arena_cstr(t->facts, item));
 	testing_reset(t);
+}
+
+/* perl_at_start, -ps: before anything else; false: it cannot begin. */
+static bool
+perl_at_start(struct testing *t)
+{
+	struct sv why = SV_NULL;
+
+	if (t->o->perl == 'd' || (t->o->perl != 's' && !exim_main_bool(t->conf, EXIM_MAIN_perl_at_start)))
+		return (true);
+	if (x_perl_start(&t->env, &why) == EXIM_OK)
+		return (true);
+	testing_log(SV_FMT, SV_ARG(why));
+	return (false);
 }
 
 /* -f, or the caller, as the sender of what would be sent. */
@@ -298,6 +321,8 @@ facts(struct testing *t)
 		t->admin = true;
 	testing_world(t);
 	environment(t);
+	if (!perl_at_start(t))
+		return (1);
 	who(t);
 	if (t->o->mode != MODE_HOST_CHECK)
 		set_sender(t);
