@@ -15,9 +15,9 @@
 #include "base/arena.h"
 #include "daemon/eximlogs.h"
 #include "exim/expand.h"
-#include "io/tls.h"
 #include "log/log.h"
 #include "os/file.h"
+#include "session/tls_conf.h"
 #include "vsmtpd.h"
 
 #define WORKERS_MAX	64
@@ -57,61 +57,20 @@ load_exim(const struct box *b, struct exim_conf **out, struct reporter *r, struc
 	return (exim_conf_load(out, &src, &rep, err));
 }
 
-/*
- * The certificates: tls_certificate of exim.conf where it is a plain file name, else the box's directory.
- * A box without certificates runs without TLS.
- */
+/* The certificates: tls_certificate of exim.conf, else the box's directory. */
 static int
-load_tls(const struct box *b, const struct exim_conf *c, struct tls_server **out, struct reporter *r, struct err *err)
+load_tls(const struct box *b, const struct exim_conf *c, struct session_tls **out, struct reporter *r, struct err *err)
 {
-	struct sv cert = exim_main_text(c, EXIM_MAIN_tls_certificate), key = exim_main_text(c, EXIM_MAIN_tls_privatekey);
 	const char *dir = b->tls_dir[0] == '/' ? b->tls_dir : box_path(b, b->tls_dir);
 	struct err e = ERR_INIT;
-	char file[4096];
-	struct stat st;
 
-	if (cert.len > 0 && cert.p[0] == '/' && sv_chr(cert, '$') < 0) {
-		char *cf = xstrndup(cert.p, cert.len), *kf = key.len > 0 ? xstrndup(key.p, key.len) : NULL;
-
-		*out = tls_server_new_files(cf, kf, NULL, err);
-		free(cf);
-		free(kf);
-		if (*out == NULL && r->fn != NULL)
-			r->fn(r->arg, err);
-		return (*out == NULL ? -1 : 0);
-	}
-	(void)snprintf(file, sizeof(file), "%s/default.pem", dir);
-	*out = tls_server_new(dir, &e);
-	if (e.cls == ERR_NONE || (*out == NULL && stat(file, &st) == -1))
-		return (0);
-	if (r->fn != NULL)
+	*out = session_tls_new(c, dir, &e);
+	if (e.cls != ERR_NONE && r->fn != NULL)
 		r->fn(r->arg, &e);
-	if (*out != NULL)
+	if (*out != NULL || e.cls == ERR_NONE)
 		return (0);
 	*err = e;
 	return (-1);
-}
-
-/* tls_verify_certificates and tls_crl, where they are plain names: only asked for where a list says whom to ask. */
-static int
-load_trust(const struct exim_conf *c, struct tls_server *tls, struct reporter *r, struct err *err)
-{
-	struct sv cas = exim_main_text(c, EXIM_MAIN_tls_verify_certificates), crl = exim_main_text(c, EXIM_MAIN_tls_crl);
-	char *file, *revoked;
-	int rc;
-
-	if (tls == NULL || (!c->main[EXIM_MAIN_tls_verify_hosts].set && !c->main[EXIM_MAIN_tls_try_verify_hosts].set))
-		return (0);
-	if (cas.len == 0)
-		cas = SV_LIT("system");
-	file = xstrndup(cas.p, cas.len);
-	revoked = crl.len == 0 ? NULL : xstrndup(crl.p, crl.len);
-	rc = tls_server_trust(tls, file, revoked, err);
-	free(file);
-	free(revoked);
-	if (rc == -1 && r->fn != NULL)
-		r->fn(r->arg, err);
-	return (rc);
 }
 
 static void
@@ -121,7 +80,7 @@ unload(void *conf)
 
 	if (c == NULL)
 		return;
-	tls_server_free(&c->tls);
+	session_tls_free(&c->tls);
 	exim_conf_unref(&c->exim);
 	limits_free(&c->limits);
 	free(c);
@@ -134,7 +93,6 @@ load(const struct box *b, void **conf, void (*report)(void *arg, const struct er
 	struct reporter r = { report, arg };
 
 	if (load_exim(b, &c->exim, &r, err) == -1 || load_tls(b, c->exim, &c->tls, &r, err) == -1 ||
-	    load_trust(c->exim, c->tls, &r, err) == -1 ||
 	    (c->limits = limits_new((unsigned)count(b), err)) == NULL) {
 		unload(c);
 		return (-1);

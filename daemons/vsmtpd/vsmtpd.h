@@ -10,7 +10,7 @@
 /* Made by the parent at start and at each HUP. */
 struct vsmtpd_conf {
 	struct exim_conf *exim;
-	struct tls_server *tls;		/* NULL: no certificate, no TLS */
+	struct session_tls *tls;	/* NULL: no certificate, no TLS */
 	struct limits	*limits;
 };
 

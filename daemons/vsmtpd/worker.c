@@ -28,6 +28,7 @@
 #include "os/user.h"
 #include "route/route.h"
 #include "session/session.h"
+#include "session/tls_conf.h"
 #include "session/world.h"
 #include "spool/client.h"
 #include "spool/writer.h"
@@ -430,9 +431,9 @@ expiry_fiber(void *arg)
 	struct err err = ERR_INIT;
 
 	do {
-		if (tls_server_refresh(w->conf->tls, &err) == -1)
+		if (tls_server_refresh(session_tls_fixed(w->conf->tls), &err) == -1)
 			log_err(NULL, "certificates", &err);
-		warn_expiry(w->conf->tls);
+		warn_expiry(session_tls_fixed(w->conf->tls));
 	} while (fiber_sleep(DAY_MS) == FIBER_READY);
 }
 
@@ -525,7 +526,7 @@ start(struct daemon *d, struct err *err)
 		fiber_set_limit((size_t)b->max_sessions + 100);
 	if (w->index == 0 && listen_local(w, err) == -1)
 		return (-1);
-	if (w->index == 0 && w->conf->tls != NULL && fiber_spawn("expiry", expiry_fiber, w) == NULL)
+	if (w->index == 0 && session_tls_fixed(w->conf->tls) != NULL && fiber_spawn("expiry", expiry_fiber, w) == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers"));
 	return (listen_all(w, err));
 }

@@ -93,10 +93,16 @@ tls_conf(struct tls_client_conf *c, struct exim_env *env, const struct exim_valu
 		{ EXIM_SMTP_tls_require_ciphers, "tls_require_ciphers", &c->ciphers }, { EXIM_SMTP_tls_alpn, "tls_alpn", &c->alpn },
 	};
 
+	struct sv text;
+
 	memset(c, 0, sizeof(*c));
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (cstr_of(env, &own[t[i].o], t[i].name, a, t[i].to, err) == -1)
 			return (-1);
+	text = exim_main_text(env->conf, EXIM_MAIN_openssl_options);
+	if (text.len > 0 && tls_switches_parse(arena_cstr(env->arena, text), &c->switches, err) == -1)
+		return (-1);
+	c->switches.compat = exim_main_bool(env->conf, EXIM_MAIN_gnutls_compat_mode);
 	c->verify = c->ca == NULL ? TLS_VERIFY_NO : how_verified(env, own, h);
 	c->names = deliver_host_listed(env, &own[EXIM_SMTP_tls_verify_cert_hostnames], h);
 	if (own[EXIM_SMTP_tls_dh_min_bits].set)
@@ -309,7 +315,9 @@ fill_tls_out(struct exim_env *env, const struct stream *s, struct arena *a)
 	t->bits = f.bits;
 	t->verified = stream_tls_verified(s);
 	t->dane = stream_tls_dane(s);
-	t->resumption = stream_tls_resumed(s) ? 0x10 | 0x2 : 0;
+	t->resumption = stream_tls_resumed(s) ? 0x17 : 1;
+	t->ocsp = f.ocsp;
+	t->tlsa_usage = f.tlsa_usage < 0 ? 0 : f.tlsa_usage;
 	t->ourcert = f.own;
 	t->peercert = f.peer;
 }

@@ -68,6 +68,7 @@ key_file(struct sb *key, const char *path)
 static void
 make_key(struct sb *key, const struct tls_client_conf *c)
 {
+	sb_addf(key, "%llu %llu %d ", (unsigned long long)c->switches.set, (unsigned long long)c->switches.clear, c->switches.compat);
 	sb_addf(key, "%d %d %d %d %d %d %d %d\n%s\n%s", (int)c->verify, c->names, c->alpn_require, c->dh_min_bits, c->ocsp_request,
 	    c->ocsp_require, c->resume, c->dane, c->ciphers == NULL ? "" : c->ciphers, c->alpn == NULL ? "" : c->alpn);
 	key_file(key, c->ca);

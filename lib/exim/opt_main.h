@@ -112,7 +112,7 @@
 	X(gecos_name, ESTRING, NULL, 0)	\
 	X(gecos_pattern, STRING, NULL, 0)	\
 	X(gnutls_allow_auto_pkcs11, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(gnutls_compat_mode, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(gnutls_compat_mode, BOOL, "false", 0)	\
 	X(header_line_maxsize, INT, "0", 0)	\
 	X(header_maxsize, INT, "1M", 0)	\
 	X(headers_charset, STRING, "UTF-8", 0)	\
@@ -126,11 +126,11 @@
 	X(host_lookup_order, SLIST, "bydns:byaddr", 0)	\
 	X(host_reject_connection, HOSTS, NULL, 0)	\
 	X(hosts_connection_nolog, HOSTS, NULL, 0)	\
-	X(hosts_proxy, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
+	X(hosts_proxy, HOSTS, NULL, 0)	\
 	X(hosts_require_alpn, HOSTS, NULL, 0)	\
 	X(hosts_require_helo, HOSTS, "*", 0)	\
 	X(hosts_treat_as_local, DOMAINS, NULL, EXIM_OPTF_KNOWN)	\
-	X(hosts_xclient, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
+	X(hosts_xclient, HOSTS, NULL, 0)	\
 	X(ibase_servers, SLIST, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_HIDDEN)	\
 	X(ignore_bounce_errors_after, TIME, "10w", 0)	\
 	X(ignore_fromline_hosts, HOSTS, NULL, 0)	\
@@ -171,7 +171,7 @@
 	X(mysql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
 	X(never_users, UIDLIST, NULL, 0)	\
 	X(notifier_socket, STRING, "$spool_directory/exim_daemon_notify", EXIM_OPTF_KNOWN)	\
-	X(openssl_options, SLIST, NULL, EXIM_OPTF_KNOWN)	\
+	X(openssl_options, SLIST, NULL, 0)	\
 	X(oracle_servers, SLIST, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_HIDDEN)	\
 	X(panic_coredump, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(percent_hack_domains, DOMAINS, NULL, 0)	\
@@ -188,7 +188,7 @@
 	X(print_topbitchars, BOOL, "false", 0)	\
 	X(process_log_path, STRING, NULL, 0)	\
 	X(prod_requires_admin, BOOL, "true", 0)	\
-	X(proxy_protocol_timeout, TIME, "3s", EXIM_OPTF_KNOWN)	\
+	X(proxy_protocol_timeout, TIME, "3s", 0)	\
 	X(qualify_domain, STRING, NULL, 0)	\
 	X(qualify_recipient, STRING, NULL, 0)	\
 	X(queue_domains, DOMAINS, NULL, 0)	\
@@ -282,14 +282,14 @@
 	X(tls_alpn, ESLIST, "smtp:esmtp", 0)	\
 	X(tls_certificate, ESLIST, NULL, 0)	\
 	X(tls_crl, ESTRING, NULL, 0)	\
-	X(tls_dh_max_bits, INT, "2236", EXIM_OPTF_KNOWN)	\
-	X(tls_dhparam, ESTRING, NULL, EXIM_OPTF_KNOWN)	\
+	X(tls_dh_max_bits, INT, "2236", 0)	\
+	X(tls_dhparam, ESTRING, NULL, 0)	\
 	X(tls_early_banner_hosts, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
-	X(tls_eccurve, ESTRING, "auto", EXIM_OPTF_KNOWN)	\
-	X(tls_ocsp_file, ESTRING, NULL, EXIM_OPTF_KNOWN)	\
-	X(tls_on_connect_ports, SLIST, NULL, EXIM_OPTF_KNOWN)	\
+	X(tls_eccurve, ESTRING, "auto", 0)	\
+	X(tls_ocsp_file, ESTRING, NULL, 0)	\
+	X(tls_on_connect_ports, SLIST, NULL, 0)	\
 	X(tls_privatekey, ESLIST, NULL, 0)	\
-	X(tls_remember_esmtp, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(tls_remember_esmtp, BOOL, "false", 0)	\
 	X(tls_require_ciphers, ESTRING, NULL, 0)	\
 	X(tls_resumption_hosts, HOSTS, NULL, 0)	\
 	X(tls_try_verify_hosts, HOSTS, NULL, 0)	\

@@ -17,6 +17,7 @@
 
 struct stream;
 struct tls_server;
+struct tls_accept;
 struct tls_client;
 struct tls_peer;
 
@@ -77,8 +78,8 @@ size_t		 stream_pending(const struct stream *s);
  * was buffered before (sent in the clear) is refused: STREAM_ERROR.
  */
 enum stream_result stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms);
-/* The same, asking for the client's certificate, which leads to what tls_server_trust named or, with <require>, ends the handshake. */
-enum stream_result stream_starttls_asking(struct stream *s, struct tls_server *ctx, bool require, int64_t deadline_ms);
+/* The same as server, as <how> says. */
+enum stream_result stream_accepttls(struct stream *s, struct tls_server *ctx, const struct tls_accept *how, int64_t deadline_ms);
 enum stream_result stream_connecttls(struct stream *s, struct tls_client *ctx, const char *host, int64_t deadline_ms);
 enum stream_result stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms);
 bool		 stream_is_tls(const struct stream *s);
@@ -95,6 +96,8 @@ struct stream_tls_facts {
 	const char	*standard;	/* the cipher's name in RFCs */
 	char		 peer_dn[512];	/* of the peer's certificate; "" if it has shown none */
 	int		 bits;
+	int		 ocsp;		/* enum tls_ocsp */
+	int		 tlsa_usage;	/* of the TLSA record that vouches for the peer; -1: none */
 	bool		 verified;	/* it has shown one that leads to an authority we trust */
 	void		*own, *peer;	/* X509 or NULL */
 };

@@ -20,6 +20,11 @@ struct stream_tls {
 	char	*sni;
 	char	*peerdn;
 	bool	 verified, dane;
+	int	 tlsa_usage;		/* of the record that did it; -1: none */
+	enum tls_ocsp ocsp;
+	char	*early;			/* input that was read before the handshake began and is the peer's part of it */
+	size_t	 early_off, early_len;
+	const struct tls_accept *accept;	/* during the handshake of a server */
 };
 
 struct stream {
@@ -71,13 +76,25 @@ enum stream_result stream_await(struct stream *s, enum stream_try want, int64_t 
 enum stream_result stream_fail(struct stream *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* tls.c: the SSL object of a new connection, NULL on failure. */
-SSL		*tls_server_ssl(struct tls_server *t);
+SSL		*tls_server_ssl(struct tls_server *t, const struct tls_accept *a);
 SSL		*tls_client_ssl(struct tls_client *t, const struct tls_peer *peer);
 /* Certificates are looked at. */
 bool		 tls_client_checks(SSL *ssl);
 /* Why a handshake that went well will not do; NULL: it will. */
 const char	*tls_client_complaint(SSL *ssl);
+const char	*tls_server_complaint(SSL *ssl, const struct tls_accept *a);
 /* The newest text of OpenSSL's error queue, which is emptied; <dflt> if there is none. */
 void		 tls_error_text(char *buf, size_t size, const char *dflt);
+
+
+/* tls_params.c, tls_status.c: a context takes what the configuration says.  -1 CONFIG. */
+int		 tls_params_ciphers(SSL_CTX *ctx, const char *list, struct err *err);
+int		 tls_params_dh(SSL_CTX *ctx, const char *name, int max_bits, struct err *err);
+int		 tls_params_curves(SSL_CTX *ctx, const char *list, struct err *err);
+void		 tls_params_switches(SSL_CTX *ctx, const struct tls_switches *sw);
+/* A fresh certificate and key for <name>, good for a week. */
+int		 tls_params_self_signed(SSL_CTX *ctx, const char *name, struct err *err);
+/* The status of the certificate that <ctx> took last. */
+int		 tls_status_load(SSL_CTX *ctx, const char *file, bool pem, struct err *err);
 
 #endif

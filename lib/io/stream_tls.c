@@ -42,9 +42,18 @@ bio_result(BIO *b, enum stream_try t, size_t n)
 static int
 bio_read(BIO *b, char *p, int size)
 {
+	struct stream *s = BIO_get_data(b);
+	struct stream_tls *st = s->tls;
+	enum stream_try t;
 	size_t n;
-	enum stream_try t = stream_raw_read(BIO_get_data(b), p, (size_t)size, &n);
 
+	if (st->early_off < st->early_len) {
+		n = st->early_len - st->early_off < (size_t)size ? st->early_len - st->early_off : (size_t)size;
+		memcpy(p, st->early + st->early_off, n);
+		st->early_off += n;
+		return (bio_result(b, TRY_DONE, n));
+	}
+	t = stream_raw_read(s, p, (size_t)size, &n);
 	return (bio_result(b, t, n));
 }
 
@@ -161,6 +170,7 @@ stream_tls_end(struct stream *s)
 	}
 	SSL_free(s->tls->ssl);
 	free(s->tls->sni);
+	free(s->tls->early);
 	free(s->tls->peerdn);
 	free(s->tls);
 	s->tls = NULL;
@@ -194,8 +204,13 @@ describe_peer(struct stream_tls *t)
 		return;
 	t->verified = tls_client_checks(t->ssl) && SSL_get_verify_result(t->ssl) == X509_V_OK;
 	t->dane = SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0;
-	if (t->dane)
+	if (t->dane) {
+		uint8_t usage = 0;
+
+		(void)SSL_get0_dane_tlsa(t->ssl, &usage, NULL, NULL, NULL, NULL);
+		t->tlsa_usage = usage;
 		t->verified = true;
+	}
 	if ((b = BIO_new(BIO_s_mem())) == NULL)
 		return;
 	(void)X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_RFC2253);
@@ -204,8 +219,21 @@ describe_peer(struct stream_tls *t)
 	(void)BIO_free(b);
 }
 
+/* The handshake is done; is all there that was asked for? */
 static enum stream_result
-handshake(struct stream *s, SSL *ssl, bool server, int64_t deadline_ms)
+judge(struct stream *s, SSL *ssl, const struct tls_accept *server)
+{
+	const char *why = server != NULL ? tls_server_complaint(ssl, server) : tls_client_complaint(ssl);
+
+	s->tls->accept = NULL;
+	describe(s->tls);
+	if (server == NULL)
+		describe_peer(s->tls);
+	return (why == NULL ? STREAM_OK : stream_fail(s, "TLS: %s", why));
+}
+
+static enum stream_result
+handshake(struct stream *s, SSL *ssl, const struct tls_accept *server, int64_t deadline_ms)
 {
 	int64_t deadline = FIBER_NOW_PLUS(deadline_ms);
 	enum stream_result r = STREAM_OK;
@@ -220,11 +248,22 @@ handshake(struct stream *s, SSL *ssl, bool server, int64_t deadline_ms)
 	}
 	s->tls = xcalloc(1, sizeof(*s->tls));
 	s->tls->ssl = ssl;
+	s->tls->tlsa_usage = -1;
+	s->tls->accept = server;
+	if (s->in_len > s->in_off) {
+		s->tls->early = xmalloc(s->in_len - s->in_off);
+		memcpy(s->tls->early, s->in + s->in_off, s->in_len - s->in_off);
+		s->tls->early_len = s->in_len - s->in_off;
+	}
+	free(s->in);
+	s->in = NULL;
+	s->in_cap = s->in_off = s->in_len = 0;
+	SSL_set_app_data(ssl, s->tls);
 	BIO *b = bio_new(s);
 	SSL_set_bio(ssl, b, b);
 	for (;;) {
 		ERR_clear_error();
-		rc = server ? SSL_accept(ssl) : SSL_connect(ssl);
+		rc = server != NULL ? SSL_accept(ssl) : SSL_connect(ssl);
 		if (rc == 1)
 			break;
 		t = engine_result(s, rc, "handshake");
@@ -239,28 +278,22 @@ handshake(struct stream *s, SSL *ssl, bool server, int64_t deadline_ms)
 			return (r);
 		}
 	}
-	describe(s->tls);
-	if (!server) {
-		const char *why = tls_client_complaint(ssl);
-
-		describe_peer(s->tls);
-		if (why != NULL)
-			return (stream_fail(s, "TLS: %s", why));
-	}
-	return (STREAM_OK);
+	return (judge(s, ssl, server));
 }
 
 static enum stream_result
-prepare(struct stream *s)
+prepare(struct stream *s, bool keep)
 {
 	enum stream_result r;
 
 	assert(s->tls == NULL);
 	/* RFC 3207 section 4.2: what came in the clear may not count as protected. */
-	if (stream_has_input(s))
+	if (!keep && stream_has_input(s))
 		return (stream_fail(s, "input was sent in the clear before TLS started"));
 	if ((r = stream_flush(s)) != STREAM_OK)
 		return (r);
+	if (keep && stream_has_input(s))
+		return (STREAM_OK);
 	free(s->in);
 	s->in = NULL;
 	s->in_cap = s->in_off = s->in_len = 0;
@@ -268,46 +301,34 @@ prepare(struct stream *s)
 }
 
 enum stream_result
-stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
+stream_accepttls(struct stream *s, struct tls_server *ctx, const struct tls_accept *how, int64_t deadline_ms)
 {
-	enum stream_result r = prepare(s);
-
-	/* A certificate that was replaced holds for the next session; a broken one keeps the old. */
-	(void)tls_server_refresh(ctx, NULL);
-	return (r != STREAM_OK ? r : handshake(s, tls_server_ssl(ctx), true, deadline_ms));
-}
-
-/* Any certificate will do: what became of it is looked at afterwards. */
-static int
-take_any(int ok, X509_STORE_CTX *store)
-{
-	return (1);
-}
-
-enum stream_result
-stream_starttls_asking(struct stream *s, struct tls_server *ctx, bool require, int64_t deadline_ms)
-{
-	enum stream_result r = prepare(s);
-	SSL *ssl;
+	enum stream_result r = prepare(s, how->behind_header);
 
 	if (r != STREAM_OK)
 		return (r);
+	/* A certificate that was replaced holds for the next session; a broken one keeps the old. */
 	(void)tls_server_refresh(ctx, NULL);
-	ssl = tls_server_ssl(ctx);
-	/* A session that was made without asking, or with any certificate, is none that may be taken up where one is demanded. */
-	if (ssl != NULL)
-		(void)SSL_set_session_id_context(ssl, (const unsigned char *)(require ? "vpost!" : "vpost?"), 6);
-	if (ssl != NULL)
-		SSL_set_verify(ssl, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), require ? NULL : take_any);
-	return (handshake(s, ssl, true, deadline_ms));
+	ctx = tls_server_ref(ctx);
+	r = handshake(s, tls_server_ssl(ctx, how), how, deadline_ms);
+	tls_server_free(&ctx);
+	return (r);
+}
+
+enum stream_result
+stream_starttls(struct stream *s, struct tls_server *ctx, int64_t deadline_ms)
+{
+	const struct tls_accept how = { .resume = true };
+
+	return (stream_accepttls(s, ctx, &how, deadline_ms));
 }
 
 enum stream_result
 stream_connecttls_peer(struct stream *s, struct tls_client *ctx, const struct tls_peer *peer, int64_t deadline_ms)
 {
-	enum stream_result r = prepare(s);
+	enum stream_result r = prepare(s, false);
 
-	return (r != STREAM_OK ? r : handshake(s, tls_client_ssl(ctx, peer), false, deadline_ms));
+	return (r != STREAM_OK ? r : handshake(s, tls_client_ssl(ctx, peer), NULL, deadline_ms));
 }
 
 enum stream_result
@@ -374,11 +395,14 @@ stream_tls_facts(const struct stream *s, struct stream_tls_facts *f)
 
 	memset(f, 0, sizeof(*f));
 	f->standard = "";
+	f->tlsa_usage = -1;
 	if (ssl == NULL)
 		return;
 	if (SSL_get_current_cipher(ssl) != NULL)
 		f->standard = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl));
 	f->bits = SSL_get_cipher_bits(ssl, NULL);
+	f->ocsp = s->tls->ocsp;
+	f->tlsa_usage = s->tls->tlsa_usage;
 	f->own = SSL_get_certificate(ssl);
 	f->peer = SSL_get0_peer_certificate(ssl);
 	if (f->peer != NULL)

@@ -21,27 +21,27 @@
 #include <openssl/x509v3.h>
 
 #include "base/arena.h"
+#include "base/sb.h"
 #include "base/sv.h"
 #include "base/vec.h"
 #include "io/stream_int.h"
 #include "io/tls.h"
 
 #define SESSION_SECONDS	3600
-#define SESSION_CACHE	1024
 #define TICKET_KEY_LEN	80
 
-struct stamp {
-	struct timespec	 mtime;
-	off_t		 size;
-	ino_t		 ino;
+/* One chain with its key. */
+struct part {
+	char		*file;
+	char		*keyfile;	/* equal to <file> where the key stands in it; NULL: look for it */
+	char		*status;	/* a file, behind "PEM " where it is no DER; NULL: none */
 };
 
 struct cert {
 	char		*name;		/* file name without .pem; "default" */
-	char		*file;
-	char		*keyfile;	/* equal to <file> where the key stands in it */
-	struct stamp	 fstamp;
-	struct stamp	 kstamp;
+	struct part	*parts;
+	size_t		 n;		/* of different kinds of keys */
+	uint64_t	 stamp;		/* of all files */
 	SSL_CTX		*ctx;		/* NULL while it cannot be loaded */
 	VEC(char *)	 names;		/* names it is valid for, lower case */
 	bool		 seen;
@@ -49,11 +49,16 @@ struct cert {
 
 struct tls_server {
 	char		*dir;		/* NULL: one certificate by file names */
-	char		*ciphers;
+	struct tls_server_conf conf;	/* texts in <arena> */
+	struct arena	*arena;
+	unsigned	 refs;
 	VEC(struct cert *) certs;	/* [0] is the default */
 	struct timespec	 dir_mtime;
 	time_t		 looked;
 	unsigned char	 ticket_key[TICKET_KEY_LEN];
+	unsigned char	*alpn;		/* as it is sent: each name behind its length */
+	size_t		 nalpn;
+	uint64_t	 trust_stamp;
 	X509_STORE	*trust;		/* for certificates of clients; NULL: none was named */
 	STACK_OF(X509_NAME) *names;	/* of those, to tell the client */
 };
@@ -84,31 +89,55 @@ cert_free(struct cert *c)
 	cert_drop_names(c);
 	vec_free(&c->names);
 	SSL_CTX_free(c->ctx);
+	for (size_t i = 0; i < c->n; i++) {
+		free(c->parts[i].file);
+		free(c->parts[i].keyfile);
+		free(c->parts[i].status);
+	}
+	free(c->parts);
 	free(c->name);
-	free(c->file);
-	free(c->keyfile);
 	free(c);
 }
 
-static bool
-stamp_of(const char *path, struct stamp *st)
+/* What changes when somebody replaces <path>, mixed into <h>. */
+static uint64_t
+mix_stamp(uint64_t h, const char *path)
 {
 	struct stat sb;
+	uint64_t v[4] = { 0 };
 
-	memset(st, 0, sizeof(*st));
-	if (stat(path, &sb) == -1)
-		return (false);
-	st->mtime = sb.st_mtim;
-	st->size = sb.st_size;
-	st->ino = sb.st_ino;
-	return (true);
+	if (path != NULL && stat(path, &sb) == 0) {
+		v[0] = (uint64_t)sb.st_mtim.tv_sec;
+		v[1] = (uint64_t)sb.st_mtim.tv_nsec;
+		v[2] = (uint64_t)sb.st_size;
+		v[3] = (uint64_t)sb.st_ino;
+	}
+	for (size_t i = 0; i < 4; i++)
+		h = (h ^ v[i]) * UINT64_C(0x100000001b3) + 1;
+	return (h);
 }
 
-static bool
-stamp_eq(const struct stamp *a, const struct stamp *b)
+/* "PEM FILE", "DER FILE", "FILE" */
+static const char *
+status_file(const char *text, bool *pem)
 {
-	return (a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec && a->size == b->size &&
-	    a->ino == b->ino);
+	*pem = strncmp(text, "PEM ", 4) == 0;
+	return (*pem || strncmp(text, "DER ", 4) == 0 ? text + 4 : text);
+}
+
+static uint64_t
+cert_stamp(const struct cert *c)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	bool pem;
+
+	for (size_t i = 0; i < c->n; i++) {
+		h = mix_stamp(h, c->parts[i].file);
+		h = mix_stamp(h, c->parts[i].keyfile);
+		if (c->parts[i].status != NULL)
+			h = mix_stamp(h, status_file(c->parts[i].status, &pem));
+	}
+	return (h);
 }
 
 static int
@@ -165,6 +194,7 @@ cert_take_names(struct cert *c)
 }
 
 static int choose_cert(SSL *ssl, int *alert, void *arg);
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg);
 
 static void
 use_trust(const struct tls_server *t, SSL_CTX *ctx)
@@ -188,61 +218,91 @@ server_ctx(struct tls_server *t)
 	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
-	(void)SSL_CTX_sess_set_cache_size(ctx, SESSION_CACHE);
+	/* Tickets alone: a connection can be kept from them, and nothing stays here. */
+	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_timeout(ctx, SESSION_SECONDS);
 	(void)SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"vpost", 5);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
 	(void)SSL_CTX_set_tlsext_ticket_keys(ctx, t->ticket_key, TICKET_KEY_LEN);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_cert);
 	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
+	if (t->nalpn > 0)
+		SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, t);
 	use_trust(t, ctx);
 	return (ctx);
 }
 
 static int
-fill_ctx(struct tls_server *t, struct cert *c, SSL_CTX *ctx, struct err *err)
+fill_part(SSL_CTX *ctx, const struct part *p, struct err *err)
 {
 	char why[200];
 
-	if (SSL_CTX_use_certificate_chain_file(ctx, c->file) != 1) {
+	if (check_key_mode(p->keyfile, err) == -1)
+		return (-1);
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(ctx, p->file) != 1) {
 		tls_error_text(why, sizeof(why), "unreadable");
-		return (err_set(err, ERR_CONFIG, "4.3.5", "%s: no certificate could be read (%s)", c->file, why));
+		return (err_set(err, ERR_CONFIG, "4.3.5", "%s: no certificate could be read (%s)", p->file, why));
 	}
-	if (SSL_CTX_use_PrivateKey_file(ctx, c->keyfile, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
+	if (SSL_CTX_use_PrivateKey_file(ctx, p->keyfile, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
 		tls_error_text(why, sizeof(why), "unreadable");
-		return (err_set(err, ERR_CONFIG, "4.3.5", "%s: no private key that fits %s (%s)", c->keyfile, c->file,
-		    why));
-	}
-	if (t->ciphers != NULL && SSL_CTX_set_cipher_list(ctx, t->ciphers) != 1) {
-		tls_error_text(why, sizeof(why), "no cipher");
-		return (err_set(err, ERR_CONFIG, "4.3.5", "TLS ciphers \"%s\": %s", t->ciphers, why));
+		return (err_set(err, ERR_CONFIG, "4.3.5", "%s: no private key that fits %s (%s)", p->keyfile, p->file, why));
 	}
 	return (0);
 }
 
-/* (Re)load.  On failure the old context stays; the stamps are taken, so that one fault is told once. */
+/* A status that is no good is told of, and not shown. */
+static int
+fill_ctx(struct tls_server *t, const struct cert *c, SSL_CTX *ctx, struct err *err)
+{
+	const struct tls_server_conf *conf = &t->conf;
+	bool pem;
+
+	tls_params_switches(ctx, &conf->switches);
+	if (c->n == 0 && tls_params_self_signed(ctx, conf->self_signed == NULL ? "localhost" : conf->self_signed, err) == -1)
+		return (-1);
+	for (size_t i = 0; i < c->n; i++) {
+		if (fill_part(ctx, &c->parts[i], err) == -1)
+			return (-1);
+		if (c->parts[i].status != NULL) {
+			const char *file = status_file(c->parts[i].status, &pem);
+
+			(void)tls_status_load(ctx, file, pem, err);
+		}
+	}
+	if ((conf->ciphers != NULL && tls_params_ciphers(ctx, conf->ciphers, err) == -1) ||
+	    (conf->dhparam != NULL && tls_params_dh(ctx, conf->dhparam, conf->dh_max_bits, err) == -1) ||
+	    (conf->curves != NULL && tls_params_curves(ctx, conf->curves, err) == -1))
+		return (-1);
+	return (0);
+}
+
+/* FILE.pem has its key in FILE.key, or in itself. */
+static void
+find_key(struct part *p)
+{
+	size_t len = strlen(p->file);
+	char *key = xmalloc(len + 1);
+
+	(void)snprintf(key, len + 1, "%.*s.key", (int)len - 4, p->file);
+	free(p->keyfile);
+	if (access(key, F_OK) == 0) {
+		p->keyfile = key;
+	} else {
+		free(key);
+		p->keyfile = xstrdup(p->file);
+	}
+}
+
+/* (Re)load.  On failure the old context stays; the stamp is taken, so that one fault is told once. */
 static int
 cert_load(struct tls_server *t, struct cert *c, struct err *err)
 {
 	SSL_CTX *ctx;
 
-	if (t->dir != NULL) {
-		char *key = xmalloc(strlen(c->file) + 1);
-
-		(void)snprintf(key, strlen(c->file) + 1, "%.*s.key", (int)strlen(c->file) - 4, c->file);
-		free(c->keyfile);
-		if (access(key, F_OK) == 0) {
-			c->keyfile = key;
-		} else {
-			free(key);
-			c->keyfile = xstrdup(c->file);
-		}
-	}
-	(void)stamp_of(c->file, &c->fstamp);
-	(void)stamp_of(c->keyfile, &c->kstamp);
-	if (check_key_mode(c->keyfile, err) == -1)
-		return (-1);
+	if (t->dir != NULL)
+		find_key(&c->parts[0]);
+	c->stamp = cert_stamp(c);
 	ERR_clear_error();
 	ctx = server_ctx(t);
 	if (ctx == NULL)
@@ -260,11 +320,7 @@ cert_load(struct tls_server *t, struct cert *c, struct err *err)
 static bool
 cert_changed(const struct cert *c)
 {
-	struct stamp f, k;
-
-	(void)stamp_of(c->file, &f);
-	(void)stamp_of(c->keyfile, &k);
-	return (!stamp_eq(&f, &c->fstamp) || !stamp_eq(&k, &c->kstamp));
+	return (cert_stamp(c) != c->stamp);
 }
 
 /* ---- SNI ---- */
@@ -296,10 +352,20 @@ find_cert(const struct tls_server *t, const char *host, bool wildcard)
 	return (NULL);
 }
 
+static struct cert *
+first_cert(const struct tls_server *t)
+{
+	for (size_t i = 0; i < t->certs.len; i++)
+		if (t->certs.p[i]->ctx != NULL)
+			return (t->certs.p[i]);
+	return (NULL);
+}
+
 static int
 choose_cert(SSL *ssl, int *alert, void *arg)
 {
 	const struct tls_server *t = arg;
+	const struct stream_tls *st = SSL_get_app_data(ssl);
 	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 	char host[256];
 	struct cert *c;
@@ -311,12 +377,54 @@ choose_cert(SSL *ssl, int *alert, void *arg)
 		host[i] = sv_lower(sni[i]);
 	if (host[n - 1] == '.')
 		host[n - 1] = '\0';
+	/* The configuration may have something else for that name. */
+	if (st != NULL && st->accept != NULL && st->accept->named != NULL) {
+		t = st->accept->named(st->accept->arg, sni);
+		if (t == NULL) {
+			*alert = SSL_AD_INTERNAL_ERROR;
+			return (SSL_TLSEXT_ERR_ALERT_FATAL);
+		}
+	}
 	c = find_cert(t, host, false);
 	if (c == NULL)
 		c = find_cert(t, host, true);
+	if (c == NULL && t != arg)
+		c = first_cert(t);
 	if (c != NULL)
 		(void)SSL_set_SSL_CTX(ssl, c->ctx);
 	return (SSL_TLSEXT_ERR_OK);
+}
+
+/* ---- ALPN (RFC 7301) ---- */
+
+/* As Exim: one name, and one of ours.  Who offers several may be speaking to another service than he thinks. */
+static int
+choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg)
+{
+	const struct tls_server *t = arg;
+
+	(void)ssl;
+	for (size_t i = 0; inlen > 1 && in[0] + 1U == inlen && i < t->nalpn; i += t->alpn[i] + 1U)
+		if (t->alpn[i] == in[0] && memcmp(t->alpn + i + 1, in + 1, in[0]) == 0) {
+			*out = in + 1;
+			*outlen = in[0];
+			return (SSL_TLSEXT_ERR_OK);
+		}
+	return (SSL_TLSEXT_ERR_ALERT_FATAL);
+}
+
+static void
+take_alpn(struct tls_server *t)
+{
+	struct sb sb = SB_INIT(4096);
+	size_t n;
+
+	for (size_t i = 0; i < t->conf.nalpn; i++)
+		if ((n = strlen(t->conf.alpn[i])) > 0 && n < 256) {
+			sb_addc(&sb, (char)n);
+			sb_adds(&sb, t->conf.alpn[i]);
+		}
+	t->alpn = (unsigned char *)sb_steal(&sb, &t->nalpn);
 }
 
 /* ---- a directory of certificates ---- */
@@ -328,6 +436,17 @@ cert_by_name(const struct tls_server *t, const char *name)
 		if (strcmp(t->certs.p[i]->name, name) == 0)
 			return (t->certs.p[i]);
 	return (NULL);
+}
+
+static struct cert *
+cert_new(const char *name, size_t n)
+{
+	struct cert *c = xcalloc(1, sizeof(*c));
+
+	c->name = xstrdup(name);
+	c->parts = xcalloc(n, sizeof(*c->parts));
+	c->n = n;
+	return (c);
 }
 
 static int
@@ -383,14 +502,13 @@ scan_dir(struct tls_server *t, struct err *err)
 		if (c == NULL) {
 			size_t len = strlen(t->dir) + strlen(list[i]->d_name) + 2;
 
-			c = xcalloc(1, sizeof(*c));
-			c->name = xstrdup(name);
-			c->file = xmalloc(len);
-			(void)snprintf(c->file, len, "%s/%s", t->dir, list[i]->d_name);
+			c = cert_new(name, 1);
+			c->parts[0].file = xmalloc(len);
+			(void)snprintf(c->parts[0].file, len, "%s/%s", t->dir, list[i]->d_name);
 			vec_push(&t->certs, c);
 		}
 		c->seen = true;
-		if (c->keyfile == NULL || cert_changed(c))
+		if (c->parts[0].keyfile == NULL || cert_changed(c))
 			(void)keep_first(cert_load(t, c, &one), &all, &one, err);
 		free(name);
 		free(list[i]);
@@ -409,60 +527,131 @@ scan_dir(struct tls_server *t, struct err *err)
 	return (all);
 }
 
-static bool
-has_any(const struct tls_server *t)
+static const char *
+keep(struct tls_server *t, const char *text)
 {
-	for (size_t i = 0; i < t->certs.len; i++)
-		if (t->certs.p[i]->ctx != NULL)
-			return (true);
-	return (false);
+	return (text == NULL ? NULL : arena_str(t->arena, text));
+}
+
+static const char *const *
+keep_all(struct tls_server *t, const char *const *v, size_t n)
+{
+	const char **copy = arena_zalloc(t->arena, (n + 1) * sizeof(*copy));
+
+	for (size_t i = 0; v != NULL && i < n; i++)
+		copy[i] = keep(t, v[i]);
+	return (copy);
+}
+
+static struct tls_server *
+server_new(const struct tls_server_conf *conf)
+{
+	struct tls_server *t = xcalloc(1, sizeof(*t));
+	struct tls_server_conf *c = &t->conf;
+
+	t->refs = 1;
+	t->arena = arena_new(1024);
+	t->looked = time(NULL);
+	*c = *conf;
+	c->dir = keep(t, c->dir);
+	c->certs = keep_all(t, c->certs, c->ncerts);
+	c->keys = keep_all(t, c->keys, c->ncerts);
+	c->statuses = keep_all(t, c->statuses, c->ncerts);
+	c->self_signed = keep(t, c->self_signed);
+	c->ciphers = keep(t, c->ciphers);
+	c->dhparam = keep(t, c->dhparam);
+	c->curves = keep(t, c->curves);
+	c->alpn = keep_all(t, c->alpn, c->nalpn);
+	c->cas = keep(t, c->cas);
+	c->crl = keep(t, c->crl);
+	take_alpn(t);
+	return (t);
+}
+
+/* All of a directory. */
+static int
+load_dir(struct tls_server *t, struct err *err)
+{
+	struct err one = ERR_INIT;
+	int rc;
+
+	t->dir = xstrdup(t->conf.dir);
+	rc = scan_dir(t, &one);
+	if (first_cert(t) == NULL && rc == 0)
+		(void)err_set(&one, ERR_CONFIG, "4.3.5", "%s: no certificate there; put default.pem (chain and key) into it", t->dir);
+	if (one.cls != ERR_NONE && err != NULL)
+		*err = one;
+	return (first_cert(t) == NULL ? -1 : 0);
+}
+
+static int
+load_files(struct tls_server *t, struct err *err)
+{
+	const struct tls_server_conf *f = &t->conf;
+	struct cert *c = cert_new("default", f->ncerts);
+
+	for (size_t i = 0; i < f->ncerts; i++) {
+		c->parts[i].file = xstrdup(f->certs[i]);
+		c->parts[i].keyfile = xstrdup(f->keys[i] == NULL ? f->certs[i] : f->keys[i]);
+		c->parts[i].status = f->statuses[i] == NULL ? NULL : xstrdup(f->statuses[i]);
+	}
+	vec_push(&t->certs, c);
+	return (cert_load(t, c, err));
+}
+
+/* A certificate that nobody but us vouches for. */
+static int
+load_own(struct tls_server *t, struct err *err)
+{
+	struct cert *c = cert_new("default", 0);
+
+	vec_push(&t->certs, c);
+	return (cert_load(t, c, err));
+}
+
+struct tls_server *
+tls_server_new_conf(const struct tls_server_conf *conf, const struct tls_server *like, struct err *err)
+{
+	struct tls_server *t = server_new(conf);
+	int rc;
+
+	if (like != NULL) {
+		memcpy(t->ticket_key, like->ticket_key, TICKET_KEY_LEN);
+	} else if (RAND_bytes(t->ticket_key, TICKET_KEY_LEN) != 1) {
+		(void)err_set(err, ERR_TEMP, "4.3.0", "TLS: no random numbers");
+		tls_server_free(&t);
+		return (NULL);
+	}
+	if (conf->cas != NULL && tls_server_trust(t, conf->cas, conf->crl, err) == -1) {
+		tls_server_free(&t);
+		return (NULL);
+	}
+	rc = conf->ncerts > 0 ? load_files(t, err) : conf->dir != NULL ? load_dir(t, err) : load_own(t, err);
+	if (rc == -1)
+		tls_server_free(&t);
+	return (t);
 }
 
 struct tls_server *
 tls_server_new(const char *dir, struct err *err)
 {
-	struct tls_server *t = xcalloc(1, sizeof(*t));
-	struct err one = ERR_INIT;
-	int rc;
+	const struct tls_server_conf conf = { .dir = dir };
 
-	t->dir = xstrdup(dir);
-	t->looked = time(NULL);
-	if (RAND_bytes(t->ticket_key, TICKET_KEY_LEN) != 1) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "TLS: no random numbers");
-		tls_server_free(&t);
-		return (NULL);
-	}
-	rc = scan_dir(t, &one);
-	if (!has_any(t)) {
-		if (rc == 0)
-			(void)err_set(&one, ERR_CONFIG, "4.3.5", "%s: no certificate there; put default.pem (chain and key) "
-			    "into it", dir);
-		tls_server_free(&t);
-	}
-	if (one.cls != ERR_NONE && err != NULL)
-		*err = one;
-	return (t);
+	return (tls_server_new_conf(&conf, NULL, err));
 }
 
 struct tls_server *
 tls_server_new_files(const char *cert, const char *key, const char *ciphers, struct err *err)
 {
-	struct tls_server *t = xcalloc(1, sizeof(*t));
-	struct cert *c = xcalloc(1, sizeof(*c));
+	const struct tls_server_conf conf = { .certs = &cert, .keys = &key, .ncerts = 1, .ciphers = ciphers };
 
-	if (ciphers != NULL)
-		t->ciphers = xstrdup(ciphers);
-	t->looked = time(NULL);
-	c->name = xstrdup("default");
-	c->file = xstrdup(cert);
-	c->keyfile = xstrdup(key == NULL ? cert : key);
-	vec_push(&t->certs, c);
-	if (RAND_bytes(t->ticket_key, TICKET_KEY_LEN) != 1) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "TLS: no random numbers");
-		tls_server_free(&t);
-	} else if (cert_load(t, c, err) == -1) {
-		tls_server_free(&t);
-	}
+	return (tls_server_new_conf(&conf, NULL, err));
+}
+
+struct tls_server *
+tls_server_ref(struct tls_server *t)
+{
+	t->refs++;
 	return (t);
 }
 
@@ -495,9 +684,14 @@ tls_server_trust(struct tls_server *t, const char *cas, const char *crl, struct 
 	X509_STORE *store = read_trust(cas, crl);
 	char text[200];
 
+	t->trust_stamp = mix_stamp(mix_stamp(1, cas), crl);
 	if (store == NULL) {
 		tls_error_text(text, sizeof(text), "it cannot be read");
 		return (err_set(err, ERR_CONFIG, "4.3.5", "%s%s%s: %s", cas, crl == NULL ? "" : ", ", crl == NULL ? "" : crl, text));
+	}
+	if (t->conf.cas == NULL) {
+		t->conf.cas = keep(t, cas);
+		t->conf.crl = keep(t, crl);
 	}
 	X509_STORE_free(t->trust);
 	sk_X509_NAME_pop_free(t->names, X509_NAME_free);
@@ -515,18 +709,19 @@ tls_server_free(struct tls_server **tp)
 {
 	struct tls_server *t = *tp;
 
-	if (t == NULL)
+	*tp = NULL;
+	if (t == NULL || --t->refs > 0)
 		return;
 	for (size_t i = 0; i < t->certs.len; i++)
 		cert_free(t->certs.p[i]);
 	vec_free(&t->certs);
 	free(t->dir);
-	free(t->ciphers);
+	free(t->alpn);
+	arena_free(&t->arena);
 	X509_STORE_free(t->trust);
 	sk_X509_NAME_pop_free(t->names, X509_NAME_free);
 	OPENSSL_cleanse(t->ticket_key, TICKET_KEY_LEN);
 	free(t);
-	*tp = NULL;
 }
 
 int
@@ -540,6 +735,8 @@ tls_server_refresh(struct tls_server *t, struct err *err)
 	if (now == t->looked)
 		return (0);
 	t->looked = now;
+	if (t->conf.cas != NULL && mix_stamp(mix_stamp(1, t->conf.cas), t->conf.crl) != t->trust_stamp)
+		(void)keep_first(tls_server_trust(t, t->conf.cas, t->conf.crl, &one), &all, &one, err);
 	if (t->dir != NULL && stat(t->dir, &sb) == 0 && (sb.st_mtim.tv_sec != t->dir_mtime.tv_sec ||
 	    sb.st_mtim.tv_nsec != t->dir_mtime.tv_nsec))
 		return (scan_dir(t, err));
@@ -549,13 +746,45 @@ tls_server_refresh(struct tls_server *t, struct err *err)
 	return (all);
 }
 
-SSL *
-tls_server_ssl(struct tls_server *t)
+/* Any certificate will do: what became of it is looked at afterwards. */
+static int
+take_any(int ok, X509_STORE_CTX *store)
 {
-	for (size_t i = 0; i < t->certs.len; i++)
-		if (t->certs.p[i]->ctx != NULL)
-			return (SSL_new(t->certs.p[i]->ctx));
-	return (NULL);
+	(void)ok;
+	(void)store;
+	return (1);
+}
+
+SSL *
+tls_server_ssl(struct tls_server *t, const struct tls_accept *a)
+{
+	static const char *const ids[] = { [TLS_ASK_NO] = "vpost", [TLS_ASK_TRY] = "vpost?", [TLS_ASK_REQUIRE] = "vpost!" };
+	const struct cert *c = first_cert(t);
+	SSL *ssl = c == NULL ? NULL : SSL_new(c->ctx);
+
+	if (ssl == NULL)
+		return (NULL);
+	if (!a->resume) {
+		(void)SSL_set_options(ssl, SSL_OP_NO_TICKET);
+		(void)SSL_set_num_tickets(ssl, 0);
+	}
+	/* A session that was made without asking, or with any certificate, is none that may be taken up where one is demanded. */
+	(void)SSL_set_session_id_context(ssl, (const unsigned char *)ids[a->ask], (unsigned)strlen(ids[a->ask]));
+	if (a->ask == TLS_ASK_REQUIRE)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	else if (a->ask == TLS_ASK_TRY)
+		SSL_set_verify(ssl, SSL_VERIFY_PEER, take_any);
+	return (ssl);
+}
+
+const char *
+tls_server_complaint(SSL *ssl, const struct tls_accept *a)
+{
+	const unsigned char *p;
+	unsigned n = 0;
+
+	SSL_get0_alpn_selected(ssl, &p, &n);
+	return (a->alpn_require && n == 0 ? "ALPN required but not negotiated" : NULL);
 }
 
 /* ---- what the certificates say ---- */
@@ -594,7 +823,7 @@ tls_server_cert(const struct tls_server *t, unsigned i, struct tls_cert_info *in
 	(void)snprintf(info->names, sizeof(info->names), "%s", sb_cstr(&names));
 	sb_free(&names);
 	(void)X509_NAME_oneline(X509_get_subject_name(x), info->subject, sizeof(info->subject));
-	(void)snprintf(info->file, sizeof(info->file), "%s", c->file);
+	(void)snprintf(info->file, sizeof(info->file), "%s", c->n == 0 ? "" : c->parts[0].file);
 	info->not_after = asn1_time(X509_get0_notAfter(x));
 	bn = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
 	hex = bn == NULL ? NULL : BN_bn2hex(bn);

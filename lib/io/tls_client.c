@@ -99,33 +99,6 @@ load_own(struct tls_client *t, const char *cert, const char *key, struct err *er
 
 /* ---- ciphers ---- */
 
-static bool
-gnutls_words(const char *list)
-{
-	static const char *const words[] = { "NORMAL", "SECURE", "PERFORMANCE", "PFS", "LEGACY", "SUITEB", "SYSTEM", "@SYSTEM" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strncmp(list, words[i], strlen(words[i])) == 0)
-			return (true);
-	return (false);
-}
-
-/* Names of TLS 1.3's suites are a list of their own in OpenSSL. */
-static int
-set_ciphers(struct tls_client *t, const char *list, struct err *err)
-{
-	char why[200];
-
-	if (gnutls_words(list))
-		return (0);
-	ERR_clear_error();
-	if (strncmp(list, "TLS_", 4) == 0 ? SSL_CTX_set_ciphersuites(t->ctx, list) == 1 &&
-	    SSL_CTX_set_min_proto_version(t->ctx, TLS1_3_VERSION) == 1 : SSL_CTX_set_cipher_list(t->ctx, list) == 1)
-		return (0);
-	tls_error_text(why, sizeof(why), "no cipher");
-	return (err_set(err, ERR_CONFIG, "4.3.5", "TLS ciphers \"%s\": %s", list, why));
-}
-
 /* tls_dh_min_bits; what else the library demands stays. */
 static int
 security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid, void *other, void *ex)
@@ -173,17 +146,23 @@ status_cb(SSL *ssl, void *arg)
 	OCSP_RESPONSE *r = NULL;
 	OCSP_BASICRESP *basic = NULL;
 	const unsigned char *p;
+	struct stream_tls *st = SSL_get_app_data(ssl);
 	long n = SSL_get_tlsext_status_ocsp_resp(ssl, &p);
 	int ok = 0;
 
-	if (p == NULL || n <= 0)
+	if (p == NULL || n <= 0) {
+		if (st != NULL)
+			st->ocsp = TLS_OCSP_NO_ANSWER;
 		return (t->ocsp_require ? 0 : 1);
+	}
 	if ((r = d2i_OCSP_RESPONSE(NULL, &p, n)) != NULL && OCSP_response_status(r) == OCSP_RESPONSE_STATUS_SUCCESSFUL &&
 	    (basic = OCSP_response_get1_basic(r)) != NULL)
 		ok = check_status(basic, ssl);
 	OCSP_BASICRESP_free(basic);
 	OCSP_RESPONSE_free(r);
 	ERR_clear_error();
+	if (st != NULL)
+		st->ocsp = ok ? TLS_OCSP_GOOD : TLS_OCSP_BAD;
 	/* A status that says nothing good counts where it was not demanded, too, if the certificate has to be in order. */
 	return (ok || (!t->ocsp_require && t->verify != TLS_VERIFY_REQUIRE));
 }
@@ -264,11 +243,12 @@ fill(struct tls_client *t, const struct tls_client_conf *c, struct err *err)
 {
 	if ((c->verify != TLS_VERIFY_NO || c->ocsp_require) && load_authorities(t, c->ca, err) == -1)
 		return (-1);
+	tls_params_switches(t->ctx, &c->switches);
 	if (c->crl != NULL && *c->crl != '\0' && load_crl(t, c->crl, err) == -1)
 		return (-1);
 	if (c->cert != NULL && *c->cert != '\0' && load_own(t, c->cert, c->key, err) == -1)
 		return (-1);
-	if (c->ciphers != NULL && *c->ciphers != '\0' && set_ciphers(t, c->ciphers, err) == -1)
+	if (c->ciphers != NULL && *c->ciphers != '\0' && tls_params_ciphers(t->ctx, c->ciphers, err) == -1)
 		return (-1);
 	if (c->alpn != NULL && *c->alpn != '\0' && set_alpn(t, c->alpn, err) == -1)
 		return (-1);
@@ -438,11 +418,14 @@ const char *
 tls_client_complaint(SSL *ssl)
 {
 	const struct tls_client *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct stream_tls *st = SSL_get_app_data(ssl);
 	const unsigned char *p;
 	unsigned n = 0;
 
 	if (t == NULL)
 		return (NULL);
+	if (t->ocsp_request && st != NULL && st->ocsp == TLS_OCSP_NOT_ASKED)
+		st->ocsp = TLS_OCSP_NO_ANSWER;
 	SSL_get0_alpn_selected(ssl, &p, &n);
 	if (t->alpn_require && n == 0)
 		return ("the server chose no protocol by ALPN");

@@ -174,9 +174,9 @@ set_dscp(struct session *s, struct sv name)
 		return;
 	}
 	tos = (int)value << 2;
-	if (s->conn->peer.family == 6)
+	if (s->x.addr.family == 6)
 		(void)setsockopt(stream_fd(s->io), IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
-	else if (s->conn->peer.family == 4)
+	else if (s->x.addr.family == 4)
 		(void)setsockopt(stream_fd(s->io), IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
 }
 

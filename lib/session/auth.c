@@ -16,8 +16,8 @@ static void
 fill_conn(const struct session *s, struct auth_conn *c)
 {
 	c->service = "smtp";
-	c->peer = s->conn->peer;
-	c->local = s->conn->local;
+	c->peer = s->x.addr;
+	c->local = s->x.interface;
 	c->tls = stream_is_tls(s->io);
 }
 

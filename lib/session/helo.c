@@ -20,7 +20,7 @@ helo_verified(struct session *s, struct sv name)
 
 		if (sv_casestarts(inner, "IPv6:"))
 			inner = sv_sub(inner, 5, inner.len);
-		return (net_addr_parse(inner, &a) && net_addr_eq(&a, &s->conn->peer));
+		return (net_addr_parse(inner, &a) && net_addr_eq(&a, &s->x.addr));
 	}
 	/* As Exim, a name that is found here shows in logs from the next HELO on. */
 	exim_host_name(&s->env);
@@ -30,7 +30,7 @@ helo_verified(struct session *s, struct sv name)
 	if (net_addr_parse(name, &a) || w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
 		return (false);
 	for (size_t i = 0; i < n; i++)
-		if (net_addr_eq(&addrs[i], &s->conn->peer))
+		if (net_addr_eq(&addrs[i], &s->x.addr))
 			return (true);
 	return (false);
 }
@@ -153,6 +153,8 @@ put_keywords(struct session *s, struct sb *out)
 		sb_adds(out, "\nPRDR");
 		s->parse_flags |= SMTP_PARSE_PRDR;
 	}
+	if ((s->xclient = session_xclient_offer(s)))
+		sb_adds(out, "\nXCLIENT ADDR PORT NAME HELO PROTO LOGIN DESTADDR DESTPORT");
 	if (ours)
 		sb_adds(out, "\nENHANCEDSTATUSCODES");
 	if ((s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {

@@ -81,8 +81,12 @@ session_log_tls(const struct session *s, struct sb *out)
 		if (session_logs(s, EXIM_LOGSEL_tls_resumption) && stream_tls_resumed(s->io))
 			sb_adds(out, "*");
 	}
+	if (session_logs(s, EXIM_LOGSEL_tls_on_connect) && s->tls_first)
+		sb_adds(out, " tls_on_connect");
 	if (session_logs(s, EXIM_LOGSEL_tls_certificate_verified))
 		sb_adds(out, s->x.tls_in.verified ? " CV=yes" : " CV=no");
+	if (session_logs(s, EXIM_LOGSEL_tls_peerdn) && s->x.tls_in.peerdn.len > 0)
+		sb_addf(out, " DN=\"" SV_FMT "\"", SV_ARG(s->x.tls_in.peerdn));
 	if (session_logs(s, EXIM_LOGSEL_tls_sni) && s->x.tls_in.sni.len > 0)
 		sb_addf(out, " SNI=\"" SV_FMT "\"", SV_ARG(s->x.tls_in.sni));
 }

@@ -297,6 +297,8 @@ log_arrival(struct session *s, uint64_t size)
 	sb_add(&line, t->msg.received_protocol);
 	session_log_tls(s, &line);
 	session_log_auth(s, &line);
+	if (session_logs(s, EXIM_LOGSEL_proxy) && s->x.proxy_local_address.len > 0)
+		sb_addf(&line, " PRX=" SV_FMT, SV_ARG(s->x.proxy_local_address));
 	if (session_logs(s, EXIM_LOGSEL_pipelining) && s->pipelining)
 		sb_adds(&line, s->pipelined ? " L" : " L-");
 	if (t->prdr_run)

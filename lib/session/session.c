@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "fiber/fiber.h"
 #include "net/hosts_access.h"
 #include "session/session_int.h"
@@ -46,6 +47,7 @@ static const struct command {
 	{ SMTP_ETRN,	 C_SYNC,				session_etrn },
 	{ SMTP_STARTTLS, C_SYNC,				session_starttls },
 	{ SMTP_AUTH,	 C_SYNC_PLAIN,				session_auth },
+	{ SMTP_XCLIENT,	 C_SYNC | C_NO_TXN,			session_xclient },
 };
 
 static const struct command *
@@ -259,6 +261,8 @@ one_command(struct session *s, struct sv line)
 
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
 	code = parse_command(s, &err);
+	if (s->c.verb == SMTP_XCLIENT && !s->xclient)
+		s->c.verb = SMTP_UNKNOWN;
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;
 	/* A command with an argument that it cannot have is none that was given. */
@@ -276,6 +280,10 @@ one_command(struct session *s, struct sv line)
 	/* What is no command counts as that alone. */
 	if ((c != NULL || code != 0) && nonmail_passed(s, c))
 		return;
+	if (s->proxy_failed && s->c.verb != SMTP_QUIT) {
+		session_reply(s, 503, "5.5.1", SV_LIT("Command refused, required Proxy negotiation failed"));
+		return;
+	}
 	if (c == NULL && code == 0) {
 		unknown_command(s);
 		return;
@@ -421,6 +429,22 @@ command_loop(struct session *s)
 
 /* ---- connecting ---- */
 
+/* Does the client begin with a handshake? */
+static bool
+tls_first(struct session *s)
+{
+	struct sv list = exim_main_text(s->conf, EXIM_MAIN_tls_on_connect_ports), item;
+	int64_t port;
+	int sep = 0;
+
+	if (s->kind == SESSION_SMTPS || s->conn->tls_on_connect)
+		return (true);
+	while (list.len > 0 && s->x.interface_port > 0 && exim_list_next(&list, &sep, s->cmd, &item))
+		if (num_parse(sv_trim(item), 1, 65535, &port) && port == s->x.interface_port)
+			return (true);
+	return (false);
+}
+
 static bool
 refused_connection(struct session *s, unsigned code, const char *status, const char *text, const char *why)
 {
@@ -429,7 +453,7 @@ refused_connection(struct session *s, unsigned code, const char *status, const c
 	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "refused connection from %s (%s)", sb_cstr(&host), why);
 	/* A client that waits for a handshake could not read it. */
-	if (s->kind != SESSION_SMTPS || stream_is_tls(s->io))
+	if (!tls_first(s) || stream_is_tls(s->io))
 		session_reply(s, code, status, sv_cstr(text));
 	sb_free(&host);
 	s->end = END_DROP;
@@ -528,24 +552,12 @@ admitted(struct session *s)
 	return (ops->admit(ops->arg, &c));
 }
 
-static bool
-greet(struct session *s)
+bool
+session_welcome(struct session *s)
 {
 	unsigned code = 220;
 	struct sv text;
 
-	/* Before anything that costs: the handshake, a look at the DNS. */
-	if (!within_limits(s))
-		return (false);
-	s->logs_connection = session_logs(s, EXIM_LOGSEL_smtp_connection) &&
-	    !session_client_in(s, EXIM_MAIN_hosts_connection_nolog);
-	log_begin(s);
-	if (s->kind == SESSION_SMTPS) {
-		if (!session_tls_start(s))
-			return (false);
-		session_auth_tls(s);
-	}
-	session_ident(s);
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
 		exim_host_name(&s->env);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
@@ -564,6 +576,26 @@ greet(struct session *s)
 	if (!s->early_pipe && early_input(s))
 		return (false);
 	return (banner(s, text, code));
+}
+
+static bool
+greet(struct session *s)
+{
+	/* Before anything that costs: the handshake, a look at the DNS. */
+	if (!within_limits(s))
+		return (false);
+	s->logs_connection = session_logs(s, EXIM_LOGSEL_smtp_connection) &&
+	    !session_client_in(s, EXIM_MAIN_hosts_connection_nolog);
+	session_proxy(s);
+	log_begin(s);
+	if (tls_first(s)) {
+		if (!session_tls_start(s))
+			return (false);
+		s->tls_first = true;
+		session_auth_tls(s);
+	}
+	session_ident(s);
+	return (session_welcome(s));
 }
 
 /* ---- beginning and end ---- */

@@ -22,8 +22,8 @@
 struct auth_client;
 struct hosts_client;
 struct route_ops;
+struct session_tls;
 struct stream;
-struct tls_server;
 
 /* Which log lines go to; the numbers of exim/acl.h's EXIM_LOG_*. */
 #define SESSION_LOG_MAIN	0x01
@@ -64,7 +64,7 @@ struct session_service {
 	const struct route_ops	*route;
 	const struct session_ops *ops;
 	const struct session_log *log;
-	struct tls_server	*tls;		/* NULL: no STARTTLS */
+	struct session_tls	*tls;		/* tls_conf.h; NULL: no STARTTLS */
 	struct auth_client	*auth;		/* NULL: only authenticators of the configuration */
 	const char		*tmpdir;	/* for messages beyond memory */
 	const char		*scandir;	/* for files that scanners read; made when needed; NULL: none */
@@ -95,6 +95,7 @@ struct session_conn {
 	const char	*user;		/* SESSION_LOCAL: the caller's login */
 	int64_t		 uid;
 	bool		 trusted;	/* SESSION_LOCAL: may set the sender */
+	bool		 tls_on_connect;	/* TLS from the start, whatever the kind */
 	bool		 host_checking;	/* -bh: nothing is kept, no delays */
 	bool		 callouts;	/* -bhc: but other hosts are asked */
 	const struct exim_session *facts;	/* -oM...: what is taken for known of the client; NULL: nothing */

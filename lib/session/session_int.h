@@ -97,6 +97,7 @@ struct session {
 	enum session_kind kind;
 	struct arena	*arena;
 	struct arena	*cmd;
+	struct tls_server *tls;		/* while a handshake runs */
 	struct exim_env	 env;
 	struct exim_session x;
 	struct exim_acl_run acl;
@@ -118,6 +119,9 @@ struct session {
 	bool		 authenticated;
 	const struct exim_auth *auth_by;	/* the authenticator, NULL: vauthd without one */
 	bool		 no_sync, no_pipelining, no_multiline;	/* controls */
+	bool		 tls_first;	/* the handshake came before all else */
+	bool		 xclient;	/* XCLIENT was offered */
+	bool		 proxy_failed;	/* a proxy did not say whose connection it is: nothing but QUIT */
 	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr;
 	bool		 auth_unadvertised_ok;
 	unsigned	 parse_flags;
@@ -272,6 +276,15 @@ void	 session_auth(struct session *s);
 void	 session_not_quit(struct session *s);
 /* SMTP_PARSE_* that hold from the start. */
 unsigned session_parse_flags(const struct session *s);
+
+/* ---- proxy.c ---- */
+/* Where hosts_proxy says so: read whose connection it is. */
+void	 session_proxy(struct session *s);
+bool	 session_xclient_offer(struct session *s);
+void	 session_xclient(struct session *s);
+
+/* session.c: what is looked at of a client that is known now, and the greeting; false when it is refused. */
+bool	 session_welcome(struct session *s);
 
 /* ---- txn.c ---- */
 struct txn *session_txn_new(struct session *s);

@@ -90,13 +90,13 @@ listed(struct session *s, struct sv list, enum exim_spf r)
 enum exim_result
 scan_spf(struct session *s, struct exim_env *env, struct sv arg, bool guess, bool *yes)
 {
-	struct exim_spf_query q = { .client = s->conn->peer, .sender = session_msg(s)->sender, .helo = s->x.helo, .record = SV_NULL };
+	struct exim_spf_query q = { .client = s->x.addr, .sender = session_msg(s)->sender, .helo = s->x.helo, .record = SV_NULL };
 	struct sv domain, sender, why;
 	struct txn *t = s->txn;
 	enum exim_spf r;
 
 	*yes = false;
-	if (s->conn->peer.family == 0)
+	if (s->x.addr.family == 0)
 		return (EXIM_OK);
 	if (guess)
 		q.record = s->conf->main[EXIM_MAIN_spf_guess].text;

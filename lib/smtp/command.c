@@ -451,6 +451,7 @@ static const struct {
 	{ "ETRN",	SMTP_ETRN,	NULL },
 	{ "STARTTLS",	SMTP_STARTTLS,	args_none },
 	{ "AUTH",	SMTP_AUTH,	args_auth },
+	{ "XCLIENT",	SMTP_XCLIENT,	NULL },
 };
 
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))

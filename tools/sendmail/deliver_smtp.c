@@ -16,6 +16,7 @@
 #include "mail/address.h"
 #include "os/file.h"
 #include "session/session.h"
+#include "session/tls_conf.h"
 
 #define CHUNK		65536
 #define CONTENT_MAX	((size_t)512 * 1024 * 1024)
@@ -155,9 +156,13 @@ converse(struct deliver *d, struct session_conn *c)
 	const struct session_ops ops = { .arg = d, .submit = take };
 	const struct session_log log = { .arg = d, .exim = log_line };
 	struct session_service sv;
+	struct err err = ERR_INIT;
 
 	memset(&sv, 0, sizeof(sv));
 	sv.conf = d->conf;
+	sv.tls = session_tls_new(d->conf, NULL, &err);
+	if (err.cls != ERR_NONE)
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "TLS: %s", err.text);
 	sv.world = &d->t->world;
 	sv.caches = d->t->env.caches;
 	sv.route = &d->t->ops;
@@ -167,6 +172,7 @@ converse(struct deliver *d, struct session_conn *c)
 	sv.scandir = arena_fmt(d->t->facts, SV_FMT "/scan", SV_ARG(d->conf->g.spool_directory));
 	sv.plaintext_auth = true;
 	session_run(&sv, c);
+	session_tls_free(&sv.tls);
 }
 
 /* ---- batches ---- */
@@ -360,6 +366,7 @@ dreceive_smtp(struct deliver *d, bool batch)
 		c.local = facts->interface;
 		c.local.port = (uint16_t)facts->interface_port;
 		c.facts = facts;
+		c.tls_on_connect = d->t->o->tls_on_connect;
 	}
 	(void)fflush(stdout);
 	if (pthread_create(&writer, NULL, carry, &out) != 0 || pthread_create(&reader, NULL, carry, &in) != 0)

@@ -349,6 +349,10 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'p':
 		return (option_p(o, w, rest));
 	case 't':
+		if (strcmp(rest, "ls-on-connect") == 0) {
+			o->tls_on_connect = true;
+			return (0);
+		}
 		o->from_header = true;
 		if (strcmp(rest, "i") == 0)
 			o->dots = false;

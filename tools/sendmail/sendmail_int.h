@@ -63,6 +63,7 @@ struct options {
 	const char	*fullname;	/* -F */
 	bool		 dots;		/* a line with a single dot ends the message */
 	bool		 from_header;	/* -t */
+	bool		 tls_on_connect;	/* -tls-on-connect: -bs begins with a handshake */
 	bool		 verbose;
 	bool		 debug;		/* -d */
 	const char	*notify, *ret, *envid;

@@ -88,7 +88,7 @@ struct talk {
 	const char	*host;
 	const struct tls_tlsa *tlsa;
 	size_t		 ntlsa;
-	bool		 require;	/* a certificate of the client */
+	struct tls_accept how;
 	bool		 resumed;
 	int		 fds[2];
 	enum stream_result server_result;
@@ -109,7 +109,7 @@ server_fiber(void *arg)
 	struct sv line;
 
 	stream_set_timeout(s, 3000, 3000);
-	t->server_result = t->require ? stream_starttls_asking(s, t->server, true, 3000) : stream_starttls(s, t->server, 3000);
+	t->server_result = stream_accepttls(s, t->server, &t->how, 3000);
 	if (t->server_result == STREAM_OK) {
 		(void)snprintf(t->sni, sizeof(t->sni), "%s", stream_tls_sni(s));
 		while (stream_read_line(s, 200000, &line) == STREAM_OK)
@@ -172,7 +172,7 @@ static void
 test_handshake(void **state)
 {
 	struct err err = ERR_INIT;
-	struct talk t = { .host = "mail.example.test" };
+	struct talk t = { .host = "mail.example.test", .how.resume = true };
 
 	t.server = tls_server_new(dir, &err);
 	assert_non_null(t.server);
@@ -232,7 +232,7 @@ test_sessions(void **state)
 	const struct tls_tlsa unusable = { 1, 0, 1, wrong, 32 }, other = { 3, 0, 1, wrong, 32 };
 	const struct tls_client_conf conf = { .verify = TLS_VERIFY_NO, .resume = true }, dane = { .resume = true, .dane = true };
 	struct err err = ERR_INIT;
-	struct talk t = { .host = "mail.example.test" };
+	struct talk t = { .host = "mail.example.test", .how.resume = true };
 
 	t.server = tls_server_new(dir, &err);
 	t.client = tls_client_new_conf(&conf, &err);
@@ -240,10 +240,14 @@ test_sessions(void **state)
 	assert_false(t.resumed);
 	talk(&t);
 	assert_true(t.resumed);
-	t.require = true;
+	t.how.ask = TLS_ASK_REQUIRE;
 	talk(&t);
 	assert_int_not_equal(t.server_result, STREAM_OK);
-	t.require = false;
+	t.how.ask = TLS_ASK_NO;
+	/* Whom none is offered gets none, and cannot use one that he has. */
+	t.how.resume = false;
+	talk(&t);
+	assert_false(t.resumed);
 	tls_client_free(&t.client);
 	/* A record that cannot be used lets any certificate pass; its session may not serve when one can be used. */
 	t.client = tls_client_new_conf(&dane, &err);
