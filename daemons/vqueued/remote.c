@@ -81,6 +81,14 @@ tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const stru
 	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
 	if (EXIM_LOGSEL_ON(sel, outgoing_port))
 		sb_addf(&out, ":%u", h->addr.port);
+	if (c != NULL && EXIM_LOGSEL_ON(sel, incoming_interface) && EXIM_LOGSEL_ON(sel, outgoing_interface)) {
+		struct net_addr bare = *deliver_local(c);
+
+		bare.port = 0;
+		sb_addf(&out, " I=[%s]", net_addr_text(&bare, ip));
+		if (EXIM_LOGSEL_ON(sel, outgoing_port))
+			sb_addf(&out, ":%u", deliver_local(c)->port);
+	}
 	if (c != NULL)
 		add_how(&out, c, sel);
 	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
@@ -277,6 +285,7 @@ build_rcpts(struct worker *w, const struct remote_job *j, struct deliver_message
 
 		r->addr = d->rd->addr->address;
 		r->notify = sr->notify;
+		r->lasthop = d->rd->router != NULL && d->rd->router->d.generic[EXIM_ROUTER_dsn_lasthop].num != 0;
 		r->orcpt = sr->orcpt;
 		r->error = (struct deliver_error)DELIVER_ERROR_INIT;
 	}

@@ -150,6 +150,7 @@ struct deliver_rcpt {
 	struct sv	 addr;
 	struct sv	 orcpt;
 	unsigned	 notify;	/* enum spool_notify bits */
+	bool		 lasthop;	/* the peer hears nothing of DSN, as if it did not know it */
 	/* The result. */
 	enum deliver_status status;
 	bool		 dsn_passed;	/* the peer speaks DSN: it makes the success report, not we */

@@ -91,6 +91,7 @@ static void
 build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct sb *out)
 {
 	unsigned ext = c->ehlo.ext;
+	bool tells = false;
 
 	sb_adds(out, "MAIL FROM:<");
 	put_address(c, m, m->sender, out);
@@ -105,7 +106,9 @@ build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct
 		sb_adds(out, " BODY=8BITMIME");
 	if ((ext & SMTP_EXT_SMTPUTF8) != 0 && m->smtputf8 && m->downconvert != 1)
 		sb_adds(out, " SMTPUTF8");
-	if ((ext & SMTP_EXT_DSN) != 0) {
+	for (size_t i = 0; i < m->nrcpts; i++)
+		tells = tells || !m->rcpts[i].lasthop;
+	if ((ext & SMTP_EXT_DSN) != 0 && tells) {
 		if (m->ret_set)
 			sb_adds(out, m->ret_hdrs ? " RET=HDRS" : " RET=FULL");
 		if (m->envid.len > 0) {
@@ -134,7 +137,7 @@ build_rcpt(const struct deliver_conn *c, const struct deliver_message *m, const 
 	sb_addc(out, '>');
 	if (c->o->ignore_quota && (c->ehlo.ext & SMTP_EXT_IGNOREQUOTA) != 0)
 		sb_adds(out, " IGNOREQUOTA");
-	if ((c->ehlo.ext & SMTP_EXT_DSN) != 0) {
+	if ((c->ehlo.ext & SMTP_EXT_DSN) != 0 && !r->lasthop) {
 		for (unsigned i = 0; i < 4; i++)
 			if ((r->notify & 1U << i) != 0) {
 				sb_adds(out, sep);
@@ -390,7 +393,7 @@ set_final(struct deliver_conn *c, struct deliver_rcpt *r)
 {
 	if (c->reply.code / 100 == 2) {
 		r->status = DELIVER_OK;
-		r->dsn_passed = (c->ehlo.ext & SMTP_EXT_DSN) != 0;
+		r->dsn_passed = (c->ehlo.ext & SMTP_EXT_DSN) != 0 && !r->lasthop;
 		return;
 	}
 	deliver_reply_error(c, "end of data", &r->error);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/sb.h"
 #include "exim/acl_int.h"
 #include "exim/logsel.h"
 
@@ -256,13 +257,16 @@ log_warning(struct acl_state *st)
 	struct sv line = st->log_msg;
 
 	if (line.p != NULL && line.p != st->user_msg.p) {
-		const char *nl = memchr(line.p, '\n', line.len);
+		struct sb sb = SB_INIT(8192);
+		struct sv all = line, one;
 
+		while (sv_next(&all, '\n', &one))
+			sb_addf(&sb, SV_FMT "%s", SV_ARG(one), all.p != NULL && all.len > 0 ? "\\n" : "");
 		if (st->run->warned == NULL)
 			st->run->warned = hash_new();
 		if (hash_set(st->run->warned, line, st->run) == NULL)
-			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: %.*s",
-			    nl == NULL ? (int)line.len : (int)(nl - line.p), line.p);
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: %s", sb_cstr(&sb));
+		sb_free(&sb);
 	}
 	/* A message of warn is a header of old. */
 	if (st->user_msg.p != NULL && (W_MESSAGE & 1u << st->run->where) != 0)
@@ -470,7 +474,7 @@ acl_wrap(struct arena *a, struct sv msg)
 
 /* "550 5.7.1 text": code and status go where they belong when the first digit is the expected one. */
 static void
-split_code(struct acl_state *st, struct exim_acl_result *res, char digit)
+split_code(struct acl_state *st, struct exim_acl_result *res, enum acl_rc rc, char digit)
 {
 	struct sv m = res->user_msg, rest;
 	size_t i = 4, dots = 0;
@@ -486,13 +490,16 @@ split_code(struct acl_state *st, struct exim_acl_result *res, char digit)
 		res->status = sv_sub(m, 4, i);
 		rest = sv_sub(m, i + 1, m.len);
 	}
-	if (m.p[0] != digit) {
-		const char *code = digit == '5' ? "550" : digit == '4' ? "451" : digit == '3' ? "354" : "250";
+	/* Any code will do for VRFY. */
+	if (m.p[0] != digit && st->run->where != EXIM_WHERE_VRFY) {
+		const char *code = digit == '5' ? "550" : digit == '3' ? "354" : digit == '2' ? "250" :
+		    rc != RC_DEFER && st->run->where == EXIM_WHERE_ETRN ? "458" : "451";
 
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "configured error code starts with incorrect digit (expected %c) in \""
 		    SV_FMT "\"", digit, SV_ARG(m));
 		res->status = SV_LIT("");
-		if (sv_eq(res->log_msg, m))
+		/* What was thrown away is told of as it stands in the configuration. */
+		if (rc != RC_DISCARD && sv_eq(res->log_msg, m))
 			res->log_msg = acl_fmt(st, "%s " SV_FMT, code, SV_ARG(rest));
 	} else
 		res->code = (m.p[0] - '0') * 100 + (m.p[1] - '0') * 10 + (m.p[2] - '0');
@@ -509,7 +516,7 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 	const enum exim_acl_where where = st->run->where;
 	/* RFC 5321 section 7.3: a VRFY that is refused is answered by 252. */
 	char digit = where == EXIM_WHERE_VRFY && rc == RC_FAIL && sv_starts(st->user_msg, "252") ? '2' :
-	    rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER ? '4' : '5';
+	    rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER || where == EXIM_WHERE_ETRN ? '4' : '5';
 
 	if (rc == RC_DISCARD && (where == EXIM_WHERE_PREDATA || (W_MESSAGE & 1u << where) == 0)) {
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "\"discard\" verb not allowed in %s ACL", exim_acl_where_name(where));
@@ -525,8 +532,8 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 	res->log_msg = st->log_msg.p == NULL ? SV_LIT("") : st->log_msg;
 	res->details = st->temp_details;
 	res->log_targets = st->run->log_targets;
-	if (where != EXIM_WHERE_QUIT)
-		split_code(st, res, digit);
+	if (where != EXIM_WHERE_QUIT && where != EXIM_WHERE_NOTQUIT)
+		split_code(st, res, rc, digit);
 	res->user_msg = acl_wrap(st->env->arena, res->user_msg);
 }
 

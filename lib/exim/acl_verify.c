@@ -55,7 +55,8 @@ verify_reverse(struct acl_state *st, struct sv opts)
 		defer_ok = defer_ok || sv_eqs(sv_trim(o), "defer_ok");
 	if (s == NULL || s->addr.family == 0)
 		return (RC_OK);
-	find_name(st);
+	exim_host_name(st->env);
+	s->host_unshown = false;
 	switch (s->host_lookup) {
 	case EXIM_HOST_FOUND:
 		return (RC_OK);
@@ -479,6 +480,9 @@ keep_result(struct acl_state *st, const struct exim_verify *v, const struct exim
 		return;
 	st->user_msg = r->user_msg.p != NULL ? r->user_msg : st->user_msg;
 	st->log_msg = r->log_msg.p != NULL ? r->log_msg : r->user_msg;
+	/* The rest of the statement may look at it already. */
+	if (res == EXIM_FAIL && v->what != EXIM_VERIFY_HEADER_SENDER)
+		a->verify_message = st->user_msg;
 }
 
 static enum acl_rc

@@ -56,7 +56,11 @@ field_name(const char *p, size_t len, struct sv *name, size_t *body)
 		n--;
 	name->p = p;
 	name->len = n;
-	return (mail_header_name_ok(*name));
+	/* As Exim, bytes above 127 count: a field is not lost, and nor are those behind it, for one bad byte. */
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)p[i] < 33 || p[i] == 127)
+			return (false);
+	return (n > 0);
 }
 
 /* Length of the line at <p> with its LF, of <left> bytes. */

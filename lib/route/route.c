@@ -135,6 +135,7 @@ add_failure(struct visit *v, enum route_fate fate)
 	f.router = v->r;
 	f.err = v->err;
 	f.user_msg = v->user_msg;
+	f.own_words = v->r == NULL && v->message.p != NULL && v->user_message.p == NULL;
 	f.code = v->code;
 	f.number = v->number;
 	f.raw = v->raw;

@@ -221,6 +221,7 @@ struct route_failure {
 	struct err	 err;		/* class PERM or TEMP, enhanced status; text for the log */
 	const char	*raw;		/* the text with its line ends, for -bt; NULL: it has none */
 	struct sv	 user_msg;	/* for the sender: cannot_route_message, :fail: text; empty: err.text */
+	bool		 own_words;	/* <user_msg> is the router's own, nobody wrote it for senders */
 	int		 code;		/* of ":fail: 551 text"; 0: none */
 	bool		 hide_child;
 	int		 number;	/* what Exim's logs show in brackets; 0: nothing special */

@@ -391,7 +391,7 @@ session_acl_refuse(struct session *s, enum exim_acl_where where, struct sv what,
 	refuse(s, where, res);
 }
 
-/* Further lines lose their indentation, as it was wanted for the configuration only. */
+/* Further lines lose their indentation, and empty ones vanish, as they were wanted for the configuration only. */
 static struct sv
 unindent(struct session *s, struct sv v)
 {
@@ -403,7 +403,7 @@ unindent(struct session *s, struct sv v)
 		return (v);
 	p = arena_alloc(s->cmd, v.len);
 	for (size_t i = 0; i < v.len; i++)
-		if ((v.p[i] != ' ' && v.p[i] != '\t') || n == 0 || p[n - 1] != '\n')
+		if ((v.p[i] != ' ' && v.p[i] != '\t' && v.p[i] != '\n') || n == 0 || p[n - 1] != '\n')
 			p[n++] = v.p[i];
 	out.p = p;
 	out.len = n;
@@ -423,6 +423,15 @@ session_log_discard(struct session *s, enum exim_acl_where where, struct sv why)
 		sb_addf(&line, ": " SV_FMT, SV_ARG(why));
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s", sb_cstr(&line));
 	sb_free(&line);
+}
+
+/* The status belongs to the text where none is shown by itself. */
+static struct sv
+accepted_text(struct session *s, const struct exim_acl_result *res)
+{
+	if (res->status.len == 0 || !s->conn->exim_style)
+		return (res->user_msg);
+	return (sv_cstr(arena_fmt(s->cmd, SV_FMT " " SV_FMT, SV_ARG(res->status), SV_ARG(res->user_msg))));
 }
 
 enum acl_answer
@@ -447,14 +456,13 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	switch (v) {
 	case EXIM_ACL_ACCEPT:
 		if (text != NULL)
-			*text = res.status.len == 0 || !s->conn->exim_style ? res.user_msg :
-			    sv_cstr(arena_fmt(s->cmd, SV_FMT " " SV_FMT, SV_ARG(res.status), SV_ARG(res.user_msg)));
+			*text = accepted_text(s, &res);
 		if (code != NULL && res.code != 0)
 			*code = (unsigned)res.code;
 		return (ACL_GO);
 	case EXIM_ACL_DISCARD:
 		if (text != NULL)
-			*text = res.user_msg;
+			*text = accepted_text(s, &res);
 		if (where == EXIM_WHERE_RCPT)
 			session_log_discard(s, where, res.log_msg);
 		else if (s->txn != NULL)

@@ -478,6 +478,13 @@ log_host(struct session *s, const struct session_cut *c, struct sb *out)
 	sb_addf(out, " H=%s [%s]", h->name, net_addr_text(&bare, text));
 	if (session_logs(s, EXIM_LOGSEL_outgoing_port))
 		sb_addf(out, ":%u", h->addr.port);
+	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && session_logs(s, EXIM_LOGSEL_outgoing_interface)) {
+		bare = *deliver_local(c->conn);
+		bare.port = 0;
+		sb_addf(out, " I=[%s]", net_addr_text(&bare, text));
+		if (session_logs(s, EXIM_LOGSEL_outgoing_port))
+			sb_addf(out, ":%u", deliver_local(c->conn)->port);
+	}
 	if (cv == NULL)
 		return;
 	if (session_logs(s, EXIM_LOGSEL_tls_cipher))

@@ -96,7 +96,7 @@ data_lost(struct session *s, enum stream_result r)
 		session_caller(s, &host);
 		if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection) || session_logs(s, EXIM_LOGSEL_smtp_connection))
 			session_logf(s, SESSION_LOG_MAIN, "SMTP connection from %s lost while reading message data%s", sb_cstr(&host),
-			    s->txn->data.in_header ? " (header)" : "");
+			    s->txn->data.in_header && r == STREAM_EOF ? s->txn->fed ? " (header)" : " (after header)" : "");
 		s->end = END_LOST;
 		if (r == STREAM_EOF)
 			session_reply(s, 421, "4.4.2", SV_LIT("Lost incoming connection"));
@@ -224,8 +224,9 @@ session_bdat(struct session *s)
 		return;
 	}
 	smtp_data_finish(&t->data, content_sink, s);
+	/* Exim counts the line end that the last line lacks. */
 	(void)snprintf(prefix, sizeof(prefix), "%s%llu byte chunk, total %llu\n", s->conn->exim_style ? " " : "", (unsigned long long)n,
-	    (unsigned long long)t->data.size);
+	    (unsigned long long)t->data.size + (s->conn->exim_style && t->data.line > 0 ? 2 : 0));
 	session_message(s, prefix);
 	session_txn_end(s);
 }

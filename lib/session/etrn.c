@@ -177,14 +177,14 @@ run_command(struct session *s, const char *key)
 }
 
 static void
-by_command(struct session *s)
+by_command(struct session *s, struct sv text)
 {
 	const char *why = run_command(s, arena_cstr(s->cmd, s->c.arg));
 
 	if (why != NULL)
 		session_replyf(s, 458, "4.3.0", "%s", why);
 	else
-		session_reply(s, 250, "2.0.0", SV_LIT("OK"));
+		session_reply(s, 250, "2.0.0", text);
 }
 
 /* ---- the queue ---- */
@@ -220,6 +220,7 @@ void
 session_etrn(struct session *s)
 {
 	struct sb host = SB_INIT(2000);
+	struct sv text = SV_NULL;
 
 	if (s->txn != NULL) {
 		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
@@ -229,15 +230,15 @@ session_etrn(struct session *s)
 	if (session_logs(s, EXIM_LOGSEL_etrn))
 		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
 	sb_free(&host);
-	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, NULL, NULL) != ACL_GO)
+	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, &text, NULL) != ACL_GO)
 		return;
 	if (s->conf->main[EXIM_MAIN_smtp_etrn_command].text.len > 0) {
-		by_command(s);
+		by_command(s, text.len > 0 ? text : SV_LIT("OK"));
 	} else if (!s->conn->exim_style) {
 		by_queue(s);
 	} else if (s->c.arg.len == 0 || s->c.arg.p[0] != '#') {
 		session_mistake(s, 501, NULL, "argument must begin with #");
 	} else {
-		session_reply(s, 250, NULL, SV_LIT("OK"));
+		session_reply(s, 250, NULL, text.len > 0 ? text : SV_LIT("OK"));
 	}
 }

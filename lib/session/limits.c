@@ -149,8 +149,11 @@ session_queues_only(struct session *s)
 	if (exim_main_bool(s->conf, EXIM_MAIN_queue_only))
 		return (true);
 	/* The default of ten spares Exim processes; there are none here. */
-	if (each->set && each->num > 0 && (int64_t)s->mails > each->num)
+	s->txn->put_off = NULL;
+	if (each->set && each->num > 0 && (int64_t)s->mails > each->num) {
+		s->txn->put_off = arena_fmt(s->txn->arena, "more than %lld messages received in one connection", (long long)each->num);
 		return (true);
+	}
 	if (many > 0 && ops->connections != NULL && (int64_t)ops->connections(ops->arg, NULL) > many)
 		return (true);
 	if (load <= 0 || w->loadavg == NULL)
@@ -158,5 +161,7 @@ session_queues_only(struct session *s)
 	/* Once is for the whole connection, unless queue_only_load_latch is off. */
 	if (!s->load_queues || !exim_main_bool(s->conf, EXIM_MAIN_queue_only_load_latch))
 		s->load_queues = w->loadavg(w->arg) > load;
+	if (s->load_queues)
+		s->txn->put_off = arena_fmt(s->txn->arena, "load average %.2f", (double)w->loadavg(w->arg) / 1000);
 	return (s->load_queues);
 }

@@ -103,6 +103,13 @@ session_log_auth(const struct session *s, struct sb *out)
 		sb_addf(out, ":" SV_FMT, SV_ARG(s->x.authenticated_sender));
 }
 
+void
+session_log_id(const struct session *s, struct sb *out)
+{
+	if (session_logs(s, EXIM_LOGSEL_connection_id))
+		sb_addf(out, " Ci=" SV_FMT, SV_ARG(s->x.connection_id));
+}
+
 /* What a peer sent must not forge a line of the log. */
 static void
 clean(struct sb *sb)
@@ -220,6 +227,7 @@ session_log_connection(struct session *s, const char *what)
 		return;
 	sb_adds(&line, "SMTP connection from ");
 	session_caller(s, &line);
+	session_log_id(s, &line);
 	sb_adds(&line, what);
 	session_log_line(s, SESSION_LOG_MAIN, &line);
 	sb_free(&line);

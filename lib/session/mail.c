@@ -3,6 +3,21 @@
 #include "io/stream.h"
 #include "session/session_int.h"
 
+/* A sender's local part keeps its quotes as they were sent: whoever compares it later sees the same as Exim. */
+static struct sv
+local_as_written(const struct session *s)
+{
+	struct sv v = sv_trim(s->c.path_text);
+	ptrdiff_t at;
+
+	if (v.len > 2 && v.p[0] == '<' && v.p[v.len - 1] == '>')
+		v = sv_sub(v, 1, v.len - 1);
+	at = sv_rchr(v, '@');
+	if (at <= 0 || v.p[0] == '@' || sv_chr(v, '"') < 0 || sv_chr(v, '<') >= 0)
+		return (s->c.path.local);
+	return (sv_sub(v, 0, (size_t)at));
+}
+
 /* local@domain, qualified; rewritten by the configuration's rules.  False when answered. */
 static bool
 qualify_sender(struct session *s, struct txn *t)
@@ -23,14 +38,14 @@ qualify_sender(struct session *s, struct txn *t)
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified sender rejected: <" SV_FMT "> %s",
 		    SV_ARG(p->local), sb_cstr(&host));
 		sb_free(&host);
-		session_mistake(s, 501, "5.1.7", SV_FMT ": sender address must contain a domain", SV_ARG(s->c.path_text));
+		session_replyf(s, 501, "5.1.7", SV_FMT ": sender address must contain a domain", SV_ARG(s->c.path_text));
 		return (false);
 	}
 	if (p->domain.len > 0 && p->domain.p[0] == '[' && !exim_main_bool(s->conf, EXIM_MAIN_allow_domain_literals)) {
 		session_mistake(s, 501, "5.1.7", SV_FMT ": domain literals not allowed", SV_ARG(s->c.path_text));
 		return (false);
 	}
-	sb_add(&sb, p->local);
+	sb_add(&sb, local_as_written(s));
 	sb_addc(&sb, '@');
 	sb_add(&sb, p->domain.len > 0 ? p->domain : s->conf->g.qualify_domain);
 	out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));

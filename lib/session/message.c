@@ -293,6 +293,7 @@ log_arrival(struct session *s, uint64_t size)
 	sb_add(&line, t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>"));
 	sb_addc(&line, ' ');
 	session_log_host(s, &line);
+	session_log_id(s, &line);
 	sb_adds(&line, " P=");
 	sb_add(&line, t->msg.received_protocol);
 	session_log_tls(s, &line);
@@ -316,6 +317,10 @@ log_arrival(struct session *s, uint64_t size)
 		sb_adds(&line, " id=");
 		sb_add(&line, sv_sub(id, 1, id.len - 1));
 	}
+	if (id.len == 0 && session_logs(s, EXIM_LOGSEL_msg_id) && session_logs(s, EXIM_LOGSEL_msg_id_created))
+		for (size_t i = 0; i < t->fixes.len; i++)
+			if (sv_starts(t->fixes.p[i].text, "Message-Id: <"))
+				sb_addf(&line, " id*=" SV_FMT, SV_ARG(sv_sub(t->fixes.p[i].text, 13, t->fixes.p[i].text.len - 2)));
 	if (session_logs(s, EXIM_LOGSEL_subject) && mail_headers_get(&t->headers, "Subject").p != NULL)
 		sb_addf(&line, " T=\"" SV_FMT "\"", SV_ARG(mail_header_text(s->cmd, mail_headers_get(&t->headers, "Subject"))));
 	if (session_logs(s, EXIM_LOGSEL_received_sender))
@@ -416,6 +421,8 @@ log_put_off(struct session *s)
 	    session_logs(s, EXIM_LOGSEL_delay_delivery))
 		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued%s" SV_FMT " by ACL", fx->queue_name.len > 0 ? " in " : "",
 		    SV_ARG(fx->queue_name));
+	else if (s->txn->put_off != NULL && session_logs(s, EXIM_LOGSEL_delay_delivery))
+		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: %s", s->txn->put_off);
 }
 
 static void

@@ -25,7 +25,7 @@ qualify_recipient(struct session *s, struct sv *out)
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified recipient rejected: <" SV_FMT "> %s",
 			    SV_ARG(p->local), sb_cstr(&host));
 		sb_free(&host);
-		session_mistake(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(s->c.path_text));
+		session_replyf(s, 501, "5.1.3", SV_FMT ": recipient address must contain a domain", SV_ARG(s->c.path_text));
 		return (false);
 	}
 	if (p->domain.len > 0 && p->domain.p[0] == '[' && !exim_main_bool(s->conf, EXIM_MAIN_allow_domain_literals)) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "fiber/fiber.h"
@@ -201,6 +202,13 @@ legal(struct session *s, const struct command *c)
 		session_reply(s, 503, "5.5.1", SV_LIT("HELO or EHLO required"));
 		return (false);
 	}
+	/* Behind PIPELINING it is no mistake to go on after a sender that was refused: the client could not know. */
+	if ((c->flags & C_TXN) != 0 && s->txn == NULL && c->verb == SMTP_RCPT && s->mail_refused && s->pipelining) {
+		s->in_mistake = true;
+		session_reply(s, 503, "5.5.1", SV_LIT("sender not yet given"));
+		s->in_mistake = false;
+		return (false);
+	}
 	if ((c->flags & C_TXN) != 0 && s->txn == NULL) {
 		session_mistake(s, 503, "5.5.1", "sender not yet given");
 		return (false);
@@ -291,6 +299,7 @@ one_command(struct session *s, struct sv line)
 	/* Order comes before the grammar of arguments, as Exim has it. */
 	if (c != NULL && !legal(s, c))
 		return;
+	s->mail_refused = false;
 	/* Whether AUTH is for this client at all comes before its grammar. */
 	if (code != 0 && s->c.verb == SMTP_AUTH && !s->auth_offered)
 		code = 0;
@@ -305,9 +314,11 @@ one_command(struct session *s, struct sv line)
 	}
 	if (code != 0) {
 		session_mistake(s, code, err.status, "%s", err.text);
+		s->mail_refused = s->c.verb == SMTP_MAIL;
 		return;
 	}
 	c->run(s);
+	s->mail_refused = s->c.verb == SMTP_MAIL && s->txn == NULL;
 }
 
 /* acl_smtp_notquit: whatever ended the session but QUIT. */
@@ -653,6 +664,9 @@ session_parse_flags(const struct session *s)
 	return (f);
 }
 
+/* Of this process, for $connection_id. */
+static unsigned connections;
+
 static void
 session_init(struct session *s, const struct session_service *sv, struct session_conn *c)
 {
@@ -686,6 +700,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->acl.log_warn_skipped = session_logs(s, EXIM_LOGSEL_acl_warn_skipped);
 	session_env_reset(s);
 	fill_session(s);
+	s->x.connection_id = sv_cstr(arena_fmt(s->arena, "%x%06x", (unsigned)getpid(), ++connections & 0xffffff));
 	s->timeout_ms = session_time(s, EXIM_MAIN_smtp_receive_timeout, 300) * 1000;
 }
 

@@ -84,6 +84,7 @@ struct txn {
 	bool		 cut_asks;	/* the recipient is asked about for that only */
 	bool		 taken_there;	/* the next host has it: it does not go to the spool */
 	bool		 waits;		/* no attempt at once */
+	const char	*put_off;	/* why there is none, for the log; NULL: nothing to tell */
 	struct session_cut *cut;	/* the connection to the next host; cutthrough.c */
 };
 
@@ -141,6 +142,7 @@ struct session {
 	uint64_t	 replies;	/* so far */
 	uint64_t	 deferrals;	/* replies of 4xx to RCPT so far */
 	bool		 rcpt_same;	/* all of them the same */
+	bool		 mail_refused;	/* the last one, and only RCPT came since */
 	const char	*mistake_shown;	/* what the log says of the mistake at hand; NULL: what the client hears */
 	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
@@ -182,6 +184,8 @@ void	 session_fullhost(const struct session *s, struct sb *out);
 void	 session_caller(const struct session *s, struct sb *out);
 /* " X=... CV=no", as log_selector wants it. */
 void	 session_log_tls(const struct session *s, struct sb *out);
+/* " Ci=ID" of the connection, where it is wanted. */
+void	 session_log_id(const struct session *s, struct sb *out);
 void	 session_log_auth(const struct session *s, struct sb *out);
 /* "SMTP connection from ..." and <what>, by log_selector and hosts_connection_nolog. */
 void	 session_log_connection(struct session *s, const char *what);

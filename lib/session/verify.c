@@ -16,8 +16,8 @@ failed(struct session *s, const struct route_result *r, struct exim_verify_resul
 
 	out->log_msg = sv_cstr(text);
 	/* ":fail:" without a text tells nothing, in the log either. */
-	out->told = f != NULL && f->user_msg.p != NULL;
-	out->user_msg = out->told ? f->user_msg : out->log_msg;
+	out->told = f != NULL && f->user_msg.p != NULL && !f->own_words;
+	out->user_msg = f != NULL && f->user_msg.p != NULL ? f->user_msg : out->log_msg;
 	if (out->told && out->user_msg.len == 0)
 		out->log_msg = SV_LIT("");
 	out->failure = SV_LIT("route");
@@ -75,10 +75,14 @@ header_sender(struct session *s, struct exim_env *env, const struct exim_verify 
 	struct mail_addrlist list;
 	struct sb addr = SB_INIT(MAIL_ADDRESS_MAX);
 	struct txn *t = s->txn;
+	const char *broken = NULL;
 
 	for (size_t k = 0; t != NULL && k < sizeof(names) / sizeof(names[0]); k++)
 		for (ptrdiff_t i = -1; (i = mail_headers_find(&t->headers, names[k], (size_t)(i + 1))) >= 0;) {
 			mail_addrlist_read(t->headers.v[i].body, s->cmd, &list);
+			if (list.n == 0 && sv_trim(t->headers.v[i].body).len > 0 && broken == NULL)
+				broken = arena_fmt(s->cmd, "syntax error in '%s:' header when scanning for sender: missing or malformed local "
+				    "part in \"" SV_FMT "\"", names[k], SV_ARG(sv_trim(t->headers.v[i].body)));
 			for (size_t j = 0; j < list.n; j++) {
 				struct exim_verify_result one = { .details = false };
 				enum exim_result r;
@@ -97,7 +101,8 @@ header_sender(struct session *s, struct exim_env *env, const struct exim_verify 
 			}
 		}
 	sb_free(&addr);
-	out->log_msg = SV_LIT("there is no valid sender in any header line");
+	out->log_msg = worst == EXIM_DEFER ? SV_LIT("all attempts to verify a sender in a header line deferred") : broken != NULL ?
+	    sv_cstr(broken) : SV_LIT("there is no valid sender in any header line");
 	return (worst);
 }
 

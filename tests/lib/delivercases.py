@@ -131,7 +131,7 @@ class Sink:
             if not u.startswith("QUIT"):
                 note("< " + s)
             if u.startswith(("EHLO", "LHLO")):
-                say("250-sink.test\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250 PIPELINING")
+                say("250-sink.test\r\n250-SIZE 100000\r\n250-8BITMIME\r\n" + ("250-DSN\r\n" if u.endswith(" DSN.TEST") else "") + "250 PIPELINING")
             elif u.startswith("MAIL"):
                 rc = []
                 say("550 bad sender" if "<bad@" in s else "250 ok")
@@ -181,6 +181,7 @@ def same_each_time(s, names):
     s = re.sub(r"(?m)^\d{3}([A-Z* ]) ", r"NNN\1 ", s)
     s = re.sub(r"(?m)^-(received_time_usec|received_time_complete) .*$", r"-\1 N", s)
     s = re.sub(r"\bpid=\d+", "pid=N", s)
+    s = re.sub(r"\bCi=\w+", "Ci=N", s)
     s = re.sub(r"\b(DT|QT|RT)=[\d.]+s", r"\1=T", s)
     s = re.sub(r"(Exim|\(Exim) \d\.\d+(\.\d+)?", r"\1 N", s)
     s = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}",
@@ -242,6 +243,7 @@ def run(sendmail, case, sink):
     names = [(sendmail, "$BIN"), (w, "%W"), (f"{u} {os.getuid()} {os.getgid()}", "%U UID GID"), (f"U={u} ", "U=%U "),
              (f" from {u} by", " from %U by"), (f" from {u} (", " from %U ("), (f" {u}\n", " %U\n"), (f"{u}@mail.local.test", "%U@mail.local.test")]
     out = re.sub(rf"\b{sink.port}\b", "%P", out)
+    out = re.sub(rf"\b(ident|U)={re.escape(u)}(?=[\s)])", r"\1=%U", out)
     return same_each_time(out.replace("\r", "").replace("\0", "\\0"), names).rstrip("\n").split("\n")
 
 

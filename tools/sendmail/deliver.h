@@ -46,7 +46,8 @@ struct dmsg {
 	bool		 from_line;	/* the sender is a "From " line's */
 	bool		 local;		/* it is the caller's own, whatever he says of the sender */
 	bool		 untrusted_sender;	/* he said it, and may (untrusted_set_sender) */
-	int64_t		 received_us;
+	int64_t		 received_us;	/* its reception began */
+	int64_t		 complete_us;	/* and ended; 0: the same */
 	int64_t		 body_lines, body_zeros, max_line;
 	int		 warnings;
 	bool		 tried;		/* delivery was attempted */

@@ -153,7 +153,8 @@ put_times(struct attempt *at, struct sb *out, bool queue)
 
 	if (queue && dlog_on(at->d, EXIM_LOGSEL_queue_time)) {
 		sb_adds(out, " QT=");
-		put_time(at, out, now - at->m->received_us);
+		put_time(at, out, now - (dlog_on(at->d, EXIM_LOGSEL_queue_time_exclusive) && at->m->complete_us != 0 ? at->m->complete_us :
+		    at->m->received_us));
 	}
 	if (dlog_on(at->d, EXIM_LOGSEL_deliver_time)) {
 		sb_adds(out, " DT=");

@@ -497,13 +497,13 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 		sb_adds(&out, " M8S=0");
 	if (dlog_on(d, EXIM_LOGSEL_receive_time))
 		sb_adds(&out, " RT=0s");
-	/* Only an id that came with the message. */
-	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && had_id) {
+	/* One that was made here only where that is asked for, too. */
+	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && (had_id || dlog_on(d, EXIM_LOGSEL_msg_id_created))) {
 		struct sv v = sv_trim(dfield_body(id->text));
 
 		if (v.len > 2 && v.p[0] == '<')
 			v = sv_sub(v, 1, v.len - 1);
-		sb_addf(&out, " id=" SV_FMT, SV_ARG(v));
+		sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(v));
 	}
 	if (subject != NULL && dlog_on(d, EXIM_LOGSEL_subject))
 		sb_addf(&out, " T=\"" SV_FMT "\"", SV_ARG(sv_trim(dfield_body(subject->text))));
@@ -585,6 +585,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 		    sv_cstr(arena_fmt(m->arena, "rejected by non-SMTP ACL: " SV_FMT, SV_ARG(why))) : why, false));
 	denv_index(m);
 	denv_message(d, m);
+	m->complete_us = os_wall_us();
 	if (says == ACL_TAKEN && dspool_write(d, m, true, err) == -1)
 		return (-1);
 	log_arrival(d, m, had_id);

@@ -141,12 +141,18 @@ log_host(struct remote *x, const struct deliver_host *h)
 {
 	char text[NET_ADDR_TEXT_MAX];
 	struct net_addr bare = h->addr;
-	const char *port = "";
+	struct arena *a = x->r->m->arena;
+	const struct deliver *d = x->r->d;
+	bool ports = dlog_on(d, EXIM_LOGSEL_outgoing_port);
+	const char *out;
 
 	bare.port = 0;
-	if (dlog_on(x->r->d, EXIM_LOGSEL_outgoing_port))
-		port = arena_fmt(x->r->m->arena, ":%u", h->addr.port);
-	return (arena_fmt(x->r->m->arena, " H=%s [%s]%s", h->name, net_addr_text(&bare, text), port));
+	out = arena_fmt(a, " H=%s [%s]%s", h->name, net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", h->addr.port) : "");
+	if (x->conn == NULL || !dlog_on(d, EXIM_LOGSEL_incoming_interface) || !dlog_on(d, EXIM_LOGSEL_outgoing_interface))
+		return (out);
+	bare = *deliver_local(x->conn);
+	bare.port = 0;
+	return (arena_fmt(a, "%s I=[%s]%s", out, net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", deliver_local(x->conn)->port) : ""));
 }
 
 /* What the host said in a line of ours: "... after RCPT TO:<x>: 550 no" */
@@ -308,6 +314,7 @@ send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 	for (size_t i = 0; i < r->n; i++)
 		if (!x->settled[i]) {
 			rcpts[n].addr = r->rd[i]->addr->address;
+			rcpts[n].lasthop = r->rd[i]->router != NULL && r->rd[i]->router->d.generic[EXIM_ROUTER_dsn_lasthop].num != 0;
 			for (size_t k = 0; k < r->m->rcpts.len; k++)
 				if (sv_eq(r->m->rcpts.p[k].addr, rcpts[n].addr)) {
 					rcpts[n].notify = r->m->rcpts.p[k].notify;

@@ -102,10 +102,12 @@ put_text(struct sb *out, const char *name, struct sv value)
 void
 dspool_header_text(const struct dmsg *m, struct sb *out)
 {
+	int64_t complete = m->complete_us != 0 ? m->complete_us : m->received_us;
+
 	sb_addf(out, "%s-H\n" SV_FMT " %lld %lld\n<" SV_FMT ">\n%lld %d\n", m->id, SV_ARG(m->login), (long long)m->uid,
 	    (long long)m->gid, SV_ARG(m->sender), (long long)(m->received_us / 1000000), m->warnings);
 	sb_addf(out, "-received_time_usec .%06lld\n-received_time_complete %lld.%06lld\n", (long long)(m->received_us % 1000000),
-	    (long long)(m->received_us / 1000000), (long long)(m->received_us % 1000000));
+	    (long long)(complete / 1000000), (long long)(complete % 1000000));
 	if (m->helo.len > 0)
 		sb_addf(out, "--helo_name " SV_FMT "\n", SV_ARG(m->helo));
 	if (m->host_addr.len > 0)
@@ -269,6 +271,19 @@ read_end(struct sv v, struct sv *addr, int64_t *port)
 		(void)num_parse(sv_sub(v, (size_t)end + 2, v.len), 0, 65535, port);
 }
 
+/* "1700000000.123456" in microseconds; 0: it is no such number. */
+static int64_t
+seconds_us(struct sv v)
+{
+	ptrdiff_t dot = sv_chr(v, '.');
+	int64_t s, us = 0;
+
+	if (!num_parse(dot < 0 ? v : sv_sub(v, 0, (size_t)dot), 0, INT64_MAX / 1000000 - 1, &s) ||
+	    (dot >= 0 && !num_parse(sv_sub(v, (size_t)dot + 1, v.len), 0, 999999, &us)))
+		return (0);
+	return (s * 1000000 + us);
+}
+
 static void
 read_option(struct dmsg *m, struct sv line, struct sv *rest)
 {
@@ -298,6 +313,8 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		m->bounce = true;
 	else if (sv_eqs(name, "received_time_usec") && num_parse(sv_sub(value, 1, value.len), 0, 999999, &n))
 		m->received_us += n;
+	else if (sv_eqs(name, "received_time_complete"))
+		m->complete_us = seconds_us(value);
 	else if (sv_eqs(name, "aclm") || sv_eqs(name, "aclc"))
 		read_var(m, name.p[3], value, rest);
 	else if (sv_eqs(name, "deliver_firsttime"))
