@@ -45,7 +45,7 @@ static const char driver[] =
     " die \"syntax error in Exim::expand_string argument: $p at $c[1] line $c[2].\\n\" }\n"
     "sub log_write { _send('L', $_[0]) } sub debug_write { }\n"
     "package main; $SIG{__WARN__} = sub { my $m = $_[0]; $m =~ s/\\n\\z//; Exim::_send('L', $m) };\n"
-    "my ($t, $code) = Exim::_recv(); ($code) = $code =~ /^(.*)$/s; no strict; eval $code; if ($@) { Exim::_send('E', $@); exit 0 } Exim::_send('R', '');\n"
+    "$| = 1; my ($t, $code) = Exim::_recv(); ($code) = $code =~ /^(.*)$/s; no strict; eval $code; if ($@) { Exim::_send('E', $@); exit 0 } Exim::_send('R', '');\n"
     "for (;;) { my ($k, $p) = Exim::_recv(); my ($f, @a) = map { /^(.*)$/s; $1 } unpack('(N/a*)*', $p);\n"
     " unless (defined &{\"main::$f\"}) { Exim::_send('E', \"Undefined subroutine &main::$f called.\\n\"); next }\n"
     " my $r = eval { scalar &{\"main::$f\"}(@a) };\n"

@@ -61,5 +61,5 @@ export KEEP1=a KEEPX=b
 eq "$(be '${perl{flag}} ${perl{env}}')" "1 KEEP1"
 eq "$(sendmail -C "$T/perl.conf" -ps -be 'x' | tr '\n' ' ')" "begun x "
 eq "$(sendmail -C "$T/perl.conf" -pd -be 'x')" x
-eq "$(printf 'set acl_m_a = b\n$acl_m_a\n' | be | tr '\n' ' ')" "> variable m_a set > b > "
+eq "$(printf 'set acl_m_a = b\n$acl_m_a\n' | be | tr '\n' ' ')" "> variable m_a set > b >  "
 eq "$(be '${lookup testdb{x}}${lookup testdb{fail}{y}{n}}')" xn

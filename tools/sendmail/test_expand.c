@@ -145,7 +145,7 @@ expand_line(struct testing *t, struct sv line)
 		testing_reset(t);
 		return (0);
 	}
-	if (t->admin && set_variable(t, text)) {
+	if (set_variable(t, text)) {
 		testing_reset(t);
 		return (0);
 	}
