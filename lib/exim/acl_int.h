@@ -22,7 +22,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 #define W_NOTSMTP	(W(NOTSMTP) | W(NOTSMTP_MIME) | W(NOTSMTP_START))
 #define W_MESSAGE	(W(MAIL) | W(RCPT) | W(PREDATA) | W(DATA) | W(PRDR) | W(MIME) | W(DKIM) | W(WELLKNOWN) | W_NOTSMTP)
 #define W_SCAN		(W(DATA) | W(PRDR) | W(MIME) | W(NOTSMTP) | W(NOTSMTP_MIME))
-#define W_RCPT		(W(RCPT) | W(VRFY) | W(EXPN) | W(PRDR))
+#define W_RCPT		(W(RCPT) | W(VRFY) | W(PRDR))
 #define W_SENDER	(W_MESSAGE | W(QUIT) | W(NOTQUIT))
 
 /* X(name, how, is a modifier, where it may stand) */

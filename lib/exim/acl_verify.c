@@ -133,21 +133,25 @@ verify_csa(struct acl_state *st, struct sv domain)
 		return (RC_OK);
 	if (domain.len == 0)
 		domain = s->helo.len > 0 ? s->helo : s->host_address;
+	/* An address in brackets is looked up as an address. */
+	if (domain.len > 2 && domain.p[0] == '[' && sv_ends(domain, "]"))
+		domain = sv_sub(domain, sv_casestarts(domain, "[IPv6:") ? 6 : 1, domain.len - 1);
 	/* The name is data of the query, not text of the expansion. */
 	st->env->value = domain;
 	res = exim_expand_text(SV_LIT("${lookup dnsdb{csa=$value}}"), st->env, &v, &err);
 	st->env->value = SV_NULL;
 	if (res == EXIM_DEFER) {
 		status = "defer";
-		why = "client SMTP authorization SRV record lookup deferred";
+		why = "client SMTP authorization deferred (SRV lookup failed)";
 	} else if (res == EXIM_OK && sv_word(&v, &code)) {
 		v = sv_trim(v);
 		if (code.p[0] == 'Y' && is_client(st, v)) {
 			status = "ok";
 		} else if (code.p[0] != '?') {
 			status = "fail";
-			why = code.p[0] == 'Y' ? "client host does not match any authorized client SMTP target address" : code.p[0] == 'N' ?
-			    "client host is explicitly unauthorized" : "client SMTP authorization explicitly required but absent";
+			why = code.p[0] == 'Y' ? "client SMTP authorization failed (client address mismatch)" : code.p[0] == 'N' ?
+			    "client SMTP authorization failed (host name not authorized)" :
+			    "client SMTP authorization failed (explicit authorization required)";
 		}
 	}
 	s->csa_status = sv_cstr(status);

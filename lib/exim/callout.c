@@ -2,9 +2,9 @@
 /*
  * Callouts: what is known already, the dialogue, what is kept of it.
  *
- * Keys of the hints table "callout": "d" domain: nothing works there; "m" domain: the empty sender is refused; "p"
- * domain: postmaster; "r" domain: random local parts; "a" address, with a sender that is not empty behind a slash.  Values
- * are "1" accepted and "0" refused; each lives as long as the callout_*_expire option of its kind says.
+ * Keys of the hints table "callout": "d" domain, and "a" address with a sender that is not empty behind a slash.  A value
+ * is three answers with their times: of the domain (what greets and MAIL came to) or the address, of its postmaster, of random
+ * local parts.  How old they may be is decided when they are read, by callout_*_expire as it is then.
  */
 #include "exim/callout.h"
 
@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/num.h"
 #include "base/sb.h"
 #include "exim/conf.h"
 
@@ -19,6 +20,18 @@
 #define WAIT_FACTOR	4		/* maxwait, in time-outs */
 #define LINE_MAX_	1024		/* of a command */
 #define KEY_MAX		1024
+
+enum { UNKNOWN = '-', ACCEPTED = 'y', REFUSED = 'n', EMPTY_REFUSED = 'e' };
+
+struct answer {
+	char		 is;		/* one of the above */
+	int64_t		 at;		/* seconds */
+};
+
+/* EMPTY_REFUSED, of a domain's main answer only: MAIL FROM:<> was, other senders are not known to be. */
+struct memory {
+	struct answer	 main, postmaster, random;
+};
 
 struct callout {
 	struct exim_env	*env;
@@ -30,6 +43,9 @@ struct callout {
 	bool		 cache;
 	bool		 random;	/* still to be asked */
 	bool		 postmaster;
+	bool		 again;		/* the line is gone for a reason that does not count: open it anew */
+	bool		 empty_refused;	/* an earlier callout found it so */
+	struct memory	 known;		/* of the domain: what was known, and what comes to it */
 	size_t		 host;
 	const char	*sent;		/* the command that was answered last */
 	struct exim_callout_reply r;
@@ -49,14 +65,23 @@ exim_callout_connect(const struct exim_verify *v)
 
 /* ---- what is known ---- */
 
+static int64_t
+now_of(const struct callout *c)
+{
+	const struct exim_world *w = c->env->world;
+
+	return (w->now == NULL ? 0 : w->now(w->arg, NULL));
+}
+
+/* Of the domain, or (<address>) of the address with a sender that is not empty. */
 static struct sv
-key_of(struct callout *c, char kind)
+key_of(struct callout *c, bool address)
 {
 	struct sb sb = SB_INIT(KEY_MAX);
 	struct sv k;
 
-	sb_addf(&sb, "%c ", kind);
-	if (kind == 'a') {
+	sb_adds(&sb, address ? "a " : "d ");
+	if (address) {
 		sb_add(&sb, c->address);
 		if (c->from.len > 0)
 			sb_addf(&sb, "/" SV_FMT, SV_ARG(c->from));
@@ -68,31 +93,69 @@ key_of(struct callout *c, char kind)
 	return (k);
 }
 
-/* '1', '0', or 0: not known. */
-static char
-known(struct callout *c, char kind)
+static int64_t
+expiry(struct callout *c, bool address, bool negative)
+{
+	enum exim_main_opt opt = address ?
+	    (negative ? EXIM_MAIN_callout_negative_expire : EXIM_MAIN_callout_positive_expire) :
+	    (negative ? EXIM_MAIN_callout_domain_negative_expire : EXIM_MAIN_callout_domain_positive_expire);
+
+	return (c->env->conf == NULL ? 0 : exim_main_int(c->env->conf, opt));
+}
+
+/* One answer and its time. */
+static bool
+take_answer(struct sv *v, struct answer *a)
+{
+	struct sv word, when;
+
+	if (!sv_word(v, &word) || word.len != 1 || !sv_word(v, &when) || !num_parse(when, 0, INT64_MAX, &a->at))
+		return (false);
+	a->is = word.p[0];
+	return (true);
+}
+
+/* What is not too old by the options as they are now; a record counts as negative by its main answer or its postmaster's. */
+static bool
+recall(struct callout *c, bool address, struct memory *m)
 {
 	const struct exim_world *w = c->env->world;
-	struct sv key = key_of(c, kind), v;
+	struct sv key = key_of(c, address), v;
+	int64_t now = now_of(c), max;
 
 	if (!c->cache || key.p == NULL || w->hint_get == NULL ||
-	    w->hint_get(w->arg, "callout", key, c->env->arena, &v) != EXIM_FOUND || v.len == 0)
-		return (0);
-	return (v.p[0]);
+	    w->hint_get(w->arg, "callout", key, c->env->arena, &v) != EXIM_FOUND || !take_answer(&v, &m->main) ||
+	    !take_answer(&v, &m->postmaster) || !take_answer(&v, &m->random))
+		return (false);
+	max = expiry(c, address, m->main.is != ACCEPTED || (!address && m->postmaster.is == REFUSED));
+	if (now - m->main.at > max)
+		return (false);
+	if (now - m->postmaster.at > max)
+		m->postmaster.is = UNKNOWN;
+	if (now - m->random.at > max)
+		m->random.is = UNKNOWN;
+	return (true);
 }
 
 static void
-keep(struct callout *c, char kind, bool accepted)
+remember(struct callout *c, bool address, struct memory *m)
 {
 	const struct exim_world *w = c->env->world;
-	enum exim_main_opt opt = kind == 'a' ?
-	    (accepted ? EXIM_MAIN_callout_positive_expire : EXIM_MAIN_callout_negative_expire) :
-	    (accepted ? EXIM_MAIN_callout_domain_positive_expire : EXIM_MAIN_callout_domain_negative_expire);
-	struct sv key = key_of(c, kind);
-	int64_t ttl = c->env->conf == NULL ? 0 : exim_main_int(c->env->conf, opt);
+	struct sv key = key_of(c, address);
+	int64_t yes = expiry(c, address, false), no = expiry(c, address, true), ttl = yes > no ? yes : no;
 
-	if (c->cache && key.p != NULL && w->hint_put != NULL && ttl > 0)
-		(void)w->hint_put(w->arg, "callout", key, accepted ? SV_LIT("1") : SV_LIT("0"), ttl);
+	if (m->main.is == UNKNOWN || !c->cache || key.p == NULL || w->hint_put == NULL || ttl <= 0)
+		return;
+	m->main.at = now_of(c);
+	(void)w->hint_put(w->arg, "callout", key, sv_cstr(arena_fmt(c->env->arena, "%c %lld %c %lld %c %lld", m->main.is,
+	    (long long)m->main.at, m->postmaster.is, (long long)m->postmaster.at, m->random.is, (long long)m->random.at)), ttl);
+}
+
+static void
+note(struct callout *c, struct answer *a, bool accepted)
+{
+	a->is = accepted ? ACCEPTED : REFUSED;
+	a->at = now_of(c);
 }
 
 static enum exim_result
@@ -103,41 +166,55 @@ fail(struct callout *c, const char *failure, struct sv user)
 	return (EXIM_FAIL);
 }
 
-/* EXIM_OK with *<answer> when nothing has to be asked any more. */
+/* What the domain's record says.  True with *<answer> when nothing has to be asked any more; *<ask>: look no further, ask. */
 static bool
-from_cache(struct callout *c, enum exim_result *answer)
+from_domain(struct callout *c, enum exim_result *answer, bool *ask)
 {
-	char known_pm, known_random;
+	struct memory *m = &c->known;
 
-	if (known(c, 'd') == '0' || (c->from.len == 0 && known(c, 'm') == '0')) {
+	*ask = false;
+	if (!recall(c, false, m)) {
+		*m = (struct memory){ { UNKNOWN, 0 }, { UNKNOWN, 0 }, { UNKNOWN, 0 } };
+		return (false);
+	}
+	c->empty_refused = m->main.is == EMPTY_REFUSED;
+	if (m->main.is == REFUSED || (c->from.len == 0 && c->empty_refused)) {
 		*answer = fail(c, "mail", SV_LIT("(result of an earlier callout reused)."));
 		return (true);
 	}
-	known_random = c->random ? known(c, 'r') : 0;
-	if (known_random == '1') {
+	if (c->random && m->random.is == ACCEPTED) {
 		c->out->failure = SV_LIT("random");
 		*answer = EXIM_OK;
 		return (true);
 	}
-	if (known_random == '0')
-		c->random = false;
-	known_pm = c->postmaster ? known(c, 'p') : 0;
-	if (known_pm == '0') {
+	*ask = c->random && m->random.is == UNKNOWN;
+	c->random = *ask;
+	if (*ask || !c->postmaster)
+		return (false);
+	if (m->postmaster.is == REFUSED) {
 		*answer = fail(c, "postmaster", SV_LIT("(result of earlier verification reused)."));
 		return (true);
 	}
-	if (known_pm == '1')
-		c->postmaster = false;
-	switch (known(c, 'a')) {
-	case '0':
-		*answer = fail(c, "recipient", SV_LIT("Previous (cached) callout verification failure"));
+	*ask = m->postmaster.is == UNKNOWN;
+	c->postmaster = *ask;
+	return (false);
+}
+
+/* True with *<answer> when nothing has to be asked any more. */
+static bool
+from_cache(struct callout *c, enum exim_result *answer)
+{
+	struct memory m;
+	bool ask;
+
+	if (from_domain(c, answer, &ask))
 		return (true);
-	case '1':
-		*answer = EXIM_OK;
-		return (!c->postmaster);
-	default:
+	/* What is kept of the domain's main answer is what the dialogue comes to. */
+	c->known.main.is = UNKNOWN;
+	if (ask || !recall(c, true, &m))
 		return (false);
-	}
+	*answer = m.main.is == ACCEPTED ? EXIM_OK : fail(c, "recipient", SV_LIT("Previous (cached) callout verification failure"));
+	return (true);
 }
 
 /* ---- the dialogue ---- */
@@ -203,10 +280,12 @@ mail_from(struct callout *c)
 {
 	switch (say(c, "MAIL FROM:<" SV_FMT ">", SV_ARG(c->from))) {
 	case 2:
+		c->known.main.is = c->empty_refused ? EMPTY_REFUSED : ACCEPTED;
 		return (EXIM_OK);
 	case 5:
-		if (c->from.len == 0)
-			keep(c, 'm', false);
+		/* Of another sender's refusal nothing follows for the next. */
+		if (c->from.len == 0 || c->empty_refused)
+			c->known.main.is = EMPTY_REFUSED;
 		return (refused(c, "mail", true));
 	default:
 		return (undecided(c));
@@ -239,18 +318,23 @@ ask_random(struct callout *c)
 		return (res == EXIM_FAIL ? EXIM_FORCED : res);
 	switch (say(c, "RCPT TO:<" SV_FMT "@" SV_FMT ">", SV_ARG(local), SV_ARG(c->domain))) {
 	case 2:
-		keep(c, 'r', true);
+		note(c, &c->known.random, true);
 		c->out->failure = SV_LIT("random");
 		return (EXIM_OK);
 	case 5:
-		keep(c, 'r', false);
+		note(c, &c->known.random, false);
 		break;
 	case 0:
+		c->again = true;
 		return (undecided(c));
 	default:
 		break;
 	}
-	return (say(c, "RSET") == 2 ? EXIM_FAIL : undecided(c));
+	if (say(c, "RSET") == 2)
+		return (EXIM_FAIL);
+	/* The host had enough: the address is asked about in a dialogue of its own. */
+	c->again = true;
+	return (undecided(c));
 }
 
 static enum exim_result
@@ -270,12 +354,20 @@ ask_postmaster(struct callout *c)
 		got = say(c, "RCPT TO:<postmaster>");
 	c->from = from;
 	if (got == 2 || got == 5)
-		keep(c, 'p', got == 2);
+		note(c, &c->known.postmaster, got == 2);
 	if (got == 5)
 		res = refused(c, "postmaster", false);
 	else if (got != 2)
 		res = undecided(c);
 	return (res);
+}
+
+static void
+keep_address(struct callout *c, bool accepted)
+{
+	struct memory m = { { accepted ? ACCEPTED : REFUSED, 0 }, { UNKNOWN, 0 }, { UNKNOWN, 0 } };
+
+	remember(c, true, &m);
 }
 
 static enum exim_result
@@ -289,10 +381,10 @@ dialogue(struct callout *c)
 		return (res);
 	switch (say(c, "RCPT TO:<" SV_FMT ">", SV_ARG(c->address))) {
 	case 2:
-		keep(c, 'a', true);
+		keep_address(c, true);
 		return (c->postmaster ? ask_postmaster(c) : EXIM_OK);
 	case 5:
-		keep(c, 'a', false);
+		keep_address(c, false);
 		return (refused(c, "recipient", false));
 	default:
 		return (undecided(c));
@@ -306,16 +398,18 @@ one_host(struct callout *c)
 
 	c->env->acl->callout_address = sv_cstr(c->peer->address(c->peer->arg, c->host));
 	c->r = (struct exim_callout_reply){ .code = 0 };
+	c->again = false;
 	if (c->peer->open(c->peer->arg, c->host, &c->r))
 		res = dialogue(c);
 	else {
 		c->sent = c->r.what == NULL ? "initial connection" : c->r.what;
 		res = c->r.code / 100 == 5 ? refused(c, "mail", false) : undecided(c);
 		if (res == EXIM_FAIL)
-			keep(c, 'd', false);
+			c->known.main.is = REFUSED;
 	}
 	c->peer->close(c->peer->arg);
-	return (res);
+	/* Once: random local parts are not asked for again. */
+	return (c->again ? one_host(c) : res);
 }
 
 static void
@@ -339,8 +433,7 @@ exim_callout(struct exim_env *env, const struct exim_verify *v, struct sv addres
 {
 	struct callout c = { .env = env, .v = v, .peer = peer, .out = out, .address = address, .cache = !v->callout_no_cache,
 	    .random = v->callout_random, .postmaster = v->callout_postmaster || v->callout_fullpostmaster };
-	const struct exim_world *w = env->world;
-	int64_t begin = w->now == NULL ? 0 : w->now(w->arg, NULL);
+	int64_t begin = now_of(&c);
 	int64_t wait = v->callout_maxwait > 0 ? v->callout_maxwait : WAIT_FACTOR * exim_callout_timeout(v);
 	enum exim_result res = EXIM_DEFER;
 	ptrdiff_t at = sv_rchr(address, '@');
@@ -354,12 +447,11 @@ exim_callout(struct exim_env *env, const struct exim_verify *v, struct sv addres
 		return (res);
 	res = EXIM_DEFER;
 	for (c.host = 0; c.host < peer->nhosts && res == EXIM_DEFER; c.host++) {
-		if (c.host > 0 && w->now != NULL && w->now(w->arg, NULL) - begin >= wait) {
-			out->log_msg = SV_LIT("the time for the callout is over");
+		if (c.host > 0 && now_of(&c) - begin >= wait)
 			break;
-		}
 		res = one_host(&c);
 	}
+	remember(&c, false, &c.known);
 	if (res != EXIM_DEFER)
 		return (res);
 	title = v->what == EXIM_VERIFY_RECIPIENT ? "Could not complete recipient verify callout" :

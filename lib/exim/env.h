@@ -347,6 +347,9 @@ struct exim_world {
 	/* Forward and reverse names by host_lookup_order or gethostbyname rules, /etc/hosts included. */
 	enum exim_found	(*addrs)(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n);
 	enum exim_found	(*names)(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n);
+	/* The same by the host's own tables, as the C library reads them; NULL: by <names>. */
+	enum exim_found	(*names_host)(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names,
+			    size_t *n);
 	int		(*interfaces)(void *arg, struct arena *a, struct net_addr **addrs, size_t *n);
 	/* *<rc>: exit status, -1 - signal, 127 when it cannot start.  EXIM_DEFER on timeout. */
 	enum exim_result (*run)(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err);

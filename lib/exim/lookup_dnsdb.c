@@ -3,6 +3,7 @@
  * The dnsdb lookup (manual 9.10 to 9.13): records of one or more names as text.  The
  * world gives records in wire format; their names are uncompressed.
  */
+#include "exim/conf.h"
 #include "exim/lookup_int.h"
 
 #include <arpa/inet.h>
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+
+#define CSA_SEARCH	5		/* domains above the one that is asked for */
 
 enum pseudo { P_NONE, P_MXH, P_ZNS, P_CSA, P_APLUS };
 enum { T_A = 1, T_NS = 2, T_CNAME = 5, T_SOA = 6, T_PTR = 12, T_MX = 15, T_TXT = 16, T_AAAA = 28, T_SRV = 33, T_TLSA = 52,
@@ -36,6 +39,7 @@ struct query {
 	const struct dtype *type;
 	bool		 any;		/* something was found */
 	bool		 failed;	/* a name gave no answer now */
+	bool		 parent;	/* CSA: a domain above the asked one answered */
 };
 
 /* --- records as text --- */
@@ -136,10 +140,13 @@ add_named(struct query *q, int type, struct sv r, char s)
 	if (type == T_MX && q->type->pseudo != P_MXH)
 		xb_fmt(&q->out, "%u%c", be16(r, 0), s);
 	else if (type == T_SRV && q->type->pseudo == P_CSA) {
-		/* RFC-less CSA: weight 1 unknown, 2 authorised; port bit 0 assertion. */
+		/* Weight 1: not authorised, 2: authorised.  Bit 0 of the port is about what stands below: who has no record is not. */
 		unsigned weight = be16(r, 2);
+		char code = weight == 2 ? 'Y' : weight == 1 ? 'N' : '?';
 
-		xb_fmt(&q->out, "%c%c", weight == 2 ? 'Y' : weight == 1 ? 'N' : '?', s);
+		if (q->parent)
+			code = be16(r, 4) & 1 ? 'X' : '?';
+		xb_fmt(&q->out, "%c%c", code, s);
 	} else if (type == T_SRV)
 		xb_fmt(&q->out, "%u%c%u%c%u%c", be16(r, 0), s, be16(r, 2), s, be16(r, 4), s);
 	xb_adds(&q->out, name);
@@ -191,12 +198,33 @@ ask(struct xev *e, const char *name, int type, struct exim_dns *a)
 	return (a->result == EXIM_DNS_FOUND && a->n > 0);
 }
 
-/* ZNS and SOA go up the tree while nothing is found; CSA has its own name. */
+/* Client SMTP authorization (44.52): the name itself, else what a domain above it says of all below, but no top level domain. */
+static void
+ask_csa(struct xev *e, struct query *q, const char *name, struct exim_dns *a)
+{
+	const struct exim_conf *c = e->env->conf;
+	int64_t limit = c == NULL ? CSA_SEARCH : exim_main_int(c, EXIM_MAIN_dns_csa_search_limit);
+
+	for (int64_t i = 0;; i++) {
+		const char *dot = strchr(name, '.');
+
+		q->parent = i > 0;
+		if (ask(e, arena_fmt(e->env->arena, "_client._smtp.%s", name), T_SRV, a) || a->result == EXIM_DNS_TEMPFAIL)
+			return;
+		if (i >= limit || dot == NULL || strchr(dot + 1, '.') == NULL)
+			return;
+		name = dot + 1;
+	}
+}
+
+/* ZNS and SOA go up the tree while nothing is found; CSA has its own way. */
 static void
 ask_special(struct xev *e, struct query *q, const char *name, int type, struct exim_dns *a)
 {
-	if (q->type->pseudo == P_CSA)
-		name = arena_fmt(e->env->arena, "_client._smtp.%s", name);
+	if (q->type->pseudo == P_CSA) {
+		ask_csa(e, q, name, a);
+		return;
+	}
 	for (;;) {
 		const char *dot = strchr(name, '.');
 
@@ -229,6 +257,12 @@ one_type(struct xev *e, struct query *q, const char *name, int type)
 	return (EXIM_OK);
 }
 
+static bool
+csa_reverse(struct xev *e)
+{
+	return (e->env->conf == NULL || exim_main_bool(e->env->conf, EXIM_MAIN_dns_csa_use_reverse));
+}
+
 static enum exim_result
 one_name(struct xev *e, struct query *q, struct sv domain)
 {
@@ -237,7 +271,7 @@ one_name(struct xev *e, struct query *q, struct sv domain)
 	char rev[128];
 	enum exim_result r;
 
-	if (q->type->type == T_PTR && net_addr_parse(domain, &addr)) {
+	if ((q->type->type == T_PTR || (q->type->pseudo == P_CSA && csa_reverse(e))) && net_addr_parse(domain, &addr)) {
 		net_addr_reverse(&addr, NULL, rev, sizeof(rev));
 		name = arena_str(e->env->arena, rev);
 	}

@@ -94,6 +94,24 @@ keep_names(struct exim_session *s, struct arena *a, const char **names, size_t n
 	s->nhost_aliases = n - 1;
 }
 
+/* The client's names, by host_lookup_order: the next way where one knows none, the end where one cannot tell now. */
+static enum exim_found
+names_of(struct exim_env *env, const char *const **names, size_t *n)
+{
+	struct sv order = env->conf == NULL ? SV_LIT("bydns") : exim_main_text(env->conf, EXIM_MAIN_host_lookup_order), way;
+	const struct exim_world *w = env->world;
+	enum exim_found f = EXIM_NOTFOUND;
+	int sep = 0;
+
+	while (f == EXIM_NOTFOUND && exim_list_next(&order, &sep, env->arena, &way)) {
+		if (sv_caseeqs(way, "byaddr") && w->names_host != NULL)
+			f = w->names_host(w->arg, &env->session->addr, env->arena, names, n);
+		else if ((sv_caseeqs(way, "byaddr") || sv_caseeqs(way, "bydns")) && w->names != NULL)
+			f = w->names(w->arg, &env->session->addr, env->arena, names, n);
+	}
+	return (f);
+}
+
 void
 exim_host_name(struct exim_env *env)
 {
@@ -107,7 +125,7 @@ exim_host_name(struct exim_env *env)
 
 	if (s == NULL || s->host_lookup != EXIM_HOST_UNTRIED || s->addr.family == 0)
 		return;
-	f = w->names == NULL ? EXIM_NOTFOUND : w->names(w->arg, &s->addr, env->arena, &names, &n);
+	f = names_of(env, &names, &n);
 	s->host_lookup = f == EXIM_TEMPFAIL ? EXIM_HOST_DEFERRED : EXIM_HOST_FAILED;
 	if (f == EXIM_NOTFOUND && w->log != NULL && env->conf != NULL && EXIM_LOGSEL_ON(env->conf->log_selector, host_lookup_failed))
 		w->log(w->arg, sv_cstr(arena_fmt(env->arena, "no host name found for IP address " SV_FMT, SV_ARG(s->host_address))));

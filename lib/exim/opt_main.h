@@ -86,8 +86,8 @@
 	X(dns_again_means_nonexist, DOMAINS, NULL, EXIM_OPTF_KNOWN)	\
 	X(dns_check_names_pattern, STRING, "(?i)^(?>(?(1)\\.|())[^\\W](?>[a-z0-9/_-]*[^\\W])?)+(\\.?)$", EXIM_OPTF_KNOWN)	\
 	X(dns_cname_loops, INT, "1", EXIM_OPTF_KNOWN)	\
-	X(dns_csa_search_limit, INT, "5", EXIM_OPTF_KNOWN)	\
-	X(dns_csa_use_reverse, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(dns_csa_search_limit, INT, "5", 0)	\
+	X(dns_csa_use_reverse, BOOL, "true", 0)	\
 	X(dns_dnssec_ok, INT, "-1", EXIM_OPTF_KNOWN)	\
 	X(dns_ipv4_lookup, DOMAINS, NULL, 0)	\
 	X(dns_retrans, TIME, "0s", EXIM_OPTF_KNOWN)	\

@@ -46,7 +46,7 @@ lookup_suspicious(struct session *s, struct sv name)
 	if (l == NULL || s->kind == SESSION_LOCAL || s->x.host_name.len > 0)
 		return;
 	/* The default list is our name and our addresses: most names differ at a glance. */
-	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.p[0] != '[' && !sv_isdigit(name.p[name.len - 1]) &&
+	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.len > 0 && name.p[0] != '[' && !sv_isdigit(name.p[name.len - 1]) &&
 	    !sv_caseeq(name, s->conf->g.primary_hostname))
 		return;
 	if (exim_match_domain(l, &s->env, name, &yes, NULL, &err) == EXIM_OK && yes)
@@ -61,7 +61,7 @@ name_accepted(struct session *s)
 	struct sb host = SB_INIT(2000);
 
 	if (!smtp_helo_ok(arg, s->conf->main[EXIM_MAIN_helo_allow_chars].text.p) &&
-	    (arg.len == 0 || !session_client_in(s, EXIM_MAIN_helo_accept_junk_hosts))) {
+	    !session_client_in(s, EXIM_MAIN_helo_accept_junk_hosts)) {
 		session_caller(s, &host);
 		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
 		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));

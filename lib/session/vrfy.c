@@ -96,10 +96,19 @@ void
 session_expn(struct session *s)
 {
 	struct sb out = SB_INIT(60000);
+	struct exim_address *addr, none = { .local_part = SV_NULL };
 	struct route_result r;
 	struct sv address;
+	enum acl_answer a;
 
-	if (!the_address(s, &address) || session_acl(s, EXIM_WHERE_EXPN, s->c.arg, NULL, NULL) != ACL_GO)
+	if (!the_address(s, &address))
+		return;
+	/* As with Exim, this ACL sees no address but $smtp_command_argument. */
+	addr = s->env.addr;
+	s->env.addr = &none;
+	a = session_acl(s, EXIM_WHERE_EXPN, s->c.arg, NULL, NULL);
+	s->env.addr = addr;
+	if (a != ACL_GO)
 		return;
 	/* Exim takes the angle brackets for a part of the address, and then there is none. */
 	if (s->conn->exim_style && s->c.arg.p[0] == '<') {

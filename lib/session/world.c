@@ -69,6 +69,33 @@ world_names(void *arg, const struct net_addr *addr, struct arena *a, const char 
 	return (found(r));
 }
 
+/* What the C library knows of an address: files, and whatever else the host asks.  On a thread, since it may ask others. */
+struct names_job {
+	const struct net_addr *addr;
+	struct arena	*a;
+	const char *const **names;
+	size_t		*n;
+	enum exim_found	 found;
+};
+
+static void
+names_job(void *arg)
+{
+	struct names_job *j = arg;
+
+	j->found = posix.names(posix.arg, j->addr, j->a, j->names, j->n);
+}
+
+static enum exim_found
+world_names_host(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	struct names_job j = { addr, a, names, n, EXIM_TEMPFAIL };
+
+	(void)arg;
+	fiber_offload(names_job, &j);
+	return (j.found);
+}
+
 /* ---- files ---- */
 
 static struct os_watch *watch;		/* the box's etc/, where most of what is looked at lies */
@@ -191,6 +218,7 @@ session_world_init(struct exim_world *w, struct hints *hints)
 	w->dns = world_dns;
 	w->addrs = world_addrs;
 	w->names = world_names;
+	w->names_host = world_names_host;
 	w->stat = world_stat;
 	w->begins = world_begins;
 	if (posix.run != NULL)

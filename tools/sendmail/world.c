@@ -64,17 +64,31 @@ world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dn
 	return (0);
 }
 
-/* Names by DNS as Exim's host_lookup_order has it first; what it does not know, by the host's own tables. */
 static enum exim_found
 world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
 {
 	const char **v = NULL;
+	enum dns_result r;
 
-	if (dns_ready() && dns_ptr_verified(addr, FIBER_FOREVER, a, &v, n) == DNS_FOUND) {
-		*names = v;
+	(void)arg;
+	if (!dns_ready())
+		return (EXIM_TEMPFAIL);
+	r = dns_ptr(addr, FIBER_FOREVER, a, &v, n);
+	*names = v;
+	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
+}
+
+/* By the box's DNS as its daemons have it; what that does not know, by the host's own tables. */
+static enum exim_found
+world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
+{
+	struct net_addr one;
+
+	(void)arg;
+	if (!net_addr_parse(sv_cstr(name), &one) && dns_ready() &&
+	    dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL) == DNS_FOUND)
 		return (EXIM_FOUND);
-	}
-	return (posix.names(posix.arg, addr, a, names, n));
+	return (posix.addrs(posix.arg, name, a, addrs, n));
 }
 
 static enum route_dns
@@ -149,7 +163,9 @@ testing_world(struct testing *t)
 	exim_world_posix(&posix);
 	t->world = posix;
 	t->world.dns = world_dns;
+	t->world.addrs = world_addrs;
 	t->world.names = world_names;
+	t->world.names_host = posix.names;
 	t->world.acl = exim_acl_expand;
 	route_ops_dns(&real_ops);
 	t->ops = real_ops;

@@ -116,7 +116,7 @@ static int
 setup(void **state)
 {
 	struct exim_conf_source src = { .path = "exim.conf",
-	    .text = SV_LIT("primary_hostname = here.test\ncallout_random_local_part = random\n") };
+	    .text = SV_LIT("primary_hostname = here.test\n" "callout_random_local_part = random\n") };
 	struct box *b = calloc(1, sizeof(*b));
 	struct err err = ERR_INIT;
 
@@ -287,6 +287,135 @@ test_postmaster(void **state)
 	    "RCPT TO:<postmaster>");
 }
 
+/* callout_positive_expire (1 d), callout_negative_expire (2 h), callout_domain_positive_expire (1 w), callout_domain_negative_expire (3 h). */
+static void
+test_expiry(void **state)
+{
+	static const struct rule none[] = { { ONE, "RCPT TO:<postmaster@", "550 who" }, { ONE, "RCPT TO:<no@", "550 no" },
+	    { ONE, "RCPT TO:<random@", "550 no" }, { NULL, NULL, NULL } };
+	static const struct rule refuse[] = { { ONE, "-", "554 not here" }, { TWO, "-", "554 not here" }, { NULL, NULL, NULL } };
+	static const struct { bool random, postmaster; const char *address; int64_t after; const char *said; } steps[] = {
+		{ false, false, "a@d.test", 0, "MAIL FROM:<>|RCPT TO:<a@d.test>" },
+		{ false, false, "a@d.test", 86400, "" },
+		{ false, false, "a@d.test", 86401, "MAIL FROM:<>|RCPT TO:<a@d.test>" },
+		{ false, false, "no@d.test", 86401, "MAIL FROM:<>|RCPT TO:<no@d.test>" },
+		{ false, false, "no@d.test", 86401 + 7200, "" },
+		{ false, false, "no@d.test", 86401 + 7201, "MAIL FROM:<>|RCPT TO:<no@d.test>" },
+		/* A random local part that was refused is a positive record's: a week. */
+		{ true, false, "a@r.test", 0, "MAIL FROM:<>|RCPT TO:<random@r.test>|RSET|MAIL FROM:<>|RCPT TO:<a@r.test>" },
+		{ true, false, "b@r.test", 604800, "MAIL FROM:<>|RCPT TO:<b@r.test>" },
+		{ true, false, "c@r.test", 604801, "MAIL FROM:<>|RCPT TO:<random@r.test>|RSET|MAIL FROM:<>|RCPT TO:<c@r.test>" },
+		/* A postmaster that was refused makes it a negative one. */
+		{ false, true, "a@p.test", 0, "MAIL FROM:<>|RCPT TO:<a@p.test>|RSET|MAIL FROM:<>|RCPT TO:<postmaster@p.test>" },
+		{ false, true, "b@p.test", 10800, "" },
+		{ false, true, "b@p.test", 10801, "MAIL FROM:<>|RCPT TO:<b@p.test>|RSET|MAIL FROM:<>|RCPT TO:<postmaster@p.test>" },
+	};
+	struct box *b = *state;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		b->v.callout_random = steps[i].random;
+		b->v.callout_postmaster = steps[i].postmaster;
+		clock_s = 1000000 + steps[i].after;
+		(void)ask(b, steps[i].address, none);
+		assert_string_equal(said, steps[i].said);
+	}
+	b->v.callout_random = b->v.callout_postmaster = false;
+	clock_s = 1000000;
+	assert_int_equal(ask(b, "a@e.test", refuse), EXIM_FAIL);
+	clock_s += 10800;
+	assert_int_equal(ask(b, "b@e.test", good), EXIM_FAIL);
+	clock_s++;
+	assert_int_equal(ask(b, "b@e.test", good), EXIM_OK);
+	/* A failure of the line does not make old knowledge younger. */
+	clock_s += 604800;
+	assert_int_equal(ask(b, "c@e.test", silent), EXIM_DEFER);
+	b->v.callout_random = true;
+	assert_int_equal(ask(b, "c@r.test", good), EXIM_OK);
+}
+
+/* The options of the configuration count as they are when the cache is read. */
+static void
+test_expiry_options(void **state)
+{
+	static const char *const lines[] = { "callout_positive_expire = 10s", "callout_negative_expire = 20s",
+	    "callout_domain_positive_expire = 30s", "callout_domain_negative_expire = 40s" };
+	static const struct rule no[] = { { ONE, "RCPT TO:<no@", "550 no" }, { ONE, "RCPT TO:<random@strict", "550 no" },
+	    { ONE, "MAIL FROM:<>", "250 ok" }, { NULL, NULL, NULL } };
+	static const struct rule empty[] = { { ONE, "MAIL FROM:<>", "550 no bounces" }, { NULL, NULL, NULL } };
+	static const struct { const char *address; const struct rule *r; bool random; int64_t life; } kept[] = {
+		{ "a@one.test", no, false, 10 }, { "no@one.test", no, false, 20 }, { "a@any.test", no, true, 30 },
+		{ "a@empty.test", empty, false, 40 },
+	};
+	struct box *b = *state;
+	char text[500];
+
+	(void)snprintf(text, sizeof(text), "primary_hostname = here.test\ncallout_random_local_part = random\n%s\n%s\n%s\n%s\n",
+	    lines[0], lines[1], lines[2], lines[3]);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		struct exim_conf_source src = { .path = "exim.conf", .text = sv_cstr(text) };
+		struct err err = ERR_INIT;
+
+		b->v.callout_random = kept[i].random;
+		clock_s = 1000;
+		(void)ask(b, kept[i].address, kept[i].r);
+		assert_string_not_equal(said, "");
+		if (i == 0) {
+			exim_conf_unref(&b->conf);
+			assert_int_equal(exim_conf_load(&b->conf, &src, NULL, &err), 0);
+			exim_conf_env(b->conf, &b->env);
+		}
+		clock_s = 1000 + kept[i].life;
+		(void)ask(b, kept[i].address, kept[i].r);
+		assert_string_equal(said, "");
+		clock_s++;
+		(void)ask(b, kept[i].address, kept[i].r);
+		assert_string_not_equal(said, "");
+	}
+}
+
+/* A host that hangs up on a random local part, or on RSET, is asked about the address in a second dialogue. */
+static void
+test_random_hangs_up(void **state)
+{
+	static const struct rule lost[] = { { ONE, "RCPT TO:<random@d", "" }, { ONE, "RCPT TO:<random@", "550 no" },
+	    { ONE, "RSET", "421 enough" }, { NULL, NULL, NULL } };
+	struct box *b = *state;
+
+	b->v.callout_random = true;
+	assert_int_equal(ask(b, "a@d.test", lost), EXIM_OK);
+	assert_string_equal(said, "MAIL FROM:<>|RCPT TO:<random@d.test>|MAIL FROM:<>|RCPT TO:<a@d.test>");
+	assert_int_equal(ask(b, "a@e.test", lost), EXIM_OK);
+	assert_string_equal(said, "MAIL FROM:<>|RCPT TO:<random@e.test>|RSET|MAIL FROM:<>|RCPT TO:<a@e.test>");
+}
+
+/* maxwait is for all hosts together: none is begun behind it. */
+static int64_t slow;
+
+static void
+p_slow(void *arg)
+{
+	clock_s += slow;
+}
+
+static void
+test_maxwait(void **state)
+{
+	static const struct rule later[] = { { ONE, "RCPT", "450 later" }, { NULL, NULL, NULL } };
+	const struct exim_callout_peer peer = { NULL, 2, p_name, p_name, p_open, p_command, p_slow };
+	struct box *b = *state;
+
+	for (slow = 4; slow <= 5; slow++) {
+		b->v.callout_maxwait = 5;
+		said[0] = '\0';
+		rules = later;
+		memset(&b->out, 0, sizeof(b->out));
+		assert_int_equal(exim_callout(&b->env, &b->v, slow == 4 ? SV_LIT("a@d.test") : SV_LIT("b@d.test"), &peer, &b->out),
+		    slow == 4 ? EXIM_OK : EXIM_DEFER);
+	}
+	assert_string_equal(b->out.log_msg.p, "Could not complete recipient verify callout: " ONE
+	    " : SMTP error from remote mail server after RCPT TO:<b@d.test>: 450 later");
+}
+
 static void
 test_limits(void **state)
 {
@@ -320,6 +449,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_answers), T(test_hosts), T(test_senders), T(test_random), T(test_postmaster), T(test_limits),
+		T(test_expiry), T(test_expiry_options), T(test_random_hangs_up), T(test_maxwait),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

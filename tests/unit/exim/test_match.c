@@ -2,6 +2,8 @@
 /* Lists of the four kinds: items, negation, named lists, files, lookups, data, mistakes. */
 #include "expand_env.h"
 
+#include "exim/conf.h"
+
 struct row {
 	enum exim_list_kind kind;
 	const char	*subject, *list;
@@ -250,12 +252,67 @@ test_data(void **state)
 	test_env_fini(&t);
 }
 
+/* The host's own table, for host_lookup_order: another of the names of .1, and one that DNS has none for. */
+static enum exim_found
+table_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
+{
+	static const char *const two[] = { "client2.test" };
+	char buf[NET_ADDR_TEXT_MAX];
+
+	*n = 0;
+	if (strcmp(net_addr_text(addr, buf), "192.0.2.1") == 0) {
+		*names = two;
+		*n = 1;
+	}
+	return (*n > 0 ? EXIM_FOUND : EXIM_NOTFOUND);
+}
+
+static void
+test_host_lookup_order(void **state)
+{
+	static const struct { const char *order, *addr, *name; int lookup; } rows[] = {
+		{ "bydns:byaddr", "192.0.2.1", "client.test", EXIM_HOST_FOUND },
+		{ "byaddr:bydns", "192.0.2.1", "client2.test", EXIM_HOST_FOUND },
+		{ "byaddr", "192.0.2.1", "client2.test", EXIM_HOST_FOUND },
+		{ "bydns", "192.0.2.2", "", EXIM_HOST_FAILED },
+		{ "<; bydns ; byaddr", "192.0.2.9", "", EXIM_HOST_FAILED },
+		/* An answer that may come later ends the search. */
+		{ "bydns : byaddr", "192.0.2.3", "", EXIM_HOST_DEFERRED }, { "byaddr", "192.0.2.3", "", EXIM_HOST_FAILED },
+		{ "neither", "192.0.2.1", "", EXIM_HOST_FAILED },
+	};
+	struct exim_world w = test_world;
+
+	w.names_host = table_names;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[200];
+		struct exim_conf_source src = { .path = "exim.conf", .text = SV_NULL };
+		struct exim_conf *conf = NULL;
+		struct err err = ERR_INIT;
+		struct test_env t;
+
+		(void)snprintf(text, sizeof(text), "primary_hostname = mail.example.test\n" "host_lookup_order = %s\n", rows[i].order);
+		src.text = sv_cstr(text);
+		assert_int_equal(exim_conf_load(&conf, &src, NULL, &err), 0);
+		setup(&t, false);
+		t.env.world = &w;
+		t.env.conf = conf;
+		assert_true(net_addr_parse(sv_cstr(rows[i].addr), &t.session.addr));
+		t.session.host_lookup = EXIM_HOST_UNTRIED;
+		exim_host_name(&t.env);
+		assert_string_equal(arena_cstr(t.arena, t.session.host_name), rows[i].name);
+		assert_int_equal(t.session.host_lookup, rows[i].lookup);
+		test_env_fini(&t);
+		exim_conf_unref(&conf);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_domains), cmocka_unit_test(test_locals_and_addresses), cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_next), cmocka_unit_test(test_compile), cmocka_unit_test(test_data),
+		cmocka_unit_test(test_host_lookup_order),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
