@@ -44,7 +44,7 @@ fill_dsn(struct dsn *n, struct msg *m, struct sv to)
 
 	*n = (struct dsn){ .hostname = m->vq->g.primary_hostname, .domain = m->vq->g.qualify_domain, .to = to,
 	    .envid = m->env.envid, .original_id = sv_from(m->env.id, SPOOL_ID_LEN), .arrival = m->env.received_ms / 1000,
-	    .now = now_s(), .full = body && m->env.ret != SPOOL_RET_HDRS,
+	    .now = now_s(), .bare = !exim_main_bool(c, EXIM_MAIN_bounce_return_message), .full = body && m->env.ret != SPOOL_RET_HDRS,
 	    .limit = (uint64_t)exim_main_int(c, EXIM_MAIN_bounce_return_size_limit), .off = m->off, .len = m->len,
 	    .header_len = m->env.header_size, .utf8 = (m->env.flags & SPOOL_SMTPUTF8) != 0 };
 	/* RET= of the sender counts more than the administrator's limit. */

@@ -103,6 +103,7 @@ int
 routing_init(struct vq *vq, struct err *err)
 {
 	world_init(vq);
+	route_dns_rules(vq->conf, &vq->world);
 	route_ops_dns(&vq->route_ops);
 	vq->route_ops.filter = ops_filter;
 	vq->route_ops.note = ops_note;

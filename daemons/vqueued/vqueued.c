@@ -162,6 +162,7 @@ start(struct daemon *d, struct err *err)
 	daemon_set_data(d, vq);
 	if (dns.zone_file != NULL && dns.zone_file[0] != '\0' && dns.zone_file[0] != '/')
 		dns.zone_file = box_path(b, dns.zone_file);
+	route_dns_conf(vq->conf, &dns);
 	if (dns_init(&dns, err) == -1)
 		return (-1);
 	/* Hints are disposable: without them hosts that fail are only forgotten at the next start. */

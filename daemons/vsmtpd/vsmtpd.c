@@ -176,6 +176,7 @@ static const struct daemon_def def = {
 	.logs = logs,
 	.pid_file = pid_file,
 	.told = told,
+	.sockets = vsmtpd_sockets,
 };
 
 int

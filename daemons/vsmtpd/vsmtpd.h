@@ -19,6 +19,9 @@ extern const struct daemon_role vsmtpd_worker;
 /* vsmtpd.c: <lines> go behind what process_log_path holds, where it is set. */
 void	 vsmtpd_process_log(const struct vsmtpd_conf *c, struct sv lines);
 
+/* sockets.c */
+void	 vsmtpd_sockets(struct box *b, const void *conf, struct daemon_patience *p);
+
 /* sandbox.c */
 int	 vsmtpd_sandbox(struct daemon *d, struct err *err);
 

@@ -472,6 +472,7 @@ fill_service(struct worker *w)
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note,
 	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL, .scanner = b->log_scanner ? log_scanner : NULL };
 	session_world_init(&w->world, w->hints);
+	route_dns_rules(w->conf->exim, &w->world);
 	w->world.log = log_world;
 	session_world_watch(box_path(b, "etc"));
 	route_ops_dns(&w->route);
@@ -512,6 +513,7 @@ start(struct daemon *d, struct err *err)
 	limits_reset(w->conf->limits, w->index);
 	if (dns.zone_file != NULL && dns.zone_file[0] != '\0' && dns.zone_file[0] != '/')
 		dns.zone_file = box_path(b, dns.zone_file);
+	route_dns_conf(w->conf->exim, &dns);
 	if (dns_init(&dns, err) == -1)
 		return (-1);
 	if (hints_open(&w->hints, box_path(b, HINTS_DIR), err) == -1) {

@@ -43,8 +43,12 @@ daemon_load(struct daemon *d, const char *root, struct box **box, void **conf)
 		return (-1);
 	if (d->def->load == NULL)
 		return (0);
-	if (d->def->load(*box, conf, report, NULL, &err) == 0)
+	if (d->def->load(*box, conf, report, NULL, &err) == 0) {
+		d->patience = (struct daemon_patience){ 0, 0 };
+		if (d->def->sockets != NULL)
+			d->def->sockets(*box, *conf, &d->patience);
 		return (0);
+	}
 	log_err(NULL, "configuration", &err);
 	box_free(box);
 	return (-1);

@@ -57,6 +57,11 @@ struct daemon_role {
 	int		(*sandbox)(struct daemon *d, struct err *err);
 };
 
+/* How often, and after how many seconds each time, a port is asked for again that another process still has. */
+struct daemon_patience {
+	int64_t		 times, seconds;
+};
+
 struct daemon_def {
 	const char	*name;			/* "vsmtpd" */
 	const char *const *listens;		/* settings whose sockets are opened: "smtp", ...; NULL ends */
@@ -71,6 +76,8 @@ struct daemon_def {
 	bool		(*pid_file)(const void *conf, char *path, size_t size);
 	/* USR1 came to the parent; <workers> processes run.  May be NULL. */
 	void		(*told)(const void *conf, size_t workers);
+	/* What that configuration says of the sockets: the listen settings of <b> may change; *<p> is zero.  NULL: nothing. */
+	void		(*sockets)(struct box *b, const void *conf, struct daemon_patience *p);
 	/* Keeps root (vauthd for PAM, vlocald as spawner): the role drops by itself. */
 	bool		 keep_root;
 	/*

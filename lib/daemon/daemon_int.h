@@ -34,6 +34,7 @@ struct daemon {
 	const struct daemon_def *def;
 	struct box	*box;
 	void		*conf;
+	struct daemon_patience patience;
 	VEC(struct daemon_listener) listeners;	/* with the end mark */
 	bool		 verbose;
 	int		 lockfd;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The listening sockets that the settings ask for; kept over a reload where they stay the same. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/daemon_int.h"
+#include "log/log.h"
 #include "net/sock.h"
 
 static const box_listens *
@@ -47,6 +49,21 @@ free_list(struct daemon_listener *p, size_t n)
 	free(p);
 }
 
+/* At the start only: workers do not wait for a port. */
+static int
+open_socket(const struct daemon *d, const struct net_addr *a, struct err *err)
+{
+	int fd;
+
+	for (int64_t i = 0; (fd = net_listen(a, err)) == -1 && errno == EADDRINUSE && d->workers.len == 0 && i < d->patience.times; i++) {
+		log_warn(NULL, "%s: %s; next try in %lld s", d->def->name, err->text, (long long)d->patience.seconds);
+		log_flush();
+		(void)sleep((unsigned)d->patience.seconds);
+		*err = (struct err)ERR_INIT;
+	}
+	return (fd);
+}
+
 int
 daemon_listen(struct daemon *d, const struct box *b, struct err *err)
 {
@@ -61,7 +78,7 @@ daemon_listen(struct daemon *d, const struct box *b, struct err *err)
 			struct daemon_listener n = { .service = service, .text = xstrdup(l->p[k].text) };
 
 			n.fd = take_old(d, service, n.text);
-			if (n.fd == -1 && rc == 0 && (n.fd = net_listen(&l->p[k].addr, err)) == -1) {
+			if (n.fd == -1 && rc == 0 && (n.fd = open_socket(d, &l->p[k].addr, err)) == -1) {
 				err_prefix(err, "%s_listen", service);
 				rc = -1;
 			}

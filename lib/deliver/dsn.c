@@ -252,9 +252,11 @@ dsn_build(struct sb *out, const struct dsn *d, uint64_t *header_len, struct err 
 	sb_addf(out, "--%s\r\nContent-Type: %s\r\n\r\n", boundary,
 	    d->utf8 ? "message/global-delivery-status" : "message/delivery-status");
 	add_status(out, d);
-	sb_addf(out, "--%s\r\n", boundary);
-	if (add_original(out, d, err) == -1)
-		return (-1);
+	if (!d->bare) {
+		sb_addf(out, "--%s\r\n", boundary);
+		if (add_original(out, d, err) == -1)
+			return (-1);
+	}
 	sb_addf(out, "--%s--\r\n", boundary);
 	if (out->overflow)
 		return (err_set(err, ERR_PERM, "5.3.4", "the report is too large"));

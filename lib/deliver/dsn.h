@@ -40,6 +40,7 @@ struct dsn {
 	int64_t		 now;
 	const struct dsn_rcpt *rcpts;
 	size_t		 nrcpts;
+	bool		 bare;		/* nothing of the original is returned */
 	bool		 full;		/* return all of the original, not its header alone */
 	uint64_t	 limit;		/* bytes of the original that are returned at most (0: all) */
 	/* The original. */

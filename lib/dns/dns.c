@@ -29,6 +29,7 @@
 static struct ub_ctx *ctx;
 static size_t limit = 1000, running;
 static struct fiber_waiters slots;
+static struct dns_rules rules;
 static char *search[MAXDNSRCH];
 static size_t nsearch;
 
@@ -156,6 +157,8 @@ configure(const struct dns_conf *conf, struct err *err)
 	(void)ub_ctx_set_option(ctx, "outgoing-num-tcp:", "4");
 	(void)ub_ctx_set_option(ctx, "key-cache-size:", "1m");
 	(void)ub_ctx_set_option(ctx, "neg-cache-size:", "512k");
+	if (conf->small_packets)
+		(void)ub_ctx_set_option(ctx, "edns-buffer-size:", "512");
 	/* The server gave its order for a reason. */
 	(void)ub_ctx_set_option(ctx, "rrset-roundrobin:", "no");
 	/* What our servers say of private networks counts; the library would answer NXDOMAIN by itself. */
@@ -168,7 +171,7 @@ configure(const struct dns_conf *conf, struct err *err)
 	}
 	if (servers ? set_servers(conf->servers, err) == -1 : (rc = ub_ctx_resolvconf(ctx, NULL)) != 0)
 		return (servers ? -1 : fail(err, "/etc/resolv.conf", rc));
-	if (set_anchor(conf->trust_anchor, err) == -1)
+	if (!conf->no_validation && set_anchor(conf->trust_anchor, err) == -1)
 		return (-1);
 	read_search();
 	/* The same for "test", which a zone file may say more of. */
@@ -209,6 +212,12 @@ dns_fini(void)
 	ctx = NULL;
 	while (nsearch > 0)
 		free(search[--nsearch]);
+}
+
+void
+dns_set_rules(const struct dns_rules *r)
+{
+	rules = r == NULL ? (struct dns_rules){ .arg = NULL } : *r;
 }
 
 void
@@ -331,6 +340,13 @@ canonical(const char *name, char out[DNS_NAME_MAX])
 	return (true);
 }
 
+/* The AA bit: of our own zones, since a resolver's answers are made anew. */
+static bool
+authoritative(const struct query *q)
+{
+	return (q->packet.len > 2 && (q->packet.p[2] & 4) != 0);
+}
+
 /* Judge the reply; false: go on with *<next>. */
 static bool
 judge(struct query *q, const char *name, int type, struct arena *a, struct dns_answer *out, const char **next)
@@ -338,7 +354,8 @@ judge(struct query *q, const char *name, int type, struct arena *a, struct dns_a
 	int rc;
 
 	*next = NULL;
-	out->secure = out->secure && q->sec == 2;
+	if (q->sec != 2 && !(authoritative(q) && rules.trusted != NULL && rules.trusted(rules.arg, name)))
+		out->secure = false;
 	if (q->sec == 1) {
 		out->result = DNS_BOGUS;
 		out->why = arena_fmt(a, "DNS lookup of %s: DNSSEC validation failed: %s", name,
@@ -363,9 +380,11 @@ judge(struct query *q, const char *name, int type, struct arena *a, struct dns_a
 	return (*next == NULL || q->rcode == RCODE_NXDOMAIN);
 }
 
-enum dns_result
-dns_lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns_answer *out)
+/* By the names behind aliases. */
+static enum dns_result
+lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns_answer *out)
 {
+	int chain = rules.aliases > 0 ? rules.aliases + 1 : rules.aliases == 0 ? CHAIN_MAX : 1;
 	char asked[DNS_NAME_MAX];
 	const char *next = NULL;
 	bool end = false;
@@ -375,15 +394,15 @@ dns_lookup(const char *name, int type, int64_t deadline, struct arena *a, struct
 	out->ttl = 86400;
 	out->secure = true;
 	if (deadline == FIBER_FOREVER)
-		deadline = FIBER_NOW_PLUS(DEFAULT_MS);
-	if (!canonical(name, asked)) {
+		deadline = FIBER_NOW_PLUS(rules.timeout_ms > 0 ? rules.timeout_ms : DEFAULT_MS);
+	if (!canonical(name, asked) || (rules.asked != NULL && !rules.asked(rules.arg, asked, type))) {
 		out->result = DNS_NXDOMAIN;
 		out->canon = arena_str(a, name);
 		out->secure = false;
 		return (out->result);
 	}
 	out->canon = next = arena_str(a, asked);
-	for (int i = 0; i < CHAIN_MAX && !end; i++) {
+	for (int i = 0; i < chain && !end; i++) {
 		const char *this = next;
 		struct query *q = ask(this, type, deadline, a, out);
 
@@ -394,6 +413,18 @@ dns_lookup(const char *name, int type, int64_t deadline, struct arena *a, struct
 	}
 	if (!end)
 		return (temp(out, a, asked, "a chain of aliases is too long"));
+	return (out->result);
+}
+
+enum dns_result
+dns_lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns_answer *out)
+{
+	if (lookup(name, type, deadline, a, out) == DNS_TEMPFAIL && type != DNS_TLSA && rules.again_is_never != NULL &&
+	    rules.again_is_never(rules.arg, name)) {
+		out->result = DNS_NXDOMAIN;
+		out->why = NULL;
+		out->canon = arena_str(a, name);
+	}
 	return (out->result);
 }
 

@@ -40,12 +40,31 @@ struct dns_conf {
 	 */
 	const char	*zone_file;
 	const char	*trust_anchor;	/* file; NULL: the system's root.key if there, else no validation */
+	bool		 no_validation;	/* answers are taken as they come, none is secure */
+	bool		 small_packets;	/* what does not fit into 512 bytes, as before EDNS, is asked for by TCP */
 };
 
 int	 dns_init(const struct dns_conf *conf, struct err *err);
 void	 dns_fini(void);
 /* The domains of resolv.conf for names that are not whole, the host's own first; *<n> of them, 0 where zone data is all there is. */
 const char *const *dns_search(size_t *n);
+/*
+ * How questions are asked and answers judged, beyond the protocol.  The functions may be NULL; they are called in the asking
+ * fiber, may park, and must ask nothing themselves.
+ */
+struct dns_rules {
+	int64_t	 timeout_ms;	/* of a question without a deadline; 0: 30 s */
+	int	 aliases;	/* so many are followed where the answer leaves that to us; 0: 7; -1: none */
+	void	*arg;
+	/* False: the name is none that is asked for, which is NXDOMAIN. */
+	bool	(*asked)(void *arg, const char *name, int type);
+	/* True: TEMPFAIL of this name is NXDOMAIN.  Not called for TLSA. */
+	bool	(*again_is_never)(void *arg, const char *name);
+	/* True: an answer of who has authority for <name> is as good as a validated one. */
+	bool	(*trusted)(void *arg, const char *name);
+};
+/* From now on, in this process; NULL: none. */
+void	 dns_set_rules(const struct dns_rules *r);
 /* Number of questions under way at once (default 1,000); more wait. */
 void	 dns_set_limit(size_t n);
 

@@ -44,7 +44,7 @@
 	X(bounce_message_text, STRING, NULL, 0)	\
 	X(bounce_return_body, BOOL, "true", 0)	\
 	X(bounce_return_linesize_limit, MKINT, "998", 0)	\
-	X(bounce_return_message, BOOL, "true", EXIM_OPTF_KNOWN)	\
+	X(bounce_return_message, BOOL, "true", 0)	\
 	X(bounce_return_size_limit, MKINT, "100K", 0)	\
 	X(bounce_sender_authentication, STRING, NULL, 0)	\
 	X(callout_domain_negative_expire, TIME, "3h", 0)	\
@@ -52,16 +52,16 @@
 	X(callout_negative_expire, TIME, "2h", 0)	\
 	X(callout_positive_expire, TIME, "1d", 0)	\
 	X(callout_random_local_part, ESTRING, "$primary_hostname-$tod_epoch-testing", 0)	\
-	X(check_log_inodes, INT, "100", EXIM_OPTF_KNOWN)	\
-	X(check_log_space, KINT, "10M", EXIM_OPTF_KNOWN)	\
+	X(check_log_inodes, INT, "100", 0)	\
+	X(check_log_space, KINT, "10M", 0)	\
 	X(check_rfc2047_length, BOOL, "true", 0)	\
 	X(check_spool_inodes, INT, "100", 0)	\
 	X(check_spool_space, KINT, "10M", 0)	\
 	X(chunking_advertise_hosts, HOSTS, "*", 0)	\
 	X(commandline_checks_require_admin, BOOL, "false", 0)	\
-	X(daemon_smtp_ports, STRING, "smtp", EXIM_OPTF_KNOWN)	\
-	X(daemon_startup_retries, INT, "9", EXIM_OPTF_KNOWN)	\
-	X(daemon_startup_sleep, TIME, "30s", EXIM_OPTF_KNOWN)	\
+	X(daemon_smtp_ports, STRING, "smtp", 0)	\
+	X(daemon_startup_retries, INT, "9", 0)	\
+	X(daemon_startup_sleep, TIME, "30s", 0)	\
 	X(dcc_direct_add_header, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(dccifd_address, STRING, NULL, EXIM_OPTF_KNOWN)	\
 	X(dccifd_options, STRING, NULL, EXIM_OPTF_KNOWN)	\
@@ -70,7 +70,7 @@
 	X(delay_warning_condition, ESTRING,	\
 	    "${if or {{ !eq{$h_list-id:$h_list-post:$h_list-subscribe:}{} }{ match{$h_precedence:}{(?i)bulk|"	\
 	    "list|junk} }{ match{$h_auto-submitted:}{(?i)auto-generated|auto-replied} }} {no}{yes}}", 0)	\
-	X(deliver_drop_privilege, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(deliver_drop_privilege, BOOL, "false", 0)	\
 	X(deliver_queue_load_max, FIXED, NULL, 0)	\
 	X(delivery_date_remove, BOOL, "true", 0)	\
 	X(disable_fsync, BOOL, "false", EXIM_OPTF_KNOWN)	\
@@ -83,17 +83,17 @@
 	X(dmarc_forensic_sender, ESTRING, NULL, EXIM_OPTF_KNOWN)	\
 	X(dmarc_history_file, STRING, NULL, EXIM_OPTF_KNOWN)	\
 	X(dmarc_tld_file, STRING, NULL, EXIM_OPTF_KNOWN)	\
-	X(dns_again_means_nonexist, DOMAINS, NULL, EXIM_OPTF_KNOWN)	\
-	X(dns_check_names_pattern, STRING, "(?i)^(?>(?(1)\\.|())[^\\W](?>[a-z0-9/_-]*[^\\W])?)+(\\.?)$", EXIM_OPTF_KNOWN)	\
-	X(dns_cname_loops, INT, "1", EXIM_OPTF_KNOWN)	\
+	X(dns_again_means_nonexist, DOMAINS, NULL, 0)	\
+	X(dns_check_names_pattern, STRING, "(?i)^(?>(?(1)\\.|())[^\\W](?>[a-z0-9/_-]*[^\\W])?)+(\\.?)$", 0)	\
+	X(dns_cname_loops, INT, "1", 0)	\
 	X(dns_csa_search_limit, INT, "5", 0)	\
 	X(dns_csa_use_reverse, BOOL, "true", 0)	\
-	X(dns_dnssec_ok, INT, "-1", EXIM_OPTF_KNOWN)	\
+	X(dns_dnssec_ok, INT, "-1", 0)	\
 	X(dns_ipv4_lookup, DOMAINS, NULL, 0)	\
-	X(dns_retrans, TIME, "0s", EXIM_OPTF_KNOWN)	\
-	X(dns_retry, INT, "0", EXIM_OPTF_KNOWN)	\
+	X(dns_retrans, TIME, "0s", 0)	\
+	X(dns_retry, INT, "0", 0)	\
 	X(dns_trust_aa, DOMAINS, NULL, 0)	\
-	X(dns_use_edns0, INT, "-1", EXIM_OPTF_KNOWN)	\
+	X(dns_use_edns0, INT, "-1", 0)	\
 	X(drop_cr, BOOL, "false", 0)	\
 	X(dsn_advertise_hosts, HOSTS, NULL, 0)	\
 	X(dsn_from, ESTRING, "Mail Delivery System <Mailer-Daemon@$qualify_domain>", 0)	\
@@ -107,7 +107,7 @@
 	X(exim_version, STRING, NULL, 0)	\
 	X(extra_local_interfaces, SLIST, NULL, 0)	\
 	X(extract_addresses_remove_arguments, BOOL, "true", EXIM_OPTF_KNOWN)	\
-	X(finduser_retries, INT, "0", EXIM_OPTF_KNOWN)	\
+	X(finduser_retries, INT, "0", 0)	\
 	X(freeze_tell, SLIST, NULL, 0)	\
 	X(gecos_name, ESTRING, NULL, 0)	\
 	X(gecos_pattern, STRING, NULL, 0)	\

@@ -44,8 +44,11 @@ net_listen(const struct net_addr *a, struct err *err)
 	/* Accepted sockets inherit it, which saves a call for each. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&ss, len) == -1 || listen(fd, BACKLOG) == -1) {
+		int why = errno;
+
 		(void)err_sys(err, "listen on %s port %u", net_addr_text(a, text), a->port);
 		(void)close(fd);
+		errno = why;
 		return (-1);
 	}
 	return (fd);

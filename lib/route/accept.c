@@ -286,7 +286,7 @@ route_id_of(struct visit *v, const struct exim_value *val, const char *option, b
 		*id = val->num < 0 ? (int64_t)g : val->num;
 		return (Y_ACCEPT);
 	}
-	if (w->passwd == NULL || w->passwd(w->arg, *name, v->rt->a, &pw) != EXIM_FOUND)
+	if (w->passwd == NULL || route_passwd(v, *name, &pw) != EXIM_FOUND)
 		return (val->num >= 0 ? Y_ACCEPT : no_such_id(v, "user", text, val));
 	*id = (int64_t)pw.uid;
 	*gid = (int64_t)pw.gid;
@@ -564,7 +564,7 @@ route_ipliteral(struct visit *v)
 	text = sv_sub(dom, 1, dom.len - 1);
 	if (sv_casestarts(text, "ipv6:"))
 		text = sv_sub(text, 5, text.len);
-	if (!net_addr_parse(text, &addr))
+	if (!net_addr_parse(text, &addr) || (addr.family == 6 && exim_main_bool(v->rt->rq->conf, EXIM_MAIN_disable_ipv6)))
 		return (Y_DECLINE);
 	y = route_fill(v, &d, &v->r->d.generic[EXIM_ROUTER_transport]);
 	if (y != Y_ACCEPT)

@@ -64,12 +64,12 @@ route_shuffle(struct visit *v, struct route_host *h, size_t n)
 /* ---- addresses ---- */
 
 static bool
-matches_domain(struct visit *v, const struct exim_list *l)
+matches_domain(struct visit *v, const struct exim_list *l, struct sv name)
 {
 	struct err err = ERR_INIT;
 	bool yes = false;
 
-	return (l != NULL && exim_match_domain(l, v->rt->env, v->domain, &yes, NULL, &err) == EXIM_OK && yes);
+	return (l != NULL && exim_match_domain(l, v->rt->env, name, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
 /* An expanded string that says yes unless it is empty, "0", "no" or "false". */
@@ -85,11 +85,11 @@ wanted(struct visit *v, const struct exim_value *val)
 }
 
 bool
-route_ipv4_only(struct visit *v)
+route_ipv4_only(struct visit *v, const char *host)
 {
 	const struct exim_conf *c = v->rt->rq->conf;
 
-	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) || matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup)))
+	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) || matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup), sv_taint(sv_cstr(host))))
 		return (true);
 	return (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_only]));
 }
@@ -143,12 +143,12 @@ static enum find
 add_addrs(struct visit *v, const char *asked, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
     struct hostlist *hl)
 {
-	bool some = false;
+	bool some = false, no_v6 = exim_main_bool(v->rt->rq->conf, EXIM_MAIN_disable_ipv6);
 
 	for (size_t i = 0; i < n && hl->v.len < ROUTE_HOSTS_MAX; i++) {
 		struct route_host h;
 
-		if (ignored(v, name, &addrs[i]))
+		if (ignored(v, name, &addrs[i]) || (no_v6 && addrs[i].family == 6))
 			continue;
 		memset(&h, 0, sizeof(h));
 		h.name = arena_str(v->rt->a, name);
@@ -194,7 +194,7 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 	const struct exim_world *w = v->rt->env->world;
 	struct net_addr lit, *addrs = NULL;
 	size_t n = 0;
-	bool secure = false, v4 = hl->wish == IP_V4_ONLY || route_ipv4_only(v);
+	bool secure = false, v4 = hl->wish == IP_V4_ONLY || route_ipv4_only(v, name);
 	const char *canon = name;
 	enum route_dns rc = ROUTE_DNS_NXDOMAIN;
 
@@ -294,7 +294,7 @@ route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, st
 		return (FIND_DEFER);
 	rc = ops->mx(ops->arg, name, v->rt->a, &mx, &n, &secure);
 	if ((rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS) && v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP &&
-	    matches_domain(v, v->r->d.own[EXIM_DNSLOOKUP_mx_fail_domains].list))
+	    matches_domain(v, v->r->d.own[EXIM_DNSLOOKUP_mx_fail_domains].list, v->domain))
 		rc = ROUTE_DNS_NODATA;
 	switch (rc) {
 	case ROUTE_DNS_FOUND:

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/num.h"
+#include "fiber/fiber.h"
 #include "os/user.h"
 #include "route/route_int.h"
 
@@ -138,6 +140,23 @@ check_local_parts(struct visit *v, bool *yes)
 	return (decide(v, res, "local_parts"));
 }
 
+enum exim_found
+route_passwd(struct visit *v, const char *name, struct exim_passwd *pw)
+{
+	int64_t more = exim_main_int(v->rt->rq->conf, EXIM_MAIN_finduser_retries);
+	const struct exim_world *w = v->rt->env->world;
+	enum exim_found f;
+
+	/* Where accounts come from elsewhere, "not found" may mean that nobody answered. */
+	while ((f = w->passwd(w->arg, name, v->rt->a, pw)) != EXIM_FOUND && more-- > 0) {
+		if (fiber_self() == NULL)
+			(void)sleep(1);
+		else if (fiber_sleep(1000) == FIBER_CANCELLED)
+			break;
+	}
+	return (f);
+}
+
 static enum exim_result
 check_user(struct visit *v, bool *yes)
 {
@@ -155,7 +174,7 @@ check_user(struct visit *v, bool *yes)
 		return (EXIM_OK);
 	memcpy(name, v->local.p, v->local.len);
 	name[v->local.len] = '\0';
-	switch (w->passwd(w->arg, name, v->rt->a, &v->pw)) {
+	switch (route_passwd(v, name, &v->pw)) {
 	case EXIM_FOUND:
 		break;
 	case EXIM_TEMPFAIL:
@@ -268,7 +287,7 @@ take_user(struct visit *v, struct sv item, struct as_whom *who)
 			return (EXIM_DEFER);
 		}
 		*who = (struct as_whom){ true, (uid_t)n, (gid_t)-1 };
-	} else if (w->passwd != NULL && w->passwd(w->arg, arena_cstr(v->rt->a, name), v->rt->a, &pw) == EXIM_FOUND)
+	} else if (w->passwd != NULL && route_passwd(v, arena_cstr(v->rt->a, name), &pw) == EXIM_FOUND)
 		*who = (struct as_whom){ true, pw.uid, pw.gid };
 	else
 		return (not_found(v, "user", name));

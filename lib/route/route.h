@@ -83,6 +83,13 @@ struct route_ops {
 	void		(*filter)(void *arg, struct route_filter *f);
 	uint32_t	(*random)(void *arg);
 };
+/*
+ * The main options dns_* of <c>: what dns_init has to know of them, and how questions are asked and answers judged from now on
+ * in this process.  <c> stays; expansions in the lists see <w>, but no DNS.
+ */
+struct dns_conf;
+void	 route_dns_conf(const struct exim_conf *c, struct dns_conf *out);
+void	 route_dns_rules(const struct exim_conf *c, const struct exim_world *w);
 /* Ops over lib/dns; <ops->is_local> looks at the host's interfaces.  Needs dns_init. */
 void	 route_ops_dns(struct route_ops *ops);
 

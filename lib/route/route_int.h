@@ -150,6 +150,13 @@ enum route_yield route_host_list(struct visit *v, struct sv hosts, bool byname, 
 struct sv route_host_port(struct sv item, uint16_t *port);
 void	 route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d);
 void	 route_shuffle(struct visit *v, struct route_host *h, size_t n);
-bool	 route_ipv4_only(struct visit *v);
+/* Are only IPv4 addresses of <host> wanted? */
+bool	 route_ipv4_only(struct visit *v, const char *host);
+
+/*
+ * The account <name>, asked for again finduser_retries times, a second apart, while it is not found.
+ * May park.
+ */
+enum exim_found	 route_passwd(struct visit *v, const char *name, struct exim_passwd *pw);
 
 #endif

@@ -38,6 +38,9 @@ static const struct place {
 	[EXIM_WHERE_EXPN]	= { 550, "5.7.1", NULL, EXIM_MAIN_acl_smtp_expn },
 	[EXIM_WHERE_VRFY]	= { 252, "2.5.2", NULL, EXIM_MAIN_acl_smtp_vrfy },
 	[EXIM_WHERE_QUIT]	= { 0, NULL, NULL, EXIM_MAIN_acl_smtp_quit },
+	[EXIM_WHERE_NOTSMTP_START] = { 0, NULL, NULL, EXIM_MAIN_acl_not_smtp_start },
+	[EXIM_WHERE_NOTSMTP_MIME] = { 550, "5.7.1", "by MIME ACL", EXIM_MAIN_acl_not_smtp_mime },
+	[EXIM_WHERE_NOTSMTP]	= { 550, "5.7.1", "by non-SMTP ACL", EXIM_MAIN_acl_not_smtp },
 	[EXIM_WHERE_NOTQUIT]	= { 0, NULL, NULL, EXIM_MAIN_acl_smtp_notquit },
 };
 
@@ -324,7 +327,8 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 		goto out;
 	session_log_host(s, &line);
 	session_log_tls(s, &line);
-	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR) {
+	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR ||
+	    where == EXIM_WHERE_NOTSMTP || where == EXIM_WHERE_NOTSMTP_MIME) {
 		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_msg(s)->sender));
 		session_log_auth(s, &line);
 	}
@@ -473,7 +477,7 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	}
 	if (places[where].code == 0 && v == EXIM_ACL_ERROR) {
 		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "ACL for %s returned ERROR: " SV_FMT,
-		    where == EXIM_WHERE_QUIT ? "QUIT" : "not-QUIT", SV_ARG(res.log_msg));
+		    where == EXIM_WHERE_QUIT ? "QUIT" : where == EXIM_WHERE_NOTQUIT ? "not-QUIT" : exim_acl_where_name(where), SV_ARG(res.log_msg));
 		if (text != NULL)
 			*text = res.user_msg;
 	}

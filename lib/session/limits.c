@@ -119,22 +119,57 @@ session_pace_rcpt(struct session *s)
 
 /* ---- room, and attempts put off ---- */
 
+/* The directory of the main log; empty: logs are no files. */
+static struct sv
+log_directory(const struct exim_conf *c, struct arena *a)
+{
+	struct sv list = c->g.log_file_path, item;
+	ptrdiff_t slash;
+	int sep = 0;
+
+	while (exim_list_next(&list, &sep, a, &item))
+		if (item.len > 0 && item.p[0] == '/' && (slash = sv_rchr(item, '/')) > 0)
+			return (sv_sub(item, 0, (size_t)slash));
+	return (SV_LIT(""));
+}
+
+bool
+session_has_room(const struct exim_conf *c, const struct exim_world *w, struct arena *a, int64_t size, const char **why)
+{
+	static const struct { const char *what; enum exim_main_opt space, inodes; } parts[] = {
+		{ "spool", EXIM_MAIN_check_spool_space, EXIM_MAIN_check_spool_inodes },
+		{ "log", EXIM_MAIN_check_log_space, EXIM_MAIN_check_log_inodes },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const struct exim_value *kb = &c->main[parts[i].space], *nodes = &c->main[parts[i].inodes];
+		int64_t free_kb, free_nodes, need = kb->set ? kb->num : 0;
+		struct sv dir;
+
+		if (!kb->set && !nodes->set)
+			continue;
+		dir = i == 0 ? c->g.spool_directory : log_directory(c, a);
+		if (dir.len == 0 || w->fsspace == NULL || w->fsspace(w->arg, arena_cstr(a, dir), &free_kb, &free_nodes) != 0)
+			continue;
+		if (i == 0 && size > 0 && exim_main_bool(c, EXIM_MAIN_smtp_check_spool_space))
+			need += size / 1024;
+		if ((need <= 0 || free_kb >= need) && (!nodes->set || nodes->num <= 0 || free_nodes < 0 || free_nodes >= nodes->num))
+			continue;
+		*why = arena_fmt(a, "%s directory space check failed: space=%lld inodes=%lld", parts[i].what, (long long)free_kb,
+		    (long long)free_nodes);
+		return (false);
+	}
+	return (true);
+}
+
 bool
 session_spool_room(struct session *s, int64_t size)
 {
-	const struct exim_value *kb = &s->conf->main[EXIM_MAIN_check_spool_space], *nodes = &s->conf->main[EXIM_MAIN_check_spool_inodes];
-	const struct exim_world *w = s->env.world;
-	int64_t free_kb, free_nodes, need = kb->set ? kb->num : 0;
+	const char *why;
 
-	if ((!kb->set && !nodes->set) || w->fsspace == NULL ||
-	    w->fsspace(w->arg, arena_cstr(s->cmd, s->conf->g.spool_directory), &free_kb, &free_nodes) != 0)
+	if (session_has_room(s->conf, s->env.world, s->cmd, size, &why))
 		return (true);
-	if (size > 0 && exim_main_bool(s->conf, EXIM_MAIN_smtp_check_spool_space))
-		need += size / 1024;
-	if ((need <= 0 || free_kb >= need) && (!nodes->set || nodes->num <= 0 || free_nodes < 0 || free_nodes >= nodes->num))
-		return (true);
-	session_logf(s, SESSION_LOG_MAIN, "spool directory space check failed: space=%lld inodes=%lld", (long long)free_kb,
-	    (long long)free_nodes);
+	session_logf(s, SESSION_LOG_MAIN, "%s", why);
 	return (false);
 }
 

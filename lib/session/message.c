@@ -475,6 +475,26 @@ blackhole(struct session *s, const char *by, const char *prefix, struct sv text,
 	t->id[0] = s->last_id[0] = '\0';
 }
 
+/* Mail of this machine's users is asked about by the ACLs of local messages too.  The first is there for its effects alone. */
+static bool
+from_here(const struct session *s)
+{
+	return (s->kind == SESSION_LOCAL && !s->conn->exim_style);
+}
+
+static enum acl_answer
+not_smtp(struct session *s, struct sv content)
+{
+	enum acl_answer a = ACL_GO;
+
+	if (!from_here(s))
+		return (ACL_GO);
+	a = session_acl_mime(s, EXIM_WHERE_NOTSMTP_MIME, content);
+	if (a == ACL_GO && session_acl_set(s, EXIM_WHERE_NOTSMTP))
+		a = session_acl(s, EXIM_WHERE_NOTSMTP, SV_NULL, NULL, NULL);
+	return (a);
+}
+
 static void
 judge(struct session *s, const char *prefix)
 {
@@ -496,10 +516,12 @@ judge(struct session *s, const char *prefix)
 	}
 	t->msg.received_count++;
 	t->msg.received_for = SV_NULL;
+	if (from_here(s) && session_acl_set(s, EXIM_WHERE_NOTSMTP_START))
+		(void)session_acl(s, EXIM_WHERE_NOTSMTP_START, SV_NULL, NULL, NULL);
 	session_fixups(s);
 	a = session_acl_dkim(s);
 	if (a == ACL_GO)
-		a = session_acl_mime(s, content);
+		a = session_acl_mime(s, EXIM_WHERE_MIME, content);
 	if (a == ACL_GO)
 		a = session_prdr(s, &text);
 	if (a == ACL_GO) {
@@ -509,6 +531,8 @@ judge(struct session *s, const char *prefix)
 		if (!t->prdr_run)
 			text = said;
 	}
+	if (a == ACL_GO)
+		a = not_smtp(s, content);
 	if (a == ACL_DISCARD)
 		blackhole(s, "DATA", prefix, text, code);
 	else if (a == ACL_GO)

@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* acl_smtp_mime: the ACL that is asked of each MIME part (chapter 45.6 of Exim's manual). */
+/*
+ * acl_smtp_mime and acl_not_smtp_mime: the ACL that is asked of each MIME part (chapter 45.6 of Exim's manual).  Who receives
+ * messages without a session walks the parts by session_mime_each too.
+ */
 #include <string.h>
 
 #include "mail/mime.h"
+#include "session/mime.h"
 #include "session/session_int.h"
 
 #define ANOMALY_DEPTH	3
 #define MESSAGES_DEEP	20	/* messages in each other */
 
+struct walk {
+	struct exim_acl_state *st;
+	struct arena	*a;
+	struct sv	 content;
+	int		(*fn)(void *arg);
+	void		*arg;
+};
+
 static struct sv
-lower(struct session *s, struct sv v)
+lower(struct arena *a, struct sv v)
 {
-	char *p = arena_cstr(s->txn->arena, v);
+	char *p = arena_cstr(a, v);
 
 	for (char *q = p; *q != '\0'; q++)
 		*q = sv_lower(*q);
@@ -31,9 +43,9 @@ cover_letter(const struct mime_part *root, const struct mime_part *p)
 
 /* Without the blanks, as Exim has it. */
 static struct sv
-packed(struct session *s, struct sv v)
+packed(struct arena *a, struct sv v)
 {
-	char *p = arena_alloc(s->txn->arena, v.len + 1);
+	char *p = arena_alloc(a, v.len + 1);
 	size_t n = 0;
 
 	for (size_t i = 0; i < v.len; i++)
@@ -43,21 +55,23 @@ packed(struct session *s, struct sv v)
 }
 
 static void
-set_part(struct session *s, struct sv content, const struct mime_part *root, const struct mime_part *p, int64_t number)
+set_part(const struct walk *w, const struct mime_part *root, const struct mime_part *p, int64_t number)
 {
-	struct exim_acl_state *st = &s->st;
-	struct arena *a = s->txn->arena;
+	struct exim_acl_state *st = w->st;
+	struct sv content = w->content;
+	struct arena *a = w->a;
 
 	st->mime_part_count = number;
-	st->mime_content_type = sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(lower(s, p->type)),
-	    SV_ARG(lower(s, p->subtype)))));
+	/* What a part is by default stands in no variable. */
+	st->mime_content_type = !p->type_given ? SV_NULL : sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(lower(a, p->type)),
+	    SV_ARG(lower(a, p->subtype)))));
 	st->mime_boundary = mime_param(&p->params, "boundary");
 	st->mime_charset = mime_param(&p->params, "charset");
 	st->mime_filename = mime_filename(a, p);
-	st->mime_content_disposition = lower(s, p->disposition);
-	st->mime_content_description = packed(s, p->description);
+	st->mime_content_disposition = lower(a, p->disposition);
+	st->mime_content_description = packed(a, p->description);
 	st->mime_content_id = p->id;
-	st->mime_content_transfer_encoding = lower(s, p->encoding_text);
+	st->mime_content_transfer_encoding = lower(a, p->encoding_text);
 	st->mime_part = sv_taint(sv_sub(content, p->header_start, p->body_end));
 	st->mime_body = sv_taint(sv_sub(content, p->body_start, p->body_end));
 	st->mime_is_multipart = p->kind == MIME_MULTIPART;
@@ -92,34 +106,55 @@ next_part(const struct mime_part *root, const struct mime_part *p)
 }
 
 /* The parts of a message, then those of the messages that are attached to it. */
-static enum acl_answer
-each_part(struct session *s, struct sv content, const struct mime_part *root, unsigned depth)
+static int
+each_part(const struct walk *w, const struct mime_part *root, unsigned depth)
 {
-	enum acl_answer a = ACL_GO;
+	int rc = 0;
 	int64_t number = 0;
 
-	for (const struct mime_part *p = root; p != NULL && a == ACL_GO; p = next_part(root, p)) {
-		set_part(s, content, root, p, number++);
-		a = session_acl(s, EXIM_WHERE_MIME, SV_NULL, NULL, NULL);
+	for (const struct mime_part *p = root; p != NULL && rc == 0; p = next_part(root, p)) {
+		set_part(w, root, p, number++);
+		rc = w->fn(w->arg);
 	}
-	for (const struct mime_part *p = root; p != NULL && a == ACL_GO && depth < MESSAGES_DEEP; p = next_part(root, p))
+	for (const struct mime_part *p = root; p != NULL && rc == 0 && depth < MESSAGES_DEEP; p = next_part(root, p))
 		if (p->kind == MIME_MESSAGE && p->child != NULL)
-			a = each_part(s, content, p->child, depth + 1);
+			rc = each_part(w, p->child, depth + 1);
 	/* The number of parts stays for the ACL of DATA. */
 	if (depth == 0)
-		s->st.mime_part_count = number - 1;
-	return (a);
+		w->st->mime_part_count = number - 1;
+	return (rc);
+}
+
+int
+session_mime_each(struct exim_acl_state *st, struct arena *a, const struct mail_headers *h, struct sv content, int (*fn)(void *arg),
+    void *arg)
+{
+	struct walk w = { st, a, content, fn, arg };
+	int rc;
+
+	st->mime_part_count = -1;
+	if (fn == NULL || mail_headers_get(h, "Content-Type").p == NULL)
+		return (0);
+	rc = each_part(&w, mime_parse(a, content), 0);
+	clear_part(st);
+	return (rc);
+}
+
+static int
+ask_smtp(void *arg)
+{
+	return ((int)session_acl(arg, EXIM_WHERE_MIME, SV_NULL, NULL, NULL));
+}
+
+static int
+ask_not_smtp(void *arg)
+{
+	return ((int)session_acl(arg, EXIM_WHERE_NOTSMTP_MIME, SV_NULL, NULL, NULL));
 }
 
 enum acl_answer
-session_acl_mime(struct session *s, struct sv content)
+session_acl_mime(struct session *s, enum exim_acl_where where, struct sv content)
 {
-	enum acl_answer a;
-
-	s->st.mime_part_count = -1;
-	if (!session_acl_set(s, EXIM_WHERE_MIME) || mail_headers_get(&s->txn->headers, "Content-Type").p == NULL)
-		return (ACL_GO);
-	a = each_part(s, content, mime_parse(s->txn->arena, content), 0);
-	clear_part(&s->st);
-	return (a);
+	return ((enum acl_answer)session_mime_each(&s->st, s->txn->arena, &s->txn->headers, content, !session_acl_set(s, where) ? NULL :
+	    where == EXIM_WHERE_MIME ? ask_smtp : ask_not_smtp, s));
 }

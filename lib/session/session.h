@@ -104,6 +104,11 @@ struct session_conn {
 	bool		 idle;		/* set by the session: it waits for a command, outside of a transaction */
 };
 
+/*
+ * check_spool_space, check_log_space and their _inodes, where they are set, with <size> more bytes (0: not known) on the spool's side.
+ * False: *<why> is a line for the log, in <a>.
+ */
+bool	 session_has_room(const struct exim_conf *c, const struct exim_world *w, struct arena *a, int64_t size, const char **why);
 void	 session_run(const struct session_service *sv, struct session_conn *c);
 
 #endif

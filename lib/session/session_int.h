@@ -240,7 +240,7 @@ bool	 session_within_reserve(struct session *s, int64_t max, int64_t now);
 /* Wait, where smtp_ratelimit_mail and _rcpt have this client wait. */
 void	 session_pace_mail(struct session *s);
 void	 session_pace_rcpt(struct session *s);
-/* check_spool_space and _inodes; false is logged. */
+/* session_has_room; false is logged. */
 bool	 session_spool_room(struct session *s, int64_t size);
 /* Is no first attempt made for the message? */
 bool	 session_queues_only(struct session *s);
@@ -259,7 +259,8 @@ void	 session_scan_head(void *arg);
 void	 session_scan_forget(struct session *s);
 
 /* ---- mime.c ---- */
-enum acl_answer session_acl_mime(struct session *s, struct sv content);
+/* acl_smtp_mime or acl_not_smtp_mime, by <where>. */
+enum acl_answer session_acl_mime(struct session *s, enum exim_acl_where where, struct sv content);
 
 /* ---- commands: one per verb ---- */
 void	 session_helo(struct session *s);

@@ -141,6 +141,10 @@ pick_ids(struct prep *p)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the %snever_users list",
 		    (long long)j->uid, p->name, j->uid == 0 ? "fixed_" : ""));
 	}
+	/* Nobody's rights but the Exim user's are there to deliver with. */
+	if (exim_main_bool(p->env->conf, EXIM_MAIN_deliver_drop_privilege) && j->uid != p->env->conf->g.exim_uid)
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "unable to set gid=%lld or uid=%lld (euid=%lld): "
+		    "deliver_drop_privilege is set", (long long)j->gid, (long long)j->uid, (long long)p->env->conf->g.exim_uid));
 	if (j->initgroups && os_user_by_uid((uid_t)j->uid, &u, &err) == 1)
 		j->user = sv_cstr(arena_str(p->a, u.name));
 	return (0);

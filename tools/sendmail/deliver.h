@@ -7,6 +7,7 @@
 #define VPOST_TOOLS_SENDMAIL_DELIVER_H
 
 #include "base/vec.h"
+#include "exim/acl.h"
 #include "exim/logsel.h"
 #include "filter/exim_filter.h"
 #include "mail/header.h"
@@ -160,6 +161,10 @@ int	 dqueue_actions(struct deliver *d);
 int	 dqueue_run(struct deliver *d);
 /* What is left fails, and the sender is told; it has been logged why. */
 void	 dgive_up(struct deliver *d, struct dmsg *m);
+
+/* deliver_mime.c */
+/* acl_not_smtp_mime for each part, until it says other than accept; *<res> is its last word. */
+enum exim_acl_verdict dmime_ask(struct deliver *d, const struct dmsg *m, struct exim_acl_run *run, struct exim_acl_result *res);
 
 /* deliver_receive.c */
 /* A message from standard input with the options' envelope; an exit code. */

@@ -52,9 +52,9 @@ put_detail(enum derror kind, struct sv detail, bool others, struct sb *out)
 }
 
 static void
-put_copy(const struct dmsg *m, enum derror kind, struct sb *out)
+put_copy(struct deliver *d, const struct dmsg *m, enum derror kind, struct sb *out)
 {
-	if (kind == DERROR_ACL || kind == DERROR_TOO_BIG)
+	if (kind == DERROR_ACL || kind == DERROR_TOO_BIG || !exim_main_bool(d->conf, EXIM_MAIN_bounce_return_message))
 		return;
 	sb_adds(out, "\n------ This is a copy of your message, including all the headers. ------\n\n");
 	/* What was read before the addresses were looked at comes as it was. */
@@ -106,7 +106,7 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 		sb_addf(&out, "References: " SV_FMT "\n", SV_ARG(id));
 	sb_addf(&out, "Subject: Mail failure - %s\n\n%s", kinds[kind].subject, kinds[kind].words);
 	put_detail(kind, detail, others, &out);
-	put_copy(m, kind, &out);
+	put_copy(d, m, kind, &out);
 	(void)dreceive_own(d, raw ? NULL : m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sb_sv(&out), &to, 1, true,
 	    true);
 	sb_free(&out);

@@ -19,6 +19,7 @@
 #include "mail/date.h"
 #include "os/time.h"
 #include "os/user.h"
+#include "session/session.h"
 
 #define TEXT_MAX	((size_t)256 * 1024 * 1024)
 
@@ -362,11 +363,11 @@ acl_log(void *arg, unsigned logs, struct sv line)
 }
 
 static void
-log_rejection(struct deliver *d, const struct dmsg *m, struct sv why)
+log_rejection(struct deliver *d, const struct dmsg *m, const char *by, struct sv why)
 {
 	struct sb more = SB_INIT(TEXT_MAX);
 
-	dlog(d, DLOG_MAIN, "%s F=<" SV_FMT "> rejected by non-SMTP ACL: " SV_FMT, m->id, SV_ARG(m->sender), SV_ARG(why));
+	dlog(d, DLOG_MAIN, "%s F=<" SV_FMT "> rejected by %s: " SV_FMT, m->id, SV_ARG(m->sender), by, SV_ARG(why));
 	sb_addf(&more, "\nEnvelope-from: <" SV_FMT ">\nEnvelope-to: ", SV_ARG(m->sender));
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		sb_addf(&more, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
@@ -374,7 +375,7 @@ log_rejection(struct deliver *d, const struct dmsg *m, struct sv why)
 		sb_addf(&more, "\n%c " SV_FMT, m->fields.p[i].type, (int)m->fields.p[i].text.len - 1, m->fields.p[i].text.p);
 	if (!dlog_on(d, EXIM_LOGSEL_rejected_header))
 		sb_clear(&more);
-	dlog(d, DLOG_REJECT, "%s F=<" SV_FMT "> rejected by non-SMTP ACL: " SV_FMT SV_FMT, m->id, SV_ARG(m->sender), SV_ARG(why),
+	dlog(d, DLOG_REJECT, "%s F=<" SV_FMT "> rejected by %s: " SV_FMT SV_FMT, m->id, SV_ARG(m->sender), by, SV_ARG(why),
 	    SV_ARG(sb_sv(&more)));
 	sb_free(&more);
 }
@@ -409,7 +410,7 @@ envelope_only(struct exim_message *msg)
 }
 
 static enum acl_says
-ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
+ask_acl(struct deliver *d, struct dmsg *m, struct sv *why, const char **by)
 {
 	static const struct exim_acl_ops ops = { .log = acl_log };
 	struct exim_acl_effects fx;
@@ -417,6 +418,7 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	struct exim_acl_run run;
 	struct exim_message whole;
 	enum acl_says verdict = ACL_TAKEN;
+	enum exim_acl_verdict a;
 
 	memset(&run, 0, sizeof(run));
 	memset(&res, 0, sizeof(res));
@@ -432,18 +434,20 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why)
 	(void)exim_acl_check(&d->t->env, &run, &res);
 	d->about = m->id;
 	d->t->msg = whole;
-	run.where = EXIM_WHERE_NOTSMTP;
 	memset(&res, 0, sizeof(res));
-	if (verdict == ACL_TAKEN) {
-		enum exim_acl_verdict a = exim_acl_check(&d->t->env, &run, &res);
-
-		if (!res.unset && a != EXIM_ACL_ACCEPT)
-			verdict = a == EXIM_ACL_DISCARD ? ACL_DISCARDED : ACL_REFUSED;
+	a = dmime_ask(d, m, &run, &res);
+	if (a == EXIM_ACL_ACCEPT) {
+		run.where = EXIM_WHERE_NOTSMTP;
+		memset(&res, 0, sizeof(res));
+		a = exim_acl_check(&d->t->env, &run, &res);
 	}
+	if (!res.unset && a != EXIM_ACL_ACCEPT)
+		verdict = a == EXIM_ACL_DISCARD ? ACL_DISCARDED : ACL_REFUSED;
+	*by = run.where == EXIM_WHERE_NOTSMTP ? "non-SMTP ACL" : "MIME ACL";
 	if (verdict != ACL_TAKEN) {
 		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
 		if (verdict == ACL_REFUSED)
-			log_rejection(d, m, *why);
+			log_rejection(d, m, *by, *why);
 		if (verdict == ACL_REFUSED && res.user_msg.len > 0)
 			*why = arena_sv(m->arena, res.user_msg);
 	}
@@ -549,6 +553,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 {
 	bool had_id = dfield_find(m, "message-id") != NULL;
 	struct sv why = SV_NULL;
+	const char *by = "";
 	enum acl_says says;
 	int rc;
 
@@ -578,11 +583,11 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	m->arriving = false;
 	denv_index(m);
 	denv_message(d, m);
-	says = fixups ? ask_acl(d, m, &why) : ACL_TAKEN;
+	says = fixups ? ask_acl(d, m, &why, &by) : ACL_TAKEN;
 	d->about = NULL;
 	if (says == ACL_REFUSED)
 		return (derror_tell(d, m, DERROR_ACL, m->ref.len > 0 || m->sender.len == 0 ?
-		    sv_cstr(arena_fmt(m->arena, "rejected by non-SMTP ACL: " SV_FMT, SV_ARG(why))) : why, false));
+		    sv_cstr(arena_fmt(m->arena, "rejected by %s: " SV_FMT, by, SV_ARG(why))) : why, false));
 	denv_index(m);
 	denv_message(d, m);
 	m->complete_us = os_wall_us();
@@ -590,7 +595,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 		return (-1);
 	log_arrival(d, m, had_id);
 	if (says == ACL_DISCARDED) {
-		dlog(d, DLOG_MAIN, "%s => blackhole (non-SMTP ACL discarded recipients)%s" SV_FMT, m->id, why.len > 0 ? ": " : "", SV_ARG(why));
+		dlog(d, DLOG_MAIN, "%s => blackhole (%s discarded recipients)%s" SV_FMT, m->id, by, why.len > 0 ? ": " : "", SV_ARG(why));
 		dlog(d, DLOG_MAIN, "%s Completed", m->id);
 		dmsglog_remove(d, m);
 		return (1);
@@ -912,6 +917,7 @@ dreceive_stdin(struct deliver *d)
 	struct sb text = SB_INIT(MESSAGE_MAX);
 	struct err err = ERR_INIT;
 	struct sv bad = SV_NULL;
+	const char *why;
 	int rc;
 
 	if (d->t->o->args.len == 0 && !d->t->o->from_header) {
@@ -921,6 +927,12 @@ dreceive_stdin(struct deliver *d)
 		return (1);
 	}
 	queue_policy(d);
+	if (!session_has_room(d->conf, &d->t->world, m->arena, 0, &why)) {
+		dlog(d, DLOG_MAIN, "%s", why);
+		(void)fprintf(stderr, "exim: insufficient disk space\n");
+		dmsg_free(&m);
+		return (1);
+	}
 	dmsg_start(m, d->caller, d->caller_uid);
 	take_facts(d, m);
 	if ((rc = arguments(d, m, &bad)) == 0) {

@@ -13,6 +13,7 @@
 #include "testing.h"
 
 static struct exim_world posix;
+static const struct testing *the;
 static const struct box *dns_box;
 static struct route_ops real_ops;
 static enum { DNS_DOWN, DNS_UP, DNS_BROKEN } dns_state;
@@ -20,7 +21,7 @@ static enum { DNS_DOWN, DNS_UP, DNS_BROKEN } dns_state;
 static bool
 dns_ready(void)
 {
-	struct dns_conf conf = { NULL, NULL, NULL };
+	struct dns_conf conf = { .servers = NULL };
 	struct err err = ERR_INIT;
 
 	if (dns_state == DNS_DOWN) {
@@ -28,6 +29,10 @@ dns_ready(void)
 			conf.servers = dns_box->dns_servers;
 			if (dns_box->dns_zone_file[0] != '\0')
 				conf.zone_file = box_path(dns_box, dns_box->dns_zone_file);
+		}
+		if (the->conf != NULL) {
+			route_dns_conf(the->conf, &conf);
+			route_dns_rules(the->conf, &posix);
 		}
 		dns_state = dns_init(&conf, &err) == 0 ? DNS_UP : DNS_BROKEN;
 	}
@@ -158,6 +163,7 @@ ops_panic(void *arg, const char *text)
 void
 testing_world(struct testing *t)
 {
+	the = t;
 	dns_box = t->box;
 	opts = t->o;
 	exim_world_posix(&posix);

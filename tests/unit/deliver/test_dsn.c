@@ -77,6 +77,14 @@ headers_only(void **state)
 	assert_non_null(strstr(out.p, "text/rfc822-headers"));
 	assert_non_null(strstr(out.p, "Action: delayed\r\nStatus: 4.0.0\r\n"));
 	sb_free(&out);
+	/* bounce_return_message = false */
+	d.bare = true;
+	build(&d, &out);
+	assert_null(strstr(out.p, "Subject: hello"));
+	assert_null(strstr(out.p, "rfc822-headers"));
+	assert_non_null(strstr(out.p, "Action: delayed"));
+	sb_free(&out);
+	d.bare = false;
 	/* Too large to be returned whole: the header alone. */
 	d.full = true;
 	d.limit = 35;

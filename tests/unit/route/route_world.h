@@ -102,7 +102,7 @@ d_mx(void *arg, const char *domain, struct arena *a, struct route_mx **mx, size_
 		{ "self.test", "us.test", 10 }, { "second.test", "mx1.remote.test", 10 }, { "second.test", "us.test", 20 },
 		{ "second.test", "mx2.remote.test", 30 }, { "null.test", "", 0 }, { "dead.test", "none.test", 10 },
 		{ "wide.remote.test", "mx1.remote.test", 5 }, { "both.test", "six.test", 5 }, { "short.own.test", "mx2.remote.test", 7 },
-		{ "a.part.parent.test", "mx1.remote.test", 9 },
+		{ "a.part.parent.test", "mx1.remote.test", 9 }, { "ip.test", "198.51.100.77", 10 },
 	};
 
 	*secure = false;

@@ -269,10 +269,45 @@ restart(void **state)
 	fix_fini(&f);
 }
 
+/* A server of accounts that answers at the second question only. */
+static unsigned asked;
+
+static enum exim_found
+w_passwd_slow(void *arg, const char *name, struct arena *a, struct exim_passwd *pw)
+{
+	return (asked++ == 0 ? EXIM_NOTFOUND : w_passwd(arg, name, a, pw));
+}
+
+static void
+test_finduser_retries(void **state)
+{
+	static const char users[] = "begin routers\nr:\n  driver = accept\n  check_local_user\n  transport = t1\n" TRANSPORTS;
+	static const struct { const char *option; bool found; unsigned asked; } t[] = {
+		{ "", false, 1 }, { "finduser_retries = 1\n", true, 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char conf[1000];
+		struct fix f;
+		char *out;
+
+		(void)snprintf(conf, sizeof(conf), "%s%s", t[i].option, users);
+		fix_init(&f, conf);
+		f.w.passwd = w_passwd_slow;
+		asked = 0;
+		out = answer(&f, ROUTE_TEST, "alice@a.test");
+		assert_int_equal(strstr(out, "router = r") != NULL, t[i].found);
+		assert_int_equal(asked, t[i].asked);
+		free(out);
+		fix_fini(&f);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_finduser_retries),
 		cmocka_unit_test(local), cmocka_unit_test(drivers), cmocka_unit_test(details), cmocka_unit_test(restart),
 	};
 

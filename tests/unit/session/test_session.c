@@ -530,6 +530,11 @@ test_limits_of_the_machine(void **state)
 		{ "check_spool_space = 4M\nsmtp_check_spool_space = no\n", HELLO "> MAIL FROM:<a@b.test> SIZE=2000000\n< 250\n> QUIT\n< 221\n",
 		    0 },
 		{ "check_spool_inodes = 2000\n", HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1\n> QUIT\n< 221\n", 0 },
+		{ "check_log_space = 10M\nlog_file_path = /var/log/x/%slog\n", HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1 space shortage\n"
+		    "@ log directory space check failed: space=5000 inodes=1000\n> QUIT\n< 221\n", 0 },
+		{ "check_log_inodes = 2000\nlog_file_path = : /var/log/x/%slog\n", HELLO "> MAIL FROM:<a@b.test>\n< 452 4.3.1\n> QUIT\n< 221\n", 0 },
+		{ "check_log_space = 4M\ncheck_log_inodes = 100\n", HELLO "> MAIL FROM:<a@b.test> SIZE=2000000\n< 250\n> QUIT\n< 221\n", 0 },
+		{ "check_log_space = 10M\nlog_file_path = syslog\n", HELLO "> MAIL FROM:<a@b.test>\n< 250\n> QUIT\n< 221\n", 0 },
 		{ "queue_only\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
 		{ "queue_only_load = 4\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", SPOOL_QUEUE_ONLY },
 		{ "queue_only_load = 5\n", BEGIN "> DATA\n< 354\n> \n> .\n< 250 2.0.0 OK\n> QUIT\n< 221\n", 0 },

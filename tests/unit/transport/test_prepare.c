@@ -80,9 +80,19 @@ by_router(struct fix *f)
 }
 
 static void
+dropped(struct fix *f)
+{
+	((struct exim_value *)(uintptr_t)f->c->main)[EXIM_MAIN_deliver_drop_privilege].num = 1;
+	f->c->g.exim_uid = 4711;
+}
+
+static void
 users(void **state)
 {
 	static const struct { const char *options; void (*more)(struct fix *); int64_t uid, gid; const char *why; } t[] = {
+		{ FILE_AS("user = 5\n  group = 6"), dropped, 0, 0, "unable to set gid=6 or uid=5 (euid=4711): deliver_drop_privilege is set" },
+		{ FILE_AS("user = 4711\n  group = 6"), dropped, 4711, 6, NULL },
+		{ FILE_AS(""), dropped, 4711, 4712, NULL },
 		{ FILE_AS(""), NULL, 4711, 4712, NULL },
 		{ FILE_AS(""), by_router, 77, 78, NULL },
 		{ FILE_AS("user = 5\n  group = 6"), by_router, 5, 6, NULL },
