@@ -312,7 +312,7 @@ outcome(struct acl_state *st, const struct acl_stmt *s, bool endpass, enum acl_r
 			log_warning(st);
 		else if (*rc == RC_DEFER && st->run->log_warn_skipped)
 			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: ACL \"warn\" statement skipped: condition test deferred%s"
-			    SV_FMT, st->log_msg.p == NULL ? "" : ": ", SV_ARG(st->log_msg));
+			    SV_FMT, st->log_msg.len == 0 ? "" : ": ", SV_ARG(st->log_msg));
 		st->user_msg = st->log_msg = SV_NULL;
 		return (false);
 	default:

@@ -258,7 +258,7 @@ cond_scanned_list(struct acl_state *st, const struct acl_item *it)
 		subject = a->dkim_cur_signer;
 		break;
 	case COND_dkim_status:
-		subject = a->dkim_verify_status.len > 0 ? a->dkim_verify_status : SV_LIT("none");
+		subject = a->dkim_verify_status.len > 0 && sv_chr(a->dkim_verify_status, ':') < 0 ? a->dkim_verify_status : SV_LIT("none");
 		break;
 	default:
 		subject = a->dmarc_status.len > 0 ? a->dmarc_status : SV_LIT("none");

@@ -197,6 +197,8 @@ session_helo(struct session *s)
 	else {
 		sb_add(&out, s->x.active_hostname);
 		sb_adds(&out, " Hello ");
+		if (s->x.ident.len > 0)
+			sb_addf(&out, SV_FMT " at ", SV_ARG(s->x.ident));
 		sb_add(&out, s->x.host_name.len > 0 ? s->x.host_name : s->x.helo);
 		sb_addf(&out, " [%s]", s->peer_text);
 	}

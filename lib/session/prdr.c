@@ -86,6 +86,7 @@ session_acl_dkim(struct session *s)
 	enum acl_answer a = ACL_GO;
 	struct err err = ERR_INIT;
 	struct sv list, item;
+	struct sb all = SB_INIT(4096);
 	int sep = 0;
 
 	if (!session_acl_set(s, EXIM_WHERE_DKIM) || s->txn->fx.ctl[EXIM_CTL_DKIM_DISABLE_VERIFY])
@@ -100,8 +101,12 @@ session_acl_dkim(struct session *s)
 			continue;
 		st->dkim_cur_signer = arena_sv(s->txn->arena, item);
 		st->dkim_verify_status = SV_LIT("none");
+		sb_adds(&all, n > 0 && all.len > 0 ? ":none" : "none");
 		a = session_acl(s, EXIM_WHERE_DKIM, item, NULL, NULL);
 	}
-	st->dkim_cur_signer = SV_NULL;
+	/* The ACL of DATA sees the last signer, and what was found of all of them. */
+	if (all.len > 0)
+		st->dkim_verify_status = arena_sv(s->txn->arena, sb_sv(&all));
+	sb_free(&all);
 	return (a);
 }

@@ -717,6 +717,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_not_quit(s);
 	session_log_no_mail(s);
 	session_txn_end(s);
+	c->lost = s->end == END_LOST;
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
 	exim_vars_free(&s->env.acl_c);

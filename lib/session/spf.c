@@ -41,7 +41,7 @@ set_variables(struct session *s, enum exim_spf r, struct sv domain, struct sv se
 	    "; helo=" SV_FMT ";", exim_spf_name(r), SV_ARG(st->spf_header_comment), SV_ARG(s->x.host_address), SV_ARG(sender),
 	    SV_ARG(s->x.helo))));
 	st->spf_smtp_comment = SV_NULL;
-	if (r != EXIM_SPF_FAIL && r != EXIM_SPF_SOFTFAIL)
+	if (r != EXIM_SPF_FAIL && r != EXIM_SPF_SOFTFAIL && r != EXIM_SPF_NEUTRAL)
 		return;
 	if (why.len > 0) {
 		st->spf_smtp_comment = why;
@@ -98,18 +98,23 @@ scan_spf(struct session *s, struct exim_env *env, struct sv arg, bool guess, boo
 	*yes = false;
 	if (s->x.addr.family == 0)
 		return (EXIM_OK);
-	if (guess)
-		q.record = s->conf->main[EXIM_MAIN_spf_guess].text;
-	if (!guess && t != NULL && t->spf_known) {
+	if (t != NULL && t->spf_known) {
 		r = t->spf;
 	} else {
 		r = exim_spf_check(env, &q, &domain, &sender, &why);
 		set_variables(s, r, domain, sender, why);
-		s->st.spf_guessed = guess;
-		if (t != NULL && !guess) {
+		s->st.spf_guessed = false;
+		if (t != NULL) {
 			t->spf_known = true;
 			t->spf = r;
 		}
+	}
+	/* A guess stands in for a record that is not there. */
+	if (guess && r == EXIM_SPF_NONE) {
+		q.record = s->conf->main[EXIM_MAIN_spf_guess].text;
+		r = exim_spf_check(env, &q, &domain, &sender, &why);
+		set_variables(s, r, domain, sender, why);
+		s->st.spf_guessed = true;
 	}
 	*yes = listed(s, arg, r);
 	return (EXIM_OK);

@@ -377,5 +377,5 @@ dreceive_smtp(struct deliver *d, bool batch)
 	(void)pthread_join(writer, NULL);
 	(void)pthread_detach(reader);
 	ddeliver_pending(d);
-	return (0);
+	return (c.lost ? 1 : 0);
 }
