@@ -34,7 +34,7 @@ match_result(struct xev *e, enum exim_result r, struct sv list, bool *yes, struc
 {
 	switch (r) {
 	case EXIM_OK:
-		if (*yes)
+		if (*yes || data.p != NULL)
 			e->env->value = data;
 		return (EXIM_OK);
 	case EXIM_DEFER: {

@@ -438,12 +438,14 @@ open_items(struct mscan *s, const struct mitem *it, bool *empty)
 	return (x);
 }
 
-/* The value may be text of what is given back. */
+/* The values may be text of what is given back. */
 static void
-keep_value(struct mscan *s)
+keep_values(struct mscan *s)
 {
 	if (s->value.p != NULL)
 		s->value = arena_sv(s->e->env->arena, s->value);
+	if (s->refused.p != NULL)
+		s->refused = arena_sv(s->e->env->arena, s->refused);
 }
 
 /* MR_YES: a line matched, *<sign> is what that means.  Else *<sign> is that of the last line, which counts at the list's end. */
@@ -468,8 +470,8 @@ file(struct mscan *s, const struct mitem *it, bool *sign)
 		else if (r == MR_NO)
 			continue;
 	}
-	if (r == MR_YES)
-		keep_value(s);
+	if (r == MR_YES || s->refused.p != NULL)
+		keep_values(s);
 	x_file_put(s->e, x);
 	return (r);
 }
@@ -523,8 +525,8 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	}
 	c = x_cache_list(s->e, l->kind, text);
 	r = m_list(s, c->list);
-	if (r == MR_YES)
-		keep_value(s);
+	if (r == MR_YES || s->refused.p != NULL)
+		keep_values(s);
 	x_cache_put(c);
 	return (r);
 }
@@ -552,6 +554,8 @@ m_list(struct mscan *s, const struct exim_list *l)
 		if (r == MR_NO)
 			continue;
 		s->hit = i;
+		if (r == MR_YES && !sign)
+			s->refused = s->value;
 		if (r == MR_YES)
 			return (sign ? MR_YES : MR_NO);
 		if (r == MR_FAIL || r == MR_END || undecided(s, it, &r))
@@ -580,8 +584,9 @@ finish(struct mscan *s, const struct exim_list *l, bool *yes, struct sv *data)
 		err_clear(s->e->err);
 	r = m_list(s, l);
 	*yes = r == MR_YES;
-	if (r == MR_YES && data != NULL)
-		*data = s->value;
+	/* Also what an item with "!" matched by. */
+	if (data != NULL && (r == MR_YES || r == MR_NO))
+		*data = r == MR_YES ? s->value : s->refused;
 	return (r == MR_FAIL ? EXIM_FAIL : r == MR_DEFER ? EXIM_DEFER : EXIM_OK);
 }
 

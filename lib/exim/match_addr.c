@@ -128,6 +128,11 @@ m_address(struct mscan *s, const struct mitem *it)
 	enum mresult r;
 	ptrdiff_t at;
 
+	/* A null sender is in patterns for it, in regular expressions and in tables. */
+	if (s->subject.len == 0 && it->type != M_EMPTY && it->type != M_REGEX && it->type != M_LOOKUP)
+		return (MR_NO);
+	if (it->type == M_SPLIT && sv_starts(s->subject, "*@"))
+		return (MR_NO);
 	if (it->type == M_ERROR)
 		return (m_die(s, SV_FMT, SV_ARG(it->arg)));
 	if (s->subject.len > 0 && it->type != M_EMPTY && sv_chr(s->subject, '@') < 0) {
@@ -142,8 +147,6 @@ m_address(struct mscan *s, const struct mitem *it)
 	}
 	if (it->type == M_LOOKUP)
 		return (m_lookup(s, &it->lookup, it->arg, s->subject, false));
-	if (s->subject.len == 0)
-		return (MR_NO);
 	at = sv_rchr(s->subject, '@');
 	if (it->type == M_SPLIT)
 		return (at < 0 ? MR_NO : split(s, it, sv_sub(s->subject, 0, (size_t)at),

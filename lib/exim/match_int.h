@@ -74,6 +74,7 @@ struct mscan {
 	size_t		 hit;		/* the place in the outermost list of the item that matched */
 	const struct exim_host *host;
 	struct sv	 value;
+	struct sv	 refused;	/* that of the item with "!" that ended the list */
 	unsigned	 depth;
 	bool		 include_unknown, ignore_unknown, include_defer, ignore_defer;
 	struct sv	 unknown;	/* behind MR_UNKNOWN: what could not be found */

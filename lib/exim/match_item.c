@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/num.h"
+
 static void
 set_error(struct mitem *it, const char *text)
 {
@@ -128,6 +130,19 @@ compile_net(struct arena *a, struct sv text, struct mitem *it)
 	return (true);
 }
 
+/* A mask longer than the address means all of it. */
+static bool
+parse_prefix(struct sv text, struct net_prefix *p)
+{
+	ptrdiff_t slash = sv_rchr(text, '/');
+	int64_t bits;
+
+	if (net_prefix_parse(text, p))
+		return (true);
+	return (slash > 0 && num_parse(sv_sub(text, (size_t)slash + 1, text.len), 33, INT64_MAX, &bits) &&
+	    net_prefix_parse(sv_sub(text, 0, (size_t)slash), p) && (p->addr.family == 4 || bits > 128));
+}
+
 static void
 compile_host(struct arena *a, struct sv text, struct mitem *it)
 {
@@ -137,13 +152,13 @@ compile_host(struct arena *a, struct sv text, struct mitem *it)
 	};
 
 	for (size_t i = 0; i < 4; i++)
-		if (sv_eqs(text, t[i].name)) {
+		if (!it->negate && sv_eqs(text, t[i].name)) {
 			it->type = M_FLAG;
 			it->num = t[i].flag;
 			return;
 		}
 	it->num = -1;
-	if (text.len > 0 && text.p[0] != '[' && net_prefix_parse(text, &it->prefix)) {
+	if (text.len > 0 && text.p[0] != '[' && parse_prefix(text, &it->prefix)) {
 		it->type = M_PREFIX;
 		return;
 	}
@@ -228,7 +243,7 @@ m_item_compile(struct arena *a, enum exim_list_kind kind, struct sv text, struct
 		it->type = M_FILE;
 		return;
 	}
-	if (sv_eqs(text, "+caseful") && (kind == EXIM_LIST_ADDRESS || kind == EXIM_LIST_LOCAL)) {
+	if (!it->negate && sv_eqs(text, "+caseful") && (kind == EXIM_LIST_ADDRESS || kind == EXIM_LIST_LOCAL)) {
 		it->type = M_FLAG;
 		it->num = MF_CASEFUL;
 		return;
@@ -314,8 +329,14 @@ m_lookup(struct mscan *s, const struct xlookup_spec *spec, struct sv file, struc
 	}
 	if (!found)
 		return (MR_NO);
-	if (nums != NULL && s->nums)
-		s->e->env->nums = nums;
+	if (nums != NULL && s->nums) {
+		struct exim_nums n = *nums;
+
+		n.v[0] = key;
+		x_nums_set(s->e, &n);
+	} else {
+		set_whole(s, key);
+	}
 	s->value = value;
 	return (MR_YES);
 }
@@ -377,12 +398,15 @@ m_string(struct mscan *s, const struct mitem *it, struct sv subject)
 		if (s->e->env->g == NULL || !sv_caseeq(s->e->env->g->primary_hostname, subject))
 			return (MR_NO);
 		s->value = s->e->env->g->primary_hostname;
+		set_whole(s, subject);
 		return (MR_YES);
 	case M_IFACE:
 		return (literal_of_ours(s, subject));
 	case M_MX:
 		r = m_mx(s, it, subject);
 		s->value = it->text;
+		if (r == MR_YES)
+			set_whole(s, subject);
 		return (r);
 	case M_LOOKUP:
 		return (m_lookup(s, &it->lookup, it->arg, subject, true));
