@@ -16,6 +16,7 @@
 #define HOSTNAME_SIZE	256
 #define LOCALHOST_MAX	16
 #define SYSLOG_NAME_MAX	32
+#define SECTION_NAME_MAX 22
 #define VERSION		"4.98"		/* the language's: what $exim_version says */
 
 /* ---- main section ---- */
@@ -137,10 +138,11 @@ main_section(struct loader *ld, const struct exim_opt_ctx *ctx)
 
 struct acl_lines {
 	struct loader	*ld;
+	size_t		 defined;	/* macros when it began */
 	bool		 end;
 };
 
-/* Lines of one ACL: up to the next name or section. */
+/* Lines of one ACL: up to the next name, macro or section. */
 static bool
 next_acl_line(void *arg, struct exim_line *line)
 {
@@ -149,7 +151,8 @@ next_acl_line(void *arg, struct exim_line *line)
 
 	if (al->end || !exim_lexer_next(al->ld->lx, line))
 		return (false);
-	if (exim_line_is_begin(line, &name) || conf_is_label(line->text, &name, &rest)) {
+	if (exim_line_is_begin(line, &name) || conf_is_label(line->text, &name, &rest) ||
+	    exim_lexer_defined(al->ld->lx) != al->defined) {
 		exim_lexer_unget(al->ld->lx, line);
 		al->end = true;
 		return (false);
@@ -165,7 +168,7 @@ acl_section(struct loader *ld)
 	bool told = false;
 
 	while (exim_lexer_next(ld->lx, &line)) {
-		struct acl_lines al = { .ld = ld };
+		struct acl_lines al = { .ld = ld, .defined = exim_lexer_defined(ld->lx) };
 		struct exim_acl *acl;
 
 		if (exim_line_is_begin(&line, &section)) {
@@ -178,8 +181,9 @@ acl_section(struct loader *ld)
 			told = true;
 			continue;
 		}
-		if (rest.len > 0)
-			(void)exim_report_error(ld->rep, line.file, line.line, "extra characters follow ACL name");
+		if (rest.len > 0)	/* which Exim takes without a word */
+			exim_report_warn(ld->rep, line.file, line.line, "\"" SV_FMT "\" behind the name of ACL \"" SV_FMT
+			    "\" is ignored: begin a new line there", SV_ARG(rest), SV_ARG(name));
 		if (hash_get(ld->c->acls, name) != NULL)
 			(void)exim_report_error(ld->rep, line.file, line.line, "there are two ACLs called \"" SV_FMT "\"",
 			    SV_ARG(name));
@@ -246,26 +250,30 @@ local_scan(struct loader *ld, const struct exim_line *line)
 static bool
 section_read(struct loader *ld, struct sv name, const struct exim_line *line)
 {
-	static const char *const names[] = { "acl", "routers", "transports", "retry", "rewrite", "authenticators", "local_scan" };
+	static const char *const names[] = { "acl", "authenticator", "local_scan", "retry", "rewrite", "router", "transport" };
+	struct sv one = name;
 	size_t i;
 
+	/* One or many: "begin acls" and "begin router" are good as well. */
+	if (one.len > 0 && sv_lower(one.p[one.len - 1]) == 's')
+		one.len--;
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (sv_caseeqs(name, names[i]))
+		if (sv_caseeqs(one, names[i]))
 			break;
 	if (i < sizeof(names) / sizeof(names[0])) {
 		if (ld->seen & 1u << i)
-			(void)exim_report_error(ld->rep, line->file, line->line, "\"%s\" section is repeated in the configuration file",
-			    names[i]);
+			(void)exim_report_error(ld->rep, line->file, line->line, "\"" SV_FMT
+			    "\" section is repeated in the configuration file", SV_ARG(name));
 		ld->seen |= 1u << i;
 	}
 	switch (i) {
 	case 0: acl_section(ld); return (true);
-	case 1: conf_drivers(ld, EXIM_KIND_ROUTER); return (true);
-	case 2: conf_drivers(ld, EXIM_KIND_TRANSPORT); return (true);
+	case 1: conf_drivers(ld, EXIM_KIND_AUTH); return (true);
+	case 2: local_scan(ld, line); return (true);
 	case 3: each_line(ld, retry_line); return (true);
 	case 4: each_line(ld, rewrite_line); return (true);
-	case 5: conf_drivers(ld, EXIM_KIND_AUTH); return (true);
-	case 6: local_scan(ld, line); return (true);
+	case 5: conf_drivers(ld, EXIM_KIND_ROUTER); return (true);
+	case 6: conf_drivers(ld, EXIM_KIND_TRANSPORT); return (true);
 	default: return (false);
 	}
 }
@@ -281,7 +289,8 @@ sections(struct loader *ld)
 			continue;	/* behind an unknown section, told already */
 		if (!section_read(ld, name, &line))
 			(void)exim_report_error(ld->rep, line.file, line.line, "\"" SV_FMT "\" is not a known configuration section name"
-			    EXIM_HINT " (acl, routers, transports, retry, rewrite, authenticators)", SV_ARG(name));
+			    EXIM_HINT " (acl, routers, transports, retry, rewrite, authenticators)",
+			    SV_ARG(sv_sub(name, 0, SECTION_NAME_MAX)));
 	}
 }
 
@@ -455,6 +464,7 @@ exim_conf_load(struct exim_conf **out, const struct exim_conf_source *src, struc
 		globals(&ld, src);
 		log_selector(&ld);
 		main_values(&ld);
+		ld.rep->purges = ld.rep->errors == before && !ld.main[EXIM_MAIN_keep_environment].set;
 		sections(&ld);
 		conf_resolve(&ld);
 		seal(&ld);

@@ -231,7 +231,15 @@ router_driver(struct loader *ld, struct exim_router *r)
 static void
 computed(struct exim_router *r)
 {
-	struct exim_value *g = (struct exim_value *)(uintptr_t)r->d.generic;
+	struct exim_value *g = (struct exim_value *)(uintptr_t)r->d.generic, *o = (struct exim_value *)(uintptr_t)r->d.own;
+
+	if (r->drv == EXIM_ROUTER_DRV_REDIRECT) {
+		if (!o[EXIM_REDIRECT_check_owner].set)
+			o[EXIM_REDIRECT_check_owner].num = r->check_local_user || o[EXIM_REDIRECT_owners].n > 0;
+		if (!o[EXIM_REDIRECT_check_group].set)
+			o[EXIM_REDIRECT_check_group].num = (r->check_local_user && (o[EXIM_REDIRECT_modemask].num & 020) == 0) ||
+			    o[EXIM_REDIRECT_owngroups].n > 0;
+	}
 
 	g[EXIM_ROUTER_retry_use_local_part].num = r->retry_local_part;
 	if (!g[EXIM_ROUTER_log_as_local].set)
@@ -298,6 +306,31 @@ takes_all(const struct exim_router *r)
 	return (no_more || r->drv == EXIM_ROUTER_DRV_ACCEPT);
 }
 
+/* What makes an authenticator one of a side: its secret or condition, not any option of that side. */
+static bool
+plays(const struct exim_auth *au, bool server)
+{
+	const struct exim_value *g = au->d.generic, *o = au->d.own;
+
+	switch (au->drv) {
+	case EXIM_AUTH_DRV_PLAINTEXT:
+		return (server ? g[EXIM_AUTH_server_condition].set : o[EXIM_PLAINTEXT_client_send].set);
+	case EXIM_AUTH_DRV_EXTERNAL:
+		return (server ? g[EXIM_AUTH_server_condition].set : o[EXIM_EXTERNAL_client_send].set);
+	case EXIM_AUTH_DRV_CRAM_MD5:
+		return (o[server ? EXIM_CRAM_MD5_server_secret : EXIM_CRAM_MD5_client_secret].set);
+	case EXIM_AUTH_DRV_SPA:
+		return (o[server ? EXIM_SPA_server_password : EXIM_SPA_client_password].set);
+	case EXIM_AUTH_DRV_DOVECOT:
+		return (server && o[EXIM_DOVECOT_server_socket].set);
+	case EXIM_AUTH_DRV_VAUTH:
+	case EXIM_AUTH_DRV_CYRUS_SASL:
+		return (server);
+	default:
+		return (server ? au->server : au->client);
+	}
+}
+
 static void
 check_auth(struct loader *ld, struct exim_auth *au)
 {
@@ -313,6 +346,8 @@ check_auth(struct loader *ld, struct exim_auth *au)
 			    au->d.name);
 		name = sv_cstr(au->d.name);
 	}
+	/* What -bP shows. */
+	((struct exim_value *)(uintptr_t)au->d.generic)[EXIM_AUTH_public_name].text = name;
 	up = arena_cstr(ld->a, name);
 	for (char *p = up; *p != '\0'; p++)
 		*p = sv_upper(*p);
@@ -328,20 +363,8 @@ check_auth(struct loader *ld, struct exim_auth *au)
 			else if (sv_starts(opt, "client_"))
 				au->client = true;
 		}
-	if (au->drv == EXIM_AUTH_DRV_VAUTH || au->drv == EXIM_AUTH_DRV_CYRUS_SASL)
-		au->server = true;
-}
-
-/* What makes an authenticator one of a side: its secret or condition, not any option of that side. */
-static bool
-plays(const struct exim_auth *au, bool server)
-{
-	switch (au->drv) {
-	case EXIM_AUTH_DRV_PLAINTEXT:
-		return (server ? au->d.generic[EXIM_AUTH_server_condition].set : au->d.own[EXIM_PLAINTEXT_client_send].set);
-	default:
-		return (server ? au->server : au->client);
-	}
+	au->server = plays(au, true);
+	au->client = plays(au, false);
 }
 
 static void
@@ -464,10 +487,12 @@ conf_resolve(struct loader *ld)
 	check_auth_pairs(ld);
 	resolve_acls(ld);
 	check_lists(ld);
-	if (ld->main[EXIM_MAIN_local_from_check].num != 0 && ld->main[EXIM_MAIN_local_sender_retain].num != 0)
+	if (ld->main[EXIM_MAIN_local_from_check].num != 0 && ld->main[EXIM_MAIN_local_sender_retain].num != 0) {
+		ld->rep->naked = ld->rep->errors == 0;
 		(void)exim_report_bare(ld->rep, ld->main[EXIM_MAIN_local_sender_retain].file, ld->main[EXIM_MAIN_local_sender_retain].line,
 		    "both local_from_check and local_sender_retain are set; this combination is not allowed" EXIM_HINT
 		    ": write no_local_from_check beside local_sender_retain");
+	}
 	if (ld->rep->traps)
 		conf_traps(ld);
 }

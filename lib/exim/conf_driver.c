@@ -200,10 +200,17 @@ conf_drivers(struct loader *ld, enum exim_opt_kind kind)
 	struct exim_driver head;
 	struct exim_line line;
 	struct sv name, rest, section;
+	size_t defined = exim_lexer_defined(ld->lx);
 	bool open = false;
 
 	memset(&head, 0, sizeof(head));
 	while (exim_lexer_next(ld->lx, &line)) {
+		/* A macro's definition ends the instance before it. */
+		if (open && exim_lexer_defined(ld->lx) != defined) {
+			add(ld, kind, &head, &ls);
+			open = false;
+		}
+		defined = exim_lexer_defined(ld->lx);
 		if (exim_line_is_begin(&line, &section)) {
 			exim_lexer_unget(ld->lx, &line);
 			break;

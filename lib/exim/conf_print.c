@@ -138,7 +138,7 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 			put_text(out, v->text);
 		for (size_t i = 0; i < v->n; i++) {
 			if (i > 0)
-				sb_adds(out, " : ");
+				sb_addc(out, ':');
 			put_id(out, v->nums[i], group);
 		}
 		break;

@@ -11,6 +11,38 @@ on(const struct exim_value *v)
 	return (v->num != 0);
 }
 
+/* What stands around a message in a mailbox file is of no use to folders and batched SMTP: -bP shows it there as unset. */
+static void
+no_frame(struct exim_value *o, const int *opts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!o[opts[i]].set)
+			o[opts[i]].text = SV_NULL;
+}
+
+static void
+set_dflt(struct exim_value *v, const char *text)
+{
+	if (!v->set)
+		v->text = sv_cstr(text);
+}
+
+static void
+appendfile_frame(struct exim_value *o)
+{
+	static const int around[] = { EXIM_APPENDFILE_message_prefix, EXIM_APPENDFILE_message_suffix,
+	    EXIM_APPENDFILE_check_string, EXIM_APPENDFILE_escape_string };
+	bool bsmtp = on(&o[EXIM_APPENDFILE_use_bsmtp]);
+
+	if (bsmtp || on(&o[EXIM_APPENDFILE_maildir_format]) || on(&o[EXIM_APPENDFILE_mailstore_format]) ||
+	    o[EXIM_APPENDFILE_directory].set)
+		no_frame(o, around, sizeof(around) / sizeof(around[0]));
+	if (bsmtp) {
+		o[EXIM_APPENDFILE_check_string].text = SV_LIT(".");
+		o[EXIM_APPENDFILE_escape_string].text = SV_LIT("..");
+	}
+}
+
 static void
 appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value *o)
 {
@@ -18,15 +50,14 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 	bool mbx = on(&o[EXIM_APPENDFILE_mbx_format]);
 
 	/* Locks that were not asked for or against: those that the mailbox's kind has. */
-	if (!o[EXIM_APPENDFILE_use_lockfile].set)
-		o[EXIM_APPENDFILE_use_lockfile].num = !mbx;
-	if (!o[EXIM_APPENDFILE_use_fcntl_lock].set)
-		o[EXIM_APPENDFILE_use_fcntl_lock].num = !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]);
 	if (mbx && !o[EXIM_APPENDFILE_use_mbx_lock].set && !o[EXIM_APPENDFILE_use_fcntl_lock].set &&
-	    !o[EXIM_APPENDFILE_use_flock_lock].set) {
+	    !o[EXIM_APPENDFILE_use_flock_lock].set && !o[EXIM_APPENDFILE_use_lockfile].set)
 		o[EXIM_APPENDFILE_use_mbx_lock].num = 1;
-		o[EXIM_APPENDFILE_use_fcntl_lock].num = o[EXIM_APPENDFILE_use_flock_lock].num = 1;
-	}
+	if (!o[EXIM_APPENDFILE_use_lockfile].set)
+		o[EXIM_APPENDFILE_use_lockfile].num = !on(&o[EXIM_APPENDFILE_use_mbx_lock]);
+	if (!o[EXIM_APPENDFILE_use_fcntl_lock].set)
+		o[EXIM_APPENDFILE_use_fcntl_lock].num = !on(&o[EXIM_APPENDFILE_use_flock_lock]);
+	appendfile_frame(o);
 	if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
 		DRIVER(ld, t, "only one of \"file\" or \"directory\" can be specified");
 	if (on(&o[EXIM_APPENDFILE_maildir_format]) && on(&o[EXIM_APPENDFILE_mailstore_format]))
@@ -41,10 +72,16 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 }
 
 static void
-pipe_checks(struct loader *ld, const struct exim_transport *t, const struct exim_value *o)
+pipe_checks(struct loader *ld, const struct exim_transport *t, struct exim_value *o)
 {
+	static const int around[] = { EXIM_PIPE_message_prefix, EXIM_PIPE_message_suffix };
 	struct sv errors = o[EXIM_PIPE_temp_errors].text;
 
+	if (on(&o[EXIM_PIPE_use_bsmtp])) {
+		no_frame(o, around, sizeof(around) / sizeof(around[0]));
+		o[EXIM_PIPE_check_string].text = SV_LIT(".");
+		o[EXIM_PIPE_escape_string].text = SV_LIT("..");
+	}
 	if (on(&o[EXIM_PIPE_return_output]) && on(&o[EXIM_PIPE_return_fail_output]))
 		BARE(ld, t, "both return_output and return_fail_output set for %s transport", t->d.name);
 	if (on(&o[EXIM_PIPE_log_output]) && on(&o[EXIM_PIPE_log_fail_output]))
@@ -93,6 +130,12 @@ conf_check_transport(struct loader *ld, struct exim_transport *t)
 		break;
 	case EXIM_TRANSPORT_DRV_PIPE:
 		pipe_checks(ld, t, o);
+		break;
+	case EXIM_TRANSPORT_DRV_SMTP:
+		if (sv_caseeqs(o[EXIM_SMTP_protocol].text, "lmtp"))
+			set_dflt(&o[EXIM_SMTP_port], "lmtp");
+		else if (sv_caseeqs(o[EXIM_SMTP_protocol].text, "smtps"))
+			set_dflt(&o[EXIM_SMTP_port], "smtps");
 		break;
 	case EXIM_TRANSPORT_DRV_LMTP:
 		if (o[EXIM_LMTP_command].set == o[EXIM_LMTP_socket].set)

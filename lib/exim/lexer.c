@@ -42,6 +42,9 @@ struct exim_lexer {
 	size_t		 nconds;
 	bool		 in_main;	/* no "begin" seen: unknown upper case words are macros */
 	bool		 unget;
+	size_t		 ndefined;	/* definitions of macros so far */
+	exim_lexer_seen	*seen;
+	void		*seen_arg;
 	struct exim_line last;
 	struct sb	 phys;		/* one physical line, macros replaced */
 	struct sb	 text;		/* the logical line */
@@ -136,6 +139,13 @@ push(struct exim_lexer *lx, const char *name, struct sv text)
 	f->line = 0;
 }
 
+static void
+seen(struct exim_lexer *lx, const char *file, unsigned line, struct sv text)
+{
+	if (lx->seen != NULL)
+		lx->seen(lx->seen_arg, file, line, text);
+}
+
 /* Told at the place that is being read. */
 #define COMPLAIN(lx, ...) \
 	(void)exim_report_error((lx)->rep, top(lx)->name, top(lx)->line, __VA_ARGS__)
@@ -169,12 +179,17 @@ include(struct exim_lexer *lx, struct sv arg, bool if_exists)
 		    EXIM_INCLUDE_MAX);
 		return;
 	}
-	if (read_file(lx, path, true, &text) == -1) {
+	if (read_file(lx, path, true, &text) == -1 && errno == EISDIR)
+		/* To Exim it is an empty file. */
+		exim_report_warn(lx->rep, f->name, f->line, ".include %s: that is a directory, nothing is read from it", path);
+	else if (text.p == NULL) {
 		if (!if_exists || errno != ENOENT)
 			COMPLAIN(lx, "failed to open included configuration file %s" EXIM_HINT ": %s", path, strerror(errno));
 		return;
 	}
+	seen(lx, f->name, f->line, SV_NULL);
 	push(lx, path, text);
+	seen(lx, path, 1, SV_NULL);
 }
 
 /* ---- conditions ---- */
@@ -222,13 +237,16 @@ static bool
 directive_if(struct exim_lexer *lx, struct sv line, bool macro_found)
 {
 	static const char *const words[] = { "ifdef", "ifndef", "elifdef", "elifndef", "else", "endif" };
-	size_t i, n = 0;
+	size_t i;
 
-	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		n = strlen(words[i]);
-		if (sv_starts(sv_sub(line, 1, line.len), words[i]) &&
-		    (line.len == n + 1 || sv_isspace(line.p[n + 1])))
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sv_starts(sv_sub(line, 1, line.len), words[i]))
 			break;
+	/* A longer word that begins so is skipped, as in Exim. */
+	if (i < sizeof(words) / sizeof(words[0]) && strlen(words[i]) + 1 < line.len && !sv_isspace(line.p[strlen(words[i]) + 1])) {
+		exim_report_warn(lx->rep, top(lx)->name, top(lx)->line, "\"" SV_FMT "\" is no directive: the line is ignored",
+		    SV_ARG(line));
+		return (true);
 	}
 	switch (i) {
 	case 0:
@@ -337,8 +355,11 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 	struct sv line;
 	size_t n;
 
-	while ((f = top(lx)) != NULL && f->rest.len == 0)
+	while ((f = top(lx)) != NULL && f->rest.len == 0) {
 		lx->depth--;
+		if (lx->depth > 0)
+			seen(lx, top(lx)->name, top(lx)->line, SV_NULL);
+	}
 	if (f == NULL)
 		return (false);
 	const char *nl = memchr(f->rest.p, '\n', f->rest.len);
@@ -457,6 +478,7 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 		    EXIM_MACRO_NAME_MAX);
 		return (true);
 	}
+	lx->ndefined++;
 	i++;
 	if (i < v.len && v.p[i] == '=') {
 		redefine = true;
@@ -468,6 +490,10 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 	case MACRO_TWICE:
 		(void)exim_report_bare(lx->rep, l->file, l->line, "macro \"" SV_FMT
 		    "\" is already defined (use \"==\" if you want to redefine it)", SV_ARG(name));
+		break;
+	case MACRO_NONE:
+		(void)exim_report_bare(lx->rep, l->file, l->line, "can't redefine an undefined macro \"" SV_FMT "\"" EXIM_HINT
+		    ": define it with one \"=\"", SV_ARG(name));
 		break;
 	case MACRO_HIDDEN:
 		(void)exim_report_bare(lx->rep, l->file, l->line, "\"" SV_FMT
@@ -484,7 +510,7 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 bool
 exim_line_is_begin(const struct exim_line *line, struct sv *section)
 {
-	if (!sv_casestarts(line->text, "begin ") && !sv_casestarts(line->text, "begin\t"))
+	if (!sv_casestarts(line->text, "begin "))
 		return (false);
 	*section = sv_trim(sv_sub(line->text, 6, line->text.len));
 	return (true);
@@ -494,6 +520,7 @@ bool
 exim_lexer_next(struct exim_lexer *lx, struct exim_line *line)
 {
 	struct sv section;
+	bool clean, macro;
 
 	if (lx->unget) {
 		lx->unget = false;
@@ -504,11 +531,31 @@ exim_lexer_next(struct exim_lexer *lx, struct exim_line *line)
 		if (!logical(lx))
 			return (false);
 		to_line(lx, &lx->last);
+		seen(lx, lx->last.file, lx->last.line, lx->last.text);
 		if (exim_line_is_begin(&lx->last, &section))
 			lx->in_main = false;
-	} while (definition(lx, &lx->last));
+		clean = lx->rep != NULL && lx->rep->errors == 0;
+		macro = definition(lx, &lx->last);
+		if (clean && lx->rep->errors > 0)
+			lx->rep->mild = true;
+	} while (macro);
 	*line = lx->last;
 	return (true);
+}
+
+void
+exim_lexer_watch(struct exim_lexer *lx, exim_lexer_seen *fn, void *arg)
+{
+	lx->seen = fn;
+	lx->seen_arg = arg;
+	if (top(lx) != NULL)
+		seen(lx, top(lx)->name, 1, SV_NULL);
+}
+
+size_t
+exim_lexer_defined(const struct exim_lexer *lx)
+{
+	return (lx->ndefined);
 }
 
 void

@@ -63,6 +63,14 @@ void	 exim_lexer_close(struct exim_lexer **lx);
  * digested.  False at the end.  Mistakes are told to the report and skipped.
  */
 bool	 exim_lexer_next(struct exim_lexer *lx, struct exim_line *line);
+/*
+ * Have <fn> called with each logical line as it is read, definitions of macros too, and with text.p NULL for each place
+ * where reading goes on in another file: the first line, around .include, and at the end of an included file.
+ */
+typedef void exim_lexer_seen(void *arg, const char *file, unsigned line, struct sv text);
+void	 exim_lexer_watch(struct exim_lexer *lx, exim_lexer_seen *fn, void *arg);
+/* How many macros were defined so far: a definition ends what stands before it. */
+size_t	 exim_lexer_defined(const struct exim_lexer *lx);
 /* Give the last line back: the next call returns it again. */
 void	 exim_lexer_unget(struct exim_lexer *lx, const struct exim_line *line);
 /* "begin acl" and the like: true, and the section's name. */

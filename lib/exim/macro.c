@@ -246,6 +246,8 @@ macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine,
 		old->value = arena_sv(m->arena, value);
 		return (MACRO_OK);
 	}
+	if (redefine && !command_line)
+		return (MACRO_NONE);
 	for (size_t i = 0; i < m->v.len; i++)
 		if (sv_find(name, m->v.p[i].name) >= 0) {
 			*other = m->v.p[i].name;

@@ -23,10 +23,10 @@ struct exim_macros {
 	uint64_t	 first[4];	/* bits of the first bytes of all names */
 };
 
-enum macro_set { MACRO_OK, MACRO_TWICE, MACRO_HIDDEN, MACRO_LIMIT };
+enum macro_set { MACRO_OK, MACRO_TWICE, MACRO_NONE, MACRO_HIDDEN, MACRO_LIMIT };
 
 struct exim_macro *macro_get(const struct exim_macros *m, struct sv name);
-/* MACRO_TWICE: defined already and not <redefine>; MACRO_HIDDEN: it holds the name *<other> of an earlier macro. */
+/* MACRO_TWICE: defined already and not <redefine>; MACRO_NONE: <redefine> and not defined; MACRO_HIDDEN: it holds the name *<other> of an earlier macro. */
 enum macro_set macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine, bool command_line,
 		    struct sv *other);
 /*

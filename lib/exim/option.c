@@ -78,7 +78,12 @@ number(const struct setting *s, bool ok)
 	if (i == 0)
 		return (WRONG(s, "%s%s expected for %s" EXIM_HINT ", not \"" SV_FMT "\"", kind, noun, s->opt->name,
 		    SV_ARG(s->text)));
-	if (i == v.len)
+	if (s->opt->type == EXIM_OPT_FIXED && v.p[0] == '.')
+		return (WRONG(s, "fixed-point number expected for %s" EXIM_HINT ", not \"" SV_FMT "\"", s->opt->name, SV_ARG(s->text)));
+	if (s->opt->type == EXIM_OPT_FIXED && s->text.p[0] == '-')
+		return (WRONG(s, "integer \"" SV_FMT "\" is too large (overflow)" EXIM_HINT " for %s: nothing below zero",
+		    SV_ARG(s->text), s->opt->name));
+	if (i == v.len || (s->opt->type != EXIM_OPT_FIXED && i + 1 == v.len && strchr("kmgtKMGT", v.p[i]) != NULL))
 		return (WRONG(s, "absolute value of integer \"" SV_FMT "\" is too large (overflow)" EXIM_HINT " for %s",
 		    SV_ARG(s->text), s->opt->name));
 	return (WRONG(s, "extra characters follow %s value for %s" EXIM_HINT ": \"" SV_FMT "\"", kind, s->opt->name,
@@ -193,8 +198,10 @@ set_times(struct setting *s)
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item)) {
 		if (n == NUMS_MAX)
 			return (WRONG(s, "option \"%s\" has more than %d times", s->opt->name, NUMS_MAX));
-		if (!exim_parse_time(item, &nums[n]) || (n > 0 && nums[n] <= nums[n - 1]))
+		if (!exim_parse_time(item, &nums[n]))
 			return (number(s, false));
+		if (n > 0 && nums[n] <= nums[n - 1])
+			return (WRONG(s, "time value out of order for %s" EXIM_HINT ": each is longer than the one before", s->opt->name));
 		n++;
 	}
 	s->v->nums = nums;
@@ -357,7 +364,9 @@ set_typed(struct setting *s, struct sv before)
 	switch (s->opt->type) {
 	case EXIM_OPT_INT:
 	case EXIM_OPT_MKINT:
-		ok = exim_parse_int(s->text, &n) && n >= INT32_MIN && (s->opt->type == EXIM_OPT_MKINT || n <= INT32_MAX);
+		/* Sizes past 2 GB are good for us, not for Exim. */
+		ok = exim_parse_int(s->text, &n) && n >= INT32_MIN && (n <= INT32_MAX || (s->opt->type == EXIM_OPT_MKINT &&
+		    (s->ctx->rep == NULL || !s->ctx->rep->exact)));
 		s->v->num = n;
 		return (number(s, ok));
 	case EXIM_OPT_KINT:
@@ -499,7 +508,7 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 
 	exim_line_where(line, as->value_off, &s.file, &s.line);
 	if (s.v->set && !adds_up(s.opt->type))
-		return (WRONG(&s, "\"%s\" option set for the second time" EXIM_HINT " (first in %s:%u)", s.opt->name, s.v->file,
+		return (WRONG(&s, "\"" SV_FMT "\" option set for the second time" EXIM_HINT " (first in %s:%u)", SV_ARG(as->full_name), s.v->file,
 		    s.v->line));
 	if (as->negated && !is_bool(s.opt->type))
 		return (WRONG(&s, "negation prefix applied to a non-boolean option" EXIM_HINT ": \"" SV_FMT "\"",
@@ -531,6 +540,27 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 	return (rc);
 }
 
+/* A user that stands there by name brings his group along for the option beside it that is not set. */
+static void
+group_of_user(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, size_t i, struct exim_value *values)
+{
+	struct sv name = sv_cstr(t->opts[i].name);
+	char buf[4096], partner[64], *user;
+	struct passwd pw, *res = NULL;
+	int k, n;
+
+	if ((t->opts[i].type != EXIM_OPT_UID && t->opts[i].type != EXIM_OPT_EUID) || !values[i].set || values[i].num < 0 ||
+	    !sv_ends(name, "user") || values[i].text.len == 0 || values[i].text.len >= sizeof(buf) / 2)
+		return;
+	n = snprintf(partner, sizeof(partner), "%.*sgroup", (int)name.len - 4, name.p);
+	if (n < 0 || (size_t)n >= sizeof(partner) || (k = exim_opt_find(t, sv_cstr(partner))) < 0 || values[k].set ||
+	    num_parse(values[i].text, 0, UINT32_MAX, &(int64_t){ 0 }))
+		return;
+	user = arena_cstr(ctx->arena, values[i].text);
+	if (getpwnam_r(user, &pw, buf, sizeof(buf), &res) == 0 && res != NULL)
+		values[k].num = (int64_t)pw.pw_gid;
+}
+
 void
 exim_opt_defaults(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, struct exim_value *values)
 {
@@ -553,4 +583,6 @@ exim_opt_defaults(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t
 		else
 			(void)set_typed(&s, SV_NULL);
 	}
+	for (size_t i = 0; i < t->n; i++)
+		group_of_user(ctx, t, i, values);
 }

@@ -18,6 +18,9 @@ struct exim_report {
 	bool		 exact;		/* what Exim refuses and we can live with is a mistake too (sendmail -bV -C FILE) */
 	bool		 traps;		/* warn of what is hardly meant so and of files that are missing: costs time */
 	const char	*where;		/* "router r: " or NULL: in front of our texts, not of Exim's words */
+	bool		 mild;		/* Exim does not call the first mistake one to die of, though it ends */
+	bool		 naked;		/* Exim does not say that the first mistake is one of the configuration */
+	bool		 purges;	/* no mistake before the first section, and keep_environment is not set */
 	unsigned	 errors;
 	unsigned	 warnings;
 	struct err	 first;		/* the first mistake, class CONFIG */
@@ -27,7 +30,7 @@ struct exim_report {
 	char		 words[ERR_TEXT_MAX];
 };
 
-#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .traps = false, .where = NULL, .errors = 0, .warnings = 0, .first = ERR_INIT }
+#define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .traps = false, .where = NULL, .mild = false, .naked = false, .purges = false, .errors = 0, .warnings = 0, .first = ERR_INIT }
 
 /* Behind this byte of a text stands what we add to Exim's words: a remedy.  It is not shown itself. */
 #define EXIM_HINT	"\t"

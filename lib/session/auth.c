@@ -180,16 +180,13 @@ failed(struct session *s, const char *name, struct sv id, enum session_auth_resu
 {
 	struct sb host = SB_INIT(2000), tail = SB_INIT(400);
 	bool temp = r == SAUTH_TEMP;
-	char *low = arena_str(s->cmd, name);
 
-	for (char *p = low; *p != '\0'; p++)
-		*p = sv_lower(*p);
 	session_caller(s, &host);
 	if (id.len > 0)
 		sb_addf(&tail, " (set_id=" SV_FMT ")", SV_ARG(id));
 	if (temp && err->text[0] != '\0')
 		sb_addf(&tail, ": %s", err->text);
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator failed for %s: %s%s", low, sb_cstr(&host), mistake != NULL ?
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator failed for %s: %s%s", name, sb_cstr(&host), mistake != NULL ?
 	    mistake : temp ? "435 Unable to authenticate at present" : "535 Incorrect authentication data", tail.len > 0 ?
 	    sb_cstr(&tail) : "");
 	if (mistake != NULL)
@@ -233,8 +230,11 @@ may_authenticate(struct session *s)
 static void
 conclude(struct session *s, const struct exim_auth *own, struct sv id, enum session_auth_result r, const struct err *err, bool tell)
 {
-	const char *name = own != NULL ? own->d.name : arena_cstr(s->cmd, s->c.mechanism);
+	char *low = arena_cstr(s->cmd, s->c.mechanism);
+	const char *name = own != NULL ? own->d.name : low;
 
+	for (char *p = low; own == NULL && *p != '\0'; p++)
+		*p = sv_lower(*p);
 	switch (r) {
 	case SAUTH_OK:
 		take_success(s, own, name, id);

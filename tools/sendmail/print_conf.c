@@ -8,6 +8,7 @@
 
 #include "testing.h"
 
+#define HIDDEN		"<value not displayable>"
 #define OUT_MAX		((size_t)64 * 1024 * 1024)
 
 extern char **environ;
@@ -16,6 +17,7 @@ struct printing {
 	struct testing	*t;
 	struct sb	 out;
 	bool		 labels;	/* names are shown: no -n */
+	int		 indent;	/* of the lines of a section */
 };
 
 static bool
@@ -156,8 +158,8 @@ put_list(struct printing *p, const char *name)
 		found = true;
 		if (p->labels)
 			sb_addf(&p->out, "%slist %s = ", words[i].word, name);
-		if (n->hide && !secrets(p))
-			sb_adds(&p->out, "<value not displayable>\n");
+		if (n->hide)	/* from everybody */
+			sb_adds(&p->out, HIDDEN "\n");
 		else
 			sb_addf(&p->out, SV_FMT "\n", SV_ARG(n->text));
 	}
@@ -168,30 +170,69 @@ put_list(struct printing *p, const char *name)
 
 /* ---- the file as it was read ---- */
 
-static void
-put_line(struct printing *p, const struct exim_line *l, unsigned *level)
+/* Runs of blanks become one, up to where quotes or a dollar sign speak for careful writing. */
+static struct sv
+squeeze(struct printing *p, struct sv v)
 {
-	struct sv section, name, rest;
-	size_t i = 0;
+	char *out = arena_alloc(p->t->arena, v.len + 1);
+	size_t n = 0, i = 0, run, look;
 
-	if (exim_line_is_begin(l, &section)) {
-		*level = 1;
-		sb_addf(&p->out, "\nbegin " SV_FMT "\n", SV_ARG(section));
-		return;
+	while (i < v.len) {
+		if (!sv_isspace(v.p[i])) {
+			out[n++] = v.p[i++];
+			continue;
+		}
+		for (run = 0; i < v.len && sv_isspace(v.p[i]); run++)
+			i++;
+		out[n++] = ' ';
+		/* Exim looks where the next byte stood before the run was closed. */
+		look = i + run - 1 <= v.len ? i + run - 1 : i;
+		if (look < v.len && strchr("\"'$", v.p[look]) != NULL && v.p[look] != '\0')
+			break;
 	}
-	while (i < l->text.len && (sv_isalnum(l->text.p[i]) || l->text.p[i] == '_'))
-		i++;
-	name = sv_sub(l->text, 0, i);
-	rest = sv_trim(sv_sub(l->text, i, l->text.len));
-	if (*level > 0 && name.len > 0 && sv_starts(rest, ":")) {
-		sb_addf(&p->out, "  " SV_FMT "\n", SV_ARG(l->text));
-		*level = 2;
-	} else if (sv_starts(l->text, "hide ") && !secrets(p))
-		sb_addf(&p->out, "%*shide " SV_FMT " = <value not displayable>\n", (int)(*level * 2), "",
-		    SV_ARG(sv_trim(sv_sub(l->text, 5, (size_t)sv_chr(l->text, '=') < l->text.len ?
-		    (size_t)sv_chr(l->text, '=') : l->text.len))));
+	while (i < v.len)
+		out[n++] = v.p[i++];
+	return (sv_from(out, n));
+}
+
+/* A line that only administrators may see: macros, and what "hide" stands before. */
+static bool
+is_secret(struct sv v)
+{
+	return ((v.p[0] >= 'A' && v.p[0] <= 'Z') || sv_starts(v, "hide "));
+}
+
+static void
+put_line(struct printing *p, struct sv text)
+{
+	struct sv v = squeeze(p, text);
+	const char *empty = p->labels ? "\n" : "";
+	int unit = p->labels ? 2 : 0;
+	ptrdiff_t eq = sv_chr(v, '=');
+
+	if (sv_starts(v, "begin ")) {
+		p->indent = unit;
+		sb_addf(&p->out, "%s" SV_FMT "\n", empty, SV_ARG(v));
+	} else if (v.p[v.len - 1] == ':' && eq < 0) {
+		p->indent = 2 * unit;
+		sb_addf(&p->out, "%s%*s" SV_FMT "\n", empty, unit, "", SV_ARG(v));
+	} else if (secrets(p) || !is_secret(v))
+		sb_addf(&p->out, "%*s" SV_FMT "\n", p->indent, "", SV_ARG(v));
+	else if (eq >= 0)
+		sb_addf(&p->out, "%*s" SV_FMT "= %s\n", p->indent, "", SV_ARG(sv_sub(v, 0, (size_t)eq)), HIDDEN);
 	else
-		sb_addf(&p->out, "%*s" SV_FMT "\n", (int)(*level * 2), "", SV_ARG(l->text));
+		sb_addf(&p->out, "%*s%s\n", p->indent, "", HIDDEN);
+}
+
+static void
+seen_line(void *arg, const char *file, unsigned line, struct sv text)
+{
+	struct printing *p = arg;
+
+	if (text.p == NULL)
+		sb_addf(&p->out, "# %u \"%s\"\n", line, file);
+	else
+		put_line(p, text);
 }
 
 static int
@@ -200,17 +241,13 @@ put_config(struct printing *p)
 	struct exim_report quiet = EXIM_REPORT_INIT;
 	struct exim_lexer *lx;
 	struct exim_line l;
-	const char *file = "";
-	unsigned level = 0;
 
-	sb_adds(&p->out, "# Exim Configuration (4.98)\n");
+	sb_addf(&p->out, "# Exim Configuration (" SV_FMT ")\n", SV_ARG(p->t->conf->g.exim_version));
 	lx = exim_lexer_open(p->t->path, p->t->o->defines.p, p->t->o->defines.len, p->t->arena, &quiet);
-	while (lx != NULL && exim_lexer_next(lx, &l)) {
-		if (strcmp(file, l.file) != 0)
-			sb_addf(&p->out, "# %u \"%s\"\n", l.line, l.file);
-		file = l.file;
-		put_line(p, &l, &level);
-	}
+	if (lx != NULL)
+		exim_lexer_watch(lx, seen_line, p);
+	while (lx != NULL && exim_lexer_next(lx, &l))
+		;
 	exim_lexer_close(&lx);
 	return (0);
 }
@@ -308,7 +345,7 @@ print_conf(struct testing *t)
 			i++;
 		else
 			one = put_one(&p, arg);
-		rc = one != 0 ? one : rc;
+		rc = one;	/* the last one's */
 	}
 	(void)fwrite(p.out.p, 1, p.out.len, stdout);
 	sb_free(&p.out);

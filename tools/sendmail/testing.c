@@ -88,16 +88,27 @@ box_defines(struct testing *t, struct exim_conf_source *src)
 	src->ndefines = k;
 }
 
+static const char purging[] = "Warning: purging the environment.\n Suggested action: use keep_environment.";
+
 static void
 told(const struct options *o, const struct exim_report *rep, const struct err *err)
 {
 	const char *place = rep->errors == 0 ? "" : rep->place, *text = rep->errors == 0 ? err->text : rep->words;
 	const char *blank = place[0] == '\0' ? "" : " ";
 
+	if (rep->naked) {
+		if (o->mode == MODE_PRINT)
+			(void)fprintf(stderr, "LOG: MAIN PANIC DIE\n  %s\n", text);
+		else
+			testing_log("%s", text);
+		return;
+	}
+	if (rep->purges && *environ != NULL && o->mode == MODE_VERSION && o->conf != NULL)
+		testing_log("%s", purging);
 	if (o->mode == MODE_HOST_CHECK)
 		(void)fprintf(stderr, "LOG: Exim configuration error%s%s:\n  %s\n", blank, place, text);
 	else if (o->mode == MODE_PRINT && (o->args.len == 0 || strcmp(o->args.p[0], "config") != 0))
-		(void)fprintf(stderr, "LOG: PANIC DIE\n  Exim configuration error%s%s:\n  %s\n", blank, place, text);
+		(void)fprintf(stderr, "LOG: PANIC%s\n  Exim configuration error%s%s:\n  %s\n", rep->mild ? "" : " DIE", blank, place, text);
 	else
 		testing_log("Exim configuration error%s%s:\n  %s", blank, place, text);
 	/* Who would have logged by it says so there. */
@@ -225,7 +236,7 @@ environment(struct testing *t)
 			vec_push(&gone, arena_cstr(t->facts, name));
 	}
 	if (gone.len > 0 && !keep->set && t->o->mode == MODE_VERSION && t->o->conf != NULL)
-		testing_log("Warning: purging the environment.\n Suggested action: use keep_environment.");
+		testing_log("%s", purging);
 	for (size_t i = 0; i < gone.len; i++)
 		(void)unsetenv(gone.p[i]);
 	vec_free(&gone);
