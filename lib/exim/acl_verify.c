@@ -543,6 +543,9 @@ verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, 
 			    acl_wrong(st, "bad time value in ACL condition \"verify " SV_FMT "\"", SV_ARG(whole)) :
 			    acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(o), SV_ARG(whole)));
 	}
+	if (v.callout_mailfrom.p != NULL && w != V_HEADER_SENDER)
+		return (acl_wrong(st, "\"mailfrom\" is allowed as a callout option only for verify=header_sender (detected in ACL condition \""
+		    SV_FMT "\")", SV_ARG(whole)));
 	switch (w) {
 	case V_SENDER:
 		v.what = EXIM_VERIFY_SENDER;

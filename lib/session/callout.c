@@ -228,6 +228,9 @@ take_refusal(struct line *l, const struct deliver_error *e, struct exim_callout_
 	ptrdiff_t colon;
 
 	r->code = e->code;
+	/* "connect to 192.0.2.1 port 25: why": the host is named already. */
+	if (sv_starts(v, "connect to ") && (colon = sv_find(v, SV_LIT(" port "))) > 0 && (colon = sv_find(v, SV_LIT(": "))) > 0)
+		v = sv_sub(v, (size_t)colon + 2, v.len);
 	r->text = sv_taint(v);
 	if (!sv_starts(v, front))
 		return;

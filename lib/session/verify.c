@@ -112,7 +112,8 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 {
 	struct sb line = SB_INIT(4096);
 
-	if (v->no_details || (!v->explicit_address && s->txn != NULL && s->txn->sender_told))
+	/* Each callout tells of itself. */
+	if (v->no_details || (!v->explicit_address && !v->callout && s->txn != NULL && s->txn->sender_told))
 		return;
 	s->sender_explicit = v->explicit_address;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {

@@ -7,6 +7,8 @@ PEER=$((SMTP + 90))
 cat >"$BOX/etc/exim.conf" <<X
 primary_hostname = here.test
 acl_smtp_rcpt = check
+acl_smtp_data = data
+callout_random_local_part = nosuch
 begin acl
 check:
   accept local_parts = ^known
@@ -21,8 +23,25 @@ check:
          verify = recipient/callout=5s
   accept local_parts = ^easy
          verify = recipient/callout=5s,defer_ok
+  accept local_parts = ^random
+         endpass
+         verify = recipient/callout=5s,random,use_postmaster
+         logwrite = random <\$recipient_verify_failure>
+  accept local_parts = ^full
+         endpass
+         verify = recipient/callout=5s,fullpostmaster
+  accept local_parts = ^waits
+         endpass
+         verify = recipient/callout=1s,connect=1s,maxwait=2s
+  accept local_parts = ^wrong
+         endpass
+         verify = recipient/callout=mailfrom=x@y.test
+  accept local_parts = ^field
   accept verify = sender/callout=5s,postmaster
   deny   message = no good: \$sender_verify_failure
+data:
+  require verify = header_sender/callout=5s,mailfrom=chk@here.test
+  accept
 begin routers
 there:
   driver = manualroute
@@ -45,7 +64,7 @@ dead:
   port = $((PEER + 1))
 X
 python3 - "$PEER" "$BOX/peer.log" <<'X' &
-import socket, sys, threading
+import socket, sys, threading, time
 
 log = open(sys.argv[2], 'a', 1)
 s = socket.socket()
@@ -60,7 +79,9 @@ def serve(c):
     for line in f:
         word = line.strip().decode()
         log.write(word + '\n')
-        no = word.startswith('RCPT') and ('-no@' in word or 'postmaster@strict.test' in word)
+        no = word.startswith('RCPT') and ('-no@' in word or 'postmaster@strict.test' in word or 'postmaster@semi.test' in word or 'nosuch@strict.test' in word)
+        if '-slow@' in word:
+            time.sleep(3)
         f.write(b'550 5.1.1 nobody of that name\r\n' if no else b'451 busy\r\n' if '-busy@' in word else b'250 ok\r\n')
         if word == 'QUIT':
             break
@@ -125,3 +146,28 @@ has "$(ask yes@s.test r1@r.test)" "250 " "a sender that is known"
 out=$(ask yes@strict.test r1@r.test)
 has "$out" "Postmaster verification failed while checking <yes@strict.test>" postmaster
 has "$out" "no good: postmaster" postmaster
+
+# random: a host that takes anything is believed for its whole domain; one that does not is asked on.  From postmaster here.
+: >"$BOX/peer.log"
+out=$(ask a@b.test random1@loose.test random2@loose.test random1@strict.test random2@strict.test random-no@strict.test)
+eq "$(echo "$out" | grep -c '^250 ')" 4 "recipients with random"
+has "$(cat "$BOX/var/log/mainlog")" "random <random>" mainlog
+eq "$(grep RCPT "$BOX/peer.log" | tr '\n' ' ')" "RCPT TO:<nosuch@loose.test> RCPT TO:<nosuch@strict.test> RCPT TO:<random1@strict.test> \
+RCPT TO:<random2@strict.test> RCPT TO:<random-no@strict.test> " "questions with random"
+has "$(cat "$BOX/peer.log")" "MAIL FROM:<postmaster@here.test>" use_postmaster
+
+# fullpostmaster; what a second question for the domain takes from the first.
+: >"$BOX/peer.log"
+eq "$(ask a@b.test full1@semi.test full2@semi.test | grep -c '^250 ')" 2 fullpostmaster
+eq "$(grep -c 'RCPT TO:<postmaster' "$BOX/peer.log")" 2 "questions about postmasters"
+has "$(cat "$BOX/peer.log")" "RCPT TO:<postmaster>" fullpostmaster
+
+# Times, an option in the wrong place, header_sender from an address of its own.
+begin=$(date +%s)
+has "$(ask a@b.test waits-slow@x.test)" "451 " "a host that is slower than the callout"
+[ $(($(date +%s) - begin)) -le 8 ] || die "a callout took longer than its time"
+has "$(ask a@b.test wrong@x.test)" "451 " "mailfrom of a recipient"
+has "$(cat "$BOX/var/log/mainlog")" '"mailfrom" is allowed as a callout option only for verify=header_sender' mainlog
+: >"$BOX/peer.log"
+mt send "$SMTP" a@b.test field@r.test >/dev/null || true
+has "$(cat "$BOX/peer.log")" "MAIL FROM:<chk@here.test>" "header_sender with mailfrom"
