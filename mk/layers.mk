@@ -29,7 +29,7 @@ DEPS_filter  := base os net map mail exim mbox route
 DEPS_deliver := base os fiber net io dns mail smtp exim spool route
 DEPS_transport := base os ipc map mail smtp exim mbox filter route
 DEPS_session := base os fiber net io ipc dns map hints mail smtp exim spool auth route deliver transport
-DEPS_daemon  := base os log fiber net io ipc exim box
+DEPS_daemon  := base os log fiber net io ipc dns exim box
 DEPS_login   := base os log fiber net io box auth daemon
 
 # Libraries of the system that each module needs.  (libasan has a crypt_r of its own that needs the real one.)

@@ -12,6 +12,7 @@
 #include "dns/dns.h"
 #include "io/tls.h"
 #include "os/time.h"
+#include "spool/hostid.h"
 #include "vqueued_int.h"
 
 #define DRAIN_STEP_MS	50
@@ -165,6 +166,8 @@ start(struct daemon *d, struct err *err)
 	route_dns_conf(vq->conf, &dns);
 	if (dns_init(&dns, err) == -1)
 		return (-1);
+	daemon_watch_lookups(vq->conf);
+	spool_id_host(vq->conf->g.localhost_number);
 	/* Hints are disposable: without them hosts that fail are only forgotten at the next start. */
 	if (hints_open(&vq->hints, box_path(b, "var/spool/hints"), err) == -1) {
 		log_err(NULL, "hints", err);

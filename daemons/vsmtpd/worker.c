@@ -17,7 +17,9 @@
 
 #include "auth/client.h"
 #include "base/arena.h"
+#include "daemon/eximlogs.h"
 #include "dns/dns.h"
+#include "exim/perl.h"
 #include "fiber/fiber.h"
 #include "hints/hints.h"
 #include "io/stream.h"
@@ -31,6 +33,7 @@
 #include "session/tls_conf.h"
 #include "session/world.h"
 #include "spool/client.h"
+#include "spool/hostid.h"
 #include "spool/writer.h"
 #include "vsmtpd.h"
 
@@ -499,6 +502,25 @@ fill_service(struct worker *w)
 	w->rejectlog = exim_main_bool(w->conf->exim, EXIM_MAIN_write_rejectlog);
 }
 
+/* perl_at_start: the first call need not wait, and a mistake of the startup code stands in the log from the start. */
+static void
+perl_fiber(void *arg)
+{
+	struct worker *w = arg;
+	struct exim_env env;
+	struct sv why = SV_NULL;
+
+	memset(&env, 0, sizeof(env));
+	exim_conf_env(w->conf->exim, &env);
+	env.arena = arena_new(0);
+	env.world = &w->world;
+	if (x_perl_start(&env, &why) != EXIM_OK) {
+		eximlog_write(EXIMLOG_MAIN | EXIMLOG_PANIC, SV_FMT, SV_ARG(why));
+		log_error(NULL, "perl_at_start: " SV_FMT, SV_ARG(why));
+	}
+	arena_free(&env.arena);
+}
+
 static int
 start(struct daemon *d, struct err *err)
 {
@@ -516,6 +538,8 @@ start(struct daemon *d, struct err *err)
 	route_dns_conf(w->conf->exim, &dns);
 	if (dns_init(&dns, err) == -1)
 		return (-1);
+	daemon_watch_lookups(w->conf->exim);
+	spool_id_host(w->conf->exim->g.localhost_number);
 	if (hints_open(&w->hints, box_path(b, HINTS_DIR), err) == -1) {
 		/* Disposable: without them rate limits defer. */
 		log_err(NULL, "hints", err);
@@ -526,6 +550,8 @@ start(struct daemon *d, struct err *err)
 	fill_service(w);
 	if (b->max_sessions > 0)
 		fiber_set_limit((size_t)b->max_sessions + 100);
+	if (exim_main_bool(w->conf->exim, EXIM_MAIN_perl_at_start) && fiber_spawn("perl", perl_fiber, w) == NULL)
+		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers"));
 	if (w->index == 0 && listen_local(w, err) == -1)
 		return (-1);
 	if (w->index == 0 && session_tls_fixed(w->conf->tls) != NULL && fiber_spawn("expiry", expiry_fiber, w) == NULL)

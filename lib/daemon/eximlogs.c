@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "daemon/eximlogs.h"
+#include "dns/dns.h"
 #include "exim/conf.h"
 #include "exim/logsel.h"
 #include "exim/option.h"
@@ -47,4 +48,16 @@ daemon_exim_logs(const struct exim_conf *c, const char *socket, struct err *err)
 	rc = eximlog_set_form(&f, socket, err);
 	arena_free(&a);
 	return (rc);
+}
+
+static void
+slow(void *arg, const char *type, const char *name, int64_t ms)
+{
+	eximlog_write(EXIMLOG_MAIN, "Long %s lookup for '%s': %lld msec", type, name, (long long)ms);
+}
+
+void
+daemon_watch_lookups(const struct exim_conf *c)
+{
+	dns_watch_slow(exim_main_int(c, EXIM_MAIN_slow_lookup_log), slow, NULL);
 }

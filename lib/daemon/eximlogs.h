@@ -10,4 +10,7 @@ struct exim_conf;
 /* log_file_path (only whether files or the system's log), log_timezone, syslog_*, the selectors millisec and pid; the system's log is at <socket>. */
 int	 daemon_exim_logs(const struct exim_conf *c, const char *socket, struct err *err);
 
+/* slow_lookup_log: look-ups of the DNS that take long stand in the main log from now on. */
+void	 daemon_watch_lookups(const struct exim_conf *c);
+
 #endif

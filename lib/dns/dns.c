@@ -20,6 +20,7 @@
 #include "base/vec.h"
 #include "dns/dns_int.h"
 #include "fiber/fiber.h"
+#include "os/time.h"
 
 #define CHAIN_MAX	8
 #define DEFAULT_MS	30000
@@ -380,6 +381,30 @@ judge(struct query *q, const char *name, int type, struct arena *a, struct dns_a
 	return (*next == NULL || q->rcode == RCODE_NXDOMAIN);
 }
 
+static struct {
+	int64_t	 ms;			/* 0: nobody wants to know */
+	void	(*fn)(void *arg, const char *type, const char *name, int64_t ms);
+	void	*arg;
+} slow;
+
+void
+dns_watch_slow(int64_t ms, void (*fn)(void *arg, const char *type, const char *name, int64_t ms), void *arg)
+{
+	slow.ms = ms;
+	slow.fn = fn;
+	slow.arg = arg;
+}
+
+static void
+tell_slow(const char *name, int type, int64_t began)
+{
+	int64_t took = os_mono_ms() - began;
+	char word[24];
+
+	if (took >= slow.ms)
+		slow.fn(slow.arg, dns_type_name(type, word), name, took);
+}
+
 /* By the names behind aliases. */
 static enum dns_result
 lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns_answer *out)
@@ -419,8 +444,12 @@ lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns
 enum dns_result
 dns_lookup(const char *name, int type, int64_t deadline, struct arena *a, struct dns_answer *out)
 {
-	if (lookup(name, type, deadline, a, out) == DNS_TEMPFAIL && type != DNS_TLSA && rules.again_is_never != NULL &&
-	    rules.again_is_never(rules.arg, name)) {
+	int64_t began = slow.ms > 0 ? os_mono_ms() : 0;
+	enum dns_result r = lookup(name, type, deadline, a, out);
+
+	if (slow.ms > 0)
+		tell_slow(name, type, began);
+	if (r == DNS_TEMPFAIL && type != DNS_TLSA && rules.again_is_never != NULL && rules.again_is_never(rules.arg, name)) {
 		out->result = DNS_NXDOMAIN;
 		out->why = NULL;
 		out->canon = arena_str(a, name);

@@ -65,6 +65,8 @@ struct dns_rules {
 };
 /* From now on, in this process; NULL: none. */
 void	 dns_set_rules(const struct dns_rules *r);
+/* Call <fn> after each lookup that took <ms> milliseconds or more, with the type's name; 0: none. */
+void	 dns_watch_slow(int64_t ms, void (*fn)(void *arg, const char *type, const char *name, int64_t ms), void *arg);
 /* Number of questions under way at once (default 1,000); more wait. */
 void	 dns_set_limit(size_t n);
 
@@ -113,6 +115,8 @@ const char	*dns_rdata_text(int type, struct sv rdata, struct arena *a);
 const char	*dns_rdata_name(struct sv rdata, size_t off, size_t *end, struct arena *a);
 /* "mx" -> DNS_MX; 0 if unknown.  Case does not matter; "TYPE257" works. */
 int		 dns_type_parse(struct sv v);
+/* The other way, in capitals, into <buf>. */
+const char	*dns_type_name(int type, char buf[24]);
 const char	*dns_result_text(enum dns_result r);
 
 #endif

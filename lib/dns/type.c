@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Types by name, records as text. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/codec.h"
 #include "base/num.h"
@@ -27,6 +28,20 @@ dns_type_parse(struct sv v)
 	if (sv_casestarts(v, "type") && num_parse(sv_sub(v, 4, v.len), 1, 65535, &n))
 		return ((int)n);
 	return (0);
+}
+
+const char *
+dns_type_name(int type, char buf[24])
+{
+	(void)snprintf(buf, 24, "TYPE%d", type);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i].type == type) {
+			size_t n = strlen(types[i].name);
+
+			for (size_t k = 0; k <= n; k++)
+				buf[k] = sv_upper(types[i].name[k]);
+		}
+	return (buf);
 }
 
 const char *

@@ -42,6 +42,6 @@ int	 x_hint_del(void *arg, const char *db, struct sv key);
 /* What to say where a type cannot be looked up. */
 const char *x_lookup_missing(const char *type);
 /* <query> on database <file>, which blocks: for worlds. */
-enum exim_found x_sqlite(struct sv file, struct sv query, struct arena *a, struct sv *out, struct err *err);
+enum exim_found x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, struct sv *out, struct err *err);
 
 #endif

@@ -3,12 +3,14 @@
  * The sqlite lookup (manual 9.26).  It reads a file of this machine and blocks, so it
  * belongs to the world: exim_world_posix offers it.
  */
+#include "base/num.h"
 #include "exim/lookup_int.h"
 
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#define BUSY_MS		5000
+#define BUSY_SECONDS	5		/* where no configuration says it */
 #define ROWS_MAX	10000
 
 /* Quotes where the value is empty, holds blanks, or begins with a quote. */
@@ -75,20 +77,22 @@ run(sqlite3 *db, const char *query, struct xb *b)
 }
 
 enum exim_found
-x_sqlite(struct sv file, struct sv query, struct arena *a, struct sv *out, struct err *err)
+x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, struct sv *out, struct err *err)
 {
 	enum exim_found f = EXIM_NOTFOUND;
 	sqlite3 *db = NULL;
+	int64_t wait = BUSY_SECONDS;
 	struct xb b;
 	int rc;
 
 	xb_init(&b, a, 64);
+	(void)num_parse(seconds, 0, INT_MAX / 1000, &wait);
 	rc = sqlite3_open(arena_cstr(a, file), &db);
 	if (rc != SQLITE_OK) {
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "%s", sqlite3_errmsg(db));
 		f = EXIM_TEMPFAIL;
 	} else {
-		(void)sqlite3_busy_timeout(db, BUSY_MS);
+		(void)sqlite3_busy_timeout(db, (int)wait * 1000);
 		rc = run(db, arena_cstr(a, query), &b);
 		if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
 			(void)err_set(err, ERR_TEMP, "4.3.0", "sqlite3_exec failed: %s", sqlite3_errmsg(db));

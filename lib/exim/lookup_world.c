@@ -45,7 +45,13 @@ x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv qu
 
 X_LOOKUP(xl_world)
 {
-	return (x_world_ask(e, l, l->file, l->key, l->spec->opts, found, out));
+	struct sv opts = l->spec->opts;
+
+	/* How long it waits for another's lock. */
+	if (strcmp(l->type, "sqlite") == 0)
+		opts = e->env->conf == NULL ? SV_LIT("") : sv_cstr(arena_fmt(e->env->arena, "%lld",
+		    (long long)exim_main_int(e->env->conf, EXIM_MAIN_sqlite_lock_timeout)));
+	return (x_world_ask(e, l, l->file, l->key, opts, found, out));
 }
 
 /* No library speaks NIS any more: its maps cannot be opened. */
@@ -209,7 +215,7 @@ x_lookup_blocking(void *arg, const char *type, struct sv file, struct sv query, 
 	const struct x_sql_driver *d = NULL;
 
 	if (strcmp(type, "sqlite") == 0)
-		return (x_sqlite(file, query, a, out, err));
+		return (x_sqlite(file, query, opts, a, out, err));
 	if (strcmp(type, "lmdb") == 0)
 		return (x_lmdb(arena_cstr(a, file), query, a, out, err));
 	if (strncmp(type, "ldap", 4) == 0)

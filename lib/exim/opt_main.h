@@ -136,7 +136,7 @@
 	X(ignore_fromline_hosts, HOSTS, NULL, 0)	\
 	X(ignore_fromline_local, BOOL, "false", 0)	\
 	X(keep_environment, SLIST, NULL, 0)	\
-	X(keep_malformed, TIME, "4d", EXIM_OPTF_KNOWN)	\
+	X(keep_malformed, TIME, "4d", 0)	\
 	X(ldap_ca_cert_dir, STRING, NULL, 0)	\
 	X(ldap_ca_cert_file, STRING, NULL, 0)	\
 	X(ldap_cert_file, STRING, NULL, 0)	\
@@ -175,7 +175,7 @@
 	X(oracle_servers, SLIST, NULL, EXIM_OPTF_KNOWN|EXIM_OPTF_HIDDEN)	\
 	X(panic_coredump, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(percent_hack_domains, DOMAINS, NULL, 0)	\
-	X(perl_at_start, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(perl_at_start, BOOL, "false", 0)	\
 	X(perl_startup, STRING, NULL, 0)	\
 	X(perl_taintmode, BOOL, "false", 0)	\
 	X(pgsql_servers, SLIST, NULL, EXIM_OPTF_HIDDEN)	\
@@ -202,7 +202,7 @@
 	X(queue_run_in_order, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(queue_run_max, EINT, "5", EXIM_OPTF_KNOWN)	\
 	X(queue_smtp_domains, DOMAINS, NULL, 0)	\
-	X(receive_timeout, TIME, "0s", EXIM_OPTF_KNOWN)	\
+	X(receive_timeout, TIME, "0s", 0)	\
 	X(received_header_text, ESTRING,	\
 	    "\"Received: ${if def:sender_rcvhost {from $sender_rcvhost\\n\\t}{${if def:sender_ident {from ${"	\
 	    "quote_local_part:$sender_ident} }}${if def:sender_helo_name {(helo=$sender_helo_name)\\n\\t}}}}"	\
@@ -223,7 +223,7 @@
 	X(rfc1413_hosts, HOSTS, "@[]", 0)	\
 	X(rfc1413_query_timeout, TIME, "0s", 0)	\
 	X(sender_unqualified_hosts, HOSTS, NULL, 0)	\
-	X(slow_lookup_log, INT, "0", EXIM_OPTF_KNOWN)	\
+	X(slow_lookup_log, INT, "0", 0)	\
 	X(smtp_accept_keepalive, BOOL, "true", 0)	\
 	X(smtp_accept_max, INT, "20", 0)	\
 	X(smtp_accept_max_nonmail, INT, "10", 0)	\
@@ -254,11 +254,11 @@
 	X(spamd_address, STRING, "127.0.0.1 783", 0)	\
 	X(spf_guess, STRING, "v=spf1 a/24 mx/24 ptr ?all", 0)	\
 	X(spf_smtp_comment_template, ESTRING, "Please%_see%_http://www.open-spf.org/Why", 0)	\
-	X(split_spool_directory, BOOL, "false", EXIM_OPTF_KNOWN)	\
+	X(split_spool_directory, BOOL, "false", 0)	\
 	X(spool_directory, ESTRING, "/var/spool/exim4", 0)	\
 	X(spool_wireformat, BOOL, "false", EXIM_OPTF_KNOWN)	\
 	X(sqlite_dbfile, STRING, NULL, 0)	\
-	X(sqlite_lock_timeout, INT, "5", EXIM_OPTF_KNOWN)	\
+	X(sqlite_lock_timeout, INT, "5", 0)	\
 	X(strict_acl_vars, BOOL, "false", 0)	\
 	X(strip_excess_angle_brackets, BOOL, "false", 0)	\
 	X(strip_trailing_dot, BOOL, "false", 0)	\

@@ -4,14 +4,17 @@
  * of the process, a part of the second.  Exim has the process id as YYYYYY and sleeps
  * until the clock's next tick so that one process never uses an id twice.  Here YYYYYY
  * is process id * 8,192 + a counter (both fit: 2^22 * 2^13 < 62^6), and where 8,192 ids
- * were not enough for a tick of 1/2,000 s, ticks to come are used early.
+ * were not enough for a tick of 1/2,000 s, ticks to come are used early.  With a number of the host ZZ is
+ * number * 200 + a tick of 1/200 s, as Exim has it: ids of two hosts then always differ.
  */
 #include <unistd.h>
 
 #include "os/time.h"
 #include "spool/envelope.h"
+#include "spool/hostid.h"
 
 #define TICKS		2000		/* a second; ZZ holds up to 3,844 */
+#define HOST_TICKS	200
 #define PER_TICK	8192
 
 static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -37,12 +40,21 @@ value62(char c)
 	return (-1);
 }
 
+static int64_t host = -1;
+
+void
+spool_id_host(int64_t number)
+{
+	host = number > SPOOL_HOST_MAX ? -1 : number;
+}
+
 void
 spool_id_new(char id[SPOOL_ID_SIZE])
 {
 	static int64_t last_tick;	/* never goes back, whatever the clock does */
 	static unsigned counter;
-	int64_t tick = os_wall_us() / (1000000 / TICKS);
+	const int64_t ticks = host < 0 ? TICKS : HOST_TICKS;
+	int64_t tick = os_wall_us() / (1000000 / ticks);
 
 	if (tick > last_tick) {
 		last_tick = tick;
@@ -51,11 +63,11 @@ spool_id_new(char id[SPOOL_ID_SIZE])
 		last_tick++;
 		counter = 0;
 	}
-	put62(id, 6, (uint64_t)(last_tick / TICKS));
+	put62(id, 6, (uint64_t)(last_tick / ticks));
 	id[6] = '-';
 	put62(id + 7, 6, ((uint64_t)getpid() & 0x3fffff) * PER_TICK + counter);
 	id[13] = '-';
-	put62(id + 14, 2, (uint64_t)(last_tick % TICKS));
+	put62(id + 14, 2, (uint64_t)(last_tick % ticks + (host < 0 ? 0 : host * HOST_TICKS)));
 	id[SPOOL_ID_LEN] = '\0';
 }
 

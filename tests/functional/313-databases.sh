@@ -5,10 +5,11 @@
 need python3
 
 box_make
-REDIS=$((BASE + 41)) PG=$((BASE + 42)) DEAD=$((BASE + 43)) MY=$((BASE + 44)) LDAP=$((BASE + 45))
+REDIS=$((BASE + 41)) PG=$((BASE + 42)) DEAD=$((BASE + 43)) MY=$((BASE + 44)) LDAP=$((BASE + 45)) LDAPS=$((BASE + 46))
 D=$BOX/db
 mkdir "$D"
-at_end() { kill "$R" "$P" "$M" "$L" 2>/dev/null || true; }
+LT=
+at_end() { kill "$R" "$P" "$M" "$L" $LT 2>/dev/null || true; }
 python3 "$TOP/tests/lib/dbstub.py" redis "$REDIS" "$D/redis.log" & R=$!
 python3 "$TOP/tests/lib/dbstub.py" pgsql "$PG" "$D/pg.log" & P=$!
 python3 "$TOP/tests/lib/dbstub.py" mysql "$MY" "$D/my.log" & M=$!
@@ -101,6 +102,47 @@ if [ "$(be "\${lookup ldap{$U?cn?sub?(uid=alice)}}")" = "Alice A" ]; then
 	has "$(be "\${lookup ldap{user=\"cn=me\" pass=wrong $U?cn?base?(uid=alice)}}")" "LDAP error 49" "ldap, a wrong password"
 	eq "$(be "\${if ldapauth{user=\"cn=me\" pass=good ldap:///}{yes}{no}}\${if ldapauth{user=\"cn=me\" pass=wrong ldap:///}{yes}{no}}\
 \${if ldapauth{user=\"cn=me\" pass=\"\" ldap:///}{yes}{no}}")" yesnono ldapauth
+	# ldap_default_servers: the first of them is dead.  ldap_version: as the bind says it.
+	sed "s/^ldap_default_servers = .*/ldap_default_servers = <; 127.0.0.1:$DEAD ; 127.0.0.1:$LDAP/" "$D/exim.conf" >"$D/two.conf"
+	eq "$(sendmail -C "$D/two.conf" -be "\${lookup ldap{$U?cn?sub?(uid=alice)}}")" "Alice A" "ldap_default_servers, the second"
+	: >"$D/ldap.log"
+	be "\${lookup ldap{$U?cn?sub?(uid=alice)}}" >/dev/null
+	{ cat "$D/exim.conf"; echo "ldap_version = 2"; } >"$D/v2.conf"
+	sendmail -C "$D/v2.conf" -be "\${lookup ldap{$U?cn?sub?(uid=alice)}}" >/dev/null
+	eq "$(grep version "$D/ldap.log" | sort -u | tr '\n' ' ')" "version 2 version 3 " ldap_version
+	# ldap_start_tls and what goes with it.
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$D/ca.key" -out "$D/ca.crt" -subj "/CN=ca.test" -days 30 2>/dev/null
+	for n in 127.0.0.1 client.test; do
+		openssl req -newkey rsa:2048 -nodes -keyout "$D/$n.key" -out "$D/$n.csr" -subj "/CN=$n" 2>/dev/null
+		printf 'subjectAltName=%s' "$([ $n = client.test ] && echo DNS:client.test || echo IP:127.0.0.1)" >"$D/ext"
+		openssl x509 -req -in "$D/$n.csr" -CA "$D/ca.crt" -CAkey "$D/ca.key" -CAcreateserial -days 30 -extfile "$D/ext" -out "$D/$n.crt" 2>/dev/null
+	done
+	mkdir "$D/cas"
+	cp "$D/ca.crt" "$D/cas/$(openssl x509 -hash -noout -in "$D/ca.crt").0"
+	python3 "$TOP/tests/lib/dbstub.py" ldap "$LDAPS" "$D/ldaps.log" "$D/127.0.0.1.crt" "$D/127.0.0.1.key" "$D/ca.crt" & LT=$!
+	wait_port "$LDAPS"
+	# secure OPTION...: a look-up with StartTLS and these options.
+	secure() {
+		: >"$D/ldaps.log"
+		printf '%s\n' "keep_environment =" "ldap_default_servers = <; 127.0.0.1:$LDAPS" "ldap_start_tls" "$@" >"$D/tls.conf"
+		sendmail -C "$D/tls.conf" -be "\${lookup ldap{$U?cn?sub?(uid=alice)}}"
+	}
+	eq "$(secure "ldap_ca_cert_file = $D/ca.crt" "ldap_require_cert = demand")" "Alice A" "ldap_start_tls, ldap_ca_cert_file"
+	has "$(cat "$D/ldaps.log")" "starttls" ldap_start_tls
+	has "$(cat "$D/ldaps.log")" "client none" "no certificate of ours"
+	has "$(secure "ldap_require_cert = demand")" "failed to initiate TLS processing" "ldap_require_cert = demand without a CA"
+	eq "$(secure "ldap_require_cert = never")" "Alice A" "ldap_require_cert = never"
+	eq "$(secure "ldap_ca_cert_dir = $D/cas" "ldap_require_cert = hard")" "Alice A" "ldap_ca_cert_dir"
+	has "$(secure "ldap_ca_cert_file = $D/client.test.crt" "ldap_require_cert = hard")" "failed to initiate TLS" "another CA"
+	eq "$(secure "ldap_require_cert = never" "ldap_cert_file = $D/client.test.crt" "ldap_cert_key = $D/client.test.key")" "Alice A" "our certificate"
+	has "$(cat "$D/ldaps.log")" "client client.test" "ldap_cert_file, ldap_cert_key"
+	# The library of the system may be built with either of two TLS libraries, each with its own words for ciphers.
+	for s in "SECURE256:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-256-CBC:-MAC-ALL:+SHA1:+SHA384" "ECDHE-RSA-AES256-SHA384:AES256-SHA"; do
+		secure "ldap_require_cert = never" "ldap_cipher_suite = $s" >"$D/out" || true
+		echo "$s: $(grep '^tls' "$D/ldaps.log") $(cat "$D/out")" >>"$D/ciphers"
+	done
+	grep -q ': .*tls .*AES256-SHA.* Alice A' "$D/ciphers" || die "ldap_cipher_suite: $(cat "$D/ciphers")"
+	kill "$LT"
 	has "$(be "\${lookup ldap{nonsense=1 $U}}")" 'unknown parameter "nonsense=" precedes LDAP URL' "ldap, a mistake"
 else
 	has "$(be "\${lookup ldap{$U?cn?sub?(uid=alice)}}")" "Failed: " "ldap without its library"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""dbstub.py redis|pgsql|mysql|ldap PORT LOG: as much of a database server as the lookups of exim.conf need, with known answers.
-Each command or query that came is a line of LOG."""
-import socket, struct, sys, threading
+"""dbstub.py redis|pgsql|mysql|ldap PORT LOG [CERT KEY CA]: as much of a database server as the lookups of exim.conf need, with
+known answers.  Each command or query that came is a line of LOG.  With CERT, KEY and CA ldap does StartTLS and asks for a
+certificate of the client."""
+import socket, ssl, struct, sys, threading
 
 kind, port, log = sys.argv[1], int(sys.argv[2]), open(sys.argv[3], "a", buffering=1)
 
@@ -164,10 +165,11 @@ def ldap(c):
         if tag == 0x42:
             return
         if tag == 0x60:
-            _, _, body = take(body)
+            _, version, body = take(body)
             _, dn, body = take(body)
             _, password, _ = take(body)
             who = dn.decode()
+            log.write("version %d\n" % version[-1])
             log.write("bind <%s> <%s>\n" % (who, password.decode()))
             code = 49 if password == b"wrong" else 0
             c.sendall(ber(0x30, ber(2, mid) + ber(0x61, ber(10, bytes([code])) + ber(4, b"") + ber(4, b"no" if code else b""))))
@@ -191,6 +193,18 @@ def ldap(c):
                 c.sendall(ber(0x30, ber(2, mid) + ber(0x64, ber(4, dn.encode()) + ber(0x30, out))))
             code = 32 if base == b"dc=gone" else 0
             c.sendall(ber(0x30, ber(2, mid) + ber(0x65, ber(10, bytes([code])) + ber(4, b"") + ber(4, b""))))
+        elif tag == 0x77 and len(sys.argv) > 6:
+            log.write("starttls\n")
+            c.sendall(ber(0x30, ber(2, mid) + ber(0x78, ber(10, b"\0") + ber(4, b"") + ber(4, b""))))
+            t = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            t.load_cert_chain(sys.argv[4], sys.argv[5])
+            t.load_verify_locations(sys.argv[6])
+            t.verify_mode = ssl.CERT_OPTIONAL
+            t.maximum_version = ssl.TLSVersion.TLSv1_2
+            c = t.wrap_socket(c, server_side=True)
+            cert = c.getpeercert()
+            log.write("tls %s client %s\n" % (c.cipher()[0], cert["subject"][0][0][1] if cert else "none"))
+            f = c.makefile("rb")
         else:
             return
 
@@ -198,7 +212,7 @@ def ldap(c):
 def serve(c):
     try:
         {"redis": redis, "pgsql": pgsql, "mysql": mysql, "ldap": ldap}[kind](c)
-    except (OSError, struct.error, ValueError, IndexError):
+    except (OSError, struct.error, ValueError, IndexError, ssl.SSLError):
         pass
     c.close()
 

@@ -147,6 +147,11 @@ int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err
 void	 dspool_remove(struct deliver *d, const struct dmsg *m);
 /* Put it into the queue <to>: whole there before it is gone here. */
 int	 dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err);
+/* The folder of <id> below input/ and msglog/: "", or "/X" where split_spool_directory wants it or wanted it. */
+const char *dspool_sub(const struct deliver *d, struct arena *a, struct sv queue, const char *id);
+/* A message of the queue that is worked on cannot be read: told, and removed when keep_malformed is over. */
+void	 dspool_print_malformed(struct deliver *d, const char *id);
+void	 dspool_malformed(struct deliver *d, const char *id);
 /* Ids of the queue that is worked on, oldest first. */
 void	 dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg);
 bool	 dmsg_is_done(const struct dmsg *m, struct sv addr);

@@ -142,6 +142,8 @@ dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *mor
 
 	if (!to_syslog(d))
 		return;
+	if (!exim_main_bool(d->conf, EXIM_MAIN_write_rejectlog))
+		which &= ~(unsigned)DLOG_REJECT;
 	put_when(d, &out);
 	stamp = out.len;
 	sb_addf(&out, "%s%s%s", line, more == NULL ? "" : "\n", more == NULL ? "" : more);
@@ -156,6 +158,8 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 	size_t stamp;
 	va_list ap;
 
+	if (!exim_main_bool(d->conf, EXIM_MAIN_write_rejectlog))
+		which &= ~(unsigned)DLOG_REJECT;
 	put_when(d, &line);
 	stamp = line.len;
 	if (dlog_on(d, EXIM_LOGSEL_pid))
@@ -183,8 +187,11 @@ char *
 dmsglog_path(const struct deliver *d, struct sv queue, const char *id, bool make)
 {
 	struct sb out = SB_INIT(8192);
+	struct arena *a = arena_new(0);
 
-	sb_addf(&out, SV_FMT "%s" SV_FMT "/msglog", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue));
+	sb_addf(&out, SV_FMT "%s" SV_FMT "/msglog%s", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue),
+	    dspool_sub(d, a, queue, id));
+	arena_free(&a);
 	if (make && access(sb_cstr(&out), F_OK) == -1 && os_mkdir_p(sb_cstr(&out), 0750, NULL) == 0 && geteuid() == 0 &&
 	    chown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 		errno = 0;

@@ -45,8 +45,11 @@ print_one(void *arg, const char *id)
 	int64_t age, size;
 	char unit = 'm';
 
-	if (dspool_read(d, id, &m, &err) == -1)
+	if (dspool_read(d, id, &m, &err) == -1) {
+		if (err.cls == ERR_CONFIG)
+			dspool_print_malformed(d, id);
 		return;
+	}
 	age = (dnow() - m->received_us / 1000000) / 60;
 	if (age > 90) {
 		unit = 'h';

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -691,14 +692,30 @@ main_number(struct deliver *d, enum exim_main_opt o)
 	return (n);
 }
 
+static volatile sig_atomic_t time_is_over;
+
 static void
-read_input(const struct options *o, struct sb *text)
+on_alarm(int sig)
 {
+	(void)sig;
+	time_is_over = 1;
+}
+
+/* False: it did not end within receive_timeout. */
+static bool
+read_input(const struct deliver *d, const struct options *o, struct sb *text)
+{
+	const struct sigaction ring = { .sa_handler = on_alarm };
+	int64_t most = exim_main_int(d->conf, EXIM_MAIN_receive_timeout);
 	char *line = NULL;
 	size_t cap = 0;
 	ssize_t n;
 
-	while ((n = getline(&line, &cap, stdin)) > 0) {
+	if (most > 0) {
+		(void)sigaction(SIGALRM, &ring, NULL);
+		(void)alarm(most > UINT32_MAX ? UINT32_MAX : (unsigned)most);
+	}
+	while (time_is_over == 0 && (n = getline(&line, &cap, stdin)) > 0) {
 		struct sv v = sv_from(line, (size_t)n);
 
 		if (v.p[v.len - 1] == '\n')
@@ -711,6 +728,9 @@ read_input(const struct options *o, struct sb *text)
 		sb_addc(text, '\n');
 	}
 	free(line);
+	if (most > 0)
+		(void)alarm(0);
+	return (time_is_over == 0);
 }
 
 static void
@@ -939,7 +959,14 @@ dreceive_stdin(struct deliver *d)
 		int64_t max = main_number(d, EXIM_MAIN_recipients_max);
 		struct sv whole;
 
-		read_input(d->t->o, &text);
+		if (!read_input(d, d->t->o, &text)) {
+			(void)fprintf(stderr, "exim: timed out while reading - message abandoned\n");
+			if (dlog_on(d, EXIM_LOGSEL_lost_incoming_connection))
+				dlog(d, DLOG_MAIN, "timed out while reading local message");
+			sb_free(&text);
+			dmsg_free(&m);
+			return (1);
+		}
 		whole = arena_sv(m->arena, sb_sv(&text));
 		dmsg_split(m, sv_sub(whole, dsender_from_line(d, m, whole), whole.len));
 		if (d->t->o->from_header)

@@ -48,7 +48,7 @@ dretry_get(struct deliver *d, struct sv key, struct dhint *out)
 		k++;
 	sb_free(&text);
 	*out = (struct dhint){ n[0], n[1], n[2], n[3] != 0 };
-	return (k == 4);
+	return (k == 4 && dnow() - n[1] <= exim_main_int(d->conf, EXIM_MAIN_retry_data_expire));
 }
 
 void

@@ -841,6 +841,8 @@ ddeliver(struct deliver *d, const char *id)
 	if (dspool_read(d, id, &at.m, &err) == -1) {
 		if (errno == ENOENT)
 			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
+		else if (err.cls == ERR_CONFIG)
+			dspool_malformed(d, id);
 		else
 			dlog(d, DLOG_MAIN, "%s %s", id, err.text);
 		return;

@@ -152,15 +152,31 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 }
 
 static const char *
-dir_of(struct deliver *d, struct arena *a, struct sv queue)
+dir_of(const struct deliver *d, struct arena *a, struct sv queue)
 {
 	return (arena_fmt(a, SV_FMT "%s" SV_FMT "/input", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue)));
 }
 
-static const char *
-path_of(struct deliver *d, struct arena *a, struct sv queue, const char *id, char kind)
+/*
+ * split_spool_directory: the sixth character of the id names a folder below.  A message that is there already stays
+ * where it is, however the option is set now.
+ */
+const char *
+dspool_sub(const struct deliver *d, struct arena *a, struct sv queue, const char *id)
 {
-	return (arena_fmt(a, "%s/%s-%c", dir_of(d, a, queue), id, kind));
+	const char *dir = dir_of(d, a, queue), *sub = arena_fmt(a, "/%c", id[5]);
+
+	if (access(arena_fmt(a, "%s/%s-H", dir, id), F_OK) == 0)
+		return ("");
+	if (exim_main_bool(d->conf, EXIM_MAIN_split_spool_directory) || access(arena_fmt(a, "%s%s/%s-H", dir, sub, id), F_OK) == 0)
+		return (sub);
+	return ("");
+}
+
+static const char *
+path_of(const struct deliver *d, struct arena *a, struct sv queue, const char *id, char kind)
+{
+	return (arena_fmt(a, "%s%s/%s-%c", dir_of(d, a, queue), dspool_sub(d, a, queue, id), id, kind));
 }
 
 static int
@@ -176,7 +192,7 @@ put_file(struct deliver *d, const char *path, struct sv text, struct err *err)
 int
 dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 {
-	const char *dir = dir_of(d, m->arena, m->queue);
+	const char *dir = arena_fmt(m->arena, "%s%s", dir_of(d, m->arena, m->queue), dspool_sub(d, m->arena, m->queue, m->id));
 	struct sb out = SB_INIT(FILE_MAX);
 	struct stat st;
 	int rc = 0;
@@ -205,15 +221,18 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 static void
 remove_files(struct deliver *d, const struct dmsg *m)
 {
-	(void)unlink(path_of(d, m->arena, m->queue, m->id, 'H'));
-	(void)unlink(path_of(d, m->arena, m->queue, m->id, 'D'));
+	/* Both names first: the place is known by the header's file. */
+	const char *header = path_of(d, m->arena, m->queue, m->id, 'H'), *data = path_of(d, m->arena, m->queue, m->id, 'D');
+
+	(void)unlink(header);
+	(void)unlink(data);
 }
 
 void
 dspool_remove(struct deliver *d, const struct dmsg *m)
 {
-	remove_files(d, m);
 	dmsglog_remove(d, m);
+	remove_files(d, m);
 }
 
 int
@@ -424,14 +443,14 @@ parse(struct dmsg *m, struct sv text, struct err *err)
 	int64_t n;
 
 	if (!sv_next(&rest, '\n', &line) || !sv_next(&rest, '\n', &line))
-		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+		return (err_set(err, ERR_CONFIG, NULL, "spool file %s-H is damaged", m->id));
 	(void)sv_word(&line, &m->login);
 	if (sv_word(&line, &word))
 		(void)num_parse(word, 0, UINT32_MAX, &m->uid);
 	if (sv_word(&line, &word))
 		(void)num_parse(word, 0, UINT32_MAX, &m->gid);
 	if (!sv_next(&rest, '\n', &line) || line.len < 2)
-		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+		return (err_set(err, ERR_CONFIG, NULL, "spool file %s-H is damaged", m->id));
 	m->sender = sv_sub(line, 1, line.len - 1);
 	(void)sv_next(&rest, '\n', &line);
 	if (sv_word(&line, &word) && num_parse(word, 0, INT32_MAX, &n))
@@ -442,7 +461,7 @@ parse(struct dmsg *m, struct sv text, struct err *err)
 	while (sv_next(&rest, '\n', &line) && line.len > 0 && line.p[0] == '-')
 		read_option(m, line, &rest);
 	if (!read_tree(m, line, &rest) || !read_rcpts(m, &rest) || !sv_next(&rest, '\n', &line) || !read_fields(m, rest))
-		return (err_set(err, ERR_TEMP, NULL, "spool file %s-H is damaged", m->id));
+		return (err_set(err, ERR_CONFIG, NULL, "spool file %s-H is damaged", m->id));
 	return (0);
 }
 
@@ -482,28 +501,96 @@ by_name(const void *a, const void *b)
 	return (strcmp(*(char *const *)a, *(char *const *)b));
 }
 
-void
-dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
+struct found_ids {
+	VEC(char *) v;
+};
+
+static void
+list_folder(const char *path, struct found_ids *ids, struct arena *a)
 {
-	VEC(char *) ids = VEC_INIT;
-	struct arena *a = arena_new(0);
-	DIR *dir = opendir(dir_of(d, a, d->queue));
+	DIR *dir = opendir(path);
 	struct dirent *de;
 
 	while (dir != NULL && (de = readdir(dir)) != NULL) {
 		size_t n = strlen(de->d_name);
 
 		if (n == SPOOL_ID_LEN + 2 && strcmp(de->d_name + n - 2, "-H") == 0)
-			vec_push(&ids, xstrndup(de->d_name, n - 2));
+			vec_push(&ids->v, xstrndup(de->d_name, n - 2));
+		else if (n == 1 && sv_isalnum(de->d_name[0]) && path[strlen(path) - 2] != '/')
+			list_folder(arena_fmt(a, "%s/%s", path, de->d_name), ids, a);
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
-	if (ids.len > 1)
-		qsort(ids.p, ids.len, sizeof(char *), by_name);
-	for (size_t i = 0; i < ids.len; i++) {
-		fn(arg, ids.p[i]);
-		free(ids.p[i]);
+}
+
+void
+dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
+{
+	struct found_ids ids = { VEC_INIT };
+	struct arena *a = arena_new(0);
+
+	list_folder(dir_of(d, a, d->queue), &ids, a);
+	if (ids.v.len > 1)
+		qsort(ids.v.p, ids.v.len, sizeof(char *), by_name);
+	for (size_t i = 0; i < ids.v.len; i++) {
+		fn(arg, ids.v.p[i]);
+		free(ids.v.p[i]);
 	}
-	vec_free(&ids);
+	vec_free(&ids.v);
 	arena_free(&a);
+}
+
+/* ---- what cannot be read ---- */
+
+/* "1w2d". */
+static void
+put_span(struct sb *out, int64_t t)
+{
+	static const struct { char unit; int64_t seconds; } u[] = { { 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+
+	for (size_t i = 0; i < sizeof(u) / sizeof(u[0]); i++) {
+		if (t >= u[i].seconds)
+			sb_addf(out, "%lld%c", (long long)(t / u[i].seconds), u[i].unit);
+		t %= u[i].seconds;
+	}
+	if (out->len == 0)
+		sb_adds(out, "0s");
+}
+
+void
+dspool_print_malformed(struct deliver *d, const char *id)
+{
+	int64_t age = (dnow() - spool_id_time(sv_cstr(id))) / 60;
+	struct arena *a = arena_new(0);
+	struct stat st;
+
+	if (stat(path_of(d, a, d->queue, id, 'H'), &st) == 0)
+		printf("%2lld%c       %s *** spool format error: size=%lld ***\n\n", (long long)(age > 90 ? (age + 30) / 60 : age),
+		    age > 90 ? 'h' : 'm', id, (long long)st.st_size);
+	arena_free(&a);
+}
+
+void
+dspool_malformed(struct deliver *d, const char *id)
+{
+	int64_t most = exim_main_int(d->conf, EXIM_MAIN_keep_malformed), age = dnow() - spool_id_time(sv_cstr(id));
+	struct dmsg *m = dmsg_new();
+	const char *path = path_of(d, m->arena, d->queue, id, 'H');
+	struct sb span = SB_INIT(64);
+	struct stat st;
+
+	memcpy(m->id, id, SPOOL_ID_LEN + 1);
+	m->queue = arena_sv(m->arena, d->queue);
+	if (stat(path, &st) == 0)
+		dlog(d, DLOG_MAIN, "%s Format error in spool file %s-H: size=%lld", id, id, (long long)st.st_size);
+	else
+		dlog(d, DLOG_MAIN, "%s Format error in spool file %s-H", id, id);
+	/* A message of which nobody can make anything is not kept for ever. */
+	if (age > most) {
+		dspool_remove(d, m);
+		put_span(&span, most);
+		dlog(d, DLOG_MAIN, "%s Message removed because older than %s", id, sb_cstr(&span));
+	}
+	sb_free(&span);
+	dmsg_free(&m);
 }

@@ -18,6 +18,7 @@
 #include "fiber/fiber.h"
 #include "mail/address.h"
 #include "os/user.h"
+#include "spool/hostid.h"
 #include "testing.h"
 
 extern char **environ;
@@ -330,6 +331,7 @@ facts(struct testing *t)
 	/* A configuration of one's own hides nothing from its exim_user. */
 	if (t->conf->main[EXIM_MAIN_exim_user].set && t->conf->g.exim_uid == (int64_t)getuid())
 		t->admin = true;
+	spool_id_host(t->g.localhost_number);
 	testing_world(t);
 	environment(t);
 	if (!perl_at_start(t))

@@ -3,6 +3,7 @@
  * The world of the modes that only look: POSIX calls that block, DNS by lib/dns.  The resolver
  * is started by the first question that needs it, since most need none.
  */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,6 +18,17 @@ static const struct testing *the;
 static const struct box *dns_box;
 static struct route_ops real_ops;
 static enum { DNS_DOWN, DNS_UP, DNS_BROKEN } dns_state;
+
+/* slow_lookup_log, where notes of this mode go. */
+static void
+slow_lookup(void *arg, const char *type, const char *name, int64_t ms)
+{
+	char text[400];
+
+	(void)arg;
+	(void)snprintf(text, sizeof(text), "Long %s lookup for '%s': %lld msec", type, name, (long long)ms);
+	the->ops.note(the->ops.arg, text);
+}
 
 static bool
 dns_ready(void)
@@ -34,6 +46,8 @@ dns_ready(void)
 			route_dns_conf(the->conf, &conf);
 			route_dns_rules(the->conf, &posix);
 		}
+		if (the->conf != NULL)
+			dns_watch_slow(exim_main_int(the->conf, EXIM_MAIN_slow_lookup_log), slow_lookup, NULL);
 		dns_state = dns_init(&conf, &err) == 0 ? DNS_UP : DNS_BROKEN;
 	}
 	return (dns_state == DNS_UP);
