@@ -144,6 +144,15 @@ sv_trim(struct sv v)
 }
 
 bool
+sv_is_ascii(struct sv v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if ((unsigned char)v.p[i] > 127)
+			return (false);
+	return (true);
+}
+
+bool
 sv_next(struct sv *v, char sep, struct sv *piece)
 {
 	ptrdiff_t i;

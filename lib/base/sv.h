@@ -59,6 +59,8 @@ ptrdiff_t	 sv_rchr(struct sv v, char c);
 /* Index of the first <needle>, or -1. */
 ptrdiff_t	 sv_find(struct sv v, struct sv needle);
 ptrdiff_t	 sv_casefind(struct sv v, struct sv needle);
+/* No byte above 127. */
+bool		 sv_is_ascii(struct sv v);
 /* Without white space (space, tab, CR, LF) at the ends. */
 struct sv	 sv_trim(struct sv v);
 /*

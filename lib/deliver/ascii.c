@@ -7,15 +7,6 @@
 #include "base/arena.h"
 #include "deliver/client_int.h"
 
-static bool
-is_ascii(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] > 127)
-			return (false);
-	return (true);
-}
-
 /* A local part is one label; it may be long, and its case stays. */
 static bool
 put_local(struct sv local, struct sb *out)
@@ -43,13 +34,13 @@ deliver_address_ascii(struct sv addr, struct sb *out)
 	char *ace = NULL;
 	bool ok = true;
 
-	if (is_ascii(local))
+	if (sv_is_ascii(local))
 		sb_add(out, local);
 	else
 		ok = put_local(local, out);
 	if (at >= 0)
 		sb_addc(out, '@');
-	if (ok && at >= 0 && is_ascii(domain)) {
+	if (ok && at >= 0 && sv_is_ascii(domain)) {
 		sb_add(out, domain);
 	} else if (ok && at >= 0) {
 		ok = idn2_lookup_u8((const uint8_t *)arena_cstr(a, domain), (uint8_t **)&ace, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) ==

@@ -37,15 +37,6 @@ flush(struct deliver_conn *c, const char *what, struct deliver_error *e)
 
 /* ---- what can be refused before anything is sent ---- */
 
-static bool
-is_ascii(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] > 127)
-			return (false);
-	return (true);
-}
-
 static void
 refuse(struct deliver_rcpt *r, const char *status, const char *text)
 {
@@ -58,7 +49,7 @@ static bool
 check_extensions(struct deliver_conn *c, struct deliver_message *m)
 {
 	bool utf8 = (c->ehlo.ext & SMTP_EXT_SMTPUTF8) != 0, left = false;
-	bool sender_ok = utf8 || m->downconvert != 0 || (is_ascii(m->sender) && !(m->smtputf8 && m->header_8bit));
+	bool sender_ok = utf8 || m->downconvert != 0 || (sv_is_ascii(m->sender) && !(m->smtputf8 && m->header_8bit));
 
 	for (size_t i = 0; i < m->nrcpts; i++) {
 		struct deliver_rcpt *r = &m->rcpts[i];
@@ -67,7 +58,7 @@ check_extensions(struct deliver_conn *c, struct deliver_message *m)
 			continue;
 		if (c->ehlo.size > 0 && m->size > (uint64_t)c->ehlo.size)
 			refuse(r, "5.3.4", "message is too large for the remote host (its SIZE limit)");
-		else if (!sender_ok || (!utf8 && m->downconvert == 0 && !is_ascii(r->addr)))
+		else if (!sender_ok || (!utf8 && m->downconvert == 0 && !sv_is_ascii(r->addr)))
 			refuse(r, "5.6.7", "the message needs SMTPUTF8, which the remote host does not offer");
 		else
 			left = true;
@@ -83,7 +74,7 @@ put_address(const struct deliver_conn *c, const struct deliver_message *m, struc
 {
 	bool needed = m->downconvert == 1 || (m->downconvert == -1 && (c->ehlo.ext & SMTP_EXT_SMTPUTF8) == 0);
 
-	if (!needed || is_ascii(addr) || !deliver_address_ascii(addr, out))
+	if (!needed || sv_is_ascii(addr) || !deliver_address_ascii(addr, out))
 		sb_add(out, addr);
 }
 

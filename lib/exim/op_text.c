@@ -264,15 +264,6 @@ printing(struct xev *e, struct sv v)
 	return (xb_sv(&b).p);
 }
 
-static bool
-all_ascii(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] >= 128)
-			return (false);
-	return (true);
-}
-
 static enum exim_result
 idn_result(struct xev *e, char *p, struct sv v, struct sv *out)
 {
@@ -288,7 +279,7 @@ X_OP(xo_domain_to_alabel)
 	int rc;
 
 	*out = v;
-	if (all_ascii(v))
+	if (sv_is_ascii(v))
 		return (EXIM_OK);
 	rc = idn2_to_ascii_8z(x_cstr(e, v), &p, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
 	if (rc != IDN2_OK)
@@ -304,7 +295,7 @@ X_OP(xo_domain_from_alabel)
 	*out = v;
 	if (sv_casefind(v, SV_LIT("xn--")) < 0)
 		return (EXIM_OK);
-	rc = all_ascii(v) ? idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0) : IDN2_ENCODING_ERROR;
+	rc = sv_is_ascii(v) ? idn2_to_unicode_8z8z(x_cstr(e, v), &p, 0) : IDN2_ENCODING_ERROR;
 	if (rc != IDN2_OK)
 		return (x_fail(e, "error converting alabel (%s) to utf8: %s", printing(e, v),
 		    rc == IDN2_ENCODING_ERROR ? "Invalid input" : idn2_strerror(rc)));
@@ -378,7 +369,7 @@ X_OP(xo_local_to_alabel)
 	struct xb b;
 
 	*out = v;
-	if (all_ascii(v))
+	if (sv_is_ascii(v))
 		return (EXIM_OK);
 	if (!utf8_valid(v) || v.len > PUNY_MAX)
 		return (x_fail(e, "error converting utf8 (%s) to alabel: l_u2a: bad UTF-8 input", printing(e, v)));
@@ -492,7 +483,7 @@ X_OP(xo_local_from_alabel)
 
 	if (!sv_casestarts(v, "xn--"))
 		return (x_fail(e, "error converting alabel (%s) to utf8: bad alabel prefix", printing(e, v)));
-	if (!all_ascii(v) || v.len > PUNY_MAX || !puny_decode(sv_sub(v, 4, v.len), point, &count))
+	if (!sv_is_ascii(v) || v.len > PUNY_MAX || !puny_decode(sv_sub(v, 4, v.len), point, &count))
 		return (x_fail(e, "error converting alabel (%s) to utf8: Invalid input", printing(e, v)));
 	xb_init(&b, e->env->arena, count * 4 + 1);
 	b.tainted = v.tainted;

@@ -212,15 +212,6 @@ mail_charset_from_utf8(struct sb *out, struct sv charset, struct sv in)
 	return (ok);
 }
 
-static bool
-is_ascii(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] >= 0x80)
-			return (false);
-	return (true);
-}
-
 void
 mail_utf8_fold(struct sb *out, struct sv in)
 {
@@ -228,7 +219,7 @@ mail_utf8_fold(struct sb *out, struct sv in)
 	uint8_t *folded;
 	size_t len = 0;
 
-	if (is_ascii(in)) {
+	if (sv_is_ascii(in)) {
 		char *p = sb_room(out, in.len);
 
 		if (p == NULL)

@@ -69,15 +69,6 @@ session_cut_order(struct session *s, struct sv opts)
 			t->cut_pass = sv_eqs(o, "defer=pass");
 }
 
-static bool
-is_ascii(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] > 127)
-			return (false);
-	return (true);
-}
-
 /* Nothing is wanted of this message that only the spool's way gives. */
 static bool
 message_fits(const struct session *s)
@@ -86,7 +77,7 @@ message_fits(const struct session *s)
 	const bool *ctl = t->fx.ctl;
 
 	return ((s->kind == SESSION_SMTP || s->kind == SESSION_SUBMISSION || s->kind == SESSION_SMTPS) && !s->conn->host_checking &&
-	    !t->prdr && !t->smtputf8 && t->body != SMTP_BODY_BINARYMIME && t->envid.len == 0 && t->ret == 0 && is_ascii(t->msg.sender) &&
+	    !t->prdr && !t->smtputf8 && t->body != SMTP_BODY_BINARYMIME && t->envid.len == 0 && t->ret == 0 && sv_is_ascii(t->msg.sender) &&
 	    !ctl[EXIM_CTL_FREEZE] && !ctl[EXIM_CTL_QUEUE] && !ctl[EXIM_CTL_QUEUE_ONLY] && t->fx.fake_code == 0 && t->fx.queue_name.len == 0 &&
 	    (s->conf->rewrites.flags & (EXIM_RW_f | EXIM_RW_t | EXIM_RW_c | EXIM_RW_b | EXIM_RW_r | EXIM_RW_s)) == 0);
 }
@@ -116,7 +107,7 @@ delivery_fits(const struct session *s, const struct route_delivery *rd)
 	const struct exim_value *g, *own;
 
 	if (rd->kind != ROUTE_TO_TRANSPORT || rd->transport == NULL || rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP ||
-	    !is_ascii(rd->addr->address))
+	    !sv_is_ascii(rd->addr->address))
 		return (false);
 	g = rd->transport->d.generic;
 	own = rd->transport->d.own;

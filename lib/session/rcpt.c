@@ -50,14 +50,10 @@ qualify_recipient(struct session *s, struct sv *out)
 static bool
 utf8_allowed(struct session *s, struct txn *t)
 {
-	if (t->smtputf8 || (s->parse_flags & SMTP_PARSE_8BIT_DOMAIN) != 0)
+	if (t->smtputf8 || (s->parse_flags & SMTP_PARSE_8BIT_DOMAIN) != 0 || sv_is_ascii(s->c.path_text))
 		return (true);
-	for (size_t i = 0; i < s->c.path_text.len; i++)
-		if ((unsigned char)s->c.path_text.p[i] >= 0x80) {
-			session_reply(s, 550, "5.6.7", SV_LIT("an address that is not ASCII needs the SMTPUTF8 parameter at MAIL"));
-			return (false);
-		}
-	return (true);
+	session_reply(s, 550, "5.6.7", SV_LIT("an address that is not ASCII needs the SMTPUTF8 parameter at MAIL"));
+	return (false);
 }
 
 static bool

@@ -359,10 +359,8 @@ args_mail(struct parse *p)
 	unsigned code = mail_or_rcpt(p, "FROM", MAIL_ADDR_EMPTY);
 
 	/* RFC 6531 section 3.4: an address beyond ASCII needs the parameter. */
-	if (code == 0 && !p->cmd->smtputf8 && (p->flags & SMTP_PARSE_8BIT_DOMAIN) == 0)
-		for (size_t i = 0; i < p->cmd->path_text.len; i++)
-			if ((unsigned char)p->cmd->path_text.p[i] >= 0x80)
-				return (fail(p, 550, "5.6.7", "an address that is not ASCII needs the SMTPUTF8 parameter"));
+	if (code == 0 && !p->cmd->smtputf8 && (p->flags & SMTP_PARSE_8BIT_DOMAIN) == 0 && !sv_is_ascii(p->cmd->path_text))
+		return (fail(p, 550, "5.6.7", "an address that is not ASCII needs the SMTPUTF8 parameter"));
 	return (code);
 }
 

@@ -281,21 +281,12 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 }
 
 static bool
-has_8bit(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.p[i] > 127)
-			return (true);
-	return (false);
-}
-
-static bool
 utf8_envelope(const struct deliver_message *dm)
 {
-	bool yes = has_8bit(dm->sender);
+	bool yes = !sv_is_ascii(dm->sender);
 
 	for (size_t i = 0; i < dm->nrcpts && !yes; i++)
-		yes = has_8bit(dm->rcpts[i].addr);
+		yes = !sv_is_ascii(dm->rcpts[i].addr);
 	return (yes);
 }
 

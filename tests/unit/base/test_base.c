@@ -51,6 +51,7 @@ test_sv(void **state)
 	assert_int_equal(sv_casefind(SV_LIT("xxAbC"), SV_LIT("aBc")), 2);
 	assert_int_equal(sv_find(SV_LIT("ab"), SV_LIT("abc")), -1);
 	assert_true(sv_eqs(sv_trim(SV_LIT(" \tx y\r\n")), "x y"));
+	assert_true(sv_is_ascii(SV_LIT("a\x7f")) && sv_is_ascii(SV_NULL) && !sv_is_ascii(SV_LIT("a\x80")));
 	assert_true(sv_caseends(SV_LIT("host.Example"), SV_LIT(".example")));
 	assert_int_equal(sv_cmp(SV_LIT("a"), SV_LIT("ab")), -1);
 	v = SV_LIT("  one two");
