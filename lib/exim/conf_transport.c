@@ -27,6 +27,18 @@ set_dflt(struct exim_value *v, const char *text)
 		v->text = sv_cstr(text);
 }
 
+/* The text that goes out where none is set, as -bP shows it. */
+static void
+quota_warning(struct exim_value *o)
+{
+	static const char text[] = "To: $local_part@$domain\nSubject: Your mailbox\n\nThis message is automatically created by "
+	    "mail delivery software (Exim).\n\nThe size of your mailbox has exceeded a warning threshold that is\n"
+	    "set by the system administrator.\n";
+
+	if (o[EXIM_APPENDFILE_quota_warn_threshold].set)
+		set_dflt(&o[EXIM_APPENDFILE_quota_warn_message], text);
+}
+
 static void
 appendfile_frame(struct exim_value *o)
 {
@@ -58,6 +70,7 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 	if (!o[EXIM_APPENDFILE_use_fcntl_lock].set)
 		o[EXIM_APPENDFILE_use_fcntl_lock].num = !on(&o[EXIM_APPENDFILE_use_flock_lock]);
 	appendfile_frame(o);
+	quota_warning(o);
 	if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
 		DRIVER(ld, t, "only one of \"file\" or \"directory\" can be specified");
 	if (on(&o[EXIM_APPENDFILE_maildir_format]) && on(&o[EXIM_APPENDFILE_mailstore_format]))

@@ -102,7 +102,7 @@ decide(struct visit *v, enum exim_result res, const char *option)
 {
 	if (res == EXIM_OK || res == EXIM_FORCED)
 		return (EXIM_OK);
-	if (res == EXIM_FAIL || strncmp(v->err.text, "failed to expand", 16) == 0)
+	if (res == EXIM_FAIL || strncmp(v->err.text, "failed to expand", 16) == 0 || strncmp(v->err.text, "unknown named", 13) == 0)
 		route_panic(v, v->err.text);
 	(void)err_set(&v->err, res == EXIM_FAIL ? ERR_CONFIG : ERR_TEMP, "4.3.0", "%s check lookup or other defer", option);
 	return (EXIM_DEFER);

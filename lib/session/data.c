@@ -23,13 +23,13 @@ no_recipient(struct session *s, const char *verb)
 	bool same = s->rcpt_reply != NULL && s->rcpt_same;
 	const char *told = !same ? "" : s->rcpt_reply, *head = !same ? "" : "All RCPT commands were rejected with this error:\n";
 
-	s->mistake_shown = same ? arena_fmt(s->cmd, "valid RCPT command must precede %s", verb) : NULL;
-
 	if (s->rcpt_reply != NULL && s->pipelining)
 		session_replyf(s, 503, "5.5.1", "%s%s%s%salid RCPT command must precede %s", head, told, same ? "\n" : "",
 		    s->conn->exim_style ? "V" : "v", verb);
-	else
+	else {
+		s->mistake_shown = same ? arena_fmt(s->cmd, "valid RCPT command must precede %s", verb) : NULL;
 		session_mistake(s, 503, "5.5.1", "%s%s%svalid RCPT command must precede %s", head, told, same ? "\n" : "", verb);
+	}
 }
 
 /* A transaction with a recipient, and the ACL before the content. False when answered. */

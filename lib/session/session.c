@@ -609,6 +609,18 @@ greet(struct session *s)
 	return (session_welcome(s));
 }
 
+/* Exim writes an IPv6 address behind -bh with all its groups and zeros; that of a connection is short. */
+static const char *
+long_address(const struct net_addr *a, char buf[NET_ADDR_TEXT_MAX])
+{
+	if (a->family != 6)
+		return (net_addr_text(a, buf));
+	for (size_t i = 0; i < 8; i++)
+		(void)snprintf(buf + 5 * i, 6, "%02x%02x:", a->ip[2 * i], a->ip[2 * i + 1]);
+	buf[39] = '\0';
+	return (buf);
+}
+
 /* ---- beginning and end ---- */
 
 static void
@@ -622,7 +634,8 @@ fill_session(struct session *s)
 	x->addr = c->peer;
 	x->interface = c->local;
 	if (c->peer.family != 0) {
-		x->host_address = sv_cstr(net_addr_text(&c->peer, s->peer_text));
+		x->host_address = sv_cstr(c->host_checking ? long_address(&c->peer, s->peer_text) :
+		    net_addr_text(&c->peer, s->peer_text));
 		x->host_port = c->peer.port;
 		x->interface_address = sv_cstr(net_addr_text(&c->local, s->local_text));
 		x->interface_port = c->local.port;

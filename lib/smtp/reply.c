@@ -234,7 +234,7 @@ put_line(struct sb *out, unsigned code, const char *status, struct sv line, bool
 			sb_addc(out, c != '\t' && (c < ' ' || c == 127) ? '?' : (char)c);
 	}
 	/* "250 2.0.0 " without text: no blank at the end. */
-	while (out->len > from + 4 && out->p[out->len - 1] == ' ')
+	while (line.len == 0 && out->len > from + 4 && out->p[out->len - 1] == ' ')
 		sb_cut(out, out->len - 1);
 	sb_addn(out, "\r\n", 2);
 }
