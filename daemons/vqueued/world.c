@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dns/dns.h"
 #include "os/watch.h"
+#include "route/world.h"
 #include "vqueued_int.h"
 
 #define SLOW_MAX	5
@@ -27,54 +27,6 @@ slow_run(struct vq *vq, void (*fn)(void *job), void *job)
 	fiber_waiters_wake_one(&vq->slow_wait);
 }
 
-static int
-world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
-{
-	struct dns_answer ans;
-
-	(void)arg;
-	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
-	case DNS_FOUND:
-		out->result = EXIM_DNS_FOUND;
-		break;
-	case DNS_NODATA:
-		out->result = EXIM_DNS_NODATA;
-		break;
-	case DNS_NXDOMAIN:
-		out->result = EXIM_DNS_NXDOMAIN;
-		break;
-	default:
-		out->result = EXIM_DNS_TEMPFAIL;
-		break;
-	}
-	out->secure = ans.secure;
-	out->ttl = ans.ttl;
-	out->n = ans.n;
-	out->rdata = ans.rdata;
-	out->why = ans.why;
-	return (0);
-}
-
-static enum exim_found
-found(enum dns_result r)
-{
-	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
-}
-
-static enum exim_found
-world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
-{
-	struct net_addr one;
-
-	(void)arg;
-	if (net_addr_parse(sv_cstr(name), &one)) {
-		*addrs = arena_dup(a, &one, sizeof(one));
-		*n = 1;
-		return (EXIM_FOUND);
-	}
-	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL)));
-}
-
 static enum exim_found
 world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
 {
@@ -83,38 +35,7 @@ world_names(void *arg, const struct net_addr *addr, struct arena *a, const char 
 
 	(void)arg;
 	*names = v;
-	return (found(r));
-}
-
-static enum exim_found
-world_hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
-{
-	struct vq *vq = arg;
-	struct sb v = SB_INIT(HINTS_VALUE_MAX);
-	bool ok = vq->hints != NULL && hints_get(vq->hints, db, key, now_s(), &v);
-
-	if (ok)
-		*out = arena_sv(a, sb_sv(&v));
-	sb_free(&v);
-	return (ok ? EXIM_FOUND : EXIM_NOTFOUND);
-}
-
-static int
-world_hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
-{
-	struct vq *vq = arg;
-
-	return (vq->hints == NULL ? -1 : hints_put(vq->hints, db, key, value, now_s(), ttl, NULL));
-}
-
-static int
-world_hint_del(void *arg, const char *db, struct sv key)
-{
-	struct vq *vq = arg;
-
-	if (vq->hints != NULL)
-		hints_del(vq->hints, db, key);
-	return (0);
+	return (route_world_found(r));
 }
 
 static int64_t
@@ -198,16 +119,12 @@ world_init(struct vq *vq)
 	exim_world_posix(&posix);
 	vq->world = posix;
 	vq->world.arg = vq;
-	vq->world.dns = world_dns;
-	vq->world.addrs = world_addrs;
+	route_world(&vq->world, vq->hints);
 	vq->world.names = world_names;
 	vq->world.run = world_run;
 	vq->world.readsocket = world_readsocket;
 	vq->world.offload = world_offload;
 	vq->world.yield = world_yield;
-	vq->world.hint_get = world_hint_get;
-	vq->world.hint_put = world_hint_put;
-	vq->world.hint_del = world_hint_del;
 	vq->world.queue_size = world_queue_size;
 	vq->world.stat = look_stat;
 	vq->readfile = vq->world.readfile;

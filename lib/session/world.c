@@ -4,60 +4,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "dns/dns.h"
 #include "exim/acl.h"
 #include "fiber/fiber.h"
-#include "hints/hints.h"
 #include "os/watch.h"
+#include "route/world.h"
 #include "session/world.h"
 
 static struct exim_world posix;		/* the calls that are put off the loop */
-
-static int
-world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
-{
-	struct dns_answer ans;
-
-	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
-	case DNS_FOUND:
-		out->result = EXIM_DNS_FOUND;
-		break;
-	case DNS_NODATA:
-		out->result = EXIM_DNS_NODATA;
-		break;
-	case DNS_NXDOMAIN:
-		out->result = EXIM_DNS_NXDOMAIN;
-		break;
-	default:
-		out->result = EXIM_DNS_TEMPFAIL;
-		break;
-	}
-	out->secure = ans.secure;
-	out->ttl = ans.ttl;
-	out->n = ans.n;
-	out->rdata = ans.rdata;
-	out->why = ans.why;
-	return (0);
-}
-
-static enum exim_found
-found(enum dns_result r)
-{
-	return (r == DNS_FOUND ? EXIM_FOUND : r == DNS_NODATA || r == DNS_NXDOMAIN ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
-}
-
-static enum exim_found
-world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
-{
-	struct net_addr one;
-
-	if (net_addr_parse(sv_cstr(name), &one)) {
-		*addrs = arena_dup(a, &one, sizeof(one));
-		*n = 1;
-		return (EXIM_FOUND);
-	}
-	return (found(dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL)));
-}
 
 static enum exim_found
 world_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
@@ -66,7 +19,7 @@ world_names(void *arg, const struct net_addr *addr, struct arena *a, const char 
 	enum dns_result r = dns_ptr(addr, FIBER_FOREVER, a, &v, n);
 
 	*names = v;
-	return (found(r));
+	return (route_world_found(r));
 }
 
 /* What the C library knows of an address: files, and whatever else the host asks.  On a thread, since it may ask others. */
@@ -182,41 +135,12 @@ world_offload(void *arg, void (*fn)(void *job), void *job)
 	fiber_offload(fn, job);
 }
 
-/* ---- hints ---- */
-
-static enum exim_found
-hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
-{
-	struct sb v = SB_INIT(HINTS_VALUE_MAX);
-	bool ok = hints_get(arg, db, key, (int64_t)time(NULL), &v);
-
-	if (ok)
-		*out = arena_sv(a, sb_sv(&v));
-	sb_free(&v);
-	return (ok ? EXIM_FOUND : EXIM_NOTFOUND);
-}
-
-static int
-hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
-{
-	return (hints_put(arg, db, key, value, (int64_t)time(NULL), ttl, NULL));
-}
-
-static int
-hint_del(void *arg, const char *db, struct sv key)
-{
-	hints_del(arg, db, key);
-	return (0);
-}
-
 void
 session_world_init(struct exim_world *w, struct hints *hints)
 {
 	exim_world_posix(&posix);
 	*w = posix;
-	w->arg = hints;
-	w->dns = world_dns;
-	w->addrs = world_addrs;
+	route_world(w, hints);
 	w->names = world_names;
 	w->names_host = world_names_host;
 	w->stat = world_stat;
@@ -227,9 +151,4 @@ session_world_init(struct exim_world *w, struct hints *hints)
 		w->readsocket = world_readsocket;
 	w->offload = world_offload;
 	w->acl = exim_acl_expand;
-	if (hints == NULL)
-		return;
-	w->hint_get = hint_get;
-	w->hint_put = hint_put;
-	w->hint_del = hint_del;
 }

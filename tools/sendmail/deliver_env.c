@@ -7,6 +7,7 @@
 #include "deliver.h"
 #include "os/file.h"
 #include "os/user.h"
+#include "route/world.h"
 
 #define BLOCK_MAX	((size_t)64 * 1024 * 1024)
 
@@ -150,59 +151,10 @@ denv_message(struct deliver *d, struct dmsg *m)
 	d->t->env.message_loaded = true;
 }
 
-static struct sv
-lower(struct arena *a, struct sv v)
-{
-	char *p = arena_alloc(a, v.len + 1);
-
-	for (size_t i = 0; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	v.p = p;
-	return (v);
-}
-
 void
 denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd, struct exim_address *a)
 {
-	const struct route_addr *top = rd->addr, *from;
-	ptrdiff_t at;
-
-	while (top->parent != NULL)
-		top = top->parent;
-	memset(a, 0, sizeof(*a));
-	a->local_part = rd->local_part;
-	a->domain = rd->domain;
-	a->local_part_prefix = rd->prefix;
-	a->local_part_suffix = rd->suffix;
-	a->local_part_prefix_v = rd->prefix_v;
-	a->local_part_suffix_v = rd->suffix_v;
-	a->local_part_data = rd->local_part_data;
-	a->domain_data = rd->domain_data;
-	a->address_data = rd->address_data;
-	a->home = sv_cstr(rd->home);
-	a->self_hostname = rd->self_hostname;
-	a->router_vars = rd->vars;
-	a->local_user_uid = a->local_user_gid = -1;
-	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
-	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
-	a->original_local_part = rd->original_local;
-	a->original_domain = rd->original_domain;
-	if (rd->original_domain.p == NULL && (at = sv_rchr(top->address, '@')) >= 0) {
-		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
-		a->original_domain = lower(m->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
-	}
-	/* Pipes and files are children of the address that made them. */
-	from = rd->addr;
-	if (rd->kind == ROUTE_TO_TRANSPORT || (from->address.len > 0 && strchr("|/>", from->address.p[0]) != NULL))
-		from = from->parent;
-	if (from != NULL && (at = sv_rchr(from->address, '@')) >= 0) {
-		a->parent_local_part = sv_sub(from->address, 0, (size_t)at);
-		a->parent_domain = lower(m->arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
-	}
-	if (rd->kind == ROUTE_PIPE)
-		a->address_pipe = sv_cstr(arena_fmt(m->arena, "|" SV_FMT, SV_ARG(rd->text)));
-	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
-		a->address_file = rd->text;
+	route_world_delivery(a, rd, m->arena);
 	if (rd->nhosts > 0) {
 		char buf[NET_ADDR_TEXT_MAX];
 

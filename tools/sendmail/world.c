@@ -11,6 +11,7 @@
 #include "exim/acl.h"
 #include "fiber/fiber.h"
 #include "filter/forward.h"
+#include "route/world.h"
 #include "testing.h"
 
 static struct exim_world posix;
@@ -56,31 +57,9 @@ dns_ready(void)
 static int
 world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out)
 {
-	struct dns_answer ans;
-
 	memset(out, 0, sizeof(*out));
 	out->result = EXIM_DNS_TEMPFAIL;
-	if (!dns_ready())
-		return (0);
-	switch (dns_lookup(name, type, FIBER_FOREVER, a, &ans)) {
-	case DNS_FOUND:
-		out->result = EXIM_DNS_FOUND;
-		break;
-	case DNS_NODATA:
-		out->result = EXIM_DNS_NODATA;
-		break;
-	case DNS_NXDOMAIN:
-		out->result = EXIM_DNS_NXDOMAIN;
-		break;
-	default:
-		break;
-	}
-	out->secure = ans.secure;
-	out->ttl = ans.ttl;
-	out->n = ans.n;
-	out->rdata = ans.rdata;
-	out->why = ans.why;
-	return (0);
+	return (dns_ready() ? route_world_dns(arg, name, type, a, out) : 0);
 }
 
 static enum exim_found

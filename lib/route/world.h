@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What expansions ask of DNS (exim/env.h), answered by lib/dns, and what is remembered for them by lib/hints: the same for whoever
+ * routes, receives or only looks.
+ */
+#ifndef VPOST_ROUTE_WORLD_H
+#define VPOST_ROUTE_WORLD_H
+
+#include "dns/dns.h"
+#include "exim/env.h"
+
+struct hints;
+struct route_delivery;
+
+/* Set dns, addrs and, unless <hints> is NULL, hint_get, hint_put and hint_del; <hints> is the process's only one and stays. */
+void	 route_world(struct exim_world *w, struct hints *hints);
+int	 route_world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out);
+/* For those with names of their own: what an answer of DNS means to an expansion. */
+enum exim_found route_world_found(enum dns_result r);
+/* The variables of an address ($local_part, $domain, $home ...) as the delivery <rd> has them; strings are <rd>'s or in <arena>. */
+void	 route_world_delivery(struct exim_address *a, const struct route_delivery *rd, struct arena *arena);
+
+#endif
