@@ -13,6 +13,9 @@
 
 /* ---- LIST ---- */
 
+#define LIST_SLICE	32		/* queue files read until other fibers run */
+#define RUN_SLICE	4096		/* entries marked until then */
+
 struct idlist {
 	VEC(struct sv)	 v;
 };
@@ -23,20 +26,14 @@ by_id(const void *a, const void *b)
 	return (sv_cmp(*(const struct sv *)a, *(const struct sv *)b));
 }
 
-/* All messages: those of queue/, and those of segments that wait for something else than the next barrier. */
+/* Copies of the ids of messages behind <after> that have no queue file yet and wait for something else than the next barrier. */
 static void
-collect(struct vq *vq, struct sv after, struct idlist *l)
+collect_active(struct vq *vq, struct sv after, struct arena *a, struct idlist *l)
 {
-	size_t pos = 0;
-	struct sv key;
-	void *e;
-
-	while (hash_next(vq->qents, &pos, &key, &e))
-		if (sv_cmp(key, after) > 0 && !((struct qent *)e)->gone)
-			vec_push(&l->v, sv_cstr(((struct qent *)e)->id));
 	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
-		if (m->qe == NULL && m->indexed < m->busy && sv_cmp(sv_cstr(m->env.id), after) > 0 && queue_find(vq, sv_cstr(m->env.id)) == NULL)
-			vec_push(&l->v, sv_cstr(m->env.id));
+		if (m->qe == NULL && m->indexed < m->busy && sv_cmp(sv_cstr(m->env.id), after) > 0 &&
+		    queue_find(vq, sv_cstr(m->env.id)) == NULL)
+			vec_push(&l->v, arena_sv(a, sv_cstr(m->env.id)));
 	if (l->v.len > 1)
 		qsort(l->v.p, l->v.len, sizeof(*l->v.p), by_id);
 }
@@ -106,33 +103,43 @@ list_file(const struct qent *e, const struct spool_qfile *q, struct spool_listed
 	}
 }
 
-static struct msg *
-find_active(struct vq *vq, struct sv id)
+/* What is asked for. */
+struct wanted {
+	struct sv	 queue, domain;
+};
+
+static bool
+list_active_one(struct vq *vq, struct sv id, const struct wanted *w, struct sb *reply)
 {
-	for (struct msg *m = vq->msgs; m != NULL; m = m->all_next)
-		if (sv_eq(sv_cstr(m->env.id), id))
-			return (m);
-	return (NULL);
+	struct msg *m = msg_find(vq, id);
+	struct spool_listed l = { .reason = SV_LIT("") };
+	struct arena *a;
+
+	if (m == NULL || (!sv_eqs(w->queue, SPOOL_QUEUES_ALL) && !sv_eq(w->queue, m->env.queue)) || !any_in_domain(&m->env, w->domain))
+		return (false);
+	a = arena_new(0);
+	list_active(m, &l, a);
+	put_entry(reply, &l);
+	arena_free(&a);
+	return (true);
 }
 
-/* Add the entry of <id>; false if there is none (any more), or it has nothing for <domain>. */
+/* Add <e>; false if it has nothing for the domain, or there is nothing of it any more. */
 static bool
-list_one(struct vq *vq, struct sv id, struct sv domain, struct sb *reply)
+list_queued(struct vq *vq, const struct qent *e, const struct wanted *w, struct sb *reply)
 {
-	struct qent *e = queue_find(vq, id);
-	struct msg *m = e == NULL ? find_active(vq, id) : NULL;
 	struct spool_listed l = { .reason = SV_LIT("") };
 	struct spool_qfile *q = NULL;
-	struct arena *a = arena_new(0);
+	struct arena *a;
 	bool yes = false;
 
-	if (m != NULL && any_in_domain(&m->env, domain)) {
-		list_active(m, &l, a);
-		yes = true;
-	} else if (e != NULL && spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, domain)) {
+	if (e->gone || !queue_in(e, w->queue) || !queue_may_be_for(e, w->domain))
+		return (false);
+	a = arena_new(0);
+	if (spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, w->domain)) {
 		list_file(e, q, &l, a);
 		yes = true;
-	} else if (e != NULL && e->unread && domain.len == 0) {
+	} else if (q == NULL && e->unread && w->domain.len == 0) {
 		l.id = sv_cstr(e->id);
 		l.received = e->received;
 		l.next_try = e->next_try;
@@ -148,18 +155,50 @@ list_one(struct vq *vq, struct sv id, struct sv domain, struct sb *reply)
 }
 
 static void
+read_wanted(const struct ipc_msg *m, struct wanted *w)
+{
+	w->queue = ipc_get_bytes(m, SPOOL_T_QUEUE);
+	w->domain = ipc_get_bytes(m, SPOOL_T_DOMAIN);
+}
+
+/*
+ * A page: the queue's index and the messages without a file, both in the order of their ids, are merged.  Other fibers run after
+ * some files; what came or went meanwhile is listed or not.
+ */
+static void
 do_list(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 {
-	struct idlist l = { VEC_INIT };
-	struct sv domain = ipc_get_bytes(m, SPOOL_T_DOMAIN);
-	size_t n = 0, i;
+	struct sv after = ipc_get_bytes(m, SPOOL_T_AFTER);
+	struct arena *a = arena_new(0);
+	struct idlist active = { VEC_INIT };
+	char id[SPOOL_ID_SIZE] = "";
+	struct wanted w;
+	size_t n = 0, looked = 0, k = 0;
+	struct qent *e = NULL;
 
-	collect(vq, ipc_get_bytes(m, SPOOL_T_AFTER), &l);
-	for (i = 0; i < l.v.len && n < PAGE_MAX && reply->len < PAGE_BYTES; i++)
-		n += list_one(vq, l.v.p[i], domain, reply);
-	if (i < l.v.len)
+	read_wanted(m, &w);
+	if (after.len < sizeof(id))
+		memcpy(id, after.p, after.len);
+	collect_active(vq, sv_cstr(id), a, &active);
+	while (((e = queue_after(vq, id)) != NULL || k < active.v.len) && n < PAGE_MAX && reply->len < PAGE_BYTES) {
+		if (k < active.v.len && (e == NULL || sv_cmp(active.v.p[k], sv_cstr(e->id)) <= 0)) {
+			struct sv one = active.v.p[k++];
+
+			/* It may have got its file meanwhile: then its turn is now. */
+			e = queue_find(vq, one);
+			memcpy(id, one.p, SPOOL_ID_LEN);
+			n += e != NULL ? list_queued(vq, e, &w, reply) : list_active_one(vq, one, &w, reply);
+		} else {
+			memcpy(id, e->id, sizeof(id));
+			n += list_queued(vq, e, &w, reply);
+		}
+		if (++looked % LIST_SLICE == 0)
+			fiber_yield();
+	}
+	if (e != NULL || k < active.v.len)
 		ipc_put_u64(reply, SPOOL_T_MORE, 1);
-	vec_free(&l.v);
+	vec_free(&active.v);
+	arena_free(&a);
 }
 
 /* ---- changes ---- */
@@ -171,7 +210,7 @@ do_list(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 static int
 append_log(struct vq *vq, const char *id, struct sv log, struct err *err)
 {
-	struct msg *m = find_active(vq, sv_cstr(id));
+	struct msg *m = msg_find(vq, sv_cstr(id));
 	struct spool_qfile *q;
 	int rc;
 
@@ -192,7 +231,7 @@ append_log(struct vq *vq, const char *id, struct sv log, struct err *err)
 static void
 remove_active(struct vq *vq, struct qent *e)
 {
-	struct msg *m = find_active(vq, sv_cstr(e->id));
+	struct msg *m = msg_find(vq, sv_cstr(e->id));
 	struct spool_qrcpt st = { .state = SPOOL_ST_REMOVED, .last_try = now_s() };
 	struct sb log = SB_INIT(SPOOL_ENVELOPE_MAX);
 	struct err err = ERR_INIT;
@@ -241,6 +280,34 @@ freeze_entry(struct vq *vq, struct qent *e, bool on)
 		log_err(NULL, "queue", &err);
 	}
 	sb_free(&log);
+}
+
+/* Into another queue.  Not while an attempt is under way. */
+static bool
+move_entry(struct vq *vq, struct qent *e, struct sv to)
+{
+	struct sb log = SB_INIT(SPOOL_ADDR_MAX * 2);
+	struct err err = ERR_INIT;
+	char id[SPOOL_ID_SIZE];
+	int rc;
+
+	if (e->active || to.len >= SPOOL_QUEUE_NAME_MAX || sv_chr(to, '/') >= 0)
+		return (false);
+	memcpy(id, e->id, sizeof(id));
+	spool_qlog_queue(&log, to);
+	rc = append_log(vq, id, sb_sv(&log), &err);
+	sb_free(&log);
+	/* That parked: the message may be gone. */
+	e = queue_find(vq, sv_cstr(id));
+	if (rc == -1)
+		log_err(NULL, "queue", &err);
+	if (rc == -1 || e == NULL)
+		return (false);
+	vlog(vq, "%s moved from %s%s%sinput, msglog to %s" SV_FMT "%sinput, msglog", id, e->of->name[0] == '\0' ? "" : "(", e->of->name,
+	    e->of->name[0] == '\0' ? "" : ") ", to.len == 0 ? "" : "(", SV_ARG(to), to.len == 0 ? "" : ") ");
+	e->of = queue_named(vq, to);
+	e->run = false;
+	return (true);
 }
 
 /* A message of a segment, that has no queue file yet. */
@@ -314,7 +381,7 @@ change(struct vq *vq, const struct ipc_msg *m, struct sv id)
 	struct qent *e = queue_find(vq, id);
 
 	if (e == NULL) {
-		struct msg *active = find_active(vq, id);
+		struct msg *active = msg_find(vq, id);
 
 		return (active != NULL && active->seg != NULL && change_active(vq, active, m->type));
 	}
@@ -338,6 +405,8 @@ change(struct vq *vq, const struct ipc_msg *m, struct sv id)
 		return (true);
 	case SPOOL_IPC_MARK:
 		return (mark(vq, e, m));
+	case SPOOL_IPC_MOVE:
+		return (move_entry(vq, e, ipc_get_bytes(m, SPOOL_T_QUEUE)));
 	default:
 		return (false);
 	}
@@ -357,38 +426,36 @@ do_change(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 	ipc_put_u64(reply, SPOOL_T_COUNT, n);
 }
 
-/* A queue run: all that waits, or what is for one domain. */
+/* A queue run: all that waits in a queue, or what of it is for one domain; other fibers run in between. */
 static void
 do_flush(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 {
-	struct sv domain = ipc_get_bytes(m, SPOOL_T_DOMAIN), key;
 	uint64_t force = ipc_get_u64(m, SPOOL_T_FORCE, 0);
-	struct spool_qfile *q;
-	size_t pos = 0;
-	unsigned n = 0;
-	void *v;
+	char id[SPOOL_ID_SIZE] = "";
+	const struct order_entry *at;
+	unsigned n = 0, looked = 0;
+	struct wanted w;
 
+	read_wanted(m, &w);
 	if (ipc_get_bytes(m, SPOOL_T_ID).p != NULL) {
 		do_change(vq, m, reply);
 		return;
 	}
-	while (hash_next(vq->qents, &pos, &key, &v)) {
-		struct qent *e = v;
+	for (at = queue_overloaded(vq) ? NULL : order_after(vq->order, SV_LIT("")); at != NULL;) {
+		struct qent *e = at->value;
 
-		if (e->frozen && force < 2)
-			continue;
-		if (domain.len > 0) {
-			bool yes = spool_qfile_load(&q, vq->queue_dir, e->id, NULL) == 0 && any_in_domain(&q->env, domain);
-
-			spool_qfile_free(&q);
-			if (!yes)
-				continue;
+		if ((!e->frozen || force >= 2 || e->of->name[0] != '\0') && queue_in(e, w.queue) && queue_may_be_for(e, w.domain)) {
+			n += !e->frozen || force >= 2;
+			e->run = true;
+			if (force > 0 && (!e->frozen || force >= 2))
+				e->force = true;
 		}
-		n++;
-		if (force > 0)
-			e->force = true;
-		else if (e->next_try > now_s())
-			continue;
+		memcpy(id, e->id, sizeof(id));
+		at = at->next;
+		if (++looked % RUN_SLICE == 0) {
+			fiber_yield();
+			at = order_after(vq->order, sv_cstr(id));
+		}
 	}
 	queue_wake(vq);
 	ipc_put_u64(reply, SPOOL_T_COUNT, n);
@@ -452,7 +519,8 @@ do_stats(struct vq *vq, struct sb *reply)
 	const struct { const char *name; uint64_t v; } t[] = {
 		{ "queued", hash_count(vq->qents) }, { "active", vq->active + vq->active_queue }, { "read", vq->n_read },
 		{ "local", vq->n_local }, { "sent", vq->n_sent }, { "failed", vq->n_failed }, { "deferred", vq->n_deferred },
-		{ "reports", vq->n_bounced }, { "connections", vq->connections }, { "fibers", fiber_count() },
+		{ "reports", vq->n_bounced }, { "files-read", vq->n_kept_read }, { "connections", vq->connections },
+		{ "fibers", fiber_count() },
 		{ "damaged-segments", segs_damaged(vq) },
 	};
 	char line[64];
@@ -511,6 +579,7 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 	case SPOOL_IPC_THAW:
 	case SPOOL_IPC_GIVEUP:
 	case SPOOL_IPC_MARK:
+	case SPOOL_IPC_MOVE:
 		do_change(vq, m, &reply);
 		break;
 	case SPOOL_IPC_SHOW:

@@ -5,6 +5,7 @@
 
 #include "mail/header.h"
 #include "os/file.h"
+#include "route/world.h"
 #include "vqueued_int.h"
 
 #define HEADER_MAX	(1024 * 1024)
@@ -57,6 +58,7 @@ fill_message(struct exim_message *msg, const struct msg *m)
 	msg->originator_gid = msg->caller_gid = e->gid;
 	msg->smtputf8 = (e->flags & SPOOL_SMTPUTF8) != 0;
 	msg->dsn_ret_set = e->ret != SPOOL_RET_NONE;
+	msg->queue_name = sv_from(e->queue.p, e->queue.len);	/* the configuration's word */
 	msg->first_delivery = !m->retrying;
 	msg->manually_thawed = m->force;
 }
@@ -77,14 +79,12 @@ fill_vars(struct vq_env *e, const struct msg *m)
 }
 
 void
-env_open(struct vq_env *e, struct vq *vq, struct msg *m)
+env_bare(struct vq_env *e, struct vq *vq)
 {
 	struct arena *keep = e->arena;
-	struct sv *rcpts;
 
 	memset(e, 0, sizeof(*e));
 	e->arena = keep != NULL ? keep : arena_new(4096);
-	e->of = m;
 	exim_conf_env(vq->conf, &e->env);
 	e->env.caches = vq->caches;
 	e->env.arena = e->arena;
@@ -94,13 +94,22 @@ env_open(struct vq_env *e, struct vq *vq, struct msg *m)
 	e->env.msg = &e->msg;
 	e->env.addr = &e->addr;
 	e->env.acl = &e->acl;
+	e->acl.mime_part_count = -1;
+}
+
+void
+env_open(struct vq_env *e, struct vq *vq, struct msg *m)
+{
+	struct sv *rcpts;
+
+	env_bare(e, vq);
+	e->of = m;
 	fill_session(&e->session, &m->env);
 	fill_message(&e->msg, m);
 	fill_vars(e, m);
 	e->acl.spam_bar = m->env.spam_bar;
 	e->acl.spam_score = m->env.spam_score;
 	e->acl.spam_score_int = m->env.spam_score_int;
-	e->acl.mime_part_count = -1;
 	rcpts = arena_alloc(e->arena, (m->env.nrcpts + 1) * sizeof(*rcpts));
 	for (size_t i = 0; i < m->env.nrcpts; i++)
 		rcpts[i] = m->env.rcpts[i].addr;
@@ -132,62 +141,12 @@ env_headers(struct vq_env *e, struct msg *m)
 	return (true);
 }
 
-static struct sv
-lower(struct arena *a, struct sv v)
-{
-	char *p = arena_alloc(a, v.len + 1);
-
-	for (size_t i = 0; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	v.p = p;
-	return (v);
-}
-
 void
 env_delivery(struct vq_env *e, const struct dlv *d)
 {
 	const struct route_delivery *rd = d->rd;
-	const struct route_addr *top = rd->addr, *from;
-	struct exim_address *a = &e->addr;
-	ptrdiff_t at;
 
-	while (top->parent != NULL)
-		top = top->parent;
-	memset(a, 0, sizeof(*a));
-	a->local_part = rd->local_part;
-	a->domain = rd->domain;
-	a->local_part_prefix = rd->prefix;
-	a->local_part_suffix = rd->suffix;
-	a->local_part_prefix_v = rd->prefix_v;
-	a->local_part_suffix_v = rd->suffix_v;
-	a->local_part_data = rd->local_part_data;
-	a->domain_data = rd->domain_data;
-	a->address_data = rd->address_data;
-	a->home = sv_cstr(rd->home);
-	a->self_hostname = rd->self_hostname;
-	a->router_vars = rd->vars;
-	a->local_user_uid = a->local_user_gid = -1;
-	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
-	a->transport_name = rd->transport == NULL ? SV_NULL : sv_cstr(rd->transport->d.name);
-	a->original_local_part = rd->original_local;
-	a->original_domain = rd->original_domain;
-	at = sv_rchr(top->address, '@');
-	if (at >= 0 && rd->original_domain.p == NULL) {
-		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
-		a->original_domain = lower(e->arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
-	}
-	/* Pipes and files are children of the address that made them. */
-	from = rd->addr;
-	if (rd->kind == ROUTE_TO_TRANSPORT || (from->address.len > 0 && strchr("|/>", from->address.p[0]) != NULL))
-		from = from->parent;
-	if (from != NULL && (at = sv_rchr(from->address, '@')) >= 0) {
-		a->parent_local_part = sv_sub(from->address, 0, (size_t)at);
-		a->parent_domain = lower(e->arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
-	}
-	if (rd->kind == ROUTE_PIPE)
-		a->address_pipe = sv_cstr(arena_fmt(e->arena, "|" SV_FMT, SV_ARG(rd->text)));
-	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
-		a->address_file = rd->text;
+	route_world_delivery(&e->addr, rd, e->arena);
 	e->msg.return_path = rd->errors_to_set ? rd->errors_to : e->msg.sender;
 }
 

@@ -47,6 +47,7 @@ struct jobs {
 	struct account	 accounts[ACCOUNTS];
 	struct account	*turn, **turn_last;
 	struct fiber_waiters wait;
+	struct job	*held, **held_last;	/* whose transport has as many under way as max_parallel allows */
 	unsigned	 fibers, idle;
 };
 
@@ -243,6 +244,7 @@ inject(struct run *x, const char *what, const struct transport_reply *reply, str
 	if (childset_has(&x->m->settled, id))
 		goto out;
 	spool_envelope_init(&q->env);
+	q->env.queue = x->m->env.queue;
 	q->env.flags = SPOOL_LOCAL | SPOOL_NO_DSN;
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = SV_LIT("vpost");
@@ -496,6 +498,74 @@ next_job(struct jobs *l)
 	return (job);
 }
 
+/* max_parallel of its transport; 0: no limit. */
+static int64_t
+parallel_max(struct vq *vq, const struct job *job)
+{
+	const struct dlv *d = job->v[0];
+	const struct exim_value *v = &d->rd->transport->d.generic[EXIM_TRANSPORT_max_parallel];
+	struct vq_env e = { .arena = NULL };
+	int64_t max = v->num;
+
+	if (!v->set || v->str == NULL)
+		return (v->set ? max : 0);
+	env_open(&e, vq, d->m);
+	env_delivery(&e, d);
+	max = smtp_int(&e, v, 0);
+	env_close(&e);
+	arena_free(&e.arena);
+	return (max);
+}
+
+static void job_wake(struct vq *vq);
+
+static void
+append(struct account *k, struct job *job)
+{
+	job->next = NULL;
+	*k->last = job;
+	k->last = &job->next;
+}
+
+/* Something of a limited transport has ended: those that wait for that may try again. */
+static void
+release_held(struct vq *vq, struct jobs *l)
+{
+	struct job *job = l->held, *next;
+
+	l->held = NULL;
+	l->held_last = &l->held;
+	for (; job != NULL; job = next) {
+		next = job->next;
+		append(job->of, job);
+		take_turn(l, job->of);
+		job_wake(vq);
+	}
+}
+
+/* Do <job>, or hold it until there is room; true: it is over. */
+static bool
+try_job(struct vq *vq, struct jobs *l, struct job *job)
+{
+	int64_t max = parallel_max(vq, job);
+	const char *name = job->v[0]->rd->transport->d.name;
+	struct gate *gate = NULL;
+
+	if (max > 0 && gate_is_full(vq, name, max)) {
+		job->next = NULL;
+		*l->held_last = job;
+		l->held_last = &job->next;
+		return (false);
+	}
+	if (max > 0)
+		gate = gate_enter(vq, name, max);
+	do_job(vq, job);
+	gate_leave(vq, &gate);
+	if (max > 0)
+		release_held(vq, l);
+	return (true);
+}
+
 static void
 job_fiber(void *arg)
 {
@@ -505,11 +575,14 @@ job_fiber(void *arg)
 
 	for (;;) {
 		while (!vq->draining && (job = next_job(l)) != NULL) {
-			do_job(vq, job);
-			job->of->busy--;
-			take_turn(l, job->of);
-			free(job->v);
-			free(job);
+			struct account *of = job->of;
+
+			if (try_job(vq, l, job)) {
+				free(job->v);
+				free(job);
+			}
+			of->busy--;
+			take_turn(l, of);
 		}
 		l->idle++;
 		if (fiber_waiters_wait(&l->wait, FIBER_FOREVER) == FIBER_CANCELLED)
@@ -590,8 +663,7 @@ jobs_add(struct vq *vq, struct dlv *list)
 			*p = d->next;
 			job->v[job->n++] = d;
 		}
-		*job->of->last = job;
-		job->of->last = &job->next;
+		append(job->of, job);
 		take_turn(vq->jobs_of_users, job->of);
 		job_wake(vq);
 	}
@@ -604,6 +676,7 @@ jobs_init(struct vq *vq, struct err *err)
 
 	vq->jobs_of_users = l;
 	l->turn_last = &l->turn;
+	l->held_last = &l->held;
 	for (size_t i = 0; i < ACCOUNTS; i++)
 		l->accounts[i].last = &l->accounts[i].head;
 	if (fiber_spawn("job", job_fiber, vq) == NULL)

@@ -85,14 +85,23 @@ add_address(struct sb *out, const struct dlv *d)
 }
 
 static void
-add_where(struct sb *out, const struct dlv *d)
+add_queue(struct sb *out, struct sv name)
+{
+	if (name.len > 0)
+		sb_addf(out, " Q=" SV_FMT, SV_ARG(name));
+}
+
+/* A deferral tells nothing of envelopes. */
+static void
+add_where(struct sb *out, const struct dlv *d, bool deferred)
 {
 	const struct vq *vq = d->m->vq;
 	uint64_t sel = vq->conf->log_selector;
 
-	if (EXIM_LOGSEL_ON(sel, sender_on_delivery))
+	if (EXIM_LOGSEL_ON(sel, sender_on_delivery) && !deferred)
 		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(d->m->env.sender));
-	if (EXIM_LOGSEL_ON(sel, return_path_on_delivery))
+	add_queue(out, d->m->env.queue);
+	if (EXIM_LOGSEL_ON(sel, return_path_on_delivery) && !deferred)
 		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(d->rd->errors_to_set ? d->rd->errors_to : d->m->env.sender));
 	if (d->rd->router != NULL)
 		sb_addf(out, " R=%s", d->rd->router->d.name);
@@ -109,7 +118,7 @@ log_delivered(const struct dlv *d, const char *tail)
 
 	sb_addf(&out, "%s %s ", d->m->env.id, d->also ? "->" : "=>");
 	add_address(&out, d);
-	add_where(&out, d);
+	add_where(&out, d, false);
 	if (EXIM_LOGSEL_ON(sel, delivery_size))
 		sb_addf(&out, " S=%llu", (unsigned long long)(d->len + d->prefix.len));
 	if (tail != NULL)
@@ -129,7 +138,7 @@ log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, 
 
 	sb_addf(&out, "%s %s ", d->m->env.id, mark);
 	add_address(&out, d);
-	add_where(&out, d);
+	add_where(&out, d, mark[0] == '=');
 	if (mark[0] == '=')
 		sb_adds(&out, " defer (0)");
 	if (tail != NULL)
@@ -149,6 +158,7 @@ log_address(const struct msg *m, const char *mark, struct sv address, uint32_t r
 	sb_addf(&out, "%s %s " SV_FMT, m->env.id, mark, SV_ARG(address));
 	if (!sv_eq(top, address))
 		sb_addf(&out, " <" SV_FMT ">", SV_ARG(top));
+	add_queue(&out, m->env.queue);
 	if (router != NULL)
 		sb_addf(&out, " R=%s", router);
 	if (how != NULL)
@@ -185,6 +195,7 @@ log_injected(const struct vq *vq, const struct spool_envelope *e)
 	if (e->ident.len > 0)
 		sb_addf(&out, " U=" SV_FMT, SV_ARG(e->ident));
 	sb_addf(&out, " P=" SV_FMT " S=%llu", SV_ARG(e->protocol), (unsigned long long)e->size);
+	add_queue(&out, e->queue);
 	if (e->message_id.len > 0 && EXIM_LOGSEL_ON(vq->conf->log_selector, msg_id))
 		sb_addf(&out, " id=" SV_FMT, SV_ARG(e->message_id));
 	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));

@@ -49,6 +49,8 @@ msg_free(struct msg **mp)
 	if (m == NULL)
 		return;
 	*mp = NULL;
+	if (!m->dead && msg_find(m->vq, sv_cstr(m->env.id)) == m)
+		(void)hash_del(m->vq->by_id, sv_cstr(m->env.id));
 	if (!m->dead && (*m->all_prev = m->all_next) != NULL)
 		m->all_next->all_prev = m->all_prev;
 	m->dead = true;
@@ -72,6 +74,18 @@ msg_unref(struct msg *m)
 {
 	if (--m->refs == 0 && m->dead)
 		msg_free(&m);
+}
+
+void
+msg_known(struct msg *m)
+{
+	(void)hash_set(m->vq->by_id, sv_cstr(m->env.id), m);
+}
+
+struct msg *
+msg_find(struct vq *vq, struct sv id)
+{
+	return (hash_get(vq->by_id, id));
 }
 
 void
@@ -397,10 +411,11 @@ msg_over(struct msg **mp)
 
 	if (m->qe != NULL) {
 		m->qe->active = false;
+		m->qe->of->active--;
 		vq->active_queue--;
 		if (m->qe->gone)
 			queue_remove(vq, m->qe);
-		if (vq->queue_starved && vq->active_queue < ACTIVE_QUEUE_MAX / 2)
+		if (vq->queue_starved && (vq->active_queue < ACTIVE_QUEUE_MAX / 2 || vq->queue_limited))
 			queue_wake(vq);
 	}
 	msg_free(mp);

@@ -228,6 +228,7 @@ forward(struct handing *h, const struct wish *w, uint64_t id, struct err *err)
 		return (-1);
 	}
 	spool_envelope_init(&q->env);
+	q->env.queue = m->env.queue;
 	q->env.flags = SPOOL_LOCAL;
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = arena_sv(a, h->account);

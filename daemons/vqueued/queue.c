@@ -14,6 +14,7 @@
 #define TICK_MS		1000
 #define WALK_LONG	2000		/* entries of the queue */
 #define WALK_PER_MS	100
+#define WALK_SLICE	4096		/* entries until other fibers run */
 #define REMOVE_RETRY_S	60
 #define UNREAD_RETRY_S	20
 #define DAMAGED_RETRY_S	3600
@@ -24,12 +25,6 @@
 #define QUEUE_ONLY_WAIT	900	/* seconds until a message of control = queue_only is tried */
 
 /* ---- entries ---- */
-
-struct qent *
-queue_find(struct vq *vq, struct sv id)
-{
-	return (hash_get(vq->qents, id));
-}
 
 static int64_t
 file_next_try(const struct spool_qfile *q)
@@ -42,16 +37,23 @@ file_next_try(const struct spool_qfile *q)
 	return (next == INT64_MAX ? 0 : next);
 }
 
+/* Some recipient waits without an attempt: an ACL or an option had it queued. */
+static bool
+file_untried(const struct spool_qfile *q)
+{
+	for (size_t i = 0; q->rcpts != NULL && i < q->env.nrcpts; i++)
+		if ((q->rcpts[i].state == SPOOL_ST_OPEN || q->rcpts[i].state == SPOOL_ST_RETRY) && q->rcpts[i].last_try == 0)
+			return (true);
+	return (false);
+}
+
 struct qent *
 queue_add(struct vq *vq, const struct spool_qfile *q)
 {
 	struct qent *e = queue_find(vq, sv_cstr(q->env.id));
 
-	if (e == NULL) {
-		e = xcalloc(1, sizeof(*e));
-		memcpy(e->id, q->env.id, sizeof(e->id));
-		(void)hash_set(vq->qents, sv_cstr(e->id), e);
-	}
+	if (e == NULL)
+		e = queue_enter(vq, q->env.id);
 	if (e->unread)
 		vq->unread--;
 	e->unread = false;
@@ -62,6 +64,9 @@ queue_add(struct vq *vq, const struct spool_qfile *q)
 	e->next_try = file_next_try(q);
 	e->origin = q->origin;
 	e->size = q->content_len;
+	e->of = queue_named(vq, q->env.queue);
+	e->untried = file_untried(q);
+	queue_note_domains(e, &q->env);
 	return (e);
 }
 
@@ -79,13 +84,11 @@ add_unread(struct vq *vq, const char *id)
 
 	if (e != NULL)
 		return;
-	e = xcalloc(1, sizeof(*e));
-	memcpy(e->id, id, sizeof(e->id) - 1);	/* its form was looked at */
+	e = queue_enter(vq, id);
 	e->unread = e->local = true;
 	e->received = spool_id_time(sv_cstr(id));
 	e->next_try = now_s() + UNREAD_RETRY_S;
 	vq->unread++;
-	(void)hash_set(vq->qents, sv_cstr(e->id), e);
 }
 
 static int
@@ -206,11 +209,10 @@ queue_remove(struct vq *vq, struct qent *e)
 		return;
 	}
 	memcpy(f.id, e->id, sizeof(f.id));
-	(void)hash_del(vq->qents, sv_cstr(e->id));
 	vq->unread -= e->unread;
 	/* Until its directory is synced the file may come back: what was sent would be sent again. */
 	forget_add(vq, &f);
-	free(e);
+	queue_leave(vq, e);
 }
 
 void
@@ -301,12 +303,14 @@ msg_of_file(struct vq *vq, struct qent *e, struct spool_qfile *q)
 	m->q = q;
 	m->qe = e;
 	m->env = q->env;
+	msg_known(m);
 	m->origin = q->origin;
 	m->off = q->content_off;
 	m->len = q->content_len;
 	m->path = sv_cstr(arena_fmt(m->arena, "%s/%s", BOX_QUEUE, q->env.id));
 	m->rcpts = arena_zalloc(m->arena, (q->env.nrcpts + 1) * sizeof(*m->rcpts));
 	m->force = e->force;
+	m->run = e->run;
 	m->giveup = e->giveup;
 	m->freeze = q->frozen && !e->force;
 	for (size_t i = 0; i < q->env.nrcpts; i++) {
@@ -367,7 +371,7 @@ start(struct vq *vq, struct qent *e)
 	if (e->unread) {
 		(void)queue_add(vq, q);
 		e->report = reported_found(vq, &q->env);
-		if (e->frozen || e->next_try > now_s()) {
+		if (e->frozen || e->next_try > now_s() || (e->of->name[0] != '\0' && !e->run)) {
 			spool_qfile_free(&q);
 			return;
 		}
@@ -377,7 +381,8 @@ start(struct vq *vq, struct qent *e)
 		log_warn(NULL, "qid=%s an earlier process was sending this message when it ended: a host may get it twice", e->id);
 	m->intent = false;
 	e->active = true;
-	e->force = e->giveup = false;
+	e->force = e->giveup = e->run = false;
+	e->of->active++;
 	vq->active_queue++;
 	if (m->force && e->frozen) {
 		struct sb log = SB_INIT(256);
@@ -426,10 +431,16 @@ due(struct vq *vq, struct qent *e, int64_t now)
 		return (false);
 	if (e->force)
 		return (true);
-	return (e->frozen ? frozen_due(vq, e, now) : now >= e->next_try);
+	/* What is in a named queue waits for a run of it. */
+	if (e->of->name[0] != '\0' && !e->run)
+		return (false);
+	if (e->frozen ? frozen_due(vq, e, now) : now >= e->next_try || (e->run && e->untried))
+		return (true);
+	e->run = false;
+	return (false);
 }
 
-/* False: there is no room for it now. */
+/* False: there is no room for any now. */
 static bool
 attempt(struct vq *vq, struct qent *e)
 {
@@ -437,32 +448,108 @@ attempt(struct vq *vq, struct qent *e)
 		vq->queue_starved = true;
 		return (false);
 	}
+	if (e->of->max > 0 && e->of->active >= e->of->max && !e->force) {
+		vq->queue_starved = vq->queue_limited = true;
+		return (true);
+	}
 	start(vq, e);
 	return (true);
+}
+
+/* queue_run_max, where it is set: so many messages of a queue at a time, as many as Exim has runners of it. */
+static void
+expand_limits(struct vq *vq)
+{
+	const struct exim_value *v = &vq->conf->main[EXIM_MAIN_queue_run_max];
+	struct vq_env e = { .arena = NULL };
+	struct err err = ERR_INIT;
+
+	for (struct named_queue *n = vq->queues; v->set && n != NULL; n = n->next) {
+		n->max = v->num;
+		if (v->str == NULL)
+			continue;
+		env_bare(&e, vq);
+		e.msg.queue_name = sv_cstr(n->name);
+		if (exim_expand_int(v->str, &e.env, &n->max, &err) != EXIM_OK) {
+			log_error(NULL, "queue_run_max: %s", err.text);
+			n->max = 1;
+		}
+		env_close(&e);
+	}
+	arena_free(&e.arena);
+}
+
+bool
+queue_overloaded(struct vq *vq)
+{
+	const struct exim_value *max = &vq->conf->main[EXIM_MAIN_deliver_queue_load_max];
+	int64_t load = max->set && max->num >= 0 ? vq->world.loadavg(vq->world.arg) : 0;
+	bool before = vq->overloaded;
+
+	vq->overloaded = max->set && max->num >= 0 && load > max->num;
+	if (vq->overloaded && !before)
+		vlog(vq, "Abandon queue run: pid=%ld (load %.2f, max %.2f)", (long)getpid(), (double)load / 1000.0,
+		    (double)max->num / 1000.0);
+	return (vq->overloaded);
+}
+
+/* What is to be done with <e>; true: something that parks was. */
+static bool
+look_at(struct vq *vq, struct qent *e, int64_t now, bool wait, bool *room)
+{
+	if (e->gone && !e->active && now >= e->next_try)
+		queue_remove(vq, e);
+	else if (!e->gone && (!wait || e->force) && due(vq, e, now))
+		*room = attempt(vq, e);
+	else
+		return (false);
+	return (true);
+}
+
+/*
+ * Start what is due, in the order of arrival (queue_run_in_order), from where the last walk found no more room; other fibers run
+ * in between.  Whatever parks may have taken entries away: then the walk goes on by the id.
+ */
+static void
+walk(struct vq *vq)
+{
+	const struct order_entry *at = order_after(vq->order, sv_cstr(vq->run_from)), *next;
+	char id[SPOOL_ID_SIZE], before[SPOOL_ID_SIZE];
+	bool wait = queue_overloaded(vq), room = true;
+	int64_t now = now_s();
+	unsigned n = 0;
+
+	memcpy(id, vq->run_from, sizeof(id));
+	for (vq->run_from[0] = '\0'; at != NULL && room; at = next) {
+		struct qent *e = at->value;
+
+		memcpy(before, id, sizeof(before));
+		memcpy(id, e->id, sizeof(id));
+		next = at->next;
+		if (look_at(vq, e, now, wait, &room))
+			next = order_after(vq->order, sv_cstr(id));
+		else if (++n % WALK_SLICE == 0) {
+			fiber_yield();
+			next = order_after(vq->order, sv_cstr(id));
+		}
+	}
+	if (!room)
+		memcpy(vq->run_from, before, sizeof(before));
 }
 
 void
 queue_run(void *arg)
 {
 	struct vq *vq = arg;
+	size_t n;
 
 	for (;;) {
-		int64_t now = now_s();
-		struct sv key;
-		size_t pos = 0, n;
-		void *v;
-
-		vq->queue_starved = false;
+		vq->queue_starved = vq->queue_limited = false;
 		routing_more(vq);
 		look_for_files(vq);
-		while (vq->loaded && hash_next(vq->qents, &pos, &key, &v)) {
-			struct qent *e = v;
-
-			if (e->gone && !e->active && now >= e->next_try)
-				queue_remove(vq, e);	/* the current key: the walk allows that */
-			else if (!e->gone && due(vq, e, now) && !attempt(vq, e))
-				break;
-		}
+		expand_limits(vq);
+		if (vq->loaded)
+			walk(vq);
 		if (fiber_waiters_wait(&vq->queue_wait, FIBER_NOW_PLUS(TICK_MS)) == FIBER_CANCELLED)
 			return;
 		/* Each message that is put off wakes us: the longer the walk, the rarer it is. */
@@ -537,7 +624,7 @@ copy_out(struct msg *m, struct err *err)
 	struct qent *e;
 
 	q->env = m->env;
-	q->env.flags &= ~(uint32_t)(SPOOL_FREEZE | SPOOL_QUEUE_ONLY);
+	q->env.flags &= ~(uint32_t)(SPOOL_FREEZE | SPOOL_QUEUE_ONLY | SPOOL_FIRST_PASS);
 	q->origin = m->origin;
 	q->rcpts = arena_zalloc(q->arena, (m->env.nrcpts + 1) * sizeof(*q->rcpts));
 	for (size_t i = 0; i < m->env.nrcpts; i++)
@@ -597,6 +684,15 @@ log_changes(struct msg *m, struct err *err)
 	return (rc);
 }
 
+static bool
+any_untried(const struct msg *m)
+{
+	for (size_t i = 0; i < m->env.nrcpts; i++)
+		if (m->rcpts[i].state == SPOOL_ST_OPEN && m->rcpts[i].last_try == 0)
+			return (true);
+	return (false);
+}
+
 int
 queue_defer(struct msg *m, struct err *err)
 {
@@ -608,6 +704,7 @@ queue_defer(struct msg *m, struct err *err)
 	if (log_changes(m, err) == -1)
 		return (file_is_gone(m->vq, m->qe) ? 0 : -1);
 	m->qe->next_try = queue_next_try(m);
+	m->qe->untried = any_untried(m);
 	if (m->freeze) {
 		m->qe->frozen = true;
 		m->qe->frozen_at = now_s();
@@ -626,6 +723,7 @@ queue_inject(struct vq *vq, struct spool_qfile *q, const struct spool_content *c
 	if (make_file(vq, q, c, err) == -1)
 		return (-1);
 	e = queue_add(vq, q);
+	e->run = true;		/* whatever queue it is in, it is tried once */
 	if (go)
 		queue_wake(vq);
 	else

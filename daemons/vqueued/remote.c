@@ -814,14 +814,60 @@ place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_
 	oj[i].job->v[oj[i].job->n++] = d;
 }
 
+/* Merge two lists by rank; of equals those of <a> come first. */
+static struct dlv *
+merge(struct dlv *a, struct dlv *b)
+{
+	struct dlv *first = NULL, **last = &first;
+
+	while (a != NULL && b != NULL) {
+		struct dlv **from = b->rank < a->rank ? &b : &a;
+
+		*last = *from;
+		last = &(*last)->next;
+		*from = *last;
+	}
+	*last = a != NULL ? a : b;
+	return (first);
+}
+
+static struct dlv *
+sorted(struct dlv *list, size_t n)
+{
+	struct dlv *second, **half = &list;
+
+	if (n < 2)
+		return (list);
+	for (size_t i = 0; i < n / 2; i++)
+		half = &(*half)->next;
+	second = *half;
+	*half = NULL;
+	return (merge(sorted(list, n / 2), sorted(second, n - n / 2)));
+}
+
+/* remote_sort_domains: in the order of the list's items, then those that are in none. */
+static struct dlv *
+by_domain(struct vq_env *e, const struct exim_list *order, struct dlv *list)
+{
+	struct err err = ERR_INIT;
+	size_t n = 0;
+
+	for (struct dlv *d = list; d != NULL; d = d->next, n++)
+		(void)exim_match_domain_rank(order, &e->env, d->rd->domain, &d->rank, &err);
+	return (sorted(list, n));
+}
+
 void
 remote_add(struct vq *vq, struct msg *m, struct dlv *list)
 {
+	const struct exim_list *order = exim_main_list(vq->conf, EXIM_MAIN_remote_sort_domains);
 	struct vq_env e = { .arena = NULL };
 	struct open_job oj[64];
 	size_t noj = 0;
 
 	env_open(&e, vq, m);
+	if (order != NULL)
+		list = by_domain(&e, order, list);
 	for (struct dlv *d = list, *next; d != NULL; d = next) {
 		next = d->next;
 		place(vq, &e, d, oj, &noj, sizeof(oj) / sizeof(oj[0]));

@@ -27,12 +27,16 @@
 #define SYNC_PAUSE_MS	5000
 #define FROZEN_RETRY_S	(365 * 86400)
 
+/* Asked for once: whom we run as does not change. */
 static struct sv
 caller_name(struct arena *a)
 {
-	struct passwd *pw = getpwuid(geteuid());
+	static char *name;
+	struct passwd *pw;
 
-	return (sv_cstr(pw == NULL ? arena_fmt(a, "%ld", (long)geteuid()) : arena_str(a, pw->pw_name)));
+	if (name == NULL)
+		name = xstrdup((pw = getpwuid(geteuid())) == NULL ? arena_fmt(a, "%ld", (long)geteuid()) : pw->pw_name);
+	return (sv_cstr(name));
 }
 
 static void
@@ -62,23 +66,52 @@ fill_dsn(struct dsn *n, struct msg *m, struct sv to)
 
 /* ---- the administrator's words ---- */
 
-static struct sv
-words(struct vq_env *e, struct arena *a, enum exim_main_opt o)
+/* An environment about the message, which is made when the first text really needs it. */
+struct words {
+	struct vq_env	 e;
+	struct msg	*m;
+	struct arena	*arena;		/* of the report */
+	const struct dsn *n;
+	bool		 warning, open;
+};
+
+static struct exim_env *
+words_env(struct words *w)
 {
-	const struct exim_value *v = &e->of->vq->conf->main[o];
+	struct vq_env *e = &w->e;
+	int64_t age = now_s() - w->m->env.received_ms / 1000;
+
+	if (w->open)
+		return (&e->env);
+	w->open = true;
+	env_open(e, w->m->vq, w->m);
+	(void)env_headers(e, w->m);
+	if (w->warning) {
+		e->addr.warn_delay = sv_cstr(age < 120 * 60 ? arena_fmt(w->arena, "%lld minutes", (long long)(age / 60)) :
+		    arena_fmt(w->arena, "%lld hours", (long long)(age / 3600)));
+		e->addr.warn_recipients = w->m->env.sender;
+	} else
+		e->addr.bounce_recipient = w->n->to;
+	return (&e->env);
+}
+
+static struct sv
+words(struct words *w, enum exim_main_opt o)
+{
+	const struct exim_value *v = &w->m->vq->conf->main[o];
 	struct err err = ERR_INIT;
 	struct sv text = v->text;
 
-	if (v->str != NULL && exim_expand(v->str, &e->env, &text, &err) != EXIM_OK) {
+	if (v->str != NULL && exim_expand(v->str, words_env(w), &text, &err) != EXIM_OK) {
 		log_err(NULL, "report", &err);
 		return (SV_NULL);
 	}
-	return (text.len == 0 ? SV_NULL : arena_sv(a, text));
+	return (text.len == 0 ? SV_NULL : arena_sv(w->arena, text));
 }
 
 /* The next piece of a file of texts, up to a line "****"; p NULL: there is none, or nothing but that line. */
 static struct sv
-next_piece(struct vq_env *e, struct arena *a, struct sv *rest)
+next_piece(struct words *w, bool plain, struct sv *rest)
 {
 	struct sb out = SB_INIT(TEXTS_MAX);
 	struct err err = ERR_INIT;
@@ -87,54 +120,50 @@ next_piece(struct vq_env *e, struct arena *a, struct sv *rest)
 	if (rest->len == 0)
 		return (SV_NULL);
 	while (sv_next(rest, '\n', &line) && !sv_eqs(line, "****")) {
-		if (exim_expand_text(line, &e->env, &v, &err) == EXIM_OK)
+		if (plain)
+			sb_add(&out, line);
+		else if (exim_expand_text(line, words_env(w), &v, &err) == EXIM_OK)
 			sb_add(&out, v);
 		sb_addc(&out, '\n');
 	}
-	r = out.len == 0 ? SV_LIT("") : arena_sv(a, sb_sv(&out));
+	r = out.len == 0 ? SV_LIT("") : arena_sv(w->arena, sb_sv(&out));
 	sb_free(&out);
 	return (r);
 }
 
 /* bounce_message_file, warn_message_file: header lines, what stands before the addresses, what stands behind them. */
 static void
-own_texts(struct vq_env *e, struct arena *a, enum exim_main_opt o, struct dsn *n)
+own_texts(struct words *w, enum exim_main_opt o, struct dsn *n)
 {
-	struct sv path = words(e, a, o), rest;
-	struct sb all = SB_INIT(TEXTS_MAX);
+	struct sv path = words(w, o), rest;
+	const struct kept_file *f = NULL;
 	struct err err = ERR_INIT;
 
-	if (path.len > 0 && os_read_file(arena_cstr(a, path), TEXTS_MAX, &all, &err) == -1)
-		vlog(e->of->vq, "Failed to open " SV_FMT " for error message texts: %s", SV_ARG(path), err.text);
-	rest = arena_sv(a, sb_sv(&all));
-	n->fields = next_piece(e, a, &rest);
-	n->opening = next_piece(e, a, &rest);
+	if (path.len > 0 && (f = kept_open(w->m->vq, arena_cstr(w->arena, path), TEXTS_MAX, 0, &err)) == NULL)
+		vlog(w->m->vq, "Failed to open " SV_FMT " for error message texts: %s", SV_ARG(path), err.text);
+	if (f == NULL)
+		return;
+	rest = f->text;
+	n->fields = next_piece(w, f->plain, &rest);
+	n->opening = next_piece(w, f->plain, &rest);
 	if (o == EXIM_MAIN_warn_message_file)
-		n->closing = next_piece(e, a, &rest);
-	sb_free(&all);
+		n->closing = next_piece(w, f->plain, &rest);
+	kept_close(&f);
 }
 
 static void
 fill_words(struct msg *m, struct arena *a, struct dsn *n, bool warning)
 {
-	struct vq_env e = { .arena = NULL };
-	int64_t age = now_s() - m->env.received_ms / 1000;
+	struct words w = { .m = m, .arena = a, .n = n, .warning = warning };
 
-	env_open(&e, m->vq, m);
-	(void)env_headers(&e, m);
-	if (warning) {
-		e.addr.warn_delay = sv_cstr(age < 120 * 60 ? arena_fmt(a, "%lld minutes", (long long)(age / 60)) :
-		    arena_fmt(a, "%lld hours", (long long)(age / 3600)));
-		e.addr.warn_recipients = m->env.sender;
-	} else {
-		e.addr.bounce_recipient = n->to;
-		n->notice = words(&e, a, EXIM_MAIN_bounce_message_text);
-	}
-	n->from = words(&e, a, EXIM_MAIN_dsn_from);
-	n->reply_to = words(&e, a, EXIM_MAIN_errors_reply_to);
-	own_texts(&e, a, warning ? EXIM_MAIN_warn_message_file : EXIM_MAIN_bounce_message_file, n);
-	env_close(&e);
-	arena_free(&e.arena);
+	if (!warning)
+		n->notice = words(&w, EXIM_MAIN_bounce_message_text);
+	n->from = words(&w, EXIM_MAIN_dsn_from);
+	n->reply_to = words(&w, EXIM_MAIN_errors_reply_to);
+	own_texts(&w, warning ? EXIM_MAIN_warn_message_file : EXIM_MAIN_bounce_message_file, n);
+	if (w.open)
+		env_close(&w.e);
+	arena_free(&w.e.arena);
 }
 
 /* errors_copy: "pattern  addresses"; who else sees reports to <to>.  p NULL: nobody. */
@@ -190,6 +219,7 @@ make(struct msg *m, struct dsn *n, struct sv about, struct err *err)
 	struct qent *e = NULL;
 
 	spool_envelope_init(&q->env);
+	q->env.queue = m->env.queue;
 	n->id = q->env.id;
 	n->fd = msg_fd(m, err);
 	q->env.flags = SPOOL_BOUNCE | SPOOL_LOCAL | (n->utf8 ? SPOOL_SMTPUTF8 | SPOOL_8BITMIME : 0U);
@@ -430,6 +460,7 @@ report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
 	char date[MAIL_DATE_MAX];
 
 	spool_envelope_init(&q->env);
+	q->env.queue = m->env.queue;
 	q->env.flags = SPOOL_BOUNCE | SPOOL_LOCAL;
 	fill_rcpts(&q->env, NULL, q->arena, to);
 	q->env.protocol = SV_LIT("local");

@@ -240,12 +240,13 @@ held(struct work *w, uint32_t i)
 	if (first_time(m) && listed(w, EXIM_MAIN_queue_domains, addr)) {
 		err_set(&err, ERR_TEMP, "4.3.2", "domain is in queue_domains");
 		address_deferred(m, i, addr, &err, now_s() + QUEUED_S, NULL);
+		m->rcpts[i].last_try = 0;	/* the next run takes it */
 		return (true);
 	}
 	return (false);
 }
 
-/* queue_smtp_domains: routed and delivered here at once, sent to others the next time. */
+/* queue_smtp_domains, control = queue/first_pass_route: routed and delivered here at once, sent to others the next time. */
 static struct dlv *
 put_off_remote(struct work *w)
 {
@@ -256,8 +257,9 @@ put_off_remote(struct work *w)
 	for (struct dlv *d = w->remote; d != NULL; d = next) {
 		next = d->next;
 		d->next = NULL;
-		if (listed(w, EXIM_MAIN_queue_smtp_domains, d->rd->addr->address)) {
+		if ((w->m->env.flags & SPOOL_FIRST_PASS) != 0 || listed(w, EXIM_MAIN_queue_smtp_domains, d->rd->addr->address)) {
 			delivery_deferred(d, &err, now_s() + QUEUED_S, NULL);
+			w->m->rcpts[d->rcpt].last_try = 0;	/* the next run takes it */
 			continue;
 		}
 		*last = d;
@@ -325,13 +327,12 @@ not_now(struct work *w)
 	return (true);
 }
 
-/* A recipient is due; on a retry those whose time has not come are left. */
-static bool
+bool
 rcpt_due(const struct msg *m, uint32_t i, int64_t now)
 {
 	const struct rcpt *r = &m->rcpts[i];
 
-	return (r->state == SPOOL_ST_OPEN && (m->force || r->next_try <= now));
+	return (r->state == SPOOL_ST_OPEN && (m->force || r->next_try <= now || (m->run && r->last_try == 0)));
 }
 
 static void
@@ -357,9 +358,11 @@ route_message(struct vq *vq, struct msg *m, struct vq_env *e)
 			if (++n % YIELD_EVERY == 0)
 				fiber_yield();
 		}
-	if (w.remote != NULL && first_time(m) && exim_main_list(vq->conf, EXIM_MAIN_queue_smtp_domains) != NULL)
+	if (w.remote != NULL && first_time(m) && ((m->env.flags & SPOOL_FIRST_PASS) != 0 ||
+	    exim_main_list(vq->conf, EXIM_MAIN_queue_smtp_domains) != NULL))
 		w.remote = put_off_remote(&w);
 	env_close(e);
+	kept_close(&w.filter_file);
 	for (struct dlv *d = w.local, *next; d != NULL; d = next) {
 		next = d->next;
 		local_add(vq, d);

@@ -286,6 +286,7 @@ msg_of_record(struct seg *s, const struct spool_record *rec, struct err *err)
 		msg_free(&m);
 		return (NULL);
 	}
+	msg_known(m);
 	m->seg = s;
 	m->record = rec->offset;
 	m->origin = s->id;

@@ -34,12 +34,10 @@ run(struct sysfilter *f)
 	struct msg *m = f->w->m;
 	const struct exim_value *v = &m->vq->conf->main[EXIM_MAIN_system_filter];
 	struct exim_filter_run r = { .env = &e->env, .flags = EXIM_FILTER_ALL };
-	struct sb data = SB_INIT(EXIM_FILTER_TEXT_MAX);
-	struct exim_filter *parsed;
+	const struct kept_file *file;
 	struct filter_ops ops;
 	struct err err = ERR_INIT;
 	enum exim_filter_end end;
-	const char *why = NULL;
 	char *path;
 
 	f->text = "";
@@ -47,21 +45,21 @@ run(struct sysfilter *f)
 		f->text = "cannot read the header of the message";
 		return (EXIM_FILTER_ERROR);
 	}
-	if (exim_expand_cstr(v->str, &e->env, &path, &err) != EXIM_OK || os_read_file(path, EXIM_FILTER_TEXT_MAX, &data, &err) == -1) {
+	if (exim_expand_cstr(v->str, &e->env, &path, &err) != EXIM_OK ||
+	    (f->w->filter_file = kept_open(m->vq, path, EXIM_FILTER_TEXT_MAX, r.flags, &err)) == NULL) {
 		f->text = arena_str(m->arena, err.text);
 		return (EXIM_FILTER_ERROR);
 	}
-	parsed = exim_filter_parse(m->arena, sb_sv(&data), path, r.flags, &why);
-	sb_free(&data);
-	if (parsed == NULL) {
-		f->text = why;
+	file = f->w->filter_file;
+	if (file->filter == NULL) {
+		f->text = arena_str(m->arena, file->why);
 		return (EXIM_FILTER_ERROR);
 	}
 	memset(&e->addr, 0, sizeof(e->addr));
 	filter_plan_ops(&f->plan, &ops);
 	r.ops = &ops;
 	e->msg.first_delivery = true;
-	end = exim_filter_run(parsed, &r);
+	end = exim_filter_run(file->filter, &r);
 	f->text = r.text == NULL ? "" : arena_str(m->arena, r.text);
 	return (end);
 }
@@ -113,12 +111,6 @@ sysfilter_headers(struct work *w, const struct route_delivery *rd)
 
 /* ---- its deliveries ---- */
 
-static bool
-is_due(const struct msg *m, uint32_t i, int64_t now)
-{
-	return (m->rcpts[i].state == SPOOL_ST_OPEN && (m->force || m->rcpts[i].next_try <= now));
-}
-
 /* For the first recipient, or for all that are due where <instead> of them. */
 static void
 give(struct sysfilter *f, const struct route_delivery *rd, bool instead)
@@ -127,7 +119,7 @@ give(struct sysfilter *f, const struct route_delivery *rd, bool instead)
 	int64_t now = now_s();
 
 	for (uint32_t i = f->first; i < m->env.nrcpts && (instead || i == f->first); i++)
-		if (is_due(m, i, now))
+		if (rcpt_due(m, i, now))
 			routing_take(f->w, i, rd, true);
 }
 
@@ -177,7 +169,7 @@ forward(struct sysfilter *f, struct sv to, const struct route_addr *from, bool i
 
 	routing_address(f->w, arena_sv(m->arena, to), &res);
 	for (size_t i = 0; i < res.nfailures; i++)
-		if (is_due(m, f->first, now_s()))
+		if (rcpt_due(m, f->first, now_s()))
 			routing_failed(f->w, f->first, &res.failure[i]);
 	for (size_t i = 0; i < res.ndeliveries; i++) {
 		struct route_addr *a = (struct route_addr *)(uintptr_t)res.delivery[i].addr;
@@ -242,7 +234,7 @@ mark_tried(struct msg *m)
 	int64_t now = now_s();
 
 	for (uint32_t i = 0; i < m->env.nrcpts; i++)
-		if (is_due(m, i, now)) {
+		if (rcpt_due(m, i, now)) {
 			m->rcpts[i].tried = true;
 			m->rcpts[i].deferred = m->rcpts[i].failed = false;
 		}
@@ -277,7 +269,7 @@ put_off(struct sysfilter *f, const char *why)
 
 	err_set(&err, ERR_TEMP, "4.7.1", "%s", why);
 	for (uint32_t i = 0; i < m->env.nrcpts; i++)
-		if (is_due(m, i, now))
+		if (rcpt_due(m, i, now))
 			note_deferral(m, i, &err, now + ERROR_RETRY_S);
 }
 

@@ -94,6 +94,8 @@ list_init(struct vq *vq)
 	vq->hosts = hash_new();
 	vq->reports = hash_new();
 	vq->qents = hash_new();
+	vq->order = order_new();
+	vq->by_id = hash_new();
 	vq->gates = hash_new();
 	/* Like a segment's id: never used before or after. */
 	vq->own_origin = ((uint64_t)os_wall_us() << 9 | 511) & ((UINT64_C(1) << 60) - 1);

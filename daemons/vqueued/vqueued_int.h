@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/order.h"
 #include "base/vec.h"
 #include "box/box.h"
 #include "deliver/options.h"
@@ -67,6 +68,7 @@ struct dlv {				/* one final delivery */
 	struct failure	*failure;	/* where it failed */
 	bool		 recorded;	/* by its child */
 	bool		 keep;		/* is to be, even when nothing else of the recipient is left */
+	size_t		 rank;		/* of its domain in remote_sort_domains */
 	unsigned char	 lost;		/* how often the line to the store broke while it was on it */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
 	/* local */
@@ -145,6 +147,7 @@ struct msg {
 	unsigned	 indexed;	/* of these: in the index, waiting for the barrier */
 	bool		 retrying;	/* not its first attempt */
 	bool		 force;		/* past retry times */
+	bool		 run;		/* past the first wait of what was queued unseen */
 	bool		 giveup;	/* an administrator ended it: whatever is not delivered fails */
 	bool		 intent;	/* an intent without an end was found */
 	bool		 removed;	/* by an administrator, before it had a queue file */
@@ -166,6 +169,9 @@ struct msg *msg_new(struct vq *vq);
 void	 msg_free(struct msg **mp);
 /* After m->refs++: frees what ended meanwhile. */
 void	 msg_unref(struct msg *m);
+/* Its envelope is known: from now on msg_find() finds it. */
+void	 msg_known(struct msg *m);
+struct msg *msg_find(struct vq *vq, struct sv id);
 void	 msg_start(struct msg *m);		/* give it to the routers */
 void	 msg_finisher(void *arg);		/* fiber: ends attempts that are not simply over */
 void	 msg_finish_later(void *arg);		/* fiber: takes up what the disk refused */
@@ -258,8 +264,23 @@ int	 segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err);
 
 /* ---- the deferred queue (queue.c) ---- */
 
+struct named_queue {			/* messages of one name ($queue_name); "": the one of all */
+	struct named_queue *next;
+	char		*name;
+	unsigned	 active;	/* attempts under way */
+	int64_t		 max;		/* of these: queue_run_max, as last expanded; 0: no limit */
+};
+
+#define QUEUE_DOMAINS_MAX 64		/* of a message that are remembered; one with more is looked at for any domain */
+
 struct qent {				/* one message of queue/ */
 	char		 id[SPOOL_ID_SIZE];
+	struct named_queue *of;
+	bool		 run;		/* somebody asked for a run of its queue, or it has just come */
+	bool		 untried;	/* some recipient was never tried: the next run takes it */
+	bool		 any_domain;
+	uint64_t	*domains;	/* hashes of its recipients' */
+	size_t		 ndomains;
 	bool		 frozen;
 	bool		 active;	/* an attempt is under way */
 	bool		 force;		/* the next attempt ignores retry times */
@@ -275,7 +296,21 @@ struct qent {				/* one message of queue/ */
 };
 
 int	 queue_load(struct vq *vq, struct err *err);	/* at the start */
+/* The load of the machine is above deliver_queue_load_max: queue runs have to wait; told in the log once. */
+bool	 queue_overloaded(struct vq *vq);
+/* index.c */
 struct qent *queue_find(struct vq *vq, struct sv id);
+/* One that is not there yet; in the queue without a name. */
+struct qent *queue_enter(struct vq *vq, const char *id);
+void	 queue_leave(struct vq *vq, struct qent *e);
+/* The first whose id is greater ("": the first of all); NULL: there is none. */
+struct qent *queue_after(struct vq *vq, const char *id);
+struct named_queue *queue_named(struct vq *vq, struct sv name);
+/* Is it in the queue <name> (SPOOL_QUEUES_ALL: in any)? */
+bool	 queue_in(const struct qent *e, struct sv name);
+void	 queue_note_domains(struct qent *e, const struct spool_envelope *env);
+/* False: no recipient of it is at <domain> ("": any). */
+bool	 queue_may_be_for(const struct qent *e, struct sv domain);
 struct qent *queue_add(struct vq *vq, const struct spool_qfile *q);
 /* Not active any more: the administrator's removal is done, or it waits for its next attempt. */
 void	 queue_let_go(struct vq *vq, struct qent *e);
@@ -321,9 +356,12 @@ struct work {
 	struct msg	*m;
 	struct vq_env	*e;
 	const struct route_ops *ops;
+	const struct kept_file *filter_file;	/* headers it added point into it */
 	const struct sysfilter *filter;	/* what the system filter did; NULL: there is none */
 	struct dlv	*local, *remote, **remote_last, *jobs, **jobs_last;
 };
+/* A recipient is due; on a retry those whose time has not come are left. */
+bool	 rcpt_due(const struct msg *m, uint32_t i, int64_t now);
 /* A delivery or a failure for recipient <rcpt>; <keep>: it is written down by itself when it is done. */
 void	 routing_take(struct work *w, uint32_t rcpt, const struct route_delivery *rd, bool keep);
 void	 routing_failed(struct work *w, uint32_t rcpt, const struct route_failure *f);
@@ -350,6 +388,8 @@ struct vq_env {
 	size_t		 want_body;	/* bytes of the body that are read together with the header */
 	struct sv	 text;		/* what was read of the content, from its start */
 };
+/* One about no message: what the configuration and the machine say.  Close it, and free its arena. */
+void	 env_bare(struct vq_env *e, struct vq *vq);
 void	 env_open(struct vq_env *e, struct vq *vq, struct msg *m);
 void	 env_delivery(struct vq_env *e, const struct dlv *d);
 void	 env_close(struct vq_env *e);
@@ -473,6 +513,19 @@ void	 report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body
 /* freeze_tell: somebody learns that <m> was frozen just now. */
 void	 report_frozen(struct msg *m);
 
+/* ---- keep.c: files that are read again only when they changed ---- */
+
+struct exim_filter;
+struct kept_file {
+	struct sv	 text;
+	bool		 plain;		/* nothing in it is to be expanded */
+	struct exim_filter *filter;	/* of a filter; NULL: it is wrong, and <why> */
+	const char	*why;
+};
+/* <filter>: flags of exim_filter_parse(), 0: it is no filter; <max> bytes.  NULL: *<err>.  Close it; until then it stays as it is. */
+const struct kept_file *kept_open(struct vq *vq, const char *path, size_t max, unsigned filter, struct err *err);
+void	 kept_close(const struct kept_file **fp);
+
 /* ---- control.c ---- */
 void	 control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int fd);
 
@@ -514,6 +567,11 @@ struct vq {
 	struct hash	*dests;		/* struct dest by key */
 	struct hash	*reports;	/* parent id to list of what was reported */
 	struct hash	*qents;
+	struct order	*order;		/* the same by id, to be walked */
+	struct hash	*by_id;		/* struct msg under way */
+	struct named_queue *queues;
+	char		 run_from[SPOOL_ID_SIZE];	/* where the walk for what is due goes on */
+	bool		 overloaded;
 	uint64_t	 own_origin;	/* of messages made here */
 	struct msg	*msgs;		/* all under way */
 	struct seg	*segs;
@@ -530,6 +588,7 @@ struct vq {
 	bool		 draining;
 	bool		 flush_needed;
 	bool		 queue_starved;	/* more was due than may be under way */
+	bool		 queue_limited;	/* for queue_run_max */
 	unsigned	 active, active_queue;
 	unsigned	 connections;	/* of remote deliveries */
 	unsigned	 sending;	/* transactions under way with other hosts */
@@ -542,13 +601,14 @@ struct vq {
 	struct jobs	*jobs_of_users;
 	struct fiber_waiters slow_wait;
 	unsigned	 slow;		/* of slow_run, under way */
+	struct hash	*kept;		/* files, by path */
 	struct hash	*gates;		/* struct gate by what it limits */
 	struct dlv	*barrier_head, **barrier_last;
 	uint64_t	 barrier_done, barrier_instance;
 	bool		 local_greeted;	/* store_forget_others was said */
 	VEC(struct forget) forgets;	/* delivery ids to be dropped */
 	/* figures */
-	uint64_t	 n_read, n_local, n_sent, n_failed, n_deferred, n_bounced;
+	uint64_t	 n_read, n_local, n_sent, n_failed, n_deferred, n_bounced, n_kept_read;
 };
 
 int64_t	 now_s(void);			/* seconds since 1970 */

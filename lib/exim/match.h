@@ -59,7 +59,8 @@ bool	 exim_list_refers(const struct exim_list *l, size_t *pos, struct sv *name);
 enum exim_result exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv domain, bool *yes,
 	     struct sv *data, struct err *err);
 /* Which item of the list matched, from 0; SIZE_MAX: none. */
-enum exim_result exim_match_domain_rank(const struct exim_list *l, struct exim_env *env, struct sv domain, size_t *rank, struct err *err);
+enum exim_result exim_match_domain_rank(const struct exim_list *l, struct exim_env *env, struct sv domain, size_t *rank,
+	     struct err *err);
 /* <caseful>: of the subject's local part; patterns can say +caseful. */
 enum exim_result exim_match_local(const struct exim_list *l, struct exim_env *env, struct sv local, bool caseful, bool *yes,
 	     struct sv *data, struct err *err);

@@ -199,8 +199,8 @@
 	X(queue_only_load, FIXED, NULL, 0)	\
 	X(queue_only_load_latch, BOOL, "true", 0)	\
 	X(queue_only_override, BOOL, "true", 0)	\
-	X(queue_run_in_order, BOOL, "false", EXIM_OPTF_KNOWN)	\
-	X(queue_run_max, EINT, "5", EXIM_OPTF_KNOWN)	\
+	X(queue_run_in_order, BOOL, "false", 0)	\
+	X(queue_run_max, EINT, "5", 0)	\
 	X(queue_smtp_domains, DOMAINS, NULL, 0)	\
 	X(receive_timeout, TIME, "0s", 0)	\
 	X(received_header_text, ESTRING,	\

@@ -9,6 +9,7 @@
 #define VPOST_LOG_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 

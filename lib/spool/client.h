@@ -74,11 +74,16 @@ struct spool_listed {
 void	 spool_listed_encode(struct sb *out, const struct spool_listed *l);
 /* Strings point into <v>, arrays come from <a>; false if malformed. */
 bool	 spool_listed_decode(struct spool_listed *l, struct sv v, struct arena *a);
-/* Ask vqueued at <path> for the whole queue (<domain> NULL: all); calls <fn> for each. */
-int	 spool_queue_list(const char *path, const char *domain,
+#define SPOOL_QUEUE_NAME_MAX 256
+#define SPOOL_QUEUES_ALL	"*"	/* as name of a queue: whatever queue they are in */
+/* Ask vqueued at <path> for all of the queue <queue> (NULL: the one without a name; <domain> NULL: all); calls <fn> for each. */
+int	 spool_queue_list(const char *path, const char *queue, const char *domain,
 	     void (*fn)(void *arg, const struct spool_listed *l), void *arg, struct err *err);
-/* REMOVE, FREEZE, THAW, GIVEUP, FLUSH for <ids> (none: FLUSH of all); *<count> gets how many it met. */
-int	 spool_queue_command(const char *path, enum spool_ipc what, const char *const *ids, size_t nids, const char *domain,
+/*
+ * REMOVE, FREEZE, THAW, GIVEUP, MOVE (to <queue>), FLUSH for <ids> (none: FLUSH of all of <queue>, as above); *<count> gets how
+ * many it met.
+ */
+int	 spool_queue_command(const char *path, enum spool_ipc what, const char *const *ids, size_t nids, const char *queue, const char *domain,
 	     unsigned force, unsigned *count, struct err *err);
 /* Hand a whole message to vqueued (bounces of tools, sendmail without SMTP): durable when 0 is returned. */
 int	 spool_queue_inject(const char *path, const struct spool_envelope *env, int fd, int64_t off, struct err *err);

@@ -84,7 +84,7 @@ spool_listed_decode(struct spool_listed *l, struct sv v, struct arena *a)
 
 /* One page of the list; <after> gets the id to go on behind, or "" at the end. */
 static int
-list_page(const char *path, const char *domain, char after[SPOOL_ID_SIZE],
+list_page(const char *path, const char *queue, const char *domain, char after[SPOOL_ID_SIZE],
     void (*fn)(void *arg, const struct spool_listed *l), void *arg, struct err *err)
 {
 	struct sb m = SB_INIT(8192);
@@ -97,6 +97,7 @@ list_page(const char *path, const char *domain, char after[SPOOL_ID_SIZE],
 	int rc;
 
 	ipc_begin(&m, SPOOL_IPC_LIST);
+	ipc_put_str(&m, SPOOL_T_QUEUE, queue);
 	ipc_put_str(&m, SPOOL_T_DOMAIN, domain);
 	if (after[0] != '\0')
 		ipc_put_str(&m, SPOOL_T_AFTER, after);
@@ -122,21 +123,21 @@ list_page(const char *path, const char *domain, char after[SPOOL_ID_SIZE],
 }
 
 int
-spool_queue_list(const char *path, const char *domain, void (*fn)(void *arg, const struct spool_listed *l), void *arg,
-    struct err *err)
+spool_queue_list(const char *path, const char *queue, const char *domain, void (*fn)(void *arg, const struct spool_listed *l),
+    void *arg, struct err *err)
 {
 	char after[SPOOL_ID_SIZE] = "";
 
 	do {
-		if (list_page(path, domain, after, fn, arg, err) == -1)
+		if (list_page(path, queue, domain, after, fn, arg, err) == -1)
 			return (-1);
 	} while (after[0] != '\0');
 	return (0);
 }
 
 int
-spool_queue_command(const char *path, enum spool_ipc what, const char *const *ids, size_t nids, const char *domain,
-    unsigned force, unsigned *count, struct err *err)
+spool_queue_command(const char *path, enum spool_ipc what, const char *const *ids, size_t nids, const char *queue,
+    const char *domain, unsigned force, unsigned *count, struct err *err)
 {
 	struct sb m = SB_INIT(IPC_FRAME_MAX);
 	struct ipc_msg reply;
@@ -145,6 +146,7 @@ spool_queue_command(const char *path, enum spool_ipc what, const char *const *id
 	ipc_begin(&m, (uint16_t)what);
 	for (size_t i = 0; i < nids; i++)
 		ipc_put_str(&m, SPOOL_T_ID, ids[i]);
+	ipc_put_str(&m, SPOOL_T_QUEUE, queue);
 	ipc_put_str(&m, SPOOL_T_DOMAIN, domain);
 	ipc_put_u64(&m, SPOOL_T_FORCE, force);
 	if (m.overflow) {

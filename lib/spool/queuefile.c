@@ -34,7 +34,7 @@
 #define SYNC_TRIES	2
 #define CHILD_LINEAR	16		/* more children than that are found by a hash */
 
-enum { QLOG_RCPT = 1, QLOG_CHILD = 2, QLOG_FROZEN = 3, QLOG_WARNED = 4 };
+enum { QLOG_RCPT = 1, QLOG_CHILD = 2, QLOG_FROZEN = 3, QLOG_WARNED = 4, QLOG_QUEUE = 5 };
 
 /* ---- the log, pure ---- */
 
@@ -97,6 +97,12 @@ spool_qlog_warned(struct sb *log, unsigned warnings, int64_t now)
 	put_le32(b, warnings);
 	put_le64(b + 8, (uint64_t)now);
 	put_entry(log, QLOG_WARNED, b, sizeof(b), SV_LIT(""));
+}
+
+void
+spool_qlog_queue(struct sb *log, struct sv name)
+{
+	put_entry(log, QLOG_QUEUE, "", 0, sv_sub(name, 0, LOG_TEXT_MAX));
 }
 
 static void
@@ -191,6 +197,10 @@ apply_entry(struct spool_qfile *q, uint8_t type, const uint8_t *p, size_t len)
 			q->warnings = get_le32(p);
 			q->warned_at = (int64_t)get_le64(p + 8);
 		}
+		break;
+	case QLOG_QUEUE:
+		if (len <= LOG_TEXT_MAX)
+			q->env.queue = arena_sv(q->arena, sv_from((const char *)p, len));
 		break;
 	default:
 		break;		/* of a newer program */

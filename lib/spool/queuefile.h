@@ -70,6 +70,8 @@ void	 spool_qlog_rcpt(struct sb *log, uint32_t rcpt, const struct spool_qrcpt *s
 void	 spool_qlog_child(struct sb *log, const struct spool_qchild *c);
 void	 spool_qlog_frozen(struct sb *log, bool frozen, int64_t now);
 void	 spool_qlog_warned(struct sb *log, unsigned warnings, int64_t now);
+/* It is in the queue <name> from now on. */
+void	 spool_qlog_queue(struct sb *log, struct sv name);
 int	 spool_qfile_append(const char *dir, struct spool_qfile *q, struct sv log, bool sync, struct err *err);
 /* <log> could not be appended and must not be forgotten: the next append writes it first. */
 void	 spool_qfile_keep(struct spool_qfile *q, struct sv log);

@@ -105,6 +105,25 @@ id=$(sendmail -bp | awk '/frozen/ { print $3 }')
 [ -n "$id" ] || die "nothing is frozen: $(sendmail -bp)"
 sendmail -M "$id"
 wait_for 10 count_is ann 5
+# A filter and texts that changed count from the next message on; a filter with a mistake stops them until it is gone.
+cp "$T/system.filter" "$T/good"
+sed -i 's/X-System/X-Other/' "$T/system.filter"
+say again joe@local.test ann@local.test
+wait_for 10 count_is ann 6
+mt imap "$IMAP" ann pw-ann fetch 6 >"$T/got"
+has "$(cat "$T/got")" "X-Other: again" "what the changed filter did"
+echo "if nonsense" >"$T/system.filter"
+say wrong joe@local.test ann@local.test
+wait_for 10 grep -q "Error in system filter" "$L"
+cp "$T/good" "$T/system.filter"
+sed -i 's/it did not work/it failed again/' "$T/bounce.texts"
+sendmail -qf
+wait_for 10 count_is ann 7
+say bad joe@local.test someone@out.test
+wait_for 10 count_is joe 4
+mt imap "$IMAP" joe pw-joe fetch 4 >"$T/got"
+has "$(cat "$T/got")" "Dear joe@local.test, it failed again:" "the changed texts"
+wait_for 10 count_is ann 8
 # Domains that wait for the next time.
 say first joe@local.test x@waits.test
 say second joe@local.test y@smtpwaits.test

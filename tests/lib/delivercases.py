@@ -5,7 +5,8 @@
 A file holds cases: "@case NAME", "@conf" (the configuration, behind what all have and it does not set itself; "%std" stands for
 routers and transports that many share), "@stdin" (the message), "@run" (a command line a line, "!" in front: a shell's), "@answer": what the commands
 say, the logs and the files that are there afterwards.  In all of them %W is the case's own directory, %U and %G who
-runs it, %P the port of a receiver that refuses rej*@, defers def*@, and fails the content for data5*@ and datadef*@.
+runs it, %P the port of a receiver that refuses rej*@, defers def*@, and fails the content for data5*@ and datadef*@, and knows DSN
+for clients with "dsn" in their names.
 What changes from run to run is replaced before it is compared.  With --print the answers are printed instead.
 """
 import difflib, grp, multiprocessing, os, pwd, re, shutil, socket, subprocess, sys, tempfile, threading

@@ -181,7 +181,7 @@ add_id(void *arg, const struct spool_listed *l)
 int
 names_all_ids(const struct box *b, struct options *o, struct err *err)
 {
-	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), NULL, add_id, o, err) == -1) {
+	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), SPOOL_QUEUES_ALL, NULL, add_id, o, err) == -1) {
 		err_prefix(err, "vqueued does not answer");
 		return (EX_TEMPFAIL);
 	}

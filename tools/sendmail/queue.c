@@ -141,7 +141,7 @@ queue_list(const struct box *b, const struct options *o, struct err *err)
 {
 	struct listing ls = { .o = o };
 
-	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), o->domain, add_entry, &ls, err) == -1) {
+	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), o->postfix ? SPOOL_QUEUES_ALL : o->queue, o->domain, add_entry, &ls, err) == -1) {
 		err_prefix(err, "vqueued does not answer");
 		return (EX_TEMPFAIL);
 	}
@@ -230,7 +230,7 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 	int rc = 0;
 
 	if (o->mode == MODE_QUEUE)
-		return (spool_queue_command(path, SPOOL_IPC_FLUSH, NULL, 0, o->domain, o->force, &count, err) == -1 ?
+		return (spool_queue_command(path, SPOOL_IPC_FLUSH, NULL, 0, o->queue, o->domain, o->force, &count, err) == -1 ?
 		    EX_TEMPFAIL : EX_OK);
 	if (o->args.len == 0) {
 		(void)err_set(err, ERR_PERM, NULL, "-M needs message ids");
@@ -250,7 +250,7 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 	if (o->what == SPOOL_IPC_MARK)
 		rc = mark(b, o, &count, err);
 	else
-		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, NULL, o->force, &count, err);
+		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, o->to_queue, NULL, o->force, &count, err);
 	if (rc == -1)
 		return (EX_TEMPFAIL);
 	if (count == 0) {

@@ -252,6 +252,27 @@ test_data(void **state)
 	test_env_fini(&t);
 }
 
+/* Which item of a list it was. */
+static void
+test_rank(void **state)
+{
+	static const struct { const char *domain; size_t rank; } cases[] = {
+		{ "b.test", 0 }, { "x.A.test", 1 }, { "a.test", SIZE_MAX }, { "m.test", 2 }, { "z.test", 3 }, { "other", SIZE_MAX },
+	};
+	struct err err = ERR_INIT;
+	struct exim_list *l;
+	struct test_env t;
+	size_t rank;
+
+	setup(&t, true);
+	(void)exim_list_compile(t.conf, D, SV_LIT("b.test : *.a.test : ^m : z.test"), NULL, 0, &l, &err);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(exim_match_domain_rank(l, &t.env, sv_cstr(cases[i].domain), &rank, &err), EXIM_OK);
+		assert_int_equal(rank, cases[i].rank);
+	}
+	test_env_fini(&t);
+}
+
 /* The host's own table, for host_lookup_order: another of the names of .1, and one that DNS has none for. */
 static enum exim_found
 table_names(void *arg, const struct net_addr *addr, struct arena *a, const char *const **names, size_t *n)
@@ -312,6 +333,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_domains), cmocka_unit_test(test_locals_and_addresses), cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_next), cmocka_unit_test(test_compile), cmocka_unit_test(test_data),
+		cmocka_unit_test(test_rank),
 		cmocka_unit_test(test_host_lookup_order),
 	};
 

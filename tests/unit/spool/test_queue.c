@@ -320,9 +320,11 @@ queue_file(void **state)
 	sb_clear(&log);
 	spool_qlog_frozen(&log, false, 0);
 	spool_qlog_warned(&log, 2, 99);
+	spool_qlog_queue(&log, SV_LIT("bulk"));
 	assert_int_equal(spool_qfile_append(dir, l, sb_sv(&log), true, &err), 0);
 	spool_qfile_free(&l);
 	assert_int_equal(spool_qfile_load(&l, dir, id, &err), 0);
+	assert_true(sv_eqs(l->env.queue, "bulk"));
 	assert_true(!l->frozen && l->warnings == 2 && l->warned_at == 99 && l->rcpts[2].state == SPOOL_ST_SENT);
 	spool_qfile_free(&l);
 	/* A scan sees it and removes what a dead process left. */
