@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# unknown_login: what a caller is called whom the system does not know, in the log, as the sender, and in the spool.
+# As root: unknown_login, what a caller is called whom the system does not know, in the log, as the sender, and in the spool;
+# system_filter_user, system_filter_group.
 export NEED_ROOT=1
 . "$(dirname "$0")/../lib/box.sh"
 need setpriv
@@ -23,3 +24,18 @@ has "$out" " <= guest-known@mail.local.test U=guest-known P=local" "unknown_logi
 grep -q '^From: A Guest <guest-known@mail.local.test>' "$T/spool/box" || die "the sender: $(cat "$T/spool/box")"
 out=$(send)
 hasnot "$out" "guest" "without it"
+
+# system_filter_user, system_filter_group: as whom the system filter saves.
+rm -rf "$T/spool"
+mkdir "$T/spool" "$T/out.d"
+chmod 777 "$T/out.d"
+printf '# Exim filter\nsave %s/out.d/saved\n' "$T" >"$T/filter"
+chmod 644 "$T/filter"
+other=$((uid + 1))
+printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $T/spool" "log_file_path = $T/spool/log/%slog" "keep_environment =" \
+    "exim_user = nobody" "exim_group = nogroup" "host_lookup =" "system_filter = $T/filter" "system_filter_user = $uid" \
+    "system_filter_group = $other" "system_filter_file_transport = f" "begin routers" "r:" " driver = accept" " transport = f" \
+    "begin transports" "f:" " driver = appendfile" >"$T/c.conf"
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || true
+[ -f "$T/out.d/saved" ] || die "nothing saved: $(cat "$T/out" "$T/spool/log/"*)"
+eq "$(stat -c '%u:%g' "$T/out.d/saved")" "$uid:$other" "owner of what the system filter saved"
