@@ -89,6 +89,11 @@ tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const stru
 		if (EXIM_LOGSEL_ON(sel, outgoing_port))
 			sb_addf(&out, ":%u", deliver_local(c)->port);
 	}
+	if (c != NULL && EXIM_LOGSEL_ON(sel, proxy) && deliver_proxy(c) != NULL) {
+		sb_addf(&out, " PRX=[%s]", net_addr_text(deliver_proxy(c), ip));
+		if (EXIM_LOGSEL_ON(sel, outgoing_port))
+			sb_addf(&out, ":%u", deliver_proxy(c)->port);
+	}
 	if (c != NULL)
 		add_how(&out, c, sel);
 	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {

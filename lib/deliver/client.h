@@ -18,6 +18,7 @@
 #include "net/addr.h"
 
 struct deliver_conn;
+struct deliver_proxy;
 struct stream;
 
 /* What happened, with what retry rules want to know (exim/conf.h). */
@@ -86,6 +87,9 @@ struct deliver_opts {
 	const struct tls_tlsa *tlsa;
 	size_t		 ntlsa;
 	bool		 keepalive, fastopen;
+	bool		 pipe_connect;		/* EHLO goes out before the greeting, where the host is known to like that */
+	const struct deliver_proxy *proxies;	/* socks.h; the connection goes through one of them */
+	size_t		 nproxies;
 	int		 dscp;			/* -1: as it is */
 	int64_t		 size_addition;		/* to SIZE= */
 	bool		 ignore_quota;		/* LMTP's IGNOREQUOTA, where it is offered */
@@ -138,6 +142,7 @@ bool	 deliver_each(const struct deliver_conn *c);
 bool	 deliver_chunked(const struct deliver_conn *c);
 bool	 deliver_tls_resumed(const struct deliver_conn *c);
 const struct deliver_host *deliver_conn_host(const struct deliver_conn *c);
+const struct net_addr *deliver_proxy(const struct deliver_conn *c);	/* what it goes through; NULL: nothing */
 unsigned deliver_extensions(const struct deliver_conn *c);	/* SMTP_EXT_* */
 int64_t	 deliver_size_limit(const struct deliver_conn *c);	/* 0: none told */
 unsigned deliver_messages(const struct deliver_conn *c);	/* sent so far */

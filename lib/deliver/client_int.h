@@ -15,6 +15,7 @@ struct deliver_conn {
 	char		*host_asked;	/* NULL: the same */
 	struct deliver_opts *o;
 	struct net_addr	 local;
+	const struct deliver_proxy *proxy;
 	struct smtp_ehlo ehlo;
 	struct sb	 ehlo_text;
 	struct smtp_reply reply;	/* the last one read */

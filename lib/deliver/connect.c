@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/codec.h"
 #include "deliver/client_int.h"
+#include "deliver/socks.h"
 #include "fiber/fiber.h"
 #include "net/sock.h"
 
@@ -113,15 +114,51 @@ keep_ehlo(struct deliver_conn *c)
 		sb_addf(&c->ehlo_text, "%u%c" SV_FMT "\r\n", c->reply.code, text.len > 0 ? '-' : ' ', SV_ARG(line));
 }
 
-/* EHLO, LHLO or HELO; 1: the peer does not know EHLO. */
+/* ---- hosts that take EHLO before they have greeted ---- */
+
+#define EARLY_MAX	256
+
+/* Hashes of their addresses and ports; a wrong one costs a connection, which is then made in the usual order. */
+static uint64_t early[EARLY_MAX];
+
+static uint64_t *
+early_slot(const struct net_addr *a, uint64_t *h)
+{
+	*h = UINT64_C(0xcbf29ce484222325) ^ a->port;
+	for (size_t i = 0; i < sizeof(a->ip); i++)
+		*h = (*h ^ a->ip[i]) * UINT64_C(0x100000001b3);
+	*h |= 1;
+	return (&early[*h / 2 % EARLY_MAX]);
+}
+
+static bool
+is_early(const struct deliver_conn *c)
+{
+	uint64_t h;
+
+	return (c->o->pipe_connect && !c->o->tls_on_connect && c->o->esmtp && *early_slot(&c->host.addr, &h) == h);
+}
+
+static void
+note_early(const struct deliver_conn *c, bool yes)
+{
+	uint64_t h, *slot = early_slot(&c->host.addr, &h);
+
+	if (yes)
+		*slot = h;
+	else if (*slot == h)
+		*slot = 0;
+}
+
+/* EHLO, LHLO or HELO; 1: the peer does not know EHLO.  <sent>: it has been sent. */
 static int
-say_hello(struct deliver_conn *c, bool extended, struct deliver_error *e)
+say_hello(struct deliver_conn *c, bool extended, bool sent, struct deliver_error *e)
 {
 	const char *verb = c->o->lmtp ? "LHLO" : extended ? "EHLO" : "HELO";
 	char what[300];
 
 	(void)snprintf(what, sizeof(what), "%s %s", verb, c->o->helo);
-	if (deliver_command(c, what, e, "%s", what) == -1 || deliver_read_reply(c, c->o->command_ms, what, e) == -1)
+	if ((!sent && deliver_command(c, what, e, "%s", what) == -1) || deliver_read_reply(c, c->o->command_ms, what, e) == -1)
 		return (-1);
 	if (c->reply.code / 100 != 2) {
 		if (extended && !c->o->lmtp && c->reply.code / 100 == 5)
@@ -139,11 +176,13 @@ say_hello(struct deliver_conn *c, bool extended, struct deliver_error *e)
 }
 
 static int
-hello(struct deliver_conn *c, struct deliver_error *e)
+hello(struct deliver_conn *c, bool sent, struct deliver_error *e)
 {
-	int rc = say_hello(c, c->o->esmtp, e);
+	int rc = say_hello(c, c->o->esmtp, sent, e);
 
-	return (rc == 1 ? say_hello(c, false, e) : rc);
+	if (!stream_is_tls(c->s))
+		note_early(c, rc == 0 && (c->ehlo.ext & SMTP_EXT_PIPECONNECT) != 0);
+	return (rc == 1 ? say_hello(c, false, false, e) : rc);
 }
 
 static void
@@ -218,7 +257,7 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 	}
 	keep_cipher(c);
 	/* RFC 3207 section 4.2: what was learnt before is forgotten. */
-	return (hello(c, e));
+	return (hello(c, false, e));
 }
 
 /* ---- open, close ---- */
@@ -238,6 +277,7 @@ late(struct deliver_conn *c, bool auth, struct deliver_error *e)
 static int
 greet(struct deliver_conn *c, struct deliver_error *e)
 {
+	bool early = is_early(c);
 	int rc;
 
 	if (c->o->tls_on_connect) {
@@ -245,15 +285,20 @@ greet(struct deliver_conn *c, struct deliver_error *e)
 			return (tls_failed(c, c->o->tls == NULL ? c->o->tls_trouble : stream_error(c->s), e));
 		keep_cipher(c);
 	}
-	if (deliver_read_reply(c, c->o->command_ms, "initial connection", e) == -1)
+	if (early && (late(c, false, e) == -1 || deliver_command(c, "EHLO", e, "EHLO %s", c->o->helo) == -1))
 		return (-1);
+	if (deliver_read_reply(c, c->o->command_ms, "initial connection", e) == -1) {
+		note_early(c, false);
+		return (-1);
+	}
 	if (c->reply.code != 220) {
+		note_early(c, false);
 		deliver_reply_error(c, "initial connection", e);
 		/* RFC 5321 section 3.1: 554 says that no mail is taken here; other hosts may take it. */
 		e->host = true;
 		return (-1);
 	}
-	if (late(c, false, e) == -1 || hello(c, e) == -1)
+	if ((!early && late(c, false, e) == -1) || hello(c, early, e) == -1)
 		return (-1);
 	rc = starttls(c, e);
 	if (rc != 0)
@@ -265,6 +310,12 @@ const struct net_addr *
 deliver_local(const struct deliver_conn *c)
 {
 	return (&c->local);
+}
+
+const struct net_addr *
+deliver_proxy(const struct deliver_conn *c)
+{
+	return (c->proxy == NULL ? NULL : &c->proxy->addr);
 }
 
 const struct stream *
@@ -301,17 +352,42 @@ is_ours(int error)
 	return (false);
 }
 
+/* Directly, or through the first proxy that does it. */
+static struct stream *
+dial(const struct deliver_host *host, const struct deliver_opts *o, int64_t deadline, struct net_addr *local, const struct deliver_proxy **proxy,
+    struct err *err)
+{
+	const struct net_connect_opts how = { .from = o->from, .keepalive = o->keepalive, .fastopen = o->fastopen, .dscp = o->dscp };
+	struct stream *s = NULL;
+	int fd;
+
+	if (o->nproxies == 0) {
+		fd = net_connect_opts(&host->addr, &how, deadline, err);
+		if (fd == -1)
+			return (NULL);
+		net_local(fd, local);
+		return (stream_new(fd));
+	}
+	for (size_t i = 0; s == NULL && i < o->nproxies && (i == 0 || fiber_now() < deadline); i++) {
+		err_clear(err);
+		s = deliver_socks_connect(&o->proxies[i], &host->addr, o, deadline, local, err);
+		*proxy = &o->proxies[i];
+	}
+	return (s);
+}
+
 /* As deliver_open; 1: TLS failed, try without. */
 static int
 open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deliver_opts *o, struct deliver_error *e)
 {
-	const struct net_connect_opts how = { .from = o->from, .keepalive = o->keepalive, .fastopen = o->fastopen, .dscp = o->dscp };
 	int64_t deadline = FIBER_NOW_PLUS(o->connect_ms);
+	const struct deliver_proxy *proxy = NULL;
+	struct net_addr local;
 	struct deliver_conn *c;
-	int fd, rc;
+	struct stream *io = dial(host, o, deadline, &local, &proxy, &e->err);
+	int rc;
 
-	fd = net_connect_opts(&host->addr, &how, deadline, &e->err);
-	if (fd == -1) {
+	if (io == NULL) {
 		e->sys = errno;
 		e->ours = is_ours(errno);
 		e->host = !e->ours;
@@ -324,8 +400,9 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deli
 	c->host.name = c->host_name;
 	c->host.asked = c->host_asked = host->asked == NULL ? NULL : xstrdup(host->asked);
 	c->o = o;
-	net_local(fd, &c->local);
-	c->s = stream_new(fd);
+	c->local = local;
+	c->proxy = proxy;
+	c->s = io;
 	smtp_reply_init(&c->reply);
 	sb_init(&c->buf, CONTENT_BUF);
 	sb_init(&c->ehlo_text, 64 * 1024);

@@ -175,7 +175,7 @@ add_addrs(struct finding *f, const char *name, uint16_t port, int mx, bool mx_se
 	}
 	if (!secure && domain_listed(f, EXIM_SMTP_dnssec_require_domains, name)) {
 		f->out->unknown = name;
-		f->out->why = "its lookup was done insecurely";
+		f->out->why = "its lookup was insecure";
 		return;
 	}
 	secure = secure && mx_secure && domain_listed(f, EXIM_SMTP_dnssec_request_domains, name);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "deliver/options.h"
+#include "deliver/socks.h"
 #include "dns/dns.h"
 #include "exim/expand.h"
 #include "exim/match.h"
@@ -266,6 +267,15 @@ fill_socket(struct deliver_opts *o, struct exim_env *env, const struct exim_valu
 		return (-1);
 	if (text.len > 0)
 		o->dscp = net_dscp_parse(sv_trim(text));
+	o->pipe_connect = deliver_host_listed(env, &own[EXIM_SMTP_hosts_pipe_connect], h);
+	if (deliver_text(env, &own[EXIM_SMTP_socks_proxy], &text, err) == -1) {
+		err_prefix(err, "failed to expand socks_proxy");
+		return (-1);
+	}
+	if (text.len > 0 && deliver_socks_list(env, text, a, &o->proxies, &o->nproxies, err) == -1) {
+		err->cls = ERR_TEMP;
+		return (-1);
+	}
 	o->connect_ms = ms(&own[EXIM_SMTP_connect_timeout]);
 	o->command_ms = ms(&own[EXIM_SMTP_command_timeout]);
 	o->data_ms = ms(&own[EXIM_SMTP_data_timeout]);
@@ -317,7 +327,6 @@ fill_tls_out(struct exim_env *env, const struct stream *s, struct arena *a)
 	t->dane = stream_tls_dane(s);
 	t->resumption = stream_tls_resumed(s) ? 0x17 : 1;
 	t->ocsp = f.ocsp;
-	t->tlsa_usage = f.tlsa_usage < 0 ? 0 : f.tlsa_usage;
 	t->ourcert = f.own;
 	t->peercert = f.peer;
 }
@@ -355,6 +364,9 @@ at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver
 
 	if (auth) {
 		fill_tls_out(l->env, deliver_stream(c), l->a);
+		/* A bit for each kind of record that was found. */
+		for (size_t i = 0; i < o->ntlsa; i++)
+			l->env->addr->tls_out.tlsa_usage |= 1 << (o->tlsa[i].usage & 7);
 		if (l->auth && o->auths == NULL)
 			deliver_auths(o, l->env, l->a);
 		return (0);
@@ -391,6 +403,10 @@ deliver_still_fits(const struct deliver_conn *c, const struct deliver_opts *o, s
 	struct err err = ERR_INIT;
 	bool yes;
 
+	/* Where a TLS session shall not go on to another message, neither does its connection. */
+	if (stream_is_tls(deliver_stream(c)) && (deliver_host_listed(env, &own[EXIM_SMTP_hosts_nopass_tls], h) ||
+	    deliver_host_listed(env, &own[EXIM_SMTP_hosts_noproxy_tls], h)))
+		return (false);
 	set_host(env, h);
 	fill_local(env, c, a);
 	fill_tls_out(env, deliver_stream(c), a);

@@ -97,7 +97,6 @@ struct stream_tls_facts {
 	char		 peer_dn[512];	/* of the peer's certificate; "" if it has shown none */
 	int		 bits;
 	int		 ocsp;		/* enum tls_ocsp */
-	int		 tlsa_usage;	/* of the TLSA record that vouches for the peer; -1: none */
 	bool		 verified;	/* it has shown one that leads to an authority we trust */
 	void		*own, *peer;	/* X509 or NULL */
 };

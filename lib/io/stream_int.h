@@ -20,7 +20,6 @@ struct stream_tls {
 	char	*sni;
 	char	*peerdn;
 	bool	 verified, dane;
-	int	 tlsa_usage;		/* of the record that did it; -1: none */
 	enum tls_ocsp ocsp;
 	char	*early;			/* input that was read before the handshake began and is the peer's part of it */
 	size_t	 early_off, early_len;

@@ -204,13 +204,8 @@ describe_peer(struct stream_tls *t)
 		return;
 	t->verified = tls_client_checks(t->ssl) && SSL_get_verify_result(t->ssl) == X509_V_OK;
 	t->dane = SSL_get0_dane_authority(t->ssl, NULL, NULL) >= 0;
-	if (t->dane) {
-		uint8_t usage = 0;
-
-		(void)SSL_get0_dane_tlsa(t->ssl, &usage, NULL, NULL, NULL, NULL);
-		t->tlsa_usage = usage;
+	if (t->dane)
 		t->verified = true;
-	}
 	if ((b = BIO_new(BIO_s_mem())) == NULL)
 		return;
 	(void)X509_NAME_print_ex(b, X509_get_subject_name(x), 0, XN_FLAG_RFC2253);
@@ -248,7 +243,6 @@ handshake(struct stream *s, SSL *ssl, const struct tls_accept *server, int64_t d
 	}
 	s->tls = xcalloc(1, sizeof(*s->tls));
 	s->tls->ssl = ssl;
-	s->tls->tlsa_usage = -1;
 	s->tls->accept = server;
 	if (s->in_len > s->in_off) {
 		s->tls->early = xmalloc(s->in_len - s->in_off);
@@ -395,14 +389,12 @@ stream_tls_facts(const struct stream *s, struct stream_tls_facts *f)
 
 	memset(f, 0, sizeof(*f));
 	f->standard = "";
-	f->tlsa_usage = -1;
 	if (ssl == NULL)
 		return;
 	if (SSL_get_current_cipher(ssl) != NULL)
 		f->standard = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl));
 	f->bits = SSL_get_cipher_bits(ssl, NULL);
 	f->ocsp = s->tls->ocsp;
-	f->tlsa_usage = s->tls->tlsa_usage;
 	f->own = SSL_get_certificate(ssl);
 	f->peer = SSL_get0_peer_certificate(ssl);
 	if (f->peer != NULL)

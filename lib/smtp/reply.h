@@ -55,6 +55,7 @@ int	 smtp_reply_err(const struct smtp_reply *r, struct err *err);
 #define SMTP_EXT_REQUIRETLS	0x1000
 #define SMTP_EXT_PRDR		0x2000
 #define SMTP_EXT_IGNOREQUOTA	0x4000
+#define SMTP_EXT_PIPECONNECT	0x10000
 #define SMTP_EXT_GARBLED	0x8000	/* lines of X or *: a "fixup" firewall rewrites the dialogue */
 
 struct smtp_ehlo {

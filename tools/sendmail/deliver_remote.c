@@ -206,18 +206,33 @@ end_all(struct remote *x, struct dend e, const struct deliver_host *h)
 
 /* ---- transactions ---- */
 
-/* X=, CV=, DN= by the log selector. */
+/* PRX= by the log selector. */
+static const char *
+proxy_words(struct remote *x)
+{
+	const struct net_addr *p = deliver_proxy(x->conn);
+	char text[NET_ADDR_TEXT_MAX];
+
+	if (p == NULL || !dlog_on(x->r->d, EXIM_LOGSEL_proxy))
+		return ("");
+	if (!dlog_on(x->r->d, EXIM_LOGSEL_outgoing_port))
+		return (arena_fmt(x->r->m->arena, " PRX=[%s]", net_addr_text(p, text)));
+	return (arena_fmt(x->r->m->arena, " PRX=[%s]:%u", net_addr_text(p, text), p->port));
+}
+
+/* The same with X=, CV=, DN=. */
 static const char *
 tls_words(struct remote *x, const char *cipher)
 {
 	const struct deliver *d = x->r->d;
+	const char *proxy = proxy_words(x);
 	const char *cv = deliver_verified(x->conn), *dn = deliver_peerdn(x->conn);
 	bool subject = dlog_on(d, EXIM_LOGSEL_tls_peerdn) && *dn != '\0';
 	bool shown = dlog_on(d, EXIM_LOGSEL_tls_cipher), verified = dlog_on(d, EXIM_LOGSEL_tls_certificate_verified);
 
 	if (cv == NULL)
-		return ("");
-	return (arena_fmt(x->r->m->arena, "%s%s%s%s%s%s%s%s", shown ? " X=" : "", shown ? cipher : "",
+		return (proxy);
+	return (arena_fmt(x->r->m->arena, "%s%s%s%s%s%s%s%s%s", proxy, shown ? " X=" : "", shown ? cipher : "",
 	    shown && deliver_tls_resumed(x->conn) && dlog_on(d, EXIM_LOGSEL_tls_resumption) ? "*" : "", verified ? " CV=" : "", verified ? cv : "",
 	    subject ? " DN=\"" : "", subject ? dn : "", subject ? "\"" : ""));
 }
