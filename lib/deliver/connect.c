@@ -119,7 +119,7 @@ keep_ehlo(struct deliver_conn *c)
 #define EARLY_MAX	256
 
 /* Hashes of their addresses and ports; a wrong one costs a connection, which is then made in the usual order. */
-static uint64_t early[EARLY_MAX];
+static uint64_t early_hosts[EARLY_MAX];
 
 static uint64_t *
 early_slot(const struct net_addr *a, uint64_t *h)
@@ -128,7 +128,7 @@ early_slot(const struct net_addr *a, uint64_t *h)
 	for (size_t i = 0; i < sizeof(a->ip); i++)
 		*h = (*h ^ a->ip[i]) * UINT64_C(0x100000001b3);
 	*h |= 1;
-	return (&early[*h / 2 % EARLY_MAX]);
+	return (&early_hosts[*h / 2 % EARLY_MAX]);
 }
 
 static bool
@@ -391,7 +391,7 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deli
 		e->sys = errno;
 		e->ours = is_ours(errno);
 		e->host = !e->ours;
-		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : EXIM_RE_REFUSED;
+		e->what = fiber_now() >= deadline ? EXIM_RE_TIMEOUT_CONNECT : e->sys == 0 ? EXIM_RE_ANY : EXIM_RE_REFUSED;
 		return (-1);
 	}
 	c = xcalloc(1, sizeof(*c));

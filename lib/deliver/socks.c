@@ -263,7 +263,7 @@ deliver_socks_connect(const struct deliver_proxy *p, const struct net_addr *to, 
 	stream_set_timeout(s, own, own);
 	if (choose_method(s, p, err) == -1 || ask_for(s, to, err) == -1) {
 		stream_close(&s);
-		errno = ECONNREFUSED;
+		errno = 0;		/* the text tells more */
 		return (NULL);
 	}
 	return (s);

@@ -18,9 +18,12 @@ for section in ("routers", "transports"):
     s = s.replace(f"begin {section}\n", f"begin {section}\n\n" + open(f"{d}/{section}").read() + "\n", 1)
 own = open(d + "/auth").read()
 s = s.replace("begin authenticators\n", "begin authenticators\n\n" + own, 1) if "begin authenticators\n" in s else s + "\nbegin authenticators\n" + own
-s = "log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port\nremote_max_parallel = 4\n" + s
+s = "dns_trust_aa = *.secure.test\n" + s
+s = "log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port +proxy\nremote_max_parallel = 4\n" + s
 open(path, "w").write(s)
 X
+cp "$T/hosts/zone" "$BOX/etc/hosts.zone"
+conf "dns_zone_file = etc/hosts.zone"
 vpost check "$BOX" >"$T/check" 2>&1 || { cat "$T/check"; die "vpost check"; }
 box_start
 touch "$T/hosts/go"

@@ -14,7 +14,7 @@ keep_environment =
 host_lookup =
 tls_advertise_hosts =
 trusted_users = %U
-log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port -retry_defer
+log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port +proxy -retry_defer
 queue_list_requires_admin = false
 prod_requires_admin = false
 """
@@ -60,6 +60,14 @@ TEXT = "From: s@sender.test\nTo: x@y.test\nSubject: hello\n\nbody line\n"
 PIPE = ["PIPELINING", "SIZE 1000000"]
 ALL = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 NOTLS = r"a TLS session is required, but"
+
+BOX = ("box",)
+OUT = ("headers_add = X-Tls: dane=$tls_out_dane usage=$tls_out_tlsa_usage ocsp=$tls_out_ocsp "
+       "own=${if def:tls_out_ourcert{${certextract{subject}{$tls_out_ourcert}}}} peer=${certextract{subject}{$tls_out_peercert}}")
+CALLOUT = ["acl_smtp_rcpt = ask", "smtp_enforce_sync = false", "begin acl", "ask:", " accept verify = recipient/callout=10s"]
+ASK = "EHLO me.test\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@%N.test>\r\nQUIT\r\n"
+UTF8 = ["acl_smtp_rcpt = all", "smtp_enforce_sync = false", "smtputf8_advertise_hosts = *", "begin acl", "all:", " accept"]
+UMAIL = ("EHLO me.test\r\nMAIL FROM:<s@sender.test> SMTPUTF8\r\nRCPT TO:<j\xc3\xbcrgen@%N.test>\r\nDATA\r\nSubject: hello\r\n\r\nbody\r\n.\r\nQUIT\r\n")
 
 CASES = [
     # ---- what we say ----
@@ -191,6 +199,84 @@ CASES = [
     dict(name="dhbits", opts=["tls_dh_min_bits = 3072", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, not_log=["=>"], **{"not": ["MAIL"]}),
     dict(name="dhenough", opts=["tls_dh_min_bits = 2048", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, log=["=> x@"], want=["cipher=DHE-RSA"]),
     dict(name="ocspmissing", opts=["hosts_require_ocsp = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
+    dict(name="ocspasked", opts=[OUT], tls={}, want=[r"^\| X-Tls: dane=no usage=0 ocsp=1 "]),
+    dict(name="ocspnotasked", opts=[OUT, "hosts_request_ocsp = :", "tls_certificate = %C/client.pem"], tls={"client": True},
+         want=[r"^\| X-Tls: .* ocsp=0 own=CN=client.test peer=CN=good.test"]),
     dict(name="badcertclear", opts=["tls_certificate = %C/none.pem"], tls={}, log=[r"TLS session: .*delivering unencrypted to H=127.0.0.1", "=> x@"], not_log=[" X="]),
     dict(name="badcert", opts=["tls_certificate = %C/none.pem", "hosts_require_tls = *"], tls={}, not_log=["=>"], log=["== x@"]),
+    # ---- DNSSEC and DANE; *.secure.test counts as validated ----
+    dict(name="danegood", modes=BOX, opts=["hosts = mx.danegood.secure.test", OUT], tls={"cert": "other"}, log=[r"=> x@.* CV=dane "],
+         zone=["mx.danegood.secure.test A 127.0.0.1", "_%P._tcp.mx.danegood.secure.test TLSA 3 1 1 %O"], want=[r"^\| X-Tls: dane=yes usage=8 ocsp=\d own= peer=CN=other.test"]),
+    dict(name="danebad", modes=BOX, opts=["hosts = mx.danebad.secure.test"], tls={}, log=[r"== x@"], not_log=["=>"], **{"not": ["MAIL"]},
+         zone=["mx.danebad.secure.test A 127.0.0.1", "_%P._tcp.mx.danebad.secure.test TLSA 3 1 1 %Z"]),
+    dict(name="danenotls", modes=BOX, opts=["hosts = mx.danenotls.secure.test"], tls={}, hide_tls=True, log=[r"== x@"], not_log=["=>"], **{"not": ["MAIL"]},
+         zone=["mx.danenotls.secure.test A 127.0.0.1", "_%P._tcp.mx.danenotls.secure.test TLSA 3 1 1 %G"]),
+    dict(name="daneplain", modes=BOX, opts=["hosts = mx.daneplain.test", OUT], tls={"cert": "other"}, log=[r"=> x@.* CV=no "], want=[r"^\| X-Tls: dane=no usage=0"],
+         zone=["mx.daneplain.test A 127.0.0.1", "_%P._tcp.mx.daneplain.test TLSA 3 1 1 %Z"]),
+    dict(name="danenottried", modes=BOX, opts=["hosts = mx.danenottried.secure.test", "hosts_try_dane = :"], tls={}, log=[r"=> x@.* CV="],
+         zone=["mx.danenottried.secure.test A 127.0.0.1", "_%P._tcp.mx.danenottried.secure.test TLSA 3 1 1 %Z"]),
+    dict(name="danenotasked", modes=BOX, opts=["hosts = mx.danenotasked.secure.test", "dnssec_request_domains = !*.secure.test"], tls={}, log=[r"=> x@.* CV="],
+         zone=["mx.danenotasked.secure.test A 127.0.0.1", "_%P._tcp.mx.danenotasked.secure.test TLSA 3 1 1 %Z"]),
+    dict(name="daneneeded", modes=BOX, opts=["hosts = mx.daneneeded.secure.test", "hosts_require_dane = *"], tls={}, log=[r"== x@.*DANE error: tlsa lookup"],
+         not_log=["=>"], **{"not": ["MAIL"]}, zone=["mx.daneneeded.secure.test A 127.0.0.1"]),
+    dict(name="daneneededsafe", modes=BOX, opts=["hosts = mx.daneneededsafe.test", "hosts_require_dane = *"], tls={}, log=[r"== x@.*DANE error: mx.daneneededsafe.test lookup not DNSSEC"],
+         not_log=["=>"], zone=["mx.daneneededsafe.test A 127.0.0.1", "_%P._tcp.mx.daneneededsafe.test TLSA 3 1 1 %G"]),
+    dict(name="danefails", modes=BOX, opts=["hosts = mx.danefails.secure.test"], tls={}, log=[r"== x@.*DANE error: tlsa lookup DEFER"], not_log=["=>"],
+         zone=["mx.danefails.secure.test A 127.0.0.1", "fail _%P._tcp.mx.danefails.secure.test"]),
+    dict(name="daneciphers", modes=BOX, opts=["hosts = mx.daneciphers.secure.test", "tls_require_ciphers = ECDHE-RSA-AES256-GCM-SHA384",
+         "dane_require_tls_ciphers = ECDHE-RSA-AES128-GCM-SHA256"], tls={"max12": True}, want=[r"cipher=ECDHE-RSA-AES128-GCM-SHA256"], log=[r"CV=dane"],
+         zone=["mx.daneciphers.secure.test A 127.0.0.1", "_%P._tcp.mx.daneciphers.secure.test TLSA 3 1 1 %G"]),
+    dict(name="secneeded", modes=BOX, opts=["hosts = mx.secneeded.test", "dnssec_require_domains = *"], log=[r"== x@.*insecure"], not_log=["=>"],
+         zone=["mx.secneeded.test A 127.0.0.1"], **{"not": ["connect"]}),
+    dict(name="secneededhas", modes=BOX, opts=["hosts = mx.secneededhas.secure.test", "dnssec_require_domains = *"], log=[r"=> x@"], zone=["mx.secneededhas.secure.test A 127.0.0.1"]),
+    # ---- names that are not whole: those of our domain, local.test, and of the ones above it ----
+    dict(name="single", modes=BOX, opts="hosts = mxsingle", log=[r"=> x@.* H=mxsingle.local.test \["], zone=["mxsingle.local.test A 127.0.0.1"]),
+    dict(name="singlenot", modes=BOX, opts=["hosts = mxsingle", "dns_qualify_single = false"], not_log=["=>"], log=[r"== x@"]),
+    dict(name="parents", modes=BOX, opts=["hosts = mxp.sub", "dns_search_parents"], log=[r"=> x@.* H=mxp.sub.test \["], zone=["mxp.sub.test A 127.0.0.1"]),
+    dict(name="parentsnot", modes=BOX, opts=["hosts = mxp.sub"], not_log=["=>"], log=[r"== x@"]),
+    # ---- sessions, connections ----
+    dict(name="nameextract", modes=BOX, opts=["hosts = ${if eq{$local_part}{a}{127.0.0.1}{${if eq{$local_part}{b}{127.0.0.2}{127.0.0.3}}}}", "tls_resumption_hosts = *",
+         "host_name_extract = ${if match{$item}{\\N(?m)^250.NAME (\\S+)\\N}{$1}}", "max_parallel = 1"], listen=ALL, ehlo=["NAME lb.test"], tls={"max12": True},
+         send=[("s@sender.test", "a"), ("s@sender.test", "b"), ("s@sender.test", "c")], want=[r"resumed=True"]),
+    dict(name="namesapart", modes=BOX, opts=["hosts = ${if eq{$local_part}{a}{127.0.0.1}{${if eq{$local_part}{b}{127.0.0.2}{127.0.0.3}}}}", "tls_resumption_hosts = *",
+         "max_parallel = 1"], listen=ALL, ehlo=["NAME lb.test"], tls={"max12": True}, send=[("s@sender.test", "a"), ("s@sender.test", "b"), ("s@sender.test", "c")],
+         **{"not": [r"resumed=True"]}),
+    dict(name="passtls", modes=BOX, opts=["max_parallel = 1"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
+         count={r"^\[connect": range(1, 4), "^< MAIL": 4}),
+    dict(name="nopasstls", modes=BOX, opts=["max_parallel = 1", "hosts_nopass_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
+         count={r"^\[connect": 4, "^< MAIL": 4}),
+    dict(name="noproxytls", modes=BOX, opts=["max_parallel = 1", "hosts_noproxy_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
+         count={r"^\[connect": 4, "^< MAIL": 4}),
+    dict(name="pipeconnect", modes=BOX, opts=["hosts_pipe_connect = *", "connection_max_messages = 1", "max_parallel = 1"], ehlo=["PIPELINING", "PIPECONNECT"], early=True,
+         send=[("s@sender.test", "x")] * 3, count={r"^\[before the greeting": 2, "^< MAIL": 3}),
+    dict(name="pipeconnectnot", modes=BOX, opts=["connection_max_messages = 1", "max_parallel = 1"], ehlo=["PIPELINING", "PIPECONNECT"], early=True,
+         send=[("s@sender.test", "x")] * 2, count={r"^\[before the greeting": 0, "^< MAIL": 2}),
+    dict(name="retryip", modes=("one",), opts="retry_include_ip_address = ${if eq{$local_part}{x}{true}{false}}", busy={"127.0.0.1": "421 no"}, count={r"^\[connect": 2},
+         run=["-odi -f s@sender.test x@%D", "-odi -f s@sender.test y@%D", "-odi -f s@sender.test z@%D"]),
+    dict(name="retryipsame", modes=("one",), opts=[], busy={"127.0.0.1": "421 no"}, count={r"^\[connect": 1},
+         run=["-odi -f s@sender.test x@%D", "-odi -f s@sender.test y@%D", "-odi -f s@sender.test z@%D"]),
+    dict(name="socketef", opts=["dscp = ef", "keepalive"], sockets=True, want=[r"tos:0xb8", r"timer:\(keepalive"]),
+    dict(name="socketplain", opts=["keepalive = false"], sockets=True, want=[r"tos:0 "], **{"not": [r"timer:\(keepalive"]}),
+    # ---- through a proxy ----
+    dict(name="socks", opts=["hosts = 192.0.2.55", "port = 4025", "socks_proxy = 127.0.0.1 port=%P"], socks={},
+         want=[r"^\[socks 00 05010001 192.0.2.55:4025\]", "MAIL"], log=[r"=> x@.* H=192.0.2.55 \[192.0.2.55\]:4025 PRX=\[127.0.0.1\]:\d+ "]),
+    dict(name="sockslogin", opts=["hosts = 192.0.2.55", "socks_proxy = 127.0.0.1 auth=name name=joe pass=secret port=%P tmo=3"], socks={"login": ["joe", "secret"]},
+         want=[r"^\[login joe secret\]", r"^\[socks 02 ", "MAIL"], log=["=> x@"]),
+    dict(name="sockswrong", opts=["hosts = 192.0.2.55", "socks_proxy = 127.0.0.1 auth=name name=joe pass=wrong port=%P"], socks={"login": ["joe", "secret"]},
+         log=[r"== x@.*the proxy refuses name and password"], **{"not": ["MAIL"]}),
+    dict(name="socksrefuses", opts=["hosts = 192.0.2.55", "socks_proxy = 127.0.0.1 port=%P"], socks={"code": 5}, log=[r"== x@.*the proxy says: connection refused"], **{"not": ["MAIL"]}),
+    dict(name="socksmethod", opts=["hosts = 192.0.2.55", "socks_proxy = 127.0.0.1 port=%P"], socks={"deny": True}, log=[r"== x@.*the proxy does not take"], **{"not": ["MAIL"]}),
+    dict(name="sockssecond", opts=["hosts = 192.0.2.55", "socks_proxy = 127.0.0.1 port=1 pri=5 : 127.0.0.1 port=%P pri=2"], socks={}, want=["MAIL"], log=["=> x@"]),
+    dict(name="socksnot", opts=["socks_proxy = ${if eq{1}{2}{127.0.0.9}fail}"], log=["=> x@"]),
+    dict(name="socksbad", opts=["socks_proxy = 127.0.0.1 colour=red"], log=[r"== x@.*socks_proxy: option \"colour\""], not_log=["=>"]),
+    # ---- callouts, UTF-8 ----
+    dict(name="callouttls", modes=("one",), opts=[], tls={}, main=CALLOUT, text=ASK.replace("%N", "callouttls"), run=["-bs -oMa 127.0.0.2.1"], want=[r"^< STARTTLS", r"^< RCPT TO:<x@"]),
+    dict(name="calloutclear", modes=("one",), opts="hosts_verify_avoid_tls = 127.0.0.1", tls={}, main=CALLOUT, text=ASK.replace("%N", "calloutclear"),
+         run=["-bs -oMa 127.0.0.2.1"], want=[r"^< RCPT TO:<x@"], **{"not": ["STARTTLS"]}),
+    dict(name="downconvert", modes=("one",), opts="utf8_downconvert = 1", ehlo=["SMTPUTF8", "8BITMIME"], main=UTF8, text=UMAIL.replace("%N", "downconvert"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"RCPT TO:<xn--jrgen-kva@downconvert.test>"], **{"not": ["SMTPUTF8$"]}),
+    dict(name="downneeded", modes=("one",), opts="utf8_downconvert = -1", main=UTF8, text=UMAIL.replace("%N", "downneeded"), run=["-odi -bs -oMa 127.0.0.2.1"],
+         want=[r"RCPT TO:<xn--jrgen-kva@downneeded.test>"]),
+    dict(name="downnot", modes=("one",), opts="utf8_downconvert = -1", ehlo=["SMTPUTF8", "8BITMIME"], main=UTF8, text=UMAIL.replace("%N", "downnot"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"^< MAIL .* SMTPUTF8", r"RCPT TO:<j\xc3\xbcrgen@downnot.test>"]),
 ]

@@ -6,7 +6,7 @@ smtpoptions.py one SENDMAIL [CASE...]       each case by one process that receiv
 smtpoptions.py serve DIR                    the hosts; DIR/routers, DIR/transports, DIR/auth are parts of a box's configuration
 smtpoptions.py box DIR BOX [CASE...]        send the messages of all cases to the box whose sendmail is in PATH, and look
 """
-import os, re, select, shutil, socket, ssl, subprocess, sys, tempfile, threading, time
+import hashlib, os, re, select, shutil, socket, ssl, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from smtpcases import AUTH, CASES, DH, HEAD, TEXT
@@ -102,6 +102,32 @@ class Host:
             c, peer = s.accept()
             threading.Thread(target=self.hear, args=(a, c, peer), daemon=True).start()
 
+    def proxied(self, c):
+        """A SOCKS proxy of our own in front: what it is asked for is noted, and then it is the host."""
+        def get(n):
+            b = b""
+            while len(b) < n:
+                got = c.recv(n - len(b))
+                if not got:
+                    raise EOFError
+                b += got
+            return b
+        want = self.case["socks"]
+        n = get(2)[1]
+        methods = get(n)
+        if want.get("deny"):
+            c.sendall(b"\x05\xff")
+            raise EOFError
+        c.sendall(b"\x05" + (b"\x02" if want.get("login") else b"\x00"))
+        if want.get("login"):
+            name = get(get(2)[1])
+            password = get(get(1)[0])
+            self.note(f"[login {name.decode()} {password.decode()}]")
+            c.sendall(b"\x01" + (b"\x00" if [name.decode(), password.decode()] == want["login"] else b"\x01"))
+        r = get(10)
+        self.note(f"[socks {methods.hex()} {r[:4].hex()} {socket.inet_ntoa(r[4:8])}:{int.from_bytes(r[8:], 'big')}]")
+        c.sendall(bytes([5, want.get("code", 0), 0, 1]) + socket.inet_aton("192.0.2.200") + b"\x12\x34")
+
     def hear(self, a, c, peer):
         # Whoever left just now is heard first.
         time.sleep(0.05)
@@ -110,6 +136,8 @@ class Host:
             self.most = max(self.most, self.now)
         try:
             self.note(f"[connect {a} from {peer[0]}]")
+            if "socks" in self.case:
+                self.proxied(c)
             self.talk(a, c)
         except (OSError, ssl.SSLError, EOFError) as e:
             self.note(f"[broken {type(e).__name__}]")
@@ -175,6 +203,13 @@ class Host:
         if case.get("on_connect"):
             c = self.tls(c)
             secure = True
+        if case.get("early"):
+            # Does it speak before it is greeted?
+            time.sleep(0.2)
+            if select.select([c], [], [], 0)[0]:
+                self.note("[before the greeting]")
+        if case.get("sockets"):
+            self.note("[socket " + subprocess.run(["ss", "-Htno", "--tos", "dport", "=", f":{self.port}"], capture_output=True, text=True, check=False).stdout + "]")
         say(refused.get(a) or self.rule("BANNER") or "220 mx.test ready")
         while True:
             s = line()
@@ -240,6 +275,12 @@ class Host:
                 say("334 " + word)
                 self.note("< " + line())
         say("235 in")
+
+
+def digest(t, name):
+    """Of the key of a certificate, as TLSA 3 1 1 has it."""
+    spki = subprocess.run(["openssl", "pkey", "-pubout", "-outform", "DER", "-in", f"{t}/{name}.key"], capture_output=True, check=True).stdout
+    return hashlib.sha256(spki).hexdigest()
 
 
 def config(case, host, kind, t):
@@ -358,6 +399,9 @@ def serve(d):
     certificates(d + "/certs")
     hosts = {c["name"]: Host(c, d + "/certs") for c in chosen("box", [])}
     parts = [config(c, hosts[c["name"]], "box", d + "/certs") for c in chosen("box", [])]
+    good, other = digest(d + "/certs", "good"), digest(d + "/certs", "other")
+    open(d + "/zone", "w").write("".join(z.replace("%P", str(hosts[c["name"]].port)).replace("%G", good).replace("%O", other).replace("%Z", "00" * 32) + "\n"
+                                         for c in chosen("box", []) for z in c.get("zone", [])))
     for name, text in (("routers", "".join(p[0] for p in parts)), ("transports", "".join(p[1] for p in parts)), ("auth", AUTH)):
         open(f"{d}/{name}", "w").write(text)
     print("ready", flush=True)
