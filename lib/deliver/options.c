@@ -306,7 +306,7 @@ struct late {
 
 /* $tls_out_... */
 static void
-fill_tls_out(struct exim_env *env, const struct stream *s, struct arena *a)
+fill_tls_out(struct exim_env *env, const struct stream *s, const struct deliver_opts *o, struct arena *a)
 {
 	struct exim_tls *t = &env->addr->tls_out;
 	struct stream_tls_facts f;
@@ -327,6 +327,9 @@ fill_tls_out(struct exim_env *env, const struct stream *s, struct arena *a)
 	t->dane = stream_tls_dane(s);
 	t->resumption = stream_tls_resumed(s) ? 0x17 : 1;
 	t->ocsp = f.ocsp;
+	/* A bit for each kind of record that was found. */
+	for (size_t i = 0; i < o->ntlsa; i++)
+		t->tlsa_usage |= 1 << (o->tlsa[i].usage & 7);
 	t->ourcert = f.own;
 	t->peercert = f.peer;
 }
@@ -363,10 +366,7 @@ at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver
 	struct late *l = arg;
 
 	if (auth) {
-		fill_tls_out(l->env, deliver_stream(c), l->a);
-		/* A bit for each kind of record that was found. */
-		for (size_t i = 0; i < o->ntlsa; i++)
-			l->env->addr->tls_out.tlsa_usage |= 1 << (o->tlsa[i].usage & 7);
+		fill_tls_out(l->env, deliver_stream(c), o, l->a);
 		if (l->auth && o->auths == NULL)
 			deliver_auths(o, l->env, l->a);
 		return (0);
@@ -409,7 +409,7 @@ deliver_still_fits(const struct deliver_conn *c, const struct deliver_opts *o, s
 		return (false);
 	set_host(env, h);
 	fill_local(env, c, a);
-	fill_tls_out(env, deliver_stream(c), a);
+	fill_tls_out(env, deliver_stream(c), o, a);
 	if (fill_helo(&now.helo, env, &own[EXIM_SMTP_helo_data], a, &err) == -1)
 		return (false);
 	fill_interface(&now, env, &own[EXIM_SMTP_interface], h, a);

@@ -386,9 +386,14 @@ X_EVAL(x_var)
 	if (row->kind == K_FILTER && !e->env->filter_running)
 		return (x_fail(e, "unknown variable name \"%s\"", row->name));
 	*out = sv_cstr(row->dflt);
-	if (p == NULL || row->kind == K_CERT || row->kind == K_NONE)
+	if (p == NULL || row->kind == K_NONE)
 		return (EXIM_OK);
 	p += row->off;
+	/* As text it only says that there is one, which "def:" asks for. */
+	if (row->kind == K_CERT) {
+		*out = *(void *const *)(const void *)p == NULL ? SV_LIT("") : SV_LIT("<cert>");
+		return (EXIM_OK);
+	}
 	switch (row->kind) {
 	case K_UID:
 		*out = x_int(e, *(const int64_t *)(const void *)p & UINT32_MAX);

@@ -62,8 +62,8 @@ ALL = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 NOTLS = r"a TLS session is required, but"
 
 BOX = ("box",)
-OUT = ("headers_add = X-Tls: dane=$tls_out_dane usage=$tls_out_tlsa_usage ocsp=$tls_out_ocsp "
-       "own=${if def:tls_out_ourcert{${certextract{subject}{$tls_out_ourcert}}}} peer=${certextract{subject}{$tls_out_peercert}}")
+OUT = ["authenticated_sender = $tls_out_dane/$tls_out_tlsa_usage/$tls_out_ocsp/"
+       "${if def:tls_out_ourcert{${certextract{subject}{$tls_out_ourcert}}}}/${certextract{subject}{$tls_out_peercert}}", "authenticated_sender_force"]
 CALLOUT = ["acl_smtp_rcpt = ask", "smtp_enforce_sync = false", "begin acl", "ask:", " accept verify = recipient/callout=10s"]
 ASK = "EHLO me.test\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@%N.test>\r\nQUIT\r\n"
 UTF8 = ["acl_smtp_rcpt = all", "smtp_enforce_sync = false", "smtputf8_advertise_hosts = *", "begin acl", "all:", " accept"]
@@ -199,19 +199,19 @@ CASES = [
     dict(name="dhbits", opts=["tls_dh_min_bits = 3072", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, not_log=["=>"], **{"not": ["MAIL"]}),
     dict(name="dhenough", opts=["tls_dh_min_bits = 2048", "hosts_require_tls = *"], tls={"dh": True, "max12": True}, log=["=> x@"], want=["cipher=DHE-RSA"]),
     dict(name="ocspmissing", opts=["hosts_require_ocsp = *", "hosts_require_tls = *"], tls={}, not_log=["=>"], **{"not": ["MAIL"]}),
-    dict(name="ocspasked", opts=[OUT], tls={}, want=[r"^\| X-Tls: dane=no usage=0 ocsp=1 "]),
-    dict(name="ocspnotasked", opts=[OUT, "hosts_request_ocsp = :", "tls_certificate = %C/client.pem"], tls={"client": True},
-         want=[r"^\| X-Tls: .* ocsp=0 own=CN=client.test peer=CN=good.test"]),
+    dict(name="ocspasked", opts=OUT, tls={}, want=[r"AUTH=no/0/1//CN\+3Dgood.test"]),
+    dict(name="ocspnotasked", opts=OUT + ["hosts_request_ocsp = :", "tls_certificate = %C/client.pem"], tls={"client": True},
+         want=[r"AUTH=no/0/0/CN\+3Dclient.test/CN\+3Dgood.test"]),
     dict(name="badcertclear", opts=["tls_certificate = %C/none.pem"], tls={}, log=[r"TLS session: .*delivering unencrypted to H=127.0.0.1", "=> x@"], not_log=[" X="]),
     dict(name="badcert", opts=["tls_certificate = %C/none.pem", "hosts_require_tls = *"], tls={}, not_log=["=>"], log=["== x@"]),
     # ---- DNSSEC and DANE; *.secure.test counts as validated ----
-    dict(name="danegood", modes=BOX, opts=["hosts = mx.danegood.secure.test", OUT], tls={"cert": "other"}, log=[r"=> x@.* CV=dane "],
-         zone=["mx.danegood.secure.test A 127.0.0.1", "_%P._tcp.mx.danegood.secure.test TLSA 3 1 1 %O"], want=[r"^\| X-Tls: dane=yes usage=8 ocsp=\d own= peer=CN=other.test"]),
+    dict(name="danegood", modes=BOX, opts=["hosts = mx.danegood.secure.test"] + OUT, tls={"cert": "other"}, log=[r"=> x@.* CV=dane "],
+         zone=["mx.danegood.secure.test A 127.0.0.1", "_%P._tcp.mx.danegood.secure.test TLSA 3 1 1 %O"], want=[r"AUTH=yes/8/\d//CN\+3Dother.test"]),
     dict(name="danebad", modes=BOX, opts=["hosts = mx.danebad.secure.test"], tls={}, log=[r"== x@"], not_log=["=>"], **{"not": ["MAIL"]},
          zone=["mx.danebad.secure.test A 127.0.0.1", "_%P._tcp.mx.danebad.secure.test TLSA 3 1 1 %Z"]),
     dict(name="danenotls", modes=BOX, opts=["hosts = mx.danenotls.secure.test"], tls={}, hide_tls=True, log=[r"== x@"], not_log=["=>"], **{"not": ["MAIL"]},
          zone=["mx.danenotls.secure.test A 127.0.0.1", "_%P._tcp.mx.danenotls.secure.test TLSA 3 1 1 %G"]),
-    dict(name="daneplain", modes=BOX, opts=["hosts = mx.daneplain.test", OUT], tls={"cert": "other"}, log=[r"=> x@.* CV=no "], want=[r"^\| X-Tls: dane=no usage=0"],
+    dict(name="daneplain", modes=BOX, opts=["hosts = mx.daneplain.test"] + OUT, tls={"cert": "other"}, log=[r"=> x@.* CV=no "], want=[r"AUTH=no/0/"],
          zone=["mx.daneplain.test A 127.0.0.1", "_%P._tcp.mx.daneplain.test TLSA 3 1 1 %Z"]),
     dict(name="danenottried", modes=BOX, opts=["hosts = mx.danenottried.secure.test", "hosts_try_dane = :"], tls={}, log=[r"=> x@.* CV="],
          zone=["mx.danenottried.secure.test A 127.0.0.1", "_%P._tcp.mx.danenottried.secure.test TLSA 3 1 1 %Z"]),
@@ -230,9 +230,9 @@ CASES = [
          zone=["mx.secneeded.test A 127.0.0.1"], **{"not": ["connect"]}),
     dict(name="secneededhas", modes=BOX, opts=["hosts = mx.secneededhas.secure.test", "dnssec_require_domains = *"], log=[r"=> x@"], zone=["mx.secneededhas.secure.test A 127.0.0.1"]),
     # ---- names that are not whole: those of our domain, local.test, and of the ones above it ----
-    dict(name="single", modes=BOX, opts="hosts = mxsingle", log=[r"=> x@.* H=mxsingle.local.test \["], zone=["mxsingle.local.test A 127.0.0.1"]),
+    dict(name="single", modes=BOX, opts="hosts = mxsingle", log=[r"=> x@.* H=mxsingle.local.test \["], zone=["zone mxsingle", "mxsingle.local.test A 127.0.0.1"]),
     dict(name="singlenot", modes=BOX, opts=["hosts = mxsingle", "dns_qualify_single = false"], not_log=["=>"], log=[r"== x@"]),
-    dict(name="parents", modes=BOX, opts=["hosts = mxp.sub", "dns_search_parents"], log=[r"=> x@.* H=mxp.sub.test \["], zone=["mxp.sub.test A 127.0.0.1"]),
+    dict(name="parents", modes=BOX, opts=["hosts = mxp.sub", "dns_search_parents"], log=[r"=> x@.* H=mxp.sub.test \["], zone=["zone sub", "mxp.sub.test A 127.0.0.1"]),
     dict(name="parentsnot", modes=BOX, opts=["hosts = mxp.sub"], not_log=["=>"], log=[r"== x@"]),
     # ---- sessions, connections ----
     dict(name="nameextract", modes=BOX, opts=["hosts = ${if eq{$local_part}{a}{127.0.0.1}{${if eq{$local_part}{b}{127.0.0.2}{127.0.0.3}}}}", "tls_resumption_hosts = *",
@@ -241,12 +241,12 @@ CASES = [
     dict(name="namesapart", modes=BOX, opts=["hosts = ${if eq{$local_part}{a}{127.0.0.1}{${if eq{$local_part}{b}{127.0.0.2}{127.0.0.3}}}}", "tls_resumption_hosts = *",
          "max_parallel = 1"], listen=ALL, ehlo=["NAME lb.test"], tls={"max12": True}, send=[("s@sender.test", "a"), ("s@sender.test", "b"), ("s@sender.test", "c")],
          **{"not": [r"resumed=True"]}),
-    dict(name="passtls", modes=BOX, opts=["max_parallel = 1"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
-         count={r"^\[connect": range(1, 4), "^< MAIL": 4}),
-    dict(name="nopasstls", modes=BOX, opts=["max_parallel = 1", "hosts_nopass_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
-         count={r"^\[connect": 4, "^< MAIL": 4}),
-    dict(name="noproxytls", modes=BOX, opts=["max_parallel = 1", "hosts_noproxy_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 4,
-         count={r"^\[connect": 4, "^< MAIL": 4}),
+    dict(name="passtls", modes=BOX, opts=[], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 12,
+         count={r"^\[connect": range(1, 9), "^< MAIL": 12}),
+    dict(name="nopasstls", modes=BOX, opts=["hosts_nopass_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 12,
+         count={r"^\[connect": 12, "^< MAIL": 12}),
+    dict(name="noproxytls", modes=BOX, opts=["hosts_noproxy_tls = *"], rules=[("EHLO", "wait 0.5|250-mx|250 STARTTLS")], tls={}, send=[("s@sender.test", "x")] * 12,
+         count={r"^\[connect": 12, "^< MAIL": 12}),
     dict(name="pipeconnect", modes=BOX, opts=["hosts_pipe_connect = *", "connection_max_messages = 1", "max_parallel = 1"], ehlo=["PIPELINING", "PIPECONNECT"], early=True,
          send=[("s@sender.test", "x")] * 3, count={r"^\[before the greeting": 2, "^< MAIL": 3}),
     dict(name="pipeconnectnot", modes=BOX, opts=["connection_max_messages = 1", "max_parallel = 1"], ehlo=["PIPELINING", "PIPECONNECT"], early=True,

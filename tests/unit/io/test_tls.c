@@ -19,6 +19,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -90,6 +91,7 @@ struct talk {
 	size_t		 ntlsa;
 	struct tls_accept how;
 	bool		 resumed;
+	int		 ocsp;
 	int		 fds[2];
 	enum stream_result server_result;
 	enum stream_result client_result;
@@ -133,6 +135,10 @@ client_fiber(void *arg)
 	t->client_result = stream_connecttls_peer(s, t->client, &(struct tls_peer){ .host = t->host, .tlsa = t->tlsa, .ntlsa = t->ntlsa },
 	    3000);
 	if (t->client_result == STREAM_OK) {
+		struct stream_tls_facts f;
+
+		stream_tls_facts(s, &f);
+		t->ocsp = f.ocsp;
 		t->resumed = stream_tls_resumed(s);
 		(void)snprintf(t->cipher, sizeof(t->cipher), "%s", stream_tls_cipher(s));
 		(void)stream_printf(s, "hello\n");
@@ -284,6 +290,104 @@ test_short_name(void **state)
 	tls_client_free(&t.client);
 	tls_server_free(&t.server);
 	(void)unlink(in_dir("short.pem"));
+}
+
+/* ---- the status of a certificate ---- */
+
+static void *
+read_pem(const char *file, bool key)
+{
+	FILE *f = fopen(in_dir(file), "r");
+	void *p;
+
+	assert_non_null(f);
+	p = key ? (void *)PEM_read_PrivateKey(f, NULL, NULL, NULL) : (void *)PEM_read_X509(f, NULL, NULL, NULL);
+	(void)fclose(f);
+	assert_non_null(p);
+	return (p);
+}
+
+/* The certificate speaks for itself: <status>, from <from> to <until> seconds from now. */
+static void
+make_status(const char *file, const char *cert, int status, long from, long until)
+{
+	X509 *x = read_pem(cert, false);
+	EVP_PKEY *key = read_pem(cert, true);
+	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), x, x);
+	ASN1_TIME *a = X509_gmtime_adj(NULL, from), *b = X509_gmtime_adj(NULL, until);
+	OCSP_RESPONSE *r;
+	FILE *f = fopen(in_dir(file), "w");
+	unsigned char *der = NULL;
+	int n;
+
+	assert_non_null(f);
+	assert_non_null(OCSP_basic_add1_status(basic, id, status, 0, status == V_OCSP_CERTSTATUS_REVOKED ? a : NULL, a, b));
+	assert_int_equal(OCSP_basic_sign(basic, x, key, EVP_sha256(), NULL, 0), 1);
+	r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+	n = i2d_OCSP_RESPONSE(r, &der);
+	assert_true(n > 0 && fwrite(der, (size_t)n, 1, f) == 1);
+	OPENSSL_free(der);
+	(void)fclose(f);
+	OCSP_RESPONSE_free(r);
+	OCSP_CERTID_free(id);
+	OCSP_BASICRESP_free(basic);
+	ASN1_TIME_free(a);
+	ASN1_TIME_free(b);
+	EVP_PKEY_free(key);
+	X509_free(x);
+}
+
+/* Good ones are shown and asked for (hosts_request_ocsp, hosts_require_ocsp); others are not shown, so that who needs one goes away. */
+static void
+test_status(void **state)
+{
+	static const struct {
+		int	 status;
+		long	 from, until;
+		bool	 good;
+	} cases[] = {
+		{ V_OCSP_CERTSTATUS_GOOD, -3600, 3600, true },
+		{ V_OCSP_CERTSTATUS_GOOD, -7200, -3600, false },
+		{ V_OCSP_CERTSTATUS_GOOD, 3600, 7200, false },
+		{ V_OCSP_CERTSTATUS_REVOKED, -3600, 3600, false },
+		{ V_OCSP_CERTSTATUS_UNKNOWN, -3600, 3600, false },
+	};
+	const char *cert = in_dir("default.pem"), *status = in_dir("status");
+	char certs[2][256];
+	const char *files[1] = { certs[0] }, *statuses[1] = { certs[1] };
+	const struct tls_server_conf conf = { .certs = files, .statuses = statuses, .ncerts = 1 };
+	struct err err = ERR_INIT;
+	struct talk t = { .host = "mail.example.test" };
+
+	(void)snprintf(certs[0], sizeof(certs[0]), "%s", cert);
+	(void)snprintf(certs[1], sizeof(certs[1]), "%s", status);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct tls_client_conf asks = { .verify = TLS_VERIFY_REQUIRE, .names = true, .ca = certs[0], .ocsp_request = true };
+		const struct tls_client_conf needs = { .verify = TLS_VERIFY_REQUIRE, .names = true, .ca = certs[0], .ocsp_require = true };
+		const struct tls_client_conf silent = { .verify = TLS_VERIFY_REQUIRE, .names = true, .ca = certs[0] };
+
+		make_status("status", "default.pem", cases[i].status, cases[i].from, cases[i].until);
+		err_clear(&err);
+		t.server = tls_server_new_conf(&conf, NULL, &err);
+		assert_non_null(t.server);
+		assert_int_equal(err.cls, cases[i].good ? ERR_NONE : ERR_CONFIG);
+		t.client = tls_client_new_conf(&asks, &err);
+		talk(&t);
+		assert_int_equal(t.client_result, STREAM_OK);
+		assert_int_equal(t.ocsp, cases[i].good ? TLS_OCSP_GOOD : TLS_OCSP_NO_ANSWER);
+		tls_client_free(&t.client);
+		t.client = tls_client_new_conf(&needs, &err);
+		talk(&t);
+		assert_int_equal(t.client_result == STREAM_OK, cases[i].good);
+		tls_client_free(&t.client);
+		t.client = tls_client_new_conf(&silent, &err);
+		talk(&t);
+		assert_int_equal(t.ocsp, TLS_OCSP_NOT_ASKED);
+		tls_client_free(&t.client);
+		tls_server_free(&t.server);
+	}
+	(void)unlink(in_dir("status"));
 }
 
 /* ---- files ---- */
@@ -442,6 +546,7 @@ main(void)
 		cmocka_unit_test(test_sni),
 		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_short_name),
+		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_early),
