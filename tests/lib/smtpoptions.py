@@ -427,6 +427,7 @@ def main_box(d, box, names):
         ids[c["name"]] = set()
         for sender, to in messages(c):
             subprocess.run(["sendmail", "-f", sender, *to], input=c.get("text", TEXT).encode("latin-1"), check=True, timeout=60)
+            time.sleep(c.get("pause", 0))
     path, waited = box + "/var/log/mainlog", 0
     while True:
         log = open(path).read()
