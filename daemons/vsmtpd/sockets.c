@@ -70,7 +70,8 @@ add_port(box_listens *out, const struct exim_conf *c, struct arena *a, uint16_t 
 	int sep = 0;
 
 	while (exim_list_next(&list, &sep, a, &item))
-		if (net_addr_parse(item, &one) || net_addr_parse_port(item, port, &one))
+		if ((net_addr_parse(item, &one) || net_addr_parse_port(item, port, &one)) &&
+		    (one.family == 4 || !exim_main_bool(c, EXIM_MAIN_disable_ipv6)))
 			add(out, one, port);
 }
 

@@ -305,7 +305,7 @@
 	    "\\d\\d(?:\\d\\d)?)\\s+\\d\\d?:\\d\\d?", 0)	\
 	X(uucp_from_sender, ESTRING, "$1", 0)	\
 	X(warn_message_file, ESTRING, NULL, 0)	\
-	X(wellknown_advertise_hosts, HOSTS, NULL, EXIM_OPTF_KNOWN)	\
+	X(wellknown_advertise_hosts, HOSTS, NULL, 0)	\
 	X(write_rejectlog, BOOL, "true", 0)
 
 #endif

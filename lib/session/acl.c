@@ -37,6 +37,7 @@ static const struct place {
 	[EXIM_WHERE_ETRN]	= { 458, "4.7.1", NULL, EXIM_MAIN_acl_smtp_etrn },
 	[EXIM_WHERE_EXPN]	= { 550, "5.7.1", NULL, EXIM_MAIN_acl_smtp_expn },
 	[EXIM_WHERE_VRFY]	= { 252, "2.5.2", NULL, EXIM_MAIN_acl_smtp_vrfy },
+	[EXIM_WHERE_WELLKNOWN]	= { 550, "5.7.1", NULL, EXIM_MAIN_acl_smtp_wellknown },
 	[EXIM_WHERE_QUIT]	= { 0, NULL, NULL, EXIM_MAIN_acl_smtp_quit },
 	[EXIM_WHERE_NOTSMTP_START] = { 0, NULL, NULL, EXIM_MAIN_acl_not_smtp_start },
 	[EXIM_WHERE_NOTSMTP_MIME] = { 550, "5.7.1", "by MIME ACL", EXIM_MAIN_acl_not_smtp_mime },

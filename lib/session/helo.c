@@ -161,6 +161,8 @@ put_keywords(struct session *s, struct sb *out)
 		sb_adds(out, "\nSMTPUTF8");
 		s->parse_flags |= SMTP_PARSE_UTF8;
 	}
+	if ((s->wellknown = session_acl_set(s, EXIM_WHERE_WELLKNOWN) && session_client_in(s, EXIM_MAIN_wellknown_advertise_hosts)))
+		sb_adds(out, "\nWELLKNOWN");
 	sb_adds(out, "\nHELP");
 }
 
@@ -178,7 +180,7 @@ session_helo(struct session *s)
 	session_protocol(s);
 	s->x.esmtp = s->esmtp;
 	s->parse_flags = session_parse_flags(s) | (s->esmtp ? SMTP_PARSE_ESMTP : 0);
-	s->pipelining = s->chunking = s->dsn = s->utf8 = s->prdr = s->tls_offered = s->auth_offered = false;
+	s->pipelining = s->chunking = s->dsn = s->utf8 = s->prdr = s->wellknown = s->tls_offered = s->auth_offered = false;
 	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
 		s->helo_seen = false;
 		s->x.helo = s->helo_shown = SV_NULL;

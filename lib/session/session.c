@@ -49,6 +49,7 @@ static const struct command {
 	{ SMTP_STARTTLS, C_SYNC,				session_starttls },
 	{ SMTP_AUTH,	 C_SYNC_PLAIN,				session_auth },
 	{ SMTP_XCLIENT,	 C_SYNC | C_NO_TXN,			session_xclient },
+	{ SMTP_WELLKNOWN, C_SYNC,				session_wellknown },
 };
 
 static const struct command *
@@ -269,7 +270,8 @@ one_command(struct session *s, struct sv line)
 
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
 	code = parse_command(s, &err);
-	if (s->c.verb == SMTP_XCLIENT && !s->xclient)
+	/* Commands that are there for some only. */
+	if ((s->c.verb == SMTP_XCLIENT && !s->xclient) || (s->c.verb == SMTP_WELLKNOWN && !s->wellknown))
 		s->c.verb = SMTP_UNKNOWN;
 	s->x.smtp_command = s->line;
 	s->x.smtp_argument = s->c.arg;

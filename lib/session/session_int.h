@@ -123,7 +123,7 @@ struct session {
 	bool		 tls_first;	/* the handshake came before all else */
 	bool		 xclient;	/* XCLIENT was offered */
 	bool		 proxy_failed;	/* a proxy did not say whose connection it is: nothing but QUIT */
-	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr;
+	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr, wellknown;
 	bool		 auth_unadvertised_ok;
 	unsigned	 parse_flags;
 	char		*auth_list;	/* mechanisms offered, heap */
@@ -274,6 +274,7 @@ void	 session_quit(struct session *s);
 void	 session_help(struct session *s);
 void	 session_vrfy(struct session *s);
 void	 session_expn(struct session *s);
+void	 session_wellknown(struct session *s);
 void	 session_etrn(struct session *s);
 void	 session_starttls(struct session *s);
 void	 session_auth(struct session *s);

@@ -450,6 +450,7 @@ static const struct {
 	{ "STARTTLS",	SMTP_STARTTLS,	args_none },
 	{ "AUTH",	SMTP_AUTH,	args_auth },
 	{ "XCLIENT",	SMTP_XCLIENT,	NULL },
+	{ "WELLKNOWN",	SMTP_WELLKNOWN,	NULL },
 };
 
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))

@@ -59,6 +59,8 @@ denv_index(struct dmsg *m)
 static void
 fill_session(struct exim_session *s, const struct dmsg *m)
 {
+	s->authenticated_id = m->auth_id;
+	s->authenticated_sender = m->auth_sender;
 	if (m->host_addr.len == 0 || !net_addr_parse(m->host_addr, &s->addr))
 		return;
 	s->local = false;
@@ -70,8 +72,6 @@ fill_session(struct exim_session *s, const struct dmsg *m)
 	if (m->host_name.len > 0)
 		s->host_lookup = EXIM_HOST_FOUND;
 	s->auth_mechanism = m->host_auth;
-	s->authenticated_id = m->auth_id;
-	s->authenticated_sender = m->auth_sender;
 }
 
 static int64_t

@@ -637,6 +637,8 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	dmsg_start(m, login, uid);
 	m->sender = SV_LIT("");
 	m->bounce = bounce;
+	if (bounce)
+		m->auth_sender = exim_main_text(d->conf, EXIM_MAIN_bounce_sender_authentication);
 	if (about != NULL)
 		m->queue = arena_sv(m->arena, about->queue);
 	if (about != NULL)
