@@ -62,7 +62,7 @@ add_address(struct sb *out, const struct dlv *d)
 	bool parents = EXIM_LOGSEL_ON(d->m->vq->conf->log_selector, all_parents);
 
 	if (rd->kind == ROUTE_DISCARD) {
-		sb_adds(out, ":blackhole:");
+		sb_add(out, rd->text.len > 0 ? rd->text : SV_LIT(":blackhole:"));
 	} else if (rd->kind == ROUTE_REPLY) {
 		sb_addf(out, ">" SV_FMT, SV_ARG(rd->text));
 	} else if (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY) {

@@ -222,6 +222,8 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 
 	rd->found++;
 	d.kind = kind == ROUTE_FILE && sv_eqs(text, "/dev/null") ? ROUTE_DISCARD : kind;
+	if (d.kind != kind)
+		d.text = SV_LIT("/dev/null");
 	if (d.kind != ROUTE_DISCARD) {
 		y = transport_for(rd, kind, text, &d.transport);
 		/* The address is good: what is wrong with the pipe or file belongs to that. */

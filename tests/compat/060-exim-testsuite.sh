@@ -27,7 +27,9 @@ ip addr add 192.0.2.1/32 dev lo
 ip addr add 2001:db8::1/128 dev lo nodad 2>/dev/null || true
 over() { cat >"$T/etc/$1"; chmod 644 "$T/etc/$1"; mount --bind "$T/etc/$1" "/etc/$1"; }
 {
-	echo "CALLER:x:0:0:CALLER_NAME:/root:/bin/sh"
+	# Who runs us is root, what he owns is delivered as somebody else.
+	echo "caller:x:65010:65001:CALLER_NAME:/:/bin/sh"
+	echo "caller:x:0:0:CALLER_NAME:/:/bin/sh"
 	grep -v '^root:' /etc/passwd
 	echo "root:x:0:0:root:/root:/bin/sh"
 	for u in exim:65001 userx:65002 usery:65003 userz:65004; do echo "${u%:*}:x:${u#*:}:65001:$u:/nonexistent:/bin/sh"; done

@@ -19,6 +19,10 @@ import sys
 import threading
 import time
 
+# Deliveries in the foreground, and what works on the queue.
+QUEUE = {'-odi', '-odq', '-odqs', '-bs', '-bS', '-q', '-qq', '-qf', '-qff', '-qi', '-ql', '-qfl', '-R', '-S', '-M', '-Mc', '-Mar', '-Meb',
+         '-Mes', '-Mf', '-Mg', '-Mmd', '-Mmad', '-Mrm', '-Mset', '-Mt', '-Mvb', '-Mvh', '-Mvl', '-Mvc', '-bp', '-bpa', '-bpc', '-bpr',
+         '-bpra', '-bpru', '-bpu', '-bi'}
 MODES = {'-be', '-bem', '-bt', '-bv', '-bvs', '-brt', '-brw', '-bf', '-bF', '-bh', '-bhc', '-bP', '-bV'}
 PREFIX = '''
 exim_path = EXIM_PATH
@@ -57,13 +61,15 @@ class Command:
 
 def substitute(text, number, work):
     """The suite's standard substitutions."""
-    pairs = [('CALLER_UID', '0'), ('CALLER_GID', '0'), ('CALLERGROUP', 'root'), ('CALLER_HOME', '/root'),
+    pairs = [('CALLER_UID', '0'), ('CALLER_GID', '0'), ('CALLERGROUP', 'root'), ('CALLER_HOME', '/'),
              ('EXIMUSER', 'exim'), ('EXIMGROUP', 'exim'), ('HOSTIPV4', HOST4), ('HOSTIPV6', HOST6),
              ('HOSTNAME', HOSTNAME), ('PORT_D2', '1226'), ('PORT_D3', '1227'), ('PORT_D4', '1228'), ('PORT_DYNAMIC', '1300'),
              ('PORT_D', '1225'), ('PORT_N', '1223'), ('PORT_S', '1224'), ('TESTNUM', number), ('V4NET', '224'),
              ('V6NET', 'ff00')]
     for k, v in pairs:
         text = text.replace(k, v)
+    # A login, which is lower case.
+    text = re.sub(r'CALLER(?!_NAME)', 'caller', text)
     return re.sub(r'\bDIR/', work + '/', text)
 
 
@@ -111,8 +117,15 @@ def mode_of(args):
 def wanted(commands):
     """Only questions, no deliveries, daemons or clients."""
     modes = {mode_of(EXIM.match(c.line).group(3)) for c in commands if EXIM.match(c.line)}
-    return bool(modes) and modes <= MODES and not any(re.match(r'client|killdaemon|background|exim\w*build', c.line)
-                                                      for c in commands)
+    if not modes or any(re.match(r'client|killdaemon|background|exim\w*build', c.line) for c in commands):
+        return False
+    return modes <= MODES or all(foreground(EXIM.match(c.line).group(3) or '') for c in commands if EXIM.match(c.line))
+
+
+def foreground(args):
+    """Nothing goes on behind its back."""
+    words = {w.split('=')[0].rstrip('0123456789') for w in args.split()}
+    return bool(words & (MODES | QUEUE)) and '-bd' not in words and '-odb' not in words
 
 
 # ---- the server of scripts ----
@@ -125,6 +138,7 @@ class Listener(threading.Thread):
         if '-t' in args.split():
             words.remove(args.split()[args.split().index('-t') + 1])
         self.count, self.lines = int(words[1]) if len(words) > 1 else 1, lines
+        self.said, self.where = [], words[0] if words[0].startswith('/') else 'port ' + words[0]
         if words[0].startswith('/'):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.bind(words[0])
@@ -141,10 +155,14 @@ class Listener(threading.Thread):
         rest = list(self.lines)
         try:
             for _ in range(self.count):
-                c, _ = self.sock.accept()
+                self.said.append('Listening on %s ...' % self.where)
+                c, peer = self.sock.accept()
                 c.settimeout(5)
+                self.said.append('Connection request' if isinstance(peer, (str, bytes)) or not peer else
+                                 'Connection request from [%s]' % peer[0].replace('::ffff:', ''))
                 rest = self.play(c, rest)
                 c.close()
+            self.said.append('End of script')
         except OSError:
             pass
         self.sock.close()
@@ -158,8 +176,10 @@ class Listener(threading.Thread):
         while rest:
             line = rest.pop(0)
             if line.startswith('*eof'):
-                f.read()
+                self.said.append('Expected EOF read from client' if not f.read() else 'Client sent more')
                 return rest
+            if line[:1] in '>*' or line[:1].isdigit():
+                self.said.append(line)
             if line.startswith('>*eof'):
                 return rest
             if line.startswith('*sleep'):
@@ -172,15 +192,19 @@ class Listener(threading.Thread):
             elif line[:1].isdigit():
                 c.sendall(self.raw(line) + b'\r\n')
             elif line == '.':
-                while f.readline().rstrip(b'\r\n') not in (b'.', b''):
-                    pass
+                got = b'x'
+                while got not in (b'.\r\n', b'.\n', b''):
+                    got = f.readline()
+                    self.said.append(got.decode('latin-1').rstrip('\r\n'))
             elif line.startswith('<<'):
                 f.read(len(self.raw(line[2:])))
             else:
                 want = self.raw(line.lstrip('<'))
                 got = f.readline()
+                self.said.append(('<' if line.startswith('<') else '') + got.decode('latin-1').rstrip('\r\n'))
                 if not got[:len(want)].lower() == want.lower():
-                    return rest
+                    self.said += ['Comparison failed - bailing out', 'Expected: ' + line]
+                    raise OSError('not what was expected')
         return rest
 
 
@@ -188,7 +212,7 @@ class Listener(threading.Thread):
 class Run:
     def __init__(self, suite, binary, work, number, group):
         self.suite, self.binary, self.work, self.number, self.group = suite, binary, work, number, group
-        self.out, self.err, self.errs, self.wrong, self.servers = b'', b'', b'', [], []
+        self.out, self.err, self.errs, self.wrong, self.servers, self.served = b'', b'', b'', [], [], []
 
     def prepare(self):
         w = self.work
@@ -201,7 +225,7 @@ class Run:
             os.makedirs(f'{w}/{d}')
         for d in ('spool', 'spool/log', 'spool/input', 'spool/db', 'test-mail'):
             os.chmod(f'{w}/{d}', 0o777)
-        open(f'{w}/aux-var/std_conf_prefix', 'w').write(self.subst(PREFIX.replace('CALLER_NAME', 'CALLER\\_NAME')).replace('CALLER\\_NAME', 'CALLER_NAME'))
+        open(f'{w}/aux-var/std_conf_prefix', 'w').write(self.subst(PREFIX))
         if os.path.isdir(f'{self.suite}/aux-fixed'):
             os.symlink(f'{self.suite}/aux-fixed', f'{w}/aux-fixed')
         for f in glob.glob(f'{self.suite}/aux-var-src/*'):
@@ -256,12 +280,14 @@ class Run:
     def stop_servers(self):
         """Their ports are wanted again."""
         for s in self.servers:
+            s.join(1)
             try:
                 s.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
             s.join(2)
             s.sock.close()
+            self.served += s.said
         self.servers = []
 
     def write(self, words, lines, show):
@@ -333,7 +359,7 @@ def alike(text, work):
     s = re.sub(r'\bip6(:ip6){7}\b|' + re.escape(HOST6) + r'\b|2001:0db8(:0000){6}:?0001', 'HOSTIPV6', s)
     s = re.sub(r'\bip4(\.ip4){3}\b|' + re.escape(HOST4) + r'\b', 'HOSTIPV4', s)
     s = re.sub(r'\bthe\.local\.host\.name\b|' + re.escape(HOSTNAME), 'HOSTNAME', s)
-    s = re.sub(r'\b(CALLER|root)\b', 'CALLER', s)
+    s = re.sub(r'\b(caller|CALLER|root)\b', 'CALLER', s)
     s = re.sub(r'\b224\.', 'V4NET.', s)
     s = re.sub(r'\bff00:', 'V6NET:', s)
     for k, v in (('PORT_N', '1223'), ('PORT_S', '1224'), ('PORT_D', '1225'), ('PORT_D2', '1226')):
@@ -342,6 +368,56 @@ def alike(text, work):
     s = re.sub(r'(?m)^250-SMTPUTF8\n', '', s)
     s = re.sub(r'(?m)[ \t]+$', '', s)
     return s.rstrip('\n')
+
+
+def file_alike(text, work):
+    """Logs and mailboxes: further times, sizes, processes."""
+    s = alike(text, work)
+    s = re.sub(r'(?m)^(\*\*\* )?From (\S+) [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}', r'\1From \2 WHEN', s)
+    s = re.sub(r'\bS=(\d+|sss)\b', 'S=N', s)
+    s = re.sub(r'\b(Q?[DR]?T)=(\d[\w.]*s|qqs)\b', r'\1=Ns', s)
+    s = re.sub(r'\[(\d+|pppp)\](?=:|$)', '[PID]', s)
+    s = re.sub(r'\b(pid|uid|gid|euid|egid)[= ](p?\d+|pppp|uuuu|gggg|CALLER_[UG]ID|EXIM_[UG]ID)', r'\1=N', s)
+    s = re.sub(r'(?m)^(--+|Content-Type: multipart/report.*boundary=)\S*eximdsn\S*$', r'\1BOUNDARY', s)
+    s = re.sub(r'boundary=\S*eximdsn\S*', 'boundary=BOUNDARY', s)
+    return re.sub(r'\d+-eximdsn-\d+', 'BOUNDARY', s)
+
+
+def expected_files(suite, number):
+    """What the suite has recorded: name below the working folder to file."""
+    out = {}
+    for kind, folder in (('log', 'spool/log/mainlog'), ('rejectlog', 'spool/log/rejectlog'), ('paniclog', 'spool/log/paniclog')):
+        p = linked(f'{suite}/{kind}/{number}')
+        if os.path.isfile(p):
+            out[folder] = p
+    for p in glob.glob(f'{suite}/mail/{number}.*'):
+        for root, _, files in os.walk(p):
+            for f in files:
+                full = os.path.join(root, f)
+                out['test-mail' + full[len(f'{suite}/mail/{number}'):].replace('.', '/', 1)] = full
+        if os.path.isfile(p):
+            out['test-mail/' + os.path.basename(p)[len(number) + 1:]] = p
+    return out
+
+
+def compare_files(r, verbose):
+    """Logs and delivered mail; a folder of the suite that is not there says nothing."""
+    want = expected_files(r.suite, r.number)
+    kinds = {'spool/log/mainlog': 'log', 'spool/log/rejectlog': 'rejectlog', 'spool/log/paniclog': 'paniclog'}
+    have = [k for k in kinds if os.path.isfile(f'{r.work}/{k}') and os.path.getsize(f'{r.work}/{k}')]
+    have += ['test-mail/' + f.replace('caller', 'CALLER') for f in os.listdir(f'{r.work}/test-mail') if os.path.isfile(f'{r.work}/test-mail/{f}')]
+    for name in sorted(set(want) | set(have)):
+        if not os.path.isdir(f'{r.suite}/{kinds.get(name, "mail")}'):
+            continue
+        w = file_alike(open(want[name], 'rb').read(), r.work) if name in want else ''
+        p = f'{r.work}/{name}'.replace('CALLER', 'caller')
+        g = file_alike(open(p, 'rb').read(), r.work) if os.path.isfile(p) else ''
+        if w == g:
+            continue
+        n = list(difflib.unified_diff(w.split('\n'), g.split('\n'), 'expected ' + name, 'got', lineterm='', n=1))
+        r.wrong.append('%s: %d lines differ' % (name, sum(1 for x in n[2:] if x[0] in '+-')))
+        if verbose:
+            print('\n'.join(n))
 
 
 def run_one(suite, binary, work, path, verbose):
@@ -363,12 +439,16 @@ def run_one(suite, binary, work, path, verbose):
     want = linked(f'{suite}/stdout/{number}')
     expected = alike(open(want, 'rb').read(), work) if os.path.exists(want) else ''
     check = not any(c.line.startswith('no_stdout_check') for c in commands)
+    if r.served:
+        r.out += '\n******** SERVER ********\n'.encode() + ''.join(x + '\n' for x in r.served).encode('latin-1')
     got = alike(r.out, work)
     if check and got != expected:
         n = [x for x in difflib.unified_diff(expected.split('\n'), got.split('\n'), 'expected', 'got', lineterm='', n=1)]
         r.wrong.append('%d lines differ' % sum(1 for x in n[2:] if x[0] in '+-'))
         if verbose:
             print('\n'.join(n))
+    if not set(mode_of(EXIM.match(c.line).group(3)) for c in commands if EXIM.match(c.line)) <= MODES:
+        compare_files(r, verbose)
     if verbose and r.wrong and r.err:
         print('stderr:', r.err.decode('latin-1')[-600:])
     if os.environ.get('DUMP'):

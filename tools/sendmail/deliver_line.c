@@ -64,14 +64,29 @@ full_address(struct attempt *at, const struct route_addr *addr, const struct rou
 	return (sv_from(p, shown.len));
 }
 
+/* one_time put the recipient <a> in the place of another: that one is the original. */
+static struct sv
+original(const struct attempt *at, struct sv a)
+{
+	for (size_t i = 0; i < at->m->rcpts.len; i++) {
+		const struct drcpt *r = &at->m->rcpts.p[i];
+
+		if (r->parent >= 0 && (size_t)r->parent < at->m->rcpts.len && sv_eq(r->addr, a))
+			return (at->m->rcpts.p[r->parent].addr);
+	}
+	return (a);
+}
+
 void
 dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd, bool success)
 {
 	bool all = dlog_on(at->d, EXIM_LOGSEL_all_parents), add_top = true, pfr = dline_pfr(rd);
 	const struct route_addr *top = addr, *from;
+	struct sv first;
 
 	while (top->parent != NULL)
 		top = top->parent;
+	first = top == addr ? original(at, top->address) : top->address;
 	/* What a redirection makes of an address has the address as its parent. */
 	from = pfr ? addr : addr->parent;
 	if (pfr)
@@ -90,7 +105,7 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		struct sv shown = full_address(at, addr, rd);
 
 		sb_add(out, shown);
-		if (same_address(shown, top->address) && (!all || addr->parent == NULL || addr->parent == top))
+		if (same_address(shown, first) && (!all || addr->parent == NULL || addr->parent == top))
 			add_top = false;
 	}
 	if ((all || pfr) && from != NULL && from != top) {
@@ -105,7 +120,7 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		sb_addc(out, ')');
 	}
 	if (add_top)
-		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
+		sb_addf(out, " <" SV_FMT ">", SV_ARG(first));
 }
 
 static void

@@ -589,6 +589,9 @@ tell_discarded(struct attempt *at, struct event *e)
 	sb_addf(&out, "%s => " SV_FMT " <" SV_FMT ">", at->m->id, SV_ARG(e->rd->text.len > 0 ? e->rd->text : SV_LIT(":blackhole:")),
 	    SV_ARG(dline_top(e->addr)));
 	dline_where(at, &out, e->rd, e->rd->router);
+	/* No transport sees what goes to this file. */
+	if (sv_eqs(e->rd->text, "/dev/null"))
+		sb_adds(&out, " T=**bypassed**");
 	dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
 	sb_free(&out);
 	e->taken = true;

@@ -15,6 +15,7 @@
 #include "io/stream.h"
 #include "mail/address.h"
 #include "os/file.h"
+#include "exim/extract.h"
 #include "session/session.h"
 #include "session/tls_conf.h"
 
@@ -177,34 +178,48 @@ converse(struct deliver *d, struct session_conn *c)
 
 /* ---- batches ---- */
 
-/* "MAIL FROM:<a@b> SIZE=1": what is between the angle brackets, or the word. */
+/* "MAIL FROM:<a@b> SIZE=1": to the closing angle bracket, or the word. */
 static struct sv
-path_of(struct sv line, size_t skip)
+path_text(struct sv line, size_t skip)
 {
-	struct sv v = sv_trim(sv_sub(line, skip, line.len));
+	struct sv v = sv_trim(sv_sub(line, skip, line.len)), word;
 	ptrdiff_t end;
 
 	if (v.len > 0 && v.p[0] == '<' && (end = sv_chr(v, '>')) > 0)
-		return (sv_sub(v, 1, (size_t)end));
-	return (sv_word(&v, &v) ? v : SV_LIT(""));
+		return (sv_sub(v, 0, (size_t)end + 1));
+	return (sv_word(&v, &word) ? word : SV_LIT(""));
 }
 
-/* How many lines it were. */
+/* Its address, as Exim reads it; -1: why not. */
+static int
+path_of(struct dmsg *m, struct sv line, size_t skip, struct sv *out, struct err *err)
+{
+	struct exim_extracted x;
+
+	if (exim_extract(path_text(line, skip), EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, m->arena, &x, err) == -1)
+		return (-1);
+	*out = x.address;
+	return (0);
+}
+
+/* How many lines it were; <whole>: the final dot came. */
 static int64_t
-read_data(struct sb *out)
+read_data(struct sb *out, bool *whole)
 {
 	char *line = NULL;
 	size_t cap = 0;
 	int64_t lines = 0;
 	ssize_t n;
 
-	while ((n = getline(&line, &cap, stdin)) > 0) {
+	*whole = false;
+	while (!*whole && (n = getline(&line, &cap, stdin)) > 0) {
 		struct sv v = sv_from(line, (size_t)n);
 
 		lines++;
 		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
 			v.len--;
-		if (v.len == 1 && v.p[0] == '.')
+		*whole = v.len == 1 && v.p[0] == '.';
+		if (*whole)
 			break;
 		if (v.len > 1 && v.p[0] == '.')
 			v = sv_sub(v, 1, v.len);
@@ -221,7 +236,7 @@ batch_message(struct deliver *d)
 	struct dmsg *m = dmsg_new();
 
 	dmsg_start(m, d->caller, d->caller_uid);
-	m->protocol = SV_LIT("local-bsmtp");
+	m->protocol = d->t->o->protocol != NULL ? sv_cstr(d->t->o->protocol) : SV_LIT("local-bsmtp");
 	return (m);
 }
 
@@ -263,9 +278,17 @@ batch_data(struct batch *b)
 {
 	struct sb text = SB_INIT(CONTENT_MAX);
 	struct err err = ERR_INIT;
+	bool whole;
 	int rc;
 
-	b->line += read_data(&text);
+	b->line += read_data(&text, &whole);
+	/* Half a message is none. */
+	if (!whole) {
+		sb_free(&text);
+		spool_id_new(b->m->id);
+		dlog(b->d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", b->m->id, b->d->caller);
+		return (batch_error(b, SV_LIT(""), "421 Lost incoming connection"));
+	}
 	dmsg_split(b->m, arena_sv(b->m->arena, sb_sv(&text)));
 	sb_free(&text);
 	rc = dreceive(b->d, b->m, true, &err);
@@ -279,7 +302,6 @@ batch_data(struct batch *b)
 static int
 batch_line(struct batch *b, struct sv v, bool *quit)
 {
-	struct mail_address x;
 	struct err err = ERR_INIT;
 
 	if (sv_casestarts(v, "HELO") || sv_casestarts(v, "EHLO")) {
@@ -290,16 +312,19 @@ batch_line(struct batch *b, struct sv v, bool *quit)
 	} else if (sv_casestarts(v, "MAIL FROM:")) {
 		if (b->mail)
 			return (batch_error(b, v, "503 sender already given"));
-		b->m->sender = arena_sv(b->m->arena, path_of(v, 10));
-		b->mail = true;
 		b->began = b->line > 1 ? b->line - 1 : 0;
+		if (path_of(b->m, v, 10, &b->m->sender, &err) == -1)
+			return (batch_error(b, v, arena_fmt(b->m->arena, "501 %s", err.text)));
+		b->mail = true;
 	} else if (sv_casestarts(v, "RCPT TO:")) {
-		struct drcpt r = { .addr = arena_sv(b->m->arena, path_of(v, 8)), .parent = -1 };
+		struct drcpt r = { .parent = -1 };
 
 		if (!b->mail)
 			return (batch_error(b, v, "503 sender not yet given"));
-		if (mail_address_parse(r.addr, MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL, b->m->arena, &x, &err) == -1)
-			return (batch_error(b, v, arena_fmt(b->m->arena, "501 " SV_FMT ": %s", SV_ARG(path_of(v, 8)), err.text)));
+		if (path_of(b->m, v, 8, &r.addr, &err) == 0 && r.addr.len == 0)
+			(void)err_set(&err, ERR_PERM, "5.1.3", "missing or malformed local part");
+		if (r.addr.len == 0)
+			return (batch_error(b, v, arena_fmt(b->m->arena, "501 %s", err.text)));
 		vec_push(&b->m->rcpts, r);
 	} else if (sv_caseeqs(v, "DATA")) {
 		if (b->m->rcpts.len == 0)

@@ -372,6 +372,36 @@ read_tree(struct dmsg *m, struct sv line, struct sv *rest)
 	return (true);
 }
 
+/* What one_time noted: "LENGTH,PARENT". */
+static void
+read_parent(struct drcpt *r, struct sv errors_to, struct sv numbers)
+{
+	ptrdiff_t comma = sv_chr(numbers, ',');
+	int64_t n;
+
+	r->errors_to = errors_to;
+	if (comma >= 0 && num_parse(sv_sub(numbers, (size_t)comma + 1, numbers.len), 0, SPOOL_RCPT_MAX, &n))
+		r->parent = (int)n;
+}
+
+/* "ADDRESS ERRORS-TO LENGTH,PARENT#1"; false: it is none. */
+static bool
+read_once(struct drcpt *r, struct sv line)
+{
+	struct sv rest = sv_sub(line, 0, line.len - 2), numbers;
+	ptrdiff_t blank = sv_rchr(rest, ' ');
+
+	if (blank < 0)
+		return (false);
+	numbers = sv_sub(rest, (size_t)blank + 1, rest.len);
+	rest = sv_sub(rest, 0, (size_t)blank);
+	if ((blank = sv_rchr(rest, ' ')) < 0)
+		return (false);
+	r->addr = sv_sub(rest, 0, (size_t)blank);
+	read_parent(r, sv_sub(rest, (size_t)blank + 1, rest.len), numbers);
+	return (true);
+}
+
 /* "ADDRESS ERRORS-TO LENGTH,PARENT ORCPT LENGTH,FLAGS#3" */
 static void
 read_dsn(struct drcpt *r, struct sv line)
@@ -387,6 +417,7 @@ read_dsn(struct drcpt *r, struct sv line)
 		rest = sv_sub(rest, 0, (size_t)blank);
 	}
 	r->addr = rest;
+	read_parent(r, part[1], part[2]);
 	r->orcpt = part[3];
 	if ((comma = sv_chr(part[4], ',')) >= 0 && num_parse(sv_sub(part[4], (size_t)comma + 1, part[4].len), 0, 15, &n))
 		r->notify = (unsigned)n;
@@ -402,15 +433,14 @@ read_rcpts(struct dmsg *m, struct sv *rest)
 		return (false);
 	for (int64_t i = 0; i < n; i++) {
 		struct drcpt r = { .parent = -1 };
-		ptrdiff_t at;
 
 		if (!sv_next(rest, '\n', &line))
 			return (false);
 		r.addr = line;
 		if (sv_ends(line, "#3"))
 			read_dsn(&r, line);
-		else if (sv_ends(line, "#1") && (at = sv_chr(line, ' ')) > 0)
-			r.addr = sv_sub(line, 0, (size_t)at);
+		else if (sv_ends(line, "#1") && !read_once(&r, line))
+			return (false);
 		vec_push(&m->rcpts, r);
 	}
 	return (true);
