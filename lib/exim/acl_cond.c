@@ -40,7 +40,7 @@ cond_domains(struct acl_state *st, const struct acl_item *it)
 		return (RC_FAIL);
 	res = exim_match_domain(it->list, env, env->addr->domain, &yes, &data, &err);
 	if (res == EXIM_OK)
-		env->addr->domain_data = yes ? data : SV_NULL;
+		env->addr->domain_data = data;
 	return (matched(st, it, res, yes, &err));
 }
 
@@ -58,7 +58,7 @@ cond_local_parts(struct acl_state *st, const struct acl_item *it)
 	/* Without case, control = caseful_local_part or not; "+caseful" in the list changes that. */
 	res = exim_match_local(it->list, env, env->addr->local_part, false, &yes, &data, &err);
 	if (res == EXIM_OK)
-		env->addr->local_part_data = yes ? data : SV_NULL;
+		env->addr->local_part_data = data;
 	return (matched(st, it, res, yes, &err));
 }
 

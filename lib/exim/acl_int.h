@@ -23,7 +23,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 #define W_MESSAGE	(W(MAIL) | W(RCPT) | W(PREDATA) | W(DATA) | W(PRDR) | W(MIME) | W(DKIM) | W(WELLKNOWN) | W_NOTSMTP)
 #define W_SCAN		(W(DATA) | W(PRDR) | W(MIME) | W(NOTSMTP) | W(NOTSMTP_MIME))
 #define W_RCPT		(W(RCPT) | W(VRFY) | W(PRDR))
-#define W_SENDER	(W_MESSAGE | W(QUIT) | W(NOTQUIT))
+#define W_SENDER	(W_MESSAGE | W(NOTQUIT))
 
 /* X(name, how, is a modifier, where it may stand) */
 #define ACL_CONDS(X)								\
@@ -43,7 +43,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 	X(dmarc_status, ARG_STRINGS, 0, W(DATA) | W(PRDR))			\
 	X(dnslists, ARG_EXPAND, 0, W_ALL & ~W(NOTSMTP_START))			\
 	X(domains, ARG_DOMAINS, 0, W_RCPT)					\
-	X(encrypted, ARG_STRINGS, 0, W_ALL & ~W_NOTSMTP)			\
+	X(encrypted, ARG_STRINGS, 0, W_ALL & ~(W_NOTSMTP | W(CONNECT) | W(HELO)))			\
 	X(endpass, ARG_NONE, 1, W_ALL)						\
 	X(hosts, ARG_HOSTS, 0, W_ALL & ~W_NOTSMTP)				\
 	X(local_parts, ARG_LOCALS, 0, W_RCPT)					\

@@ -522,7 +522,7 @@ verify_address(struct acl_state *st, struct exim_verify *v)
 static const struct { const char *name; unsigned where; } words[] = {
 	{ "reverse_host_lookup", W_ALL & ~W_NOTSMTP }, { "certificate", W_ALL & ~W_NOTSMTP }, { "helo", W_ALL & ~W_NOTSMTP },
 	{ "csa", W_ALL & ~W_NOTSMTP }, { "header_syntax", W_SCAN | W(DKIM) }, { "not_blind", W_SCAN },
-	{ "header_sender", W_SCAN }, { "sender", W_SENDER }, { "recipient", W_RCPT }, { "header_names_ascii", W_SCAN },
+	{ "header_sender", W_SCAN }, { "sender", W_MESSAGE }, { "recipient", W_RCPT }, { "header_names_ascii", W_SCAN },
 	{ "arc", W(DATA) },
 };
 enum word { V_REVERSE, V_CERTIFICATE, V_HELO, V_CSA, V_SYNTAX, V_BLIND, V_HEADER_SENDER, V_SENDER, V_RECIPIENT, V_ASCII, V_ARC };

@@ -510,8 +510,9 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	enum mresult r;
 	struct sv text;
 	const char *why;
+	enum exim_result res = x_str(s->e, l->str, &text);
 
-	switch (x_str(s->e, l->str, &text)) {
+	switch (res) {
 	case EXIM_OK:
 		break;
 	case EXIM_FORCED:
@@ -520,7 +521,14 @@ dynamic(struct mscan *s, const struct exim_list *l)
 		why = x_message(s->e);
 		/* A single item (exim_single_list) has a separator in front that nobody wrote. */
 		text = sv_starts(l->text, "<\n ") ? sv_sub(l->text, 3, l->text.len) : l->text;
-		(void)x_defer(s->e, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(text), why);
+		if (s->e->env->acl_run == NULL)
+			(void)x_defer(s->e, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(text), why);
+		else {
+			/* ACLs tell it by itself; the statement's own text is what a lookup said. */
+			m_log(s, "failed to expand \"" SV_FMT "\" while checking a list: %s", SV_ARG(text), why);
+			if (res != EXIM_DEFER)
+				(void)x_defer(s->e, "%s", "");
+		}
 		return (MR_DEFER);
 	}
 	c = x_cache_list(s->e, l->kind, text);

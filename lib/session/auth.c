@@ -274,7 +274,7 @@ session_auth(struct session *s)
 
 	/* Until it succeeds. */
 	s->x.authentication_failed = true;
-	if (!may_authenticate(s) || session_acl(s, EXIM_WHERE_AUTH, s->c.arg, NULL, NULL) != ACL_GO)
+	if (!may_authenticate(s) || session_acl(s, EXIM_WHERE_AUTH, mech, NULL, NULL) != ACL_GO)
 		return;
 	own = session_exim_auth(s, mech);
 	if (s->auth_list == NULL || !(offered(s, mech) || (s->auth_unadvertised_ok && own != NULL))) {
