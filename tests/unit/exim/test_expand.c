@@ -98,6 +98,7 @@ test_items(void **state)
 		{ "${sg{a}{(}{b}}", "!regular expression error in \"(\": missing closing parenthesis at offset 1" },
 		{ "${tr{abcdea}{ac}{13}}|${tr{abc}{abc}{x}}|${tr{a}{a}{}}", "1b3de1|xxx|a" },
 		{ "${substr{1}{2}{abcd}}|${substr{-5}{2}{12}}|${substr{-3}{2}{12}}|${substr{-1}{abc}}", "bc||1|ab" },
+		{ "${md5:abc}|${sha1:abc}", "900150983cd24fb0d6963f7d28e17f72|A9993E364706816ABA3E25717850C26C9CD0D89D" },
 		{ "${length{2}{abc}}|${hash{3}{monty}}|${hash{4}{62}{monty python}}", "ab|jmg|fbWx" },
 		{ "${nhash{8}{64}{supercalifragilisticexpialidocious}}", "6/33" },
 		{ "${nhash{0}{x}}", "!nhash cannot divide by zero" },
