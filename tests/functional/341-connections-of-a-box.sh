@@ -6,7 +6,13 @@
 box_make
 C=$BOX/etc/exim.conf L=$BOX/var/log
 cp "$C" "$T/exim.conf"
-workers() { local p; for p in $(cat "/proc/$(daemon_pid vsmtpd)/task/$(daemon_pid vsmtpd)/children"); do echo "$p"; done; }
+# workers SIGNAL: to all workers of vsmtpd.
+workers() {
+	local p pid
+	pid=$(daemon_pid vsmtpd)
+	read -r -a p <"/proc/$pid/task/$pid/children"
+	kill "$1" "${p[@]}"
+}
 
 # connect N [SECONDS]: so many connections at once; prints how many the kernel took, and the timers of our ends of them.
 connect() {
@@ -35,9 +41,9 @@ X2
 box_start
 eq "$(connect 1)" "1 02" "keepalive by default"
 # With the workers asleep as many wait as the backlog holds, which is many.
-kill -STOP $(workers)
+workers -STOP
 out=$(connect 12)
-kill -CONT $(workers)
+workers -CONT
 eq "${out%% *}" 12 "waiting connections by default"
 [ ! -e "$BOX/var/run/exim.pid" ] || die "a pid file that nobody asked for"
 box_stop
@@ -46,10 +52,10 @@ sed -i "1i smtp_accept_keepalive = false\nsmtp_connect_backlog = 3\nsmtp_backlog
 box_start
 eq "$(cat "$BOX/var/run/exim.pid")" "$(daemon_pid vsmtpd)" "pid_file_path"
 eq "$(connect 1)" "1 00" "without keepalive"
-kill -STOP $(workers)
+workers -STOP
 out=$(connect 12)
-[ "${out%% *}" -ge 3 ] && [ "${out%% *}" -le 5 ] || { kill -CONT $(workers); die "a backlog of 3 took ${out%% *}"; }
-kill -CONT $(workers)
+[ "${out%% *}" -ge 3 ] && [ "${out%% *}" -le 5 ] || { workers -CONT; die "a backlog of 3 took ${out%% *}"; }
+workers -CONT
 wait_for 10 grep -q "listen backlog [345] I=\[127.0.0.1\]:$SMTP" "$L/mainlog"
 # Who is connected, at a signal to the parent.
 exec 5<>"/dev/tcp/127.0.0.1/$SMTP"
