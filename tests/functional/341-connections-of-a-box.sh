@@ -10,7 +10,7 @@ cp "$C" "$T/exim.conf"
 workers() {
 	local p pid
 	pid=$(daemon_pid vsmtpd)
-	read -r -a p <"/proc/$pid/task/$pid/children"
+	read -r -a p <"/proc/$pid/task/$pid/children" || true	# it ends without a newline
 	kill "$1" "${p[@]}"
 }
 
