@@ -128,6 +128,13 @@ is_over_time(struct xev *e)
 	return (++e->env->ticks % TICKS == 0 && os_thread_us() > e->env->cpu_until);
 }
 
+bool
+x_work(struct xev *e, uint64_t n)
+{
+	e->env->work += n;
+	return (e->env->depth == 0 || e->env->work <= X_WORK_MAX);
+}
+
 enum exim_result
 x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 {
@@ -143,6 +150,8 @@ x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 		return (x_fail(e, "expansions of this file take too much time"));
 	if (e->env->depth >= X_DEPTH)
 		return (x_fail(e, "expansions are nested more than %d deep", X_DEPTH));
+	if (e->env->depth == 0)
+		e->env->work = 0;
 	e->env->depth++;
 	if (s->n == 1)
 		r = s->v[0].eval(e, &s->v[0], out);
@@ -154,6 +163,9 @@ x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 		if (r == EXIM_OK)
 			r = join(e, piece, s->n, out);
 	}
+	/* Loops in loops over what a peer sent multiply. */
+	if (r == EXIM_OK && !x_work(e, X_WORK_STEP + out->len))
+		r = x_fail(e, "the expansion is too much work");
 	e->env->depth--;
 	return (r);
 }

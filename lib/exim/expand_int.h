@@ -17,6 +17,8 @@
 #include "exim/expand.h"
 #include "exim/match.h"
 
+#define X_WORK_MAX	(UINT64_C(256) * 1024 * 1024)	/* bytes made and steps done by one expansion, all its parts counted */
+#define X_WORK_STEP	64				/* what a step counts beside its bytes */
 #define X_NAME_MAX	256
 #define X_DEPTH		EXIM_EXPAND_DEPTH
 
@@ -42,6 +44,9 @@ struct xev {
 };
 
 typedef enum exim_result (*xeval)(struct xev *e, const struct xnode *n, struct sv *out);
+
+/* Count <n> bytes of work; false when the outermost expansion did too much. */
+bool	 x_work(struct xev *e, uint64_t n);
 
 struct xseq {
 	const struct xnode *v;

@@ -18,6 +18,8 @@
 
 #define LIST_FILE_MAX	(64 * 1024 * 1024)
 
+#define LIST_WORK	4	/* what a byte of a list that is made while it is looked at counts */
+
 /* --- cutting --- */
 
 static bool
@@ -529,6 +531,10 @@ dynamic(struct mscan *s, const struct exim_list *l)
 			if (res != EXIM_DEFER)
 				(void)x_defer(s->e, "%s", "");
 		}
+		return (MR_DEFER);
+	}
+	if (!x_work(s->e, LIST_WORK * text.len)) {
+		(void)x_defer(s->e, "the expansion is too much work");
 		return (MR_DEFER);
 	}
 	c = x_cache_list(s->e, l->kind, text);
