@@ -3,8 +3,9 @@
 """exim_testsuite.py SUITE BINARY WORK [-v] [NUMBER...] - scripts of the suite exim-testsuite (its README tells their language).
 
 Runs, as root in a name space of its own (060-exim-testsuite.sh makes it), the scripts that only ask a configuration: -be, -bem,
--bt, -bv, -bvs, -brt, -brw, -bf, -bF, -bh, -bhc, -bP, -bV.  Compares standard output, after both have been made alike in what
-changes from run to run (dates, ids, this host's names), and return codes.  Prints a line for each script: "pass NUMBER",
+-bt, -bv, -bvs, -brt, -brw, -bf, -bF, -bh, -bhc, -bP, -bV, and those of exim-testsuite.delivers, which deliver.  Compares standard
+output with what the script's servers saw, after both have been made alike in what changes from run to run (dates, ids, this host's
+names), return codes, and of those that deliver logs and mailboxes where the suite has them.  Prints a line for each script: "pass NUMBER",
 "fail NUMBER reason", "skip NUMBER reason"; with -v also what differs.  With DUMP=folder what each wrote goes to folder/NUMBER.  Files of the suite that are not there (aux-fixed) make a
 script be skipped."""
 import difflib
@@ -136,7 +137,7 @@ class Listener(threading.Thread):
         super().__init__(daemon=True)
         words = [w for w in args.split() if not w.startswith('-')]
         if '-t' in args.split():
-            words.remove(args.split()[args.split().index('-t') + 1])
+            words.pop(0)
         self.count, self.lines = int(words[1]) if len(words) > 1 else 1, lines
         self.said, self.where = [], words[0] if words[0].startswith('/') else 'port ' + words[0]
         if words[0].startswith('/'):
@@ -420,12 +421,22 @@ def compare_files(r, verbose):
             print('\n'.join(n))
 
 
-def run_one(suite, binary, work, path, verbose):
+def questions(commands):
+    return all(mode_of(EXIM.match(c.line).group(3)) in MODES for c in commands if EXIM.match(c.line))
+
+
+def delivering():
+    """Of the scripts that deliver, those that are run unless others are asked for by number."""
+    lines = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'exim-testsuite.delivers')).read().split('\n')
+    return set(' '.join(x for x in lines if not x.startswith('#')).split())
+
+
+def run_one(suite, binary, work, path, verbose, chosen):
     number, group = os.path.basename(path), os.path.basename(os.path.dirname(path))
     r = Run(suite, binary, work, number, group)
     try:
         commands = parse(path)
-        if not wanted(commands):
+        if not wanted(commands) or not (questions(commands) or number in chosen):
             return None
         why = r.needs(commands)
         if why:
@@ -447,7 +458,7 @@ def run_one(suite, binary, work, path, verbose):
         r.wrong.append('%d lines differ' % sum(1 for x in n[2:] if x[0] in '+-'))
         if verbose:
             print('\n'.join(n))
-    if not set(mode_of(EXIM.match(c.line).group(3)) for c in commands if EXIM.match(c.line)) <= MODES:
+    if not questions(commands):
         compare_files(r, verbose)
     if verbose and r.wrong and r.err:
         print('stderr:', r.err.decode('latin-1')[-600:])
@@ -459,11 +470,11 @@ def run_one(suite, binary, work, path, verbose):
 def main():
     args = [a for a in sys.argv[1:] if a != '-v']
     suite, binary, work, only = args[0], args[1], args[2], args[3:]
-    counts = {}
+    counts, chosen = {}, set(only) or delivering()
     for path in sorted(glob.glob(f'{suite}/scripts/*/[0-9]*')):
         if only and os.path.basename(path) not in only:
             continue
-        res = run_one(suite, binary, work, path, '-v' in sys.argv)
+        res = run_one(suite, binary, work, path, '-v' in sys.argv, chosen)
         if res is None:
             continue
         counts[res[0]] = counts.get(res[0], 0) + 1
