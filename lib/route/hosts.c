@@ -89,7 +89,8 @@ route_ipv4_only(struct visit *v, const char *host)
 {
 	const struct exim_conf *c = v->rt->rq->conf;
 
-	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) || matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup), sv_taint(sv_cstr(host))))
+	if (exim_main_bool(c, EXIM_MAIN_disable_ipv6) ||
+	    matches_domain(v, exim_main_list(c, EXIM_MAIN_dns_ipv4_lookup), sv_taint(sv_cstr(host))))
 		return (true);
 	return (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_only]));
 }
