@@ -168,10 +168,21 @@ special_first(struct formail_run *r)
 }
 
 static void
-save(char **where, const struct formail_field *p)
+drop(struct sv *v)
 {
-	free(*where);
-	*where = xstrndup(p->text + p->id, p->len - p->id);
+	free((char *)(uintptr_t)v->p);
+	*v = SV_NULL;
+}
+
+static void
+save(struct sv *where, const struct formail_field *p)
+{
+	size_t n = p->len - p->id;
+	char *copy = xmalloc(n);
+
+	drop(where);
+	memcpy(copy, p->text + p->id, n);
+	*where = sv_from(copy, n);
 }
 
 static void
@@ -179,7 +190,7 @@ remember(struct formail_run *r, const struct formail_field *p)
 {
 	const struct {
 		const char	*name;
-		char		**where;
+		struct sv	*where;
 	} saved[] = {
 		{ "Subject:", &r->subject }, { "References:", &r->references }, { "Message-ID:", &r->message_id }, { "Date:", &r->date }
 	};
@@ -229,22 +240,22 @@ static void
 forget(struct formail_run *r)
 {
 	free(r->sender);
-	free(r->subject);
-	free(r->references);
-	free(r->message_id);
-	free(r->date);
-	r->sender = r->subject = r->references = r->message_id = r->date = NULL;
+	r->sender = NULL;
+	drop(&r->subject);
+	drop(&r->references);
+	drop(&r->message_id);
+	drop(&r->date);
 	r->total = 0;
 }
 
 /* --- replies ---------------------------------------------------------------------- */
 
 static void
-add_saved(struct sb *sb, const char *v)
+add_saved(struct sb *sb, struct sv v)
 {
-	if (*v != ' ' && *v != '\t')
+	if (v.p[0] != ' ' && v.p[0] != '\t')
 		sb_addc(sb, ' ');
-	sb_adds(sb, v);
+	sb_add(sb, v);
 }
 
 static void
@@ -270,24 +281,24 @@ reply_header(struct formail_run *r)
 		r->status = EX_NOUSER;
 	sb_addf(&sb, "To: %s\n", r->sender == NULL ? "foo@bar" : r->sender);
 	add_field(r, &sb);
-	if (r->subject != NULL) {
+	if (r->subject.p != NULL) {
 		/* Put in front whether one is there or not. */
 		sb_adds(&sb, "Subject: Re:");
 		add_saved(&sb, r->subject);
 		add_field(r, &sb);
 	}
-	if (r->references != NULL || r->message_id != NULL) {
+	if (r->references.p != NULL || r->message_id.p != NULL) {
 		sb_adds(&sb, "References:");
-		if (r->references != NULL) {
+		if (r->references.p != NULL) {
 			add_saved(&sb, r->references);
-			if (r->message_id != NULL)
+			if (r->message_id.p != NULL)
 				sb_cut(&sb, sb.len - 1);
 		}
-		if (r->message_id != NULL)
+		if (r->message_id.p != NULL)
 			add_saved(&sb, r->message_id);
 		add_field(r, &sb);
 	}
-	if (r->message_id != NULL) {
+	if (r->message_id.p != NULL) {
 		sb_adds(&sb, "In-Reply-To:");
 		add_saved(&sb, r->message_id);
 		add_field(r, &sb);
@@ -323,7 +334,7 @@ add_postmark(struct formail_run *r)
 	struct formail_field last;
 
 	sb_addf(&sb, "From %s ", r->sender == NULL ? "foo@bar" : r->sender);
-	if (r->date == NULL || formail_find(&date, &r->f->a) == NULL)
+	if (r->date.p == NULL || formail_find(&date, &r->f->a) == NULL)
 		sb_addf(&sb, " %s", ctime_r(&now, text));
 	else
 		add_saved(&sb, r->date);
@@ -385,7 +396,7 @@ log_header(struct formail_run *r)
 	p = &r->head.v.p[s];
 	formail_join(p);
 	for (size_t i = 0; i + 1 < p->len; i++)
-		if (strchr("\t\n\v\f\r", p->text[i]) != NULL)
+		if (p->text[i] != '\0' && strchr("\t\n\v\f\r", p->text[i]) != NULL)
 			p->text[i] = ' ';
 	n = p->len - 1 >= SUBJECT_MAX ? SUBJECT_MAX : p->len - 1;
 	write_text(r, " ", 1);

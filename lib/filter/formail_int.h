@@ -25,7 +25,7 @@ struct formail_run {
 	/* Found in the header. */
 	char		*sender;	/* heap, NULL: none */
 	int		 sender_weight;
-	char		*subject, *references, *message_id, *date;	/* values with newline; NULL */
+	struct sv	 subject, references, message_id, date;	/* values with newline, ours; p NULL */
 	/* Programs. */
 	pid_t		 child;
 	long		 children;

@@ -264,7 +264,7 @@ formail_seen(struct formail_run *r)
 {
 	struct formail *f = r->f;
 	char *key = f->reply ? (r->sender == NULL ? NULL : xstrdup(r->sender)) :
-	    r->message_id == NULL ? NULL : xstrndup(r->message_id, strlen(r->message_id) - 1);
+	    r->message_id.p == NULL ? NULL : xstrndup(r->message_id.p, r->message_id.len - 1);
 	struct sb cache = SB_INIT(CACHE_MAX);
 	const char *k;
 	FILE *fp;

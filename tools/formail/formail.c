@@ -31,10 +31,11 @@ struct cli {
 
 enum next { NEXT_LETTER, NEXT_WORD, PROGRAM, FAILED, ENDED };
 
+/* <end>: in the message behind the name, where formail of old kept the word as a line. */
 static enum next
-invalid(const char *name)
+invalid(const char *name, const char *end)
 {
-	(void)fprintf(stderr, "formail: Invalid field-name: \"%s\"\n", name == NULL ? "" : name);
+	(void)fprintf(stderr, "formail: Invalid field-name: \"%s%s\"\n", name == NULL ? "" : name, end);
 	return (FAILED);
 }
 
@@ -91,13 +92,13 @@ rename_option(struct cli *c)
 	nid = formail_name(to, strlen(to));
 	if (*to == '\0') {
 		if (c->argv[1] == NULL)
-			return (invalid(NULL));
+			return (invalid(NULL, ""));
 		to = *++c->argv;
 		nid = formail_name(to, strlen(to));
 		if ((nid == 0 && *to != '\0') || (nid <= 0 && id > 0))
-			return (invalid(to));
+			return (invalid(to, ""));
 	} else if (nid == 0 || (nid < 0 && id > 0))
-		return (invalid(to));
+		return (invalid(to, "\n"));
 	if (nid < 0)
 		nid = -nid;
 	p.id = old;
@@ -130,17 +131,17 @@ field_option(struct cli *c, char letter)
 		if (id > 0)
 			break;
 		if (strcasecmp(c->p, "Resent-") != 0)
-			return (invalid(c->p));
+			return (invalid(c->p, ""));
 		f->resent = true;
 		return (NEXT_WORD);
 	case 'A':
 		if (id <= 0)
-			return (invalid(c->p));
+			return (invalid(c->p, ""));
 		break;
 	default:
 		/* The beginning of a name does too. */
 		if (id <= 0 && (size_t)-id != n)
-			return (invalid(c->p));
+			return (invalid(c->p, ""));
 	}
 	add(letter == 'a' ? &f->a : letter == 'A' ? &f->A : letter == 'i' ? &f->i : letter == 'I' ? &f->I :
 	    letter == 'x' ? &f->x : letter == 'X' ? &f->X : letter == 'u' ? &f->u : &f->U, c->p);
@@ -321,7 +322,7 @@ main(int argc, char **argv)
 		return (EX_USAGE);
 	}
 	if (c.f.resent && !c.f.trust) {
-		(void)invalid("Resent-");
+		(void)invalid("Resent-", "");
 		(void)fputs(usage_text, stderr);
 		return (EX_USAGE);
 	}

@@ -99,6 +99,19 @@ test_reply(void **state)
 	}
 }
 
+/* A NUL in a field that a reply has from the message ends nothing. */
+static void
+test_nul(void **state)
+{
+	static const char mail[] = "From: a@b\nSubject: x\0y\n\nb\n", want[] = "To: a@b\nSubject: Re: x\0y\n\n";
+	struct formail f = { .reply = true };
+	char *out = run(&f, mail, sizeof(mail) - 1, NULL);
+
+	(void)state;
+	assert_memory_equal(out, want, sizeof(want));
+	free(out);
+}
+
 static void
 test_fields(void **state)
 {
@@ -175,7 +188,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_reply), cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_reply), cmocka_unit_test(test_nul), cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_old_holes), cmocka_unit_test(test_split),
 	};
 
