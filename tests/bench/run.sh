@@ -77,4 +77,4 @@ case " $PARTS " in *" idle "*)
 esac
 python3 "$TOP/tests/bench/ratios.py" "$OUT"
 "$TOP/tests/bench/exim.sh" || true
-PARTS= "$TOP/tests/bench/dotfiles.sh" || true
+PARTS="" "$TOP/tests/bench/dotfiles.sh" || true
