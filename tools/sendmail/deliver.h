@@ -171,9 +171,10 @@ void	 dgive_up(struct deliver *d, struct dmsg *m);
 /* acl_not_smtp_mime for each part, until it says other than accept; *<res> is its last word. */
 enum exim_acl_verdict dmime_ask(struct deliver *d, const struct dmsg *m, struct exim_acl_run *run, struct exim_acl_result *res);
 
-/* deliver_receive.c */
-/* A message from standard input with the options' envelope; an exit code. */
+/* deliver_stdin.c: a message from standard input with the options' envelope; an exit code. */
 int	 dreceive_stdin(struct deliver *d);
+
+/* deliver_receive.c */
 /* Give <m> (fields and body set) its missing fields and the Received line, spool and log it, and have it delivered. */
 int	 dreceive(struct deliver *d, struct dmsg *m, bool local_fixups, struct err *err);
 /* A message of our own by <login>; <text> with CRLF or LF lines, "" sender. */
@@ -181,7 +182,14 @@ int	 dreceive_own(struct deliver *d, const struct dmsg *about, const char *login
 	     const struct sv *rcpts, size_t n, bool fixups, bool bounce);
 /* The same for <uid>, who must be able to write to the spool himself: this program has no rights that he lacks. */
 int	 dreceive_as(struct deliver *d, const struct dmsg *about, int64_t uid, struct sv text, const struct sv *rcpts, size_t n);
+#define DTEXT_MAX	((size_t)256 * 1024 * 1024)	/* of a message */
 #define DADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_8BIT | MAIL_ADDR_EMPTY)
+/* A new id, the time, whose it is. */
+void	 dmsg_start(struct dmsg *m, const char *login, int64_t uid);
+
+/* deliver_fields.c */
+/* Fields and body of <text> (LF line ends, lives as long as <m>). */
+void	 dmsg_split(struct dmsg *m, struct sv text);
 /* The first field <name>, NULL; its body; one more at the end. */
 struct dfield *dfield_find(struct dmsg *m, const char *name);
 struct sv dfield_body(struct sv text);
@@ -189,10 +197,17 @@ void	 dfield_add(struct dmsg *m, const char *name, struct sv body);
 /* <addr> with a domain; an address as text. */
 struct sv dqualify(struct deliver *d, struct arena *a, struct sv addr, bool recipient);
 struct sv daddress_text(struct arena *a, const struct mail_address *x);
-/* A new id, the time, whose it is. */
-void	 dmsg_start(struct dmsg *m, const char *login, int64_t uid);
-/* Fields and body of <text> (LF line ends, lives as long as <m>). */
-void	 dmsg_split(struct dmsg *m, struct sv text);
+/* Exim's letter for a field <name>; the name in front of <text>. */
+char	 dfield_type(struct sv name);
+struct sv dfield_name(struct sv text);
+void	 dfield_drop(struct dmsg *m, const char *name);
+bool	 dfields_resent(struct dmsg *m);
+/* What local submission lacks, or has and may not have. */
+void	 dfields_fix(struct deliver *d, struct dmsg *m);
+int	 dfields_received(struct deliver *d, struct dmsg *m, struct err *err);
+void	 dfields_rewrite(struct deliver *d, struct dmsg *m);
+void	 dfields_rewrite_envelope(struct deliver *d, struct dmsg *m);
+
 /* deliver_sender.c */
 /* May the caller say whom a message comes from? */
 bool	 dsender_trusted(const struct deliver *d);

@@ -73,10 +73,23 @@ void	 dline_bad(struct attempt *at, const struct event *e, const char *mark, boo
 
 /* deliver_system.c: false: the message goes no further by itself. */
 bool	 dsystem_filter(struct attempt *at);
+
+/* deliver_run.c */
 void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
+
+/* deliver_end.c */
 /* <f>: what is known of it besides the event. */
 void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
+/* <passed>: a host that tells of successes itself has it. */
+void	 dattempt_succeed(struct attempt *at, const struct event *e, bool passed);
+/* <retry>: it stays; else it fails when everything was tried. */
+void	 dattempt_defer(struct attempt *at, const struct event *e, const struct dfail *f, bool retry);
+/* Those whose time is over fail when everything was tried. */
+void	 dattempt_time_over(struct attempt *at);
 void	 dattempt_freeze(struct attempt *at, const char *by);
+
+/* deliver_transport.c: all that was routed; <local>: those that stay here, which go first. */
+void	 dattempt_deliver(struct attempt *at, bool local);
 
 /* deliver_after.c */
 void	 dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct transport_job *j, struct transport_result *r,

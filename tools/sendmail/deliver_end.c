@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How single deliveries end, and those whose time is over: what is kept of them for reports, warnings and the next attempt. */
+#include "deliver_int.h"
+
+static void
+settled(struct attempt *at, const struct event *e)
+{
+	dmsg_set_done(at->m, e->addr->unique.len > 0 ? e->addr->unique : e->addr->address);
+}
+
+void
+dattempt_freeze(struct attempt *at, const char *by)
+{
+	at->m->frozen = true;
+	at->m->frozen_at = dnow();
+	if (at->frozen_by == NULL)
+		at->frozen_by = by;
+}
+
+static const struct drcpt *
+rcpt_of(const struct attempt *at, struct sv top)
+{
+	for (size_t i = 0; i < at->m->rcpts.len; i++)
+		if (sv_eq(at->m->rcpts.p[i].addr, top))
+			return (&at->m->rcpts.p[i]);
+	return (NULL);
+}
+
+/* Fill what is the same for failures and successes. */
+static struct dfail
+about(struct attempt *at, const struct event *e)
+{
+	const struct drcpt *rc = rcpt_of(at, e->top);
+	struct dfail f = { .rd = e->rd, .addr = e->addr, .top = e->top, .to = at->m->sender };
+
+	if (e->rd != NULL && e->rd->errors_to_set)
+		f.to = e->rd->errors_to;
+	if (e->f != NULL && e->f->errors_to_set)
+		f.to = e->f->errors_to;
+	f.ignore = (e->rd != NULL && e->rd->ignore_error) || (e->f != NULL && e->f->ignore_error);
+	f.hidden = (e->rd != NULL && e->rd->hide_child) || (e->f != NULL && e->f->hide_child);
+	if (rc != NULL) {
+		f.orcpt = rc->orcpt;
+		f.notify = rc->notify;
+	}
+	return (f);
+}
+
+void
+dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *more)
+{
+	struct dfail f = about(at, e);
+
+	f.text = more->text;
+	f.host = more->host;
+	f.diagnostic = more->diagnostic;
+	f.output = more->output;
+	f.ignore = f.ignore || more->ignore;
+	/* Nobody is left to be told: it stays until somebody looks, unless it is old enough to be forgotten. */
+	if (f.to.len == 0 && !f.ignore) {
+		if (dnow() - at->m->received_us / 1000000 < exim_main_int(at->d->conf, EXIM_MAIN_ignore_bounce_errors_after)) {
+			dattempt_freeze(at, " (delivery error message)");
+			dattempt_open(at, e);
+			vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f.text }));
+			return;
+		}
+		f.ignore = true;
+	}
+	vec_push(&at->failed, f);
+	dattempt_event(at, e->rd, e->rd == NULL || e->rd->transport == NULL ? "msg:fail:internal" : "msg:fail:delivery",
+	    e->rd == NULL || e->rd->transport == NULL || !e->rd->transport->local ? f.text : SV_NULL);
+	settled(at, e);
+}
+
+void
+dattempt_succeed(struct attempt *at, const struct event *e, bool passed)
+{
+	struct dfail f = about(at, e);
+	bool told = false;
+
+	f.passed = passed;
+	for (size_t i = 0; i < at->done.len; i++)
+		told = told || sv_eq(at->done.p[i].top, f.top);
+	if ((f.notify & SPOOL_NOTIFY_SUCCESS) != 0 && at->m->sender.len > 0 && !passed && !told)
+		vec_push(&at->done, f);
+	settled(at, e);
+}
+
+/* <retry>: it stays; else it fails when everything was tried. */
+void
+dattempt_defer(struct attempt *at, const struct event *e, const struct dfail *f, bool retry)
+{
+	if (retry) {
+		dattempt_open(at, e);
+		vec_push(&at->deferred, ((struct deferral){ .e = *e, .text = f->text }));
+		return;
+	}
+	vec_push(&at->late, ((struct late){ .e = *e, .report = f->text, .host = f->host, .diagnostic = f->diagnostic }));
+}
+
+/* Its parent is named even where that is called the same. */
+static void
+tell_over(struct attempt *at, const struct event *e, struct sv text)
+{
+	if (e->rd == NULL && e->addr->parent != NULL && sv_eq(e->addr->address, dline_top(e->addr)))
+		dlog(at->d, DLOG_MAIN, "%s ** " SV_FMT " <" SV_FMT ">: " SV_FMT, at->m->id, SV_ARG(e->addr->address),
+		    SV_ARG(dline_top(e->addr)), SV_ARG(text));
+	else
+		dline_bad(at, e, "**", false, NULL, 0, text, false);
+}
+
+/* Those whose time is over fail when everything was tried. */
+void
+dattempt_time_over(struct attempt *at)
+{
+	for (size_t i = 0; i < at->late.len; i++) {
+		const struct late *l = &at->late.p[i];
+		struct sv text = SV_LIT("retry timeout exceeded");
+		struct event bare = { .addr = l->e.addr, .rd = dline_pfr(l->e.rd) ? l->e.rd : NULL, .top = l->e.top };
+		struct dfail f = { .host = l->host, .text = text, .diagnostic = l->diagnostic };
+		struct route_delivery pfr;
+
+		if (bare.rd != NULL) {
+			pfr = *bare.rd;
+			pfr.transport = NULL;
+			pfr.router = NULL;
+			bare.rd = &pfr;
+		}
+		tell_over(at, &bare, text);
+		if (l->report.len > 0)
+			f.text = sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->report), SV_ARG(text)));
+		if (l->diagnostic.len > 0)
+			f.diagnostic = sv_cstr(arena_fmt(at->m->arena, SV_FMT ": " SV_FMT, SV_ARG(l->diagnostic), SV_ARG(text)));
+		/* Whoever made it cannot be told. */
+		f.ignore = at->m->sender.len == 0 && !(l->e.rd != NULL && l->e.rd->errors_to_set);
+		dattempt_fail(at, &l->e, &f);
+	}
+}
