@@ -177,7 +177,7 @@ do_list(struct vq *vq, const struct ipc_msg *m, struct sb *reply)
 	struct qent *e = NULL;
 
 	read_wanted(m, &w);
-	if (after.len < sizeof(id))
+	if (after.len > 0 && after.len < sizeof(id))
 		memcpy(id, after.p, after.len);
 	collect_active(vq, sv_cstr(id), a, &active);
 	while (((e = queue_after(vq, id)) != NULL || k < active.v.len) && n < PAGE_MAX && reply->len < PAGE_BYTES) {

@@ -80,6 +80,7 @@ struct txn {
 	enum exim_spf	 spf;
 	struct session_scan *scan;	/* what scanners said, and files made for them; scan.c */
 	bool		 sender_told;	/* that it does not verify */
+	struct checked_sender *checked; /* what verify = sender found without asking hosts */
 	bool		 cut_on, cut_pass;	/* control = cutthrough_delivery, with defer=pass */
 	bool		 cut_asks;	/* the recipient is asked about for that only */
 	bool		 taken_there;	/* the next host has it: it does not go to the spool */

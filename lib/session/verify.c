@@ -106,6 +106,49 @@ header_sender(struct session *s, struct exim_env *env, const struct exim_verify 
 	return (worst);
 }
 
+/* A sender that was routed already for this message. */
+struct checked_sender {
+	struct checked_sender *next;
+	struct sv	 address;
+	enum exim_result res;
+	struct exim_verify_result out;
+};
+
+static struct checked_sender *
+checked_before(const struct session *s, const struct exim_verify *v)
+{
+	struct checked_sender *c = s->txn == NULL || v->what != EXIM_VERIFY_SENDER || v->callout ? NULL : s->txn->checked;
+
+	while (c != NULL && !sv_eq(c->address, v->address))
+		c = c->next;
+	return (c);
+}
+
+/* Callouts have a cache of their own: what is kept of them is whether the address could be routed. */
+static void
+keep_checked(struct session *s, const struct exim_verify *v, enum exim_result res, const struct exim_verify_result *out)
+{
+	struct checked_sender *c;
+	struct arena *a;
+
+	if (s->txn == NULL || v->what != EXIM_VERIFY_SENDER)
+		return;
+	a = s->txn->arena;
+	c = arena_zalloc(a, sizeof(*c));
+	c->address = arena_sv(a, v->address);
+	if (out->asked)
+		res = EXIM_OK;
+	else if (res != EXIM_OK)
+		c->out = *out;
+	c->res = res;
+	c->out.address_data = out->address_data;
+	for (struct sv *p[] = { &c->out.user_msg, &c->out.log_msg, &c->out.failure, &c->out.address_data, NULL }, **t = p; *t != NULL; t++)
+		if ((*t)->p != NULL)
+			**t = arena_sv(a, **t);
+	c->next = s->txn->checked;
+	s->txn->checked = c;
+}
+
 /* Told once per message, when the ACL refuses: in the log, and to the peer in front of the refusal. */
 static void
 sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r, const struct exim_verify_result *out)
@@ -141,6 +184,7 @@ enum exim_result
 session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out)
 {
 	struct session *s = arg;
+	struct checked_sender *before = checked_before(s, v);
 	struct sv address = v->address;
 	enum exim_result r;
 
@@ -164,7 +208,13 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		out->log_msg = out->user_msg = SV_LIT("Unqualified address not permitted");
 		return (EXIM_FAIL);
 	}
-	r = route_it(s, env, v, address, v->what == EXIM_VERIFY_RECIPIENT ? ROUTE_VERIFY_RECIPIENT : ROUTE_VERIFY_SENDER, out);
+	if (before != NULL) {
+		*out = before->out;
+		r = before->res;
+	} else {
+		r = route_it(s, env, v, address, v->what == EXIM_VERIFY_RECIPIENT ? ROUTE_VERIFY_RECIPIENT : ROUTE_VERIFY_SENDER, out);
+		keep_checked(s, v, r, out);
+	}
 	if (r == EXIM_DEFER && v->defer_ok)
 		return (EXIM_OK);
 	out->details = !v->no_details;

@@ -352,7 +352,7 @@ processor_time(void **state)
 	sb_adds(&sb, "\"");
 	hostile(&f, sb_cstr(&sb), &rf);
 	assert_int_equal(rf.end, ROUTE_FILTER_BROKEN);
-	assert_true(sv_find(rf.why, SV_LIT("too much time")) >= 0);
+	assert_true(sv_find(rf.why, SV_LIT("too much work")) >= 0);
 	arena_free(&f.a);
 	sb_free(&sb);
 }
