@@ -41,14 +41,18 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 {
 	/* What is kept for a delivery lives as long as the message. */
 	bool kept = s->txn != NULL && s->txn->cut_on && mode == ROUTE_VERIFY_RECIPIENT;
+	struct sv sender = env->msg == NULL ? SV_NULL : env->msg->sender;
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
 		.address = kept ? arena_sv(s->txn->arena, address) : address,
-		.sender = env->msg == NULL ? SV_NULL : env->msg->sender, .success_on_redirect = v->success_on_redirect, .headers = kept,
+		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .success_on_redirect = v->success_on_redirect, .headers = kept,
 	};
 	struct route_result r;
 	enum exim_result res;
 
+	/* Reports go to senders: how they are routed is looked at as for one. */
+	if (env->msg != NULL)
+		env->msg->sender = rq.sender;
 	route_address(&rq, &r);
 	out->address_data = r.address_data;
 	if (v->success_on_redirect && r.redirected)
@@ -62,6 +66,8 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 		if (res == EXIM_OK && out->asked && v->what == EXIM_VERIFY_RECIPIENT)
 			trust(env, &r.delivery[0]);
 	}
+	if (env->msg != NULL)
+		env->msg->sender = sender;
 	route_result_free(&r);
 	return (res);
 }
