@@ -69,6 +69,8 @@ def serve(c):
     f.write(b'220 peer\r\n')
     for line in f:
         word = line.strip().decode('latin-1')
+        if word.startswith('MAIL'):
+            rcpts = []
         if word.startswith('RCPT'):
             rcpts.append(word.split('<')[1].split('@')[0])
         f.write(b'354 go\r\n' if word == 'DATA' else b'250 ok\r\n')

@@ -347,7 +347,8 @@ print_conf(struct testing *t)
 			one = put_one(&p, arg);
 		rc = one;	/* the last one's */
 	}
-	(void)fwrite(p.out.p, 1, p.out.len, stdout);
+	if (p.out.len > 0)
+		(void)fwrite(p.out.p, 1, p.out.len, stdout);
 	sb_free(&p.out);
 	return (rc);
 }
