@@ -296,7 +296,7 @@ find_setting(const char *path, const char *name, char *out, size_t size, unsigne
 }
 
 void
-dlog_config_error(const char *conf, const char *text)
+dlog_config_error(const char *conf, const char *text, bool main_too)
 {
 	char spool[1024] = "", path[1024] = "", when[40];
 	struct sb file = SB_INIT(8192), line = SB_INIT(65536);
@@ -313,14 +313,19 @@ dlog_config_error(const char *conf, const char *text)
 	v = sv_cstr(path);
 	if (path[0] != '/' || strchr(path, '$') != NULL || (at = sv_find(v, SV_LIT("%s"))) < 0)
 		return;
-	sb_addf(&file, SV_FMT "panic" SV_FMT, SV_ARG(sv_sub(v, 0, (size_t)at)), SV_ARG(sv_sub(v, (size_t)at + 2, v.len)));
 	(void)localtime_r(&now, &tm);
 	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	sb_addf(&line, "%s %s\n", when, text);
-	fd = open(sb_cstr(&file), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (fd != -1) {
-		(void)os_write_full(fd, line.p, line.len);
-		(void)close(fd);
+	for (size_t i = main_too ? 0 : 1; i < 2; i++) {
+		static const char *const names[] = { "main", "panic" };
+
+		sb_clear(&file);
+		sb_addf(&file, SV_FMT "%s" SV_FMT, SV_ARG(sv_sub(v, 0, (size_t)at)), names[i], SV_ARG(sv_sub(v, (size_t)at + 2, v.len)));
+		fd = open(sb_cstr(&file), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+		if (fd != -1) {
+			(void)os_write_full(fd, line.p, line.len);
+			(void)close(fd);
+		}
 	}
 	sb_free(&file);
 	sb_free(&line);

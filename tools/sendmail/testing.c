@@ -96,12 +96,16 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 {
 	const char *place = rep->errors == 0 ? "" : rep->place, *text = rep->errors == 0 ? err->text : rep->words;
 	const char *blank = place[0] == '\0' ? "" : " ";
+	/* Who would have logged by it says so there. */
+	bool logs = o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH || o->mode == MODE_QUEUE);
 
 	if (rep->naked) {
 		if (o->mode == MODE_PRINT)
 			(void)fprintf(stderr, "LOG: MAIN PANIC DIE\n  %s\n", text);
 		else
 			testing_log("%s", text);
+		if (logs)
+			dlog_config_error(o->conf, text, true);
 		return;
 	}
 	if (rep->purges && *environ != NULL && o->mode == MODE_VERSION && o->conf != NULL)
@@ -112,12 +116,11 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 		(void)fprintf(stderr, "LOG: PANIC%s\n  Exim configuration error%s%s:\n  %s\n", rep->mild ? "" : " DIE", blank, place, text);
 	else
 		testing_log("Exim configuration error%s%s:\n  %s", blank, place, text);
-	/* Who would have logged by it says so there. */
-	if (o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH || o->mode == MODE_QUEUE)) {
+	if (logs) {
 		char line[4096];
 
 		(void)snprintf(line, sizeof(line), "Exim configuration error%s%s:\n  %s", blank, place, text);
-		dlog_config_error(o->conf, line);
+		dlog_config_error(o->conf, line, false);
 	}
 }
 

@@ -62,8 +62,8 @@ int	 print_conf(struct testing *t);
 bool	 caller_in_groups(const struct exim_value *v);
 /* deliver_queue.c: messages and queue in this one process */
 int	 deliver_main(struct testing *t);
-/* deliver_log.c: a configuration that cannot be loaded: <text> to the panic log that its text names. */
-void	 dlog_config_error(const char *conf, const char *text);
+/* deliver_log.c: a configuration that cannot be loaded: <text> to the panic log that its text names, or to the main log too. */
+void	 dlog_config_error(const char *conf, const char *text, bool main_too);
 /* version.c: the banner of -bV */
 void	 version_print(FILE *out);
 
