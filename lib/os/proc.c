@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -223,4 +224,26 @@ bool
 os_proc_stopped(pid_t pid)
 {
 	return (state(pid) == 'T');
+}
+
+long
+os_tasks(void)
+{
+	char buf[128] = "", *at;
+	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd == -1 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (fd != -1)
+		(void)close(fd);
+	/* "0.10 0.20 0.30 running/all last" */
+	at = n <= 0 ? NULL : strchr(buf, '/');
+	return (at == NULL ? 0 : strtol(at + 1, NULL, 10));
+}
+
+long
+os_process_limit(long more)
+{
+	long all = more > 0 ? os_tasks() : 0;
+
+	return (more <= 0 || more > LONG_MAX / 4 ? more : more + (all < 3 * more ? all : 3 * more));
 }

@@ -24,6 +24,13 @@ void	 os_hostname(char *buf, size_t size);
 /* Does process <pid> use or want a processor just now?  False if it waits for something, or if the system does not tell. */
 bool	 os_proc_runs(pid_t pid);
 bool	 os_proc_stopped(pid_t pid);	/* by a signal, until another wakes it */
+/* Processes and threads of all users; 0 where the system does not tell. */
+long	 os_tasks(void);
+/*
+ * RLIMIT_NPROC for a program that may start <more> processes.  The system counts all of a uid's, also those of others who share
+ * it: so they are allowed for, up to three times <more>, and nobody's program fails for another's.  0 and less: as it is.
+ */
+long	 os_process_limit(long more);
 /* Absolute path of the running program; false if unknown. */
 bool	 os_self_path(char *buf, size_t size);
 

@@ -24,7 +24,7 @@ struct os_spawn {
 	long		 cpu_seconds;	/* limits; 0: as they are */
 	long		 file_bytes;
 	long		 memory_bytes;
-	long		 processes;
+	long		 processes;	/* RLIMIT_NPROC, see os_process_limit() */
 	/* Called in the child just before exec (only async-signal-safe calls); -1 ends it with 127.  May be NULL. */
 	int		(*before_exec)(void *arg);
 	void		*arg;

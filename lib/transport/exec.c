@@ -19,6 +19,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/priv.h"
+#include "os/proc.h"
 #include "os/time.h"
 #include "transport/transport_int.h"
 
@@ -88,7 +89,7 @@ exec_filter(struct exec *x, FILE *file)
 	run.timeout_s = (int)j->filter_timeout;
 	run.cpu_seconds = (long)j->cpu;
 	run.memory_bytes = (long)j->memory;
-	run.processes = (long)j->processes;
+	run.processes = os_process_limit((long)j->processes);
 	run.file_bytes = (long)j->file_bytes;
 	if (mbox_run(&run, &ran, &err) == -1) {
 		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (127)%s: unable to execute command",

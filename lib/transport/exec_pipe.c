@@ -8,6 +8,7 @@
 
 #include "base/num.h"
 #include "mbox/run.h"
+#include "os/proc.h"
 #include "transport/transport_int.h"
 
 #define KILL_GRACE_MS	500
@@ -62,17 +63,25 @@ first_line(struct exec *x, const struct mbox_ran *ran)
 	return (sv_from(p, line.len));
 }
 
+/* A program that could not start others may have failed for that alone, and for somebody else's doing. */
+static bool
+no_room(const struct exec *x)
+{
+	return (x->j->processes > 0 && os_tasks() >= x->process_limit - (long)x->j->processes / 4);
+}
+
 static void
 explain_exit(struct exec *x, const struct mbox_ran *ran)
 {
 	const struct transport_job *j = x->j;
-	bool temp = is_temporary(j, ran->exit);
+	bool full = no_room(x), temp = full || is_temporary(j, ran->exit);
 	const char *hint = exit_hint(ran->exit);
 	const char *quote = sv_chr(j->argv.v[0], ' ') >= 0 ? "\"" : "";
 
 	exec_fail(x, temp ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
-	    "Child process of " SV_FMT " transport returned %d%s%s%s from command: %s" SV_FMT "%s", SV_ARG(j->transport), ran->exit,
-	    hint == NULL ? "" : " (", hint == NULL ? "" : hint, hint == NULL ? "" : ")", quote, SV_ARG(j->argv.v[0]), quote);
+	    "Child process of " SV_FMT " transport returned %d%s%s%s from command: %s" SV_FMT "%s%s", SV_ARG(j->transport), ran->exit,
+	    hint == NULL ? "" : " (", hint == NULL ? "" : hint, hint == NULL ? "" : ")", quote, SV_ARG(j->argv.v[0]), quote,
+	    full ? " while its user had no processes left" : "");
 	x->r->user_text = SV_LIT("local delivery failed");
 }
 
@@ -175,7 +184,7 @@ exec_pipe(struct exec *x)
 	run.core = j->core != 0;
 	run.cpu_seconds = (long)j->cpu;
 	run.memory_bytes = (long)j->memory;
-	run.processes = (long)j->processes;
+	run.processes = x->process_limit = os_process_limit((long)j->processes);
 	run.file_bytes = (long)j->file_bytes;
 	if (found == NULL || mbox_run(&run, &ran, &err) == -1) {
 		int e = errno;

@@ -48,6 +48,7 @@ struct exec {
 	struct mbox_content c;		/* what is to be written: behind a transport_filter its output */
 	struct mbox_format f;
 	struct sb	 prefix, suffix;
+	long		 process_limit;	/* of the program */
 };
 void	 exec_appendfile(struct exec *x);
 void	 exec_pipe(struct exec *x);
