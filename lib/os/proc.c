@@ -17,6 +17,7 @@
 #endif
 
 #include "base/arena.h"
+#include "base/num.h"
 #include "base/sv.h"
 #include "os/proc.h"
 
@@ -229,15 +230,18 @@ os_proc_stopped(pid_t pid)
 long
 os_tasks(void)
 {
-	char buf[128] = "", *at;
+	char buf[128];
 	int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd == -1 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	ssize_t n = fd == -1 ? -1 : read(fd, buf, sizeof(buf));
+	struct sv all = n <= 0 ? SV_NULL : sv_from(buf, (size_t)n), count;
+	int64_t tasks;
 
 	if (fd != -1)
 		(void)close(fd);
 	/* "0.10 0.20 0.30 running/all last" */
-	at = n <= 0 ? NULL : strchr(buf, '/');
-	return (at == NULL ? 0 : strtol(at + 1, NULL, 10));
+	if (!sv_next(&all, '/', &count) || !sv_word(&all, &count) || !num_parse(count, 0, INT32_MAX, &tasks))
+		return (0);
+	return ((long)tasks);
 }
 
 long
