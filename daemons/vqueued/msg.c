@@ -79,7 +79,11 @@ msg_unref(struct msg *m)
 void
 msg_known(struct msg *m)
 {
-	(void)hash_set(m->vq->by_id, sv_cstr(m->env.id), m);
+	const struct msg *other = msg_find(m->vq, sv_cstr(m->env.id));
+
+	/* A segment that is read again after a start may name a message whose queue file is under way: that one counts. */
+	if (other == NULL || other->qe == NULL)
+		(void)hash_set(m->vq->by_id, sv_cstr(m->env.id), m);
 }
 
 struct msg *
