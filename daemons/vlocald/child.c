@@ -148,12 +148,13 @@ answer(uint32_t serial, const struct transport_result *r)
 
 /* What programs may use is this box's to say, not the job's. */
 static void
-set_limits(struct transport_job *j, const struct box *b)
+set_limits(struct transport_job *j, const struct box *b, bool shared_uid)
 {
 	j->cpu = b->local_cpu;
 	j->memory = b->local_memory;
 	j->processes = b->local_processes;
 	j->file_bytes = b->local_file;
+	j->shared_uid = shared_uid;
 }
 
 static void
@@ -209,7 +210,7 @@ child_main(int sock, int slots_fd, const struct box *b, const struct transport_u
 			/* All others wait. */
 			if (j.kind != TRANSPORT_PROCMAIL)
 				send_answers();
-			set_limits(&j, b);
+			set_limits(&j, b, !become);
 			transport_execute(&j, fd, a, &r);
 		}
 		if (fd != -1)

@@ -85,6 +85,7 @@ struct procmail {
 
 	/* Limits of programs that are started; 0: none. */
 	long		 cpu_seconds, file_bytes, memory_bytes, processes;
+	bool		 shared_uid;	/* with other accounts: see os_process_limit() */
 	/* Limits; 0: the defaults in brackets. */
 	unsigned	 max_includes;	/* INCLUDERC inside INCLUDERC [64] */
 	unsigned	 max_switches;	/* SWITCHRC in one run [1000] */

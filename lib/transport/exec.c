@@ -59,6 +59,12 @@ exec_strings(struct arena *a, const struct transport_list *l)
 	return (v);
 }
 
+long
+exec_process_limit(const struct transport_job *j)
+{
+	return (j->shared_uid ? os_process_limit((long)j->processes) : (long)j->processes);
+}
+
 /* ---- transport_filter ---- */
 
 static const char *
@@ -89,7 +95,7 @@ exec_filter(struct exec *x, FILE *file)
 	run.timeout_s = (int)j->filter_timeout;
 	run.cpu_seconds = (long)j->cpu;
 	run.memory_bytes = (long)j->memory;
-	run.processes = os_process_limit((long)j->processes);
+	run.processes = exec_process_limit(j);
 	run.file_bytes = (long)j->file_bytes;
 	if (mbox_run(&run, &ran, &err) == -1) {
 		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FILTER, "transport filter process failed (127)%s: unable to execute command",

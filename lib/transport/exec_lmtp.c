@@ -17,7 +17,6 @@
 #include "mbox/run.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "os/proc.h"
 #include "os/spawn.h"
 #include "os/time.h"
 #include "smtp/reply.h"
@@ -383,7 +382,7 @@ open_command(struct lmtp *l)
 	const struct transport_job *j = l->x->j;
 	const char *const *argv = exec_strings(l->x->a, &j->argv);
 	struct os_spawn s = { .argv = argv, .cwd = ".", .errfd = -1, .new_session = true, .umask = 022, .cpu_seconds = (long)j->cpu,
-	    .memory_bytes = (long)j->memory, .processes = os_process_limit((long)j->processes), .file_bytes = (long)j->file_bytes };
+	    .memory_bytes = (long)j->memory, .processes = exec_process_limit(j), .file_bytes = (long)j->file_bytes };
 	struct err err = ERR_INIT;
 	int a[2], b[2];
 

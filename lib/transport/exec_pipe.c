@@ -67,7 +67,7 @@ first_line(struct exec *x, const struct mbox_ran *ran)
 static bool
 no_room(const struct exec *x)
 {
-	return (x->j->processes > 0 && os_tasks() >= x->process_limit - (long)x->j->processes / 4);
+	return (x->j->shared_uid && x->j->processes > 0 && os_tasks() >= x->process_limit - (long)x->j->processes / 4);
 }
 
 static void
@@ -184,7 +184,7 @@ exec_pipe(struct exec *x)
 	run.core = j->core != 0;
 	run.cpu_seconds = (long)j->cpu;
 	run.memory_bytes = (long)j->memory;
-	run.processes = x->process_limit = os_process_limit((long)j->processes);
+	run.processes = x->process_limit = exec_process_limit(j);
 	run.file_bytes = (long)j->file_bytes;
 	if (found == NULL || mbox_run(&run, &ran, &err) == -1) {
 		int e = errno;

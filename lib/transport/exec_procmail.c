@@ -286,6 +286,7 @@ run(struct exec *x, struct going *g, bool more)
 	p.file_bytes = (long)j->file_bytes;
 	p.memory_bytes = (long)j->memory;
 	p.processes = (long)j->processes;
+	p.shared_uid = j->shared_uid;
 	p.user = arena_cstr(x->a, j->local_part);
 	p.home = arena_cstr(x->a, j->home);
 	p.shell = users_shell(j->now);

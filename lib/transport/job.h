@@ -72,6 +72,7 @@ struct transport_job {
 #undef N
 #undef S
 #undef L
+	bool	 shared_uid;		/* not a field: programs of other accounts have the same uid, see os_process_limit() */
 };
 
 /* Phases of an autoreply: whether to send and the text of its file; then, when it is sent, note it. */

@@ -58,6 +58,8 @@ void	 exec_procmail(struct exec *x);
 void	 exec_look(struct exec *x);
 /* A list as argv or environment: C strings, NULL at the end. */
 const char *const *exec_strings(struct arena *a, const struct transport_list *l);
+/* RLIMIT_NPROC for a program of <j>. */
+long	 exec_process_limit(const struct transport_job *j);
 /* The message goes through job's filter into <file>, which is x->c then; -1 and the result. */
 int	 exec_filter(struct exec *x, FILE *file);
 extern void (*exec_on_wait)(void);

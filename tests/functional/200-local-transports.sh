@@ -10,8 +10,7 @@ M=$T/mail
 mkdir "$M"
 conf "local_memory = 512M"
 conf "local_cpu = 5s"
-# The system counts all processes of the uid.
-LIMIT=$(($(ps -L -U "$(id -u)" | wc -l) + 400))
+LIMIT=200
 conf "local_processes = $LIMIT"
 conf "local_file = 2M"
 cat >"$BOX/etc/exim.conf" <<X
@@ -279,9 +278,12 @@ wait_for 20 logged 'big.*File too large'
 eq "$(cat "$M/big")" old "the mailbox after a write that failed"
 # Last, for the system may take its time to forget so many processes.
 send bomb@test.local --subject p
-wait_for 30 logged 'bomb <bomb@test.local> R=one T=bomb_t: '
-has "$(cat "$M/bomb.limit")" " $LIMIT " "the limit of processes"
-[ "$(cat "$M/bomb.count")" -lt 800 ] || die "the bomb had $(cat "$M/bomb.count") processes"
+# Where others have the same uid it might be their doing: the command is tried again.
+wait_for 30 logged 'bomb <bomb@test.local> R=one T=bomb_t defer'
+# What runs already is allowed for, up to three times the number.
+SOFT=$(sed 's/^[^0-9]*//; s/ .*//' "$M/bomb.limit")
+[ "$SOFT" -ge "$LIMIT" ] && [ "$SOFT" -le $((LIMIT * 4)) ] || die "the limit of processes: $(cat "$M/bomb.limit")"
+[ "$(cat "$M/bomb.count")" -lt 850 ] || die "the bomb had $(cat "$M/bomb.count") processes"
 if pgrep -u "$(id -u)" -f '^/bin/sleep 77' >/dev/null; then die "the bomb's processes live on"; fi
 box_stop
 echo "local transports: all as it should"
