@@ -19,6 +19,7 @@ struct kept {
 	char		*path;
 	struct arena	*arena;
 	struct stat	 st;
+	unsigned	 filter;	/* as it was parsed */
 	bool		 sure;
 	unsigned	 refs;		/* one of the table's */
 };
@@ -40,9 +41,9 @@ drop(void *value)
 }
 
 static bool
-unchanged(const struct kept *k, const struct stat *st)
+unchanged(const struct kept *k, const struct stat *st, unsigned filter)
 {
-	return (k->sure && k->st.st_dev == st->st_dev && k->st.st_ino == st->st_ino && k->st.st_size == st->st_size &&
+	return (k->sure && k->filter == filter && k->st.st_dev == st->st_dev && k->st.st_ino == st->st_ino && k->st.st_size == st->st_size &&
 	    k->st.st_mtim.tv_sec == st->st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
 	    k->st.st_ctim.tv_sec == st->st_ctim.tv_sec && k->st.st_ctim.tv_nsec == st->st_ctim.tv_nsec);
 }
@@ -62,6 +63,7 @@ read_it(struct vq *vq, const char *path, const struct stat *st, size_t max, unsi
 	k->arena = arena_new(0);
 	k->path = xstrdup(path);
 	k->st = *st;
+	k->filter = filter;
 	k->sure = now_s() > st->st_ctim.tv_sec + SETTLE_S;
 	k->f.text = arena_sv(k->arena, sb_sv(&text));
 	k->f.plain = sv_chr(k->f.text, '$') < 0 && sv_chr(k->f.text, '\\') < 0;
@@ -89,7 +91,7 @@ kept_open(struct vq *vq, const char *path, size_t max, unsigned filter, struct e
 		(void)err_sys(err, "open %s", path);
 		return (NULL);
 	}
-	if (k != NULL && unchanged(k, &st)) {
+	if (k != NULL && unchanged(k, &st, filter)) {
 		k->refs++;
 		return (&k->f);
 	}
