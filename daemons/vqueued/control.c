@@ -305,7 +305,7 @@ move_entry(struct vq *vq, struct qent *e, struct sv to)
 		return (false);
 	vlog(vq, "%s moved from %s%s%sinput, msglog to %s" SV_FMT "%sinput, msglog", id, e->of->name[0] == '\0' ? "" : "(", e->of->name,
 	    e->of->name[0] == '\0' ? "" : ") ", to.len == 0 ? "" : "(", SV_ARG(to), to.len == 0 ? "" : ") ");
-	e->of = queue_named(vq, to);
+	queue_into(vq, e, to);
 	e->run = false;
 	return (true);
 }

@@ -14,13 +14,61 @@ queue_find(struct vq *vq, struct sv id)
 	return (hash_get(vq->qents, id));
 }
 
+/* ---- named queues: each is known while a message is in it ---- */
+
+static struct named_queue *
+queue_named(struct vq *vq, struct sv name)
+{
+	struct named_queue *n = hash_get(vq->queues, name);
+
+	if (n == NULL) {
+		n = xcalloc(1, sizeof(*n));
+		n->name = xstrndup(name.p, name.len);
+		(void)hash_set(vq->queues, name, n);
+	}
+	return (n);
+}
+
+static void
+take_out(struct vq *vq, struct named_queue *n)
+{
+	if (--n->messages > 0)
+		return;
+	(void)hash_del(vq->queues, sv_cstr(n->name));
+	free(n->name);
+	free(n);
+}
+
+void
+queue_into(struct vq *vq, struct qent *e, struct sv name)
+{
+	struct named_queue *to = queue_named(vq, name), *from = e->of;
+
+	to->messages++;
+	if (e->active) {
+		from->active--;
+		to->active++;
+	}
+	e->of = to;
+	if (from != NULL)
+		take_out(vq, from);
+}
+
+bool
+queue_in(const struct qent *e, struct sv name)
+{
+	return (sv_eqs(name, SPOOL_QUEUES_ALL) || sv_eqs(name, e->of->name));
+}
+
+/* ---- entries ---- */
+
 struct qent *
 queue_enter(struct vq *vq, const char *id)
 {
 	struct qent *e = xcalloc(1, sizeof(*e));
 
 	memcpy(e->id, id, SPOOL_ID_LEN);	/* its form was looked at */
-	e->of = queue_named(vq, SV_LIT(""));
+	queue_into(vq, e, SV_LIT(""));
 	(void)hash_set(vq->qents, sv_cstr(e->id), e);
 	(void)order_add(vq->order, sv_cstr(e->id), e);
 	return (e);
@@ -29,6 +77,7 @@ queue_enter(struct vq *vq, const char *id)
 void
 queue_leave(struct vq *vq, struct qent *e)
 {
+	take_out(vq, e->of);
 	(void)order_del(vq->order, sv_cstr(e->id));
 	(void)hash_del(vq->qents, sv_cstr(e->id));
 	free(e->domains);
@@ -41,27 +90,6 @@ queue_after(struct vq *vq, const char *id)
 	const struct order_entry *e = order_after(vq->order, sv_cstr(id));
 
 	return (e == NULL ? NULL : e->value);
-}
-
-struct named_queue *
-queue_named(struct vq *vq, struct sv name)
-{
-	struct named_queue *n;
-
-	for (n = vq->queues; n != NULL; n = n->next)
-		if (sv_eqs(name, n->name))
-			return (n);
-	n = xcalloc(1, sizeof(*n));
-	n->name = xstrndup(name.p, name.len);
-	n->next = vq->queues;
-	vq->queues = n;
-	return (n);
-}
-
-bool
-queue_in(const struct qent *e, struct sv name)
-{
-	return (sv_eqs(name, SPOOL_QUEUES_ALL) || sv_eqs(name, e->of->name));
 }
 
 /* ---- domains ---- */

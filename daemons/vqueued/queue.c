@@ -64,7 +64,7 @@ queue_add(struct vq *vq, const struct spool_qfile *q)
 	e->next_try = file_next_try(q);
 	e->origin = q->origin;
 	e->size = q->content_len;
-	e->of = queue_named(vq, q->env.queue);
+	queue_into(vq, e, q->env.queue);
 	e->untried = file_untried(q);
 	queue_note_domains(e, &q->env);
 	return (e);
@@ -456,27 +456,51 @@ attempt(struct vq *vq, struct qent *e)
 	return (true);
 }
 
+static int64_t
+limit_of(struct vq *vq, struct vq_env *e, struct sv queue)
+{
+	const struct exim_value *v = &vq->conf->main[EXIM_MAIN_queue_run_max];
+	struct err err = ERR_INIT;
+	int64_t max = v->num;
+
+	if (v->str == NULL)
+		return (max);
+	env_bare(e, vq);
+	e->msg.queue_name = queue;
+	if (exim_expand_int(v->str, &e->env, &max, &err) != EXIM_OK) {
+		log_error(NULL, "queue_run_max: %s", err.text);
+		max = 1;
+	}
+	env_close(e);
+	return (max);
+}
+
 /* queue_run_max, where it is set: so many messages of a queue at a time, as many as Exim has runners of it. */
 static void
 expand_limits(struct vq *vq)
 {
-	const struct exim_value *v = &vq->conf->main[EXIM_MAIN_queue_run_max];
+	size_t n = 0, pos = 0, room = hash_count(vq->queues);
 	struct vq_env e = { .arena = NULL };
-	struct err err = ERR_INIT;
+	struct arena *a;
+	struct sv *names, name;
+	void *at;
 
-	for (struct named_queue *n = vq->queues; v->set && n != NULL; n = n->next) {
-		n->max = v->num;
-		if (v->str == NULL)
-			continue;
-		env_bare(&e, vq);
-		e.msg.queue_name = sv_cstr(n->name);
-		if (exim_expand_int(v->str, &e.env, &n->max, &err) != EXIM_OK) {
-			log_error(NULL, "queue_run_max: %s", err.text);
-			n->max = 1;
-		}
-		env_close(&e);
+	if (!vq->conf->main[EXIM_MAIN_queue_run_max].set)
+		return;
+	/* Expanding may park, and queues come and go. */
+	a = arena_new(0);
+	names = arena_alloc(a, room * sizeof(*names));
+	while (n < room && hash_next(vq->queues, &pos, &name, &at))
+		names[n++] = arena_sv(a, name);
+	for (size_t i = 0; i < n; i++) {
+		int64_t max = limit_of(vq, &e, names[i]);
+		struct named_queue *q = hash_get(vq->queues, names[i]);
+
+		if (q != NULL)
+			q->max = max;
 	}
 	arena_free(&e.arena);
+	arena_free(&a);
 }
 
 bool

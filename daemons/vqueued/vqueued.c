@@ -94,6 +94,7 @@ list_init(struct vq *vq)
 	vq->hosts = hash_new();
 	vq->reports = hash_new();
 	vq->qents = hash_new();
+	vq->queues = hash_new();
 	vq->order = order_new();
 	vq->by_id = hash_new();
 	vq->gates = hash_new();

@@ -265,8 +265,8 @@ int	 segs_origins(struct vq *vq, uint64_t **v, size_t *n, struct err *err);
 /* ---- the deferred queue (queue.c) ---- */
 
 struct named_queue {			/* messages of one name ($queue_name); "": the one of all */
-	struct named_queue *next;
 	char		*name;
+	size_t		 messages;	/* in it: without one it is forgotten */
 	unsigned	 active;	/* attempts under way */
 	int64_t		 max;		/* of these: queue_run_max, as last expanded; 0: no limit */
 };
@@ -305,7 +305,8 @@ struct qent *queue_enter(struct vq *vq, const char *id);
 void	 queue_leave(struct vq *vq, struct qent *e);
 /* The first whose id is greater ("": the first of all); NULL: there is none. */
 struct qent *queue_after(struct vq *vq, const char *id);
-struct named_queue *queue_named(struct vq *vq, struct sv name);
+/* It is in the queue <name> from now on. */
+void	 queue_into(struct vq *vq, struct qent *e, struct sv name);
 /* Is it in the queue <name> (SPOOL_QUEUES_ALL: in any)? */
 bool	 queue_in(const struct qent *e, struct sv name);
 void	 queue_note_domains(struct qent *e, const struct spool_envelope *env);
@@ -569,7 +570,7 @@ struct vq {
 	struct hash	*qents;
 	struct order	*order;		/* the same by id, to be walked */
 	struct hash	*by_id;		/* struct msg under way */
-	struct named_queue *queues;
+	struct hash	*queues;	/* struct named_queue by name */
 	char		 run_from[SPOOL_ID_SIZE];	/* where the walk for what is due goes on */
 	bool		 overloaded;
 	uint64_t	 own_origin;	/* of messages made here */
