@@ -52,11 +52,21 @@ net_addr_parse(struct sv v, struct net_addr *a)
 }
 
 bool
+net_port_parse(struct sv v, uint16_t *port)
+{
+	int64_t n;
+
+	if (!num_parse(v, 0, 65535, &n))
+		return (false);
+	*port = (uint16_t)n;
+	return (true);
+}
+
+bool
 net_addr_parse_port(struct sv v, uint16_t port, struct net_addr *a)
 {
 	struct sv host = v;
 	ptrdiff_t colon = sv_rchr(v, ':');
-	int64_t n = port;
 
 	if (v.len > 0 && v.p[0] == '[') {
 		ptrdiff_t end = sv_chr(v, ']');
@@ -69,7 +79,7 @@ net_addr_parse_port(struct sv v, uint16_t port, struct net_addr *a)
 	}
 	if (colon != -1) {
 		host = sv_sub(v, 0, (size_t)colon);
-		if (!num_parse(sv_sub(v, (size_t)colon + 1, v.len), 0, 65535, &n))
+		if (!net_port_parse(sv_sub(v, (size_t)colon + 1, v.len), &port))
 			return (false);
 	}
 	if (sv_eqs(host, "*")) {
@@ -78,7 +88,7 @@ net_addr_parse_port(struct sv v, uint16_t port, struct net_addr *a)
 	} else if (!net_addr_parse(host, a)) {
 		return (false);
 	}
-	a->port = (uint16_t)n;
+	a->port = port;
 	return (true);
 }
 

@@ -29,6 +29,8 @@ struct net_prefix {
 bool	 net_addr_parse(struct sv v, struct net_addr *a);
 /* "ADDR", "ADDR:PORT", "[v6]:PORT", "*:PORT" (IPv6 any, dual stack); default <port>. */
 bool	 net_addr_parse_port(struct sv v, uint16_t port, struct net_addr *a);
+/* A port as a number. */
+bool	 net_port_parse(struct sv v, uint16_t *port);
 /* Canonical text (RFC 5952 for IPv6) without the port; returns <buf>. */
 const char *net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT_MAX]);
 bool	 net_addr_eq(const struct net_addr *a, const struct net_addr *b);	/* ports are not compared */

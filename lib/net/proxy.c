@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/num.h"
 
 #define FIXED		16		/* of version 2: signature, version and command, family, length */
 #define LOCAL		0x20
@@ -25,17 +24,6 @@ address(struct sv v, unsigned family, struct net_addr *a)
 }
 
 static bool
-port(struct sv v, struct net_addr *a)
-{
-	int64_t n;
-
-	if (!num_parse(v, 0, 65535, &n))
-		return (false);
-	a->port = (uint16_t)n;
-	return (true);
-}
-
-static bool
 line(struct sv v, struct net_proxy *out)
 {
 	struct sv word[6];
@@ -53,7 +41,7 @@ line(struct sv v, struct net_proxy *out)
 		return (false);
 	family = sv_eqs(word[1], "TCP4") ? 4 : sv_eqs(word[1], "TCP6") ? 6 : 0;
 	out->known = family != 0 && address(word[2], family, &out->source) && address(word[3], family, &out->dest) &&
-	    port(word[4], &out->source) && port(word[5], &out->dest);
+	    net_port_parse(word[4], &out->source.port) && net_port_parse(word[5], &out->dest.port);
 	return (out->known);
 }
 

@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "base/num.h"
 #include "fiber/fiber.h"
 #include "net/proxy.h"
 #include "session/session_int.h"
@@ -128,17 +127,6 @@ xaddress(struct sv v, struct net_addr *a)
 }
 
 static bool
-xport(struct sv v, struct net_addr *a)
-{
-	int64_t n;
-
-	if (!num_parse(v, 0, 65535, &n))
-		return (false);
-	a->port = (uint16_t)n;
-	return (true);
-}
-
-static bool
 is_clean(struct sv v)
 {
 	for (size_t i = 0; i < v.len; i++)
@@ -167,11 +155,11 @@ take(struct given *g, struct sv item)
 	if (sv_caseeqs(key, "ADDR"))
 		return (v.len == 0 || xaddress(v, &g->client));
 	if (sv_caseeqs(key, "PORT"))
-		return (v.len == 0 || xport(v, &g->client));
+		return (v.len == 0 || net_port_parse(v, &g->client.port));
 	if (sv_caseeqs(key, "DESTADDR"))
 		return (v.len == 0 || xaddress(v, &g->here));
 	if (sv_caseeqs(key, "DESTPORT"))
-		return (v.len == 0 || xport(v, &g->here));
+		return (v.len == 0 || net_port_parse(v, &g->here.port));
 	if (sv_caseeqs(key, "NAME")) {
 		g->has_name = true;
 		g->name = v;
