@@ -13,6 +13,7 @@
 #include "deliver/ask.h"
 #include "deliver/options.h"
 #include "exim/callout.h"
+#include "route/world.h"
 #include "session/session_int.h"
 #include "transport/transport.h"
 
@@ -326,30 +327,12 @@ put(struct session *s, struct sv piece)
 static void
 set_address(struct session *s, struct exim_address *a)
 {
-	const struct route_delivery *rd = s->txn->cut->rd.p[0];
 	const struct deliver_host *h = deliver_conn_host(s->txn->cut->conn);
 	char text[NET_ADDR_TEXT_MAX];
-	struct net_addr bare = h->addr;
 
-	bare.port = 0;
-	memset(a, 0, sizeof(*a));
-	a->local_part = rd->local_part;
-	a->domain = rd->domain;
-	a->local_part_prefix = rd->prefix;
-	a->local_part_suffix = rd->suffix;
-	a->local_part_prefix_v = rd->prefix_v;
-	a->local_part_suffix_v = rd->suffix_v;
-	a->local_part_data = rd->local_part_data;
-	a->domain_data = rd->domain_data;
-	a->address_data = rd->address_data;
-	a->self_hostname = rd->self_hostname;
-	a->original_local_part = rd->original_local;
-	a->original_domain = rd->original_domain;
-	a->router_name = rd->router == NULL ? SV_NULL : sv_cstr(rd->router->d.name);
-	a->transport_name = sv_cstr(rd->transport->d.name);
-	a->local_user_uid = a->local_user_gid = -1;
+	route_world_delivery(a, s->txn->cut->rd.p[0], s->txn->arena);
 	a->host = sv_cstr(h->name);
-	a->host_address = sv_cstr(arena_str(s->txn->arena, net_addr_text(&bare, text)));
+	a->host_address = sv_cstr(arena_str(s->txn->arena, net_addr_text(&h->addr, text)));
 	a->host_port = h->addr.port;
 }
 
