@@ -228,5 +228,5 @@ transport_header(const struct transport_delivery *d, struct sb *out, struct err 
 	put_on_top(d, ed);
 	mail_edit_write(ed, out);
 	sb_adds(out, "\r\n");
-	return (0);
+	return (out->overflow ? err_set(err, ERR_TEMP, "4.3.4", "the header of the message grows past %zu bytes", out->max) : 0);
 }

@@ -159,10 +159,32 @@ refusals(void **state)
 	}
 }
 
+/* A header that does not fit is none: never a piece of it. */
+static void
+large_header(void **state)
+{
+	static const size_t room[] = { 13, 14, 15, 100 };
+	struct fix f;
+
+	(void)state;
+	assert_int_equal(prepare(&f, FILE_AS(""), NULL), 0);
+	for (size_t i = 0; i < sizeof(room) / sizeof(room[0]); i++) {
+		struct sb out = SB_INIT(room[i]);
+		struct err err = ERR_INIT;
+		int rc = transport_header(&f.td, &out, &err);
+
+		assert_int_equal(rc, room[i] < sizeof("Subject: s\r\n\r\n") - 1 ? -1 : 0);
+		assert_int_equal(err.cls, rc == -1 ? ERR_TEMP : ERR_NONE);
+		sb_free(&out);
+	}
+	done(&f);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(users), cmocka_unit_test(groups), cmocka_unit_test(refusals) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(users), cmocka_unit_test(groups), cmocka_unit_test(refusals),
+	    cmocka_unit_test(large_header) };
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
