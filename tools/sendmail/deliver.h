@@ -72,7 +72,7 @@ struct dmsg {
 	/* for expansions */
 	struct sv	 block;		/* the header, CRLF, with its empty line */
 	struct mail_headers headers;
-	FILE		*content;	/* block and body, CRLF */
+	FILE		*content;	/* block and body, CRLF; NULL before denv_content */
 	struct route_copy *copies;	/* of one attempt: ways that others of the same domain go too */
 };
 
@@ -169,7 +169,7 @@ void	 dgive_up(struct deliver *d, struct dmsg *m);
 
 /* deliver_mime.c */
 /* acl_not_smtp_mime for each part, until it says other than accept; *<res> is its last word. */
-enum exim_acl_verdict dmime_ask(struct deliver *d, const struct dmsg *m, struct exim_acl_run *run, struct exim_acl_result *res);
+enum exim_acl_verdict dmime_ask(struct deliver *d, struct dmsg *m, struct exim_acl_run *run, struct exim_acl_result *res);
 
 /* deliver_stdin.c: a message from standard input with the options' envelope; an exit code. */
 int	 dreceive_stdin(struct deliver *d);
@@ -233,7 +233,9 @@ int	 dreceive_smtp(struct deliver *d, bool batch);
 const char *duser_name(struct arena *a, int64_t uid);
 void	 denv_message(struct deliver *d, struct dmsg *m);
 void	 denv_delivery(struct deliver *d, struct dmsg *m, const struct route_delivery *rd, struct exim_address *a);
-void	 denv_index(struct dmsg *m);	/* block, headers, content from fields and body */
+void	 denv_index(struct dmsg *m);	/* block and headers from the fields; what content there was is gone */
+/* Make m->content of block and body, where it is not there yet; -1 and *<err>: it cannot be, and nothing may be delivered. */
+int	 denv_content(struct dmsg *m, struct err *err);
 
 /* deliver_run.c */
 void	 ddeliver(struct deliver *d, const char *id);

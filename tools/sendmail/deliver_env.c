@@ -9,7 +9,7 @@
 #include "os/user.h"
 #include "route/world.h"
 
-#define BLOCK_MAX	((size_t)64 * 1024 * 1024)
+#define CONTENT_MAX	((size_t)1024 * 1024 * 1024)
 
 const char *
 duser_name(struct arena *a, int64_t uid)
@@ -38,7 +38,7 @@ add_crlf(struct sb *out, struct sv text)
 void
 denv_index(struct dmsg *m)
 {
-	struct sb out = SB_INIT((size_t)1024 * 1024 * 1024);
+	struct sb out = SB_INIT(CONTENT_MAX);
 
 	for (size_t i = 0; i < m->fields.len; i++)
 		if (m->fields.p[i].type != '*')
@@ -46,13 +46,34 @@ denv_index(struct dmsg *m)
 	sb_adds(&out, "\r\n");
 	m->block = sv_taint(arena_sv(m->arena, sb_sv(&out)));
 	mail_headers_parse(&m->headers, m->arena, m->block, 0);
-	add_crlf(&out, m->body);
+	sb_free(&out);
 	if (m->content != NULL)
 		(void)fclose(m->content);
-	m->content = tmpfile();
+	m->content = NULL;
+}
+
+int
+denv_content(struct dmsg *m, struct err *err)
+{
+	struct sb out = SB_INIT(CONTENT_MAX);
+	int rc = 0;
+
 	if (m->content != NULL)
-		(void)os_write_full(fileno(m->content), out.p, out.len);
+		return (0);
+	sb_add(&out, m->block);
+	add_crlf(&out, m->body);
+	m->content = tmpfile();
+	/* What is delivered must be all of it. */
+	if (m->content == NULL || os_write_full(fileno(m->content), out.p, out.len) == -1)
+		rc = err_sys(err, "make a temporary file of the message");
+	else if (out.overflow)
+		rc = err_set(err, ERR_TEMP, "4.3.1", "the message is too large to be delivered");
 	sb_free(&out);
+	if (rc == -1 && m->content != NULL) {
+		(void)fclose(m->content);
+		m->content = NULL;
+	}
+	return (rc);
 }
 
 /* A host that sent it, as -oMa and its kin say, or the spool. */

@@ -21,7 +21,7 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 {
 	struct deliver *d = at->d;
 	struct dmsg *m = at->m;
-	int fd = m->content == NULL ? -1 : fileno(m->content);
+	int fd = fileno(m->content);
 	struct transport_delivery td = { .env = &d->t->env, .t = t, .rd = rds, .n = n, .id = sv_from(m->id, SPOOL_ID_LEN),
 	    .return_path = rds[0]->errors_to_set ? rds[0]->errors_to : d->t->msg.sender, .bounce = m->sender.len == 0,
 	    .size = (uint64_t)d->t->msg.size, .now = dnow(), .uid = d->conf->g.exim_uid, .gid = d->conf->g.exim_gid,
@@ -30,7 +30,7 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	struct transport_job j;
 	struct transport_reply warn;
 	struct err err = ERR_INIT;
-	off_t size = fd == -1 ? 0 : lseek(fd, 0, SEEK_END);
+	off_t size = lseek(fd, 0, SEEK_END);
 
 	denv_delivery(d, m, rds[0], a);
 	a->transport_name = sv_cstr(t->d.name);
@@ -304,13 +304,28 @@ together(struct attempt *at, struct event *a, struct event *b)
 	return (yes);
 }
 
-/* <local>: those first. */
+/* None of them can be tried: they wait for the next attempt. */
+static void
+defer_all(struct attempt *at, struct event **v, size_t n, const struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		v[i]->taken = true;
+		dline_bad(at, v[i], "==", true, NULL, -1, sv_cstr(err->text), true);
+		dattempt_open(at, v[i]);
+	}
+}
+
 void
 dattempt_deliver(struct attempt *at, bool local)
 {
 	struct event **order = arena_alloc(at->m->arena, (at->ev.len + 1) * 2 * sizeof(struct event *));
 	size_t count = dwait_order(at, local, order, order + at->ev.len + 1);
+	struct err err = ERR_INIT;
 
+	if (count > 0 && denv_content(at->m, &err) == -1) {
+		defer_all(at, order, count, &err);
+		return;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct event *e = order[i], **v;
 		size_t n = 0, max;

@@ -3,7 +3,7 @@
  * LD_PRELOAD shim that makes single system calls fail or take their time, switched from outside while the daemons run.
  *
  *	FAULT_FILE	one rule a line, read at each call that may be meant: "CALL PATTERN PROGRAM WHAT"
- *			CALL: open, fdatasync, fsync, pwrite, socket; PATTERN: part of the file's path ("-": any);
+ *			CALL: open, fdatasync, fsync, write, pwrite, socket; PATTERN: part of the file's path ("-": any);
  *			PROGRAM: part of the process's name ("-": any); WHAT: the error's number, or "wait": sleep while the
  *			rule stands
  */
@@ -133,6 +133,12 @@ int
 fsync(int fd)
 {
 	return (fd_fails("fsync", fd) ? -1 : REAL(fsync)(fd));
+}
+
+ssize_t
+write(int fd, const void *p, size_t n)
+{
+	return (fd_fails("write", fd) ? -1 : REAL(write)(fd, p, n));
 }
 
 ssize_t

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# One process that receives and delivers by itself: what goes wrong on its way costs no message, and no sender remains untold.
+. "$(dirname "$0")/../lib/box.sh"
+SHIM=$BUILD/tests/lib/faultshim.so
+[ -e "$SHIM" ] || die "$SHIM is not built"
+[ -z "${VPOST_SAN-}" ] || skip "the shim and the sanitizers exclude each other"
+
+box_make
+me=$(id -un)
+S=$T/spool L=$T/spool/log/mainlog
+export FAULT_FILE=$T/faults
+: >"$FAULT_FILE"
+
+# config OPTION...: deliveries to a program that counts what it gets; no@ fails.
+config() {
+	{
+		printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $S" "exim_user = $me" "trusted_users = $me" \
+		    "log_file_path = $S/log/%slog" "keep_environment =" "host_lookup =" "$@"
+		printf '%s\n' "begin routers" "f:" " driver = redirect" " local_parts = no" " allow_fail" " data = :fail: no such user" \
+		    "r:" " driver = accept" " transport = t" "begin transports" "t:" " driver = appendfile" " file = $T/mbox" " user = $me" \
+		    "begin retry" "* * F,4d,1h"
+	} >"$T/c.conf"
+}
+one() { sendmail -C "$T/c.conf" "$@"; }
+# Under the shim, with these rules.
+broken() {
+	local rc=0
+
+	printf '%s\n' "$1" >"$FAULT_FILE"
+	shift
+	LD_PRELOAD=$SHIM one "$@" || rc=$?
+	: >"$FAULT_FILE"
+	return $rc
+}
+fresh() { rm -rf "$S" "$T/mbox"; }
+
+# The disk is full where the message is made ready for its delivery: it waits, and is then delivered whole.
+fresh
+config
+seq 1 20000 | one -odq x@y.test
+broken 'write /# sendmail 28' -q >"$T/out" 2>&1 || true
+[ ! -e "$T/mbox" ] || die "delivered without its content: $(wc "$T/mbox")"
+has "$(cat "$L")" "== x@y.test R=r T=t defer (-1): make a temporary file of the message: No space left on device" mainlog
+eq "$(one -bpc)" 1 "the message is kept"
+one -qff
+eq "$(grep -c '^[0-9]*$' "$T/mbox")" 20002 "lines of the message, with the two empty ones"
+eq "$(one -bpc)" 0 "it is gone when it was delivered"
+
+# A report that cannot be kept: the message stays, and its sender is told by the next run.
+fresh
+echo x | one -odq -f x@y.test no@y.test
+broken 'write -D. sendmail 28' -qff >"$T/out" 2>&1 || true
+eq "$(one -bpc)" 1 "a message whose sender could not be told: $(cat "$L")"
+has "$(cat "$L")" "Process failed (1) when writing error message to x@y.test" mainlog
+hasnot "$(cat "$L")" "Completed" mainlog
+one -qff
+eq "$(one -bpc)" 0 "after the run that could"
+grep -q 'X-Failed-Recipients: no@y.test' "$T/mbox" || die "no report: $(cat "$T/mbox" "$L")"
+
+# The same where the postmaster gives up: -Mg.
+fresh
+echo x | one -odq -f x@y.test later@y.test
+id=$(one -bp | awk 'NR == 1 { print $3 }')
+broken 'write -D. sendmail 28' -Mg "$id" >"$T/out" 2>&1 && die "-Mg that told nobody"
+eq "$(one -bpc)" 1 "-Mg while the report cannot be kept"
+one -Mg "$id"
+eq "$(one -bpc)" 0 "-Mg"
+grep -q 'X-Failed-Recipients: later@y.test' "$T/mbox" || die "no report of -Mg: $(cat "$T/mbox" "$L")"
+
+# -oee leaves the telling to a report; without one the caller has to be told.
+fresh
+rc=0
+echo x | broken 'write -D. sendmail 28' -odi -oee 'a b@y.test' >"$T/out" 2>&1 || rc=$?
+[ "$rc" != 0 ] || die "-oee: nobody was told"
