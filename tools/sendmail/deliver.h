@@ -164,8 +164,8 @@ int	 dqueue_list(struct deliver *d);
 int	 dqueue_count(struct deliver *d);
 int	 dqueue_actions(struct deliver *d);
 int	 dqueue_run(struct deliver *d);
-/* What is left fails, and the sender is told; it has been logged why. */
-void	 dgive_up(struct deliver *d, struct dmsg *m);
+/* What is left fails, and the sender is told; it has been logged why.  -1: he cannot be told, and the message stays. */
+int	 dgive_up(struct deliver *d, struct dmsg *m);
 
 /* deliver_mime.c */
 /* acl_not_smtp_mime for each part, until it says other than accept; *<res> is its last word. */
@@ -264,8 +264,8 @@ struct dfail {
 };
 typedef VEC(struct dfail) dfails;
 
-/* deliver_bounce.c */
-void	 dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, struct sv to);
+/* deliver_bounce.c: -1: the report could not be kept, so that nobody was told. */
+int	 dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, struct sv to);
 void	 dname_pfr(const struct dfail *f, struct sb *out);
 
 /* How a remote delivery to one address ended. */

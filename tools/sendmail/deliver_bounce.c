@@ -254,14 +254,16 @@ make_boundary(struct deliver *d, char *buf, size_t size)
 	    d->t->world.random(d->t->world.arg) : 1U);
 }
 
-static void
+static int
 post(struct deliver *d, struct dmsg *m, struct sv text, const struct sv *to, size_t n)
 {
-	(void)dreceive_own(d, m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, text, to, n, true, true);
+	int rc = dreceive_own(d, m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, text, to, n, true, true);
+
 	/* What was made for its receipt is not for the rest of this message. */
 	if (d->now)
 		ddeliver_pending(d);
 	denv_message(d, m);
+	return (rc == -1 ? -1 : 0);
 }
 
 /* ---- failure ---- */
@@ -419,7 +421,7 @@ put_original(struct deliver *d, const struct dmsg *m, const struct dfail *v, siz
 	sb_add(out, body);
 }
 
-void
+int
 dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, struct sv to)
 {
 	struct sb out = SB_INIT(TEXT_MAX);
@@ -427,6 +429,7 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	char boundary[64];
 	struct sv all[2] = { to, copies(d, m, to) };
 	struct exim_address facts;
+	int rc;
 
 	memset(&facts, 0, sizeof(facts));
 	facts.bounce_recipient = to;
@@ -442,8 +445,9 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	put_original(d, m, v, n, boundary, &out);
 	sb_addf(&out, "\n--%s--\n", boundary);
 	d->t->env.addr = NULL;
-	post(d, m, sb_sv(&out), all, all[1].len > 0 ? 2 : 1);
+	rc = post(d, m, sb_sv(&out), all, all[1].len > 0 ? 2 : 1);
 	sb_free(&out);
+	return (rc);
 }
 
 /* ---- after an attempt ---- */
@@ -486,7 +490,11 @@ dtell_failures(struct attempt *at)
 		for (size_t k = i + 1; k-- > 0;)
 			if (!at->failed.p[k].ignore && sv_eq(at->failed.p[k].to, to))
 				vec_push(&v, at->failed.p[k]);
-		dbounce(at->d, at->m, v.p, v.len, to);
+		if (dbounce(at->d, at->m, v.p, v.len, to) == -1) {
+			dlog(at->d, DLOG_MAIN, "%s Process failed (1) when writing error message to " SV_FMT, at->m->id, SV_ARG(to));
+			for (size_t k = 0; k < v.len; k++)
+				dattempt_unsettle(at, &v.p[k]);
+		}
 		vec_free(&v);
 	}
 }
@@ -528,7 +536,7 @@ dtell_success(struct attempt *at)
 	sb_addf(&out, "\n--%s\nContent-type: text/rfc822-headers\n\n", boundary);
 	put_header(m, &out);
 	sb_addf(&out, "\n\n--%s--\n", boundary);
-	post(d, m, sb_sv(&out), &m->sender, 1);
+	(void)post(d, m, sb_sv(&out), &m->sender, 1);
 	sb_free(&out);
 }
 
@@ -550,7 +558,7 @@ dtell_frozen(struct attempt *at)
 		    "The following address(es) have yet to be delivered:\n", m->id, at->frozen_by, SV_ARG(m->sender));
 		for (size_t i = 0; i < at->deferred.len; i++)
 			sb_addf(&out, "  " SV_FMT ": " SV_FMT "\n", SV_ARG(at->deferred.p[i].e.addr->address), SV_ARG(at->deferred.p[i].text));
-		post(d, m, sb_sv(&out), &to, 1);
+		(void)post(d, m, sb_sv(&out), &to, 1);
 	}
 	dlog(d, DLOG_MAIN, "%s Frozen%s", m->id, at->frozen_by);
 	sb_free(&out);
@@ -689,6 +697,6 @@ dtell_delay(struct attempt *at)
 		return;
 	compose_warning(at, &out);
 	at->m->warnings = due;
-	post(d, at->m, sb_sv(&out), &at->m->sender, 1);
+	(void)post(d, at->m, sb_sv(&out), &at->m->sender, 1);
 	sb_free(&out);
 }

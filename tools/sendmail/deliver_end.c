@@ -9,6 +9,19 @@ settled(struct attempt *at, const struct event *e)
 }
 
 void
+dattempt_unsettle(struct attempt *at, const struct dfail *f)
+{
+	struct sv addr = f->addr->unique.len > 0 ? f->addr->unique : f->addr->address;
+
+	for (size_t i = 0; i < at->m->done.len; i++)
+		if (sv_caseeq(at->m->done.p[i], addr)) {
+			vec_remove(&at->m->done, i);
+			break;
+		}
+	vec_push(&at->open, f->top);
+}
+
+void
 dattempt_freeze(struct attempt *at, const char *by)
 {
 	at->m->frozen = true;

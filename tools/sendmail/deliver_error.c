@@ -86,6 +86,7 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 	bool raw = kind == DERROR_ADDRESS || kind == DERROR_TOO_MANY;
 	struct sv id = message_id(m), to = m->sender;
 	struct sb out = SB_INIT(COPY_MAX);
+	int rc;
 
 	if (m->ref.len > 0 || m->sender.len == 0) {
 		dlog(d, DLOG_MAIN, "%s Error while reading message with no usable sender address%s" SV_FMT "%s: " SV_FMT, m->id,
@@ -107,10 +108,10 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 	sb_addf(&out, "Subject: Mail failure - %s\n\n%s", kinds[kind].subject, kinds[kind].words);
 	put_detail(kind, detail, others, &out);
 	put_copy(d, m, kind, &out);
-	(void)dreceive_own(d, raw ? NULL : m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sb_sv(&out), &to, 1, true,
+	rc = dreceive_own(d, raw ? NULL : m, duser_name(m->arena, d->conf->g.exim_uid), d->conf->g.exim_uid, sb_sv(&out), &to, 1, true,
 	    true);
 	sb_free(&out);
 	if (d->now)
 		ddeliver_pending(d);
-	return (how == 'e' && raw ? 0 : 1);
+	return (how == 'e' && raw && rc == 0 ? 0 : 1);
 }

@@ -80,6 +80,8 @@ void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
 /* deliver_end.c */
 /* <f>: what is known of it besides the event. */
 void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
+/* Nobody could be told of this failure: it is tried again. */
+void	 dattempt_unsettle(struct attempt *at, const struct dfail *f);
 /* <passed>: a host that tells of successes itself has it. */
 void	 dattempt_succeed(struct attempt *at, const struct event *e, bool passed);
 /* <retry>: it stays; else it fails when everything was tried. */

@@ -150,10 +150,11 @@ remove_it(struct deliver *d, struct dmsg *m)
 	return (0);
 }
 
-void
+int
 dgive_up(struct deliver *d, struct dmsg *m)
 {
 	dfails v = VEC_INIT;
+	int rc = 0;
 
 	denv_index(m);
 	denv_message(d, m);
@@ -166,10 +167,15 @@ dgive_up(struct deliver *d, struct dmsg *m)
 			vec_push(&v, f);
 	}
 	if (v.len > 0 && m->sender.len > 0)
-		dbounce(d, m, v.p, v.len, m->sender);
+		rc = dbounce(d, m, v.p, v.len, m->sender);
 	vec_free(&v);
+	if (rc == -1) {
+		dlog(d, DLOG_MAIN, "%s Process failed (1) when writing error message to " SV_FMT, m->id, SV_ARG(m->sender));
+		return (-1);
+	}
 	dspool_remove(d, m);
 	dlog(d, DLOG_MAIN, "%s Completed", m->id);
+	return (0);
 }
 
 /* What is left fails, and the sender is told. */
@@ -177,8 +183,7 @@ static int
 give_up(struct deliver *d, struct dmsg *m)
 {
 	dlog(d, DLOG_MAIN, "%s cancelled by %s", m->id, d->caller);
-	dgive_up(d, m);
-	return (0);
+	return (dgive_up(d, m) == 0 ? 0 : 1);
 }
 
 static int

@@ -307,7 +307,7 @@ frozen_goes_on(struct deliver *d, struct dmsg *m)
 	}
 	if (limit > 0 && age >= limit) {
 		dlog(d, DLOG_MAIN, "%s cancelled by timeout_frozen_after", m->id);
-		dgive_up(d, m);
+		(void)dgive_up(d, m);
 		return (false);
 	}
 	/* A report nobody wants, old enough. */
