@@ -154,7 +154,7 @@ eximlog_open_own(const char *dir, bool deliveries, bool scanner, struct err *err
 const char *
 eximlog_stamp(void)
 {
-	return (log_stamp());
+	return (log_now()->stamp);
 }
 
 /*
@@ -210,12 +210,12 @@ put_stamp(struct sb *line)
 {
 	size_t at;
 
-	sb_adds(line, log_stamp());
+	sb_adds(line, log_now()->stamp);
 	if (form.millisec)
 		sb_addf(line, ".%03d", (int)(os_wall_us() / 1000 % 1000));
 	if (form.timezone) {
 		sb_addc(line, ' ');
-		sb_adds(line, log_zone());
+		sb_adds(line, log_now()->zone);
 	}
 	sb_addc(line, ' ');
 	at = line->len;

@@ -172,7 +172,7 @@ vlog(enum log_level level, bool plain, const struct log_ctx *c, const char *fmt,
 
 	if (level < min_level)
 		return;
-	n = snprintf(line, sizeof(line), "%s %s[%ld] %s%s%s%s", log_stamp(), program, own_pid, plain ? "" : level_names[level],
+	n = snprintf(line, sizeof(line), "%s %s[%ld] %s%s%s%s", log_now()->stamp, program, own_pid, plain ? "" : level_names[level],
 	    plain ? "" : ": ", c == NULL ? "" : c->text, c == NULL || c->text[0] == '\0' ? "" : " ");
 	if (n < 0 || n > max)
 		n = max;

@@ -43,9 +43,12 @@ void	 log_syslog_send(int priority, const char *ident, long pid, const char *tex
 /* Should files be written? */
 bool	 log_files_on(void);
 
-/* "2026-11-21 01:02:03" of now. */
-const char *log_stamp(void);
-/* "+0100" of now. */
-const char *log_zone(void);
+/* Now, in local time; made once a second. */
+struct log_now {
+	char		 stamp[32];	/* "2026-11-21 01:02:03" */
+	char		 zone[16];	/* "+0100" */
+	char		 syslog[32];	/* "Nov 21 01:02:03" */
+};
+const struct log_now *log_now(void);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,34 +127,22 @@ logfile_flush(struct logfile *f)
 	sb_clear(&f->buf);
 }
 
-const char *
-log_stamp(void)
+const struct log_now *
+log_now(void)
 {
-	static char text[32];
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static struct log_now n;
 	static time_t made;
 	time_t now = (time_t)(os_wall_us() / 1000000);
 	struct tm tm;
 
-	if (now != made || text[0] == '\0') {
+	if (now != made || n.stamp[0] == '\0') {
 		made = now;
 		(void)localtime_r(&made, &tm);
-		(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+		(void)strftime(n.stamp, sizeof(n.stamp), "%Y-%m-%d %H:%M:%S", &tm);
+		(void)strftime(n.zone, sizeof(n.zone), "%z", &tm);
+		(void)snprintf(n.syslog, sizeof(n.syslog), "%.3s %2d %02d:%02d:%02d", months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour,
+		    tm.tm_min, tm.tm_sec);
 	}
-	return (text);
-}
-
-const char *
-log_zone(void)
-{
-	static char text[16];
-	static time_t made;
-	time_t now = (time_t)(os_wall_us() / 1000000);
-	struct tm tm;
-
-	if (now != made || text[0] == '\0') {
-		made = now;
-		(void)localtime_r(&made, &tm);
-		(void)strftime(text, sizeof(text), "%z", &tm);
-	}
-	return (text);
+	return (&n);
 }

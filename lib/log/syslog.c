@@ -13,12 +13,10 @@
 #include <string.h>
 #include <strings.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log/log.h"
 #include "log/log_int.h"
-#include "os/time.h"
 
 #define WAIT_MS		50
 
@@ -91,25 +89,6 @@ log_syslog_on(void)
 	return (sys.on);
 }
 
-/* "Nov  1 01:02:03" of now, made once a second. */
-static const char *
-stamp(void)
-{
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	static char text[32];
-	static time_t made;
-	time_t now = (time_t)(os_wall_us() / 1000000);
-	struct tm tm;
-
-	if (now != made || text[0] == '\0') {
-		made = now;
-		(void)localtime_r(&made, &tm);
-		(void)snprintf(text, sizeof(text), "%.3s %2d %02d:%02d:%02d", months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour,
-		    tm.tm_min, tm.tm_sec);
-	}
-	return (text);
-}
-
 static bool
 send_line(const char *line, size_t len)
 {
@@ -140,11 +119,11 @@ log_syslog_send(int priority, const char *ident, long pid, const char *text, siz
 		(void)snprintf(tag, sizeof(tag), "[%ld]", pid);
 	if (sys.lost > 0) {
 		n = snprintf(buf, sizeof(buf), "<%d>%s %s%s: %lu lines before were not taken", (priority & LOG_FACMASK) | LOG_WARNING,
-		    stamp(), ident, tag, sys.lost);
+		    log_now()->syslog, ident, tag, sys.lost);
 		if (send_line(buf, (size_t)n))
 			sys.lost = 0;
 	}
-	n = snprintf(buf, sizeof(buf), "<%d>%s %s%s: %.*s", priority, stamp(), ident, tag,
+	n = snprintf(buf, sizeof(buf), "<%d>%s %s%s: %.*s", priority, log_now()->syslog, ident, tag,
 	    (int)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX), text);
 	if (!send_line(buf, (size_t)n < sizeof(buf) ? (size_t)n : sizeof(buf) - 1))
 		sys.lost++;
