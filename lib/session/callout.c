@@ -3,200 +3,88 @@
  * The connection of callouts: hosts and manners of the transport that a verified address was routed to, spoken to by
  * lib/deliver.  What is asked, and what is remembered, is lib/exim's.
  */
-#include "base/num.h"
 #include "deliver/ask.h"
+#include "deliver/options.h"
 #include "exim/callout.h"
 #include "exim/option.h"
+#include "exim/report.h"
 #include "io/tls.h"
+#include "route/world.h"
 #include "session/callout.h"
 #include "session/cutthrough.h"
 #include "session/session_int.h"
 
-#define HOSTS_MAX	20
 #define SMTP_PORT	25
-#define SMTPS_PORT	465
-#define LMTP_PORT	2003
 #define REPLY_MAX	4096
 
 struct line {
 	struct session	*s;
 	struct exim_env	*env;
-	const struct exim_value *o;	/* options of the smtp transport; NULL: none is known */
+	const struct exim_transport *t;
+	const struct route_delivery *rd;
 	struct arena	*a;
 	const struct exim_verify *v;
-	struct deliver_host host[HOSTS_MAX];
-	size_t		 n;
-	uint16_t	 port;
+	struct deliver_hosts hosts;
 	struct deliver_opts opts;
 	struct deliver_conn *conn;
 	bool		 hold;		/* it may be kept */
 };
 
-/* One context for all: callouts ask for no certificate. */
-static struct tls_client *any_certificate;
+/* Of all callouts of this process. */
+static struct deliver_tls *contexts;
 
-/* ---- options of the transport ---- */
+/* ---- the transport ---- */
 
-static struct sv
-text_of(struct line *l, const struct exim_value *v)
+/* Where the router names none: an smtp transport without any option. */
+static const struct exim_transport *
+plain_transport(struct arena *a)
 {
-	struct err err = ERR_INIT;
-	struct sv out = SV_NULL;
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_opt_ctx ctx = { .arena = a, .rep = &rep };
+	struct exim_transport *t = arena_zalloc(a, sizeof(*t));
+	struct exim_value *generic, *own;
 
-	if (v->str == NULL)
-		return (v->text);
-	return (exim_expand(v->str, l->env, &out, &err) == EXIM_OK ? out : SV_NULL);
+	t->d.name = t->d.driver = "smtp";
+	t->drv = EXIM_TRANSPORT_DRV_SMTP;
+	t->d.generic_table = exim_opt_table(EXIM_KIND_TRANSPORT, SV_NULL);
+	t->d.table = exim_opt_table(EXIM_KIND_TRANSPORT, SV_LIT("smtp"));
+	generic = arena_zalloc(a, t->d.generic_table->n * sizeof(*generic));
+	own = arena_zalloc(a, t->d.table->n * sizeof(*own));
+	exim_opt_defaults(&ctx, t->d.generic_table, generic);
+	exim_opt_defaults(&ctx, t->d.table, own);
+	t->d.generic = generic;
+	t->d.own = own;
+	return (t);
 }
 
-static bool
-host_in(struct line *l, enum exim_smtp_opt opt, const struct deliver_host *h)
+/* A callout asks whatever host the address was routed to, be it this one. */
+static int
+find_hosts(struct line *l, struct err *err)
 {
-	struct exim_host eh = { .addr = h->addr, .name = sv_cstr(h->name) };
-	char text[NET_ADDR_TEXT_MAX];
-	struct err err = ERR_INIT;
-	bool yes = false;
+	struct route_ops ops = *l->s->sv->route;
+	struct route_delivery rd = *l->rd;
 
-	if (l->o == NULL || l->o[opt].list == NULL)
-		return (false);
-	eh.address = sv_cstr(arena_str(l->a, net_addr_text(&h->addr, text)));
-	return (exim_match_host(l->o[opt].list, l->env, &eh, &yes, NULL, &err) == EXIM_OK && yes);
+	ops.is_local = NULL;
+	rd.transport = l->t;
+	return (deliver_find_hosts(&l->hosts, l->env, &ops, &rd, SMTP_PORT, l->a, err));
 }
 
-static uint16_t
-port_of(struct line *l)
-{
-	struct sv v = l->o == NULL ? SV_NULL : text_of(l, &l->o[EXIM_SMTP_port]);
-	int64_t n;
-
-	if (v.len > 0 && num_parse(sv_trim(v), 1, 65535, &n))
-		return ((uint16_t)n);
-	if (sv_eqs(v, "smtps") || sv_eqs(v, "submissions"))
-		return (SMTPS_PORT);
-	if (sv_eqs(v, "submission"))
-		return (587);
-	if (l->o != NULL && sv_eqs(l->o[EXIM_SMTP_protocol].text, "smtps"))
-		return (SMTPS_PORT);
-	return (l->o != NULL && sv_eqs(l->o[EXIM_SMTP_protocol].text, "lmtp") ? LMTP_PORT : SMTP_PORT);
-}
-
-static void
-add_host(struct line *l, const char *name, struct net_addr addr)
-{
-	if (l->n >= HOSTS_MAX)
-		return;
-	if (addr.port == 0)
-		addr.port = l->port;
-	l->host[l->n++] = (struct deliver_host){ .name = name, .addr = addr, .mx = -1 };
-}
-
-/* "name", "name:port" or an address, of the transport's hosts. */
-static void
-add_named(struct line *l, struct sv item)
-{
-	const struct exim_world *w = l->env->world;
-	struct net_addr one, *addrs;
-	ptrdiff_t colon = sv_rchr(item, ':');
-	uint16_t port = l->port;
-	int64_t p;
-	size_t n = 0;
-
-	if (net_addr_parse_port(item, 0, &one)) {
-		add_host(l, arena_cstr(l->a, item), one);
-		return;
-	}
-	if (colon > 0 && num_parse(sv_sub(item, (size_t)colon + 1, item.len), 1, 65535, &p)) {
-		port = (uint16_t)p;
-		item = sv_sub(item, 0, (size_t)colon);
-	}
-	if (w->addrs == NULL || w->addrs(w->arg, arena_cstr(l->a, item), l->a, &addrs, &n) != EXIM_FOUND)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		addrs[i].port = port;
-		add_host(l, arena_cstr(l->a, item), addrs[i]);
-	}
-}
-
-static void
-find_hosts(struct line *l, const struct route_delivery *rd)
-{
-	struct sv list, item;
-	int sep = 0;
-
-	if (rd->nhosts == 0 || (l->o != NULL && l->o[EXIM_SMTP_hosts_override].num != 0)) {
-		list = l->o == NULL ? SV_NULL : text_of(l, &l->o[EXIM_SMTP_hosts]);
-		while (exim_list_next(&list, &sep, l->a, &item))
-			add_named(l, item);
-		return;
-	}
-	for (size_t i = 0; i < rd->nhosts; i++)
-		if (!rd->hosts[i].unknown)
-			add_host(l, rd->hosts[i].name, rd->hosts[i].addr);
-}
-
-static void
-set_interface(struct line *l, const struct deliver_host *h)
-{
-	struct sv list = text_of(l, &l->o[EXIM_SMTP_interface]), item;
-	struct net_addr one;
-	int sep = 0;
-
-	while (exim_list_next(&list, &sep, l->a, &item))
-		if (net_addr_parse(item, &one) && one.family == h->addr.family) {
-			l->opts.from = arena_dup(l->a, &one, sizeof(one));
-			return;
-		}
-}
-
-static void
-set_tls(struct line *l, const struct deliver_host *h)
+/* As a delivery would speak to <h>, but for the times and hosts_verify_avoid_tls. */
+static int
+set_opts(struct line *l, const struct deliver_host *h, struct deliver_error *e)
 {
 	struct deliver_opts *o = &l->opts;
-	struct err err = ERR_INIT;
 
-	o->tls_require = host_in(l, EXIM_SMTP_hosts_require_tls, h);
-	o->tls_try = o->tls_require ||
-	    (!host_in(l, EXIM_SMTP_hosts_avoid_tls, h) && !host_in(l, EXIM_SMTP_hosts_verify_avoid_tls, h));
-	o->tls_on_connect = l->o != NULL && sv_eqs(l->o[EXIM_SMTP_protocol].text, "smtps");
-	o->tls_clear_after_fail = !o->tls_require;
-	if (!o->tls_try && !o->tls_on_connect)
-		return;
-	if (any_certificate == NULL && (any_certificate = tls_client_new(NULL, false, &err)) == NULL)
-		session_logf(l->s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "TLS of callouts: %s", err.text);
-	o->tls = any_certificate;
-}
-
-/* How to speak to <h>; $host and $host_address are set for it. */
-static void
-set_opts(struct line *l, const struct deliver_host *h)
-{
-	struct exim_address addr, *old = l->env->addr;
-	const struct exim_session *x = l->env->session;
-	char text[NET_ADDR_TEXT_MAX];
-	struct sv helo = SV_NULL;
-
-	memset(&l->opts, 0, sizeof(l->opts));
-	l->opts.dscp = -1;
-	if (old != NULL)
-		addr = *old;
-	else
-		memset(&addr, 0, sizeof(addr));
-	addr.host = sv_cstr(h->name);
-	addr.host_address = sv_cstr(arena_str(l->a, net_addr_text(&h->addr, text)));
-	addr.host_port = h->addr.port;
-	l->env->addr = &addr;
-	if (l->o != NULL) {
-		helo = text_of(l, &l->o[EXIM_SMTP_helo_data]);
-		l->opts.lmtp = sv_eqs(l->o[EXIM_SMTP_protocol].text, "lmtp");
-		set_interface(l, h);
-	}
-	if (helo.len == 0)
-		helo = x != NULL && x->active_hostname.len > 0 ? x->active_hostname : l->env->g->primary_hostname;
-	l->opts.helo = arena_cstr(l->a, helo);
-	l->opts.esmtp = !host_in(l, EXIM_SMTP_hosts_avoid_esmtp, h);
-	set_tls(l, h);
-	l->env->addr = old;
-	l->opts.connect_ms = exim_callout_connect(l->v) * 1000;
-	l->opts.command_ms = l->opts.data_ms = l->opts.final_ms = exim_callout_timeout(l->v) * 1000;
+	if (contexts == NULL)
+		contexts = deliver_tls_new();
+	if (deliver_options(o, l->env, l->t, h, contexts, l->a, e) == -1)
+		return (-1);
+	/* One that may be kept is to carry the message, too. */
+	if (!l->hold && !o->tls_require && deliver_host_listed(l->env, &l->t->d.own[EXIM_SMTP_hosts_verify_avoid_tls], h))
+		o->tls_try = false;
+	o->connect_ms = exim_callout_connect(l->v) * 1000;
+	o->command_ms = o->data_ms = o->final_ms = exim_callout_timeout(l->v) * 1000;
+	return (0);
 }
 
 /* ---- struct exim_callout_peer ---- */
@@ -207,7 +95,7 @@ line_name(void *arg, size_t host)
 	const struct line *l = arg;
 	char text[NET_ADDR_TEXT_MAX];
 
-	return (arena_fmt(l->a, "%s [%s]", l->host[host].name, net_addr_text(&l->host[host].addr, text)));
+	return (arena_fmt(l->a, "%s [%s]", l->hosts.v[host].name, net_addr_text(&l->hosts.v[host].addr, text)));
 }
 
 static const char *
@@ -216,7 +104,7 @@ line_address(void *arg, size_t host)
 	const struct line *l = arg;
 	char text[NET_ADDR_TEXT_MAX];
 
-	return (arena_str(l->a, net_addr_text(&l->host[host].addr, text)));
+	return (arena_str(l->a, net_addr_text(&l->hosts.v[host].addr, text)));
 }
 
 /* deliver_open says "SMTP error from remote mail server after WHAT: REPLY". */
@@ -247,10 +135,17 @@ line_open(void *arg, size_t host, struct exim_callout_reply *r)
 {
 	struct line *l = arg;
 	struct deliver_error e = DELIVER_ERROR_INIT;
+	const struct deliver_host *h = &l->hosts.v[host];
+	struct exim_address addr, *old = l->env->addr;
+	bool up;
 
 	deliver_close(&l->conn);
-	set_opts(l, &l->host[host]);
-	if (deliver_open(&l->conn, &l->host[host], &l->opts, &e) == 0)
+	deliver_options_free(&l->opts);
+	route_world_delivery(&addr, l->rd, l->a);
+	l->env->addr = &addr;
+	up = set_opts(l, h, &e) == 0 && deliver_open(&l->conn, h, &l->opts, &e) == 0;
+	l->env->addr = old;
+	if (up)
 		return (true);
 	l->conn = NULL;
 	take_refusal(l, &e, r);
@@ -286,6 +181,7 @@ session_callout(struct session *s, struct exim_env *env, const struct exim_verif
 	    .command = line_command, .close = line_close };
 	enum exim_result res = EXIM_OK;
 	struct line *l;
+	struct err err = ERR_INIT;
 	bool hold;
 
 	if (rd->kind != ROUTE_TO_TRANSPORT || (rd->transport != NULL && rd->transport->drv != EXIM_TRANSPORT_DRV_SMTP))
@@ -299,20 +195,25 @@ session_callout(struct session *s, struct exim_env *env, const struct exim_verif
 	l->hold = hold;
 	l->s = s;
 	l->env = env;
-	l->o = rd->transport == NULL ? NULL : rd->transport->d.own;
+	l->rd = rd;
 	l->a = hold ? s->txn->arena : s->cmd;
+	l->t = rd->transport == NULL ? plain_transport(l->a) : rd->transport;
 	l->v = v;
-	l->port = port_of(l);
-	find_hosts(l, rd);
-	if (l->n == 0)
+	if (find_hosts(l, &err) == -1) {
+		out->log_msg = sv_cstr(arena_str(s->cmd, err.text));
+		return (EXIM_DEFER);
+	}
+	/* Nobody is named who could be asked. */
+	if (l->hosts.fallback == 0 && l->hosts.unknown == NULL)
 		return (EXIM_OK);
 	if (!s->acl.fx->ctl[EXIM_CTL_NO_CALLOUT_FLUSH])
 		(void)stream_flush(s->io);
 	peer.arg = l;
-	peer.nhosts = l->n;
+	peer.nhosts = l->hosts.fallback;
 	res = exim_callout(env, v, address, &peer, out);
-	if (hold && res == EXIM_OK && l->conn != NULL)
-		session_cut_keep(s, &l->conn, rd, arena_cstr(s->cmd, address));
+	if (hold && res == EXIM_OK && l->conn != NULL && session_cut_keep(s, &l->conn, &l->opts, rd, arena_cstr(s->cmd, address)))
+		return (res);
 	deliver_close(&l->conn);
+	deliver_options_free(&l->opts);
 	return (res);
 }

@@ -2,8 +2,7 @@
 /*
  * Cutthrough delivery: see cutthrough.h.
  *
- * Whatever a delivery from the spool would do in another way (logging in, checked certificates, filters, rewriting, reports of
- * success) is left to it: then the connection is given up, and the message is queued as any other.
+ * Whatever a delivery from the spool would do in another way (logging in, filters, rewriting, reports of success) is left to it: then the connection is given up, and the message is queued as any other.
  */
 #include "session/cutthrough.h"
 
@@ -23,6 +22,7 @@
 
 struct session_cut {
 	struct deliver_conn *conn;
+	struct deliver_opts *opts;	/* of it */
 	VEC(const struct route_delivery *) rd;
 	VEC(struct sv)	 rcpt;		/* the recipients that they came of */
 	bool		 data;		/* the host waits for the content */
@@ -42,6 +42,7 @@ session_cut_cancel(struct session *s)
 	if (c->data && c->conn != NULL)
 		deliver_data_drop(c->conn);
 	deliver_close(&c->conn);
+	deliver_options_free(c->opts);
 	vec_free(&c->rd);
 	vec_free(&c->rcpt);
 	s->txn->cut = NULL;
@@ -81,18 +82,6 @@ message_fits(const struct session *s)
 	    !t->prdr && !t->smtputf8 && t->body != SMTP_BODY_BINARYMIME && t->envid.len == 0 && t->ret == 0 && sv_is_ascii(t->msg.sender) &&
 	    !ctl[EXIM_CTL_FREEZE] && !ctl[EXIM_CTL_QUEUE] && !ctl[EXIM_CTL_QUEUE_ONLY] && t->fx.fake_code == 0 && t->fx.queue_name.len == 0 &&
 	    (s->conf->rewrites.flags & (EXIM_RW_f | EXIM_RW_t | EXIM_RW_c | EXIM_RW_b | EXIM_RW_r | EXIM_RW_s)) == 0);
-}
-
-static bool
-host_fits(struct session *s, const struct exim_value *own, const struct deliver_host *h, bool dnssec)
-{
-	static const enum exim_smtp_opt stop[] = { EXIM_SMTP_hosts_require_auth, EXIM_SMTP_hosts_try_auth, EXIM_SMTP_hosts_require_dane,
-	    EXIM_SMTP_tls_verify_hosts };
-
-	for (size_t i = 0; i < sizeof(stop) / sizeof(stop[0]); i++)
-		if (deliver_host_listed(&s->env, &own[stop[i]], h))
-			return (false);
-	return (!dnssec || !deliver_host_listed(&s->env, &own[EXIM_SMTP_hosts_try_dane], h));
 }
 
 static bool
@@ -150,22 +139,18 @@ add(struct session *s, struct session_cut *c, const struct route_delivery *rd, s
 	vec_push(&c->rcpt, rcpt);
 }
 
-void
-session_cut_keep(struct session *s, struct deliver_conn **conn, const struct route_delivery *rd, const char *address)
+bool
+session_cut_keep(struct session *s, struct deliver_conn **conn, struct deliver_opts *opts, const struct route_delivery *rd,
+    const char *address)
 {
-	const struct deliver_host *h = deliver_conn_host(*conn);
-	bool dnssec = false;
-
-	for (size_t i = 0; i < rd->nhosts; i++)
-		dnssec = dnssec || rd->hosts[i].dnssec;
-	if (!host_fits(s, rd->transport->d.own, h, dnssec)) {
-		deliver_close(conn);
-		return;
-	}
+	if (deliver_auth_name(*conn) != NULL)
+		return (false);
 	s->txn->cut = arena_zalloc(s->txn->arena, sizeof(*s->txn->cut));
 	s->txn->cut->conn = *conn;
+	s->txn->cut->opts = opts;
 	*conn = NULL;
 	add(s, s->txn->cut, rd, sv_cstr(address));
+	return (true);
 }
 
 /* To the same host by the same transport and in the same header? */

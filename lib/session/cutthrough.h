@@ -17,8 +17,9 @@ struct session;
 void	 session_cut_order(struct session *s, struct sv opts);
 /* Is the connection of this question about a recipient to be kept for the message?  Then it is made in the transaction's arena. */
 bool	 session_cut_wants(const struct session *s, const struct exim_verify *v, const struct route_delivery *rd);
-/* The host took the first recipient; <conn> is ours now. */
-void	 session_cut_keep(struct session *s, struct deliver_conn **conn, const struct route_delivery *rd, const char *address);
+/* The host took the first recipient.  True: <conn> and <opts>, by which it was made, are ours now. */
+bool	 session_cut_keep(struct session *s, struct deliver_conn **conn, struct deliver_opts *opts, const struct route_delivery *rd,
+	     const char *address);
 /*
  * Ask about a further recipient over the kept connection.  False: that is not possible, and nothing is known; else *<res> and
  * <out> as of exim_callout.

@@ -45,16 +45,34 @@ data:
 begin routers
 there:
   driver = manualroute
-  domains = !dead.test
+  domains = !dead.test : !nowhere.test : !login.test
   route_list = * 127.0.0.1
   self = send
   transport = smtp
+nowhere:
+  driver = accept
+  domains = nowhere.test
+  transport = nowhere
+login:
+  driver = manualroute
+  domains = login.test
+  route_list = * 127.0.0.1
+  self = send
+  transport = login
 dead:
   driver = manualroute
   route_list = * 127.0.0.1
   self = send
   transport = dead
 begin transports
+nowhere:
+  driver = smtp
+  hosts = nosuch.invalid
+login:
+  driver = smtp
+  port = $PEER
+  helo_data = \$local_part.of.\$domain
+  hosts_require_auth = *
 smtp:
   driver = smtp
   port = $PEER
@@ -62,6 +80,11 @@ smtp:
 dead:
   driver = smtp
   port = $((PEER + 1))
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  client_send = ^us^secret-of-\$host_address
 X
 python3 - "$PEER" "$BOX/peer.log" <<'X' &
 import socket, sys, threading, time
@@ -82,6 +105,12 @@ def serve(c):
         no = word.startswith('RCPT') and ('-no@' in word or 'postmaster@strict.test' in word or 'postmaster@semi.test' in word or 'nosuch@strict.test' in word)
         if '-slow@' in word:
             time.sleep(3)
+        if word.startswith('EHLO'):
+            f.write(b'250-peer\r\n250 AUTH PLAIN\r\n')
+            continue
+        if word.startswith('AUTH'):
+            f.write(b'235 welcome\r\n')
+            continue
         f.write(b'550 5.1.1 nobody of that name\r\n' if no else b'451 busy\r\n' if '-busy@' in word else b'250 ok\r\n')
         if word == 'QUIT':
             break
@@ -146,6 +175,13 @@ has "$(ask yes@s.test r1@r.test)" "250 " "a sender that is known"
 out=$(ask yes@strict.test r1@r.test)
 has "$out" "Postmaster verification failed while checking <yes@strict.test>" postmaster
 has "$out" "no good: postmaster" postmaster
+
+# It is spoken to as by a delivery: with a name for the address, logged in.  Hosts that cannot be found are none that said yes.
+: >"$BOX/peer.log"
+has "$(ask a@b.test later@login.test)" "250 " "a host that wants a login"
+has "$(cat "$BOX/peer.log")" "EHLO later.of.login.test" "helo_data"
+has "$(cat "$BOX/peer.log")" "AUTH PLAIN $(printf '\0us\0secret-of-127.0.0.1' | base64)" "hosts_require_auth"
+has "$(ask a@b.test later@nowhere.test)" "451" "hosts that cannot be found"
 
 # random: a host that takes anything is believed for its whole domain; one that does not is asked on.  From postmaster here.
 : >"$BOX/peer.log"
