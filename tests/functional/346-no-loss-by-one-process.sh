@@ -15,7 +15,7 @@ export FAULT_FILE=$T/faults
 config() {
 	{
 		printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $S" "exim_user = $me" "trusted_users = $me" \
-		    "log_file_path = $S/log/%slog" "keep_environment =" "host_lookup =" "$@"
+		    "log_file_path = $S/log/%slog" "keep_environment =" "host_lookup =" "acl_smtp_rcpt = accept" "$@"
 		printf '%s\n' "begin routers" "f:" " driver = redirect" " local_parts = no" " allow_fail" " data = :fail: no such user" \
 		    "r:" " driver = accept" " transport = t" "begin transports" "t:" " driver = appendfile" " file = $T/mbox" " user = $me" \
 		    "begin retry" "* * F,4d,1h"
@@ -72,3 +72,28 @@ fresh
 rc=0
 echo x | broken 'write -D. sendmail 28' -odi -oee 'a b@y.test' >"$T/out" 2>&1 || rc=$?
 [ "$rc" != 0 ] || die "-oee: nobody was told"
+
+# Standard input that cannot be read to its end: half a message is none.
+fresh
+rc=0
+one -odq x@y.test <"$T" >"$T/out" 2>&1 || rc=$?
+eq "$rc" 1 "status where standard input fails"
+has "$(cat "$T/out")" "exim: Input read error (Is a directory) - message abandoned" "what the caller hears of it"
+[ -z "$(find "$S/input" -type f 2>/dev/null)" ] || die "taken all the same"
+
+# No room in the spool: the caller hears of it each way, and nothing of the message is left there.
+fresh
+rc=0
+echo x | broken 'write -H. sendmail 28' -odq x@y.test >"$T/out" 2>&1 || rc=$?
+eq "$rc" 1 "status without room: $(cat "$T/out")"
+has "$(cat "$T/out")" "No space left on device" "what the caller hears of no room"
+eq "$(find "$S/input" -type f)" "" "files of what was not taken"
+printf 'EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@y.test>\r\nDATA\r\nSubject: s\r\n\r\nx\r\n.\r\nQUIT\r\n' >"$T/smtp"
+broken 'write -H. sendmail 28' -bs <"$T/smtp" >"$T/out" 2>&1 || true
+grep -q '^354' "$T/out" || die "no dialogue: $(cat "$T/out")"
+grep -q '^45[12]' "$T/out" || die "-bs without room: $(cat "$T/out")"
+rc=0
+broken 'write -H. sendmail 28' -bS <"$T/smtp" >"$T/out" 2>&1 || rc=$?
+eq "$rc" 2 "status of a batch without room"
+has "$(cat "$T/out")" "451 " "what the caller of a batch hears"
+eq "$(find "$S/input" -type f)" "" "files of what was not taken by SMTP"

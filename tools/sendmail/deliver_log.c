@@ -96,7 +96,7 @@ append(const struct deliver *d, const char *name, struct sv line)
 	if (fd == -1 && errno == ENOENT && slash != NULL) {
 		*slash = '\0';
 		(void)os_mkdir_p(path, 0750, NULL);
-		if (geteuid() == 0 && chown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+		if (geteuid() == 0 && lchown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 			errno = 0;
 		*slash = '/';
 		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -193,7 +193,7 @@ dmsglog_path(const struct deliver *d, struct sv queue, const char *id, bool make
 	    dspool_sub(d, a, queue, id));
 	arena_free(&a);
 	if (make && access(sb_cstr(&out), F_OK) == -1 && os_mkdir_p(sb_cstr(&out), 0750, NULL) == 0 && geteuid() == 0 &&
-	    chown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+	    lchown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 		errno = 0;
 	sb_addf(&out, "/%s", id);
 	return (sb_steal(&out, NULL));

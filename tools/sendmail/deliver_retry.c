@@ -24,7 +24,7 @@ hints_of(struct deliver *d)
 
 	if (d->hints == NULL && !d->no_hints) {
 		d->no_hints = hints_open(&d->hints, dir, &err) == -1;
-		if (fresh && !d->no_hints && geteuid() == 0 && chown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+		if (fresh && !d->no_hints && geteuid() == 0 && lchown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 			d->no_hints = false;
 	}
 	return (d->no_hints ? NULL : d->hints);

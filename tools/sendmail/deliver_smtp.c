@@ -121,6 +121,8 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 
 		vec_push(&m->rcpts, r);
 	}
+	if (rc == 0 && text.overflow)
+		rc = err_set(err, ERR_PERM, "5.3.4", "the message has more than %zu bytes", text.max);
 	if (rc == 0) {
 		dmsg_split(m, without_cr(m->arena, sb_sv(&text)));
 		rc = dspool_write(d, m, true, err);
@@ -289,9 +291,15 @@ batch_data(struct batch *b)
 		dlog(b->d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", b->m->id, b->d->caller);
 		return (batch_error(b, SV_LIT(""), "421 Lost incoming connection"));
 	}
+	if (text.overflow) {
+		sb_free(&text);
+		return (batch_error(b, SV_LIT(""), "552 Message size exceeds maximum permitted"));
+	}
 	dmsg_split(b->m, arena_sv(b->m->arena, sb_sv(&text)));
 	sb_free(&text);
 	rc = dreceive(b->d, b->m, true, &err);
+	if (rc == -1)
+		rc = batch_error(b, SV_LIT(""), arena_fmt(b->m->arena, "451 %s", err.text));
 	b->done += rc == 0;
 	batch_reset(b);
 	if (b->d->now)

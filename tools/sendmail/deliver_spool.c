@@ -180,13 +180,25 @@ path_of(const struct deliver *d, struct arena *a, struct sv queue, const char *i
 }
 
 static int
-put_file(struct deliver *d, const char *path, struct sv text, struct err *err)
+put_file(struct deliver *d, const char *path, const struct sb *text, struct err *err)
 {
-	if (os_write_atomic(path, text, 0640, err) == -1)
+	if (text->overflow)
+		return (err_set(err, ERR_TEMP, "4.3.4", "%s would have more than %zu bytes", path, text->max));
+	if (os_write_atomic(path, sb_sv(text), 0640, err) == -1)
 		return (-1);
-	if (geteuid() == 0 && chown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+	if (geteuid() == 0 && lchown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 		return (err_sys(err, "chown %s", path));
 	return (0);
+}
+
+static void
+remove_files(struct deliver *d, const struct dmsg *m)
+{
+	/* Both names first: the place is known by the header's file. */
+	const char *header = path_of(d, m->arena, m->queue, m->id, 'H'), *data = path_of(d, m->arena, m->queue, m->id, 'D');
+
+	(void)unlink(header);
+	(void)unlink(data);
 }
 
 int
@@ -201,31 +213,24 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 		rc = os_mkdir_p(dir, 0750, err);
 		if (rc == -1)
 			(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s", dir, strerror(errno));
-		if (rc == 0 && geteuid() == 0 && chown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+		if (rc == 0 && geteuid() == 0 && lchown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
 			rc = err_sys(err, "chown %s", dir);
 	}
 	if (rc == 0 && body) {
 		sb_addf(&out, "%s-D\n", m->id);
 		sb_add(&out, m->body);
-		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'D'), sb_sv(&out), err);
+		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'D'), &out, err);
 		sb_clear(&out);
 	}
 	if (rc == 0) {
 		dspool_header_text(m, &out);
-		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'H'), sb_sv(&out), err);
+		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'H'), &out, err);
 	}
 	sb_free(&out);
+	/* What is not there as a whole takes no room. */
+	if (rc == -1 && body)
+		remove_files(d, m);
 	return (rc);
-}
-
-static void
-remove_files(struct deliver *d, const struct dmsg *m)
-{
-	/* Both names first: the place is known by the header's file. */
-	const char *header = path_of(d, m->arena, m->queue, m->id, 'H'), *data = path_of(d, m->arena, m->queue, m->id, 'D');
-
-	(void)unlink(header);
-	(void)unlink(data);
 }
 
 void

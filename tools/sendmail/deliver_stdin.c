@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A message from standard input: its text, its recipients from the arguments or its fields, and what the caller says of it. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,8 @@ on_alarm(int sig)
 	time_is_over = 1;
 }
 
-/* False: it did not end within receive_timeout. */
-static bool
+/* NULL: <text> is the whole message; else why there is none. */
+static const char *
 read_input(const struct deliver *d, const struct options *o, struct sb *text)
 {
 	const struct sigaction ring = { .sa_handler = on_alarm };
@@ -61,7 +62,12 @@ read_input(const struct deliver *d, const struct options *o, struct sb *text)
 	free(line);
 	if (most > 0)
 		(void)alarm(0);
-	return (time_is_over == 0);
+	if (time_is_over != 0)
+		return ("timed out while reading");
+	/* Half a message is none. */
+	if (ferror(stdin))
+		return (arena_fmt(d->t->facts, "Input read error (%s)", strerror(errno)));
+	return (text->overflow ? arena_fmt(d->t->facts, "it has more than %zu bytes", text->max) : NULL);
 }
 
 static void
@@ -290,9 +296,11 @@ dreceive_stdin(struct deliver *d)
 		int64_t max = main_number(d, EXIM_MAIN_recipients_max);
 		struct sv whole;
 
-		if (!read_input(d, d->t->o, &text)) {
-			(void)fprintf(stderr, "exim: timed out while reading - message abandoned\n");
-			if (dlog_on(d, EXIM_LOGSEL_lost_incoming_connection))
+		if ((why = read_input(d, d->t->o, &text)) != NULL) {
+			(void)fprintf(stderr, "exim: %s - message abandoned\n", why);
+			if (time_is_over == 0)
+				dlog(d, DLOG_MAIN, "Message abandoned: %s while receiving message from %s", why, d->caller);
+			else if (dlog_on(d, EXIM_LOGSEL_lost_incoming_connection))
 				dlog(d, DLOG_MAIN, "timed out while reading local message");
 			sb_free(&text);
 			dmsg_free(&m);
