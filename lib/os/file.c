@@ -439,6 +439,21 @@ os_owner(int fd)
 }
 
 int
+os_lock_head(int fd, off_t len)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = len };
+#ifdef F_OFD_SETLK
+	int rc = fcntl(fd, F_OFD_SETLK, &lock);
+#else
+	int rc = fcntl(fd, F_SETLK, &lock);
+#endif
+
+	if (rc == -1 && errno == EACCES)
+		errno = EAGAIN;
+	return (rc == -1 ? -1 : 0);
+}
+
+int
 os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err)
 {
 	int op = kind == OS_LOCK_NONE ? LOCK_UN : kind == OS_LOCK_SHARED ? LOCK_SH : LOCK_EX;

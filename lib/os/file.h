@@ -68,6 +68,11 @@ enum os_lock { OS_LOCK_SHARED, OS_LOCK_EXCLUSIVE, OS_LOCK_NONE };
  * EWOULDBLOCK when somebody else holds it.  Sleeps the thread: not on the loop unless 0.
  */
 int	 os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err);
+/*
+ * An exclusive lock by fcntl(2) on the first <len> bytes of <fd>, open for writing, which holds until that is closed; -1 with errno,
+ * EAGAIN where another process has one.  Without locks of open files (Linux has them) any close of that file ends it.
+ */
+int	 os_lock_head(int fd, off_t len);
 
 /*
  * Mark the file behind <fd> as this process's, until it closes any descriptor of that file or ends; children have no part in

@@ -142,6 +142,13 @@ bool	 dretry_routing_waits(struct deliver *d, struct dmsg *m, struct sv addr);
 struct dmsg *dmsg_new(void);
 void	 dmsg_free(struct dmsg **mp);
 int	 dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err);
+/*
+ * Only one process at a time works on a message of the queue that is worked on: the descriptor that holds it, to be closed when
+ * that is done; -1 with errno: EAGAIN where another has it, ENOENT where there is none.  It is read only then.
+ */
+int	 dspool_lock(struct deliver *d, const char *id);
+/* Log why dspool_lock failed, by errno. */
+void	 dspool_tell_held(struct deliver *d, const char *id);
 /* Of the queue that is worked on. */
 int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err);
 void	 dspool_remove(struct deliver *d, const struct dmsg *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The queue of the one process: listing, -M and its kin, queue runs; and which of them is meant. */
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -308,7 +309,7 @@ act(struct deliver *d, const char *id)
 	const char *what = d->t->o->m_what;
 	struct err err = ERR_INIT;
 	struct dmsg *m;
-	int rc = 1;
+	int rc = 1, lock = -1;
 
 	if (strcmp(what, "vl") == 0)
 		return (dmsglog_show(d, id));
@@ -340,10 +341,20 @@ act(struct deliver *d, const char *id)
 	else if (strcmp(what, "mad") == 0 || strcmp(what, "md") == 0)
 		rc = mark(d, m, what[1] == 'a');
 	else if (strcmp(what, "ar") == 0)
+	if (what[0] != 'v' && (lock = dspool_lock(d, id)) == -1 && errno != ENOENT) {
+		if (errno == EAGAIN)
+			printf("Message %s is locked\n", id);
+		else
+			printf("Couldn't open spool file for %s: %s\n", id, strerror(errno));
+		dspool_tell_held(d, id);
+		return (1);
+	}
 		rc = add_recipients(d, m);
 	else if (strcmp(what, "es") == 0)
 		rc = edit_sender(d, m);
 	else if (strcmp(what, "G") == 0)
+		if (lock != -1)
+			(void)close(lock);
 		rc = move(d, m);
 	dmsg_free(&m);
 	return (rc);
@@ -368,6 +379,8 @@ dqueue_actions(struct deliver *d)
 	(void)fflush(stdout);
 	ddeliver_pending(d);
 	return (rc);
+	if (lock != -1)
+		(void)close(lock);
 }
 
 /* ---- queue runs ---- */

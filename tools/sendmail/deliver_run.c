@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "deliver_int.h"
 
@@ -376,19 +377,24 @@ ddeliver(struct deliver *d, const char *id)
 	const char *about_before = now_about;
 	struct dmsg *before = now_message;
 	bool go_on;
+	int lock = dspool_lock(d, id);
 
+	if (lock == -1 && errno != ENOENT) {
+		dspool_tell_held(d, id);
+		return;
+	}
 	if (dspool_read(d, id, &at.m, &err) == -1) {
-		if (errno == ENOENT)
-			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
-		else if (err.cls == ERR_CONFIG)
+		if (err.cls == ERR_CONFIG)
 			dspool_malformed(d, id);
+		else if (errno == ENOENT)
+			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
 		else
 			dlog(d, DLOG_MAIN, "%s %s", id, err.text);
-		return;
+		goto out;
 	}
 	if (at.m->frozen && !frozen_goes_on(d, at.m)) {
 		dmsg_free(&at.m);
-		return;
+		goto out;
 	}
 	denv_index(at.m);
 	denv_message(d, at.m);
@@ -416,6 +422,9 @@ ddeliver(struct deliver *d, const char *id)
 	now_about = about_before;
 	now_message = before;
 	attempt_free(&at);
+out:
+	if (lock != -1)
+		(void)close(lock);
 }
 
 /* Messages that make messages: what comes deeper stays in the queue for the next run. */

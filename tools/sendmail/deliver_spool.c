@@ -263,6 +263,42 @@ dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
 	return (0);
 }
 
+/* ---- one process at a time ---- */
+
+int
+dspool_lock(struct deliver *d, const char *id)
+{
+	struct arena *a = arena_new(0);
+	struct stat st;
+	int fd = -1, e = ENOENT;
+
+	if (spool_id_valid(sv_cstr(id))) {
+		fd = open(path_of(d, a, d->queue, id, 'D'), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		e = errno;
+	}
+	arena_free(&a);
+	/* The first line of the body's file, as Exim has it: its locks and ours see each other. */
+	if (fd != -1 && os_lock_head(fd, SPOOL_ID_LEN + 3) == -1)
+		e = errno;
+	else if (fd != -1 && (fstat(fd, &st) == -1 || st.st_nlink == 0))
+		e = ENOENT;	/* it went while we asked */
+	else if (fd != -1)
+		return (fd);
+	if (fd != -1)
+		(void)close(fd);
+	errno = e;
+	return (-1);
+}
+
+void
+dspool_tell_held(struct deliver *d, const char *id)
+{
+	if (errno != EAGAIN)
+		dlog(d, DLOG_MAIN, "%s Couldn't open spool file %s-D: %s", id, id, strerror(errno));
+	else if (dlog_on(d, EXIM_LOGSEL_skip_delivery))
+		dlog(d, DLOG_MAIN, "%s Spool file for %s is locked (another process is handling this message)", id, id);
+}
+
 /* ---- reading ---- */
 
 /* "NAME LENGTH", and the value behind the line. */
