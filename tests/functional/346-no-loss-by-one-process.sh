@@ -97,3 +97,53 @@ broken 'write -H. sendmail 28' -bS <"$T/smtp" >"$T/out" 2>&1 || rc=$?
 eq "$rc" 2 "status of a batch without room"
 has "$(cat "$T/out")" "451 " "what the caller of a batch hears"
 eq "$(find "$S/input" -type f)" "" "files of what was not taken by SMTP"
+
+# One process at a time works on a message: the others leave it alone, and say so.
+fresh
+echo x | one -odq x@y.test
+id=$(one -bp | awk 'NR == 1 { print $3 }')
+has "$(one -Mar "$id" 'a b@y.test' || true)" "bad address a b@y.test: " "an address that is none, for -Mar"
+has "$(one -Mar "$id" ok@y.test $'c@y.test\nforged' || true)" "bad address " "an address with a line of its own"
+has "$(one -Mes "$id" here || true)" "bad address here: domain missing" "a sender without a domain"
+hasnot "$(cat "$S/input/$id-H")" "ok@y.test" "recipients of an order that failed"
+python3 - "$S/input/$id-D" "$T/held" <<'P' &
+import fcntl, os, sys, time
+f = open(sys.argv[1], 'r+b')
+fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 19, 0, 0)
+open(sys.argv[2], 'w').close()
+while os.path.exists(sys.argv[2]):
+    time.sleep(0.05)
+P
+wait_for 10 test -e "$T/held"
+one -q
+[ ! -e "$T/mbox" ] || die "a queue run delivered what another process has"
+has "$(cat "$L")" "$id Spool file for $id is locked (another process is handling this message)" mainlog
+has "$(one -Mar "$id" more@y.test || true)" "Message $id is locked" "-Mar of a message that is worked on"
+has "$(one -Mrm "$id" || true)" "Message $id is locked" "-Mrm of a message that is worked on"
+has "$(one -Mvh "$id")" "x@y.test" "-Mvh of a message that is worked on"
+rm "$T/held"
+wait
+has "$(one -Mar "$id" more@y.test)" "has been modified" -Mar
+one -q
+eq "$(grep -c '^x$' "$T/mbox")" 2 "deliveries"
+
+# Who has a message is a tree in the spool: also one of Exim's, which does not lean to one side.
+fresh
+echo x | one -odq a@y.test b@y.test c@y.test d@y.test
+f=$(find "$S/input" -name '*-H')
+python3 - "$f" <<'P'
+import sys
+t = open(sys.argv[1]).read()
+open(sys.argv[1], 'w').write(t.replace('\nXX\n', '\nYY b@y.test\nNN a@y.test\nNN c@y.test\n', 1))
+P
+eq "$(one -bp | awk '/@y/ && NF < 3 { print $1, $2 }' | tr '\n' ',')" "D a@y.test,D b@y.test,D c@y.test,d@y.test ," "who has it"
+one -q
+eq "$(grep -c '=> d@y.test\|=> d <d@y.test>\|=> .* <d@y.test>' "$L")" 1 "the one who did not have it: $(cat "$L")"
+eq "$(grep -c '^x$' "$T/mbox")" 1 "deliveries to who did not have it"
+
+# A subject forges no line of the log.
+fresh
+config "log_selector = +subject"
+printf 'Subject: a "b"\n c\n\t2026-01-01 00:00:00 1x <= forged\n\nx\n' | one -odq x@y.test
+has "$(cat "$L")" ' T="a \"b\"\n c\n	2026-01-01 00:00:00 1x <= forged"' "the subject in the log"
+eq "$(wc -l <"$L")" 1 "lines of the log"

@@ -400,14 +400,18 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		read_end(value, &m->host_addr, &m->host_port);
 }
 
+/* Each node says which of its two sides follow: "YN address". */
 static bool
 read_tree(struct dmsg *m, struct sv line, struct sv *rest)
 {
-	while (!sv_eqs(line, "XX") && line.len > 3 && (line.p[0] == 'N' || line.p[0] == 'Y') && line.p[2] == ' ') {
+	size_t open = sv_eqs(line, "XX") ? 0 : 1;
+
+	while (open > 0) {
+		if (line.len < 3 || strchr("YN", line.p[0]) == NULL || strchr("YN", line.p[1]) == NULL || line.p[2] != ' ')
+			return (false);
 		vec_push(&m->done, sv_sub(line, 3, line.len));
-		if (line.p[0] == 'N' && line.p[1] == 'N')
-			return (true);
-		if (!sv_next(rest, '\n', &line))
+		open = open - 1 + (line.p[0] == 'Y') + (line.p[1] == 'Y');
+		if (open > 0 && !sv_next(rest, '\n', &line))
 			return (false);
 	}
 	return (true);
