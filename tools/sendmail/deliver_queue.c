@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "deliver.h"
+#include "exim/extract.h"
 #include "hints/hints.h"
 #include "mail/address.h"
 
@@ -235,33 +236,54 @@ move(struct deliver *d, struct dmsg *m)
 	return (0);
 }
 
+/* The address of argument <k>, with its domain; -1: there is none, which is told. */
+static int
+address(const struct deliver *d, struct dmsg *m, size_t k, const char *doing, unsigned flags, struct sv *out)
+{
+	const struct options *o = d->t->o;
+	struct exim_extracted x;
+	struct err err = ERR_INIT;
+
+	if (k >= o->args.len) {
+		printf("- error while %s: no address given\n", doing);
+		return (-1);
+	}
+	if (exim_extract(sv_cstr(o->args.p[k]), EXIM_EXTRACT_LITERALS | flags, m->arena, &x, &err) == 0 &&
+	    x.domain == 0 && x.address.len > 0)
+		(void)err_set(&err, ERR_PERM, NULL, "domain missing");
+	if (err.text[0] != '\0') {
+		printf("- error while %s:\n  bad address %s: %s\n", doing, o->args.p[k], err.text);
+		return (-1);
+	}
+	*out = x.address;
+	return (0);
+}
+
 static int
 add_recipients(struct deliver *d, struct dmsg *m)
 {
 	const struct options *o = d->t->o;
+	size_t had = m->rcpts.len, k = 1;
 
-	for (size_t k = 1; k < o->args.len; k++) {
-		struct drcpt r = { .addr = full(d, m->arena, o->args.p[k]), .parent = -1 };
+	do {
+		struct drcpt r = { .parent = -1 };
 
+		if (address(d, m, k, "adding recipient", 0, &r.addr) == -1)
+			return (1);
 		vec_push(&m->rcpts, r);
-	}
+	} while (++k < o->args.len);
 	if (save(d, m) != 0)
 		return (1);
 	printf("has been modified\n");
-	for (size_t k = 1; k < o->args.len; k++)
-		dlog(d, DLOG_MAIN, "%s recipient <" SV_FMT "> added by %s", m->id, SV_ARG(full(d, m->arena, o->args.p[k])), d->caller);
+	for (; had < m->rcpts.len; had++)
+		dlog(d, DLOG_MAIN, "%s recipient <" SV_FMT "> added by %s", m->id, SV_ARG(m->rcpts.p[had].addr), d->caller);
 	return (0);
 }
 
 static int
 edit_sender(struct deliver *d, struct dmsg *m)
 {
-	const struct options *o = d->t->o;
-
-	if (o->args.len < 2)
-		return (1);
-	m->sender = strcmp(o->args.p[1], "<>") == 0 ? SV_LIT("") : full(d, m->arena, o->args.p[1]);
-	if (save(d, m) != 0)
+	if (address(d, m, 1, "editing sender", EXIM_EXTRACT_NULL, &m->sender) == -1 || save(d, m) != 0)
 		return (1);
 	printf("has been modified\n");
 	dlog(d, DLOG_MAIN, "%s sender address changed to <" SV_FMT "> by %s", m->id, SV_ARG(m->sender), d->caller);
@@ -319,10 +341,20 @@ act(struct deliver *d, const char *id)
 		d->forced = false;
 		return (0);
 	}
+	if (what[0] != 'v' && (lock = dspool_lock(d, id)) == -1 && errno != ENOENT) {
+		if (errno == EAGAIN)
+			printf("Message %s is locked\n", id);
+		else
+			printf("Couldn't open spool file for %s: %s\n", id, strerror(errno));
+		dspool_tell_held(d, id);
+		return (1);
+	}
 	if (dspool_read(d, id, &m, &err) == -1) {
 		not_found(id, what);
 		if (what[0] != 'v')
 			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
+		if (lock != -1)
+			(void)close(lock);
 		return (1);
 	}
 	if (what[0] == 'v') {
@@ -341,22 +373,14 @@ act(struct deliver *d, const char *id)
 	else if (strcmp(what, "mad") == 0 || strcmp(what, "md") == 0)
 		rc = mark(d, m, what[1] == 'a');
 	else if (strcmp(what, "ar") == 0)
-	if (what[0] != 'v' && (lock = dspool_lock(d, id)) == -1 && errno != ENOENT) {
-		if (errno == EAGAIN)
-			printf("Message %s is locked\n", id);
-		else
-			printf("Couldn't open spool file for %s: %s\n", id, strerror(errno));
-		dspool_tell_held(d, id);
-		return (1);
-	}
 		rc = add_recipients(d, m);
 	else if (strcmp(what, "es") == 0)
 		rc = edit_sender(d, m);
 	else if (strcmp(what, "G") == 0)
-		if (lock != -1)
-			(void)close(lock);
 		rc = move(d, m);
 	dmsg_free(&m);
+	if (lock != -1)
+		(void)close(lock);
 	return (rc);
 }
 
@@ -379,8 +403,6 @@ dqueue_actions(struct deliver *d)
 	(void)fflush(stdout);
 	ddeliver_pending(d);
 	return (rc);
-	if (lock != -1)
-		(void)close(lock);
 }
 
 /* ---- queue runs ---- */
