@@ -12,6 +12,8 @@
 #include "os/time.h"
 #include "os/user.h"
 
+#define SUBJECT_MAX	100
+
 /* ---- the ACL ---- */
 
 static void
@@ -139,11 +141,35 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why, const char **by)
 
 /* ---- the log line ---- */
 
+/* Its first 100 characters, decoded; nothing of it may look like another line of the log. */
+static void
+put_subject(struct deliver *d, struct sb *out)
+{
+	struct err err = ERR_INIT;
+	struct sv v;
+
+	if (d->t->msg.headers == NULL || mail_headers_get(d->t->msg.headers, "Subject").p == NULL ||
+	    exim_expand_text(SV_LIT("$h_subject:"), &d->t->env, &v, &err) != EXIM_OK)
+		return;
+	sb_adds(out, " T=\"");
+	for (size_t i = 0; i < v.len && i < SUBJECT_MAX; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c == '"' || c == '\\')
+			sb_addf(out, "\\%c", c);
+		else if (c == '\n')
+			sb_adds(out, "\\n");
+		else
+			sb_addf(out, (c < ' ' && c != '\t') || c >= 127 ? "\\%03o" : "%c", c);
+	}
+	sb_addc(out, '"');
+}
+
 static void
 log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 {
 	struct sb out = SB_INIT(256 * 1024);
-	const struct dfield *id = dfield_find(m, "message-id"), *subject = dfield_find(m, "subject");
+	const struct dfield *id = dfield_find(m, "message-id");
 
 	sb_addf(&out, "%s <= ", m->id);
 	if (m->sender.len == 0)
@@ -174,8 +200,8 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 			v = sv_sub(v, 1, v.len - 1);
 		sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(v));
 	}
-	if (subject != NULL && dlog_on(d, EXIM_LOGSEL_subject))
-		sb_addf(&out, " T=\"" SV_FMT "\"", SV_ARG(sv_trim(dfield_body(subject->text))));
+	if (dlog_on(d, EXIM_LOGSEL_subject))
+		put_subject(d, &out);
 	if (dlog_on(d, EXIM_LOGSEL_received_sender))
 		sb_addf(&out, " from <" SV_FMT ">", SV_ARG(m->sender));
 	if (dlog_on(d, EXIM_LOGSEL_received_recipients)) {
