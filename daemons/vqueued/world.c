@@ -13,8 +13,6 @@
 
 #define SLOW_MAX	5
 
-static struct exim_world posix;
-
 void
 slow_run(struct vq *vq, void (*fn)(void *job), void *job)
 {
@@ -46,59 +44,6 @@ world_queue_size(void *arg)
 	return ((int64_t)hash_count(vq->qents));
 }
 
-/* ---- programs and sockets: on a thread; the fiber, whose arena it is, waits ---- */
-
-struct run_job {
-	const struct exim_run *r;
-	struct arena	*a;
-	struct sv	*out;
-	int		*rc;
-	struct err	*err;
-	enum exim_result result;
-};
-
-static void
-run_job(void *arg)
-{
-	struct run_job *j = arg;
-
-	j->result = posix.run(posix.arg, j->r, j->a, j->out, j->rc, j->err);
-}
-
-static enum exim_result
-world_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
-{
-	struct run_job j = { r, a, out, rc, err, EXIM_FAIL };
-
-	slow_run(arg, run_job, &j);
-	return (j.result);
-}
-
-struct socket_job {
-	const struct exim_socket *s;
-	struct arena	*a;
-	struct sv	*out;
-	struct err	*err;
-	enum exim_result result;
-};
-
-static void
-socket_job(void *arg)
-{
-	struct socket_job *j = arg;
-
-	j->result = posix.readsocket(posix.arg, j->s, j->a, j->out, j->err);
-}
-
-static enum exim_result
-world_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
-{
-	struct socket_job j = { s, a, out, err, EXIM_FAIL };
-
-	slow_run(arg, socket_job, &j);
-	return (j.result);
-}
-
 static void
 world_offload(void *arg, void (*fn)(void *job), void *job)
 {
@@ -116,14 +61,11 @@ world_yield(void *arg)
 void
 world_init(struct vq *vq)
 {
-	exim_world_posix(&posix);
-	vq->world = posix;
+	exim_world_posix(&vq->world);
 	vq->world.arg = vq;
 	route_world(&vq->world, vq->hints);
 	vq->world.names = world_names;
-	vq->world.run = world_run;
-	vq->world.readsocket = world_readsocket;
-	vq->world.offload = world_offload;
+	route_world_offload(&vq->world, world_offload);
 	vq->world.yield = world_yield;
 	vq->world.queue_size = world_queue_size;
 	vq->world.stat = look_stat;

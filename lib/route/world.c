@@ -102,6 +102,71 @@ route_world(struct exim_world *w, struct hints *hints)
 	w->hint_del = hint_del;
 }
 
+/* ---- programs and sockets: put off; who asked waits, so that nobody else uses its arena meanwhile ---- */
+
+static struct exim_world direct;
+static void (*offload)(void *arg, void (*fn)(void *job), void *job);
+
+struct run_job {
+	const struct exim_run *r;
+	struct arena	*a;
+	struct sv	*out;
+	int		*rc;
+	struct err	*err;
+	enum exim_result result;
+};
+
+static void
+run_job(void *arg)
+{
+	struct run_job *j = arg;
+
+	j->result = direct.run(direct.arg, j->r, j->a, j->out, j->rc, j->err);
+}
+
+static enum exim_result
+world_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
+{
+	struct run_job j = { r, a, out, rc, err, EXIM_FAIL };
+
+	offload(arg, run_job, &j);
+	return (j.result);
+}
+
+struct socket_job {
+	const struct exim_socket *s;
+	struct arena	*a;
+	struct sv	*out;
+	struct err	*err;
+	enum exim_result result;
+};
+
+static void
+socket_job(void *arg)
+{
+	struct socket_job *j = arg;
+
+	j->result = direct.readsocket(direct.arg, j->s, j->a, j->out, j->err);
+}
+
+static enum exim_result
+world_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
+{
+	struct socket_job j = { s, a, out, err, EXIM_FAIL };
+
+	offload(arg, socket_job, &j);
+	return (j.result);
+}
+
+void
+route_world_offload(struct exim_world *w, void (*how)(void *arg, void (*fn)(void *job), void *job))
+{
+	exim_world_posix(&direct);
+	w->offload = offload = how;
+	w->run = world_run;
+	w->readsocket = world_readsocket;
+}
+
 /* ---- a delivery ---- */
 
 static struct sv

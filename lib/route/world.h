@@ -14,6 +14,11 @@ struct route_delivery;
 
 /* Set dns, addrs and, unless <hints> is NULL, hint_get, hint_put and hint_del; <hints> is the process's only one and stays. */
 void	 route_world(struct exim_world *w, struct hints *hints);
+/*
+ * What may take long goes through <offload>, which does the job elsewhere while its caller waits: programs and sockets here,
+ * databases and perl in lib/exim.  One for all of a process.
+ */
+void	 route_world_offload(struct exim_world *w, void (*offload)(void *arg, void (*fn)(void *job), void *job));
 int	 route_world_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *out);
 /* For those with names of their own: what an answer of DNS means to an expansion. */
 enum exim_found route_world_found(enum dns_result r);

@@ -75,60 +75,6 @@ session_world_watch(const char *dir)
 	watch = os_watch_open(dir);
 }
 
-/* ---- programs and sockets: on a thread; the fiber waits ---- */
-
-struct run_job {
-	const struct exim_run *r;
-	struct arena	*a;
-	struct sv	*out;
-	int		*rc;
-	struct err	*err;
-	enum exim_result result;
-};
-
-static void
-run_job(void *arg)
-{
-	struct run_job *j = arg;
-
-	j->result = posix.run(posix.arg, j->r, j->a, j->out, j->rc, j->err);
-}
-
-static enum exim_result
-world_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
-{
-	/* The arena is the session's, whose fiber waits: nobody else uses it meanwhile. */
-	struct run_job j = { r, a, out, rc, err, EXIM_FAIL };
-
-	fiber_offload(run_job, &j);
-	return (j.result);
-}
-
-struct socket_job {
-	const struct exim_socket *s;
-	struct arena	*a;
-	struct sv	*out;
-	struct err	*err;
-	enum exim_result result;
-};
-
-static void
-socket_job(void *arg)
-{
-	struct socket_job *j = arg;
-
-	j->result = posix.readsocket(posix.arg, j->s, j->a, j->out, j->err);
-}
-
-static enum exim_result
-world_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
-{
-	struct socket_job j = { s, a, out, err, EXIM_FAIL };
-
-	fiber_offload(socket_job, &j);
-	return (j.result);
-}
-
 static void
 world_offload(void *arg, void (*fn)(void *job), void *job)
 {
@@ -145,10 +91,6 @@ session_world_init(struct exim_world *w, struct hints *hints)
 	w->names_host = world_names_host;
 	w->stat = world_stat;
 	w->begins = world_begins;
-	if (posix.run != NULL)
-		w->run = world_run;
-	if (posix.readsocket != NULL)
-		w->readsocket = world_readsocket;
-	w->offload = world_offload;
+	route_world_offload(w, world_offload);
 	w->acl = exim_acl_expand;
 }
