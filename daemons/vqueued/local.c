@@ -9,6 +9,7 @@
 
 #include "mail/date.h"
 #include "store/store.h"
+#include "transport/transport.h"
 #include "vqueued_int.h"
 
 #define SENDERS		4		/* batches under way */
@@ -88,7 +89,7 @@ make_prefix(struct vq_env *e, struct dlv *d, struct err *err)
 		sb_addf(&out, "Delivery-date: %s\r\n", mail_date_format_local(date, now_s()));
 	for (size_t i = 0; i < d->rd->nheaders_add; i++)
 		add_lines(&out, d->rd->headers_add[i]);
-	if (transport_multi(e, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1) {
+	if (transport_multi(&e->env, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1) {
 		sb_free(&out);
 		return (-1);
 	}

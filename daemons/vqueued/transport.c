@@ -26,50 +26,6 @@ smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt)
 	return (exim_expand_int(v->str, &e->env, &n, &err) == EXIM_OK ? n : dflt);
 }
 
-static int
-text_of(struct vq_env *e, const struct exim_value *v, struct sv *out, struct err *err)
-{
-	*out = v->text;
-	if (v->str == NULL)
-		return (0);
-	switch (exim_expand(v->str, &e->env, out, err)) {
-	case EXIM_OK:
-		return (0);
-	case EXIM_FORCED:
-		*out = SV_NULL;
-		return (0);
-	default:
-		err->cls = ERR_TEMP;
-		return (-1);
-	}
-}
-
-int
-transport_multi(struct vq_env *e, const struct exim_value *v, char sep, struct sv *out, struct err *err)
-{
-	struct sb all = SB_INIT(HEADER_OUT_MAX);
-	int rc = 0;
-
-	for (size_t i = 0; i < v->n && rc == 0; i++) {
-		struct sv one;
-		enum exim_result r = exim_expand(v->strs[i], &e->env, &one, err);
-
-		if (r == EXIM_FORCED || (r == EXIM_OK && sv_trim(one).len == 0))
-			continue;
-		if (r != EXIM_OK) {
-			err->cls = ERR_TEMP;
-			rc = -1;
-			break;
-		}
-		if (all.len > 0)
-			sb_addc(&all, sep);
-		sb_add(&all, one);
-	}
-	*out = arena_sv(e->arena, sb_sv(&all));
-	sb_free(&all);
-	return (rc);
-}
-
 /* ---- hosts ---- */
 
 int
@@ -257,7 +213,7 @@ smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct delive
 	(void)vq;
 	memset(dm, 0, sizeof(*dm));
 	dm->sender = d->rd->errors_to_set ? d->rd->errors_to : env->sender;
-	if (text_of(e, &g[EXIM_TRANSPORT_return_path], &path, err) == -1)
+	if (deliver_text(&e->env, &g[EXIM_TRANSPORT_return_path], &path, err) == -1)
 		return (-1);
 	if (g[EXIM_TRANSPORT_return_path].str != NULL && path.p != NULL && env->sender.len > 0)
 		dm->sender = path;

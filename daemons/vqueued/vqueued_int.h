@@ -473,8 +473,6 @@ int	 smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct de
 /* Fill <dm> (source, header, flags, sender) for <d>; what it needs lives in <e>'s arena.  -1: PERM (too big) or TEMP. */
 int	 smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err);
 int64_t	 smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt);
-/* All settings of a headers_add or headers_remove, expanded, with <sep> between them. */
-int	 transport_multi(struct vq_env *e, const struct exim_value *v, char sep, struct sv *out, struct err *err);
 /* Do router or transport of <d> remove fields? */
 bool	 header_wants_removal(const struct dlv *d);
 /* The header as <d> gets it, with its empty line; *<body_start> is where the body begins in the content. */

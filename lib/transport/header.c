@@ -29,9 +29,8 @@ transport_crlf(struct arena *a, struct sv text)
 	return (r);
 }
 
-/* All settings of headers_add or headers_remove, expanded, with <sep> between them. */
-static int
-multi(struct exim_env *env, const struct exim_value *v, char sep, struct sv *out, struct err *err)
+int
+transport_multi(struct exim_env *env, const struct exim_value *v, char sep, struct sv *out, struct err *err)
 {
 	struct sb all = SB_INIT(HEADER_MAX);
 	int rc = 0;
@@ -212,8 +211,8 @@ transport_header(const struct transport_delivery *d, struct sb *out, struct err 
 
 	if (d->env->msg->headers == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.0", "cannot read the header of the message"));
-	if (multi(d->env, &g[EXIM_TRANSPORT_headers_remove], ':', &remove, err) == -1 ||
-	    multi(d->env, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
+	if (transport_multi(d->env, &g[EXIM_TRANSPORT_headers_remove], ':', &remove, err) == -1 ||
+	    transport_multi(d->env, &g[EXIM_TRANSPORT_headers_add], '\n', &add, err) == -1)
 		return (-1);
 	ed = mail_edit_new(a, d->env->msg->headers);
 	rename_domains(d, ed);

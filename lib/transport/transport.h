@@ -48,6 +48,8 @@ int64_t	 transport_batch_max(const struct exim_transport *t);
 /* 0 and *<j>; -1 and *<r>: what became of it already. */
 int	 transport_prepare(const struct transport_delivery *d, struct transport_job *j, struct transport_result *r);
 
+/* All settings of headers_add or headers_remove, expanded, with <sep> between them.  -1: TEMP. */
+int	 transport_multi(struct exim_env *env, const struct exim_value *v, char sep, struct sv *out, struct err *err);
 /*
  * The header as a transport sends it, with its empty line (CRLF): fields removed, rewritten and added by
  * router and transport, Return-path, Envelope-to and Delivery-date on top.  Appended to <out>; -1 and *<err> (TEMP).
