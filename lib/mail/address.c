@@ -22,11 +22,11 @@ skip_blanks(struct addr_reader *r)
 			r->i++;
 }
 
-/* Inside "<...>", the cursor behind the '<'. */
-static int
-bracketed(struct addr_reader *r, struct mail_address *m)
+int
+addr_angle(struct addr_reader *r, struct mail_address *m, size_t start, void (*skip)(struct addr_reader *r))
 {
-	skip_blanks(r);
+	r->i++;
+	skip(r);
 	if (addr_peek(r) == '>') {
 		r->i++;
 		if ((r->flags & MAIL_ADDR_EMPTY) == 0)
@@ -38,11 +38,11 @@ bracketed(struct addr_reader *r, struct mail_address *m)
 		return (-1);
 	if (addr_spec(r, m) == -1)
 		return (-1);
-	skip_blanks(r);
+	skip(r);
 	if (addr_at_end(r))
 		return (addr_bad(r, "'>' missing at end of address"));
 	if (addr_peek(r) != '>')
-		return (addr_trailing(r, 0));
+		return (addr_trailing(r, start));
 	r->i++;
 	return (0);
 }
@@ -65,8 +65,7 @@ mail_path_parse(struct sv text, unsigned flags, struct arena *a, struct mail_add
 	if (addr_at_end(&r))
 		return (addr_bad(&r, "empty address"));
 	if (addr_peek(&r) == '<') {
-		r.i++;
-		rc = bracketed(&r, out);
+		rc = addr_angle(&r, out, 0, skip_blanks);
 	} else if ((flags & MAIL_ADDR_BARE_PATH) != 0) {
 		rc = addr_peek(&r) == '@' ? addr_route(&r, out) : 0;
 		if (rc == 0)

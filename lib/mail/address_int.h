@@ -43,6 +43,8 @@ int	 addr_route(struct addr_reader *r, struct mail_address *m);
 int	 addr_spec(struct addr_reader *r, struct mail_address *m);
 /* "malformed address: REST may not follow START", as Exim says it. */
 int	 addr_trailing(struct addr_reader *r, size_t start);
+/* "<...>", the cursor at the '<'; <skip> passes over what may stand within the brackets (address.c). */
+int	 addr_angle(struct addr_reader *r, struct mail_address *m, size_t start, void (*skip)(struct addr_reader *r));
 int	 addr_bad(struct addr_reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -71,32 +71,6 @@ keep_name(struct addr_reader *r, struct mail_address *m, const struct sb *name)
 	m->name.tainted = r->v.tainted;
 }
 
-/* "<...>", the cursor at the '<'. */
-static int
-angle(struct addr_reader *r, struct mail_address *m, size_t start)
-{
-	r->i++;
-	addr_skip(r);
-	if (addr_peek(r) == '>') {
-		r->i++;
-		if ((r->flags & MAIL_ADDR_EMPTY) == 0)
-			return (addr_bad(r, "empty address"));
-		m->local = m->local_plain = m->domain = SV_LIT("");
-		return (0);
-	}
-	if (addr_peek(r) == '@' && addr_route(r, m) == -1)
-		return (-1);
-	if (addr_spec(r, m) == -1)
-		return (-1);
-	addr_skip(r);
-	if (addr_at_end(r))
-		return (addr_bad(r, "'>' missing at end of address"));
-	if (addr_peek(r) != '>')
-		return (addr_trailing(r, start));
-	r->i++;
-	return (0);
-}
-
 /* "joe@example.com <joe@example.com>": an unquoted address as name, which many mailers write. */
 static int
 named_by_address(struct addr_reader *r, struct mail_address *m, size_t start)
@@ -111,7 +85,7 @@ named_by_address(struct addr_reader *r, struct mail_address *m, size_t start)
 	}
 	memset(m, 0, sizeof(*m));
 	m->name = name;
-	return (angle(r, m, start));
+	return (addr_angle(r, m, start, addr_skip));
 }
 
 /*
@@ -133,7 +107,7 @@ item(struct addr_reader *r, struct mail_address *m, struct sb *name)
 	case AFTER_ANGLE:
 		if (name->len > 0)
 			keep_name(r, m, name);
-		if (angle(r, m, start) == -1)
+		if (addr_angle(r, m, start, addr_skip) == -1)
 			return (-1);
 		break;
 	case AFTER_COLON:
