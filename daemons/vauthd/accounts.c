@@ -225,17 +225,6 @@ accounts_fake_key(const struct accounts *acc, struct sv user, struct sb *out)
 	sb_free(&name);
 }
 
-static bool
-copy(char *buf, size_t size, struct sv v)
-{
-	if (v.len >= size)
-		return (false);
-	if (v.len > 0)
-		memcpy(buf, v.p, v.len);
-	buf[v.len] = '\0';
-	return (true);
-}
-
 static enum auth_result
 fill_vuser(const struct vauthd *a, const struct vuser *u, struct auth_user *who)
 {
@@ -249,7 +238,7 @@ fill_vuser(const struct vauthd *a, const struct vuser *u, struct auth_user *who)
 		sb_addf(&home, "%s/" SV_FMT, a->box->root, SV_ARG(u->home));
 	else
 		sb_addf(&home, "%s/home/" SV_FMT, a->box->root, SV_ARG(u->name));
-	ok = !home.overflow && copy(who->home, sizeof(who->home), sb_sv(&home)) && copy(who->name, sizeof(who->name), u->name);
+	ok = !home.overflow && sv_cpy(who->home, sizeof(who->home), sb_sv(&home)) && sv_cpy(who->name, sizeof(who->name), u->name);
 	sb_free(&home);
 	return (ok ? AUTH_OK : AUTH_TEMP);
 }
@@ -262,7 +251,7 @@ fill_system(struct sv user, struct auth_user *who)
 	int rc;
 
 	/* A dot would make another user's folder of the mailbox name. */
-	if (!copy(name, sizeof(name), user) || sv_chr(user, '.') != -1 || sv_chr(user, '/') != -1)
+	if (!sv_cpy(name, sizeof(name), user) || sv_chr(user, '.') != -1 || sv_chr(user, '/') != -1)
 		return (AUTH_FAIL);
 	rc = os_user_by_name(name, &u, NULL);
 	if (rc != 1 || u.uid == 0)
@@ -271,7 +260,7 @@ fill_system(struct sv user, struct auth_user *who)
 	who->system = true;
 	who->uid = u.uid;
 	who->gid = u.gid;
-	return (copy(who->name, sizeof(who->name), sv_cstr(u.name)) && copy(who->home, sizeof(who->home), sv_cstr(u.dir)) ?
+	return (sv_cpy(who->name, sizeof(who->name), sv_cstr(u.name)) && sv_cpy(who->home, sizeof(who->home), sv_cstr(u.dir)) ?
 	    AUTH_OK : AUTH_TEMP);
 }
 

@@ -66,17 +66,6 @@ put_conn(struct sb *m, const struct auth_conn *conn)
 	ipc_put_u64(m, AUTH_F_TLS, conn->tls ? 1 : 0);
 }
 
-static bool
-copy_text(char *buf, size_t size, struct sv v)
-{
-	if (v.len >= size)
-		return (false);
-	if (v.len > 0)
-		memcpy(buf, v.p, v.len);
-	buf[v.len] = '\0';
-	return (true);
-}
-
 static enum auth_result
 temp(struct err *err, const char *what)
 {
@@ -100,15 +89,15 @@ take_answer(const struct ipc_msg *m, struct sb *challenge, struct auth_user *who
 		return (AUTH_CONTINUE);
 	if (result == AUTH_OK) {
 		memset(who, 0, sizeof(*who));
-		if (!copy_text(who->name, sizeof(who->name), ipc_get_bytes(m, AUTH_F_NAME)) || who->name[0] == '\0' ||
-		    !copy_text(who->home, sizeof(who->home), ipc_get_bytes(m, AUTH_F_HOME)))
+		if (!sv_cpy(who->name, sizeof(who->name), ipc_get_bytes(m, AUTH_F_NAME)) || who->name[0] == '\0' ||
+		    !sv_cpy(who->home, sizeof(who->home), ipc_get_bytes(m, AUTH_F_HOME)))
 			return (temp(err, "the account's name or home directory is too long"));
 		who->system = ipc_get_u64(m, AUTH_F_SYSTEM, 0) != 0;
 		who->uid = (uid_t)ipc_get_u64(m, AUTH_F_UID, 0);
 		who->gid = (gid_t)ipc_get_u64(m, AUTH_F_GID, 0);
 		return (AUTH_OK);
 	}
-	(void)copy_text(st, sizeof(st), status);
+	(void)sv_cpy(st, sizeof(st), status);
 	(void)err_set(err, result == AUTH_TEMP ? ERR_TEMP : ERR_PERM, st[0] == '\0' ? NULL : st, SV_FMT, SV_ARG(text));
 	return ((enum auth_result)result);
 }

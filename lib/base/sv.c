@@ -132,15 +132,38 @@ sv_casefind(struct sv v, struct sv needle)
 }
 
 struct sv
-sv_trim(struct sv v)
+sv_trim_right(struct sv v)
 {
 	while (v.len > 0 && sv_isspace(v.p[v.len - 1]))
 		v.len--;
+	return (v);
+}
+
+struct sv
+sv_trim_left(struct sv v)
+{
 	while (v.len > 0 && sv_isspace(v.p[0])) {
 		v.p++;
 		v.len--;
 	}
 	return (v);
+}
+
+struct sv
+sv_trim(struct sv v)
+{
+	return (sv_trim_left(sv_trim_right(v)));
+}
+
+bool
+sv_cpy(char *buf, size_t size, struct sv v)
+{
+	if (v.len >= size)
+		return (false);
+	if (v.len > 0)
+		memcpy(buf, v.p, v.len);
+	buf[v.len] = '\0';
+	return (true);
 }
 
 bool

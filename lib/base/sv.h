@@ -61,8 +61,12 @@ ptrdiff_t	 sv_find(struct sv v, struct sv needle);
 ptrdiff_t	 sv_casefind(struct sv v, struct sv needle);
 /* No byte above 127. */
 bool		 sv_is_ascii(struct sv v);
-/* Without white space (space, tab, CR, LF) at the ends. */
+/* Without white space (space, tab, CR, LF) at the ends, at the left, at the right. */
 struct sv	 sv_trim(struct sv v);
+struct sv	 sv_trim_left(struct sv v);
+struct sv	 sv_trim_right(struct sv v);
+/* Into <buf> as a string; false: it has not <size> bytes for that, and nothing was done. */
+bool		 sv_cpy(char *buf, size_t size, struct sv v);
 /*
  * Cut the next piece off *<v>: up to <sep>, which is eaten.  Returns false when
  * nothing is left; the last piece may be empty only if *<v> ended in <sep>.

@@ -51,24 +51,6 @@ struct exim_lexer {
 	VEC(struct exim_piece) pieces;
 };
 
-static struct sv
-trim_right(struct sv v)
-{
-	while (v.len > 0 && sv_isspace(v.p[v.len - 1]))
-		v.len--;
-	return (v);
-}
-
-static struct sv
-trim_left(struct sv v)
-{
-	while (v.len > 0 && sv_isspace(v.p[0])) {
-		v.p++;
-		v.len--;
-	}
-	return (v);
-}
-
 static bool
 name_char(char c)
 {
@@ -323,7 +305,7 @@ whole_macro(const struct exim_lexer *lx, struct sv word)
 static void
 macro_traps(struct exim_lexer *lx, struct sv line, size_t from)
 {
-	struct sv text = trim_left(line);
+	struct sv text = sv_trim_left(line);
 
 	if (text.len == 0 || text.p[0] == '#' || text.p[0] == '.')
 		return;
@@ -374,7 +356,7 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 		line = SV_LIT("");
 	}
 	/* Skipped lines matter for their directives alone. */
-	if (skipping(lx) && !(trim_left(line).len > 0 && trim_left(line).p[0] == '.')) {
+	if (skipping(lx) && !(sv_trim_left(line).len > 0 && sv_trim_left(line).p[0] == '.')) {
 		*macro_found = false;
 		*out = SV_LIT("");
 		return (true);
@@ -386,7 +368,7 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 		COMPLAIN(lx, "the line is longer than %d bytes with its macros replaced", EXIM_LINE_MAX);
 		sb_free(&lx->phys);
 	}
-	*out = trim_left(sb_sv(&lx->phys));
+	*out = sv_trim_left(sb_sv(&lx->phys));
 	return (true);
 }
 
@@ -422,7 +404,7 @@ logical(struct exim_lexer *lx)
 		if (line.len > 0 && line.p[0] == '.' && directive_include(lx, line))
 			continue;
 		append(lx, line);
-		sb_cut(&lx->text, trim_right(sb_sv(&lx->text)).len);
+		sb_cut(&lx->text, sv_trim_right(sb_sv(&lx->text)).len);
 		if (lx->text.len == 0) {
 			lx->pieces.len = 0;
 			continue;
@@ -443,7 +425,7 @@ logical(struct exim_lexer *lx)
 static void
 to_line(struct exim_lexer *lx, struct exim_line *l)
 {
-	l->text = arena_sv(lx->arena, trim_right(sb_sv(&lx->text)));
+	l->text = arena_sv(lx->arena, sv_trim_right(sb_sv(&lx->text)));
 	l->piece = arena_dup(lx->arena, lx->pieces.p, lx->pieces.len * sizeof(*lx->pieces.p));
 	l->npieces = lx->pieces.len;
 	l->file = l->piece[0].file;

@@ -20,24 +20,6 @@ lsearch_free(struct lsearch *l)
 	sb_free(&l->value_buf);
 }
 
-static struct sv
-trim_right(struct sv v)
-{
-	while (v.len > 0 && sv_isspace(v.p[v.len - 1]))
-		v.len--;
-	return (v);
-}
-
-static struct sv
-trim_left(struct sv v)
-{
-	while (v.len > 0 && sv_isspace(v.p[0])) {
-		v.p++;
-		v.len--;
-	}
-	return (v);
-}
-
 /* The next line without its end; false when there is none. */
 static bool
 next_line(struct lsearch *l, struct sv *line)
@@ -53,7 +35,7 @@ next_line(struct lsearch *l, struct sv *line)
 	l->text.p += line->len + (nl != NULL ? 1 : 0);
 	l->text.len -= line->len + (nl != NULL ? 1 : 0);
 	l->line++;
-	*line = trim_right(*line);
+	*line = sv_trim_right(*line);
 	return (true);
 }
 
@@ -149,7 +131,7 @@ lsearch_next(struct lsearch *l, struct lsearch_entry *e)
 	if (sv_isspace(line.p[0])) {
 		/* Exim takes such a line for a continuation of nothing. */
 		e->wrong = "the line begins with a blank but continues nothing";
-		e->value = trim_left(line);
+		e->value = sv_trim_left(line);
 		return (true);
 	}
 	if (line.p[0] == '"')
@@ -160,10 +142,10 @@ lsearch_next(struct lsearch *l, struct lsearch_entry *e)
 		e->key = sv_sub(line, 0, i);
 		rest = sv_sub(line, i, line.len);
 	}
-	rest = trim_left(rest);
+	rest = sv_trim_left(rest);
 	if (rest.len > 0 && rest.p[0] == ':') {
 		e->colon = true;
-		rest = trim_left(sv_sub(rest, 1, rest.len));
+		rest = sv_trim_left(sv_sub(rest, 1, rest.len));
 	}
 	e->value = rest;
 	if (!continued(l, &line))
@@ -172,7 +154,7 @@ lsearch_next(struct lsearch *l, struct lsearch_entry *e)
 	sb_add(&l->value_buf, rest);
 	do {
 		sb_addc(&l->value_buf, ' ');
-		sb_add(&l->value_buf, trim_left(line));
+		sb_add(&l->value_buf, sv_trim_left(line));
 	} while (continued(l, &line));
 	e->value = sb_sv(&l->value_buf);
 	if (l->value_buf.overflow)
