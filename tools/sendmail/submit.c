@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -345,39 +346,83 @@ submit(struct message *m, const struct options *o, struct err *err)
 
 /* ---- -bs ---- */
 
-/* Move what is there; false at the end of <from>. */
-static bool
-pump(int from, int to)
-{
-	char buf[16384];
-	ssize_t n;
+/* One direction: what was read and is not written yet.  Never more than that, and no write may block: the other side may do so too. */
+struct flow {
+	char		 buf[16384];
+	size_t		 at, len;
+	bool		 end;		/* nothing more comes */
+};
 
-	do
-		n = read(from, buf, sizeof(buf));
-	while (n == -1 && errno == EINTR);
-	return (n > 0 && os_write_full(to, buf, (size_t)n) != -1);
+static void
+fill(struct flow *f, int from)
+{
+	ssize_t n = read(from, f->buf, sizeof(f->buf));
+
+	if (n == -1 && (errno == EINTR || errno == EAGAIN))
+		return;
+	f->at = 0;
+	f->len = n > 0 ? (size_t)n : 0;
+	f->end = n <= 0;
+}
+
+/* <n> as send(2) or write(2) says: who does not read any more needs nothing more. */
+static void
+wrote(struct flow *f, ssize_t n)
+{
+	if (n >= 0)
+		f->at += (size_t)n;
+	else if (errno != EINTR && errno != EAGAIN) {
+		f->end = true;
+		f->at = f->len;
+	}
+}
+
+static bool
+is_empty(const struct flow *f)
+{
+	return (f->at == f->len);
 }
 
 int
 smtp_pipe(const struct box *b, struct err *err)
 {
-	struct pollfd pf[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .events = POLLIN } };
-	int fd = smtp_connect(b);
+	struct flow in = { .end = false }, out = { .end = false };
+	bool told = false;
+	int fd = smtp_connect(b), n;
 
 	if (fd == -1) {
 		printf("421 4.3.2 The mail service is not running\r\n");
 		(void)err_set(err, ERR_TEMP, NULL, "vsmtpd does not run");
 		return (EX_TEMPFAIL);
 	}
-	pf[1].fd = fd;
-	while (poll(pf, 2, WAIT_SECONDS * 1000) > 0) {
-		if (pf[0].revents != 0 && !pump(STDIN_FILENO, fd)) {
-			(void)shutdown(fd, SHUT_WR);
-			pf[0].fd = -1;
-		}
-		if (pf[1].revents != 0 && !pump(fd, STDOUT_FILENO))
+	(void)signal(SIGPIPE, SIG_IGN);
+	while (!out.end || !is_empty(&out)) {
+		struct pollfd pf[3] = {
+			{ .fd = in.end || !is_empty(&in) ? -1 : STDIN_FILENO, .events = POLLIN },
+			{ .fd = fd, .events = (short)((is_empty(&in) ? 0 : POLLOUT) | (is_empty(&out) ? POLLIN : 0)) },
+			{ .fd = is_empty(&out) ? -1 : STDOUT_FILENO, .events = POLLOUT }
+		};
+
+		if ((n = poll(pf, 3, WAIT_SECONDS * 1000)) == -1 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			(void)err_set(err, ERR_TEMP, NULL, "nothing was said for %d seconds", WAIT_SECONDS);
 			break;
+		}
+		if (pf[0].revents != 0)
+			fill(&in, STDIN_FILENO);
+		if ((pf[1].revents & (POLLOUT | POLLERR)) != 0 && !is_empty(&in))
+			wrote(&in, send(fd, in.buf + in.at, in.len - in.at, MSG_DONTWAIT));
+		if ((pf[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && is_empty(&out))
+			fill(&out, fd);
+		/* So much a pipe takes at once when it takes anything. */
+		if (pf[2].revents != 0)
+			wrote(&out, write(STDOUT_FILENO, out.buf + out.at, out.len - out.at < PIPE_BUF ? out.len - out.at : PIPE_BUF));
+		if (in.end && is_empty(&in) && !told) {
+			(void)shutdown(fd, SHUT_WR);
+			told = true;
+		}
 	}
 	(void)close(fd);
-	return (EX_OK);
+	return (err->text[0] == '\0' ? EX_OK : EX_TEMPFAIL);
 }
