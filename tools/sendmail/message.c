@@ -15,6 +15,7 @@
 
 #define DOMAINS_MAX	((size_t)64 * 1024 * 1024)
 #define RCPTS_MAX	50000
+#define TEXT_MAX	(MESSAGE_MAX * 2)
 #define ADDR_FLAGS	(MAIL_ADDR_UTF8 | MAIL_ADDR_BARE | MAIL_ADDR_LITERAL | MAIL_ADDR_BARE_PATH)
 
 static int
@@ -107,16 +108,20 @@ qualified(struct message *m, const struct mail_address *a)
 	return (s);
 }
 
-static void
-add_rcpt(struct message *m, const char *addr)
+/* Once each; -1: nobody is left out, so there is no message. */
+static int
+add_rcpt(struct message *m, const char *addr, struct err *err)
 {
-	for (size_t i = 0; i < m->rcpts.len; i++)
-		if (strcmp(m->rcpts.p[i], addr) == 0)
-			return;
+	if (hash_get(m->seen, sv_cstr(addr)) != NULL)
+		return (0);
+	if (m->rcpts.len == RCPTS_MAX)
+		return (err_set(err, ERR_PERM, "5.5.3", "more than %d recipients: send it to fewer at a time", RCPTS_MAX));
+	(void)hash_set(m->seen, sv_cstr(addr), m);
 	vec_push(&m->rcpts, addr);
+	return (0);
 }
 
-/* All addresses of <text> into <list>; -1 at one that cannot be read. */
+/* All addresses of <text>; -1 at one that cannot be read. */
 static int
 add_list(struct message *m, struct sv text, struct err *err)
 {
@@ -124,9 +129,9 @@ add_list(struct message *m, struct sv text, struct err *err)
 
 	if (mail_addrlist_parse(text, ADDR_FLAGS, m->arena, &l, err) == -1)
 		return (-1);
-	for (size_t i = 0; i < l.n && m->rcpts.len < RCPTS_MAX; i++)
-		if (l.v[i].item == MAIL_ITEM_ADDRESS)
-			add_rcpt(m, qualified(m, &l.v[i]));
+	for (size_t i = 0; i < l.n; i++)
+		if (l.v[i].item == MAIL_ITEM_ADDRESS && add_rcpt(m, qualified(m, &l.v[i]), err) == -1)
+			return (-1);
 	return (0);
 }
 
@@ -157,6 +162,8 @@ header_to_rcpts(struct message *m, const struct options *o, const struct mail_he
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		vec_push(&not, m->rcpts.p[i]);
 	vec_clear(&m->rcpts);
+	hash_free(&m->seen, NULL);
+	m->seen = hash_new();
 	for (size_t i = 0; i < h->n; i++)
 		if (sv_casestarts(h->v[i].name, "Resent-"))
 			names = again;
@@ -207,7 +214,7 @@ static void
 fix_header(struct message *m, const struct options *o, const struct mail_headers *h)
 {
 	struct mail_edit *e = mail_edit_new(m->arena, h);
-	struct sb out = SB_INIT(MESSAGE_MAX + 65536);
+	struct sb out = SB_INIT(TEXT_MAX);
 	struct sv body = sv_sub(sb_sv(&m->text), h->body_start, m->text.len);
 
 	(void)mail_edit_remove_name(e, "Bcc");
@@ -254,7 +261,8 @@ message_read(struct message *m, const struct options *o, struct err *err)
 	int rc;
 
 	m->arena = arena_new(0);
-	sb_init(&m->text, MESSAGE_MAX * 2);
+	m->seen = hash_new();
+	sb_init(&m->text, TEXT_MAX);
 	who_am_i(m);
 	m->domain = main_domain(m);
 	if ((rc = set_sender(m, o, err)) != EX_OK)
@@ -269,6 +277,11 @@ message_read(struct message *m, const struct options *o, struct err *err)
 	}
 	to_crlf(m, sb_sv(&in), o->dots);
 	sb_free(&in);
+	/* Line ends count: what is built of it must fit, or it would be cut. */
+	if (m->text.len > MESSAGE_MAX) {
+		(void)err_set(err, ERR_PERM, "5.3.4", "the message has more than %zu bytes", MESSAGE_MAX);
+		return (EX_DATAERR);
+	}
 	mail_headers_parse(&h, m->arena, sb_sv(&m->text), MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
 	rc = o->from_header ? header_to_rcpts(m, o, &h, err) : args_to_rcpts(m, o, err);
 	if (rc == EX_OK && m->rcpts.len == 0) {
@@ -277,6 +290,10 @@ message_read(struct message *m, const struct options *o, struct err *err)
 	}
 	if (rc == EX_OK)
 		fix_header(m, o, &h);
+	if (rc == EX_OK && m->text.overflow) {
+		(void)err_set(err, ERR_PERM, "5.3.4", "the header of the message cannot be completed: it is too large");
+		rc = EX_DATAERR;
+	}
 	return (rc);
 }
 
@@ -285,5 +302,6 @@ message_free(struct message *m)
 {
 	sb_free(&m->text);
 	vec_free(&m->rcpts);
+	hash_free(&m->seen, NULL);
 	arena_free(&m->arena);
 }

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/sb.h"
 #include "base/vec.h"
 #include "box/box.h"
@@ -120,6 +121,7 @@ struct message {
 	const char	*domain;	/* for addresses without one */
 	const char	*sender;	/* "": the null one */
 	VEC(const char *) rcpts;
+	struct hash	*seen;		/* those, to have each once */
 	struct sb	 text;		/* CRLF line ends, Bcc gone */
 	bool		 eightbit;	/* some byte above 127 */
 	bool		 utf8;		/* an address needs SMTPUTF8 */
