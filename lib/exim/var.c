@@ -423,7 +423,10 @@ eval_acl_var(struct xev *e, const struct xnode *n, struct sv *out)
 	const struct exim_vars *v = n->u.var.name.p[0] == 'c' ? e->env->acl_c : e->env->acl_m;
 
 	*out = v == NULL ? SV_NULL : exim_vars_get(v, n->u.var.name);
-	if (out->p == NULL && e->env->g != NULL && e->env->g->strict_acl_vars)
+	/* An ACL that is called before this is used may set it anew. */
+	if (out->p != NULL)
+		*out = arena_sv(e->env->arena, *out);
+	else if (e->env->g != NULL && e->env->g->strict_acl_vars)
 		return (x_fail(e, "unknown variable name \"acl_" SV_FMT "\" (strict_acl_vars is set)", SV_ARG(n->u.var.name)));
 	return (EXIM_OK);
 }

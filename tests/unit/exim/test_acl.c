@@ -215,6 +215,11 @@ static void
 statements(void **state)
 {
 	static const struct { const char *acl; enum exim_acl_verdict v; const char *user, *log; } t[] = {
+		/* What was taken from a variable stays when an ACL that is called sets it anew. */
+		{ "accept set acl_m0 = before-it-was-set-anew\n  message = ${acl{swap}{$acl_m0}}", EXIM_ACL_ACCEPT,
+		    "<before-it-was-set-anew>", "*before" },
+		{ "accept set acl_m0 = before-it-was-set-anew\n  message = $acl_m0${acl{swap}{x}}$acl_m0", EXIM_ACL_ACCEPT,
+		    "before-it-was-set-anew<x>behind", "*before" },
 		{ "accept", EXIM_ACL_ACCEPT, "", "" },
 		{ "", EXIM_ACL_DENY, "", "" },
 		{ "deny", EXIM_ACL_DENY, "", "" },
@@ -307,7 +312,8 @@ statements(void **state)
 
 		(void)snprintf(text, sizeof(text), "a:\n %s\nsub:\n accept condition = ${if eq{$acl_arg1}{yes}}\n"
 		    " deny message = sub says $acl_arg1\ndrops:\n drop\ndiscards:\n discard\ndrops2:\n drop message = last words\nloop:\n accept acl = loop\n"
-		    "retm:\n accept message = returned\n", t[i].acl);
+		    "retm:\n accept message = returned\n"
+		    "swap:\n accept set acl_m0 = behind\n  message = <$acl_arg1>\n", t[i].acl);
 		setup(&b, text);
 		v = go(&b, "a");
 		if (v != t[i].v || (t[i].log[0] == '*' ? strstr(arena_cstr(b.arena, b.res.log_msg), t[i].log + 1) == NULL :
