@@ -112,7 +112,7 @@ x_compute_nhash(struct xev *e, struct sv v, int64_t n, int64_t m, struct sv *out
 		2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,
 		103, 107, 109, 113
 	};
-	unsigned long total = 0;
+	uint64_t total = 0, all;
 	size_t i = 0;
 
 	for (size_t k = 0; k < v.len; k++) {
@@ -125,10 +125,13 @@ x_compute_nhash(struct xev *e, struct sv v, int64_t n, int64_t m, struct sv *out
 		return (false);
 	}
 	if (m < 0)
-		*out = x_int(e, (int64_t)(total % (unsigned long)n));
+		*out = x_int(e, (int64_t)(total % (uint64_t)n));
 	else {
-		total %= (unsigned long)n * (unsigned long)m;
-		*out = sv_cstr(arena_fmt(e->env->arena, "%lu/%lu", total / (unsigned long)m, total % (unsigned long)m));
+		/* What does not fit is larger than any sum. */
+		if (!__builtin_mul_overflow((uint64_t)n, (uint64_t)m, &all))
+			total %= all;
+		*out = sv_cstr(arena_fmt(e->env->arena, "%llu/%llu", (unsigned long long)(total / (uint64_t)m),
+		    (unsigned long long)(total % (uint64_t)m)));
 	}
 	return (true);
 }

@@ -101,6 +101,8 @@ test_items(void **state)
 		{ "${md5:abc}|${sha1:abc}", "900150983cd24fb0d6963f7d28e17f72|A9993E364706816ABA3E25717850C26C9CD0D89D" },
 		{ "${length{2}{abc}}|${hash{3}{monty}}|${hash{4}{62}{monty python}}", "ab|jmg|fbWx" },
 		{ "${nhash{8}{64}{supercalifragilisticexpialidocious}}", "6/33" },
+		/* A product that is 2 to the 64th. */
+		{ "${nhash_17179869184_1073741824:abc}", "0/32236" },
 		{ "${nhash{0}{x}}", "!nhash cannot divide by zero" },
 		{ "${hmac{md5}{somesecret}{mail}}", "33ae1e44fde81a65d8097b3c052b3d9e" },
 		{ "${hmac{sha9}{k}{t}}", "!hmac algorithm \"sha9\" is not recognised" },
