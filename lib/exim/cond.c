@@ -671,12 +671,10 @@ int
 exim_cond_compile(struct arena *a, struct sv text, const char *file, unsigned line, struct exim_cond **out, struct err *err)
 {
 	struct exim_cond *c = arena_zalloc(a, sizeof(*c));
-	struct xparse ps = { .a = a };
+	struct xparse ps;
 
 	*out = c;
-	text = arena_sv(a, text);
-	ps.p = text.p;
-	ps.end = text.p + text.len;
+	ps = xp_begin(a, arena_sv(a, text));
 	if (xp_cond(&ps, &c->cond) && xp_skip(&ps) != '\0')
 		(void)xp_error(&ps, "text behind the condition: \"%s\"", ps.p);
 	c->mistake = ps.error;

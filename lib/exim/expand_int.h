@@ -132,6 +132,11 @@ struct xparse {
 	struct arena	*a;
 	const char	*p, *end;		/* *end is NUL */
 	unsigned	 depth;
+	/*
+	 * Pieces read so far, and the most that may be.  What is read twice, as a command of ${run and a mistaken ${extract
+	 * are, doubles with each that stands in another.
+	 */
+	size_t		 work, work_max;
 	bool		 malformed_header;
 	const char	*error;			/* stops the parser */
 	const char	*soft;			/* first mistake that only evaluation would tell */
@@ -165,8 +170,12 @@ int	 xp_args(struct xparse *ps, unsigned min, unsigned max, bool close, const ch
 /* The strings for success and failure up to and with the closing brace. */
 bool	 xp_yesno(struct xparse *ps, const char *type, struct xyn *yn);
 bool	 xp_cond(struct xparse *ps, struct xcond **out);	/* cond.c */
+/* A parser of <text>, which is NUL-terminated and stays. */
+struct xparse xp_begin(struct arena *a, struct sv text);
 /* Compile text inside the parser's arena with errors as evaluation errors. */
 struct exim_str *xp_compile(struct arena *a, struct sv text, const char *file, unsigned line, bool dollar, const char **mistake);
+/* The same of a part of what <ps> reads: its work counts there. */
+struct exim_str *xp_compile_part(struct xparse *ps, struct sv text, const char **mistake);
 
 bool	 x_seq_literal(const struct xseq *s, struct sv *v);
 /* One escape sequence; *<p> behind the backslash, moved. */

@@ -300,7 +300,7 @@ compile_run(struct xparse *ps, struct xitem *it, struct sv text)
 	args->v = arena_alloc(ps->a, RUN_ARGS * sizeof(*args->v));
 	while (args->n < RUN_ARGS && next_word(ps->a, &rest, &word)) {
 		args->v[args->n].text = word;
-		args->v[args->n++].str = xp_compile(ps->a, word, NULL, 0, true, &mistake);
+		args->v[args->n++].str = xp_compile_part(ps, word, &mistake);
 		if (mistake != NULL)
 			xp_soft(ps, "%s", mistake);
 	}

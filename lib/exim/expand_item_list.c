@@ -689,12 +689,11 @@ X_EVAL(xi_sort)
 	struct sv list, cmp, name, saved = e->env->item;
 	const struct xcond_row *row;
 	enum exim_result r;
-	struct xparse ps = { .a = e->env->arena };
+	struct xparse ps;
 
 	if ((r = x_seq(e, &it->arg[0], &list)) != EXIM_OK || (r = x_seq(e, &it->arg[1], &cmp)) != EXIM_OK)
 		return (r);
-	ps.p = x_cstr(e, cmp);
-	ps.end = ps.p + cmp.len;
+	ps = xp_begin(e->env->arena, arena_sv(e->env->arena, cmp));
 	(void)xp_skip(&ps);
 	name = xp_cond_name(&ps);
 	row = x_cond_find(name);

@@ -10,6 +10,10 @@
 #include <assert.h>
 #include <stdio.h>
 
+/* Pieces that may be read for each byte of a text, and for none. */
+#define WORK_BYTE	16
+#define WORK_LEAST	10000
+
 bool
 xp_error(struct xparse *ps, const char *fmt, ...)
 {
@@ -446,6 +450,8 @@ parse_piece(struct xparse *ps, bool dollar, struct build *b)
 	unsigned before;
 	bool ok;
 
+	if (++ps->work > ps->work_max)
+		return (xp_error(ps, "the string is too much work to read: items in it that are read twice are nested"));
 	if (*ps->p == '\\')
 		return (parse_backslash(ps, b));
 	if (*ps->p != '$' || !dollar) {
@@ -630,15 +636,20 @@ parse_top(struct xparse *ps, bool dollar, struct xseq *out)
 	return (mistake != NULL ? mistake : ps->soft);
 }
 
-struct exim_str *
-xp_compile(struct arena *a, struct sv text, const char *file, unsigned line, bool dollar, const char **mistake)
+struct xparse
+xp_begin(struct arena *a, struct sv text)
+{
+	return ((struct xparse){ .a = a, .p = text.p, .end = text.p + text.len, .work_max = WORK_LEAST + WORK_BYTE * text.len });
+}
+
+/* <outer>: the parser that counts, or NULL. */
+static struct exim_str *
+compile(struct arena *a, struct sv text, bool dollar, struct xparse *outer, const char **mistake)
 {
 	struct exim_str *s = arena_zalloc(a, sizeof(*s));
-	struct xparse ps = { .a = a };
+	struct xparse ps;
 
 	s->text = arena_sv(a, text);
-	s->file = file == NULL ? NULL : arena_str(a, file);
-	s->line = line;
 	/* Text without anything special needs no tree. */
 	if (sv_chr(s->text, '\\') < 0 && sv_chr(s->text, '$') < 0) {
 		s->literal = true;
@@ -646,13 +657,35 @@ xp_compile(struct arena *a, struct sv text, const char *file, unsigned line, boo
 		*mistake = NULL;
 		return (s);
 	}
-	ps.p = s->text.p;
-	ps.end = s->text.p + s->text.len;
+	ps = xp_begin(a, s->text);
+	if (outer != NULL) {
+		ps.work = outer->work;
+		ps.work_max = outer->work_max;
+		ps.depth = outer->depth;
+	}
 	*mistake = parse_top(&ps, dollar, &s->seq);
+	if (outer != NULL)
+		outer->work = ps.work;
 	s->literal = x_seq_literal(&s->seq, &s->value);
 	if (s->text.tainted)
 		s->value.tainted = true;
 	return (s);
+}
+
+struct exim_str *
+xp_compile(struct arena *a, struct sv text, const char *file, unsigned line, bool dollar, const char **mistake)
+{
+	struct exim_str *s = compile(a, text, dollar, NULL, mistake);
+
+	s->file = file == NULL ? NULL : arena_str(a, file);
+	s->line = line;
+	return (s);
+}
+
+struct exim_str *
+xp_compile_part(struct xparse *ps, struct sv text, const char **mistake)
+{
+	return (compile(ps->a, text, true, ps, mistake));
 }
 
 int

@@ -425,6 +425,19 @@ test_limits(void **state)
 		sb_adds(&sb, "and{{");
 	got = test_expand(&t, sb_cstr(&sb));
 	assert_non_null(strstr(got, "nested more than"));
+	/* What is read twice, with and without a mistake in it. */
+	sb_clear(&sb);
+	for (int i = 0; i < 45; i++)
+		sb_adds(&sb, "${extract{");
+	(void)test_expand(&t, sb_cstr(&sb));
+	sb_clear(&sb);
+	for (int i = 0; i < 45; i++)
+		sb_adds(&sb, "${run{");
+	sb_adds(&sb, "x");
+	for (int i = 0; i < 45; i++)
+		sb_adds(&sb, "}}");
+	got = test_expand(&t, sb_cstr(&sb));
+	assert_non_null(strstr(got, "too much work to read"));
 	/* 26 doublings of 16 bytes pass the limit. */
 	got = test_expand(&t, "${reduce{1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21:22:23:24:25:26}"
 	    "{0123456789abcdef}{$value$value}}");
