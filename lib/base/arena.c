@@ -25,6 +25,7 @@ struct chunk {
 struct arena {
 	struct chunk	*head;
 	size_t		 chunk;
+	size_t		 used;		/* given out in all */
 };
 
 static _Noreturn void
@@ -96,6 +97,7 @@ arena_new(size_t chunk)
 	struct arena *a = xmalloc(sizeof(*a));
 
 	a->head = NULL;
+	a->used = 0;
 	a->chunk = (chunk == 0 ? 4096 : chunk) - sizeof(struct chunk);
 	return (a);
 }
@@ -124,6 +126,7 @@ arena_free(struct arena **ap)
 void
 arena_reset(struct arena *a)
 {
+	a->used = 0;
 	if (a->head == NULL)
 		return;
 	free_chunks(a->head->next);
@@ -159,6 +162,7 @@ arena_alloc(struct arena *a, size_t n)
 		}
 	}
 	c->used += n;
+	a->used += n;
 	return (c->data + c->used - n);
 }
 
@@ -223,9 +227,5 @@ arena_fmt(struct arena *a, const char *fmt, ...)
 size_t
 arena_used(const struct arena *a)
 {
-	size_t n = 0;
-
-	for (const struct chunk *c = a->head; c != NULL; c = c->next)
-		n += c->used;
-	return (n);
+	return (a->used);
 }

@@ -401,6 +401,8 @@ x_cond(struct xev *e, const struct xcond *c, bool *yes)
 		return (x_fail(e, "conditions are nested more than %d deep", X_DEPTH));
 	e->env->depth++;
 	r = c->row->test(e, c, yes);
+	if (r == EXIM_OK && !x_work(e, X_WORK_STEP))
+		r = x_fail(e, "the condition is too much work");
 	e->env->depth--;
 	if (c->negate)
 		*yes = !*yes;
@@ -422,15 +424,15 @@ decide(int cmp, int kind)
 
 /* As Exim's: a string that the other begins with counts as the greater one. */
 static int
-case_cmp(struct sv a, struct sv b)
+case_cmp(struct sv a, struct sv b, size_t *looked)
 {
-	for (size_t i = 0; i < a.len; i++) {
-		int d = (uint8_t)sv_lower(a.p[i]) - (i < b.len ? (uint8_t)sv_lower(b.p[i]) : 0);
+	int d = 0;
+	size_t i;
 
-		if (d != 0)
-			return (d);
-	}
-	return (b.len > a.len);
+	for (i = 0; i < a.len && d == 0; i++)
+		d = (uint8_t)sv_lower(a.p[i]) - (i < b.len ? (uint8_t)sv_lower(b.p[i]) : 0);
+	*looked = i;
+	return (d != 0 ? d : b.len > a.len);
 }
 
 bool
@@ -440,10 +442,15 @@ x_cond_compares(const struct xcond_row *row)
 }
 
 enum exim_result
-x_cond_compare(struct xev *e, const struct xcond_row *row, struct sv a, struct sv b, bool *yes)
+x_cond_compare(struct xev *e, const struct xcond_row *row, struct sv a, struct sv b, bool *yes, size_t *looked)
 {
 	int64_t x, y;
+	/* Those that compare all of a string look at many bytes at once. */
+	size_t n = (a.len < b.len ? a.len : b.len) / 16;
 
+	if (looked == NULL)
+		looked = &n;
+	*looked = n;
 	if ((row->kind & CMP_NUM) != 0) {
 		if (!x_integer(e, a, &x) || !x_integer(e, b, &y))
 			return (EXIM_FAIL);
@@ -451,7 +458,7 @@ x_cond_compare(struct xev *e, const struct xcond_row *row, struct sv a, struct s
 	} else if ((row->kind & 15) == CMP_EQ)
 		*yes = (row->kind & CMP_CASELESS) != 0 ? sv_caseeq(a, b) : sv_eq(a, b);
 	else
-		*yes = decide((row->kind & CMP_CASELESS) != 0 ? case_cmp(a, b) : sv_cmp(a, b), row->kind);
+		*yes = decide((row->kind & CMP_CASELESS) != 0 ? case_cmp(a, b, looked) : sv_cmp(a, b), row->kind);
 	return (EXIM_OK);
 }
 
@@ -468,7 +475,7 @@ static X_COND(test_compare)
 		return (EXIM_FAIL);
 	if ((r = x_seq(e, &c->arg[1], &b)) != EXIM_OK)
 		return (r);
-	return (x_cond_compare(e, c->row, a, b, yes));
+	return (x_cond_compare(e, c->row, a, b, yes, NULL));
 }
 
 static enum exim_result

@@ -421,6 +421,7 @@ struct exim_env {
 	unsigned		 forbid;	/* EXIM_NO_... */
 	unsigned		 depth;		/* of recursion, the evaluator's own; 0 outside */
 	uint64_t		 work;		/* of the outermost expansion so far, the evaluator's own */
+	size_t			 memory;	/* of <arena> when that began, the evaluator's own */
 	struct exim_acl_run	*acl_run;	/* exim/acl.h: of the ACL under way, NULL outside */
 	unsigned		 acl_depth;	/* of nested ACLs, their interpreter's own */
 	uint64_t		 epoch;		/* of the command under way (exim_epoch); 0: none */

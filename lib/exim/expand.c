@@ -131,8 +131,10 @@ is_over_time(struct xev *e)
 bool
 x_work(struct xev *e, uint64_t n)
 {
-	e->env->work += n;
-	return (e->env->depth == 0 || e->env->work <= X_WORK_MAX);
+	struct exim_env *env = e->env;
+
+	env->work += n;
+	return (env->depth == 0 || (env->work <= X_WORK_MAX && arena_used(env->arena) <= env->memory + X_MEMORY_MAX));
 }
 
 enum exim_result
@@ -150,8 +152,6 @@ x_seq(struct xev *e, const struct xseq *s, struct sv *out)
 		return (x_fail(e, "expansions of this file take too much time"));
 	if (e->env->depth >= X_DEPTH)
 		return (x_fail(e, "expansions are nested more than %d deep", X_DEPTH));
-	if (e->env->depth == 0)
-		e->env->work = 0;
 	e->env->depth++;
 	if (s->n == 1)
 		r = s->v[0].eval(e, &s->v[0], out);
@@ -437,8 +437,11 @@ xb_item(struct xb *b, struct sv item, char sep, bool *first)
 void
 x_begin(struct exim_env *env)
 {
-	if (env->depth == 0)
-		env->message = SV_NULL;
+	if (env->depth > 0)
+		return;
+	env->message = SV_NULL;
+	env->work = 0;
+	env->memory = arena_used(env->arena);
 }
 
 enum exim_result

@@ -19,6 +19,7 @@
 
 #define X_WORK_MAX	(UINT64_C(256) * 1024 * 1024)	/* bytes made and steps done by one expansion, all its parts counted */
 #define X_WORK_STEP	64				/* what a step counts beside its bytes */
+#define X_MEMORY_MAX	((size_t)256 * 1024 * 1024)	/* bytes of the arena that one expansion, all its parts counted, may take */
 #define X_NAME_MAX	256
 #define X_DEPTH		EXIM_EXPAND_DEPTH
 
@@ -45,7 +46,7 @@ struct xev {
 
 typedef enum exim_result (*xeval)(struct xev *e, const struct xnode *n, struct sv *out);
 
-/* Count <n> bytes of work; false when the outermost expansion did too much. */
+/* Count <n> bytes of work; false when the outermost expansion did too much, or took too much memory. */
 bool	 x_work(struct xev *e, uint64_t n);
 
 struct xseq {
@@ -325,7 +326,8 @@ const struct xcond_row *x_cond_find(struct sv name);
 struct sv xp_cond_name(struct xparse *ps);
 /* Compare two values by one of the two-argument comparisons (sort); EXIM_FAIL if <row> is none. */
 bool	 x_cond_compares(const struct xcond_row *row);
-enum exim_result x_cond_compare(struct xev *e, const struct xcond_row *row, struct sv a, struct sv b, bool *yes);
+/* <looked> (may be NULL): what it cost, in bytes looked at one by one. */
+enum exim_result x_cond_compare(struct xev *e, const struct xcond_row *row, struct sv a, struct sv b, bool *yes, size_t *looked);
 #define X_COND(name)	enum exim_result name(struct xev *e, const struct xcond *c, bool *yes)
 X_COND(xc_match); X_COND(xc_match_list); X_COND(xc_match_ip); X_COND(xc_crypteq); X_COND(xc_auth); X_COND(xc_inbound_srs);
 

@@ -633,24 +633,27 @@ struct sort_item {
 };
 
 #define SORT_MAX	5000
+#define SORT_STEP	8		/* what a comparison counts beside its bytes */
 
-/* Insert before the first that the comparator says it belongs before. */
-static void
+/* Insert before the first that the comparator says it belongs before; false: too much work. */
+static bool
 sort_insert(struct xev *e, const struct xcond_row *cmp, struct sort_item *v, size_t n, struct sort_item new)
 {
 	struct xev quiet = { .env = e->env, .err = NULL };
+	size_t i, looked, all = 0;
 	bool before;
-	size_t i;
 
 	for (i = 0; i < n; i++) {
 		/* What is no number counts as false. */
 		before = false;
-		(void)x_cond_compare(&quiet, cmp, new.key, v[i].key, &before);
+		(void)x_cond_compare(&quiet, cmp, new.key, v[i].key, &before, &looked);
+		all += SORT_STEP + looked;
 		if (before)
 			break;
 	}
 	memmove(&v[i + 1], &v[i], (n - i) * sizeof(*v));
 	v[i] = new;
+	return (x_work(e, all));
 }
 
 static enum exim_result
@@ -672,7 +675,8 @@ sort_all(struct xev *e, const struct xitem *it, const struct xcond_row *cmp, str
 		if (r != EXIM_OK)
 			break;
 		vec_reserve(&v, v.len + 1);
-		sort_insert(e, cmp, v.p, v.len, new);
+		if (!sort_insert(e, cmp, v.p, v.len, new))
+			r = x_fail(e, "the list is too much work to sort");
 		v.len++;
 	}
 	xb_init(&b, e->env->arena, list.len + 64);

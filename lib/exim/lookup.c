@@ -260,6 +260,8 @@ partial(struct xev *e, struct search *s, struct sv key, const struct exim_nums *
 			rest = sv_sub(rest, (size_t)dot + 1, rest.len);
 			try = affixed(e, affix, rest);
 		}
+		if (!x_work(e, X_WORK_STEP + try.len))
+			return (x_fail(e, "the key has too many components for a partial lookup"));
 		if ((r = one(e, s, try)) != EXIM_OK)
 			return (r);
 		if (*s->found) {

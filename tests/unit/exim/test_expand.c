@@ -406,6 +406,43 @@ test_taint(void **state)
 	test_env_fini(&t);
 }
 
+static void
+times(struct sb *sb, const char *s, int n)
+{
+	while (n-- > 0)
+		sb_adds(sb, s);
+}
+
+/* What loops in loops over a long text cost, in time and memory. */
+static void
+test_work(void **state)
+{
+	struct sb sb = SB_INIT(1 << 20);
+	struct test_env t;
+
+	test_env_init(&t, true);
+	sb_adds(&sb, "${map{<, ");
+	times(&sb, "a@b.test,", 8000);
+	sb_adds(&sb, "}{${if eq{${addresses:");
+	times(&sb, "a@b.test,", 8000);
+	sb_adds(&sb, "}}{x}{y}{n}}}}");
+	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too much work"));
+	sb_clear(&sb);
+	sb_adds(&sb, "${sort{");
+	times(&sb, "a:", 4000);
+	sb_adds(&sb, "}{lti}{");
+	times(&sb, "x", 2000);
+	sb_adds(&sb, "$item}}");
+	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too much work to sort"));
+	sb_clear(&sb);
+	sb_adds(&sb, "${lookup{");
+	times(&sb, "a.", 30000);
+	sb_adds(&sb, "}partial0-lsearch{/t/domains}{y}{n}}");
+	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too many components"));
+	sb_free(&sb);
+	test_env_fini(&t);
+}
+
 /* Nothing is unbounded: nesting, results, regexes. */
 static void
 test_limits(void **state)
@@ -525,7 +562,7 @@ main(void)
 		cmocka_unit_test(test_text), cmocka_unit_test(test_variables), cmocka_unit_test(test_items),
 		cmocka_unit_test(test_operators), cmocka_unit_test(test_conditions), cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_order), cmocka_unit_test(test_more),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits), cmocka_unit_test(test_work),
 		cmocka_unit_test(test_certificates), cmocka_unit_test(test_be),
 	};
 
