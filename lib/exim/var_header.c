@@ -218,15 +218,29 @@ struct word {
 	struct sv	 charset, data;
 	char		 encoding;	/* 'q' or 'b' */
 	size_t		 start, end;
+	size_t		 closed;	/* where the last "?=" that was looked for stands: for later words that begin before it */
 };
 
+/* The first "?=" from <from> on; false: there is none.  All calls for one text together look at each byte once. */
+static bool
+find_end(struct sv v, size_t from, struct word *w)
+{
+	if (w->closed < from) {
+		ptrdiff_t at = sv_find(sv_sub(v, from, v.len), SV_LIT("?="));
+
+		w->closed = at < 0 ? v.len : from + (size_t)at;
+	}
+	return (w->closed < v.len);
+}
+
+/* <w> keeps what it holds from one call to the next; all 0 at first. */
 static bool
 find_word(struct sv v, size_t from, bool check_length, struct word *w)
 {
 	for (;; from = w->start + 2) {
 		ptrdiff_t at = sv_find(sv_sub(v, from, v.len), SV_LIT("=?"));
 		struct sv rest;
-		ptrdiff_t q, end;
+		ptrdiff_t q;
 
 		if (at < 0)
 			return (false);
@@ -238,11 +252,12 @@ find_word(struct sv v, size_t from, bool check_length, struct word *w)
 		w->charset = sv_sub(rest, 0, (size_t)q);
 		w->encoding = sv_lower(rest.p[q + 1]);
 		rest = sv_sub(rest, (size_t)q + 3, rest.len);
-		end = sv_find(rest, SV_LIT("?="));
-		if (end < 0 || (w->encoding != 'q' && w->encoding != 'b'))
+		if (!find_end(v, (size_t)(rest.p - v.p), w))
+			return (false);
+		if (w->encoding != 'q' && w->encoding != 'b')
 			continue;
-		w->data = sv_sub(rest, 0, (size_t)end);
-		w->end = (size_t)(rest.p - v.p) + (size_t)end + 2;
+		w->data = sv_sub(v, (size_t)(rest.p - v.p), w->closed);
+		w->end = w->closed + 2;
 		if (check_length && w->end - w->start > WORD_MAX)
 			continue;
 		return (true);
@@ -324,7 +339,7 @@ x_rfc2047_decode(struct xev *e, struct sv v, bool check_length, struct sv charse
 	struct sb bytes = SB_INIT(HEADER_MAX * 4);
 	size_t done = 0, from = 0;
 	bool after_word = false;
-	struct word w;
+	struct word w = { .start = 0 };
 	struct xb b;
 
 	if (sv_find(v, SV_LIT("=?")) < 0)

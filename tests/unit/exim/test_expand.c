@@ -439,6 +439,12 @@ test_work(void **state)
 	times(&sb, "a.", 30000);
 	sb_adds(&sb, "}partial0-lsearch{/t/domains}{y}{n}}");
 	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too many components"));
+	/* Encoded words that are never closed: each byte is looked at once. */
+	sb_clear(&sb);
+	sb_adds(&sb, "${strlen:${rfc2047d:");
+	times(&sb, "=?utf-8?q? ", 90000);
+	sb_adds(&sb, "}}");
+	assert_string_equal(test_expand(&t, sb_cstr(&sb)), "990000");
 	sb_free(&sb);
 	test_env_fini(&t);
 }
