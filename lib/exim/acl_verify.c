@@ -5,6 +5,8 @@
  */
 #include <stdio.h>
 
+#include "base/hash.h"
+#include "base/sb.h"
 #include "exim/acl_int.h"
 #include "exim/extract.h"
 #include "exim/option.h"
@@ -346,49 +348,72 @@ verify_header_names(struct acl_state *st)
 	return (RC_OK);
 }
 
-/* Does recipient <r> stand in a To or Cc field? */
+#define NAMED_KEY_MAX	(2 * MAIL_ADDRESS_MAX)
+
+/* "local@domain", as it is compared; false when it is too long to be anybody's. */
 static bool
-is_named(struct acl_state *st, struct sv r, bool caseless)
+put_key(struct sb *key, struct sv local, struct sv domain, bool caseless)
+{
+	sb_clear(key);
+	for (size_t i = 0; i < local.len; i++)
+		sb_addc(key, caseless ? sv_lower(local.p[i]) : local.p[i]);
+	sb_addc(key, '@');
+	for (size_t i = 0; i < domain.len; i++)
+		sb_addc(key, sv_lower(domain.p[i]));
+	return (!key->overflow);
+}
+
+/* Who stands in To and Cc fields; read once, since both they and the recipients may be many. */
+static struct hash *
+all_named(const struct mail_headers *h, bool caseless)
 {
 	static const char *const names[] = { "To", "Cc", "Resent-To", "Resent-Cc" };
-	const struct mail_headers *h = st->env->msg->headers;
+	struct sb key = SB_INIT(NAMED_KEY_MAX);
+	struct arena *a = arena_new(0);
+	struct hash *named = hash_new();
 
 	for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
 		ptrdiff_t i = -1;
 
 		while ((i = mail_headers_find(h, names[k], (size_t)(i + 1))) >= 0) {
 			struct mail_addrlist list;
-			ptrdiff_t at = sv_rchr(r, '@');
 
-			mail_addrlist_read(h->v[i].body, st->env->arena, &list);
-			for (size_t j = 0; j < list.n; j++) {
-				const struct mail_address *m = &list.v[j];
-				struct sv local = at < 0 ? r : sv_sub(r, 0, (size_t)at);
-				struct sv domain = at < 0 ? SV_LIT("") : sv_sub(r, (size_t)at + 1, r.len);
-
-				if (m->item == MAIL_ITEM_ADDRESS && sv_caseeq(m->domain, domain) &&
-				    (caseless ? sv_caseeq(m->local, local) : sv_eq(m->local, local)))
-					return (true);
-			}
+			mail_addrlist_read(h->v[i].body, a, &list);
+			for (size_t j = 0; j < list.n; j++)
+				if (list.v[j].item == MAIL_ITEM_ADDRESS && put_key(&key, list.v[j].local, list.v[j].domain, caseless))
+					(void)hash_set(named, sb_sv(&key), named);
+			arena_reset(a);
 		}
 	}
-	return (false);
+	arena_free(&a);
+	sb_free(&key);
+	return (named);
 }
 
 static enum acl_rc
 verify_not_blind(struct acl_state *st, struct sv opts)
 {
 	const struct exim_message *m = st->env->msg;
-	bool caseless = sv_eqs(sv_trim(opts), "case_insensitive");
+	bool caseless = sv_eqs(sv_trim(opts), "case_insensitive"), blind = false;
+	struct sb key = SB_INIT(NAMED_KEY_MAX);
+	struct hash *named;
 
 	if (m == NULL || m->headers == NULL)
 		return (RC_OK);
-	for (size_t i = 0; i < m->nrecipients; i++)
-		if (!is_named(st, m->recipients[i], caseless)) {
-			st->log_msg = SV_LIT("bcc recipient detected");
-			return (RC_FAIL);
-		}
-	return (RC_OK);
+	named = all_named(m->headers, caseless);
+	for (size_t i = 0; i < m->nrecipients && !blind; i++) {
+		struct sv r = m->recipients[i];
+		ptrdiff_t at = sv_rchr(r, '@');
+
+		blind = !put_key(&key, at < 0 ? r : sv_sub(r, 0, (size_t)at), at < 0 ? SV_LIT("") : sv_sub(r, (size_t)at + 1, r.len),
+		    caseless) || hash_get(named, sb_sv(&key)) == NULL;
+	}
+	hash_free(&named, NULL);
+	sb_free(&key);
+	if (!blind)
+		return (RC_OK);
+	st->log_msg = SV_LIT("bcc recipient detected");
+	return (RC_FAIL);
 }
 
 /* ---- addresses ---- */

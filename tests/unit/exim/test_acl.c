@@ -531,6 +531,62 @@ headers(void **state)
 	}
 }
 
+/* Many recipients and many addresses do not multiply. */
+static void
+crowds(void **state)
+{
+	static struct sv rcpt[2000];
+	struct sb head = SB_INIT(1 << 20);
+	struct mail_headers h;
+	struct box b;
+
+	(void)state;
+	setup(&b, "a:\n require verify = not_blind\n accept\n");
+	for (int i = 0; i < 2000; i++) {
+		rcpt[i] = sv_cstr(arena_fmt(b.arena, "user%d@local.test", i));
+		sb_addf(&head, "%s" SV_FMT "%s", i % 10 == 0 ? "To: " : " ", SV_ARG(rcpt[i]), i % 10 == 9 ? "\n" : ",");
+	}
+	sb_adds(&head, "\n");
+	mail_headers_parse(&h, b.arena, sb_sv(&head), 0);
+	b.msg.headers = &h;
+	b.msg.recipients = rcpt;
+	b.msg.nrecipients = 2000;
+	b.run.where = EXIM_WHERE_DATA;
+	size_t before = arena_used(b.arena);
+	assert_int_equal(go(&b, "a"), EXIM_ACL_ACCEPT);
+	assert_true(arena_used(b.arena) - before < 65536);
+	rcpt[1999] = SV_LIT("blind@local.test");
+	assert_int_equal(go(&b, "a"), EXIM_ACL_DENY);
+	sb_free(&head);
+	teardown(&b);
+}
+
+/* Fields that are added one by one do not take the square of their number. */
+static void
+many_headers(void **state)
+{
+	struct sb text = SB_INIT(1 << 20);
+	struct box b;
+	size_t before;
+
+	(void)state;
+	sb_adds(&text, "a:\n accept add_header = ");
+	for (int i = 0; i < 900; i++)
+		sb_addf(&text, "X-Field-%d: %0200d\\n", i, i);
+	sb_adds(&text, "\n");
+	setup(&b, sb_cstr(&text));
+	b.run.where = EXIM_WHERE_DATA;
+	before = arena_used(b.arena);
+	assert_int_equal(go(&b, "a"), EXIM_ACL_ACCEPT);
+	assert_int_equal(b.fx.headers.len, 900);
+	assert_true(b.msg.headers_added.len > 900 * 200);
+	assert_true(sv_starts(b.msg.headers_added, "X-Field-0: 0"));
+	assert_true(sv_ends(b.msg.headers_added, "0899"));
+	assert_true(arena_used(b.arena) - before < 4 * 1024 * 1024);
+	sb_free(&text);
+	teardown(&b);
+}
+
 /* regex sees lines of the message or part, mime_regex the decoded part. */
 static void
 regexes(void **state)
@@ -592,7 +648,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping), cmocka_unit_test(regexes),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(many_headers),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
