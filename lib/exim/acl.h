@@ -132,6 +132,7 @@ struct exim_acl_effects {
 	VEC(struct exim_acl_header) headers;
 	VEC(struct sv)	 remove;	/* header names, or patterns "X-Foo*" or "^regex" */
 	struct sv	 headers_added;	/* all as text, for $headers_added: point env->msg at it */
+	size_t		 headers_room;	/* bytes behind its p */
 	bool		 ctl[EXIM_CTL_COUNT];
 	struct sv	 ctl_arg[EXIM_CTL_COUNT];	/* behind "control = name/" or "name=" ; "" if none */
 	bool		 sender_retain;	/* control = submission/sender_retain */

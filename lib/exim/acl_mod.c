@@ -46,13 +46,36 @@ take_place(struct sv *v)
 	return (EXIM_HDR_AT_END);
 }
 
+/* $headers_added grows by a line: all of them, without the last newline.  In room that doubles, since they may be a thousand. */
+static void
+show_added(struct acl_state *st, struct sv line)
+{
+	struct exim_acl_effects *fx = st->run->fx;
+	struct sv *all = &fx->headers_added;
+	size_t need = all->len + 1 + line.len + 1;
+	char *p = (char *)(uintptr_t)all->p;
+
+	if (all->len == 0 || need > fx->headers_room) {
+		fx->headers_room = 2 * need;
+		p = arena_alloc(fx->arena != NULL ? fx->arena : st->env->arena, fx->headers_room);
+		if (all->len > 0)
+			memcpy(p, all->p, all->len);
+	}
+	if (all->len > 0)
+		p[all->len++] = '\n';
+	memcpy(p + all->len, line.p, line.len);
+	*all = sv_taint(sv_from(p, all->len + line.len));
+	p[all->len] = '\0';
+	if (st->env->msg != NULL)
+		st->env->msg->headers_added = *all;
+}
+
 static void
 add_one(struct acl_state *st, struct sv line)
 {
 	struct exim_acl_effects *fx = st->run->fx;
 	struct exim_acl_header h;
 	struct sb sb = SB_INIT(EXIM_LINE_MAX);
-	struct sv all;
 
 	h.place = take_place(&line);
 	if (!is_header(line))
@@ -68,18 +91,7 @@ add_one(struct acl_state *st, struct sv line)
 		h.text = acl_keep(st, sb_sv(&sb));
 		h.text.tainted = line.tainted;
 		vec_push(&fx->headers, h);
-		/* $headers_added: all of them, without the last newline. */
-		all = fx->headers_added;
-		sb_clear(&sb);
-		if (all.len > 0) {
-			sb_add(&sb, all);
-			sb_addc(&sb, '\n');
-		}
-		sb_add(&sb, sv_sub(h.text, 0, h.text.len - 1));
-		fx->headers_added = acl_keep(st, sb_sv(&sb));
-		fx->headers_added.tainted = true;
-		if (st->env->msg != NULL)
-			st->env->msg->headers_added = fx->headers_added;
+		show_added(st, sv_sub(h.text, 0, h.text.len - 1));
 	}
 	sb_free(&sb);
 }
