@@ -26,6 +26,11 @@ struct spf {
 	struct sv	 local, sender_domain, sender;
 	unsigned	 lookups, voids;
 	struct sv	 explanation;
+	/* The client's names are asked for once: "%{p}" may stand a thousand times in a record. */
+	bool		 named;
+	struct sv	 name[NAMES_MAX];
+	enum { LEADS_UNKNOWN, LEADS_YES, LEADS_NO } leads[NAMES_MAX];
+	size_t		 nnames;
 };
 
 /* A mechanism or modifier of a record. */
@@ -164,21 +169,40 @@ below(struct sv name, struct sv domain)
 	    sv_caseeq(sv_sub(name, name.len - domain.len, name.len), domain)));
 }
 
-/* A verified name of the client, one below <domain> if there is one (5.5, "p"). */
-static struct sv
-client_name(struct spf *p, struct sv domain, bool only_below)
+static void
+find_names(struct spf *p)
 {
-	struct sv best = SV_LIT("");
+	const struct exim_dns *d;
 	char reverse[300];
 	enum exim_spf r;
-	const struct exim_dns *d;
 
+	p->named = true;
 	net_addr_reverse(&p->q->client, p->q->client.family == 4 ? "in-addr.arpa" : "ip6.arpa", reverse, sizeof(reverse));
 	d = ask(p, sv_cstr(reverse), TYPE_PTR, false, &r);
 	for (size_t i = 0; d != NULL && i < d->n && i < NAMES_MAX; i++) {
 		struct sv name = wire_name(p, d->rdata[i]);
 
-		if (name.len == 0 || (only_below && !below(name, domain)) || !is_clients(p, name))
+		if (name.len > 0)
+			p->name[p->nnames++] = name;
+	}
+}
+
+/* A verified name of the client, one below <domain> if there is one (5.5, "p"). */
+static struct sv
+client_name(struct spf *p, struct sv domain, bool only_below)
+{
+	struct sv best = SV_LIT("");
+
+	if (!p->named)
+		find_names(p);
+	for (size_t i = 0; i < p->nnames; i++) {
+		struct sv name = p->name[i];
+
+		if (only_below && !below(name, domain))
+			continue;
+		if (p->leads[i] == LEADS_UNKNOWN)
+			p->leads[i] = is_clients(p, name) ? LEADS_YES : LEADS_NO;
+		if (p->leads[i] == LEADS_NO)
 			continue;
 		if (below(name, domain))
 			return (name);
