@@ -54,7 +54,8 @@ static const char driver[] =
 struct perl {
 	int	 fd;
 	pid_t	 pid;
-	const struct exim_conf *conf;	/* whose startup code it ran */
+	char	*code;			/* the startup code that it ran; NULL: not started */
+	bool	 taint;			/* with perl_taintmode */
 	bool	 used;			/* the entry is taken */
 	bool	 busy;
 };
@@ -178,34 +179,55 @@ spawn(struct perl *p, bool taint, bool show)
 	return (0);
 }
 
+/* The interpreter of <p>, which stays claimed. */
 static void
-end(struct perl *p)
+stop(struct perl *p)
 {
 	(void)close(p->fd);
 	(void)kill(p->pid, SIGKILL);
 	while (waitpid(p->pid, NULL, 0) == -1 && errno == EINTR)
 		continue;
+	free(p->code);
+	p->code = NULL;
+}
+
+static void
+give_up(struct perl *p)
+{
 	(void)pthread_mutex_lock(&lock);
 	memset(p, 0, sizeof(*p));
 	(void)pthread_mutex_unlock(&lock);
 }
 
-/* An idle one of this configuration, or a free entry (not started: fd 0); NULL: all are busy. */
+/*
+ * An idle one that ran the code of <conf>, or a free entry (not started), or the entry of an idle one of another
+ * configuration, which ends; NULL: all are busy.
+ */
 static struct perl *
 claim(const struct exim_conf *conf)
 {
-	struct perl *p = NULL;
+	struct sv code = exim_main_text(conf, EXIM_MAIN_perl_startup);
+	bool taint = exim_main_bool(conf, EXIM_MAIN_perl_taintmode);
+	struct perl *p = NULL, *other = NULL;
 
 	(void)pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < PERLS_MAX && p == NULL; i++)
-		if (perls[i].used && !perls[i].busy && perls[i].conf == conf)
+		if (perls[i].used && !perls[i].busy && perls[i].taint == taint && sv_eqs(code, perls[i].code))
 			p = &perls[i];
+		else if (perls[i].used && !perls[i].busy)
+			other = &perls[i];
 	for (size_t i = 0; i < PERLS_MAX && p == NULL; i++)
 		if (!perls[i].used)
 			p = &perls[i];
 	if (p != NULL)
+		other = NULL;
+	else
+		p = other;
+	if (p != NULL)
 		p->used = p->busy = true;
 	(void)pthread_mutex_unlock(&lock);
+	if (other != NULL)
+		stop(other);
 	return (p);
 }
 
@@ -214,22 +236,23 @@ start(struct exim_env *env, struct perl *p, bool show, struct sv *why)
 {
 	struct frame_job j = { .p = p, .type = 'S', .text = exim_main_text(env->conf, EXIM_MAIN_perl_startup),
 	    .got = SB_INIT(FRAME_MAX) };
-	int rc = spawn(p, exim_main_bool(env->conf, EXIM_MAIN_perl_taintmode), show);
+	bool taint = exim_main_bool(env->conf, EXIM_MAIN_perl_taintmode);
+	int rc = spawn(p, taint, show);
 	enum exim_result res = EXIM_OK;
 
 	if (rc != 0) {
-		(void)pthread_mutex_lock(&lock);
-		memset(p, 0, sizeof(*p));
-		(void)pthread_mutex_unlock(&lock);
+		give_up(p);
 		*why = sv_cstr(arena_fmt(env->arena, "cannot start perl: %s", strerror(rc)));
 		return (EXIM_FAIL);
 	}
-	p->conf = env->conf;
+	p->code = xstrndup(j.text.p, j.text.len);
+	p->taint = taint;
 	exchange(env, &j);
 	if (j.type != 'R') {
 		*why = sv_cstr(arena_fmt(env->arena, "error in perl_startup code: " SV_FMT, SV_ARG(j.type == 'E' ? sb_sv(&j.got) :
 		    SV_LIT("it ended"))));
-		end(p);
+		stop(p);
+		give_up(p);
 		res = EXIM_FAIL;
 	}
 	sb_free(&j.got);
@@ -252,7 +275,7 @@ x_perl_start(struct exim_env *env, struct sv *why)
 
 	if (exim_main_text(env->conf, EXIM_MAIN_perl_startup).len == 0 || (p = claim(env->conf)) == NULL)
 		return (EXIM_OK);
-	res = p->conf == NULL ? start(env, p, true, why) : EXIM_OK;
+	res = p->code == NULL ? start(env, p, true, why) : EXIM_OK;
 	if (res == EXIM_OK)
 		let_go(p);
 	return (res);
@@ -337,7 +360,7 @@ x_perl(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, str
 		*out = SV_LIT("all Perl interpreters are busy");
 		return (EXIM_DEFER);
 	}
-	if (p->conf == NULL && (res = start(env, p, false, out)) != EXIM_OK)
+	if (p->code == NULL && (res = start(env, p, false, out)) != EXIM_OK)
 		return (res);
 	j.p = p;
 	exchange(env, &j);
@@ -352,8 +375,10 @@ x_perl(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, str
 		    SV_ARG(sub)));
 	if (j.type == 'R' || j.type == 'U' || j.type == 'E')
 		let_go(p);
-	else
-		end(p);
+	else {
+		stop(p);
+		give_up(p);
+	}
 	sb_free(&j.got);
 	return (res);
 }

@@ -15,7 +15,9 @@
 
 #include <cmocka.h>
 
+#include "exim/conf.h"
 #include "exim/env.h"
+#include "exim/perl.h"
 
 #define MAX	1000
 
@@ -95,6 +97,42 @@ endless(void **state)
 	arena_free(&a);
 }
 
+/* A process that reads its configuration anew, more often than there may be interpreters, gets one with the new code. */
+static void
+perls(void **state)
+{
+	struct exim_world w;
+
+	(void)state;
+	if (system("perl -e 1 >/dev/null 2>&1") != 0)
+		skip();
+	exim_world_posix(&w);
+	for (int i = 0; i < 12; i++) {
+		struct exim_report rep = EXIM_REPORT_INIT;
+		struct exim_conf_source src = { .path = "t", .hostname = "host.test" };
+		struct exim_conf *c = NULL;
+		struct exim_env env;
+		struct sv out;
+		char text[128], want[16];
+
+		(void)snprintf(text, sizeof(text), "perl_startup = sub f { return \"%d-$_[0]\" }\n", i);
+		src.text = sv_cstr(text);
+		assert_int_equal(exim_conf_load(&c, &src, &rep, NULL), 0);
+		exim_conf_env(c, &env);
+		env.arena = arena_new(0);
+		env.world = &w;
+		(void)snprintf(want, sizeof(want), "%d-x", i);
+		for (int again = 0; again < 2; again++) {
+			enum exim_result r = x_perl(&env, SV_LIT("f"), &SV_LIT("x"), 1, &out);
+
+			if (r != EXIM_OK || !sv_eqs(out, want))
+				fail_msg("%d: %d " SV_FMT, i, r, SV_ARG(out));
+		}
+		arena_free(&env.arena);
+		exim_conf_unref(&c);
+	}
+}
+
 static int
 set_up(void **state)
 {
@@ -120,7 +158,7 @@ tear_down(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(readfile), cmocka_unit_test(endless) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(readfile), cmocka_unit_test(endless), cmocka_unit_test(perls) };
 
 	return (cmocka_run_group_tests(tests, set_up, tear_down));
 }
