@@ -2,7 +2,7 @@
 /*
  * The preconditions of routers, in the order of section 3.12 of Exim's manual:
  * affixes, verification and test flags, domains, local_parts, check_local_user,
- * debug_print (which decides nothing), router_home_directory, senders, require_files, condition.
+ * router_home_directory, senders, debug_print (which decides nothing), require_files, condition.
  */
 #include <sys/stat.h>
 
@@ -442,13 +442,13 @@ route_precond(struct visit *v, bool *yes)
 	};
 	static const char *const names[] = { "domains", "local_parts", "no such local user", "", "senders", "require_files",
 	    "condition" };
-	const size_t home = 3;
+	const size_t home = 3, shown = 5;
 	enum exim_result res;
 
 	*yes = mode_fits(v);
 	v->skipped = "not in this mode";
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && *yes; i++) {
-		if (i == home)
+		if (i == shown)
 			route_debug_print(v);
 		v->skipped = names[i];
 		res = i == home ? router_home(v) : checks[i](v, yes);
