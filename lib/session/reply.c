@@ -143,30 +143,35 @@ too_many_mistakes(struct session *s, unsigned code, const char *text)
 }
 
 void
+session_log_mistake(struct session *s, bool syntax, const char *text)
+{
+	struct sb host = SB_INIT(2000);
+
+	if (!session_logs(s, syntax ? EXIM_LOGSEL_smtp_syntax_error : EXIM_LOGSEL_smtp_protocol_error))
+		return;
+	session_log_host(s, &host);
+	/* The argument stands in the line already. */
+	if (s->c.arg.len > 0 && sv_starts(sv_cstr(text), arena_cstr(s->cmd, s->c.arg)) &&
+	    strncmp(text + s->c.arg.len, ": ", 2) == 0)
+		text += s->c.arg.len + 2;
+	if (s->mistake_shown != NULL)
+		text = s->mistake_shown;
+	session_logf(s, SESSION_LOG_MAIN, "SMTP %s error in \"" SV_FMT "\" %s %s", syntax ? "syntax" : "protocol",
+	    SV_ARG(s->line), sb_cstr(&host), text);
+	sb_free(&host);
+}
+
+void
 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 {
 	bool syntax = code == 500 || code == 501 || code == 555;
 	char text[2048];
-	const char *why = text;
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (session_logs(s, syntax ? EXIM_LOGSEL_smtp_syntax_error : EXIM_LOGSEL_smtp_protocol_error)) {
-		struct sb host = SB_INIT(2000);
-
-		session_log_host(s, &host);
-		/* The argument stands in the line already. */
-		if (s->c.arg.len > 0 && sv_starts(sv_cstr(text), arena_cstr(s->cmd, s->c.arg)) &&
-		    strncmp(text + s->c.arg.len, ": ", 2) == 0)
-			why = text + s->c.arg.len + 2;
-		if (s->mistake_shown != NULL)
-			why = s->mistake_shown;
-		session_logf(s, SESSION_LOG_MAIN, "SMTP %s error in \"" SV_FMT "\" %s %s", syntax ? "syntax" : "protocol",
-		    SV_ARG(s->line), sb_cstr(&host), why);
-		sb_free(&host);
-	}
+	session_log_mistake(s, syntax, text);
 	s->mistake_shown = NULL;
 	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {
 		too_many_mistakes(s, code, text);

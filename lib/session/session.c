@@ -166,6 +166,7 @@ unknown_command(struct session *s)
 		session_mistake(s, 500, "5.5.1", "unrecognized command");
 		return;
 	}
+	session_log_mistake(s, true, "unrecognized command");
 	s->end = END_ERRORS;
 	session_not_quit(s);
 	session_caller(s, &host);
@@ -715,6 +716,7 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->acl.log_warn_skipped = session_logs(s, EXIM_LOGSEL_acl_warn_skipped);
 	session_env_reset(s);
 	fill_session(s);
+	s->x.arena = s->arena;
 	s->x.connection_id = sv_cstr(arena_fmt(s->arena, "%x%06x", (unsigned)getpid(), ++connections & 0xffffff));
 	s->timeout_ms = session_time(s, EXIM_MAIN_smtp_receive_timeout, 300) * 1000;
 }

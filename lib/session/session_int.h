@@ -166,6 +166,8 @@ struct session {
 void	 session_reply(struct session *s, unsigned code, const char *status, struct sv text);
 void	 session_replyf(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
+/* The line for the main log about a mistake of syntax, or else of order, where log_selector wants it. */
+void	 session_log_mistake(struct session *s, bool syntax, const char *text);
 /* A mistake of syntax or order: counts, and ends the session when there were too many. */
 void	 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 	     __attribute__((format(printf, 4, 5)));
