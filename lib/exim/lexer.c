@@ -612,7 +612,12 @@ exim_lexer_open(const char *path, const char *const *defines, size_t n, struct a
 	struct sv text = SV_NULL;
 
 	if (read_file(lx, path, false, &text) == -1) {
-		(void)exim_report_error(rep, NULL, 0, "cannot open configuration file %s: %s", path, strerror(errno));
+		/* Exim tells a missing one before anything else. */
+		rep->naked = errno == ENOENT && rep->errors == 0;
+		if (errno == ENOENT)
+			(void)exim_report_error(rep, NULL, 0, "non-existent configuration file(s): %s", path);
+		else
+			(void)exim_report_error(rep, NULL, 0, "cannot open configuration file %s: %s", path, strerror(errno));
 		exim_lexer_close(&lx);
 		return (NULL);
 	}

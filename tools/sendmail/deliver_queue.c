@@ -574,21 +574,9 @@ by_mode(struct deliver *d)
 static void
 log_arguments(struct deliver *d)
 {
-	char *const *argv = d->t->o->argv;
 	struct sb out = SB_INIT(256 * 1024);
-	int n = 0;
 
-	while (argv[n] != NULL)
-		n++;
-	sb_addf(&out, "cwd=" SV_FMT " %d args:", SV_ARG(d->t->g.initial_cwd), n);
-	for (int i = 0; i < n; i++) {
-		const char *quote = argv[i][0] == '\0' || strpbrk(argv[i], " \t") != NULL ? "\"" : "";
-
-		sb_addf(&out, " %s", quote);
-		for (const unsigned char *p = (const unsigned char *)argv[i]; *p != '\0'; p++)
-			sb_addf(&out, *p == '\n' ? "\\n" : *p < ' ' || *p >= 127 ? "\\%03o" : "%c", *p);
-		sb_adds(&out, quote);
-	}
+	testing_arguments(d->t, &out);
 	dlog(d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
 	sb_free(&out);
 }

@@ -14,6 +14,7 @@
 
 #include "base/num.h"
 #include "dns/dns.h"
+#include "exim/logsel.h"
 #include "exim/perl.h"
 #include "fiber/fiber.h"
 #include "mail/address.h"
@@ -22,6 +23,8 @@
 #include "testing.h"
 
 extern char **environ;
+
+static bool with_pid;		/* log_selector has +pid */
 
 void
 testing_log(const char *fmt, ...)
@@ -35,10 +38,37 @@ testing_log(const char *fmt, ...)
 	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "%s ", when);
+	testing_mark(stderr);
 	va_start(ap, fmt);
 	(void)vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	(void)fputc('\n', stderr);
+}
+
+void
+testing_mark(FILE *out)
+{
+	if (with_pid)
+		(void)fprintf(out, "[%ld] ", (long)getpid());
+}
+
+void
+testing_arguments(const struct testing *t, struct sb *out)
+{
+	char *const *argv = t->o->argv;
+	int n = 0;
+
+	while (argv[n] != NULL)
+		n++;
+	sb_addf(out, "cwd=" SV_FMT " %d args:", SV_ARG(t->g.initial_cwd), n);
+	for (int i = 0; i < n; i++) {
+		const char *quote = argv[i][0] == '\0' || strpbrk(argv[i], " \t") != NULL ? "\"" : "";
+
+		sb_addf(out, " %s", quote);
+		for (const unsigned char *p = (const unsigned char *)argv[i]; *p != '\0'; p++)
+			sb_addf(out, *p == '\n' ? "\\n" : *p < ' ' || *p >= 127 ? "\\%03o" : "%c", *p);
+		sb_adds(out, quote);
+	}
 }
 
 /* ---- the configuration ---- */
@@ -102,6 +132,8 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 	if (rep->naked) {
 		if (o->mode == MODE_PRINT)
 			(void)fprintf(stderr, "LOG: MAIN PANIC DIE\n  %s\n", text);
+		else if (o->mode == MODE_HOST_CHECK)
+			(void)fprintf(stderr, "LOG: %s\n", text);
 		else
 			testing_log("%s", text);
 		if (logs)
@@ -145,8 +177,10 @@ load(struct testing *t)
 	rep.fn = warned;
 	rep.traps = tell;
 	rep.arg = &tell;
-	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
+	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0) {
+		with_pid = EXIM_LOGSEL_ON(t->conf->log_selector, pid);
 		return (EX_OK);
+	}
 	told(t->o, &rep, &err);
 	return (1);
 }
@@ -453,6 +487,19 @@ run_bi_command(struct testing *t)
 	return (1);
 }
 
+static void
+version(struct testing *t)
+{
+	struct sb args = SB_INIT(256 * 1024);
+
+	if (EXIM_LOGSEL_ON(t->conf->log_selector, arguments)) {
+		testing_arguments(t, &args);
+		testing_log("%s", sb_cstr(&args));
+	}
+	sb_free(&args);
+	printf("Configuration file is %s\n", t->path);
+}
+
 /* The modes that look at how the configuration works. */
 static bool
 checks(enum mode m)
@@ -476,7 +523,7 @@ testing_run(const struct box *b, const struct options *o)
 		version_print(stdout);
 	if ((rc = load(&t)) == EX_OK && (rc = facts(&t)) == EX_OK) {
 		if (o->mode == MODE_VERSION)
-			printf("Configuration file is %s\n", t.path);
+			version(&t);
 		else if (o->mode == MODE_PRINT)
 			rc = print_conf(&t);
 		else if (o->mode == MODE_ALIASES)

@@ -37,6 +37,10 @@ struct testing {
 bool	 testing_ask(struct testing *t, struct sb *line);
 /* <text> with the time in front, to standard error, as a log that is a terminal. */
 void	 testing_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "[PID] " where log lines have it. */
+void	 testing_mark(FILE *out);
+/* "cwd=DIRECTORY N args: ...", as the log has it of how we were called. */
+void	 testing_arguments(const struct testing *t, struct sb *out);
 /* Forget what the last question left. */
 void	 testing_reset(struct testing *t);
 
