@@ -211,7 +211,11 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 	}
 	if (def->modifier)
 		return (acl_modifier(st, it, arg));
+	st->env->lookup_error = SV_NULL;
 	rc = acl_condition(st, it, verb, arg);
+	/* What kept a lookup from being done goes before all that was said of it. */
+	if (rc == RC_DEFER && st->env->lookup_error.len > 0)
+		st->log_msg = acl_keep(st, st->env->lookup_error);
 	if (!it->negated)
 		return (rc);
 	if (rc == RC_OK)

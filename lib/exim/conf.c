@@ -366,6 +366,25 @@ log_selector(struct loader *ld)
 		(void)exim_report_bare(ld->rep, v->file, v->line, "%s", err.text);
 }
 
+/* local_interfaces and extra_local_interfaces: "192.0.2.1", "192.0.2.1.25", "[2001:db8::1]:25". */
+static void
+interfaces(struct loader *ld, enum exim_main_opt opt)
+{
+	const struct exim_value *v = &ld->main[opt];
+	struct sv rest = v->text, item;
+	struct net_addr a;
+	int sep = 0;
+
+	while (v->set && exim_list_next(&rest, &sep, ld->a, &item)) {
+		ptrdiff_t end = item.len > 0 && item.p[0] == '[' ? sv_chr(item, ']') : sv_rchr(item, '.');
+
+		if (item.len > 0 && !net_addr_parse(item, &a) &&
+		    (end <= 0 || !net_addr_parse(sv_sub(item, item.p[0] == '[', (size_t)end), &a)))
+			exim_report_soft(ld->rep, v->file, v->line, "Malformed IP address \"" SV_FMT "\" in %s", SV_ARG(item),
+			    exim_opt_tables[0].opts[opt].name);
+	}
+}
+
 /* Values of the main section that have a grammar of their own. */
 static void
 main_values(struct loader *ld)
@@ -396,6 +415,8 @@ main_values(struct loader *ld)
 			(void)exim_report_bare(ld->rep, host->file, host->line,
 			    "localhost_number is greater than the maximum allowed value (%d)", LOCALHOST_MAX);
 	}
+	interfaces(ld, EXIM_MAIN_local_interfaces);
+	interfaces(ld, EXIM_MAIN_extra_local_interfaces);
 }
 
 /* ---- load ---- */

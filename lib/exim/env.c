@@ -87,7 +87,7 @@ void
 exim_env_forget(struct exim_env *env)
 {
 	env->nums = NULL;
-	env->value = env->item = env->message = SV_NULL;
+	env->value = env->item = env->message = env->lookup_error = SV_NULL;
 	env->ldap_dn = env->prvscheck_address = env->prvscheck_keynum = env->srs_recipient = SV_NULL;
 }
 

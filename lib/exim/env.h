@@ -109,6 +109,7 @@ struct exim_session {
 	int64_t		 interface_port;
 	enum exim_host_lookup host_lookup;	/* of host_name; a reference to $sender_host_name tries it once */
 	struct arena	*arena;			/* of the session, for names that are found late; NULL: the environment's */
+	struct exim_host_answers *host_answers;	/* of named host lists for this client, the matcher's own */
 	struct sv	 host_lookup_msg;	/* why none was found, where that is known */
 	struct sv	 host_name;
 	const char	*const *host_aliases;	/* further verified names */
@@ -381,6 +382,8 @@ struct exim_world {
 	void		(*offload)(void *arg, void (*fn)(void *job), void *job);
 	/* Work that goes on for long lets others of this process have their turn; NULL: there are none. */
 	void		(*yield)(void *arg);
+	/* Of that Exim's process dies.  Who imitates it does not return; NULL: the caller defers. */
+	void		(*die)(void *arg, const char *text);
 	/* A line for the main log from where no ACL runs (Exim::log_write). */
 	void		(*log)(void *arg, struct sv line);
 	/* Small values with a time to live: ratelimit, seen, callouts.  <ttl> in seconds. */
@@ -438,6 +441,7 @@ struct exim_env {
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;
+	struct sv		 lookup_error;	/* why the last lookup could not be done; empty: it could */
 	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
 	unsigned		 rewrite_rule;	/* number, from 1, of the rewriting rule that changed something last */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */

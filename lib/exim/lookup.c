@@ -318,8 +318,8 @@ single(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv
 	return (r);
 }
 
-enum exim_result
-x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv key, bool *found, struct sv *out,
+static enum exim_result
+any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv key, bool *found, struct sv *out,
     const struct exim_nums **nums)
 {
 	struct xlookup l = { .spec = spec, .type = spec->type->name, .key = key };
@@ -361,6 +361,16 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 	out->tainted = false;
 	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0)
 		x_cache_result_set(e, xb_sv(&ck), *found, *out);
+	return (r);
+}
+
+enum exim_result
+x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv key, bool *found, struct sv *out,
+    const struct exim_nums **nums)
+{
+	enum exim_result r = any(e, spec, file, key, found, out, nums);
+
+	e->env->lookup_error = r == EXIM_OK || r == EXIM_FORCED ? SV_NULL : sv_cstr(x_message(e));
 	return (r);
 }
 

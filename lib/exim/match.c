@@ -266,6 +266,7 @@ exim_names_add(struct exim_names *ns, const struct exim_named *n, struct err *er
 	c->name = arena_sv(ns->a, n->name);
 	c->text = arena_sv(ns->a, n->text);
 	c->file = n->file == NULL ? NULL : arena_str(ns->a, n->file);
+	c->number = ns->n;
 	ns->v[ns->n++] = c;
 	return (exim_list_compile(ns->a, n->kind, n->text, n->file, n->line, &c->list, err));
 }
@@ -281,6 +282,8 @@ m_die(struct mscan *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
+	if (s->e->env->world->die != NULL)
+		s->e->env->world->die(s->e->env->world->arg, buf);
 	(void)x_fail(s->e, "%s", buf);
 	if (s->e->err != NULL)
 		(void)err_set(s->e->err, ERR_CONFIG, EXIM_STATUS_DIE, "%s", buf);
@@ -293,6 +296,58 @@ kind_name(enum exim_list_kind kind)
 	static const char *const t[] = { "domain ", "host ", "address ", "local part ", "" };
 
 	return (t[kind]);
+}
+
+/* What named host lists answered about this session's client: Exim asks each of them once. */
+struct exim_host_answers {
+	struct net_addr	 addr;		/* of the client then */
+	size_t		 n;
+	struct {
+		enum { UNASKED, ANSWER_NO, ANSWER_YES } answer;
+		struct sv	 value;
+	} v[];
+};
+
+/* The place of <n>'s answer; NULL where none is kept. */
+static struct exim_host_answers *
+host_answers(const struct mscan *s)
+{
+	const struct exim_names *ns = s->e->env->names;
+	struct exim_session *ses = s->e->env->session;
+	struct exim_host_answers *h;
+
+	if (s->kind != EXIM_LIST_HOST || s->host == NULL || !s->host->session || s->host->ip_only || ses == NULL || ses->arena == NULL)
+		return (NULL);
+	h = ses->host_answers;
+	if (h == NULL || h->n < ns->n || !net_addr_eq(&h->addr, &s->host->addr)) {
+		h = arena_zalloc(ses->arena, sizeof(*h) + ns->n * sizeof(h->v[0]));
+		h->addr = s->host->addr;
+		h->n = ns->n;
+		ses->host_answers = h;
+	}
+	return (h);
+}
+
+/* All of the list, or what it answered before.  A list that expands, or names one that does, is asked again. */
+static enum mresult
+named_list(struct mscan *s, const struct exim_named *n)
+{
+	struct exim_host_answers *h = host_answers(s);
+	bool outer = s->varies;
+	enum mresult r;
+
+	if (h != NULL && h->v[n->number].answer != UNASKED) {
+		s->value = h->v[n->number].value;
+		return (h->v[n->number].answer == ANSWER_YES ? MR_YES : MR_NO);
+	}
+	s->varies = false;
+	r = m_list(s, n->list);
+	if (h != NULL && (!s->varies || n->cache) && (r == MR_YES || r == MR_NO)) {
+		h->v[n->number].answer = r == MR_YES ? ANSWER_YES : ANSWER_NO;
+		h->v[n->number].value = r == MR_YES ? arena_sv(s->e->env->session->arena, s->value) : SV_NULL;
+	}
+	s->varies = outer || (s->varies && !n->cache);
+	return (r);
 }
 
 static enum mresult
@@ -312,7 +367,7 @@ named(struct mscan *s, const struct mitem *it)
 		return (m_die(s, "named lists refer to each other more than %d deep: \"+" SV_FMT "\"", MATCH_DEPTH,
 		    SV_ARG(it->arg)));
 	s->depth++;
-	r = m_list(s, n->list);
+	r = named_list(s, n);
 	s->depth--;
 	s->include_unknown = unknown[0];
 	s->ignore_unknown = unknown[1];
@@ -514,6 +569,7 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	const char *why;
 	enum exim_result res = x_str(s->e, l->str, &text);
 
+	s->varies = true;
 	switch (res) {
 	case EXIM_OK:
 		break;

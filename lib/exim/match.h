@@ -30,6 +30,7 @@ struct exim_named {
 	const char	*file;
 	unsigned	 line;
 	struct exim_list *list;
+	size_t		 number;	/* its place among all of them, which exim_names_add gives */
 };
 struct exim_names *exim_names_new(struct arena *a);
 /*

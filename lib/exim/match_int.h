@@ -78,6 +78,7 @@ struct mscan {
 	unsigned	 depth;
 	bool		 include_unknown, ignore_unknown, include_defer, ignore_defer;
 	struct sv	 unknown;	/* behind MR_UNKNOWN: what could not be found */
+	bool		 varies;	/* some list so far was expanded: another time it may be another */
 };
 
 void	 m_item_compile(struct arena *a, enum exim_list_kind kind, struct sv text, struct mitem *it);

@@ -344,6 +344,7 @@ interface(struct sv item, struct net_addr *addr)
 static bool
 listed(struct visit *v, enum exim_main_opt opt, const struct net_addr *addr, bool *all)
 {
+	const struct exim_world *w = v->rt->rq->env->world;
 	struct sv list = exim_main_text(v->rt->rq->conf, opt), item;
 	struct net_addr one;
 	int sep = 0;
@@ -351,8 +352,12 @@ listed(struct visit *v, enum exim_main_opt opt, const struct net_addr *addr, boo
 	if (all != NULL)
 		*all = list.len == 0;
 	while (list.len > 0 && exim_list_next(&list, &sep, v->rt->a, &item)) {
-		if (!interface(item, &one))
+		if (!interface(item, &one)) {
+			if (item.len > 0 && w->die != NULL)
+				w->die(w->arg, arena_fmt(v->rt->a, "Malformed IP address \"" SV_FMT "\" in %s", SV_ARG(item),
+				    exim_opt_tables[0].opts[opt].name));
 			continue;
+		}
 		if (all != NULL && unspecified(&one))
 			*all = true;
 		if (net_addr_eq(&one, addr))

@@ -26,6 +26,7 @@
 /* ---- carrying ---- */
 
 static int outer = -1;		/* our end of the pair */
+static struct stream *inner;	/* the session's side */
 
 static void
 write_all(int fd, const char *p, size_t n)
@@ -101,7 +102,9 @@ log_line(void *arg, unsigned which, const char *line, const char *more)
 	(void)which;
 	(void)more;
 	(void)carry_out();
-	(void)fprintf(stderr, "LOG: %s\n", line);
+	(void)fputs("LOG: ", stderr);
+	testing_mark(stderr);
+	(void)fprintf(stderr, "%s\n", line);
 }
 
 /* As Exim marks what it tells of host checking. */
@@ -118,7 +121,19 @@ log_world(void *arg, struct sv line)
 {
 	(void)arg;
 	(void)carry_out();
-	(void)fprintf(stderr, "LOG: " SV_FMT "\n", SV_ARG(line));
+	(void)fputs("LOG: ", stderr);
+	testing_mark(stderr);
+	(void)fprintf(stderr, SV_FMT "\n", SV_ARG(line));
+}
+
+/* Exim's process ends here, behind what it has answered so far. */
+static void
+die_world(void *arg, const char *text)
+{
+	(void)stream_flush(inner);
+	log_world(arg, sv_cstr(text));
+	(void)fflush(NULL);
+	_exit(1);
 }
 
 /* ---- hints that live as long as we ---- */
@@ -214,6 +229,7 @@ converse(struct testing *t, struct session_conn *c)
 	sv.keep_bare = t->box == NULL || t->o->conf != NULL || t->box->accept_bare_newlines;
 	t->world.arg = t;
 	t->world.log = log_world;
+	t->world.die = die_world;
 	t->world.hint_get = hint_get;
 	t->world.hint_put = hint_put;
 	t->world.hint_del = hint_del;
@@ -248,7 +264,7 @@ test_smtp(struct testing *t)
 		return (EX_SOFTWARE);
 	/* It may wait for a terminal for ever. */
 	(void)pthread_detach(reader);
-	c.stream = stream_new(pair[0]);
+	c.stream = inner = stream_new(pair[0]);
 	converse(t, &c);
 	(void)carry_out();
 	return (0);

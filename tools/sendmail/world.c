@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "dns/dns.h"
 #include "exim/acl.h"
@@ -122,9 +123,11 @@ static void
 show(const char *which, const char *text)
 {
 	(void)fflush(stdout);
-	if (opts->mode == MODE_HOST_CHECK)
-		(void)fprintf(stderr, "LOG: %s\n", text);
-	else if (opts->mode == MODE_ROUTE || opts->verbose)
+	if (opts->mode == MODE_HOST_CHECK) {
+		(void)fputs("LOG: ", stderr);
+		testing_mark(stderr);
+		(void)fprintf(stderr, "%s\n", text);
+	} else if (opts->mode == MODE_ROUTE || opts->verbose)
 		(void)fprintf(stderr, "LOG: %s\n  %s\n", which, text);
 	else
 		testing_log("%s", text);
@@ -154,6 +157,16 @@ ops_panic(void *arg, const char *text)
 	    strncmp(text, "attempt to use tainted", 22) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
 
+/* Exim's own process would end here, and so does this one, which keeps nothing. */
+static void
+world_die(void *arg, const char *text)
+{
+	(void)arg;
+	show("MAIN PANIC DIE", text);
+	(void)fflush(NULL);
+	_exit(1);
+}
+
 void
 testing_world(struct testing *t)
 {
@@ -167,6 +180,8 @@ testing_world(struct testing *t)
 	t->world.names = world_names;
 	t->world.names_host = posix.names;
 	t->world.acl = exim_acl_expand;
+	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)
+		t->world.die = world_die;
 	route_ops_dns(&real_ops);
 	t->ops = real_ops;
 	t->ops.mx = ops_mx;
