@@ -100,6 +100,8 @@ hex_decode(struct sb *out, struct sv in)
 			return (false);
 	for (size_t i = 0; i < in.len; i += 2)
 		sb_addc(out, (char)(hex_value(in.p[i]) << 4 | hex_value(in.p[i + 1])));
+	if (in.tainted)
+		out->tainted = true;
 	return (true);
 }
 

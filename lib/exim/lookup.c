@@ -347,6 +347,9 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 			l.file = e->env->g->sqlite_dbfile;
 		if (l.file.len == 0 || l.file.p[0] != '/')
 			return (x_fail(e, "absolute file name expected for \"%s\" lookup", l.type));
+		/* In the old form the whole query is, when anything in it is: the option file= keeps them apart. */
+		if (!x_path_ok(e, l.file, l.type))
+			return (EXIM_FAIL);
 	}
 	xb_init(&ck, e->env->arena, spec->name.len + key.len + 1);
 	xb_add(&ck, spec->name);

@@ -212,8 +212,8 @@ evaluate(struct xev *e, struct sv v, bool decimal, struct sv *out)
 	if (c.error != NULL)
 		return (x_fail(e, "error in expression evaluation: %s (after processing \"%.*s\")", c.error, (int)(c.p - text),
 		    text));
+	/* A number is good for a file's name, whoever gave the figures. */
 	*out = x_int(e, x);
-	out->tainted = v.tainted;
 	return (EXIM_OK);
 }
 

@@ -553,6 +553,7 @@ X_FN(xi_imapfolder)
 		return (x_fail(e, "IMAP folder separator must be one character, found \"" SV_FMT "\"", SV_ARG(sep)));
 	if (!sv_caseeqs(charset_of(e), "utf-8") && mail_charset_to_utf8(&utf8, charset_of(e), v))
 		v = arena_sv(e->env->arena, sb_sv(&utf8));
+	v.tainted = arg[0].tainted;
 	sb_free(&utf8);
 	if (!utf8_valid(v) || v.len > PUNY_MAX)
 		return (x_fail(e, "imapfolder: iconv() failed to convert from " SV_FMT ": Invalid or incomplete multibyte or wide "

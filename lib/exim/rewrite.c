@@ -210,8 +210,10 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 		*res = EXIM_FAIL;
 		return (STEP_ERROR);
 	}
-	if (unqual && env->g != NULL)
+	if (unqual && env->g != NULL) {
 		new = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(new), SV_ARG(env->g->qualify_recipient)));
+		new.tainted = x.address.tainted;
+	}
 	if (header && (r->flags & EXIM_RW_w) != 0 && whole != NULL)
 		*whole = arena_sv(env->arena, text);
 	*addr = new;

@@ -312,6 +312,7 @@ test_env_init(struct test_env *t, bool caches)
 	t->env.acl_c = exim_vars_new();
 	t->env.acl_m = exim_vars_new();
 	exim_vars_set(t->env.acl_m, SV_LIT("m_x"), SV_LIT("value of x"));
+	exim_vars_set(t->env.acl_m, SV_LIT("m_hex"), sv_taint(SV_LIT("6162")));
 }
 
 static inline void

@@ -385,6 +385,7 @@ rewrite(void **state)
 	    "*@old.test     $1@new.test\n"
 	    "*@from.test    hidden@new.test  Ff\n"
 	    "bare@x.test    short  Q\n"
+	    "*@bare.test    $1  Q\n"
 	    "a@whole.test   \"Full Name <b@whole.test>\"  hw\n"
 	    "last@q.test    \"${if eq{a}{b}{x}fail}\"  q\n"
 	    "last@q.test    other@q.test\n"
@@ -416,6 +417,9 @@ rewrite(void **state)
 			print_message("%s -> " SV_FMT "\n", t[i].in, SV_ARG(out));
 		assert_true(sv_eqs(out, t[i].out));
 	}
+	/* What the peer wrote is his with our domain behind it. */
+	assert_int_equal(exim_rewrite_address(&c->rewrites, &env, EXIM_RW_t, sv_taint(SV_LIT("u@bare.test")), &out, NULL, &err), EXIM_OK);
+	assert_true(sv_eqs(out, "u@q.test") && out.tainted);
 	assert_int_equal(exim_rewrite_smtp(&c->rewrites, &env, sv_cstr("<host!user>"), &out, &err), EXIM_OK);
 	assert_true(sv_eqs(out, "<user@host.test>"));
 	assert_int_equal(exim_rewrite_header(&c->rewrites, &env, EXIM_RW_f,

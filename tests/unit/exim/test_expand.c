@@ -384,6 +384,13 @@ test_taint(void **state)
 		{ "${run{$local_part x}}", "!Tainted name 'Local' (command for ${run) not permitted" },
 		{ "${lookup{root}lsearch{/t/aliases}}", "alice" },
 		{ "${run{/bin/x $local_part}}", "[Local]" },
+		{ "${readfile{/t/${hex2b64:$acl_m_hex}}}", "!Tainted name '/t/YWI=' (file name for ${readfile) not permitted" },
+		{ "${readfile{/t/${lc:$local_part}}}", "!Tainted name '/t/local' (file name for ${readfile) not permitted" },
+		{ "${readfile{/t/${imapfolder{$local_part}}}}", "!Tainted name '/t/Local' (file name for ${readfile) not permitted" },
+		/* Numbers of any origin are harmless. */
+		{ "${readfile{/t/${eval:$acl_m_hex}}}", "!failed to open /t/6162: No such file or directory" },
+		{ "${lookup sqlite{/t/db select $local_part}}", "!Tainted name '/t/db' (sqlite) not permitted" },
+		{ "${lookup sqlite,file=/t/db{select $local_part}}", "sqlite//t/db/select Local" },
 	};
 	struct err err = ERR_INIT;
 	struct test_env t;
@@ -399,6 +406,9 @@ test_taint(void **state)
 	assert_false(exim_var_get(&t.env, SV_LIT("nosuch"), &v));
 	assert_true(exim_var_known(SV_LIT("acl_m_any")));
 	assert_false(exim_var_known(SV_LIT("nosuch")));
+	t.g.headers_charset = SV_LIT("ISO-8859-1");
+	assert_string_equal(test_expand(&t, "${readfile{/t/${imapfolder{$local_part}}}}"),
+	    "!Tainted name '/t/Local' (file name for ${readfile) not permitted");
 	t.env.forbid = EXIM_NO_RUN | EXIM_NO_LOOKUP | EXIM_NO_READFILE | EXIM_NO_EXISTS;
 	assert_string_equal(test_expand(&t, "${run{/bin/x}}"), "!running a command is not permitted");
 	assert_string_equal(test_expand(&t, "${lookup{x}lsearch{/t/aliases}}"), "!lookup expansions are not permitted");
