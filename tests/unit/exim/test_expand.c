@@ -459,6 +459,36 @@ test_work(void **state)
 	test_env_fini(&t);
 }
 
+static unsigned offloaded;
+
+static void
+offload(void *arg, void (*fn)(void *job), void *job)
+{
+	(void)arg;
+	offloaded++;
+	fn(job);
+}
+
+/* What is slow by design is done where others need not wait for it. */
+static void
+test_offload(void **state)
+{
+	static const char hash[] = "\\N$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.\\N";
+	struct exim_world w = test_world;
+	struct test_env t;
+	char text[512];
+
+	test_env_init(&t, true);
+	w.offload = offload;
+	t.env.world = &w;
+	(void)snprintf(text, sizeof(text), "${if crypteq{secret}{%s}{y}{n}}${if crypteq{other}{%s}{y}{n}}", hash, hash);
+	assert_string_equal(test_expand(&t, text), "yn");
+	assert_int_equal(offloaded, 2);
+	assert_string_equal(test_expand(&t, "${if crypteq{x}{aaOCm2Wh0EC9M}{y}{n}}"), "n");
+	assert_int_equal(offloaded, 2);
+	test_env_fini(&t);
+}
+
 /* Nothing is unbounded: nesting, results, regexes. */
 static void
 test_limits(void **state)
@@ -578,7 +608,7 @@ main(void)
 		cmocka_unit_test(test_text), cmocka_unit_test(test_variables), cmocka_unit_test(test_items),
 		cmocka_unit_test(test_operators), cmocka_unit_test(test_conditions), cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_order), cmocka_unit_test(test_more),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits), cmocka_unit_test(test_work),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_taint), cmocka_unit_test(test_limits), cmocka_unit_test(test_work), cmocka_unit_test(test_offload),
 		cmocka_unit_test(test_certificates), cmocka_unit_test(test_be),
 	};
 
