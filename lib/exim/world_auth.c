@@ -139,8 +139,6 @@ ask_saslauthd(int fd, const struct sv *args, size_t n, struct err *err)
 	for (size_t i = 0; i < 4; i++) {
 		if (i < n && args[i].len > 0)
 			field[i] = args[i];
-		if (field[i].len > FIELD_MAX)
-			field[i].len = 0;
 		sb_addc(&sb, (char)(field[i].len >> 8));
 		sb_addc(&sb, (char)(field[i].len & 0xff));
 		sb_add(&sb, field[i]);
@@ -158,6 +156,16 @@ lost:
 	return (EXIM_TEMPFAIL);
 }
 
+/* Cut short or left out they would be others' words, perhaps no password at all. */
+static bool
+too_long(const struct sv *args, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (args[i].len > FIELD_MAX)
+			return (true);
+	return (false);
+}
+
 static enum exim_found
 auth_saslauthd(const struct sv *args, size_t n, struct err *err)
 {
@@ -166,7 +174,7 @@ auth_saslauthd(const struct sv *args, size_t n, struct err *err)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	enum exim_found f = EXIM_TEMPFAIL;
 
-	if (n == 0 || args[0].len == 0) {
+	if (n == 0 || args[0].len == 0 || too_long(args, n)) {
 		f = EXIM_NOTFOUND;
 	} else if (fd == -1 || connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
 		(void)err_set(err, ERR_TEMP, "4.3.0", "cannot connect to saslauthd daemon at %s: %s", SASLAUTHD, strerror(errno));
