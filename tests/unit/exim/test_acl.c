@@ -561,6 +561,25 @@ crowds(void **state)
 	teardown(&b);
 }
 
+/* A text that is too long for the log is cut, not left out. */
+static void
+long_warning(void **state)
+{
+	struct sb text = SB_INIT(1 << 20);
+	struct box b;
+
+	(void)state;
+	sb_adds(&text, "a:\n warn log_message = begin");
+	for (int i = 0; i < 20000; i++)
+		sb_adds(&text, "x");
+	sb_adds(&text, "\n accept\n");
+	setup(&b, sb_cstr(&text));
+	assert_int_equal(go(&b, "a"), EXIM_ACL_ACCEPT);
+	assert_non_null(strstr(logged, "Warning: beginxxxxxxxxx"));
+	sb_free(&text);
+	teardown(&b);
+}
+
 /* Fields that are added one by one do not take the square of their number. */
 static void
 many_headers(void **state)
@@ -648,7 +667,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(many_headers),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
