@@ -17,6 +17,7 @@
 
 #define WRAP_AT		75		/* longer answers to the peer are folded */
 #define WRAP_MIN	35
+#define WARNING_MAX	4000		/* bytes of a text in the log */
 
 /* ---- helpers of all parts ---- */
 
@@ -192,7 +193,7 @@ static enum acl_rc
 one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 {
 	const struct acl_cond_def *def = &acl_conds[it->id];
-	struct err err = ERR_INIT;
+	struct err err;			/* not ERR_INIT: a kilobyte for each condition is felt */
 	struct sv arg = it->fixed;
 	enum acl_rc rc;
 
@@ -200,8 +201,10 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 		return (acl_wrong(st, "cannot %s %s condition in %s ACL", def->modifier ? "use" : "test", def->name,
 		    exim_acl_where_name(st->run->where)));
 	if ((def->how == ARG_EXPAND || def->how == ARG_SET) && arg.p == NULL) {
-		enum exim_result res = exim_expand(it->str, st->env, &arg, &err);
+		enum exim_result res;
 
+		err_clear(&err);
+		res = exim_expand(it->str, st->env, &arg, &err);
 		if (res == EXIM_FORCED)
 			return (RC_OK);
 		if (res != EXIM_OK) {
@@ -261,8 +264,8 @@ log_warning(struct acl_state *st)
 	struct sv line = st->log_msg;
 
 	if (line.p != NULL && line.p != st->user_msg.p) {
-		struct sb sb = SB_INIT(8192);
-		struct sv all = line, one;
+		struct sb sb = SB_INIT(2 * WARNING_MAX);
+		struct sv all = sv_sub(line, 0, WARNING_MAX), one;
 
 		while (sv_next(&all, '\n', &one))
 			sb_addf(&sb, SV_FMT "%s", SV_ARG(one), all.p != NULL && all.len > 0 ? "\\n" : "");
@@ -407,10 +410,22 @@ without_place(const char *text)
 	return (at == NULL ? text : at + sizeof(place) - 1);
 }
 
+/* The statements themselves; NULL and the mistake in <st>. */
+static const struct exim_acl *
+from_text(struct acl_state *st, struct sv what)
+{
+	struct exim_report rep = EXIM_REPORT_INIT;
+	const struct exim_acl *acl = exim_acl_compile_text(st->env->arena, SV_LIT("inline ACL"), what, &rep);
+
+	if (rep.errors == 0)
+		return (acl);
+	(void)acl_wrong(st, "%s", without_place(rep.first.text));
+	return (NULL);
+}
+
 enum acl_rc
 acl_run_what(struct sv what, struct acl_state *st)
 {
-	struct exim_report rep = EXIM_REPORT_INIT;
 	const struct exim_acl *acl = NULL;
 
 	what = sv_trim(what);
@@ -418,18 +433,15 @@ acl_run_what(struct sv what, struct acl_state *st)
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "attempt to use tainted ACL text \"" SV_FMT "\"", SV_ARG(what));
 		return (acl_wrong(st, "internal configuration error"));
 	}
-	if (what.len > 0 && what.p[0] == '/') {
+	if (what.len > 0 && what.p[0] == '/')
 		acl = from_file(st, what);
-		return (acl == NULL ? RC_ERROR : acl_run_list(acl, st));
+	else {
+		if (st->env->conf != NULL && sv_chr(what, ' ') < 0)
+			acl = exim_conf_acl(st->env->conf, what);
+		if (acl == NULL)
+			acl = from_text(st, what);
 	}
-	if (st->env->conf != NULL && sv_chr(what, ' ') < 0)
-		acl = exim_conf_acl(st->env->conf, what);
-	if (acl == NULL) {
-		acl = exim_acl_compile_text(st->env->arena, SV_LIT("inline ACL"), what, &rep);
-		if (rep.errors > 0)
-			return (acl_wrong(st, "%s", without_place(rep.first.text)));
-	}
-	return (acl_run_list(acl, st));
+	return (acl == NULL ? RC_ERROR : acl_run_list(acl, st));
 }
 
 /* ---- from outside ---- */

@@ -2,7 +2,10 @@
 /* The conditions of ACLs but verify, dnslists, ratelimit and seen. */
 #include "exim/acl_int.h"
 
-/* The answer of a list match as the outcome of a condition. */
+/*
+ * The answer of a list match as the outcome of a condition.  The matches clear *<err>, which callers leave as it is: ERR_INIT
+ * would write a kilobyte for each.
+ */
 static enum acl_rc
 matched(struct acl_state *st, const struct acl_item *it, enum exim_result res, bool yes, const struct err *err)
 {
@@ -31,7 +34,7 @@ static enum acl_rc
 cond_domains(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
@@ -48,7 +51,7 @@ static enum acl_rc
 cond_local_parts(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
@@ -66,7 +69,7 @@ static enum acl_rc
 cond_recipients(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	struct sv data = SV_NULL, addr;
 	enum exim_result res;
 	bool yes = false;
@@ -85,7 +88,7 @@ static enum acl_rc
 cond_senders(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	struct sv data = SV_NULL, sender = env->msg == NULL ? SV_LIT("") : env->msg->sender;
 	enum exim_result res;
 	bool yes = false;
@@ -102,7 +105,7 @@ static enum acl_rc
 cond_sender_domains(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	enum exim_result res;
 	bool yes = false;
 
@@ -114,7 +117,7 @@ static enum acl_rc
 cond_hosts(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err = ERR_INIT;
+	struct err err;
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
@@ -143,7 +146,7 @@ cipher_name(const struct exim_session *s)
 static enum acl_rc
 cond_string(struct acl_state *st, const struct acl_item *it, struct sv subject)
 {
-	struct err err = ERR_INIT;
+	struct err err;
 	enum exim_result res;
 	bool yes = false;
 

@@ -647,11 +647,10 @@ finish(struct mscan *s, const struct exim_list *l, bool *yes, struct sv *data)
 	*yes = false;
 	if (data != NULL)
 		*data = SV_NULL;
+	err_clear(s->e->err);
 	if (l == NULL)
 		return (EXIM_OK);
 	x_begin(s->e->env);
-	if (s->e->err != NULL)
-		err_clear(s->e->err);
 	r = m_list(s, l);
 	*yes = r == MR_YES;
 	/* Also what an item with "!" matched by. */

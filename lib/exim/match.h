@@ -55,7 +55,7 @@ bool	 exim_list_refers(const struct exim_list *l, size_t *pos, struct sv *name);
  * The matches.  EXIM_OK: *<yes> is the answer; *<data> (may be NULL) gets the value behind the match for $domain_data and its
  * like: what a lookup gave, or the item (or subject, for a lookup that gave nothing better) untainted; with *<yes> false, that of
  * the item with "!" that decided; p NULL if there is none.  EXIM_DEFER: a lookup gave no answer.  EXIM_FAIL: the list is wrong.
- * EXIM_FORCED: its text said "fail", which callers take as no match.  NULL list: no match.
+ * EXIM_FORCED: its text said "fail", which callers take as no match.  NULL list: no match.  *<err> is cleared first.
  */
 enum exim_result exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv domain, bool *yes,
 	     struct sv *data, struct err *err);

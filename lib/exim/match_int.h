@@ -37,7 +37,7 @@ struct mitem {
 	struct sv	 text;		/* as written, without "!": the value of a match */
 	struct sv	 arg;		/* suffix, file, query, name, error text */
 	int		 num;		/* flag, kind of MX, bits of a mask (-1 none) */
-	struct xregex_ref re;
+	struct xregex_ref re[2];	/* with case, without */
 	struct xlookup_spec lookup;
 	struct net_prefix prefix;
 	struct sv	 local;		/* M_ADDRESS: pattern of the local part; p NULL: any */

@@ -293,7 +293,7 @@ regex(struct mscan *s, const struct mitem *it, struct sv subject)
 	char why[256];
 	int m;
 
-	re = x_regex_get(s->e, it->text, s->caseless ? XRE_CASELESS : 0, s->kind == EXIM_LIST_DOMAIN ? &w->re : NULL, why);
+	re = x_regex_get(s->e, it->text, s->caseless ? XRE_CASELESS : 0, &w->re[s->caseless], why);
 	if (re == NULL)
 		return (m_die(s, "regular expression error: %s while compiling " SV_FMT, why, SV_ARG(it->text)));
 	m = x_regex_match(s->e, re, subject, 0, 0, &nums, NULL);
