@@ -15,6 +15,7 @@
 /* Pieces of a sequence that are gathered on the stack; longer ones use the arena. */
 #define PIECES	8
 #define TICKS	16		/* sequences between two looks at the clock */
+#define WORK_LOOK	4096
 
 static enum exim_result
 set_error(struct xev *e, enum exim_result r, enum err_class cls, const char *status, const char *fmt, va_list ap)
@@ -132,8 +133,12 @@ bool
 x_work(struct xev *e, uint64_t n)
 {
 	struct exim_env *env = e->env;
+	uint64_t before = env->work;
 
 	env->work += n;
+	/* A look at each 4 KiB is enough. */
+	if ((before ^ env->work) < WORK_LOOK)
+		return (true);
 	return (env->depth == 0 || (env->work <= X_WORK_MAX && arena_used(env->arena) <= env->memory + X_MEMORY_MAX));
 }
 
