@@ -82,6 +82,7 @@ session_proxy(struct session *s)
 	s->x.proxy_external_address = sv_cstr(arena_str(s->arena, net_addr_text(&p.dest, text)));
 	s->x.proxy_external_port = p.dest.port;
 	set_client(s, &p.source);
+	s->behind = p.source;
 }
 
 /* ---- XCLIENT ---- */
@@ -97,9 +98,9 @@ session_xclient_offer(struct session *s)
 
 	if (l == NULL || s->conn->peer.family == 0)
 		return (false);
-	/* It is the server that is connected to us who may, not whom it speaks for. */
-	s->x.addr = s->conn->peer;
-	s->x.host_address = sv_cstr(net_addr_text(&s->conn->peer, peer));
+	/* It is the server that speaks to us who may: not whom it speaks for, nor a balancer that passes anybody's words on. */
+	s->x.addr = s->behind.family != 0 ? s->behind : s->conn->peer;
+	s->x.host_address = sv_cstr(net_addr_text(&s->x.addr, peer));
 	yes = session_client_in(s, EXIM_MAIN_hosts_xclient);
 	s->x.addr = now;
 	s->x.host_address = text;
@@ -231,6 +232,7 @@ session_xclient(struct session *s)
 	s->pipelining = s->chunking = s->tls_offered = s->auth_offered = s->xclient = false;
 	s->x.helo = s->helo_shown = s->x.auth_mechanism = s->x.authenticated_id = SV_NULL;
 	s->x.helo_verified = false;
+	s->auth_by = NULL;
 	apply(&g);
 	s->parse_flags = session_parse_flags(s);
 	s->free_helo = true;

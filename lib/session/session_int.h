@@ -123,6 +123,7 @@ struct session {
 	bool		 no_sync, no_pipelining, no_multiline;	/* controls */
 	bool		 tls_first;	/* the handshake came before all else */
 	bool		 xclient;	/* XCLIENT was offered */
+	struct net_addr	 behind;	/* whom the proxy protocol named: he speaks; family 0: nobody */
 	bool		 proxy_failed;	/* a proxy did not say whose connection it is: nothing but QUIT */
 	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr, wellknown;
 	bool		 auth_unadvertised_ok;

@@ -173,6 +173,11 @@ CASES = [
          "QUIT"], want=[r"(501 .*\n){3}221 "], not_log=[r"connect: .*\n.*connect: "]),
     dict(name="xclientrefused", main=["hosts_xclient = 127.0.0.1", "host_reject_connection = 192.0.2.7"], steps=["*banner", "EHLO mx.test", XCLIENT, "*end"],
          want=[r"^554 ", r"\[end\]"]),
+    # Who stands behind a balancer is no server of ours because the balancer is.
+    dict(name="xclientbehind", main=PROXY + ["hosts_xclient = 127.0.0.1"], steps=["*raw PROXY TCP4 192.0.2.7 192.0.2.99 4711 26\\r\\n", "*banner", "EHLO mx.test",
+         XCLIENT, "QUIT"], want=[r"^500 unrecognized command"], **{"not": [r"XCLIENT"]}),
+    dict(name="xclientofit", main=PROXY + ["hosts_xclient = 192.0.2.7"], steps=["*raw PROXY TCP4 192.0.2.7 192.0.2.99 4711 26\\r\\n", "*banner", "EHLO mx.test",
+         "XCLIENT ADDR=192.0.2.8", "QUIT"], want=[r"^250[ -]XCLIENT .*ADDR"], log=[r"connect: \[192.0.2.8\]:"]),
     dict(name="proxyothers", main=["hosts_proxy = 10.0.0.0/8"], steps=["*banner", "EHLO me.test", "QUIT"], log=[r"connect: \[127.0.0.1\]:.* session=no"]),
 ]
 
