@@ -2,7 +2,8 @@
 /*
  * Lines "From ..." above the header fields, as mailbox files have them and careless clients send them.  They begin the
  * body, unless ignore_fromline_hosts or ignore_fromline_local says that this client is known for them; the sender that such
- * a line names then counts (uucp_from_pattern, uucp_from_sender), as it does for Exim.
+ * a line names then counts (uucp_from_pattern, uucp_from_sender), as it does for Exim.  And whom a user who is not trusted may
+ * name there, or by MAIL, where a process of his own receives (untrusted_set_sender).
  */
 #include "exim/expand.h"
 #include "mail/address.h"
@@ -17,6 +18,28 @@ ignored_here(struct session *s)
 	if (s->kind == SESSION_LOCAL)
 		return (exim_main_bool(s->conf, EXIM_MAIN_ignore_fromline_local));
 	return (session_client_in(s, EXIM_MAIN_ignore_fromline_hosts));
+}
+
+/* May this client, a user of this machine, say that a message comes from <addr>? */
+static bool
+may_say(struct session *s, struct sv addr)
+{
+	const struct exim_list *list = s->conf->main[EXIM_MAIN_untrusted_set_sender].list;
+	struct err err = ERR_INIT;
+	bool yes = false;
+
+	if (s->kind != SESSION_LOCAL || !s->conn->exim_style || s->conn->trusted)
+		return (true);
+	if (sv_chr(addr, '@') < 0)
+		addr = sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(s->conf->g.qualify_domain)));
+	return (list != NULL && exim_match_address(list, &s->env, sv_taint(addr), false, &yes, NULL, &err) == EXIM_OK && yes);
+}
+
+void
+session_own_sender(struct session *s)
+{
+	if (!may_say(s, s->txn->msg.sender))
+		s->txn->msg.sender = sv_cstr(arena_fmt(s->txn->arena, "%s@" SV_FMT, s->conn->user, SV_ARG(s->conf->g.qualify_domain)));
 }
 
 static void
@@ -39,7 +62,8 @@ take_sender(struct session *s, const struct exim_nums *nums)
 		mail_address_put(&one, &x);
 		if (x.domain.len == 0)
 			sb_addf(&one, "@" SV_FMT, SV_ARG(s->conf->g.qualify_domain));
-		s->txn->msg.sender = arena_sv(s->txn->arena, sv_taint(sb_sv(&one)));
+		if (may_say(s, sb_sv(&one)))
+			s->txn->msg.sender = arena_sv(s->txn->arena, sv_taint(sb_sv(&one)));
 	}
 	s->env.nums = had;
 	sb_free(&one);

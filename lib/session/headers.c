@@ -83,24 +83,44 @@ proved_address(struct session *s)
 	return (sv_cstr(arena_fmt(s->txn->arena, SV_FMT "@" SV_FMT, SV_ARG(id), SV_ARG(domain))));
 }
 
+/* "Name <address>", or the address alone. */
 static void
-fix_from(struct session *s)
+fix_add_mailbox(struct session *s, const char *field, struct sv name, struct sv addr)
 {
-	struct txn *t = s->txn;
-	struct sv addr = t->msg.sender.len > 0 ? t->msg.sender : proved_address(s);
-	struct sv name = t->fx.submission_name;
 	struct sb sb = SB_INIT(4096);
 
-	if (addr.len == 0)
-		return;
 	if (name.len > 0) {
 		mail_phrase_encode(&sb, name, 6);
 		sb_addf(&sb, " <" SV_FMT ">", SV_ARG(addr));
-	} else {
+	} else
 		sb_add(&sb, addr);
-	}
-	fix_add(s, "From", sb_sv(&sb));
+	fix_add(s, field, sb_sv(&sb));
 	sb_free(&sb);
+}
+
+static struct sv
+caller_name(const struct session *s)
+{
+	return (s->kind == SESSION_LOCAL && s->conn->fullname != NULL ? sv_cstr(s->conn->fullname) : s->txn->fx.submission_name);
+}
+
+static void
+fix_from(struct session *s)
+{
+	struct sv addr = s->txn->msg.sender.len > 0 ? s->txn->msg.sender : proved_address(s);
+
+	if (addr.len > 0)
+		fix_add_mailbox(s, "From", caller_name(s), addr);
+}
+
+/* What From says, perhaps by fix_from. */
+static struct sv
+from_field(const struct txn *t)
+{
+	for (size_t i = 0; i < t->fixes.len; i++)
+		if (sv_starts(t->fixes.p[i].text, "From: "))
+			return (sv_sub(t->fixes.p[i].text, 6, t->fixes.p[i].text.len));
+	return (mail_headers_get(&t->headers, "From"));
 }
 
 /* Sender: tells who it was when From says somebody else. */
@@ -108,7 +128,7 @@ static void
 fix_sender(struct session *s)
 {
 	struct txn *t = s->txn;
-	struct sv from = mail_headers_get(&t->headers, "From"), proved = proved_address(s);
+	struct sv from = from_field(t), proved = proved_address(s);
 	struct mail_addrlist list;
 	struct sb sb = SB_INIT(MAIL_ADDRESS_MAX);
 	bool same = false;
@@ -124,7 +144,7 @@ fix_sender(struct session *s)
 	}
 	sb_free(&sb);
 	if (!same)
-		fix_add(s, "Sender", proved);
+		fix_add_mailbox(s, "Sender", s->kind == SESSION_LOCAL ? caller_name(s) : SV_NULL, proved);
 }
 
 static void

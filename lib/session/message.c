@@ -136,6 +136,7 @@ index_message(struct session *s, struct sv *content)
 		refuse(s, 452, "4.3.1", "no room for this message now, please try later", err.text);
 		return (false);
 	}
+	session_own_sender(s);
 	t->content.skip = session_from_lines(s, *content);
 	*content = sv_sub(*content, t->content.skip, content->len);
 	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP);

@@ -94,6 +94,7 @@ struct session_conn {
 	struct net_addr	 local;
 	const char	*user;		/* SESSION_LOCAL: the caller's login */
 	int64_t		 uid;
+	const char	*fullname;	/* his name, for fields that he leaves out; NULL: none is written */
 	bool		 trusted;	/* SESSION_LOCAL: may set the sender */
 	bool		 tls_on_connect;	/* TLS from the start, whatever the kind */
 	bool		 host_checking;	/* -bh: nothing is kept, no delays */

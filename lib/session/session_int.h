@@ -313,6 +313,8 @@ int	 content_view(struct content *c, struct sv *out, struct err *err);
 void	 session_message(struct session *s, const char *prefix);
 
 /* ---- fromline.c ---- */
+/* The sender is the caller himself, unless he may say who it is. */
+void	 session_own_sender(struct session *s);
 /* Length of the lines "From ..." on top that this client is forgiven; they may name the sender. */
 size_t	 session_from_lines(struct session *s, struct sv content);
 

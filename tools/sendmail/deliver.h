@@ -222,6 +222,8 @@ bool	 dsender_trusted(const struct deliver *d);
 struct sv dsender_name(struct deliver *d, struct arena *a);
 /* The envelope's sender: <addr> of -f where he may, else himself. */
 void	 dsender_set(struct deliver *d, struct dmsg *m, struct sv addr);
+/* The same for what he said by MAIL. */
+void	 dsender_smtp(struct deliver *d, struct dmsg *m);
 /* Length of the line on top of <text> that uucp_from_pattern takes; it may name the sender. */
 size_t	 dsender_from_line(struct deliver *d, struct dmsg *m, struct sv text);
 /* A From field for a message without; the Sender field of one that is not in the caller's name; an id. */

@@ -109,26 +109,42 @@ may_set(struct deliver *d, struct sv addr)
 	struct err err = ERR_INIT;
 	bool yes = false;
 
-	if (addr.len == 0)
-		return (true);
+	if (sv_chr(addr, '@') < 0)
+		addr = sv_cstr(arena_fmt(d->t->arena, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(d->t->g.qualify_domain)));
 	return (list != NULL && exim_match_address(list, &d->t->env, sv_taint(addr), false, &yes, NULL, &err) == EXIM_OK && yes);
+}
+
+static void
+set_local(struct deliver *d, struct dmsg *m)
+{
+	m->local = true;
+	if (m->auth_id.len == 0)
+		m->auth_id = m->login;
+	if (m->auth_sender.len == 0)
+		m->auth_sender = dqualify(d, m->arena, m->login, false);
 }
 
 void
 dsender_set(struct deliver *d, struct dmsg *m, struct sv addr)
 {
 	const struct options *o = d->t->o;
-	bool trusted = dsender_trusted(d), given = o->sender != NULL && (trusted || may_set(d, addr));
+	bool trusted = dsender_trusted(d), given = o->sender != NULL && (trusted || addr.len == 0 || may_set(d, addr));
 
 	m->sender = given ? addr : dqualify(d, m->arena, m->login, false);
 	m->untrusted_sender = given && !trusted;
 	m->local = !trusted || !given;
-	if (!m->local)
+	if (m->local)
+		set_local(d, m);
+}
+
+void
+dsender_smtp(struct deliver *d, struct dmsg *m)
+{
+	if (dsender_trusted(d))
 		return;
-	if (m->auth_id.len == 0)
-		m->auth_id = m->login;
-	if (m->auth_sender.len == 0)
-		m->auth_sender = dqualify(d, m->arena, m->login, false);
+	if (!may_set(d, m->sender))
+		m->sender = dqualify(d, m->arena, m->login, false);
+	set_local(d, m);
 }
 
 size_t
@@ -184,7 +200,7 @@ dsender_add_from(struct deliver *d, struct dmsg *m, bool resent)
 {
 	const struct options *o = d->t->o;
 	bool here = m->protocol.len > 0 && sv_eqs(m->protocol, "local");
-	bool named = !m->from_line && here && (!dsender_trusted(d) || o->sender == NULL);
+	bool named = !m->from_line && m->host_addr.len == 0 && (!dsender_trusted(d) || (here && o->sender == NULL));
 	struct sv addr = m->sender.len > 0 ? m->sender : dqualify(d, m->arena, m->login, false);
 
 	dfield_add(m, resent ? "Resent-From" : "From",

@@ -121,6 +121,7 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 
 		vec_push(&m->rcpts, r);
 	}
+	dsender_smtp(d, m);
 	if (rc == 0 && text.overflow)
 		rc = err_set(err, ERR_PERM, "5.3.4", "the message has more than %zu bytes", text.max);
 	if (rc == 0) {
@@ -280,12 +281,13 @@ batch_data(struct batch *b)
 {
 	struct sb text = SB_INIT(CONTENT_MAX);
 	struct err err = ERR_INIT;
-	bool whole;
+	struct sv whole;
+	bool ended;
 	int rc;
 
-	b->line += read_data(&text, &whole);
+	b->line += read_data(&text, &ended);
 	/* Half a message is none. */
-	if (!whole) {
+	if (!ended) {
 		sb_free(&text);
 		spool_id_new(b->m->id);
 		dlog(b->d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", b->m->id, b->d->caller);
@@ -295,8 +297,12 @@ batch_data(struct batch *b)
 		sb_free(&text);
 		return (batch_error(b, SV_LIT(""), "552 Message size exceeds maximum permitted"));
 	}
-	dmsg_split(b->m, arena_sv(b->m->arena, sb_sv(&text)));
+	whole = arena_sv(b->m->arena, sb_sv(&text));
 	sb_free(&text);
+	dsender_smtp(b->d, b->m);
+	if (exim_main_bool(b->d->conf, EXIM_MAIN_ignore_fromline_local))
+		whole = sv_sub(whole, dsender_from_line(b->d, b->m, whole), whole.len);
+	dmsg_split(b->m, whole);
 	rc = dreceive(b->d, b->m, true, &err);
 	if (rc == -1)
 		rc = batch_error(b, SV_LIT(""), arena_fmt(b->m->arena, "451 %s", err.text));
@@ -378,6 +384,7 @@ dreceive_smtp(struct deliver *d, bool batch)
 	struct carrier out = { -1, STDOUT_FILENO, false };
 	struct session_conn c = { .kind = SESSION_LOCAL, .user = d->caller, .uid = d->caller_uid, .trusted = dsender_trusted(d),
 	    .exim_style = true, .lf_lines = true };
+	struct sv name = dsender_name(d, d->t->facts);
 	struct exim_session *facts = &d->t->session;
 	pthread_t reader, writer;
 	int pair[2];
@@ -389,6 +396,8 @@ dreceive_smtp(struct deliver *d, bool batch)
 		return (EX_SOFTWARE);
 	}
 	in.to = out.from = pair[1];
+	if (name.len > 0 && (!c.trusted || d->t->o->fullname != NULL))
+		c.fullname = arena_cstr(d->t->facts, name);
 	/* -oMa of a trusted caller: as if that host had connected (manual 5.2). */
 	if (c.trusted && facts->addr.family != 0) {
 		c.kind = SESSION_SMTP;
