@@ -164,6 +164,8 @@ end_one(struct run *x, struct dlv *d, enum transport_status st, struct sv text, 
 
 	switch (st) {
 	case TRANSPORT_OK:
+		if (x->r.confirmation.len > 0)
+			events_host(d, &x->e.addr, arena_cstr(x->e.arena, x->r.confirmation));
 		delivery_ok(d, SPOOL_ST_SENT, tail, true);
 		break;
 	case TRANSPORT_FAIL:

@@ -201,3 +201,69 @@ log_injected(const struct vq *vq, const struct spool_envelope *e)
 	eximlog_write(EXIMLOG_MAIN, "%s", sb_cstr(&out));
 	sb_free(&out);
 }
+
+/* X=, CV=, DN=, A= and how the message went, by the log selector. */
+static void
+add_how(struct sb *out, const struct deliver_conn *c, uint64_t sel)
+{
+	const char *cv = deliver_verified(c), *dn = deliver_peerdn(c);
+	struct sv id = deliver_auth_id(c);
+
+	if (cv != NULL) {
+		if (EXIM_LOGSEL_ON(sel, tls_cipher))
+			sb_addf(out, " X=%s%s", deliver_cipher(c), EXIM_LOGSEL_ON(sel, tls_resumption) && deliver_tls_resumed(c) ? "*" : "");
+		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
+			sb_addf(out, " CV=%s", cv);
+		if (EXIM_LOGSEL_ON(sel, tls_peerdn) && *dn != '\0')
+			sb_addf(out, " DN=\"%s\"", dn);
+	}
+	if (deliver_auth_name(c) != NULL)
+		sb_addf(out, " A=%s%s" SV_FMT, deliver_auth_name(c), id.len > 0 ? ":" : "", SV_ARG(id));
+	if (EXIM_LOGSEL_ON(sel, pipelining) && deliver_piped(c))
+		sb_adds(out, " L");
+	if (deliver_each(c))
+		sb_adds(out, " PRDR");
+	if (deliver_chunked(c))
+		sb_adds(out, " K");
+}
+
+const char *
+log_host_tail(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c,
+    const char *confirmation)
+{
+	uint64_t sel = vq->conf->log_selector;
+	struct sb out = SB_INIT(2048);
+	char ip[NET_ADDR_TEXT_MAX];
+	const char *r;
+
+	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
+	if (EXIM_LOGSEL_ON(sel, outgoing_port))
+		sb_addf(&out, ":%u", h->addr.port);
+	if (c != NULL && EXIM_LOGSEL_ON(sel, incoming_interface) && EXIM_LOGSEL_ON(sel, outgoing_interface)) {
+		struct net_addr bare = *deliver_local(c);
+
+		bare.port = 0;
+		sb_addf(&out, " I=[%s]", net_addr_text(&bare, ip));
+		if (EXIM_LOGSEL_ON(sel, outgoing_port))
+			sb_addf(&out, ":%u", deliver_local(c)->port);
+	}
+	if (c != NULL && EXIM_LOGSEL_ON(sel, proxy) && deliver_proxy(c) != NULL) {
+		sb_addf(&out, " PRX=[%s]", net_addr_text(deliver_proxy(c), ip));
+		if (EXIM_LOGSEL_ON(sel, outgoing_port))
+			sb_addf(&out, ":%u", deliver_proxy(c)->port);
+	}
+	if (c != NULL)
+		add_how(&out, c, sel);
+	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
+		sb_adds(&out, " C=\"");
+		for (const char *p = confirmation; *p != '\0'; p++) {
+			if (*p == '"')
+				sb_addc(&out, '\\');
+			sb_addc(&out, *p);
+		}
+		sb_addc(&out, '"');
+	}
+	r = arena_str(a, sb_cstr(&out));
+	sb_free(&out);
+	return (r);
+}

@@ -195,6 +195,7 @@ delivery_ok(struct dlv *d, enum spool_state how, const char *log_tail, bool dsn_
 	else
 		m->vq->n_local++;
 	log_delivered(d, log_tail);
+	events_delivered(d);
 	/*
 	 * Another recipient may lead to the same address, now or when it is routed again after a crash: the address itself
 	 * is written down, in the same write.  The store knows its deliveries by their ids.
@@ -274,6 +275,7 @@ delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, stru
 		return;
 	}
 	d->end = DLV_FAILED;
+	events_failed(d, err);
 	log_not_delivered(d, "**", err, log_tail);
 	f = note_failure(m, d->rcpt, d->rd->addr->address, err);
 	f->child = d->child;
@@ -378,6 +380,7 @@ address_failed(struct msg *m, uint32_t rcpt, struct sv address, struct sv to, co
 		address_deferred(m, rcpt, address, &soft, now_s() + SOFT_BOUNCE_WAIT, router);
 		return;
 	}
+	events_address_failed(m, address, router, err);
 	log_address(m, "**", address, rcpt, router, err, NULL);
 	f = note_failure(m, rcpt, arena_sv(m->arena, address), err);
 	f->to = to;
@@ -431,15 +434,23 @@ msg_over(struct msg **mp)
 	}
 }
 
+void
+msg_told(struct msg *m)
+{
+	if (m->qe != NULL)
+		m->qe->gone = true;
+	msg_over(&m);
+}
+
 static void
 msg_completed(struct msg **mp)
 {
 	struct msg *m = *mp;
 
 	log_completed(m);
-	if (m->qe != NULL)
-		m->qe->gone = true;
-	msg_over(mp);
+	*mp = NULL;
+	if (!events_completed(m))
+		msg_told(m);
 }
 
 /* Recipients all of whose deliveries ended are settled; the others wait. */

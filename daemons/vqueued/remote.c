@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deliver/event.h"
+#include "route/world.h"
 #include "smtp/reply.h"
 #include "vqueued_int.h"
 
@@ -42,74 +44,6 @@ struct dest {
 	struct fiber_waiters wait;
 };
 
-/* ---- log texts ---- */
-
-/* X=, CV=, DN=, A= and how the message went, by the log selector. */
-static void
-add_how(struct sb *out, const struct deliver_conn *c, uint64_t sel)
-{
-	const char *cv = deliver_verified(c), *dn = deliver_peerdn(c);
-	struct sv id = deliver_auth_id(c);
-
-	if (cv != NULL) {
-		if (EXIM_LOGSEL_ON(sel, tls_cipher))
-			sb_addf(out, " X=%s%s", deliver_cipher(c), EXIM_LOGSEL_ON(sel, tls_resumption) && deliver_tls_resumed(c) ? "*" : "");
-		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
-			sb_addf(out, " CV=%s", cv);
-		if (EXIM_LOGSEL_ON(sel, tls_peerdn) && *dn != '\0')
-			sb_addf(out, " DN=\"%s\"", dn);
-	}
-	if (deliver_auth_name(c) != NULL)
-		sb_addf(out, " A=%s%s" SV_FMT, deliver_auth_name(c), id.len > 0 ? ":" : "", SV_ARG(id));
-	if (EXIM_LOGSEL_ON(sel, pipelining) && deliver_piped(c))
-		sb_adds(out, " L");
-	if (deliver_each(c))
-		sb_adds(out, " PRDR");
-	if (deliver_chunked(c))
-		sb_adds(out, " K");
-}
-
-static const char *
-tail_of(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c,
-    const char *confirmation)
-{
-	uint64_t sel = vq->conf->log_selector;
-	struct sb out = SB_INIT(2048);
-	char ip[NET_ADDR_TEXT_MAX];
-	const char *r;
-
-	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
-	if (EXIM_LOGSEL_ON(sel, outgoing_port))
-		sb_addf(&out, ":%u", h->addr.port);
-	if (c != NULL && EXIM_LOGSEL_ON(sel, incoming_interface) && EXIM_LOGSEL_ON(sel, outgoing_interface)) {
-		struct net_addr bare = *deliver_local(c);
-
-		bare.port = 0;
-		sb_addf(&out, " I=[%s]", net_addr_text(&bare, ip));
-		if (EXIM_LOGSEL_ON(sel, outgoing_port))
-			sb_addf(&out, ":%u", deliver_local(c)->port);
-	}
-	if (c != NULL && EXIM_LOGSEL_ON(sel, proxy) && deliver_proxy(c) != NULL) {
-		sb_addf(&out, " PRX=[%s]", net_addr_text(deliver_proxy(c), ip));
-		if (EXIM_LOGSEL_ON(sel, outgoing_port))
-			sb_addf(&out, ":%u", deliver_proxy(c)->port);
-	}
-	if (c != NULL)
-		add_how(&out, c, sel);
-	if (confirmation != NULL && EXIM_LOGSEL_ON(sel, smtp_confirmation)) {
-		sb_adds(&out, " C=\"");
-		for (const char *p = confirmation; *p != '\0'; p++) {
-			if (*p == '"')
-				sb_addc(&out, '\\');
-			sb_addc(&out, *p);
-		}
-		sb_addc(&out, '"');
-	}
-	r = arena_str(a, sb_cstr(&out));
-	sb_free(&out);
-	return (r);
-}
-
 /* ---- one worker ---- */
 
 struct worker {
@@ -126,6 +60,7 @@ struct worker {
 	bool		 expired;	/* all hosts that failed are past their last cutoff */
 	bool		 late;		/* and some that were past it were not even asked (delay_after_cutoff) */
 	struct gate	*host_gate;	/* serialize_hosts */
+	bool		 busy;		/* <env> is at the job */
 	FILE		*filtered;	/* what transport_filter made of the message at hand; NULL: nothing */
 };
 
@@ -133,7 +68,14 @@ static void
 disconnect(struct worker *w)
 {
 	if (w->conn != NULL) {
+		bool bare = !w->busy && w->so.o.event != NULL;
+
+		/* Its end may have to be told, but no message is at hand any more. */
+		if (bare)
+			env_bare(&w->env, w->d->vq);
 		deliver_close(&w->conn);
+		if (bare)
+			env_close(&w->env);
 		/* What expansions know of the connection ends with it. */
 		memset(&w->env.addr.tls_out, 0, sizeof(w->env.addr.tls_out));
 		w->env.addr.sending_ip_address = SV_NULL;
@@ -146,6 +88,35 @@ static struct sv
 host_key(struct worker *w, const struct deliver_host *h)
 {
 	return (sv_cstr(deliver_host_key(&w->env.env, w->d->tr, h, w->env.arena)));
+}
+
+/* An event about <d> and the host at hand. */
+static void
+tell_event(struct worker *w, const struct dlv *d, const char *name, const char *text, int64_t number)
+{
+	struct exim_address *a = &w->env.addr, old = *a;
+	struct sv path = w->env.msg.return_path;
+
+	if (!events_wanted(d))
+		return;
+	env_delivery(&w->env, d);
+	a->host = old.host;
+	a->host_address = old.host_address;
+	a->host_port = old.host_port;
+	a->sending_ip_address = old.sending_ip_address;
+	a->tls_out = old.tls_out;
+	(void)deliver_event_of(w->d->tr, &w->env.env, name, sv_taint(sv_cstr(text)), number);
+	*a = old;
+	w->env.msg.return_path = path;
+}
+
+static const struct dlv *
+first_left(const struct remote_job *j)
+{
+	for (size_t i = 0; i < j->n; i++)
+		if (j->v[i] != NULL)
+			return (j->v[i]);
+	return (NULL);
 }
 
 static void
@@ -162,9 +133,11 @@ host_failed(struct worker *w, const struct remote_job *j, const struct deliver_h
 		if (next < w->next_try)
 			w->next_try = next;
 	}
-	vlog(d->vq, "%s%s: %s", j->m->env.id, tail_of(d->vq, w->env.arena, h, NULL, NULL), e->err.text);
+	vlog(d->vq, "%s%s: %s", j->m->env.id, log_host_tail(d->vq, w->env.arena, h, NULL, NULL), e->err.text);
 	w->last = *e;
-	w->last_tail = tail_of(d->vq, w->env.arena, h, NULL, NULL);
+	w->last_tail = log_host_tail(d->vq, w->env.arena, h, NULL, NULL);
+	if (first_left(j) != NULL)
+		tell_event(w, first_left(j), "msg:host:defer", e->err.text, deliver_event_number(e));
 }
 
 /* Descriptors or ports ran out: the job waits a little, and no host is blamed. */
@@ -220,7 +193,7 @@ connect_to(struct worker *w, const struct remote_job *j, const struct deliver_ho
 	retry_host_ok(d->vq, host_key(w, h));
 	if (deliver_in_clear(w->conn) != NULL)
 		vlog(d->vq, "%s TLS session: %s: delivering unencrypted to%s (not in hosts_require_tls)", j->m->env.id,
-		    deliver_in_clear(w->conn), tail_of(d->vq, w->env.arena, h, NULL, NULL));
+		    deliver_in_clear(w->conn), log_host_tail(d->vq, w->env.arena, h, NULL, NULL));
 	return (0);
 }
 
@@ -230,16 +203,38 @@ intent(void *arg, struct err *err)
 	return (record_intent(arg, err));
 }
 
+/* A recipient is refused for now; <last>: no other host is there to take it. */
+static void
+rcpt_deferred(struct worker *w, const struct dlv *d, const struct deliver_rcpt *r, const char *tail, bool last)
+{
+	int64_t number = deliver_event_rcpt(r->error.code, w->d->hosts.mx);
+
+	tell_event(w, d, "msg:rcpt:host:defer", r->error.err.text, number);
+	if (last)
+		tell_event(w, d, "msg:rcpt:defer", r->error.err.text, number);
+	else
+		vlog(w->d->vq, "%s%s: %s", d->m->env.id, tail, r->error.err.text);
+}
+
+/* The whole message is, once for all recipients. */
+static void
+message_deferred(struct worker *w, const struct dlv *d, const struct deliver_rcpt *r, const char *tail, bool last)
+{
+	vlog(w->d->vq, "%s%s: %s", d->m->env.id, tail, r->error.err.text);
+	if (last)
+		tell_event(w, d, "msg:defer", r->error.err.text, deliver_event_number(&r->error));
+}
+
 /* Tell those that are decided; returns how many are left open. */
 static size_t
 tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm, bool temp_too)
 {
 	struct vq *vq = w->d->vq;
 	const struct deliver_host *h = deliver_conn_host(w->conn);
-	const char *tail = tail_of(vq, w->env.arena, h, w->conn, NULL);
-	const char *ok_tail = tail_of(vq, w->env.arena, h, w->conn, dm->confirmation);
+	const char *tail = log_host_tail(vq, w->env.arena, h, w->conn, NULL);
+	const char *ok_tail = log_host_tail(vq, w->env.arena, h, w->conn, dm->confirmation);
 	size_t left = 0;
-	bool first = true;
+	bool first = true, told = false;
 
 	for (size_t i = 0; i < j->n; i++) {
 		struct deliver_rcpt *r = &dm->rcpts[i];
@@ -247,13 +242,20 @@ tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm,
 
 		if (d == NULL)
 			continue;
-		/* A recipient that is refused for now waits; a whole message that is may be taken by the next host. */
-		if (r->status == DELIVER_OPEN ||
-		    (r->status == DELIVER_TEMP && !temp_too && r->error.what != EXIM_RE_RCPT_4XX)) {
+		if (r->status == DELIVER_TEMP && r->error.what == EXIM_RE_RCPT_4XX) {
+			rcpt_deferred(w, d, r, tail, temp_too);
+		} else if (r->status == DELIVER_TEMP && !told) {
+			message_deferred(w, d, r, tail, temp_too);
+			told = true;
+		}
+		/* What is refused for now may be taken by the next host. */
+		if (r->status == DELIVER_OPEN || (r->status == DELIVER_TEMP && !temp_too)) {
 			left++;
 			continue;
 		}
 		j->v[i] = NULL;
+		if (r->status != DELIVER_TEMP)
+			events_host(d, &w->env.addr, r->status == DELIVER_OK ? dm->confirmation : "");
 		if (r->status == DELIVER_OK) {
 			d->also = !first;
 			first = false;
@@ -296,6 +298,26 @@ build_rcpts(struct worker *w, const struct remote_job *j, struct deliver_message
 	}
 }
 
+/* The header is made again, now that host and connection are known. */
+static int
+remake(struct worker *w, const struct dlv *d, struct deliver_message *dm, struct err *err)
+{
+	struct deliver_message new;
+
+	if (w->filtered != NULL)
+		(void)fclose(w->filtered);
+	w->filtered = NULL;
+	if (smtp_message(w->d->vq, &w->env, d, &new, err) == -1 || smtp_filter(w->d->vq, &w->env, d, &new, &w->filtered, err) == -1)
+		return (-1);
+	dm->sender = new.sender;
+	dm->header = new.header;
+	dm->fd = new.fd;
+	dm->off = new.off;
+	dm->len = new.len;
+	dm->size = new.size;
+	return (0);
+}
+
 /*
  * Send over the connection that stands.  True: nothing is left to do for the job; false: what is left may be
  * tried elsewhere.  <last_host>: a temporary refusal of the whole message is final for this attempt.
@@ -310,6 +332,12 @@ send_job(struct worker *w, struct remote_job *j, struct deliver_message *dm, boo
 	int rc;
 
 	h.name = arena_str(w->env.arena, h.name);
+	if (smtp_names_connection(j->v[0]) && remake(w, j->v[0], dm, &e.err) == -1) {
+		w->last = e;
+		w->last_tail = NULL;
+		w->expired = false;
+		return (false);
+	}
 	if (deliver_message_options(dm, &w->env.env, w->d->tr, w->conn, j->m->env.auth_sender, &e.err) == -1) {
 		w->last = e;
 		w->last_tail = NULL;
@@ -331,7 +359,7 @@ send_job(struct worker *w, struct remote_job *j, struct deliver_message *dm, boo
 		for (size_t i = 0; i < j->n; i++)
 			if (j->v[i] != NULL) {
 				w->last = dm->rcpts[i].error;
-				w->last_tail = tail_of(w->d->vq, w->env.arena, &h, w->conn, NULL);
+				w->last_tail = log_host_tail(w->d->vq, w->env.arena, &h, w->conn, NULL);
 				w->expired = false;
 				dm->rcpts[i].status = DELIVER_OPEN;
 			}
@@ -434,13 +462,18 @@ try_hosts(struct worker *w, struct remote_job *j, struct deliver_message *dm)
 
 /* What no host decided is deferred, or fails when the rules say so. */
 static void
-give_up(struct worker *w, struct remote_job *j)
+give_up(struct worker *w, struct remote_job *j, const struct deliver_message *dm)
 {
+	const struct dlv *first = first_left(j);
 	int64_t now = now_s();
 
 	if (w->last.err.cls == ERR_NONE)
 		err_set(&w->last.err, ERR_TEMP, "4.4.1", "no host could be tried");
+	if (first != NULL && w->last.host)
+		tell_event(w, first, "msg:defer", w->last.err.text, deliver_event_number(&w->last));
 	for (size_t i = 0; i < j->n; i++) {
+		/* Where the hosts behind were not asked, what was said to this recipient holds. */
+		const struct deliver_error *e = !w->last.host && dm->rcpts[i].error.err.cls != ERR_NONE ? &dm->rcpts[i].error : &w->last;
 		struct dlv *d = j->v[i];
 		int64_t next = w->expired && (w->last.host || w->late) ? 0 : w->next_try;
 
@@ -448,12 +481,22 @@ give_up(struct worker *w, struct remote_job *j)
 			continue;
 		if (next == INT64_MAX) {
 			struct retry_failure f = { .domain = d->rd->domain, .local_part = d->rd->local_part,
-			    .sender = d->m->env.sender, .what = w->last.what, .code = w->last.code };
+			    .sender = d->m->env.sender, .what = e->what, .code = e->code };
 
 			next = retry_next(w->d->vq, &w->env.env, &f, d->m->rcpts[d->rcpt].first_failed, now);
 		}
-		delivery_deferred(d, &w->last.err, next, w->last_tail);
+		delivery_deferred(d, &e->err, next, w->last_tail);
 	}
+}
+
+static void
+several(struct worker *w, const struct remote_job *j)
+{
+	const struct route_delivery **rd = arena_alloc(w->env.arena, j->n * sizeof(*rd));
+
+	for (size_t i = 0; i < j->n; i++)
+		rd[i] = j->v[i]->rd;
+	route_world_several(&w->env.addr, rd, j->n);
 }
 
 static void
@@ -473,8 +516,11 @@ process(struct worker *w, struct remote_job *j)
 	msg_hold(j->m);
 	env_open(&w->env, w->d->vq, j->m);
 	env_delivery(&w->env, j->v[0]);
+	w->busy = true;
+	if (j->n > 1)
+		several(w, j);
 	if (smtp_message(w->d->vq, &w->env, j->v[0], &dm, &err) == -1 ||
-	    smtp_filter(w->d->vq, &w->env, j->v[0], &dm, &w->filtered, &err) == -1) {
+	    (!smtp_names_connection(j->v[0]) && smtp_filter(w->d->vq, &w->env, j->v[0], &dm, &w->filtered, &err) == -1)) {
 		for (size_t i = 0; i < j->n; i++) {
 			if (err.cls == ERR_PERM)
 				delivery_failed(j->v[i], &err, SV_NULL, SV_NULL, NULL);
@@ -484,11 +530,12 @@ process(struct worker *w, struct remote_job *j)
 	} else {
 		build_rcpts(w, j, &dm);
 		try_hosts(w, j, &dm);
-		give_up(w, j);
+		give_up(w, j, &dm);
 	}
 	if (w->filtered != NULL)
 		(void)fclose(w->filtered);
 	w->filtered = NULL;
+	w->busy = false;
 	env_close(&w->env);
 	/* What was sent is noted in the log; of a message that waits on, that is synced before anything else is done here. */
 	if (w->sent && j->m->q != NULL && j->m->open > 0 && record_sync(j->m, &err) == -1)

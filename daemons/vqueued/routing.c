@@ -24,13 +24,21 @@
 static bool
 mentions(const struct exim_opt_table *t, const struct exim_value *v)
 {
-	static const char *const words[] = { "h_", "header", "message_body", "message_headers" };
+	static const char *const words[] = { "h_", "header", "message_body", "message_headers", "{acl{" };
 
 	for (size_t i = 0; t != NULL && v != NULL && i < t->n; i++)
 		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
 			if (sv_find(v[i].text, sv_cstr(words[k])) >= 0)
 				return (true);
 	return (false);
+}
+
+static bool
+action_mentions(const struct exim_value *v)
+{
+	const struct exim_opt_table one = { .n = 1 };
+
+	return (v->str != NULL && mentions(&one, v));
 }
 
 static bool
@@ -48,7 +56,7 @@ uses_headers(const struct exim_conf *c)
 	for (size_t i = 0; i < c->ntransports; i++)
 		if (driver_mentions(&c->transports[i]->d))
 			return (true);
-	return (false);
+	return (action_mentions(&c->main[EXIM_MAIN_event_action]));
 }
 
 /* A user's filter looks at the message, which is read only then. */

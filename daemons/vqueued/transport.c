@@ -88,6 +88,30 @@ wants_edit(const struct dlv *d)
 	    g[EXIM_TRANSPORT_envelope_to_add].num != 0 || g[EXIM_TRANSPORT_delivery_date_add].num != 0);
 }
 
+static bool
+names_connection(const struct exim_value *v)
+{
+	static const char *const words[] = { "tls_out", "host", "sending_" };
+
+	for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+		for (size_t i = 0; i < v->n; i++)
+			if (sv_find(exim_str_text(v->strs[i]), sv_cstr(words[k])) >= 0)
+				return (true);
+		if (v->str != NULL && sv_find(exim_str_text(v->str), sv_cstr(words[k])) >= 0)
+			return (true);
+	}
+	return (false);
+}
+
+bool
+smtp_names_connection(const struct dlv *d)
+{
+	const struct exim_value *g = d->rd->transport->d.generic;
+
+	return (names_connection(&g[EXIM_TRANSPORT_headers_add]) || names_connection(&g[EXIM_TRANSPORT_headers_remove]) ||
+	    names_connection(&g[EXIM_TRANSPORT_transport_filter]));
+}
+
 int
 header_edit(struct vq_env *e, const struct dlv *d, struct sb *out, uint64_t *body_start, struct err *err)
 {

@@ -89,6 +89,7 @@ list_init(struct vq *vq)
 {
 	vq->route_last = &vq->route_head;
 	vq->finish_last = &vq->finish_head;
+	vq->event_last = &vq->event_head;
 	vq->local_last = &vq->local_head;
 	vq->barrier_last = &vq->barrier_head;
 	vq->hosts = hash_new();
@@ -141,6 +142,7 @@ spawn_fibers(struct vq *vq, struct err *err)
 	static const struct { const char *name; void (*fn)(void *); unsigned n; } t[] = {
 		{ "finisher", msg_finisher, FINISHERS }, { "finish-later", msg_finish_later, 1 }, { "done-flush", segs_flush, 1 }, { "queue-run", queue_run, 1 },
 		{ "forget", queue_forgetter, 1 }, { "journal", loader_fiber, 1 },
+		{ "events", events_fiber, 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)

@@ -46,12 +46,19 @@ struct os_watch;
 struct children;
 struct jobs;
 struct remote_job;
+struct event;
 
 /* ---- messages ---- */
 
 struct follower {			/* another recipient that leads to the same address */
 	struct follower	*next;
 	uint32_t	 rcpt;
+};
+
+struct event_host {
+	struct sv	 host, address, cipher, peerdn;
+	int64_t		 port;
+	struct sv	 said;		/* its answer to the content */
 };
 
 enum dlv_end { DLV_OPEN, DLV_OK, DLV_FAILED, DLV_DEFERRED };
@@ -71,6 +78,7 @@ struct dlv {				/* one final delivery */
 	size_t		 rank;		/* of its domain in remote_sort_domains */
 	unsigned char	 lost;		/* how often the line to the store broke while it was on it */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
+	struct event_host *at;		/* who had it, where event_action wants to know; else NULL */
 	/* local */
 	enum store_action to;
 	unsigned	 dflags;
@@ -192,6 +200,21 @@ void	 address_deferred(struct msg *m, uint32_t rcpt, struct sv address, const st
 void	 delivery_share(struct dlv *d, uint32_t rcpt);
 void	 msg_settle(struct msg *m, uint32_t rcpt, enum spool_state st);
 void	 note_deferral(struct msg *m, uint32_t rcpt, const struct err *err, int64_t next_try);
+
+/* Its last event was told: it is over. */
+void	 msg_told(struct msg *m);
+
+/* ---- event_action (events.c) ---- */
+
+bool	 events_wanted(const struct dlv *d);
+void	 events_delivered(const struct dlv *d);
+void	 events_failed(const struct dlv *d, const struct err *err);
+void	 events_address_failed(struct msg *m, struct sv address, const char *router, const struct err *err);
+/* True: the message goes on to msg_told(). */
+bool	 events_completed(struct msg *m);
+/* Which host had <d>, and its answer to the content (may be NULL), where somebody wants to know. */
+void	 events_host(struct dlv *d, const struct exim_address *a, const char *said);
+void	 events_fiber(void *arg);		/* fiber */
 
 /* ---- what is settled (settled.c) ---- */
 
@@ -470,6 +493,8 @@ int	 smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct are
 	     struct err *err);
 /* What transport_filter makes of <dm>, if there is one, in *<out> (caller closes it), and <dm> changed to that. */
 int	 smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, FILE **out, struct err *err);
+/* Do options about the message look at the connection?  Then smtp_message() and smtp_filter() are to be done again on it. */
+bool	 smtp_names_connection(const struct dlv *d);
 /* Fill <dm> (source, header, flags, sender) for <d>; what it needs lives in <e>'s arena.  -1: PERM (too big) or TEMP. */
 int	 smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver_message *dm, struct err *err);
 int64_t	 smtp_int(struct vq_env *e, const struct exim_value *v, int64_t dflt);
@@ -534,6 +559,8 @@ void	 log_delivered(const struct dlv *d, const char *tail);
 void	 log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, const char *tail);
 void	 log_address(const struct msg *m, const char *mark, struct sv address, uint32_t rcpt, const char *router,
 	     const struct err *err, const char *how);
+/* " H=NAME [ADDRESS]" and what more is known of a connection (may be NULL), in <a>. */
+const char *log_host_tail(struct vq *vq, struct arena *a, const struct deliver_host *h, const struct deliver_conn *c, const char *confirmation);
 void	 log_completed(const struct msg *m);
 void	 log_injected(const struct vq *vq, const struct spool_envelope *e);
 
@@ -577,8 +604,9 @@ struct vq {
 	struct seg	*dirty;
 	struct msg	*route_head, **route_last;
 	struct msg	*finish_head, **finish_last;	/* attempts that end in reports or in queue/ */
+	struct event	*event_head, **event_last;
 	struct msg	*later;		/* of these: the disk refused them just now */
-	struct fiber_waiters route_wait, finish_wait, pump_wait, queue_wait, flush_wait, local_wait, forget_wait;
+	struct fiber_waiters route_wait, finish_wait, pump_wait, queue_wait, flush_wait, local_wait, forget_wait, event_wait;
 	unsigned	 unread;	/* queue files that could not be read yet */
 	unsigned	 making;	/* queue files being made */
 	int64_t		 looked;	/* fiber_now() of the last look for files of others in queue/ */

@@ -9,6 +9,7 @@
 
 #include "os/watch.h"
 #include "route/world.h"
+#include "exim/acl.h"
 #include "vqueued_int.h"
 
 #define SLOW_MAX	5
@@ -58,6 +59,13 @@ world_yield(void *arg)
 		fiber_yield();
 }
 
+/* Lines of expansions outside of ACLs. */
+static void
+world_log(void *arg, struct sv line)
+{
+	vlog(arg, SV_FMT, SV_ARG(line));
+}
+
 void
 world_init(struct vq *vq)
 {
@@ -66,6 +74,8 @@ world_init(struct vq *vq)
 	route_world(&vq->world, vq->hints);
 	vq->world.names = world_names;
 	route_world_offload(&vq->world, world_offload);
+	vq->world.acl = exim_acl_expand;
+	vq->world.log = world_log;
 	vq->world.yield = world_yield;
 	vq->world.queue_size = world_queue_size;
 	vq->world.stat = look_stat;

@@ -34,6 +34,7 @@ struct deliver_error {
 };
 /* <code> when an option could not be expanded: Exim's number for it. */
 #define DELIVER_EXPANSION	(-27)
+#define DELIVER_EVENT		(-58)	/* event_action asked for something else */
 #define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .sys = 0, .host = false, .ours = false }
 
 struct sb;
@@ -107,6 +108,12 @@ struct deliver_opts {
 	 */
 	int		(*late)(void *arg, bool auth, const struct deliver_conn *c, struct deliver_opts *o, struct err *err);
 	void		*late_arg;
+	/*
+	 * For event_action: <name> happens, before there is a connection (<c> NULL) or on it; <cert> is of its peer, for tls:cert.  What
+	 * it answers forbids that, where it can be forbidden; p NULL: nothing.  NULL: nobody wants to know, which costs nothing.
+	 */
+	struct sv	(*event)(void *arg, const struct deliver_conn *c, const char *name, struct sv data, void *cert);
+	void		*event_arg;
 };
 
 /* Where to: <name> is for TLS and logs. */

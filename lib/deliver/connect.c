@@ -101,17 +101,65 @@ deliver_command(struct deliver_conn *c, const char *what, struct deliver_error *
 
 /* ---- greeting ---- */
 
-/* The answer to EHLO as it came, for whoever looks into it. */
+/* The last reply as it came, with <end> behind each line. */
 static void
-keep_ehlo(struct deliver_conn *c)
+put_reply(const struct deliver_conn *c, const char *end, struct sb *out)
 {
 	struct sv text = sb_sv(&c->reply.text), line;
 
-	sb_clear(&c->ehlo_text);
-	if (c->o->session_name == NULL)
-		return;
 	while (sv_next(&text, '\n', &line))
-		sb_addf(&c->ehlo_text, "%u%c" SV_FMT "\r\n", c->reply.code, text.len > 0 ? '-' : ' ', SV_ARG(line));
+		sb_addf(out, "%u%c" SV_FMT "%s", c->reply.code, text.len > 0 ? '-' : ' ', SV_ARG(line), end);
+}
+
+/* The answer to EHLO, for whoever looks into it. */
+static void
+keep_ehlo(struct deliver_conn *c)
+{
+	sb_clear(&c->ehlo_text);
+	if (c->o->session_name != NULL)
+		put_reply(c, "\r\n", &c->ehlo_text);
+}
+
+/* ---- events ---- */
+
+static struct sv
+event(const struct deliver_conn *c, const char *name, struct sv data)
+{
+	return (c->o->event == NULL ? SV_NULL : c->o->event(c->o->event_arg, c, name, sv_taint(data), NULL));
+}
+
+/* The same with the last reply. */
+static struct sv
+event_reply(const struct deliver_conn *c, const char *name)
+{
+	struct sb text = SB_INIT(64 * 1024);
+	struct sv answer;
+
+	if (c->o->event == NULL)
+		return (SV_NULL);
+	put_reply(c, "\n", &text);
+	answer = event(c, name, sv_sub(sb_sv(&text), 0, text.len > 0 ? text.len - 1 : 0));
+	sb_free(&text);
+	return (answer);
+}
+
+/* tls:cert for what the host has shown, the authority first.  False: it is not to be trusted. */
+static bool
+certs_welcome(const struct deliver_conn *c)
+{
+	bool yes = true;
+
+	if (c->o->event == NULL)
+		return (true);
+	for (size_t i = stream_tls_chain(c->s, 0, NULL); yes && i-- > 0; ) {
+		char depth[24];
+		void *cert;
+
+		(void)stream_tls_chain(c->s, i, &cert);
+		(void)snprintf(depth, sizeof(depth), "%zu", i);
+		yes = c->o->event(c->o->event_arg, c, "tls:cert", sv_cstr(depth), cert).len == 0;
+	}
+	return (yes);
 }
 
 /* ---- hosts that take EHLO before they have greeted ---- */
@@ -172,6 +220,7 @@ say_hello(struct deliver_conn *c, bool extended, bool sent, struct deliver_error
 		smtp_ehlo_parse(&c->ehlo, &c->reply);
 		keep_ehlo(c);
 	}
+	(void)event_reply(c, "smtp:ehlo");
 	return (0);
 }
 
@@ -206,10 +255,23 @@ start_tls(struct deliver_conn *c)
 {
 	const struct deliver_opts *o = c->o;
 	struct tls_peer peer = { .host = c->host.asked != NULL ? c->host.asked : c->host.name, .sni = o->sni, .tlsa = o->tlsa, .ntlsa = o->ntlsa };
+	enum stream_result r;
 
 	if (o->session_name != NULL && c->reply.code == 220 && c->ehlo_text.len > 0)
 		peer.session = o->session_name(o->session_arg, sb_sv(&c->ehlo_text));
-	return (stream_connecttls_peer(c->s, o->tls, &peer, o->command_ms));
+	r = stream_connecttls_peer(c->s, o->tls, &peer, o->command_ms);
+	if (r != STREAM_OK && o->dane)
+		(void)event(c, "dane:fail", SV_LIT("validation-failure"));
+	return (r);
+}
+
+/* Why there is no TLS; NULL: there is. */
+static const char *
+tls_trouble(struct deliver_conn *c)
+{
+	if (start_tls(c) != STREAM_OK)
+		return (stream_error(c->s));
+	return (certs_welcome(c) ? NULL : "the certificate was refused by event_action");
 }
 
 /* 0 done or not wanted; 1: the negotiation failed, a plain connection may be tried; -1. */
@@ -217,7 +279,7 @@ static int
 starttls(struct deliver_conn *c, struct deliver_error *e)
 {
 	const struct deliver_opts *o = c->o;
-	enum stream_result r;
+	const char *trouble;
 
 	if (o->tls_on_connect || (!o->tls_try && !o->tls_require))
 		return (0);
@@ -229,6 +291,8 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 		return (0);
 	}
 	if ((c->ehlo.ext & SMTP_EXT_STARTTLS) == 0 && o->tls_require) {
+		if (o->dane)
+			(void)event(c, "dane:fail", SV_LIT("starttls-not-supported"));
 		(void)tls_failed(c, "the server did not offer TLS support", e);
 		c->dead = false;
 		return (-1);
@@ -247,11 +311,11 @@ starttls(struct deliver_conn *c, struct deliver_error *e)
 	}
 	if (c->reply.code != 220)
 		return (0);
-	r = start_tls(c);
-	if (r != STREAM_OK) {
+	trouble = tls_trouble(c);
+	if (trouble != NULL) {
 		char why[300];
 
-		(void)snprintf(why, sizeof(why), "the negotiation failed: %s", stream_error(c->s));
+		(void)snprintf(why, sizeof(why), "the negotiation failed: %s", trouble);
 		(void)tls_failed(c, why, e);
 		return (o->tls_require || !o->tls_clear_after_fail ? -1 : 1);
 	}
@@ -278,11 +342,14 @@ static int
 greet(struct deliver_conn *c, struct deliver_error *e)
 {
 	bool early = is_early(c);
+	struct sv no;
 	int rc;
 
 	if (c->o->tls_on_connect) {
-		if (c->o->tls == NULL || start_tls(c) != STREAM_OK)
-			return (tls_failed(c, c->o->tls == NULL ? c->o->tls_trouble : stream_error(c->s), e));
+		const char *trouble = c->o->tls == NULL ? c->o->tls_trouble : tls_trouble(c);
+
+		if (trouble != NULL || c->o->tls == NULL)
+			return (tls_failed(c, trouble, e));
 		keep_cipher(c);
 	}
 	if (early && (late(c, false, e) == -1 || deliver_command(c, "EHLO", e, "EHLO %s", c->o->helo) == -1))
@@ -297,6 +364,12 @@ greet(struct deliver_conn *c, struct deliver_error *e)
 		/* RFC 5321 section 3.1: 554 says that no mail is taken here; other hosts may take it. */
 		e->host = true;
 		return (-1);
+	}
+	no = event_reply(c, "smtp:connect");
+	if (no.len > 0) {
+		e->host = true;
+		e->code = DELIVER_EXPANSION;
+		return (err_set(&e->err, ERR_TEMP, "4.3.0", "deferred by smtp:connect event expansion: " SV_FMT, SV_ARG(no)));
 	}
 	if ((!early && late(c, false, e) == -1) || hello(c, early, e) == -1)
 		return (-1);
@@ -329,6 +402,7 @@ conn_free(struct deliver_conn **cp)
 {
 	struct deliver_conn *c = *cp;
 
+	(void)event(c, "tcp:close", SV_LIT(""));
 	stream_close(&c->s);
 	smtp_reply_free(&c->reply);
 	sb_free(&c->buf);
@@ -384,9 +458,15 @@ open_once(struct deliver_conn **cp, const struct deliver_host *host, struct deli
 	const struct deliver_proxy *proxy = NULL;
 	struct net_addr local;
 	struct deliver_conn *c;
-	struct stream *io = dial(host, o, deadline, &local, &proxy, &e->err);
+	struct stream *io;
 	int rc;
 
+	if (o->event != NULL && o->event(o->event_arg, NULL, "tcp:connect", SV_LIT(""), NULL).len > 0) {
+		e->host = true;
+		e->code = DELIVER_EVENT;
+		return (err_set(&e->err, ERR_TEMP, "4.3.0", "Event requests alternate response"));
+	}
+	io = dial(host, o, deadline, &local, &proxy, &e->err);
 	if (io == NULL) {
 		e->sys = errno;
 		e->ours = is_ours(errno);

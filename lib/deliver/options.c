@@ -2,6 +2,7 @@
 /* An smtp transport's options for one host: names, TLS, ways to log in, local address, times. */
 #include <string.h>
 
+#include "deliver/event.h"
 #include "deliver/options.h"
 #include "deliver/socks.h"
 #include "dns/dns.h"
@@ -118,8 +119,10 @@ tls_conf(struct tls_client_conf *c, struct exim_env *env, const struct exim_valu
 /* ---- DANE (RFC 7672; 43.18) ---- */
 
 static int
-dane_error(struct deliver_error *e, const char *what, const char *how)
+dane_error(const struct deliver_opts *o, struct deliver_error *e, const char *what, const char *how)
 {
+	if (o->event != NULL)
+		(void)o->event(o->event_arg, NULL, "dane:fail", strcmp(what, "tlsa") == 0 ? SV_LIT("dane-required") : SV_LIT("dnssec-invalid"), NULL);
 	e->host = true;
 	e->what = EXIM_RE_LOOKUP;
 	return (err_set(&e->err, ERR_TEMP, "4.7.5", "DANE error: %s lookup %s", what, how));
@@ -151,17 +154,17 @@ fill_dane(struct deliver_opts *o, struct exim_env *env, const struct exim_value 
 	if (!must && !(h->dnssec && deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_dane], h)))
 		return (0);
 	if (!h->dnssec)
-		return (dane_error(e, h->name, "not DNSSEC"));
+		return (dane_error(o, e, h->name, "not DNSSEC"));
 	memset(&dns, 0, sizeof(dns));
 	dns.result = EXIM_DNS_TEMPFAIL;
 	if (env->world->dns != NULL)
 		(void)env->world->dns(env->world->arg, arena_fmt(env->arena, "_%u._tcp.%s", h->addr.port, h->name), DNS_TLSA, env->arena, &dns);
 	if (dns.result == EXIM_DNS_TEMPFAIL)
-		return (dane_error(e, "tlsa", "DEFER"));
+		return (dane_error(o, e, "tlsa", "DEFER"));
 	if (dns.result == EXIM_DNS_FOUND && dns.secure)
 		take_tlsa(o, &dns, a);
 	if (o->ntlsa == 0)
-		return (must ? dane_error(e, "tlsa", "FAIL") : 0);
+		return (must ? dane_error(o, e, "tlsa", "FAIL") : 0);
 	o->dane = o->tls_try = o->tls_require = true;
 	o->tls_clear_after_fail = false;
 	return (0);
@@ -375,6 +378,66 @@ at_connection(void *arg, bool auth, const struct deliver_conn *c, struct deliver
 	return (l->helo->str == NULL ? 0 : fill_helo(&o->helo, l->env, l->helo, l->a, err));
 }
 
+/* What event_action of the transport says to something on the way to <to>, which lives as long as whoever wants the connection. */
+struct notice {
+	struct exim_env	*env;
+	const struct exim_transport *t;
+	const struct deliver_opts *o;
+	struct arena	*a;
+	const struct deliver_host *to;
+};
+
+static struct sv
+told(struct notice *n, const struct deliver_conn *c, const char *name, struct sv data, void *cert)
+{
+	struct exim_tls *t = &n->env->addr->tls_out;
+	void *peer = t->peercert;
+	struct sv r;
+
+	set_host(n->env, n->to);
+	if (c != NULL)
+		fill_local(n->env, c, n->a);
+	/* The chain is looked at before the session counts. */
+	if (cert != NULL)
+		t->peercert = cert;
+	else if (c != NULL && stream_is_tls(deliver_stream(c)))
+		fill_tls_out(n->env, deliver_stream(c), n->o, n->a);
+	r = deliver_event_of(n->t, n->env, name, data, 0);
+	if (cert != NULL)
+		t->peercert = peer;
+	return (r);
+}
+
+static struct sv
+notice(void *arg, const struct deliver_conn *c, const char *name, struct sv data, void *cert)
+{
+	struct notice *n = arg;
+	struct exim_address nobody, *old = n->env->addr;
+	struct sv r;
+
+	/* A connection may end when no address is looked at any more. */
+	if (old == NULL) {
+		memset(&nobody, 0, sizeof(nobody));
+		n->env->addr = &nobody;
+	}
+	r = told(n, c, name, data, cert);
+	n->env->addr = old;
+	return (r);
+}
+
+static void
+fill_event(struct deliver_opts *o, struct exim_env *env, const struct exim_transport *t, const struct deliver_host *h, struct arena *a)
+{
+	struct notice *n;
+
+	if (t->d.generic[EXIM_TRANSPORT_event_action].str == NULL)
+		return;
+	n = arena_alloc(a, sizeof(*n));
+	*n = (struct notice){ .env = env, .t = t, .o = o, .a = a, .to = h };
+	o->event = notice;
+	o->event_arg = n;
+}
+
 static bool
 may_log_in(struct deliver_opts *o, struct exim_env *env, const struct exim_value *own, const struct deliver_host *h)
 {
@@ -445,6 +508,7 @@ deliver_options(struct deliver_opts *o, struct exim_env *env, const struct exim_
 	o->chunking = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_chunking], h);
 	o->prdr = deliver_host_listed(env, &own[EXIM_SMTP_hosts_try_prdr], h);
 	l->auth = may_log_in(o, env, own, h);
+	fill_event(o, env, t, h, a);
 	if (fill_socket(o, env, own, h, a, &e->err) == -1 || fill_tls(o, env, own, h, tls, a, e) == -1) {
 		if (e->err.cls == ERR_NONE)
 			e->err.cls = ERR_TEMP;

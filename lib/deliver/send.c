@@ -468,6 +468,7 @@ static int
 send_content(struct deliver_conn *c, struct deliver_message *m, const struct progress *p, struct deliver_error *e)
 {
 	struct deliver_error refused = DELIVER_ERROR_INIT;
+	const char *what = p->data_sent ? "pipelined DATA" : "DATA";
 	int rc;
 
 	if (deliver_chunked(c)) {
@@ -477,10 +478,10 @@ send_content(struct deliver_conn *c, struct deliver_message *m, const struct pro
 	}
 	if (!p->data_sent && deliver_command(c, "DATA", e, "DATA") == -1)
 		return (-1);
-	if (deliver_read_reply(c, c->o->command_ms, "DATA", e) == -1)
+	if (deliver_read_reply(c, c->o->command_ms, what, e) == -1)
 		return (-1);
 	if (c->reply.code != 354) {
-		deliver_reply_error(c, "DATA", &refused);
+		deliver_reply_error(c, what, &refused);
 		refused.what = EXIM_RE_DATA_4XX;
 		if (c->reply.code / 100 == 2)
 			refused.err.cls = ERR_TEMP;

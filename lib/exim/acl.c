@@ -633,10 +633,19 @@ unset:
 	return (res->verdict);
 }
 
+/* Outside of all ACLs there is the main log. */
+static void
+log_outside(void *arg, unsigned logs, struct sv line)
+{
+	(void)logs;
+	exim_env_log(arg, line);
+}
+
 enum exim_result
 exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out, struct err *err)
 {
-	struct exim_acl_run own = { .where = EXIM_WHERE_UNKNOWN };
+	static const struct exim_acl_ops ops = { .log = log_outside };
+	struct exim_acl_run own = { .where = EXIM_WHERE_UNKNOWN, .ops = &ops, .arg = env };
 	struct exim_acl_state scratch, *acl = env->acl;
 	struct acl_state st = { .env = env, .run = env->acl_run != NULL ? env->acl_run : &own };
 	const struct sv *old_args;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/sb.h"
 #include "base/vec.h"
 
 struct var {
@@ -104,4 +105,22 @@ exim_vars_next(const struct exim_vars *v, size_t *pos, struct sv *name, struct s
 		return (true);
 	}
 	return (false);
+}
+
+void
+exim_env_log(const struct exim_env *env, struct sv line)
+{
+	struct sb out = SB_INIT(16384);
+
+	if (env->world == NULL || env->world->log == NULL)
+		return;
+	if (env->msg != NULL && env->msg->id.len > 0)
+		sb_addf(&out, SV_FMT " ", SV_ARG(env->msg->id));
+	for (size_t i = 0; i < line.len; i++)
+		if (line.p[i] == '\n')
+			sb_adds(&out, "\\n");
+		else
+			sb_addc(&out, line.p[i]);
+	env->world->log(env->world->arg, sb_sv(&out));
+	sb_free(&out);
 }

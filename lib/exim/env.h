@@ -453,4 +453,7 @@ struct exim_env {
 
 void	 exim_env_forget(struct exim_env *env);
 
+/* A line for the main log, behind the message's id where there is one; nothing where nobody keeps a log. */
+void	 exim_env_log(const struct exim_env *env, struct sv line);
+
 #endif

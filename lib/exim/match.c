@@ -382,7 +382,6 @@ void
 m_log(struct mscan *s, const char *fmt, ...)
 {
 	const struct exim_acl_run *run = s->e->env->acl_run;
-	const struct exim_world *w = s->e->env->world;
 	char buf[1024];
 	va_list ap;
 
@@ -391,8 +390,8 @@ m_log(struct mscan *s, const char *fmt, ...)
 	va_end(ap);
 	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
 		run->ops->log(run->arg, EXIM_LOG_MAIN, sv_cstr(buf));
-	else if (w->log != NULL)
-		w->log(w->arg, sv_cstr(buf));
+	else
+		exim_env_log(s->e->env, sv_cstr(buf));
 }
 
 /* The text behind MR_DEFER or MR_UNKNOWN. */

@@ -290,8 +290,8 @@ log_line(struct exim_env *env, struct sv line)
 
 	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
 		run->ops->log(run->arg, EXIM_LOG_MAIN, line);
-	else if (env->world->log != NULL)
-		env->world->log(env->world->arg, line);
+	else
+		exim_env_log(env, line);
 }
 
 /* What the interpreter wants in between; false: that was its last word. */

@@ -101,6 +101,8 @@ struct stream_tls_facts {
 	void		*own, *peer;	/* X509 or NULL */
 };
 void		 stream_tls_facts(const struct stream *s, struct stream_tls_facts *f);
+/* How many certificates the peer has shown (to a client: its own is number 0); *<cert> (may be NULL) is number <i>, an X509. */
+size_t		 stream_tls_chain(const struct stream *s, size_t i, void **cert);
 bool		 stream_tls_resumed(const struct stream *s);
 /* <len> bytes that only both ends of this connection can know (RFC 5705, 9266); false when it is plain. */
 bool		 stream_tls_export(const struct stream *s, const char *label, unsigned char *out, size_t len);

@@ -402,6 +402,17 @@ stream_tls_facts(const struct stream *s, struct stream_tls_facts *f)
 	f->verified = f->peer != NULL && SSL_get_verify_result(ssl) == X509_V_OK;
 }
 
+size_t
+stream_tls_chain(const struct stream *s, size_t i, void **cert)
+{
+	STACK_OF(X509) *chain = s->tls == NULL ? NULL : SSL_get_peer_cert_chain(s->tls->ssl);
+	int n = chain == NULL ? 0 : sk_X509_num(chain);
+
+	if (cert != NULL)
+		*cert = i < (size_t)(n < 0 ? 0 : n) ? sk_X509_value(chain, (int)i) : NULL;
+	return (n < 0 ? 0 : (size_t)n);
+}
+
 bool
 stream_tls_resumed(const struct stream *s)
 {

@@ -224,3 +224,13 @@ route_world_delivery(struct exim_address *a, const struct route_delivery *rd, st
 	else if (rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY)
 		a->address_file = rd->text;
 }
+
+void
+route_world_several(struct exim_address *a, const struct route_delivery *const *rd, size_t n)
+{
+	a->local_part = a->local_part_prefix = a->local_part_prefix_v = a->local_part_suffix = a->local_part_suffix_v = SV_NULL;
+	a->local_part_data = a->original_local_part = a->original_domain = a->parent_local_part = a->parent_domain = SV_NULL;
+	for (size_t i = 1; i < n; i++)
+		if (!sv_caseeq(rd[i]->domain, rd[0]->domain))
+			a->domain = a->domain_data = SV_NULL;
+}

@@ -24,5 +24,7 @@ int	 route_world_dns(void *arg, const char *name, int type, struct arena *a, str
 enum exim_found route_world_found(enum dns_result r);
 /* The variables of an address ($local_part, $domain, $home ...) as the delivery <rd> has them; strings are <rd>'s or in <arena>. */
 void	 route_world_delivery(struct exim_address *a, const struct route_delivery *rd, struct arena *arena);
+/* The same <a> for a transaction of <n> > 1: what belongs to one recipient goes, the domain stays where all have it. */
+void	 route_world_several(struct exim_address *a, const struct route_delivery *const *rd, size_t n);
 
 #endif

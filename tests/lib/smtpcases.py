@@ -2,7 +2,7 @@
 """The table of smtpoptions.py: for each option of the smtp transport what a host sees of it.
 
 opts: lines of the transport; %P is the host's port, %C a folder of certificates.  The host: ehlo (its words), rules (prefix of a line,
-answer; "|" between lines, "wait N", "drop"), tls, busy (banner by address), listen (addresses).  send: sender and recipients of each
+answer; "|" between lines, "wait N", "drop"), at (rules by address), tls, busy (banner by address), listen (addresses).  send: sender and recipients of each
 message.  want, not: regular expressions of what it heard; log, not_log: of the log; count: how often; most: connections at a time.
 """
 HEAD = """primary_hostname = mail.local.test
@@ -68,8 +68,45 @@ CALLOUT = ["acl_smtp_rcpt = ask", "smtp_enforce_sync = false", "begin acl", "ask
 ASK = "EHLO me.test\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@%N.test>\r\nQUIT\r\n"
 UTF8 = ["acl_smtp_rcpt = all", "smtp_enforce_sync = false", "smtputf8_advertise_hosts = *", "begin acl", "all:", " accept"]
 UMAIL = ("EHLO me.test\r\nMAIL FROM:<s@sender.test> SMTPUTF8\r\nRCPT TO:<j\xc3\xbcrgen@%N.test>\r\nDATA\r\nSubject: hello\r\n\r\nbody\r\n.\r\nQUIT\r\n")
+EVENTS = "event_action = ${acl{%C/events}}"
+ONLY = lambda name, answer: "event_action = ${if eq{$event_name}{" + name + "}{" + answer + "}}"
 
 CASES = [
+    # ---- events ----
+    dict(name="events", opts=EVENTS, ehlo=PIPE, log=[
+        r"EV tcp:connect <> 0 H=127.0.0.1 L=x D=events.test X= I=$", r"EV smtp:connect <220 mx.test ready> 0 H=127.0.0.1 L=x D=events.test X= I=127",
+        r"EV smtp:ehlo <250-mx.test\\n250-PIPELINING\\n250 SIZE 1000000> 0", r"EV msg:delivery <250 stored> 0 H=127.0.0.1 L=x D=events.test"],
+         one_log=[r"EV tcp:close <> 0 H=127.0.0.1"]),
+    dict(name="eventsrcpt", opts=EVENTS, rules=[("RCPT TO:<no@", "550 no"), ("RCPT TO:<later@", "450 later")], send=[("s@sender.test", "no", "later", "yes")],
+         log=[r"EV tcp:connect <> 0 H=127.0.0.1 L= D=eventsrcpt.test", r"EV msg:fail:delivery <.*RCPT TO:<no@.*: 550 no> 0 H=127.0.0.1 L=no ",
+              r"EV msg:rcpt:host:defer <.*RCPT TO:<later@.*: 450 later> 12865 H=127.0.0.1 L=later ", r"EV msg:rcpt:defer <.*: 450 later> 12865",
+              r"EV msg:delivery <250 stored> 0 H=127.0.0.1 L=yes "], not_log=["msg:defer"]),
+    dict(name="eventshosts", opts=[EVENTS, "hosts = 127.0.0.1 : 127.0.0.2"], listen=ALL[:2], busy={"127.0.0.1": "554 busy"},
+         log=[r"EV msg:host:defer <.*initial connection: 554 busy> 0 H=127.0.0.1 L=x", r"EV msg:delivery <250 stored> 0 H=127.0.0.2 L=x"],
+         not_log=["msg:defer", "EV smtp:connect.*127.0.0.1 L="]),
+    dict(name="eventsdefer", opts=EVENTS, rules=[("MAIL", "451 not now")], log=[r"EV msg:defer <.*MAIL FROM.*451 not now> -45 H=127.0.0.1 L=x"],
+         not_log=["msg:host:defer"]),
+    dict(name="eventsrefused", opts=EVENTS, listen=[], log=[r"EV msg:host:defer <.*refused> 111 H=127.0.0.1", r"EV msg:defer <.*refused> 111 "],
+         not_log=["tcp:close"]),
+    dict(name="eventstls", opts=EVENTS, tls={}, log=[r"EV tls:cert <0> 0 H=127.0.0.1 ", r"EV smtp:ehlo <.*> 0 .*X=TLS", r"EV msg:delivery .*X=TLS"]),
+    dict(name="eventsnotcp", opts=ONLY("tcp:connect", "no"), not_log=[" => "], log=["Event requests alternate response"], **{"not": ["EHLO"]}),
+    dict(name="eventsnogreeting", opts=ONLY("smtp:connect", "no"), not_log=[" => "], log=["deferred by smtp:connect event expansion: no"],
+         **{"not": ["EHLO"]}),
+    dict(name="eventsnocert", opts=[ONLY("tls:cert", "no"), "hosts_require_tls = *"], tls={}, not_log=[" => "],
+         log=["refused by event_action"], **{"not": ["MAIL"]}),
+    dict(name="eventsignored", opts=ONLY("smtp:ehlo", "no"), log=[" => "]),
+    # ---- who is tried next ----
+    dict(name="nextrcpt", opts="hosts = 127.0.0.1 : 127.0.0.2", listen=ALL[:2], at={"127.0.0.1": [("RCPT TO:<b@", "450 later")]},
+         send=[("s@sender.test", "a", "b")], log=[r"H=127.0.0.1 .*after RCPT TO:<b@nextrcpt.test>: 450 later", r"=> a@.*H=127.0.0.1 ", r"=> b@.*H=127.0.0.2 "]),
+    dict(name="nextmail", opts="hosts = 127.0.0.1 : 127.0.0.2", listen=ALL[:2], at={"127.0.0.1": [("MAIL", "451 later")]},
+         log=[r"H=127.0.0.1 .*451 later", r"=> x@.*H=127.0.0.2 "]),
+    dict(name="nextend", opts="hosts = 127.0.0.1 : 127.0.0.2", listen=ALL[:2], at={"127.0.0.1": [("END", "451 full")]},
+         log=[r"H=127.0.0.1 .*after end of data: 451 full", r"=> x@.*H=127.0.0.2 "]),
+    dict(name="nextnone", opts="hosts = 127.0.0.1 : 127.0.0.2", listen=ALL[:2], rules=[("RCPT", "450 later")],
+         log=[r"H=127.0.0.1 .*: 450 later", r"== x@.*H=127.0.0.2 .*: 450 later"], not_log=["=>"]),
+    # ---- what options know of the connection ----
+    dict(name="headertls", opts="headers_add = X-Out: $tls_out_ver $host_address $sending_ip_address", tls={},
+         want=[r"^\| X-Out: TLS1.3 127.0.0.1 127.0.0.1"]),
     # ---- what we say ----
     dict(name="helo", opts="helo_data = me.$domain", want=[r"^< EHLO me\.helo\.test$"]),
     dict(name="helofail", opts="helo_data = ${if eq{1}{2}{x}fail}", not_log=[" => "], log=[r"== .*helo_data"]),

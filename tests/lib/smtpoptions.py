@@ -21,6 +21,8 @@ def certificates(d):
     if os.path.exists(d + "/good.status"):
         return
     os.makedirs(d + "/newcerts", exist_ok=True)
+    open(d + "/events", "w").write("accept logwrite = EV $event_name <$event_data> $event_defer_errno H=$host_address "
+                                   "L=$local_part D=$domain X=${substr{0}{3}{$tls_out_cipher}} I=$sending_ip_address\n")
     open(d + "/index", "w").close()
     open(d + "/index.attr", "w").write("unique_subject = no\n")
     open(d + "/serial", "w").write("1000\n")
@@ -172,8 +174,8 @@ class Host:
         self.note(f"[tls cipher={s.cipher()[0]} client={subject} alpn={s.selected_alpn_protocol()} resumed={s.session_reused}]")
         return s
 
-    def rule(self, line):
-        for prefix, reply in self.case.get("rules", []):
+    def rule(self, line, a):
+        for prefix, reply in self.case.get("at", {}).get(a, []) + self.case.get("rules", []):
             if line.upper().startswith(prefix.upper()):
                 return reply
         return None
@@ -210,11 +212,11 @@ class Host:
                 self.note("[before the greeting]")
         if case.get("sockets"):
             self.note("[socket " + subprocess.run(["ss", "-Htno", "--tos", "dport", "=", f":{self.port}"], capture_output=True, text=True, check=False).stdout + "]")
-        say(refused.get(a) or self.rule("BANNER") or "220 mx.test ready")
+        say(refused.get(a) or self.rule("BANNER", a) or "220 mx.test ready")
         while True:
             s = line()
             u = s.upper()
-            reply = self.rule(s)
+            reply = self.rule(s, a)
             self.note("< " + s + (" [more]" if buf else ""))
             if u.startswith("QUIT"):
                 say("221 bye")
@@ -242,7 +244,7 @@ class Host:
                     if t == ".":
                         break
                     self.note("| " + t)
-                self.end(say, rcpts)
+                self.end(say, rcpts, a)
             elif u.startswith("BDAT"):
                 n = int(u.split()[1])
                 while len(buf) < n:
@@ -250,14 +252,14 @@ class Host:
                 for t in buf[:n].decode("latin-1").split("\r\n"):
                     self.note("| " + t)
                 buf = buf[n:]
-                self.end(say, rcpts)
+                self.end(say, rcpts, a)
             elif u.startswith("AUTH"):
                 self.auth(u.split()[1], s, say, line)
             else:
                 say("250 ok")
 
-    def end(self, say, rcpts):
-        reply = self.rule("END")
+    def end(self, say, rcpts, a):
+        reply = self.rule("END", a)
         if reply is not None:
             say(reply)
         elif self.case.get("lmtp"):
@@ -444,7 +446,7 @@ def main_box(d, box, names):
     server.kill()
     log, bad = open(path).read(), 0
     for c in cases:
-        mine = [i for i in re.findall(r"(?m)^\S+ \S+ (\S+) ", log) if re.search(rf"(?m) {i} .*[@.]{c['name']}\.test", log)]
+        mine = [i for i in re.findall(r"(?m)^\S+ \S+ (\S+-\S+-\S+) ", log) if re.search(rf"(?m) {i} .*[@.]{c['name']}\.test", log)]
         lines = "\n".join(x for x in log.split("\n") if any(i in x for i in mine))
         h = Heard(f"{d}/heard.{c['name']}")
         wrong = judge(c, h, lines, "box")

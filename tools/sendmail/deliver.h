@@ -286,6 +286,7 @@ struct dend {
 	bool		 pass;		/* people may read it too */
 	struct sv	 host;		/* "host NAME [ADDRESS]" */
 	struct sv	 diagnostic;
+	const struct deliver_host *at;	/* NULL: no host is to be named */
 	bool		 also;		/* another of the same transaction was logged */
 	bool		 late;		/* no rule gives it more time */
 	bool		 silent, panic;

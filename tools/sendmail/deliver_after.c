@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include "deliver/client.h"
+#include "deliver/event.h"
 #include "deliver_int.h"
 #include "spool/envelope.h"
 
@@ -59,34 +61,71 @@ dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct t
 
 /* ---- events ---- */
 
-void
-dattempt_event(struct attempt *at, const struct route_delivery *rd, const char *name, struct sv data)
+/* The variables of <e>: of its delivery with the host that had it, or of an address that went nowhere. */
+static void
+fill_address(struct attempt *at, const struct event *e, const struct deliver_host *h, struct exim_address *a)
 {
-	const struct exim_transport *t = rd == NULL ? NULL : rd->transport;
-	const struct exim_str *s = t != NULL ? t->d.generic[EXIM_TRANSPORT_event_action].str :
+	const struct exim_address *now = at->d->t->env.addr;
+	struct exim_tls tls;
+	struct net_addr bare;
+	char text[NET_ADDR_TEXT_MAX];
+
+	memset(&tls, 0, sizeof(tls));
+	if (h != NULL && now != NULL)
+		tls = now->tls_out;
+	if (e->rd != NULL) {
+		denv_delivery(at->d, at->m, e->rd, a);
+	} else {
+		ptrdiff_t sign = sv_rchr(e->addr->address, '@');
+
+		memset(a, 0, sizeof(*a));
+		a->local_part = sv_sub(e->addr->address, 0, sign < 0 ? e->addr->address.len : (size_t)sign);
+		a->domain = sign < 0 ? SV_LIT("") : sv_sub(e->addr->address, (size_t)sign + 1, e->addr->address.len);
+		if (e->f != NULL && e->f->router != NULL)
+			a->router_name = sv_cstr(e->f->router->d.name);
+	}
+	a->tls_out = tls;
+	a->host = a->host_address = SV_NULL;
+	a->host_port = 0;
+	if (h == NULL)
+		return;
+	bare = h->addr;
+	bare.port = 0;
+	a->host = sv_cstr(h->name);
+	a->host_address = sv_cstr(arena_str(at->m->arena, net_addr_text(&bare, text)));
+	a->host_port = h->addr.port;
+}
+
+void
+dattempt_event(struct attempt *at, const struct event *e, const char *name, struct sv data, const struct deliver_host *h)
+{
+	const struct exim_transport *t = e == NULL || e->rd == NULL ? NULL : e->rd->transport;
+	const struct exim_str *action = t != NULL ? t->d.generic[EXIM_TRANSPORT_event_action].str :
 	    at->d->conf->main[EXIM_MAIN_event_action].str;
 	struct exim_env *env = &at->d->t->env;
-	struct exim_acl_state st, *acl = env->acl;
 	struct exim_address a, *addr = env->addr;
-	struct err err = ERR_INIT;
-	struct sv out;
+	struct sv path = at->d->t->msg.return_path;
 
-	if (s == NULL)
+	if (action == NULL)
 		return;
-	memset(&st, 0, sizeof(st));
-	if (acl != NULL)
-		st = *acl;
-	if (rd != NULL)
-		denv_delivery(at->d, at->m, rd, &a);
-	st.event_name = sv_cstr(name);
-	st.event_data = data.p == NULL ? SV_LIT("") : data;
-	env->acl = &st;
-	if (exim_expand(s, env, &out, &err) == EXIM_FAIL)
-		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s failed to expand event_action %s: %s", at->m->id, name, err.text);
-	env->acl = acl;
-	if (rd != NULL)
-		denv_message(at->d, at->m);
+	memset(&a, 0, sizeof(a));
+	if (e != NULL)
+		fill_address(at, e, h, &a);
+	env->addr = &a;
+	(void)deliver_event(action, env, t == NULL ? NULL : t->d.name, name, data.p == NULL ? data : sv_taint(data), 0);
 	env->addr = addr;
+	at->d->t->msg.return_path = path;
+}
+
+void
+dattempt_event_fail(struct attempt *at, const struct event *e, struct sv text, const struct deliver_host *h)
+{
+	const struct exim_transport *t = e->rd == NULL ? NULL : e->rd->transport;
+
+	/* What a program or a file says is nobody's answer. */
+	if (t != NULL && t->local && t->drv != EXIM_TRANSPORT_DRV_LMTP && t->drv != EXIM_TRANSPORT_DRV_AUTOREPLY)
+		text = SV_NULL;
+	dattempt_event(at, e, t == NULL ? "msg:fail:internal" : "msg:fail:delivery", text, h);
 }
 
 /* ---- what stays ---- */

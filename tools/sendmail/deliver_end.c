@@ -80,8 +80,6 @@ dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *mor
 		f.ignore = true;
 	}
 	vec_push(&at->failed, f);
-	dattempt_event(at, e->rd, e->rd == NULL || e->rd->transport == NULL ? "msg:fail:internal" : "msg:fail:delivery",
-	    e->rd == NULL || e->rd->transport == NULL || !e->rd->transport->local ? f.text : SV_NULL);
 	settled(at, e);
 }
 
@@ -115,6 +113,7 @@ dattempt_defer(struct attempt *at, const struct event *e, const struct dfail *f,
 static void
 tell_over(struct attempt *at, const struct event *e, struct sv text)
 {
+	dattempt_event_fail(at, e, text, NULL);
 	if (e->rd == NULL && e->addr->parent != NULL && sv_eq(e->addr->address, dline_top(e->addr)))
 		dlog(at->d, DLOG_MAIN, "%s ** " SV_FMT " <" SV_FMT ">: " SV_FMT, at->m->id, SV_ARG(e->addr->address),
 		    SV_ARG(dline_top(e->addr)), SV_ARG(text));

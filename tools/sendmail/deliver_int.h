@@ -100,8 +100,13 @@ void	 dattempt_reply(struct attempt *at, const struct transport_delivery *td, st
 void	 dattempt_open(struct attempt *at, const struct event *e);
 /* The latter become recipients: at the end of the attempt. */
 void	 dattempt_once(struct attempt *at);
-/* event_action of the delivery's transport; without one that of the configuration.  <data>: what a server said, or why. */
-void	 dattempt_event(struct attempt *at, const struct route_delivery *rd, const char *name, struct sv data);
+/*
+ * event_action of <e>'s transport, or without one that of the configuration (<e> NULL: it is about the message).  <data>: what a server
+ * said, or why; <h> (may be NULL): which.
+ */
+void	 dattempt_event(struct attempt *at, const struct event *e, const char *name, struct sv data, const struct deliver_host *h);
+/* msg:fail:delivery, or msg:fail:internal of what no transport has seen; before the log tells it. */
+void	 dattempt_event_fail(struct attempt *at, const struct event *e, struct sv text, const struct deliver_host *h);
 
 /* deliver_tell.c: reports, warnings, what is left of the message. */
 void	 dtell_failures(struct attempt *at);

@@ -581,6 +581,16 @@ log_arguments(struct deliver *d)
 	sb_free(&out);
 }
 
+/* Lines of expansions outside of ACLs; their table has no place for more than the words. */
+static struct deliver *logs_for;
+
+static void
+log_world(void *arg, struct sv line)
+{
+	(void)arg;
+	dlog(logs_for, DLOG_MAIN, SV_FMT, SV_ARG(line));
+}
+
 int
 deliver_main(struct testing *t)
 {
@@ -601,6 +611,8 @@ deliver_main(struct testing *t)
 	}
 	if (dlog_on(&d, EXIM_LOGSEL_arguments) && t->o->mode != MODE_LIST && t->o->mode != MODE_COUNT)
 		log_arguments(&d);
+	logs_for = &d;
+	t->world.log = log_world;
 	d.now = d.odmode == 'i' || d.odmode == 'f';
 	d.routing_only = d.odmode == 's';
 	rc = by_mode(&d);

@@ -11,9 +11,11 @@
 
 #include "base/num.h"
 #include "deliver.h"
+#include "deliver/event.h"
 #include "deliver/options.h"
 #include "fiber/fiber.h"
 #include "io/tls.h"
+#include "route/world.h"
 
 #define QUIT_MS		30
 #define OWN(name)	(&t->d.own[EXIM_SMTP_##name])
@@ -27,6 +29,10 @@ struct remote {
 	struct sv	 sender, header, auth_sender;
 	FILE		*filtered;	/* what transport_filter made of the whole; NULL: nothing */
 	bool		*settled;
+	struct dend	*saved;		/* what the last host that deferred it said of each; text.p NULL: none did */
+	struct deliver_host *saved_by;
+	bool		 more;		/* there is another host behind the one at hand */
+	bool		 refused;	/* which refused for now what that may take */
 	size_t		 ok;		/* of the transaction under way */
 	size_t		 waiting, expired, failed_late;	/* hosts */
 };
@@ -110,30 +116,39 @@ rcpt_failed(struct remote *x, size_t i, const struct deliver_error *e)
 
 /* ---- how it ends ---- */
 
-static int64_t
-exim_number(const struct deliver_error *e)
+/* The system's words say it all, or the event's. */
+static bool
+is_bare(const struct deliver_error *e)
 {
-	switch (e->what) {
-	case EXIM_RE_RCPT_4XX:
-		return (-44);
-	case EXIM_RE_MAIL_4XX:
-		return (-45);
-	case EXIM_RE_DATA_4XX:
-		return (-46);
-	case EXIM_RE_REFUSED:
-		return (e->sys != 0 ? e->sys : ECONNREFUSED);
-	case EXIM_RE_TIMEOUT:
-	case EXIM_RE_TIMEOUT_CONNECT:
-		return (ETIMEDOUT);
-	case EXIM_RE_LOST_CONNECTION:
-		return (-18);
-	case EXIM_RE_TLS_REQUIRED:
-		return (-38);
-	case EXIM_RE_AUTH_FAILED:
-		return (-42);
-	default:
-		return (0);
-	}
+	return (e->what == EXIM_RE_REFUSED || e->what == EXIM_RE_TIMEOUT_CONNECT || e->code == DELIVER_EVENT);
+}
+
+static const char *
+words(const struct deliver_error *e)
+{
+	return (is_bare(e) && e->code != DELIVER_EVENT ? strerror((int)deliver_event_number(e)) : e->err.text);
+}
+
+/* An event about recipient <i>. */
+static void
+event_about(struct remote *x, size_t i, const char *name, const char *text, int64_t number)
+{
+	struct exim_env *env = &x->r->d->t->env;
+	struct exim_address *old = env->addr, a;
+	struct sv path = x->r->d->t->msg.return_path;
+
+	if (x->t->d.generic[EXIM_TRANSPORT_event_action].str == NULL)
+		return;
+	denv_delivery(x->r->d, x->r->m, x->r->rd[i], &a);
+	a.host = old->host;
+	a.host_address = old->host_address;
+	a.host_port = old->host_port;
+	a.sending_ip_address = old->sending_ip_address;
+	a.tls_out = old->tls_out;
+	env->addr = &a;
+	(void)deliver_event_of(x->t, env, name, sv_taint(sv_cstr(text)), number);
+	env->addr = old;
+	x->r->d->t->msg.return_path = path;
 }
 
 static const char *
@@ -182,6 +197,7 @@ end(struct remote *x, size_t i, struct dend *e, const struct deliver_host *h)
 
 		bare.port = 0;
 		e->host = sv_cstr(arena_fmt(a, "host %s [%s]", h->name, net_addr_text(&bare, buf)));
+		e->at = h;
 	}
 	e->text = arena_sv(a, e->text);
 	e->diagnostic = said(e->text);
@@ -252,6 +268,35 @@ how_words(struct remote *x)
 	    deliver_chunked(x->conn) ? " K" : ""));
 }
 
+/* Refused for now: the next host may take it; else that is how it ends. */
+static void
+deferred(struct remote *x, size_t i, const struct deliver_host *h, struct dend *e)
+{
+	if (!x->more) {
+		end(x, i, e, h);
+		return;
+	}
+	x->refused = true;
+	x->saved[i] = *e;
+	x->saved[i].text = arena_sv(x->r->m->arena, e->text);
+	x->saved_by[i] = *h;
+	x->saved_by[i].name = arena_str(x->r->m->arena, h->name);
+}
+
+static void
+deferred_rcpt(struct remote *x, size_t i, const struct deliver_host *h, const struct deliver_error *err, struct dend *e)
+{
+	int64_t number = deliver_event_rcpt(err->code, h->mx >= 0);
+
+	e->late = !rcpt_failed(x, i, err);
+	event_about(x, i, "msg:rcpt:host:defer", err->err.text, number);
+	if (x->more)
+		dlog(x->r->d, DLOG_MAIN, "%s%s: " SV_FMT, x->r->m->id, e->tail, SV_ARG(e->text));
+	else
+		event_about(x, i, "msg:rcpt:defer", err->err.text, number);
+	deferred(x, i, h, e);
+}
+
 static void
 take_results(struct remote *x, const struct deliver_host *h, struct deliver_message *dm, const size_t *at)
 {
@@ -268,7 +313,7 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 
 		switch (rc->status) {
 		case DELIVER_OK:
-			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed };
+			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed, .text = sv_cstr(dm->confirmation) };
 			dretry_forget(x->r->d, key_rcpt(x, rc->addr));
 			break;
 		case DELIVER_PERM:
@@ -276,18 +321,21 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 			break;
 		case DELIVER_TEMP:
 			e.st = TRANSPORT_DEFER;
-			e.sys = exim_number(&rc->error);
+			e.sys = deliver_event_number(&rc->error);
 			if (rc->error.what == EXIM_RE_RCPT_4XX) {
-				e.late = !rcpt_failed(x, at[i], &rc->error);
-				break;
+				deferred_rcpt(x, at[i], h, &rc->error, &e);
+				continue;
 			}
 			if (!told) {
 				dlog(x->r->d, DLOG_MAIN, "%s%s: " SV_FMT, x->r->m->id, host, SV_ARG(e.text));
 				host_failed(x, h, &rc->error, true);
+				if (!x->more)
+					event_about(x, at[i], "msg:defer", rc->error.err.text, e.sys);
 			}
 			told = true;
 			e.late = x->failed_late > 0;
-			break;
+			deferred(x, at[i], h, &e);
+			continue;
 		default:
 			continue;
 		}
@@ -434,17 +482,28 @@ all_settled(const struct remote *x)
 	return (true);
 }
 
+static size_t
+first_open(const struct remote *x)
+{
+	size_t i = 0;
+
+	while (i + 1 < x->r->n && x->settled[i])
+		i++;
+	return (i);
+}
+
 /* A host failed as such: its line in the log, and what is remembered. */
 static void
 tell_host(struct remote *x, const struct deliver_host *h, const struct deliver_error *e)
 {
-	bool bare = e->what == EXIM_RE_REFUSED || e->what == EXIM_RE_TIMEOUT_CONNECT;
+	const char *colon = is_bare(e) ? "" : ":";
 
 	host_failed(x, h, e, false);
 	if (e->what == EXIM_RE_AUTH_FAILED)
 		return;
-	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), bare ? "" : ":", bare ? strerror((int)exim_number(e)) : e->err.text);
-	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, bare ? "" : ":", bare ? strerror((int)exim_number(e)) : e->err.text);
+	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), colon, words(e));
+	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, colon, words(e));
+	event_about(x, 0, "msg:host:defer", words(e), deliver_event_number(e));
 }
 
 /* No host was tried at all. */
@@ -486,6 +545,8 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 	struct sv path;
 
 	denv_delivery(r->d, r->m, r->rd[0], a);
+	if (r->n > 1)
+		route_world_several(a, r->rd, r->n);
 	limit = number(x, &g[EXIM_TRANSPORT_message_size_limit], 0);
 	x->sender = r->d->t->msg.return_path;
 	path = expand(x, &g[EXIM_TRANSPORT_return_path]);
@@ -503,8 +564,8 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 static bool
 try_list(struct remote *x, bool late, struct deliver_error *e, const struct deliver_host **last)
 {
-	struct deliver_walk w;
-	size_t i;
+	struct deliver_walk w, ahead;
+	size_t i, k;
 
 	deliver_walk_init(&w, &x->hosts, x->t);
 	while (deliver_walk_next(&w, &i)) {
@@ -516,10 +577,14 @@ try_list(struct remote *x, bool late, struct deliver_error *e, const struct deli
 		deliver_walk_tries(&w, i, expired);
 		*e = (struct deliver_error)DELIVER_ERROR_INIT;
 		*last = h;
+		ahead = w;
+		x->more = deliver_walk_next(&ahead, &k);
+		x->refused = false;
 		try_host(x, h, e);
-		if (all_settled(x) || !e->host)
+		if (all_settled(x) || (!e->host && !x->refused))
 			return (true);
-		tell_host(x, h, e);
+		if (e->host)
+			tell_host(x, h, e);
 	}
 	return (false);
 }
@@ -541,14 +606,20 @@ try_all(struct remote *x)
 		return;
 	}
 	rest.st = e.err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER;
-	rest.sys = e.code < 0 ? e.code : exim_number(&e);
+	rest.sys = e.code < 0 ? e.code : deliver_event_number(&e);
 	/* The system's words stand in front by the number. */
-	if (e.what != EXIM_RE_REFUSED && e.what != EXIM_RE_TIMEOUT_CONNECT)
+	if (!is_bare(&e))
 		rest.text = sv_cstr(e.err.text);
 	if (e.what == EXIM_RE_TLS_REQUIRED)
 		rest.tail = log_host(x, last);
 	/* Every host's time must be over. */
 	rest.late = x->failed_late + x->expired >= x->hosts.n;
+	if (rest.st == TRANSPORT_DEFER && e.host)
+		event_about(x, first_open(x), "msg:defer", words(&e), deliver_event_number(&e));
+	/* The last host was not asked for it after all: what the one before said holds. */
+	for (size_t i = 0; i < x->r->n && e.err.cls == ERR_NONE; i++)
+		if (!x->settled[i] && x->saved[i].text.p != NULL)
+			end(x, i, &x->saved[i], &x->saved_by[i]);
 	end_all(x, rest, NULL);
 }
 
@@ -562,6 +633,8 @@ ddeliver_remote(struct dremote *r)
 	x->r = r;
 	x->t = r->rd[0]->transport;
 	x->settled = arena_zalloc(r->m->arena, r->n * sizeof(bool));
+	x->saved = arena_zalloc(r->m->arena, r->n * sizeof(*x->saved));
+	x->saved_by = arena_zalloc(r->m->arena, r->n * sizeof(*x->saved_by));
 	if (prepare(x, a, &err) == -1)
 		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
 		    .text = sv_cstr(err.text) }, NULL);

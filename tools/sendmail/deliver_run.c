@@ -108,6 +108,7 @@ tell_failure(struct attempt *at, const struct event *e)
 	struct dfail f = { .text = e->f->user_msg };
 
 	if (e->f->fate == ROUTE_FAIL) {
+		dattempt_event_fail(at, e, text, NULL);
 		dline_bad(at, e, "**", false, NULL, 0, text, false);
 		dattempt_fail(at, e, &f);
 		return;
@@ -143,6 +144,7 @@ tell_unfit(struct attempt *at, struct event *e)
 
 	e->taken = true;
 	if (e->rd->forbidden) {
+		dattempt_event_fail(at, e, why, NULL);
 		dline_bad(at, e, "**", false, NULL, 0, why, false);
 		dattempt_fail(at, e, &f);
 		return;
@@ -234,8 +236,8 @@ finish(struct attempt *at)
 	if (left && at->frozen_by != NULL)
 		dtell_frozen(at);
 	if (!left) {
-		dattempt_event(at, NULL, "msg:complete", SV_NULL);
 		complete(at->d, m);
+		dattempt_event(at, NULL, "msg:complete", SV_NULL, NULL);
 	} else if (dspool_write(at->d, m, false, &err) == -1)
 		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 }

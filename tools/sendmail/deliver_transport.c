@@ -91,10 +91,11 @@ end_local(struct attempt *at, const struct event *e, const struct transport_resu
 	case TRANSPORT_OK:
 		dretry_forget(at->d, key_local(at, e));
 		dline_ok(at, e, also, tail);
-		dattempt_event(at, e->rd, "msg:delivery", SV_NULL);
+		dattempt_event(at, e, "msg:delivery", lmtp ? r->confirmation : SV_NULL, NULL);
 		dattempt_succeed(at, e, false);
 		break;
 	case TRANSPORT_FAIL:
+		dattempt_event_fail(at, e, text, NULL);
 		dline_bad(at, e, "**", false, NULL, sys, text, r->panic);
 		dattempt_fail(at, e, &f);
 		break;
@@ -203,11 +204,12 @@ end_remote(void *arg, size_t i, const struct dend *r)
 
 	if (r->st == TRANSPORT_OK) {
 		dline_ok(at, e, r->also, r->tail);
-		dattempt_event(at, e->rd, "msg:delivery", r->text);
+		dattempt_event(at, e, "msg:delivery", r->text, r->at);
 		dattempt_succeed(at, e, r->dsn_passed);
 		return;
 	}
 	if (r->st == TRANSPORT_FAIL) {
+		dattempt_event_fail(at, e, r->text, r->at);
 		dline_bad(at, e, "**", false, r->tail, 0, r->text, r->panic);
 		dattempt_fail(at, e, &f);
 		return;
