@@ -37,8 +37,10 @@
 #include "spool/writer.h"
 #include "vsmtpd.h"
 
-#define SOCK_LOCAL	"var/run/smtp.sock"
+#define SOCK_LOCAL	"var/run/smtp.sock"	/* SMTP of programs of this machine */
+#define SOCK_HANDED	"var/run/submit.sock"	/* what sendmail(1) hands over */
 #define HINTS_DIR	"var/spool/hints"
+#define GROUPS_MAX	256
 #define ACCEPT_MAX	4			/* connections taken in a row */
 #define EXPIRY_DAYS	14
 #define DAY_MS		(24 * 3600 * 1000)
@@ -61,6 +63,7 @@ struct listener {
 	struct worker	*w;
 	int		 fd;
 	enum session_kind kind;
+	bool		 handed;	/* of a SESSION_LOCAL */
 	struct fiber	*fiber;
 	struct net_addr	 local;		/* family 0: ask each socket */
 };
@@ -203,12 +206,37 @@ user_job(void *arg)
 	j->rc = os_user_by_uid(j->uid, &j->u, NULL);
 }
 
+/* trusted_users and trusted_groups; the superuser and the box's own user are so anyway. */
+static bool
+is_trusted(const struct exim_conf *conf, const struct conn *c, const struct ucred *cred)
+{
+	const struct exim_value *users = &conf->main[EXIM_MAIN_trusted_users], *groups = &conf->main[EXIM_MAIN_trusted_groups];
+	gid_t set[GROUPS_MAX];
+	socklen_t len = sizeof(set);
+	bool yes = cred->uid == 0 || cred->uid == geteuid();
+
+	for (size_t i = 0; i < users->n; i++)
+		yes = yes || users->nums[i] == (int64_t)cred->uid;
+	if (yes || groups->n == 0)
+		return (yes);
+#ifdef SO_PEERGROUPS
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, set, &len) == -1)
+#endif
+		len = 0;
+	for (size_t i = 0; i < groups->n; i++) {
+		yes = yes || groups->nums[i] == (int64_t)cred->gid;
+		for (size_t k = 0; k < len / sizeof(set[0]); k++)
+			yes = yes || groups->nums[i] == (int64_t)set[k];
+	}
+	return (yes);
+}
+
 /* Who is at the other end of the local socket. */
 static void
 local_peer(struct conn *c)
 {
 	struct user_job *j = xcalloc(1, sizeof(*j));
-	struct ucred cred = { .uid = (uid_t)-1 };
+	struct ucred cred = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	socklen_t len = sizeof(cred);
 
 	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
@@ -221,7 +249,7 @@ local_peer(struct conn *c)
 	free(j);
 	c->c.user = c->user;
 	c->c.uid = cred.uid;
-	c->c.trusted = cred.uid == 0 || cred.uid == geteuid();
+	c->c.trusted = is_trusted(c->w->sv.conf, c, &cred);
 }
 
 static void
@@ -254,6 +282,7 @@ begin(struct listener *l, int fd, const struct net_addr *peer, const struct net_
 	c->w = w;
 	c->fd = fd;
 	c->c.kind = l->kind;
+	c->c.handed = l->handed;
 	c->c.peer = *peer;
 	c->c.local = *local;
 	c->c.uid = -1;
@@ -384,12 +413,12 @@ listen_all(struct worker *w, struct err *err)
 	return (0);
 }
 
-/* The socket for programs of this machine; the newest generation's first worker owns the name. */
+/* A socket for programs of this machine; the newest generation's first worker owns the name. */
 static int
-listen_local(struct worker *w, struct err *err)
+listen_local(struct worker *w, const char *name, bool handed, struct err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	const char *path = box_path(daemon_box(w->d), SOCK_LOCAL);
+	const char *path = box_path(daemon_box(w->d), name);
 	int fd;
 
 	if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s.%ld", path, (long)getpid()) >= sizeof(sa.sun_path)) {
@@ -406,7 +435,10 @@ listen_local(struct worker *w, struct err *err)
 		(void)close(fd);
 		return (-1);
 	}
-	return (listen_on(w, fd, SESSION_LOCAL, NULL, err));
+	if (listen_on(w, fd, SESSION_LOCAL, NULL, err) == -1)
+		return (-1);
+	w->listeners.p[w->listeners.len - 1]->handed = handed;
+	return (0);
 }
 
 /* ---- certificates ---- */
@@ -552,7 +584,7 @@ start(struct daemon *d, struct err *err)
 		fiber_set_limit((size_t)b->max_sessions + 100);
 	if (exim_main_bool(w->conf->exim, EXIM_MAIN_perl_at_start) && fiber_spawn("perl", perl_fiber, w) == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers"));
-	if (w->index == 0 && listen_local(w, err) == -1)
+	if (w->index == 0 && (listen_local(w, SOCK_LOCAL, false, err) == -1 || listen_local(w, SOCK_HANDED, true, err) == -1))
 		return (-1);
 	if (w->index == 0 && session_tls_fixed(w->conf->tls) != NULL && fiber_spawn("expiry", expiry_fiber, w) == NULL)
 		return (err_set(err, ERR_TEMP, "4.3.2", "no fibers"));

@@ -56,7 +56,7 @@ told(struct session *s, const char *option, const struct err *err)
 bool
 session_acl_set(const struct session *s, enum exim_acl_where where)
 {
-	return (s->conf->main[places[where].opt].text.p != NULL && s->conf->main[places[where].opt].text.len > 0);
+	return (session_acl_asked(s, where) && s->conf->main[places[where].opt].text.p != NULL && s->conf->main[places[where].opt].text.len > 0);
 }
 
 bool
@@ -447,6 +447,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 
 	if (text != NULL)
 		*text = SV_NULL;
+	if (!session_acl_asked(s, where))
+		return (ACL_GO);
 	s->env.msg = session_msg(s);
 	if (s->txn != NULL)
 		s->env.addr = &s->txn->addr;

@@ -129,7 +129,7 @@ put_keywords(struct session *s, struct sb *out)
 	s->parse_flags |= SMTP_PARSE_SIZE | SMTP_PARSE_AUTH | SMTP_PARSE_8BIT;
 	if (exim_main_bool(s->conf, EXIM_MAIN_accept_8bitmime))
 		sb_adds(out, "\n8BITMIME");
-	if ((s->dsn = session_client_in(s, EXIM_MAIN_dsn_advertise_hosts))) {
+	if ((s->dsn = s->conn->handed || session_client_in(s, EXIM_MAIN_dsn_advertise_hosts))) {
 		sb_adds(out, "\nDSN");
 		s->parse_flags |= SMTP_PARSE_DSN;
 	}
@@ -157,7 +157,7 @@ put_keywords(struct session *s, struct sb *out)
 		sb_adds(out, "\nXCLIENT ADDR PORT NAME HELO PROTO LOGIN DESTADDR DESTPORT");
 	if (ours)
 		sb_adds(out, "\nENHANCEDSTATUSCODES");
-	if ((s->utf8 = session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
+	if ((s->utf8 = s->conn->handed || session_client_in(s, EXIM_MAIN_smtputf8_advertise_hosts))) {
 		sb_adds(out, "\nSMTPUTF8");
 		s->parse_flags |= SMTP_PARSE_UTF8;
 	}
@@ -173,7 +173,7 @@ session_helo(struct session *s)
 	unsigned code = 250;
 	struct sv text;
 
-	if (!name_accepted(s))
+	if (!s->conn->handed && !name_accepted(s))
 		return;
 	s->esmtp = s->c.verb != SMTP_HELO;
 	s->nomsg.size = -1;

@@ -32,7 +32,7 @@ session_fullhost(const struct session *s, struct sb *out)
 {
 	const struct exim_session *x = &s->x;
 
-	if (s->kind == SESSION_LOCAL) {
+	if (s->kind == SESSION_LOCAL && x->local) {
 		sb_addf(out, "%s%s", s->conn->exim_style ? "" : "local user ", s->conn->user == NULL ? "?" : s->conn->user);
 		return;
 	}
@@ -52,7 +52,7 @@ void
 session_caller(const struct session *s, struct sb *out)
 {
 	session_fullhost(s, out);
-	if (s->kind == SESSION_LOCAL)
+	if (s->kind == SESSION_LOCAL && s->x.local)
 		return;
 	if (session_logs(s, EXIM_LOGSEL_incoming_interface) && s->local_text[0] != '\0')
 		sb_addf(out, " I=[%s]:%u", s->local_text, (unsigned)s->x.interface_port);
@@ -63,8 +63,8 @@ session_caller(const struct session *s, struct sb *out)
 void
 session_log_host(const struct session *s, struct sb *out)
 {
-	if (s->kind == SESSION_LOCAL) {
-		sb_addf(out, "U=%s", s->conn->user == NULL ? "?" : s->conn->user);
+	if (s->kind == SESSION_LOCAL && s->x.local) {
+		sb_addf(out, "U=" SV_FMT, SV_ARG(s->x.ident));
 		return;
 	}
 	sb_adds(out, "H=");

@@ -203,7 +203,7 @@ envelope_flags(struct session *s)
 		f |= SPOOL_LOCAL;
 	if (t->fx.ctl[EXIM_CTL_FREEZE])
 		f |= SPOOL_FREEZE;
-	if (session_queues_only(s) || ((t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE]) && !t->fx.queue_first_pass))
+	if (s->queue_only || session_queues_only(s) || ((t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE]) && !t->fx.queue_first_pass))
 		f |= SPOOL_QUEUE_ONLY;
 	if (t->fx.queue_first_pass)
 		f |= SPOOL_FIRST_PASS;
@@ -476,20 +476,11 @@ blackhole(struct session *s, const char *by, const char *prefix, struct sv text,
 	t->id[0] = s->last_id[0] = '\0';
 }
 
-/* Mail of this machine's users is asked about by the ACLs of local messages too.  The first is there for its effects alone. */
-static bool
-from_here(const struct session *s)
-{
-	return (s->kind == SESSION_LOCAL && !s->conn->exim_style);
-}
-
 static enum acl_answer
 not_smtp(struct session *s, struct sv content)
 {
 	enum acl_answer a = ACL_GO;
 
-	if (!from_here(s))
-		return (ACL_GO);
 	a = session_acl_mime(s, EXIM_WHERE_NOTSMTP_MIME, content);
 	if (a == ACL_GO && session_acl_set(s, EXIM_WHERE_NOTSMTP))
 		a = session_acl(s, EXIM_WHERE_NOTSMTP, SV_NULL, NULL, NULL);
@@ -517,7 +508,8 @@ judge(struct session *s, const char *prefix)
 	}
 	t->msg.received_count++;
 	t->msg.received_for = SV_NULL;
-	if (from_here(s) && session_acl_set(s, EXIM_WHERE_NOTSMTP_START))
+	/* For its effects alone. */
+	if (session_acl_set(s, EXIM_WHERE_NOTSMTP_START))
 		(void)session_acl(s, EXIM_WHERE_NOTSMTP_START, SV_NULL, NULL, NULL);
 	session_fixups(s);
 	a = session_acl_dkim(s);

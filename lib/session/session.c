@@ -50,6 +50,7 @@ static const struct command {
 	{ SMTP_AUTH,	 C_SYNC_PLAIN,				session_auth },
 	{ SMTP_XCLIENT,	 C_SYNC | C_NO_TXN,			session_xclient },
 	{ SMTP_WELLKNOWN, C_SYNC,				session_wellknown },
+	{ SMTP_XLOCAL,	 C_NO_TXN,				session_xlocal },
 };
 
 static const struct command *
@@ -76,6 +77,10 @@ session_protocol(struct session *s)
 	struct exim_message *m = session_msg(s);
 	size_t len = 0;
 
+	if (s->conn->handed) {
+		m->received_protocol = s->handed_protocol.len > 0 ? s->handed_protocol : SV_LIT("local");
+		return;
+	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i].on) {
 			size_t n = strlen(parts[i].text);
@@ -249,7 +254,7 @@ parse_command(struct session *s, struct err *err)
 	struct err ignored = ERR_INIT;
 	struct sv path = s->c.path_text, rest, out;
 
-	if ((s->conf->rewrites.flags & EXIM_RW_S) == 0 || path.len == 0 || (s->c.verb != SMTP_MAIL && s->c.verb != SMTP_RCPT) ||
+	if ((s->conf->rewrites.flags & EXIM_RW_S) == 0 || s->conn->handed || path.len == 0 || (s->c.verb != SMTP_MAIL && s->c.verb != SMTP_RCPT) ||
 	    exim_rewrite_smtp(&s->conf->rewrites, &s->env, path, &out, &ignored) != EXIM_OK || sv_eq(out, path) ||
 	    sv_chr(out, '\n') >= 0)
 		return (code);
@@ -272,10 +277,13 @@ one_command(struct session *s, struct sv line)
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
 	code = parse_command(s, &err);
 	/* Commands that are there for some only. */
-	if ((s->c.verb == SMTP_XCLIENT && !s->xclient) || (s->c.verb == SMTP_WELLKNOWN && !s->wellknown))
+	if ((s->c.verb == SMTP_XCLIENT && !s->xclient) || (s->c.verb == SMTP_WELLKNOWN && !s->wellknown) ||
+	    (s->c.verb == SMTP_XLOCAL && !s->conn->handed))
 		s->c.verb = SMTP_UNKNOWN;
-	s->x.smtp_command = s->line;
-	s->x.smtp_argument = s->c.arg;
+	if (!s->conn->handed) {
+		s->x.smtp_command = s->line;
+		s->x.smtp_argument = s->c.arg;
+	}
 	/* A command with an argument that it cannot have is none that was given. */
 	if (code == 0 || !sv_starts(sv_cstr(err.text), "unexpected argument"))
 		add_history(s);
@@ -370,7 +378,7 @@ lost(struct session *s, enum stream_result r)
 		}
 		if (s->txn == NULL)
 			session_log_connection(s, arena_fmt(s->arena, " lost D=%s", secs));
-		else if (session_logs(s, EXIM_LOGSEL_lost_incoming_connection))
+		else if (!s->conn->handed && session_logs(s, EXIM_LOGSEL_lost_incoming_connection))
 			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%s",
 			    sb_cstr(&host), secs);
 	}
@@ -598,7 +606,7 @@ greet(struct session *s)
 	/* Before anything that costs: the handshake, a look at the DNS. */
 	if (!within_limits(s))
 		return (false);
-	s->logs_connection = session_logs(s, EXIM_LOGSEL_smtp_connection) &&
+	s->logs_connection = !s->conn->handed && session_logs(s, EXIM_LOGSEL_smtp_connection) &&
 	    !session_client_in(s, EXIM_MAIN_hosts_connection_nolog);
 	session_proxy(s);
 	log_begin(s);

@@ -100,6 +100,7 @@ struct session_conn {
 	bool		 host_checking;	/* -bh: nothing is kept, no delays */
 	bool		 callouts;	/* -bhc: but other hosts are asked */
 	const struct exim_session *facts;	/* -oM...: what is taken for known of the client; NULL: nothing */
+	bool		 handed;	/* SESSION_LOCAL: sendmail(1) hands over what came without SMTP */
 	bool		 exim_style;	/* replies as Exim 4.96 writes them: no enhanced status codes */
 	bool		 lf_lines;	/* bare LF ends lines: only for a terminal or file */
 	bool		 idle;		/* set by the session: it waits for a command, outside of a transaction */

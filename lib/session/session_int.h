@@ -124,6 +124,8 @@ struct session {
 	bool		 tls_first;	/* the handshake came before all else */
 	bool		 xclient;	/* XCLIENT was offered */
 	struct net_addr	 behind;	/* whom the proxy protocol named: he speaks; family 0: nobody */
+	bool		 queue_only;	/* -odq */
+	struct sv	 handed_protocol;	/* -oMr; p NULL: the usual one */
 	bool		 proxy_failed;	/* a proxy did not say whose connection it is: nothing but QUIT */
 	bool		 tls_offered, auth_offered, pipelining, chunking, dsn, utf8, prdr, wellknown;
 	bool		 auth_unadvertised_ok;
@@ -292,6 +294,12 @@ unsigned session_parse_flags(const struct session *s);
 void	 session_proxy(struct session *s);
 bool	 session_xclient_offer(struct session *s);
 void	 session_xclient(struct session *s);
+
+/* ---- handed.c ---- */
+
+/* Is the ACL of <where> one for this kind of session at all? */
+bool	 session_acl_asked(const struct session *s, enum exim_acl_where where);
+void	 session_xlocal(struct session *s);
 
 /* session.c: what is looked at of a client that is known now, and the greeting; false when it is refused. */
 bool	 session_welcome(struct session *s);

@@ -451,6 +451,7 @@ static const struct {
 	{ "AUTH",	SMTP_AUTH,	args_auth },
 	{ "XCLIENT",	SMTP_XCLIENT,	NULL },
 	{ "WELLKNOWN",	SMTP_WELLKNOWN,	NULL },
+	{ "XLOCAL",	SMTP_XLOCAL,	NULL },
 };
 
 #define NVERBS	(sizeof(verbs) / sizeof(verbs[0]))

@@ -7,7 +7,7 @@ box_make
 # serve NAME LINE...: an answer to each line of the client, in turn; "-" closes the connection.
 serve() {
 	: >"$T/up"
-	python3 - "$BOX/var/run/smtp.sock" "$T/up" "$@" <<'P' &
+	python3 - "$BOX/var/run/submit.sock" "$T/up" "$@" <<'P' &
 import os, socket, sys
 path, up, answers = sys.argv[1], sys.argv[2], sys.argv[3:]
 if os.path.exists(path):

@@ -15,7 +15,6 @@
 #include "io/stream.h"
 #include "mail/address.h"
 #include "os/file.h"
-#include "exim/extract.h"
 #include "session/session.h"
 #include "session/tls_conf.h"
 
@@ -181,58 +180,6 @@ converse(struct deliver *d, struct session_conn *c)
 
 /* ---- batches ---- */
 
-/* "MAIL FROM:<a@b> SIZE=1": to the closing angle bracket, or the word. */
-static struct sv
-path_text(struct sv line, size_t skip)
-{
-	struct sv v = sv_trim(sv_sub(line, skip, line.len)), word;
-	ptrdiff_t end;
-
-	if (v.len > 0 && v.p[0] == '<' && (end = sv_chr(v, '>')) > 0)
-		return (sv_sub(v, 0, (size_t)end + 1));
-	return (sv_word(&v, &word) ? word : SV_LIT(""));
-}
-
-/* Its address, as Exim reads it; -1: why not. */
-static int
-path_of(struct dmsg *m, struct sv line, size_t skip, struct sv *out, struct err *err)
-{
-	struct exim_extracted x;
-
-	if (exim_extract(path_text(line, skip), EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, m->arena, &x, err) == -1)
-		return (-1);
-	*out = x.address;
-	return (0);
-}
-
-/* How many lines it were; <whole>: the final dot came. */
-static int64_t
-read_data(struct sb *out, bool *whole)
-{
-	char *line = NULL;
-	size_t cap = 0;
-	int64_t lines = 0;
-	ssize_t n;
-
-	*whole = false;
-	while (!*whole && (n = getline(&line, &cap, stdin)) > 0) {
-		struct sv v = sv_from(line, (size_t)n);
-
-		lines++;
-		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
-			v.len--;
-		*whole = v.len == 1 && v.p[0] == '.';
-		if (*whole)
-			break;
-		if (v.len > 1 && v.p[0] == '.')
-			v = sv_sub(v, 1, v.len);
-		sb_add(out, v);
-		sb_addc(out, '\n');
-	}
-	free(line);
-	return (lines);
-}
-
 static struct dmsg *
 batch_message(struct deliver *d)
 {
@@ -243,135 +190,52 @@ batch_message(struct deliver *d)
 	return (m);
 }
 
-struct batch {
-	struct deliver	*d;
-	struct dmsg	*m;
-	struct sv	 helo;		/* heap */
-	bool		 mail;
-	int64_t		 line, began, done;
-};
-
-/* The batch ends: what was wrong is told where the caller looks, and to people. */
 static int
-batch_error(struct batch *b, struct sv command, const char *reply)
+batch_take(void *arg, const struct batch_message *in, struct err *err)
 {
-	printf("%s\nTransaction started in line %lld\nError detected in line %lld\n" SV_FMT "\n", reply, (long long)b->began,
-	    (long long)b->line, SV_ARG(command));
-	(void)fprintf(stderr, "An error was detected while processing a file of BSMTP input.\nThe error message was:\n\n  %s\n\n"
-	    "The SMTP transaction started in line %lld.\nThe error was detected in line %lld.\nThe SMTP command at fault was:\n\n   " SV_FMT
-	    "\n\n%lld previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", reply, (long long)b->began,
-	    (long long)b->line, SV_ARG(command), (long long)b->done, b->done == 1 ? " was" : "s were");
-	(void)fflush(stdout);
-	return (b->done > 0 ? 1 : 2);
-}
-
-static void
-batch_reset(struct batch *b)
-{
-	dmsg_free(&b->m);
-	b->m = batch_message(b->d);
-	if (b->helo.len > 0) {
-		b->m->helo = arena_sv(b->m->arena, b->helo);
-	}
-	b->mail = false;
-}
-
-static int
-batch_data(struct batch *b)
-{
-	struct sb text = SB_INIT(CONTENT_MAX);
-	struct err err = ERR_INIT;
-	struct sv whole;
-	bool ended;
+	struct deliver *d = arg;
+	struct dmsg *m = batch_message(d);
+	struct sv text;
 	int rc;
 
-	b->line += read_data(&text, &ended);
-	/* Half a message is none. */
-	if (!ended) {
-		sb_free(&text);
-		spool_id_new(b->m->id);
-		dlog(b->d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", b->m->id, b->d->caller);
-		return (batch_error(b, SV_LIT(""), "421 Lost incoming connection"));
+	m->helo = arena_sv(m->arena, in->helo);
+	m->sender = arena_sv(m->arena, in->sender);
+	for (size_t i = 0; i < in->rcpts.len; i++) {
+		struct drcpt r = { .addr = arena_sv(m->arena, in->rcpts.p[i]), .parent = -1 };
+
+		vec_push(&m->rcpts, r);
 	}
-	if (text.overflow) {
-		sb_free(&text);
-		return (batch_error(b, SV_LIT(""), "552 Message size exceeds maximum permitted"));
-	}
-	whole = arena_sv(b->m->arena, sb_sv(&text));
-	sb_free(&text);
-	dsender_smtp(b->d, b->m);
-	if (exim_main_bool(b->d->conf, EXIM_MAIN_ignore_fromline_local))
-		whole = sv_sub(whole, dsender_from_line(b->d, b->m, whole), whole.len);
-	dmsg_split(b->m, whole);
-	rc = dreceive(b->d, b->m, true, &err);
+	text = arena_sv(m->arena, in->text);
+	dsender_smtp(d, m);
+	if (exim_main_bool(d->conf, EXIM_MAIN_ignore_fromline_local))
+		text = sv_sub(text, dsender_from_line(d, m, text), text.len);
+	dmsg_split(m, text);
+	rc = dreceive(d, m, true, err);
+	/* Whatever it is, the rest of the batch can be sent again. */
 	if (rc == -1)
-		rc = batch_error(b, SV_LIT(""), arena_fmt(b->m->arena, "451 %s", err.text));
-	b->done += rc == 0;
-	batch_reset(b);
-	if (b->d->now)
-		ddeliver_pending(b->d);
+		err->cls = ERR_TEMP;
+	dmsg_free(&m);
+	if (d->now)
+		ddeliver_pending(d);
 	return (rc);
 }
 
-static int
-batch_line(struct batch *b, struct sv v, bool *quit)
+static void
+batch_lost(void *arg)
 {
-	struct err err = ERR_INIT;
+	struct deliver *d = arg;
+	char id[SPOOL_ID_SIZE];
 
-	if (sv_casestarts(v, "HELO") || sv_casestarts(v, "EHLO")) {
-		free((void *)(uintptr_t)b->helo.p);
-		b->helo = sv_trim(sv_sub(v, 4, v.len));
-		b->helo.p = xstrndup(b->helo.p, b->helo.len);
-		b->m->helo = arena_sv(b->m->arena, b->helo);
-	} else if (sv_casestarts(v, "MAIL FROM:")) {
-		if (b->mail)
-			return (batch_error(b, v, "503 sender already given"));
-		b->began = b->line > 1 ? b->line - 1 : 0;
-		if (path_of(b->m, v, 10, &b->m->sender, &err) == -1)
-			return (batch_error(b, v, arena_fmt(b->m->arena, "501 %s", err.text)));
-		b->mail = true;
-	} else if (sv_casestarts(v, "RCPT TO:")) {
-		struct drcpt r = { .parent = -1 };
-
-		if (!b->mail)
-			return (batch_error(b, v, "503 sender not yet given"));
-		if (path_of(b->m, v, 8, &r.addr, &err) == 0 && r.addr.len == 0)
-			(void)err_set(&err, ERR_PERM, "5.1.3", "missing or malformed local part");
-		if (r.addr.len == 0)
-			return (batch_error(b, v, arena_fmt(b->m->arena, "501 %s", err.text)));
-		vec_push(&b->m->rcpts, r);
-	} else if (sv_caseeqs(v, "DATA")) {
-		if (b->m->rcpts.len == 0)
-			return (batch_error(b, v, b->mail ? "503 RCPT TO:<recipient> must precede DATA" :
-			    "503 MAIL FROM:<sender> command must precede DATA"));
-		return (batch_data(b));
-	} else if (sv_caseeqs(v, "RSET"))
-		batch_reset(b);
-	else if (sv_caseeqs(v, "QUIT"))
-		*quit = true;
-	else if (v.len > 0 && !sv_casestarts(v, "NOOP") && !sv_casestarts(v, "HELP"))
-		return (batch_error(b, v, "500 Command unrecognized"));
-	return (0);
+	spool_id_new(id);
+	dlog(d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", id, d->caller);
 }
 
-/* A batch has no dialogue: commands come, and the first that cannot be obeyed ends it. */
 static int
 run_batch(struct deliver *d)
 {
-	struct batch b = { .d = d, .m = batch_message(d) };
-	char *line = NULL;
-	size_t cap = 0;
-	bool quit = false;
-	ssize_t n;
-	int rc = 0;
+	const struct batch_ops ops = { .arg = d, .take = batch_take, .lost = batch_lost };
+	int rc = batch_run(&ops);
 
-	while (rc == 0 && !quit && (n = getline(&line, &cap, stdin)) > 0) {
-		b.line++;
-		rc = batch_line(&b, sv_trim(sv_from(line, (size_t)n)), &quit);
-	}
-	free(line);
-	free((void *)(uintptr_t)b.helo.p);
-	dmsg_free(&b.m);
 	ddeliver_pending(d);
 	return (rc);
 }

@@ -253,6 +253,26 @@ who_am_i(struct message *m)
 	m->gecos = "";
 }
 
+static int
+complete(struct message *m, const struct options *o, const struct mail_headers *h, struct err *err)
+{
+	fix_header(m, o, h);
+	if (!m->text.overflow)
+		return (EX_OK);
+	(void)err_set(err, ERR_PERM, "5.3.4", "the header of the message cannot be completed: it is too large");
+	return (EX_DATAERR);
+}
+
+static void
+begin(struct message *m)
+{
+	m->arena = arena_new(0);
+	m->seen = hash_new();
+	sb_init(&m->text, TEXT_MAX);
+	who_am_i(m);
+	m->domain = main_domain(m);
+}
+
 int
 message_read(struct message *m, const struct options *o, struct err *err)
 {
@@ -260,11 +280,7 @@ message_read(struct message *m, const struct options *o, struct err *err)
 	struct mail_headers h;
 	int rc;
 
-	m->arena = arena_new(0);
-	m->seen = hash_new();
-	sb_init(&m->text, TEXT_MAX);
-	who_am_i(m);
-	m->domain = main_domain(m);
+	begin(m);
 	if ((rc = set_sender(m, o, err)) != EX_OK)
 		return (rc);
 	if (!o->from_header && o->args.len == 0) {
@@ -288,13 +304,27 @@ message_read(struct message *m, const struct options *o, struct err *err)
 		(void)err_set(err, ERR_PERM, NULL, "no recipients in the message");
 		rc = EX_NOUSER;
 	}
-	if (rc == EX_OK)
-		fix_header(m, o, &h);
-	if (rc == EX_OK && m->text.overflow) {
-		(void)err_set(err, ERR_PERM, "5.3.4", "the header of the message cannot be completed: it is too large");
-		rc = EX_DATAERR;
-	}
-	return (rc);
+	return (rc == EX_OK ? complete(m, o, &h, err) : rc);
+}
+
+int
+message_of_batch(struct message *m, const struct options *o, const struct batch_message *in, struct err *err)
+{
+	struct mail_headers h;
+	struct mail_address a;
+
+	begin(m);
+	m->helo = arena_cstr(m->arena, in->helo);
+	/* Only the trusted speak for others; whoever else it is comes as himself. */
+	m->sender = arena_cstr(m->arena, in->sender);
+	if (in->sender.len > 0 && mail_address_parse(in->sender, ADDR_FLAGS, m->arena, &a, err) == 0)
+		m->sender = qualified(m, &a);
+	for (size_t i = 0; i < in->rcpts.len; i++)
+		if (add_list(m, in->rcpts.p[i], err) == -1)
+			return (EX_DATAERR);
+	to_crlf(m, in->text, false);
+	mail_headers_parse(&h, m->arena, sb_sv(&m->text), MAIL_HEADERS_STOP | MAIL_HEADERS_MBOX);
+	return (complete(m, o, &h, err));
 }
 
 void

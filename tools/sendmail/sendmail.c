@@ -42,6 +42,26 @@ send_message(const struct box *b, const struct options *o, struct err *err)
 	return (rc);
 }
 
+/* ---- -bS ---- */
+
+struct batch_sending {
+	const struct box *box;
+	const struct options *o;
+};
+
+static int
+send_of_batch(void *arg, const struct batch_message *in, struct err *err)
+{
+	const struct batch_sending *to = arg;
+	struct message m = { .box = to->box };
+	int rc = message_of_batch(&m, to->o, in, err);
+
+	if (rc == EX_OK)
+		rc = submit(&m, to->o, err);
+	message_free(&m);
+	return (rc == EX_OK ? 0 : -1);
+}
+
 static int
 act(const struct box *b, struct options *o, struct err *err)
 {
@@ -51,6 +71,8 @@ act(const struct box *b, struct options *o, struct err *err)
 	switch (o->mode) {
 	case MODE_SMTP:
 		return (smtp_pipe(b, err));
+	case MODE_BATCH:
+		return (batch_run(&(struct batch_ops){ .arg = &(struct batch_sending){ b, o }, .take = send_of_batch }));
 	case MODE_LIST:
 	case MODE_COUNT:
 		return (queue_list(b, o, err));

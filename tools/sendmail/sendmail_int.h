@@ -27,6 +27,7 @@
 
 #define MESSAGE_MAX	((size_t)512 * 1024 * 1024)
 #define SOCK_SMTP	"var/run/smtp.sock"
+#define SOCK_HANDED	"var/run/submit.sock"
 
 enum mode {
 	MODE_MESSAGE,		/* -bm: a message from standard input */
@@ -120,6 +121,7 @@ struct message {
 	const char	*gecos;
 	const char	*domain;	/* for addresses without one */
 	const char	*sender;	/* "": the null one */
+	const char	*helo;		/* of a batch; NULL: none was given */
 	VEC(const char *) rcpts;
 	struct hash	*seen;		/* those, to have each once */
 	struct sb	 text;		/* CRLF line ends, Bcc gone */
@@ -127,15 +129,31 @@ struct message {
 	bool		 utf8;		/* an address needs SMTPUTF8 */
 };
 
+/* batch.c: -bS.  A message of it; all but <helo> is gone with the next. */
+struct batch_message {
+	struct arena	*arena;
+	struct sv	 helo;		/* of the batch; empty: none was given */
+	struct sv	 sender;	/* empty: the null one */
+	VEC(struct sv)	 rcpts;
+	struct sv	 text;		/* LF line ends */
+};
+struct batch_ops {
+	void		*arg;
+	int		(*take)(void *arg, const struct batch_message *m, struct err *err);	/* -1: it is not taken (PERM, or later) */
+	void		(*lost)(void *arg);	/* the input ended within a message; may be NULL */
+};
+/* The exit code: 1 where some messages were taken before a mistake, 2 where none was. */
+int	 batch_run(const struct batch_ops *ops);
+
 /* message.c: read standard input, find the recipients; an exit code. */
 int	 message_read(struct message *m, const struct options *o, struct err *err);
+/* The same of a batch. */
+int	 message_of_batch(struct message *m, const struct options *o, const struct batch_message *in, struct err *err);
 void	 message_free(struct message *m);
 
 /* submit.c: an exit code; with EX_OK the message is on disk. */
 int	 submit(struct message *m, const struct options *o, struct err *err);
 int	 smtp_pipe(const struct box *b, struct err *err);
-/* A connected, blocking socket of the box's SMTP service, or -1. */
-int	 smtp_connect(const struct box *b);
 
 /* spoolit.c: past vsmtpd, to vqueued or into its queue directory. */
 int	 submit_to_queue(struct message *m, const struct options *o, struct err *err);

@@ -90,7 +90,12 @@ fill_envelope(struct spool_envelope *e, struct message *m, const struct options 
 		e->envid = sv_cstr(o->envid);
 	if (o->ret != NULL)
 		e->ret = sv_caseeqs(sv_cstr(o->ret), "HDRS") ? SPOOL_RET_HDRS : SPOOL_RET_FULL;
-	e->protocol = SV_LIT("local");
+	e->protocol = o->mode == MODE_BATCH ? SV_LIT("local-bsmtp") : SV_LIT("local");
+	/* -oMr of somebody trusted, as who may write to the queue is. */
+	if (o->protocol != NULL && (getuid() == 0 || access(box_path(m->box, BOX_QUEUE), W_OK) == 0))
+		e->protocol = sv_cstr(o->protocol);
+	if (m->helo != NULL)
+		e->helo = sv_cstr(m->helo);
 	e->ident = sv_cstr(m->login);
 	e->auth_id = sv_cstr(m->login);
 	e->message_id = mail_msgid_first(mail_headers_get(&h, "Message-ID"));

@@ -62,11 +62,12 @@ is_any(const struct net_addr *a)
 	return (memcmp(a->ip, zero, sizeof(zero)) == 0);
 }
 
-int
-smtp_connect(const struct box *b)
+/* A blocking socket of the box's SMTP service: <socket>, else on loopback.  -1: there is none. */
+static int
+smtp_connect(const struct box *b, const char *socket)
 {
 	struct timeval tv = { .tv_sec = WAIT_SECONDS };
-	int fd = os_unix_connect(box_path(b, SOCK_SMTP));
+	int fd = os_unix_connect(box_path(b, socket));
 
 	for (size_t i = 0; fd == -1 && i < b->smtp_listen.len; i++) {
 		struct net_addr a = b->smtp_listen.p[i].addr;
@@ -266,6 +267,52 @@ rcpt_command(struct smtp *s, const char *addr, const struct options *o)
 	return (command(s, "RCPT TO:<%s>", addr));
 }
 
+static void
+fact(struct sb *out, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	sb_addf(out, " %s=", key);
+	xtext(out, value);
+}
+
+/* "192.0.2.1.25" of -oMa and -oMi, as Exim writes a port: "192.0.2.1:25". */
+static const char *
+address(struct message *m, const char *text)
+{
+	struct net_addr a;
+	const char *dot;
+
+	if (text == NULL || net_addr_parse(sv_cstr(text), &a) || (dot = strrchr(text, '.')) == NULL)
+		return (text);
+	return (arena_fmt(m->arena, strchr(text, ':') == NULL ? "%.*s:%s" : "[%.*s]:%s", (int)(dot - text), text, dot + 1));
+}
+
+/* What the options say of where the message came from; only trusted callers are believed. */
+static bool
+tell_facts(struct smtp *s, struct message *m, const struct options *o)
+{
+	struct sb c = SB_INIT(4096);
+	bool ok = true;
+
+	fact(&c, "ADDR", address(m, o->host_address));
+	fact(&c, "INTERFACE", address(m, o->interface));
+	fact(&c, "NAME", o->host_name);
+	fact(&c, "IDENT", o->ident);
+	fact(&c, "MECHANISM", o->auth_mechanism);
+	fact(&c, "LOGIN", o->auth_id);
+	fact(&c, "SENDER", o->auth_sender);
+	fact(&c, "PROTO", o->protocol);
+	if (o->mode == MODE_BATCH)
+		fact(&c, "BATCH", m->helo == NULL ? "" : m->helo);
+	if (o->odmode == 'q')
+		fact(&c, "QUEUE", "1");
+	if (c.len > 0)
+		ok = command(s, "XLOCAL%s", sb_cstr(&c)) / 100 == 2 || s->code / 100 == 5;
+	sb_free(&c);
+	return (ok);
+}
+
 static int
 transaction(struct smtp *s, struct message *m, const struct options *o, int *rc, struct err *err)
 {
@@ -275,7 +322,7 @@ transaction(struct smtp *s, struct message *m, const struct options *o, int *rc,
 
 	*rc = EX_OK;
 	os_hostname(host, sizeof(host));
-	if (read_reply(s) != 220 || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
+	if (read_reply(s) != 220 || !tell_facts(s, m, o) || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
 		return (verdict(s, EX_UNAVAILABLE, err));
 	extensions(s);
 	if (mail_command(s, m, o) != 250)
@@ -327,7 +374,7 @@ queue_rest(struct smtp *s, struct message *m, const struct options *o, int rc, s
 int
 submit(struct message *m, const struct options *o, struct err *err)
 {
-	struct smtp s = { .fd = smtp_connect(m->box), .verbose = o->verbose, .in = SB_INIT(65536),
+	struct smtp s = { .fd = smtp_connect(m->box, SOCK_HANDED), .verbose = o->verbose, .in = SB_INIT(65536),
 		.reply = SB_INIT(65536) };
 	int rc, refused;
 
@@ -388,7 +435,7 @@ smtp_pipe(const struct box *b, struct err *err)
 {
 	struct flow in = { .end = false }, out = { .end = false };
 	bool told = false;
-	int fd = smtp_connect(b), n;
+	int fd = smtp_connect(b, SOCK_SMTP), n;
 
 	if (fd == -1) {
 		printf("421 4.3.2 The mail service is not running\r\n");

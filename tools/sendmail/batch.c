@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* -bS: SMTP commands on standard input without a dialogue (section 48.11 of Exim's manual).  The first that cannot be obeyed ends it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exim/extract.h"
+#include "sendmail_int.h"
+
+struct batch {
+	const struct batch_ops *ops;
+	struct batch_message m;
+	char		*helo;
+	bool		 mail;
+	int64_t		 line, began, done;
+};
+
+/* "MAIL FROM:<a@b> SIZE=1": to the closing angle bracket, or the word. */
+static struct sv
+path_text(struct sv line, size_t skip)
+{
+	struct sv v = sv_trim(sv_sub(line, skip, line.len)), word;
+	ptrdiff_t end;
+
+	if (v.len > 0 && v.p[0] == '<' && (end = sv_chr(v, '>')) > 0)
+		return (sv_sub(v, 0, (size_t)end + 1));
+	return (sv_word(&v, &word) ? word : SV_LIT(""));
+}
+
+/* Its address, as Exim reads it; -1: why not. */
+static int
+path_of(struct batch *b, struct sv line, size_t skip, struct sv *out, struct err *err)
+{
+	struct exim_extracted x;
+
+	if (exim_extract(path_text(line, skip), EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, b->m.arena, &x, err) == -1)
+		return (-1);
+	*out = x.address;
+	return (0);
+}
+
+/* How many lines it were; <whole>: the final dot came. */
+static int64_t
+read_data(struct sb *out, bool *whole)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	int64_t lines = 0;
+	ssize_t n;
+
+	*whole = false;
+	while (!*whole && (n = getline(&line, &cap, stdin)) > 0) {
+		struct sv v = sv_from(line, (size_t)n);
+
+		lines++;
+		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
+			v.len--;
+		*whole = v.len == 1 && v.p[0] == '.';
+		if (*whole)
+			break;
+		if (v.len > 1 && v.p[0] == '.')
+			v = sv_sub(v, 1, v.len);
+		sb_add(out, v);
+		sb_addc(out, '\n');
+	}
+	free(line);
+	return (lines);
+}
+
+/* The batch ends: what was wrong is told where the caller looks, and to people. */
+static int
+fail(struct batch *b, struct sv command, const char *reply)
+{
+	printf("%s\nTransaction started in line %lld\nError detected in line %lld\n" SV_FMT "\n", reply, (long long)b->began,
+	    (long long)b->line, SV_ARG(command));
+	(void)fprintf(stderr, "An error was detected while processing a file of BSMTP input.\nThe error message was:\n\n  %s\n\n"
+	    "The SMTP transaction started in line %lld.\nThe error was detected in line %lld.\nThe SMTP command at fault was:\n\n   " SV_FMT
+	    "\n\n%lld previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", reply, (long long)b->began,
+	    (long long)b->line, SV_ARG(command), (long long)b->done, b->done == 1 ? " was" : "s were");
+	(void)fflush(stdout);
+	return (b->done > 0 ? 1 : 2);
+}
+
+static void
+reset(struct batch *b)
+{
+	arena_reset(b->m.arena);
+	vec_clear(&b->m.rcpts);
+	b->m.sender = SV_NULL;
+	b->mail = false;
+}
+
+static int
+data(struct batch *b)
+{
+	struct sb text = SB_INIT(MESSAGE_MAX);
+	struct err err = ERR_INIT;
+	bool whole;
+	int rc = 0;
+
+	b->line += read_data(&text, &whole);
+	b->m.text = sb_sv(&text);
+	/* Half a message is none. */
+	if (!whole) {
+		if (b->ops->lost != NULL)
+			b->ops->lost(b->ops->arg);
+		rc = fail(b, SV_LIT(""), "421 Lost incoming connection");
+	} else if (text.overflow)
+		rc = fail(b, SV_LIT(""), "552 Message size exceeds maximum permitted");
+	else if (b->ops->take(b->ops->arg, &b->m, &err) == -1)
+		rc = fail(b, SV_LIT(""), arena_fmt(b->m.arena, "%s %s", err.cls == ERR_PERM ? "550" : "451", err.text));
+	else
+		b->done++;
+	sb_free(&text);
+	reset(b);
+	return (rc);
+}
+
+static int
+mail(struct batch *b, struct sv v)
+{
+	struct err err = ERR_INIT;
+
+	if (b->mail)
+		return (fail(b, v, "503 sender already given"));
+	b->began = b->line > 1 ? b->line - 1 : 0;
+	if (path_of(b, v, 10, &b->m.sender, &err) == -1)
+		return (fail(b, v, arena_fmt(b->m.arena, "501 %s", err.text)));
+	b->mail = true;
+	return (0);
+}
+
+static int
+rcpt(struct batch *b, struct sv v)
+{
+	struct err err = ERR_INIT;
+	struct sv addr = SV_NULL;
+
+	if (!b->mail)
+		return (fail(b, v, "503 sender not yet given"));
+	if (path_of(b, v, 8, &addr, &err) == 0 && addr.len == 0)
+		(void)err_set(&err, ERR_PERM, "5.1.3", "missing or malformed local part");
+	if (addr.len == 0)
+		return (fail(b, v, arena_fmt(b->m.arena, "501 %s", err.text)));
+	vec_push(&b->m.rcpts, addr);
+	return (0);
+}
+
+static int
+one_line(struct batch *b, struct sv v, bool *quit)
+{
+	if (sv_casestarts(v, "HELO") || sv_casestarts(v, "EHLO")) {
+		struct sv name = sv_trim(sv_sub(v, 4, v.len));
+
+		free(b->helo);
+		b->helo = xstrndup(name.p, name.len);
+		b->m.helo = sv_cstr(b->helo);
+	} else if (sv_casestarts(v, "MAIL FROM:"))
+		return (mail(b, v));
+	else if (sv_casestarts(v, "RCPT TO:"))
+		return (rcpt(b, v));
+	else if (sv_caseeqs(v, "DATA")) {
+		if (b->m.rcpts.len == 0)
+			return (fail(b, v, b->mail ? "503 RCPT TO:<recipient> must precede DATA" :
+			    "503 MAIL FROM:<sender> command must precede DATA"));
+		return (data(b));
+	} else if (sv_caseeqs(v, "RSET"))
+		reset(b);
+	else if (sv_caseeqs(v, "QUIT"))
+		*quit = true;
+	else if (v.len > 0 && !sv_casestarts(v, "NOOP") && !sv_casestarts(v, "HELP"))
+		return (fail(b, v, "500 Command unrecognized"));
+	return (0);
+}
+
+int
+batch_run(const struct batch_ops *ops)
+{
+	struct batch b = { .ops = ops, .m = { .arena = arena_new(0) } };
+	char *line = NULL;
+	size_t cap = 0;
+	bool quit = false;
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && !quit && (n = getline(&line, &cap, stdin)) > 0) {
+		b.line++;
+		rc = one_line(&b, sv_trim(sv_from(line, (size_t)n)), &quit);
+	}
+	free(line);
+	free(b.helo);
+	vec_free(&b.m.rcpts);
+	arena_free(&b.m.arena);
+	return (rc);
+}
