@@ -188,13 +188,18 @@ compile_words(struct builder *b, struct acl_item *it)
 static bool
 parse_set(struct builder *b, struct acl_item *it, struct sv *rest)
 {
-	struct sv name = take_word(rest);
+	struct sv whole = *rest, name = take_word(rest), behind = sv_sub(whole, name.len, whole.len);
+	bool known = sv_starts(name, "acl_c") || sv_starts(name, "acl_m");
 
-	if (!(sv_starts(name, "acl_c") || sv_starts(name, "acl_m")) || name.len < 6 ||
-	    !(sv_isdigit(name.p[5]) || name.p[5] == '_') || (name.p[5] == '_' && name.len == 6)) {
+	if (!known || name.len < 6 || !(sv_isdigit(name.p[5]) || name.p[5] == '_')) {
 		(void)exim_report_error(b->rep, it->file, it->line, "error in ACL: invalid variable name after \"set\" in ACL modifier "
-		    "\"set " SV_FMT " " SV_FMT "\" (must start \"acl_c\" or \"acl_m\")" EXIM_HINT
-		    ", then a digit or an underscore and a name", SV_ARG(name), SV_ARG(*rest));
+		    "\"set " SV_FMT "\" (%s)" EXIM_HINT ", then a digit or an underscore and a name", SV_ARG(whole), known ?
+		    "digit or underscore must follow acl_c or acl_m" : "must start \"acl_c\" or \"acl_m\"");
+		return (false);
+	}
+	if (behind.len > 0 && !sv_isspace(behind.p[0]) && behind.p[0] != '=') {
+		(void)exim_report_error(b->rep, it->file, it->line, "error in ACL: invalid character \"%c\" in variable name in ACL "
+		    "modifier \"set " SV_FMT "\"", behind.p[0], SV_ARG(whole));
 		return (false);
 	}
 	it->var = arena_sv(b->a, sv_sub(name, 4, name.len));
@@ -324,6 +329,8 @@ add_line(struct builder *b, const struct exim_line *line)
 			v = skip_blanks(sv_sub(v, 1, v.len));
 		word = take_word(&v);
 	} else if (!b->open) {
+		if (word.len > 0 && !sv_isalpha(word.p[0]))
+			word.len = 0;
 		(void)exim_report_error(b->rep, line->file, line->line, "error in ACL: unknown ACL verb \"" SV_FMT "\" in \"" SV_FMT
 		    "\"", SV_ARG(word), SV_ARG(line->text));
 		return;

@@ -21,15 +21,15 @@ exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct 
 	size_t i = 0, start;
 
 	*out = (struct exim_assign){ .value = SV_NULL };
-	if (sv_starts(v, "hide ") || sv_starts(v, "hide\t")) {
+	if (sv_starts(v, "hide ") || sv_starts(v, "hide\t") || sv_eqs(v, "hide")) {
 		out->hide = true;
-		for (i = 5; i < v.len && sv_isspace(v.p[i]); i++)
+		for (i = 4; i < v.len && sv_isspace(v.p[i]); i++)
 			;
 	}
 	for (start = i; i < v.len && name_char(v.p[i]); i++)
 		;
 	out->full_name = out->name = sv_sub(v, start, i);
-	if ((i == start && !out->hide) || (i > start && sv_isdigit(v.p[start])))
+	if ((i == start && !out->hide) || (i > start && !sv_isalpha(v.p[start])))
 		return (exim_report_error(rep, line->file, line->line, "option setting expected: " SV_FMT, SV_ARG(sv_sub(v, 0, 200))));
 	if (sv_starts(out->name, "no_")) {
 		out->negated = true;

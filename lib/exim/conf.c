@@ -10,12 +10,9 @@
 
 #include "exim/acl.h"
 #include "exim/conf_int.h"
-#include "exim/logsel.h"
 #include "exim/rewrite_int.h"
 
 #define HOSTNAME_SIZE	256
-#define LOCALHOST_MAX	16
-#define SYSLOG_NAME_MAX	32
 #define SECTION_NAME_MAX 22
 #define VERSION		"4.98"		/* the language's: what $exim_version says */
 
@@ -34,6 +31,16 @@ static bool
 name_char(char c)
 {
 	return (sv_isalnum(c) || c == '_');
+}
+
+/* "domainlist_x": an option of such a name would be taken for a list by Exim. */
+static bool
+begins_as_list(struct sv word)
+{
+	for (size_t k = 0; k < sizeof(list_words) / sizeof(list_words[0]); k++)
+		if (sv_starts(word, list_words[k].word) && !sv_eqs(word, list_words[k].word))
+			return (true);
+	return (false);
 }
 
 /* "domainlist name = ..." (perhaps with _cache, hide): true when it was one, good or bad. */
@@ -59,7 +66,7 @@ named_list(struct loader *ld, const struct exim_line *line)
 	for (k = 0; k < sizeof(list_words) / sizeof(list_words[0]); k++)
 		if (sv_eqs(word, list_words[k].word))
 			break;
-	if (k < sizeof(list_words) / sizeof(list_words[0]) && i == v.len) {
+	if ((k < sizeof(list_words) / sizeof(list_words[0]) && i == v.len) || begins_as_list(word)) {
 		(void)exim_report_error(ld->rep, line->file, line->line, "unrecognized configuration line");
 		return (true);
 	}
@@ -184,6 +191,7 @@ acl_section(struct loader *ld)
 		if (rest.len > 0)	/* which Exim takes without a word */
 			exim_report_warn(ld->rep, line.file, line.line, "\"" SV_FMT "\" behind the name of ACL \"" SV_FMT
 			    "\" is ignored: begin a new line there", SV_ARG(rest), SV_ARG(name));
+		conf_name_length(ld, &line, name);
 		if (hash_get(ld->c->acls, name) != NULL)
 			(void)exim_report_error(ld->rep, line.file, line.line, "there are two ACLs called \"" SV_FMT "\"",
 			    SV_ARG(name));
@@ -232,17 +240,9 @@ rewrite_line(struct loader *ld, const struct exim_line *line)
 static void
 local_scan(struct loader *ld, const struct exim_line *line)
 {
-	struct exim_line l;
-	struct sv section;
-
-	if (ld->rep->exact && exim_lexer_next(ld->lx, &l)) {
-		exim_lexer_unget(ld->lx, &l);
-		if (!exim_line_is_begin(&l, &section)) {
-			ld->rep->at = line->last_line;
-			(void)exim_report_error(ld->rep, line->file, line->line,
-			    "local_scan() options not supported: (LOCAL_SCAN_HAS_OPTIONS not defined in Local/Makefile)");
-		}
-	}
+	if (ld->rep->exact)
+		(void)exim_report_error(ld->rep, line->file, line->line,
+		    "local_scan() options not supported: (LOCAL_SCAN_HAS_OPTIONS not defined in Local/Makefile)");
 	each_line(ld, NULL);
 }
 
@@ -329,7 +329,9 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 	g->qualify_domain = m[EXIM_MAIN_qualify_domain].text;
 	set_text(&m[EXIM_MAIN_qualify_recipient], g->qualify_domain);
 	g->qualify_recipient = m[EXIM_MAIN_qualify_recipient].text;
+	conf_main_path(ld, EXIM_MAIN_spool_directory);
 	g->spool_directory = text_or(&m[EXIM_MAIN_spool_directory], SV_LIT(""));
+	conf_main_path(ld, EXIM_MAIN_log_file_path);
 	g->log_file_path = text_or(&m[EXIM_MAIN_log_file_path], SV_LIT(""));
 	g->config_file = sv_cstr(ld->c->file);
 	g->config_dir = slash == NULL ? SV_LIT(".") : slash == ld->c->file ? SV_LIT("/") :
@@ -354,69 +356,6 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 	g->timezone_utc = sv_caseeqs(text_or(&m[EXIM_MAIN_timezone], SV_LIT("")), "UTC");
 	g->strict_acl_vars = m[EXIM_MAIN_strict_acl_vars].num != 0;
 	g->pid = (int64_t)getpid();
-}
-
-static void
-log_selector(struct loader *ld)
-{
-	const struct exim_value *v = &ld->main[EXIM_MAIN_log_selector];
-	struct err err = ERR_INIT;
-
-	if (exim_logsel_parse(v->text, &ld->c->log_selector, &err) == -1)
-		(void)exim_report_bare(ld->rep, v->file, v->line, "%s", err.text);
-}
-
-/* local_interfaces and extra_local_interfaces: "192.0.2.1", "192.0.2.1.25", "[2001:db8::1]:25". */
-static void
-interfaces(struct loader *ld, enum exim_main_opt opt)
-{
-	const struct exim_value *v = &ld->main[opt];
-	struct sv rest = v->text, item;
-	struct net_addr a;
-	int sep = 0;
-
-	while (v->set && exim_list_next(&rest, &sep, ld->a, &item)) {
-		ptrdiff_t end = item.len > 0 && item.p[0] == '[' ? sv_chr(item, ']') : sv_rchr(item, '.');
-
-		if (item.len > 0 && !net_addr_parse(item, &a) &&
-		    (end <= 0 || !net_addr_parse(sv_sub(item, item.p[0] == '[', (size_t)end), &a)))
-			exim_report_soft(ld->rep, v->file, v->line, "Malformed IP address \"" SV_FMT "\" in %s", SV_ARG(item),
-			    exim_opt_tables[0].opts[opt].name);
-	}
-}
-
-/* Values of the main section that have a grammar of their own. */
-static void
-main_values(struct loader *ld)
-{
-	static const char *const facilities[] = {
-		"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
-	};
-	const struct exim_value *v = &ld->main[EXIM_MAIN_syslog_facility], *host = &ld->main[EXIM_MAIN_localhost_number];
-	const struct exim_value *name = &ld->main[EXIM_MAIN_syslog_processname];
-	struct sv number = host->text;
-	bool known = v->text.len == 0;
-	int64_t n;
-
-	for (size_t i = 0; i < sizeof(facilities) / sizeof(facilities[0]); i++)
-		known = known || sv_caseeqs(sv_casestarts(v->text, "log_") ? sv_sub(v->text, 4, v->text.len) : v->text, facilities[i]);
-	if (!known)
-		(void)exim_report_bare(ld->rep, v->file, v->line, "failed to interpret syslog_facility \"" SV_FMT "\"",
-		    SV_ARG(v->text));
-	if (name->text.len > SYSLOG_NAME_MAX)
-		(void)exim_report_bare(ld->rep, name->file, name->line, "syslog_processname is longer than %d chars: aborting",
-		    SYSLOG_NAME_MAX);
-	if (number.len > 0 && sv_chr(number, '$') < 0) {
-		if (!exim_parse_int(number, &n))
-			(void)exim_report_bare(ld->rep, host->file, host->line, "localhost_number value is not a number: " SV_FMT,
-			    SV_ARG(number));
-		else if (n > LOCALHOST_MAX)
-			(void)exim_report_bare(ld->rep, host->file, host->line,
-			    "localhost_number is greater than the maximum allowed value (%d)", LOCALHOST_MAX);
-	}
-	interfaces(ld, EXIM_MAIN_local_interfaces);
-	interfaces(ld, EXIM_MAIN_extra_local_interfaces);
 }
 
 /* ---- load ---- */
@@ -483,8 +422,7 @@ exim_conf_load(struct exim_conf **out, const struct exim_conf_source *src, struc
 		main_section(&ld, &ctx);
 		exim_opt_defaults(&ctx, &exim_opt_tables[0], ld.main);
 		globals(&ld, src);
-		log_selector(&ld);
-		main_values(&ld);
+		conf_main_values(&ld);
 		ld.rep->purges = ld.rep->errors == before && !ld.main[EXIM_MAIN_keep_environment].set;
 		sections(&ld);
 		conf_resolve(&ld);

@@ -149,6 +149,8 @@ redirect_wrong(const struct exim_value *o, const struct exim_value *g)
 		return ("only one of \"file\" or \"data\" must be specified");
 	if (!o[EXIM_REDIRECT_data].set && !o[EXIM_REDIRECT_file].set)
 		return ("one of \"file\" or \"data\" must be specified");
+	if (o[EXIM_REDIRECT_one_time].num != 0 && (g[EXIM_ROUTER_unseen].num != 0 || g[EXIM_ROUTER_unseen].str != NULL))
+		return ("\"unseen\" may not be used with \"one_time\"");
 	if (o[EXIM_REDIRECT_one_time].num != 0 && (g[EXIM_ROUTER_headers_add].set || g[EXIM_ROUTER_headers_remove].set))
 		return ("\"headers_add\" and \"headers_remove\" are not permitted with \"one_time\"");
 	if (o[EXIM_REDIRECT_qualify_domain].set && o[EXIM_REDIRECT_qualify_preserve_domain].num != 0)
@@ -212,7 +214,9 @@ router_driver(struct loader *ld, struct exim_router *r)
 		if (o[EXIM_IPLOOKUP_port].num <= 0)
 			wrong = "a port must be specified";
 		else if (!o[EXIM_IPLOOKUP_hosts].set)
-			wrong = "at least one host must be specified";
+			wrong = "a host list must be specified";
+		else if (!sv_eqs(o[EXIM_IPLOOKUP_protocol].text, "udp") && !sv_eqs(o[EXIM_IPLOOKUP_protocol].text, "tcp"))
+			wrong = "protocol not specified as udp or tcp";
 		break;
 	case EXIM_ROUTER_DRV_ACCEPT:
 	case EXIM_ROUTER_DRV_DNSLOOKUP:
@@ -234,6 +238,8 @@ computed(struct exim_router *r)
 	struct exim_value *g = (struct exim_value *)(uintptr_t)r->d.generic, *o = (struct exim_value *)(uintptr_t)r->d.own;
 
 	if (r->drv == EXIM_ROUTER_DRV_REDIRECT) {
+		if (o[EXIM_REDIRECT_one_time].num != 0)		/* only addresses can replace a recipient */
+			o[EXIM_REDIRECT_forbid_file].num = o[EXIM_REDIRECT_forbid_pipe].num = o[EXIM_REDIRECT_forbid_filter_reply].num = 1;
 		if (!o[EXIM_REDIRECT_check_owner].set)
 			o[EXIM_REDIRECT_check_owner].num = r->check_local_user || o[EXIM_REDIRECT_owners].n > 0;
 		if (!o[EXIM_REDIRECT_check_group].set)
@@ -331,6 +337,24 @@ plays(const struct exim_auth *au, bool server)
 	}
 }
 
+/* What -bP shows of options that take their values from elsewhere, and what must stand together. */
+static void
+auth_defaults(struct loader *ld, struct exim_auth *au, struct sv name)
+{
+	struct exim_value *o = (struct exim_value *)(uintptr_t)au->d.own;
+
+	if (au->drv == EXIM_AUTH_DRV_CYRUS_SASL) {
+		if (!o[EXIM_CYRUS_SASL_server_hostname].set)
+			o[EXIM_CYRUS_SASL_server_hostname].text = SV_LIT("$primary_hostname");
+		if (!o[EXIM_CYRUS_SASL_server_mech].set)
+			o[EXIM_CYRUS_SASL_server_mech].text = name;
+	} else if (au->drv == EXIM_AUTH_DRV_CRAM_MD5 && o[EXIM_CRAM_MD5_client_secret].set && !o[EXIM_CRAM_MD5_client_name].set)
+		o[EXIM_CRAM_MD5_client_name].text = ld->c->g.primary_hostname;
+	else if (au->drv == EXIM_AUTH_DRV_SPA && o[EXIM_SPA_client_username].set != o[EXIM_SPA_client_password].set)
+		(void)exim_report_driver(ld->rep, au->d.file, au->d.line, "authenticator", au->d.name,
+		    "one of client_username and client_password cannot be set without the other");
+}
+
 static void
 check_auth(struct loader *ld, struct exim_auth *au)
 {
@@ -348,6 +372,7 @@ check_auth(struct loader *ld, struct exim_auth *au)
 	}
 	/* What -bP shows. */
 	((struct exim_value *)(uintptr_t)au->d.generic)[EXIM_AUTH_public_name].text = name;
+	auth_defaults(ld, au, name);
 	up = arena_cstr(ld->a, name);
 	for (char *p = up; *p != '\0'; p++)
 		*p = sv_upper(*p);
@@ -379,8 +404,8 @@ check_auth_pairs(struct loader *ld)
 				continue;
 			(void)exim_report_bare(ld->rep, b->d.file, b->d.line,
 			    "two %s authenticators (%s and %s) have the same public name (%s)", client ? "client" : "server",
-			    a->d.name, b->d.name, b->d.generic[EXIM_AUTH_public_name].text.len > 0 ?
-			    arena_cstr(ld->a, b->d.generic[EXIM_AUTH_public_name].text) : b->d.name);
+			    a->d.name, b->d.name, a->d.generic[EXIM_AUTH_public_name].text.len > 0 ?
+			    arena_cstr(ld->a, a->d.generic[EXIM_AUTH_public_name].text) : a->d.name);
 		}
 }
 
@@ -396,6 +421,7 @@ resolve_acls(struct loader *ld)
 
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		const struct exim_value *v = &ld->main[at[i].opt];
+		struct exim_report quiet = EXIM_REPORT_INIT;
 		struct sv name;
 
 		if (v->str == NULL || !exim_str_literal(v->str, &name) || name.len == 0)
@@ -404,8 +430,9 @@ resolve_acls(struct loader *ld)
 		if (ld->c->where_acl[at[i].where] != NULL || name.p[0] == '/')
 			continue;
 		if (sv_chr(name, ' ') >= 0 || exim_acl_is_verb(name))
+			/* Exim reads it when it comes to it. */
 			ld->c->where_acl[at[i].where] = exim_acl_compile_text(ld->a,
-			    sv_cstr(exim_opt_tables[0].opts[at[i].opt].name), name, ld->rep);
+			    sv_cstr(exim_opt_tables[0].opts[at[i].opt].name), name, ld->rep->exact ? &quiet : ld->rep);
 		else
 			exim_report_soft(ld->rep, v->file, v->line, "%s: there is no ACL \"" SV_FMT "\" behind \"begin acl\"",
 			    exim_opt_tables[0].opts[at[i].opt].name, SV_ARG(name));
@@ -487,12 +514,6 @@ conf_resolve(struct loader *ld)
 	check_auth_pairs(ld);
 	resolve_acls(ld);
 	check_lists(ld);
-	if (ld->main[EXIM_MAIN_local_from_check].num != 0 && ld->main[EXIM_MAIN_local_sender_retain].num != 0) {
-		ld->rep->naked = ld->rep->errors == 0;
-		(void)exim_report_bare(ld->rep, ld->main[EXIM_MAIN_local_sender_retain].file, ld->main[EXIM_MAIN_local_sender_retain].line,
-		    "both local_from_check and local_sender_retain are set; this combination is not allowed" EXIM_HINT
-		    ": write no_local_from_check beside local_sender_retain");
-	}
 	if (ld->rep->traps)
 		conf_traps(ld);
 }

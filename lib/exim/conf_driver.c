@@ -8,6 +8,7 @@
 #include "exim/conf_int.h"
 
 #define LINES_MAX	1000		/* options of one instance */
+#define ITEM_NAME_MAX	64		/* bytes of its name, as Exim counts them */
 
 typedef VEC(struct exim_line) lines;
 
@@ -24,6 +25,8 @@ conf_is_label(struct sv v, struct sv *name, struct sv *rest)
 
 	while (i < v.len && name_char(v.p[i]))
 		i++;
+	if (i > 0 && !sv_isalpha(v.p[0]))
+		return (false);
 	*name = sv_sub(v, 0, i);
 	while (i < v.len && sv_isspace(v.p[i]))
 		i++;
@@ -33,16 +36,26 @@ conf_is_label(struct sv v, struct sv *name, struct sv *rest)
 	return (true);
 }
 
+void
+conf_name_length(struct loader *ld, const struct exim_line *line, struct sv name)
+{
+	if (name.len >= ITEM_NAME_MAX)
+		(void)exim_report_error(ld->rep, line->file, line->line, "exim item name too long (>%d), unable to use \"" SV_FMT
+		    "\" (truncated)", ITEM_NAME_MAX, SV_ARG(sv_sub(name, 0, ITEM_NAME_MAX - 1)));
+}
+
 /* The text of "driver = x" among the lines, p NULL if there is none. */
 static struct sv
-find_driver(const lines *ls)
+find_driver(const lines *ls, struct arena *a)
 {
 	struct exim_report quiet = EXIM_REPORT_INIT;
+	struct err err = ERR_INIT;
 	struct exim_assign as;
+	struct sv name;
 
 	for (size_t i = 0; i < ls->len; i++)
 		if (exim_assign_parse(&ls->p[i], &as, &quiet) == 0 && sv_eqs(as.full_name, "driver") && as.value.p != NULL)
-			return (as.value);
+			return (exim_string_parse(as.value, a, &name, &err) == 0 ? name : SV_NULL);
 	return (SV_NULL);
 }
 
@@ -105,7 +118,7 @@ build(struct loader *ld, enum exim_opt_kind kind, struct exim_driver *d, const l
 {
 	const char *kn = exim_kind_name(kind);
 	struct exim_opt_ctx ctx = { .arena = ld->a, .rep = ld->rep };
-	struct sv drv = find_driver(ls);
+	struct sv drv = find_driver(ls, ld->a);
 	unsigned at = ld->rep->at;
 	bool driver_seen = false;
 
@@ -113,15 +126,13 @@ build(struct loader *ld, enum exim_opt_kind kind, struct exim_driver *d, const l
 	d->table = drv.p == NULL ? NULL : exim_opt_table(kind, drv);
 	d->generic = arena_zalloc(ld->a, d->generic_table->n * sizeof(struct exim_value));
 	d->own = arena_zalloc(ld->a, (d->table == NULL ? 1 : d->table->n + 1) * sizeof(struct exim_value));
-	if (drv.p == NULL)
-		(void)exim_report_bare(ld->rep, d->file, d->line, "no driver defined for %s \"%s\"", kn, d->name);
-	else if (d->table == NULL) {
+	if (drv.p != NULL && d->table == NULL) {
 		for (size_t i = 0; i < ls->len; i++)
 			if (is_driver(&ls->p[i]))
 				ld->rep->at = ls->p[i].last_line;
 		(void)exim_report_error(ld->rep, d->file, d->line, "%s %s: cannot find %s driver \"" SV_FMT "\"", kn, d->name, kn,
 		    SV_ARG(drv));
-	} else {
+	} else if (d->table != NULL) {
 		d->driver = d->table->driver;
 		if (d->table->flags & EXIM_OPTF_KNOWN)
 			exim_report_warn(ld->rep, d->file, d->line, "%s %s: driver \"%s\" is known but not built: what comes to it "
@@ -130,13 +141,15 @@ build(struct loader *ld, enum exim_opt_kind kind, struct exim_driver *d, const l
 	ld->rep->where = arena_fmt(ld->a, "%s %s: ", kn, d->name);
 	for (size_t i = 0; i < ls->len; i++) {
 		ld->rep->at = ls->p[i].last_line;
-		set_option(ld, &ctx, d, &ls->p[i]);
 		driver_seen = driver_seen || is_driver(&ls->p[i]);
 		if (!driver_seen)
 			early_private(ld, d, &ls->p[i]);
+		set_option(ld, &ctx, d, &ls->p[i]);
 	}
 	ld->rep->where = NULL;
 	ld->rep->at = at;
+	if (drv.p == NULL)
+		(void)exim_report_bare(ld->rep, d->file, d->line, "no driver defined for %s \"%s\"", kn, d->name);
 	exim_opt_defaults(&ctx, d->generic_table, (struct exim_value *)(uintptr_t)d->generic);
 	if (d->table != NULL)
 		exim_opt_defaults(&ctx, d->table, (struct exim_value *)(uintptr_t)d->own);
@@ -225,8 +238,9 @@ conf_drivers(struct loader *ld, enum exim_opt_kind kind)
 		if (open)
 			add(ld, kind, &head, &ls);
 		if (rest.len > 0)
-			(void)exim_report_error(ld->rep, line.file, line.line, "extra characters follow driver name " SV_FMT,
-			    SV_ARG(name));
+			(void)exim_report_error(ld->rep, line.file, line.line, "extra characters follow driver name " SV_FMT "%s",
+			    SV_ARG(name), rest.p[0] == '#' ? " (# is comment only at line start)" : "");
+		conf_name_length(ld, &line, name);
 		ls.len = 0;
 		open = true;
 		head.name = arena_cstr(ld->a, name);

@@ -25,9 +25,14 @@ struct loader {
 
 /* "name:" at the start of <line>: true, and the name. */
 bool	 conf_is_label(struct sv line, struct sv *name, struct sv *rest);
+/* Tell of the <name> of an instance or ACL that is longer than Exim reads it. */
+void	 conf_name_length(struct loader *ld, const struct exim_line *line, struct sv name);
 /* Read instances of <kind> up to the next section. */
 void	 conf_drivers(struct loader *ld, enum exim_opt_kind kind);
 struct exim_transport *conf_transport(const struct loader *ld, struct sv name);
+/* conf_main.c: the value of <opt> expanded, as paths are at load; what the main section's values must be beside their types. */
+void	 conf_main_path(struct loader *ld, enum exim_main_opt opt);
+void	 conf_main_values(struct loader *ld);
 /* conf_transport.c: what does not fit together in a transport. */
 void	 conf_check_transport(struct loader *ld, struct exim_transport *t);
 /* "+name" items of <l> that were never defined. */

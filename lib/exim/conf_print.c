@@ -26,14 +26,13 @@ put_time(struct sb *out, int64_t t)
 		}
 }
 
-/* With K, M or G where nothing is lost. */
+/* With one of <letters> where nothing is lost. */
 static void
-put_size(struct sb *out, int64_t n)
+put_size(struct sb *out, int64_t n, const char *letters)
 {
-	static const char letters[] = "KMG";
 	int i = -1;
 
-	while (n != 0 && n % 1024 == 0 && i < 2) {
+	while (n != 0 && n % 1024 == 0 && letters[i + 1] != '\0') {
 		n /= 1024;
 		i++;
 	}
@@ -98,10 +97,10 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 		sb_addf(out, "%lld", (long long)v->num);
 		break;
 	case EXIM_OPT_MKINT:
-		put_size(out, v->num);
+		put_size(out, v->num, "KM");
 		break;
 	case EXIM_OPT_KINT:
-		put_size(out, v->num * 1024);
+		put_size(out, v->num * 1024, "KMGTPE");
 		break;
 	case EXIM_OPT_OCTAL:
 		sb_addf(out, "%#llo", (unsigned long long)v->num);

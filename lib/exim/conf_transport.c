@@ -69,6 +69,8 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 		o[EXIM_APPENDFILE_use_lockfile].num = !on(&o[EXIM_APPENDFILE_use_mbx_lock]);
 	if (!o[EXIM_APPENDFILE_use_fcntl_lock].set)
 		o[EXIM_APPENDFILE_use_fcntl_lock].num = !on(&o[EXIM_APPENDFILE_use_flock_lock]);
+	if (!on(&o[EXIM_APPENDFILE_use_flock_lock]))
+		o[EXIM_APPENDFILE_lock_flock_timeout].num = 0;
 	appendfile_frame(o);
 	quota_warning(o);
 	if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_directory].set)
@@ -78,7 +80,11 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 	if (o[EXIM_APPENDFILE_file].set && !on(&o[EXIM_APPENDFILE_use_lockfile]) && !on(&o[EXIM_APPENDFILE_use_fcntl_lock]) &&
 	    !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]))
 		DRIVER(ld, t, "no locking configured");
-	if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_quota].set)
+	if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_directory].set)
+		DRIVER(ld, t, "quota_filecount must not be set without \"directory\"");
+	else if (o[EXIM_APPENDFILE_quota_directory].set && !o[EXIM_APPENDFILE_directory].set)
+		DRIVER(ld, t, "quota_directory must not be set without \"directory\"");
+	else if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_quota].set)
 		DRIVER(ld, t, "quota must be set if quota_filecount is set");
 	if (!sv_eqs(create, "anywhere") && !sv_eqs(create, "belowhome") && !sv_eqs(create, "inhome") && !sv_starts(create, "/"))
 		BARE(ld, t, "invalid value given for \"create_file\" for the %s transport: '" SV_FMT "'", t->d.name, SV_ARG(create));
@@ -117,6 +123,9 @@ generic(struct loader *ld, const struct exim_transport *t)
 {
 	const struct exim_value *g = t->d.generic, *shadow = &g[EXIM_TRANSPORT_shadow_transport];
 
+	if (ld->rep->exact && t->local && g[EXIM_TRANSPORT_user].set && g[EXIM_TRANSPORT_user].num >= 0 && !g[EXIM_TRANSPORT_group].set &&
+	    g[EXIM_TRANSPORT_group].num < 0)
+		BARE(ld, t, "user set without group for the %s transport", t->d.name);
 	if (on(&g[EXIM_TRANSPORT_body_only]) && on(&g[EXIM_TRANSPORT_headers_only]))
 		BARE(ld, t, "%s transport: body_only and headers_only are mutually exclusive", t->d.name);
 	if (!shadow->set)
@@ -149,6 +158,8 @@ conf_check_transport(struct loader *ld, struct exim_transport *t)
 			set_dflt(&o[EXIM_SMTP_port], "lmtp");
 		else if (sv_caseeqs(o[EXIM_SMTP_protocol].text, "smtps"))
 			set_dflt(&o[EXIM_SMTP_port], "smtps");
+		if (o[EXIM_SMTP_command_timeout].num == 0 || o[EXIM_SMTP_data_timeout].num == 0 || o[EXIM_SMTP_final_timeout].num == 0)
+			BARE(ld, t, "command, data, or final timeout value is zero for %s transport", t->d.name);
 		break;
 	case EXIM_TRANSPORT_DRV_LMTP:
 		if (o[EXIM_LMTP_command].set == o[EXIM_LMTP_socket].set)

@@ -189,7 +189,7 @@ if_open(struct exim_lexer *lx, bool holds)
 	enum if_state st = holds ? IF_USE : IF_SKIP;
 
 	if (lx->nconds >= EXIM_IFDEF_MAX) {
-		COMPLAIN(lx, ".ifdef nested too deeply (%d)", EXIM_IFDEF_MAX);
+		COMPLAIN(lx, ".ifdef nested too deeply" EXIM_HINT " (%d)", EXIM_IFDEF_MAX);
 		return;
 	}
 	if (skipping(lx))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/sb.h"
 #include "exim/conf.h"
 #include "exim/expand.h"
 #include "exim/match.h"
@@ -56,6 +57,14 @@ compile(const struct setting *s, struct sv text)
 	return (str);
 }
 
+/* What Exim adds where the characters too many, at <i>, seem to be a comment. */
+static const char *
+comment(struct sv v, size_t i)
+{
+	v = sv_trim(sv_sub(v, i, v.len));
+	return (sv_starts(v, "#") ? " (# is comment only at line start)" : "");
+}
+
 /* What is wrong with a number, in Exim's words. */
 static int
 number(const struct setting *s, bool ok)
@@ -86,8 +95,8 @@ number(const struct setting *s, bool ok)
 	if (i == v.len || (s->opt->type != EXIM_OPT_FIXED && i + 1 == v.len && strchr("kmgtKMGT", v.p[i]) != NULL))
 		return (WRONG(s, "absolute value of integer \"" SV_FMT "\" is too large (overflow)" EXIM_HINT " for %s",
 		    SV_ARG(s->text), s->opt->name));
-	return (WRONG(s, "extra characters follow %s value for %s" EXIM_HINT ": \"" SV_FMT "\"", kind, s->opt->name,
-	    SV_ARG(s->text)));
+	return (WRONG(s, "extra characters follow %s value for %s%s" EXIM_HINT ": \"" SV_FMT "\"", kind, s->opt->name,
+	    comment(v, i), SV_ARG(s->text)));
 }
 
 /* ---- users and groups ---- */
@@ -160,16 +169,13 @@ set_eid(struct setting *s, bool group)
 }
 
 static int
-set_ids(struct setting *s, bool group)
+read_ids(struct setting *s, bool group)
 {
 	int64_t *nums, id;
 	struct sv rest = s->text, item;
 	size_t n = 0;
 	int sep = 0;
 
-	s->v->str = compile(s, s->text);
-	if (expands(s->text))
-		return (0);
 	nums = arena_alloc(s->ctx->arena, NUMS_MAX * sizeof(*nums));
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item) && n < NUMS_MAX) {
 		if (group ? group_id(item, &id) : user_id(item, &id))
@@ -185,6 +191,21 @@ set_ids(struct setting *s, bool group)
 	return (0);
 }
 
+static int
+set_ids(struct setting *s, bool group)
+{
+	s->v->str = compile(s, s->text);
+	return (expands(s->text) ? 0 : read_ids(s, group));
+}
+
+int
+exim_opt_reread_ids(const struct exim_opt_ctx *ctx, const struct exim_option *opt, struct exim_value *v)
+{
+	struct setting s = { .ctx = ctx, .opt = opt, .v = v, .text = v->text, .file = v->file, .line = v->line };
+
+	return (read_ids(&s, opt->type == EXIM_OPT_GIDLIST));
+}
+
 /* ---- other lists ---- */
 
 static int
@@ -195,6 +216,8 @@ set_times(struct setting *s)
 	size_t n = 0;
 	int sep = 0;
 
+	if (sv_ends(sv_trim(rest), ":"))
+		return (number(s, false));
 	while (exim_list_next(&rest, &sep, s->ctx->arena, &item)) {
 		if (n == NUMS_MAX)
 			return (WRONG(s, "option \"%s\" has more than %d times", s->opt->name, NUMS_MAX));
@@ -205,7 +228,7 @@ set_times(struct setting *s)
 		n++;
 	}
 	s->v->nums = nums;
-	s->v->n = n;
+	s->v->n = n == 1 && nums[0] == 0 ? 0 : n;	/* 0s alone: never */
 	return (0);
 }
 
@@ -277,6 +300,28 @@ append_headers(struct setting *s, struct sv text)
 	}
 }
 
+/* The items of a list without the blanks around them. */
+static struct sv
+joined(const struct setting *s)
+{
+	struct sb out = SB_INIT(EXIM_LINE_MAX);
+	struct sv rest = s->text, item, all;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, s->ctx->arena, &item)) {
+		if (out.len > 0)
+			sb_addc(&out, ':');
+		for (size_t i = 0; i < item.len; i++) {
+			sb_addc(&out, item.p[i]);
+			if (item.p[i] == ':')
+				sb_addc(&out, ':');
+		}
+	}
+	all = arena_sv(s->ctx->arena, sb_sv(&out));
+	sb_free(&out);
+	return (all);
+}
+
 /* headers_add, headers_remove and condition may be given several times. */
 static int
 set_multi(struct setting *s, struct sv before)
@@ -292,6 +337,8 @@ set_multi(struct setting *s, struct sv before)
 
 		append_ptr(s, &str, sizeof(str));
 	}
+	if (strcmp(s->opt->name, "headers_remove") == 0)
+		s->text = s->v->text = joined(s);
 	if (before.p == NULL)
 		return (0);
 	/* As Exim joins them, which -bP shows. */
@@ -355,6 +402,18 @@ set_rewrites(struct setting *s)
 
 /* ---- all types ---- */
 
+/* Options that Exim 4.96 reads at once; later ones expand them. */
+static bool
+fixed_in_exim(const struct setting *s)
+{
+	static const char *const names[] = { "recipients_max", "smtp_receive_timeout", "max_rcpt" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && s->ctx->rep != NULL && s->ctx->rep->exact; i++)
+		if (strcmp(s->opt->name, names[i]) == 0)
+			return (!sv_starts(s->text, "$"));
+	return (false);
+}
+
 static int
 set_typed(struct setting *s, struct sv before)
 {
@@ -369,9 +428,9 @@ set_typed(struct setting *s, struct sv before)
 		    (s->ctx->rep == NULL || !s->ctx->rep->exact)));
 		s->v->num = n;
 		return (number(s, ok));
-	case EXIM_OPT_KINT:
+	case EXIM_OPT_KINT:	/* without a letter it is in K */
 		ok = exim_parse_int(s->text, &n);
-		s->v->num = n / 1024;
+		s->v->num = s->text.len > 0 && sv_isdigit(s->text.p[s->text.len - 1]) ? n : n / 1024;
 		return (number(s, ok));
 	case EXIM_OPT_OCTAL:
 		return (number(s, exim_parse_octal(s->text, &s->v->num)));
@@ -389,7 +448,11 @@ set_typed(struct setting *s, struct sv before)
 	case EXIM_OPT_ETIME:
 	case EXIM_OPT_EINT:
 		s->v->str = compile(s, s->text);
-		/* Fixed texts give a number at once. */
+		/* Fixed texts give a number at once, and Exim before 4.98 has only those for some. */
+		if (s->opt->type == EXIM_OPT_ETIME && fixed_in_exim(s) && !exim_parse_time(s->text, &s->v->num))
+			return (WRONG(s, "invalid time value for %s", s->opt->name));
+		if (s->opt->type == EXIM_OPT_EINT && fixed_in_exim(s))
+			return (number(s, exim_parse_int(s->text, &s->v->num)));
 		if (s->opt->type == EXIM_OPT_ETIME && !expands(s->text) && !exim_parse_time(s->text, &s->v->num))
 			exim_report_soft(s->ctx->rep, s->file, s->line, "invalid time value for %s: \"" SV_FMT "\"",
 			    s->opt->name, SV_ARG(s->text));
@@ -438,8 +501,8 @@ read_bool(struct setting *s, bool *b)
 	rest = sv_trim(sv_sub(word, i, word.len));
 	word = sv_sub(word, 0, i);
 	if (rest.len > 0 && exim_parse_bool(word, b))
-		return (WRONG(s, "extra characters follow \"" SV_FMT "\" for boolean option %s" EXIM_HINT ": \"" SV_FMT "\"",
-		    SV_ARG(word), s->opt->name, SV_ARG(rest)));
+		return (WRONG(s, "extra characters follow \"" SV_FMT "\" for boolean option %s%s" EXIM_HINT ": \"" SV_FMT "\"",
+		    SV_ARG(word), s->opt->name, comment(rest, 0), SV_ARG(rest)));
 	return (WRONG(s, "\"" SV_FMT "\" is not a valid value for the \"%s\" option" EXIM_HINT " (true, false, yes or no)",
 	    SV_ARG(word), s->opt->name));
 }
@@ -453,7 +516,9 @@ set_bool(struct setting *s, const struct exim_assign *as)
 		if (as->negated)
 			return (WRONG(s, "extra characters follow boolean option " SV_FMT EXIM_HINT ": it takes no value",
 			    SV_ARG(as->full_name)));
-		if (s->opt->type == EXIM_OPT_EBOOL && expands(s->text)) {
+		/* Not all of them before 4.98. */
+		if (s->opt->type == EXIM_OPT_EBOOL && expands(s->text) && !(s->ctx->rep != NULL && s->ctx->rep->exact &&
+		    strcmp(s->opt->name, "hosts_randomize") == 0)) {
 			s->v->str = compile(s, s->text);
 			return (0);
 		}
@@ -469,6 +534,21 @@ static bool
 is_bool(enum exim_opt_type t)
 {
 	return (t == EXIM_OPT_BOOL || t == EXIM_OPT_BOOL_SET || t == EXIM_OPT_BOOL_VERIFY || t == EXIM_OPT_EBOOL);
+}
+
+/* Values that may stand in quotes: strings, and what is read like them. */
+static bool
+quotes(enum exim_opt_type t)
+{
+	static const enum exim_opt_type plain[] = {
+		EXIM_OPT_BOOL, EXIM_OPT_BOOL_SET, EXIM_OPT_BOOL_VERIFY, EXIM_OPT_INT, EXIM_OPT_MKINT, EXIM_OPT_KINT,
+		EXIM_OPT_OCTAL, EXIM_OPT_FIXED, EXIM_OPT_TIME, EXIM_OPT_TIMELIST
+	};
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (t == plain[i])
+			return (false);
+	return (true);
 }
 
 static bool
@@ -497,6 +577,17 @@ set_verify_pair(const struct exim_opt_table *t, const struct setting *s, struct 
 	}
 }
 
+/* Was the value set by verify or fail_verify, behind which it may be set for itself? */
+static bool
+by_pair(const struct exim_opt_table *t, const struct setting *s, const struct exim_value *values)
+{
+	struct sv name = sv_cstr(s->opt->name);
+	size_t tail = sv_ends(name, "_sender") ? 7 : sv_ends(name, "_recipient") ? 10 : 0;
+	int k = tail == 0 ? -1 : exim_opt_find(t, sv_sub(name, 0, name.len - tail));
+
+	return (k >= 0 && t->opts[k].type == EXIM_OPT_BOOL_VERIFY && values[k].set && values[k].line == s->v->line);
+}
+
 int
 exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int i, const struct exim_line *line,
     const struct exim_assign *as, struct exim_value *values)
@@ -507,7 +598,7 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 	int rc;
 
 	exim_line_where(line, as->value_off, &s.file, &s.line);
-	if (s.v->set && !adds_up(s.opt->type))
+	if (s.v->set && !adds_up(s.opt->type) && !by_pair(t, &s, values))
 		return (WRONG(&s, "\"" SV_FMT "\" option set for the second time" EXIM_HINT " (first in %s:%u)", SV_ARG(as->full_name), s.v->file,
 		    s.v->line));
 	if (as->negated && !is_bool(s.opt->type))
@@ -519,8 +610,10 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 	if (!is_bool(s.opt->type) && as->value.p == NULL)
 		return (WRONG(&s, "unexpected end of line (data missing) after %s" EXIM_HINT ": it needs \"= value\" (%s)",
 		    s.opt->name, exim_opt_type_name(s.opt->type)));
-	if (as->value.p != NULL && exim_string_parse(as->value, ctx->arena, &s.text, &err) == -1)
+	if (as->value.p != NULL && quotes(s.opt->type) && exim_string_parse(as->value, ctx->arena, &s.text, &err) == -1)
 		return (WRONG(&s, "%s for %s", err.text, s.opt->name));
+	if (!quotes(s.opt->type) && as->value.p != NULL)
+		s.text = sv_trim(as->value);
 	if (s.opt->flags & EXIM_OPTF_KNOWN || t->flags & EXIM_OPTF_KNOWN)
 		exim_report_warn(ctx->rep, s.file, s.line, "option \"%s\" is known but has no effect here", 
 		    s.opt->name);

@@ -221,6 +221,9 @@ struct exim_opt_ctx {
 	struct exim_report *rep;
 };
 
+/* Read the users or groups of <v> again from v->text, which was expanded meanwhile.  -1: told to the report. */
+int	 exim_opt_reread_ids(const struct exim_opt_ctx *ctx, const struct exim_option *opt, struct exim_value *v);
+
 /*
  * Set values[i] of <t> from line <line> = "name [= value]", already split into <as>.  Unknown names, second
  * settings and wrong values are told to the report: then -1.  <values> has t->n elements.

@@ -33,7 +33,7 @@ struct exim_report {
 #define EXIM_REPORT_INIT	{ .fn = NULL, .arg = NULL, .strict = false, .exact = false, .traps = false, .where = NULL, .mild = false, .naked = false, .purges = false, .errors = 0, .warnings = 0, .first = ERR_INIT }
 
 /* Behind this byte of a text stands what we add to Exim's words: a remedy.  It is not shown itself. */
-#define EXIM_HINT	"\t"
+#define EXIM_HINT	"\001"
 /* A new line in Exim's words, a blank in ours. */
 #define EXIM_BREAK	"\v"
 

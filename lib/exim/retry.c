@@ -77,17 +77,17 @@ parse_error(struct sv v, struct exim_retry_rule *out)
 	};
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		if (sv_eqs(v, errors[i].name)) {
+		if (sv_caseeqs(v, errors[i].name)) {
 			out->error = errors[i].error;
 			out->host = errors[i].host;
 			return (true);
 		}
 	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++)
-		if (sv_starts(v, x[i].prefix)) {
+		if (sv_casestarts(v, x[i].prefix)) {
 			out->error = x[i].error;
 			return (parse_code(sv_sub(v, 5, v.len), &out->code));
 		}
-	if (sv_starts(v, "quota_")) {
+	if (sv_casestarts(v, "quota_")) {
 		out->error = EXIM_RE_QUOTA;
 		return (exim_parse_time(sv_sub(v, 6, v.len), &out->quota_age));
 	}
@@ -109,7 +109,6 @@ argument(struct sv *v, struct sv *out)
 {
 	size_t i = 0;
 
-	skip_blanks(v);
 	if (v->len == 0 || v->p[0] != ',')
 		return (false);
 	*v = sv_sub(*v, 1, v->len);
@@ -126,11 +125,13 @@ static const char *
 parse_step(struct sv *v, struct exim_retry_step *out)
 {
 	struct sv cutoff, interval, factor = SV_LIT("1");
-	char letter = v->p[0];
+	char letter = sv_upper(v->p[0]);
 
 	*v = sv_sub(*v, 1, v->len);
-	if (!argument(v, &cutoff) || !argument(v, &interval) || ((letter == 'G' || letter == 'H') && !argument(v, &factor)))
+	if (v->len > 0 && sv_isspace(v->p[0]))
 		return ("comma expected");
+	if (!argument(v, &cutoff) || !argument(v, &interval) || ((letter == 'G' || letter == 'H') && !argument(v, &factor)))
+		return (v->len > 0 && (v->p[0] == '-' || v->p[0] == '+') ? "comma or semicolon expected" : "comma expected");
 	if (letter != 'F' && letter != 'G' && letter != 'H')
 		return ("unknown retry rule letter" EXIM_HINT ": it must be F, G or H");
 	out->kind = letter == 'F' ? EXIM_RETRY_F : letter == 'G' ? EXIM_RETRY_G : EXIM_RETRY_H;

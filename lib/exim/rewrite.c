@@ -96,7 +96,8 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 
 		if (sv_isspace(text.p[i]))
 			continue;
-		if (f == 0)
+		/* X is of Exim's builds for its own tests. */
+		if (f == 0 || (f == EXIM_RW_X && rep != NULL && rep->exact))
 			return (exim_report_error(rep, file, line, "unknown rewrite flag character '%c' (could be missing quotes "
 			    "round replacement item)", text.p[i]));
 		if (transport && (f & (EXIM_RW_ENVELOPE | EXIM_RW_S)) != 0)

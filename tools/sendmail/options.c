@@ -28,6 +28,29 @@ options_define(const struct options *o, const char *name)
 	return (false);
 }
 
+/* -DNAME or -DNAME=VALUE. */
+static int
+define(struct options *o, const char *text)
+{
+	char *name;
+	bool twice;
+
+	if (text[0] < 'A' || text[0] > 'Z') {
+		(void)fprintf(stderr, "exim: macro name set by -D must start with an upper case letter\n");
+		return (1);
+	}
+	name = xstrdup(text);
+	name[strcspn(name, "=")] = '\0';
+	twice = options_define(o, name);
+	free(name);
+	if (twice) {
+		(void)fprintf(stderr, "exim: duplicated -D in command line\n");
+		return (1);
+	}
+	vec_push(&o->defines, text);
+	return (0);
+}
+
 struct walk {
 	char	**argv;
 	int	 argc, i;
@@ -339,8 +362,7 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'M':
 		return (option_m_ids(o, w, rest));
 	case 'D':
-		vec_push(&o->defines, rest);
-		return (0);
+		return (define(o, rest));
 	case 'N':
 		return (option_n(o, w, rest));
 	case 'n':

@@ -33,12 +33,22 @@ put_option(struct printing *p, const struct exim_option *o, const struct exim_va
 		sb_addc(&p->out, '\n');
 }
 
+/* The part of this option that expands. */
+static void
+put_size_file(struct printing *p, const struct exim_value *v)
+{
+	sb_adds(&p->out, p->labels ? "*expand_maildir_use_size_file = " : "");
+	if (v->str != NULL)
+		sb_add(&p->out, v->text);
+	sb_addc(&p->out, '\n');
+}
+
 static void
 put_table(struct printing *p, const struct exim_opt_table *t, const struct exim_value *v)
 {
-	/* Exim's name for the part of that option that expands. */
+	/* Exim has two options for it. */
 	if (t->driver != NULL && strcmp(t->driver, "appendfile") == 0)
-		sb_addf(&p->out, "%s\n", p->labels ? "*expand_maildir_use_size_file = " : "");
+		put_size_file(p, &v[EXIM_APPENDFILE_maildir_use_size_file]);
 	for (size_t i = 0; i < t->n; i++)
 		if ((t->opts[i].flags & (EXIM_OPTF_VPOST | EXIM_OPTF_UNLISTED)) == 0 || v[i].set || p->t->o->verbose)
 			put_option(p, &t->opts[i], &v[i]);

@@ -41,7 +41,7 @@ rewrite(struct testing *t, struct sv s)
 
 	if ((t->conf->rewrites.flags & EXIM_RW_S) != 0 &&
 	    exim_rewrite_smtp(&t->conf->rewrites, &t->env, s, &new, &err) == EXIM_OK && new.p != s.p) {
-		printf("   SMTP: \"" SV_FMT "\"\n", SV_ARG(new));
+		printf(new.len == 0 ? "   SMTP: \"" SV_FMT "\"\n" : "    SMTP: " SV_FMT "\n", SV_ARG(new));
 		done = true;
 		s = new;
 	}
