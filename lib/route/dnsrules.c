@@ -22,14 +22,13 @@ static bool
 in_list(enum exim_main_opt o, const char *name, bool or_parent)
 {
 	const struct exim_list *l = exim_main_list(in_force, o);
-	struct exim_env env;
+	struct exim_env env = { .world = &quiet };
 	struct err err = ERR_INIT;
 	bool yes = false;
 
 	if (l == NULL)
 		return (false);
 	exim_conf_env(in_force, &env);
-	env.world = &quiet;
 	env.arena = arena_new(0);
 	for (const char *p = name; p != NULL && *p != '\0' && !yes; p = or_parent && strchr(p, '.') != NULL ? strchr(p, '.') + 1 : NULL)
 		yes = exim_match_domain(l, &env, sv_taint(sv_cstr(p)), &yes, NULL, &err) == EXIM_OK && yes;
@@ -56,7 +55,7 @@ trusted(void *arg, const char *name)
 static bool
 asked(void *arg, const char *name, int type)
 {
-	struct exim_env env;
+	struct exim_env env = { .world = &quiet };
 	char why[256];
 	int rc;
 
@@ -67,7 +66,6 @@ asked(void *arg, const char *name, int type)
 		for (int i = 0; i < 2 && strchr(name, '.') != NULL; i++)
 			name = strchr(name, '.') + 1;
 	exim_conf_env(in_force, &env);
-	env.world = &quiet;
 	env.arena = arena_new(0);
 	rc = exim_regex_match(&env, sv_cstr(name), exim_main_text(in_force, EXIM_MAIN_dns_check_names_pattern), false, NULL, why);
 	arena_free(&env.arena);

@@ -27,14 +27,12 @@ ip addr add 192.0.2.1/32 dev lo
 ip addr add 2001:db8::1/128 dev lo nodad 2>/dev/null || true
 over() { cat >"$T/etc/$1"; chmod 644 "$T/etc/$1"; mount --bind "$T/etc/$1" "/etc/$1"; }
 {
-	# Who runs us is root, what he owns is delivered as somebody else.
-	echo "caller:x:65010:65001:CALLER_NAME:/:/bin/sh"
-	echo "caller:x:0:0:CALLER_NAME:/:/bin/sh"
+	echo "caller:x:65010:65010:CALLER_NAME:/:/bin/sh"
 	grep -v '^root:' /etc/passwd
 	echo "root:x:0:0:root:/root:/bin/sh"
 	for u in exim:65001 userx:65002 usery:65003 userz:65004; do echo "${u%:*}:x:${u#*:}:65001:$u:/nonexistent:/bin/sh"; done
 } | over passwd
-{ cat /etc/group; echo "exim:x:65001:"; } | over group
+{ cat /etc/group; echo "exim:x:65001:"; echo "caller:x:65010:"; } | over group
 printf '127.0.0.1 localhost\n::1 localhost\n192.0.2.1 mail.local.test\n' | over hosts
 printf 'nameserver 127.0.0.1\nsearch test.ex\noptions timeout:3 attempts:1 edns0 trust-ad\n' | over resolv.conf
 PROGRAM=${BINARY:-$BUILD/bin/sendmail}

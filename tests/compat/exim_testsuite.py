@@ -25,6 +25,8 @@ QUEUE = {'-odi', '-odq', '-odqs', '-bs', '-bS', '-q', '-qq', '-qf', '-qff', '-qi
          '-Mes', '-Mf', '-Mg', '-Mmd', '-Mmad', '-Mrm', '-Mset', '-Mt', '-Mvb', '-Mvh', '-Mvl', '-Mvc', '-bp', '-bpa', '-bpc', '-bpr',
          '-bpra', '-bpru', '-bpu', '-bi'}
 MODES = {'-be', '-bem', '-bt', '-bv', '-bvs', '-brt', '-brw', '-bf', '-bF', '-bh', '-bhc', '-bP', '-bV'}
+# What a set-user-id Exim does with the rights of its caller.
+UNPRIVILEGED = {'-be', '-bem', '-bf', '-bF'}
 PREFIX = '''
 exim_path = EXIM_PATH
 keep_environment =
@@ -40,6 +42,7 @@ tls_advertise_hosts =
 FILE_COMMANDS = {'cat', 'chmod', 'chown', 'cp', 'du', 'ln', 'ls', 'mkdir', 'mkfifo', 'rm', 'rmdir', 'touch'}
 WITH_INPUT = {'write', 'catwrite', 'perl', 'server', 'client', 'background'}
 IGNORED = re.compile(r'(no_\w+_check|need_\w+|munge|sortlog|rmfiltertest|no_munge|dump|gnutls)\b')
+CALLER = '65010'
 HOST4, HOST6, HOSTNAME = '192.0.2.1', '2001:db8::1', 'mail.local.test'
 
 
@@ -55,6 +58,14 @@ def linked(path):
     return path
 
 
+def data_of(suite, name):
+    """A folder of data, which may lie in EXIM_TESTSUITE_AUX where the suite has been taken without it."""
+    for top in (suite, os.environ.get('EXIM_TESTSUITE_AUX', suite)):
+        if os.path.isdir(f'{top}/{name}'):
+            return f'{top}/{name}'
+    return f'{suite}/{name}'
+
+
 class Command:
     def __init__(self, words, code):
         self.line, self.code, self.data = words, code, []
@@ -62,7 +73,7 @@ class Command:
 
 def substitute(text, number, work):
     """The suite's standard substitutions."""
-    pairs = [('CALLER_UID', '0'), ('CALLER_GID', '0'), ('CALLERGROUP', 'root'), ('CALLER_HOME', '/'),
+    pairs = [('CALLER_UID', CALLER), ('CALLER_GID', CALLER), ('CALLERGROUP', 'caller'), ('CALLER_HOME', '/'),
              ('EXIMUSER', 'exim'), ('EXIMGROUP', 'exim'), ('HOSTIPV4', HOST4), ('HOSTIPV6', HOST6),
              ('HOSTNAME', HOSTNAME), ('PORT_D2', '1226'), ('PORT_D3', '1227'), ('PORT_D4', '1228'), ('PORT_DYNAMIC', '1300'),
              ('PORT_D', '1225'), ('PORT_N', '1223'), ('PORT_S', '1224'), ('TESTNUM', number), ('V4NET', '224'),
@@ -93,7 +104,7 @@ def parse(path):
         code = None
         out.append(cmd)
         if takes_input(line):
-            while i < len(lines) and lines[i] != '****':
+            while i < len(lines) and lines[i].rstrip() != '****':
                 cmd.data.append(lines[i])
                 i += 1
             i += 1
@@ -135,9 +146,17 @@ class Listener(threading.Thread):
 
     def __init__(self, args, lines):
         super().__init__(daemon=True)
-        words = [w for w in args.split() if not w.startswith('-')]
-        if '-t' in args.split():
-            words.pop(0)
+        words, self.wait, self.lonely = args.split(), 8, False
+        while words[0].startswith('-'):
+            # -tls takes two, a certificate and its key; -t and -i seconds, less than none where it is no fault that nobody comes.
+            option = words.pop(0)
+            if option == '-tls':
+                raise ValueError('a server that speaks TLS')
+            if option == '-i':
+                raise ValueError('a server that is late')
+            if option == '-t':
+                self.wait = float(words.pop(0))
+                self.lonely = self.wait < 0
         self.count, self.lines = int(words[1]) if len(words) > 1 else 1, lines
         self.said, self.where = [], words[0] if words[0].startswith('/') else 'port ' + words[0]
         if words[0].startswith('/'):
@@ -150,7 +169,7 @@ class Listener(threading.Thread):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.sock.bind(('::', int(words[0])))
         self.sock.listen(10)
-        self.sock.settimeout(8)
+        self.sock.settimeout(min(abs(self.wait), 8))
 
     def run(self):
         rest = list(self.lines)
@@ -164,6 +183,8 @@ class Listener(threading.Thread):
                 rest = self.play(c, rest)
                 c.close()
             self.said.append('End of script')
+        except socket.timeout:
+            self.said.append('Server timed out')
         except OSError:
             pass
         self.sock.close()
@@ -209,8 +230,70 @@ class Listener(threading.Thread):
         return rest
 
 
+# ---- the tools for DBM files ----
+LINE_MAX, VALUE_MAX = 19999, 99999
+
+
+def unquoted(text):
+    """A key in quotes, whose backslashes are as in a C string, and what follows it."""
+    out, i = '', 1
+    while i < len(text) and text[i] != '"':
+        if text[i] == '\\' and i + 1 < len(text):
+            i += 1
+            out += {'n': '\n', 't': '\t', 'r': '\r'}.get(text[i], text[i])
+        else:
+            out += text[i]
+        i += 1
+    return out, text[i + 1:]
+
+
+def entries(path):
+    """Keys with their values, of the lines of an lsearch file; a string says what is wrong."""
+    out = []
+    for line in open(path, encoding='latin-1').read().split('\n')[:-1]:
+        if len(line) > LINE_MAX:
+            return 'Overlong line read: max permitted length is %d' % LINE_MAX
+        if line[:1] in ('', '#'):
+            continue
+        if line[0].isspace():
+            out[-1][1] += (' ' if out[-1][1] else '') + line.strip()
+        else:
+            m = re.match(r'([^:\s]*)(.*)$', line)
+            key, rest = unquoted(line) if line[0] == '"' else m.groups()
+            out.append([key.lower(), re.sub(r'^\s*:?\s*', '', rest)])
+        if len(line[0]) + sum(map(len, out[-1])) > VALUE_MAX:
+            return 'Continued set of lines is too long: max permitted length is %d' % VALUE_MAX
+    return out
+
+
+def dbmbuild(source, target):
+    """What exim_dbmbuild writes, by Berkeley DB's own tool: a hash whose keys and values end in a zero byte."""
+    found = entries(source)
+    if isinstance(found, str):
+        return found + '\ndbmbuild abandoned\n', 2
+    if not shutil.which('db5.3_load'):
+        raise ValueError('db5.3_load is not installed')
+    text = 'VERSION=3\nformat=bytevalue\ntype=hash\nHEADER=END\n'
+    text += ''.join(' %s00\n' % x.encode('latin-1').hex() for pair in found for x in pair) + 'DATA=END\n'
+    if os.path.exists(target):
+        os.unlink(target)
+    subprocess.run(['db5.3_load', target], input=text.encode(), check=True)
+    return '%d entr%s written\n' % (len(found), 'y' if len(found) == 1 else 'ies'), 0
+
+
+DUMPDB = """#!/usr/bin/env python3
+import subprocess, sys
+lines = subprocess.run(['db5.3_dump', sys.argv[-1]], capture_output=True).stdout.decode().split('HEADER=END\\n')[1].split('\\n')
+x = [bytes.fromhex(a.strip()).rstrip(b'\\0').decode('latin-1') for a in lines if a.startswith(' ')]
+for i in range(0, len(x), 2):
+    print(x[i] + '\\t' + x[i + 1])
+"""
+
+
 # ---- running ----
 class Run:
+    about = {}
+
     def __init__(self, suite, binary, work, number, group):
         self.suite, self.binary, self.work, self.number, self.group = suite, binary, work, number, group
         self.out, self.err, self.errs, self.wrong, self.servers, self.served = b'', b'', b'', [], [], []
@@ -227,9 +310,14 @@ class Run:
         for d in ('spool', 'spool/log', 'spool/input', 'spool/db', 'test-mail'):
             os.chmod(f'{w}/{d}', 0o777)
         open(f'{w}/aux-var/std_conf_prefix', 'w').write(self.subst(PREFIX))
-        if os.path.isdir(f'{self.suite}/aux-fixed'):
-            os.symlink(f'{self.suite}/aux-fixed', f'{w}/aux-fixed')
-        for f in glob.glob(f'{self.suite}/aux-var-src/*'):
+        open(f'{w}/eximdir/exim_dumpdb', 'w').write(DUMPDB)
+        os.chmod(f'{w}/eximdir/exim_dumpdb', 0o755)
+        fixed = data_of(self.suite, 'aux-fixed')
+        if os.path.isdir(fixed):
+            os.symlink(fixed, f'{w}/aux-fixed')
+        os.symlink(f'{self.suite}/confs', f'{w}/confs')
+        os.symlink('/bin/true', f'{w}/bin/iefbr14')
+        for f in glob.glob(data_of(self.suite, 'aux-var-src') + '/*'):
             text = open(f, encoding='latin-1').read()
             open(f'{w}/aux-var/{os.path.basename(f)}', 'w', encoding='latin-1').write(self.subst(text))
         conf = linked(f'{self.suite}/confs/{self.number}')
@@ -269,9 +357,17 @@ class Run:
                 out += line.encode('latin-1') + b'\n'
         return out
 
+    @staticmethod
+    def login(line, args):
+        """As whom: root after sudo, else the login that asks, of whom a set-user-id program keeps the real uid (manual 55.2)."""
+        if re.search(r'\bsudo\s+exim', line):
+            return ''
+        real = 'setpriv --clear-groups --regid ' + CALLER
+        return f'{real} --reuid {CALLER}' if mode_of(args) in UNPRIVILEGED else f'{real} --ruid {CALLER}'
+
     def exim(self, m, cmd, data):
         args = m.group(3) or ''
-        out, code = self.shell(f'{m.group(1)} {self.binary} -DEXIM_PATH={self.work}/eximdir/exim -C {self.work}/test-config {args}',
+        out, code = self.shell(f'{m.group(1)} {self.login(cmd.line, args)} {self.binary} -DEXIM_PATH={self.work}/eximdir/exim -C {self.work}/test-config {args}',
                                data)
         self.out += out
         want = cmd.code or '0'
@@ -281,7 +377,7 @@ class Run:
     def stop_servers(self):
         """Their ports are wanted again."""
         for s in self.servers:
-            s.join(1)
+            s.join(8 if s.lonely else 1)
             try:
                 s.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -319,6 +415,9 @@ class Run:
             s = Listener(line.split(None, 1)[1], lines)
             self.servers.append(s)
             s.start()
+        elif words[0] == 'dbmbuild':
+            said, code = dbmbuild(os.path.join(self.work, words[1]), os.path.join(self.work, words[2]))
+            self.out += f'{said}exim_dbmbuild exit code = {code}\n'.encode('latin-1')
         elif words[0] == 'perl':
             out, _ = self.shell(line, self.data(lines))
             self.out += out
@@ -333,18 +432,50 @@ class Run:
             raise ValueError('no command ' + words[0])
         return None
 
-    def needs(self, commands):
+    def offers(self):
+        """What the program says of itself, by kind."""
+        if not Run.about:
+            out = subprocess.run([self.binary, '-C', '/dev/null', '-bV'], capture_output=True).stdout.decode('latin-1')
+            kinds = {'support': 'Support for', 'lookup': r'Lookups \(built-in\)', 'authenticator': 'Authenticators', 'router': 'Routers',
+                     'transport': 'Transports'}
+            for kind, title in kinds.items():
+                m = re.search(rf'(?m)^{title}:(.*)$', out)
+                words = m.group(1).split() if m else []
+                Run.about[kind] = {w.split('/')[0] for w in words} | {w.split('/')[0] + '/' + x for w in words for x in w.split('/')[1:]}
+        return Run.about
+
+    def required(self, folder):
+        """The first line of the folder's REQUIRES that does not hold, or None.  What is running here is found by the commands themselves."""
+        try:
+            lines = open(f'{folder}/REQUIRES').read().split('\n')
+        except OSError:
+            return None
+        for line in lines:
+            m = re.match(r'(not )?feature (\S+)', line)
+            if m:
+                p = subprocess.run([self.binary, '-C', '/dev/null', '-bP', 'macro', m.group(2)], capture_output=True)
+                if (p.returncode == 0) == bool(m.group(1)):
+                    return line
+            m = re.match(r'(support|lookup|authenticator|router|transport) (\S+)', line)
+            if m and m.group(2) not in self.offers()[m.group(1)]:
+                return line
+        return None
+
+    def needs(self, commands, folder):
         """What the script cannot do without and is not here, or None."""
+        line = self.required(folder)
+        if line:
+            return 'the suite asks for: ' + line
         text = '\n'.join(c.line + '\n' + '\n'.join(c.data) for c in commands)
         conf = linked(f'{self.suite}/confs/{self.number}')
         if os.path.exists(conf):
             text += open(conf, encoding='latin-1').read()
-        if 'aux-fixed' in text and not os.path.isdir(f'{self.suite}/aux-fixed'):
+        if 'aux-fixed' in text and not os.path.isdir(data_of(self.suite, 'aux-fixed')):
             return 'its data files are not there'
         m = re.search(r'aux-var/(?!std_conf_prefix)(\S+)', text)
-        if m and not os.path.isdir(f'{self.suite}/aux-var-src'):
+        if m and not os.path.isdir(data_of(self.suite, 'aux-var-src')):
             return 'its data files are not there'
-        if re.search(r'DIR/bin/|bin\.sys/', text):
+        if re.search(r'DIR/bin/(?!iefbr14)|bin\.sys/', text):
             return 'it starts a program of its own suite'
         return None
 
@@ -360,15 +491,46 @@ def alike(text, work):
     s = re.sub(r'\bip6(:ip6){7}\b|' + re.escape(HOST6) + r'\b|2001:0db8(:0000){6}:?0001', 'HOSTIPV6', s)
     s = re.sub(r'\bip4(\.ip4){3}\b|' + re.escape(HOST4) + r'\b', 'HOSTIPV4', s)
     s = re.sub(r'\bthe\.local\.host\.name\b|' + re.escape(HOSTNAME), 'HOSTNAME', s)
-    s = re.sub(r'\b(caller|CALLER|root)\b', 'CALLER', s)
+    s = re.sub(r'\bcaller\b', 'CALLER', s)
     s = re.sub(r'\b224\.', 'V4NET.', s)
     s = re.sub(r'\bff00:', 'V6NET:', s)
     for k, v in (('PORT_N', '1223'), ('PORT_S', '1224'), ('PORT_D', '1225'), ('PORT_D2', '1226')):
         s = re.sub(r'\b' + v + r'\b', k, s)
+    s = re.sub(r'prvs=[0-9a-f]{10}=', 'prvs=xxxxxxxxxx=', s)
+    s = s.replace('is not a base 62 number', 'is not a base 36/62 number')
+    s = re.sub(r'\b(e?[ug]id)=' + CALLER + r'\b', lambda m: m.group(1) + '=CALLER_' + m.group(1)[-3:].upper(), s)
+    # Columns depend on the length of names; what stands only where something is built.
+    s = re.sub(r'(?m)^\s+host (\S+)[ \t]+(\S+)', r'  host \1 \2', s)
+    s = re.sub(r'(?m)^\s+(host \S+ \S+)[ \t]+(?=MX=|port=)', r'  \1 ', s)
+    s = re.sub(r'(?m)^(Connection request from) \[.*:.*:.*\]$', r'\1 [ipv6]', s)
+    s = re.sub(r'(?m)^(translate_ip_address =.*|use_classresources|no_use_classresources|dmarc_tld_file =.*|arc_sign =.*|'
+               r'limits_advertise_hosts =.*|hosts_try_prdr = \*|tls_resumption_hosts =.*|host_name_extract =.*|-tls_resumption.*|'
+               r'_OPT_TRANSPORT_SMTP_HOSTS_REQU(EST|IRE)_OCSP=y|_OPT_TRANSPORT_SMTP_DANE_REQUIRE_TLS_CIPHERS=y)\n', '', s)
     # Offered by default where it is built, which the suite's own builds are not.
     s = re.sub(r'(?m)^250-SMTPUTF8\n', '', s)
     s = re.sub(r'(?m)[ \t]+$', '', s)
     return s.rstrip('\n')
+
+
+# What the scripts themselves ask to be made alike on standard output, by "munge NAME".
+ASKED = {
+    'loopback': lambda s: re.sub(r'\[(127\.0\.0\.1|::1)\]', '[IP_LOOPBACK_ADDR]', s),
+    'optional_events': lambda s: re.sub(r'(?m)^event_action =.*\n', '', s),
+    'optional_config': lambda s: re.sub(
+        r'(?m)^(no_)?(dkim_(canon|domain|private_key|selector|sign_headers|strict|hash|identity|timestamps)|gnutls_require_(kx|mac|protocols)|'
+        r'hosts_pipe_connect|hosts_(requ(est|ire)|try)_(dane|ocsp)|dane_require_tls_ciphers|'
+        r'hosts_(avoid|nopass|noproxy|require|verify_avoid)_tls|pipelining_connect_advertise_hosts|socks_proxy|tls_\S*|utf8_downconvert)'
+        r'( =.*)?\n', '', s + '\n').rstrip('\n'),
+    'scanfile_size': lambda s: re.sub(r'(Content-length:) \d\d\d', r'\1 ddd', s),
+    'perl_variants': lambda s: re.sub(r'(?m)^> \d+/\d+$', '> N', s)}
+
+
+def asked(commands, text):
+    for c in commands:
+        words = c.line.split()
+        if words[0] == 'munge' and words[1] in ASKED:
+            text = ASKED[words[1]](text)
+    return text
 
 
 def file_alike(text, work):
@@ -388,14 +550,15 @@ def expected_files(suite, number):
     """What the suite has recorded: name below the working folder to file."""
     out = {}
     for kind, folder in (('log', 'spool/log/mainlog'), ('rejectlog', 'spool/log/rejectlog'), ('paniclog', 'spool/log/paniclog')):
-        p = linked(f'{suite}/{kind}/{number}')
+        p = linked(f'{data_of(suite, kind)}/{number}')
         if os.path.isfile(p):
             out[folder] = p
-    for p in glob.glob(f'{suite}/mail/{number}.*'):
+    mail = data_of(suite, 'mail')
+    for p in glob.glob(f'{mail}/{number}.*'):
         for root, _, files in os.walk(p):
             for f in files:
                 full = os.path.join(root, f)
-                out['test-mail' + full[len(f'{suite}/mail/{number}'):].replace('.', '/', 1)] = full
+                out['test-mail' + full[len(f'{mail}/{number}'):].replace('.', '/', 1)] = full
         if os.path.isfile(p):
             out['test-mail/' + os.path.basename(p)[len(number) + 1:]] = p
     return out
@@ -408,7 +571,7 @@ def compare_files(r, verbose):
     have = [k for k in kinds if os.path.isfile(f'{r.work}/{k}') and os.path.getsize(f'{r.work}/{k}')]
     have += ['test-mail/' + f.replace('caller', 'CALLER') for f in os.listdir(f'{r.work}/test-mail') if os.path.isfile(f'{r.work}/test-mail/{f}')]
     for name in sorted(set(want) | set(have)):
-        if not os.path.isdir(f'{r.suite}/{kinds.get(name, "mail")}'):
+        if not os.path.isdir(data_of(r.suite, kinds.get(name, 'mail'))):
             continue
         w = file_alike(open(want[name], 'rb').read(), r.work) if name in want else ''
         p = f'{r.work}/{name}'.replace('CALLER', 'caller')
@@ -438,7 +601,7 @@ def run_one(suite, binary, work, path, verbose, chosen):
         commands = parse(path)
         if not wanted(commands) or not (questions(commands) or number in chosen):
             return None
-        why = r.needs(commands)
+        why = r.needs(commands, os.path.dirname(path))
         if why:
             return 'skip', why
         r.prepare()
@@ -453,6 +616,7 @@ def run_one(suite, binary, work, path, verbose, chosen):
     if r.served:
         r.out += '\n******** SERVER ********\n'.encode() + ''.join(x + '\n' for x in r.served).encode('latin-1')
     got = alike(r.out, work)
+    got, expected = asked(commands, got), asked(commands, expected)
     if check and got != expected:
         n = [x for x in difflib.unified_diff(expected.split('\n'), got.split('\n'), 'expected', 'got', lineterm='', n=1)]
         r.wrong.append('%d lines differ' % sum(1 for x in n[2:] if x[0] in '+-'))
