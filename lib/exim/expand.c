@@ -7,8 +7,10 @@
 #include "exim/expand_int.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "os/time.h"
 
@@ -28,6 +30,13 @@ set_error(struct xev *e, enum exim_result r, enum err_class cls, const char *sta
 	e->env->message = sv_cstr(arena_str(e->env->arena, buf));
 	(void)err_set(e->err, cls, status, "%s", buf);
 	return (r);
+}
+
+const char *
+x_open_error(struct xev *e)
+{
+	return (errno != EACCES ? strerror(errno) : arena_fmt(e->env->arena, "%s (euid=%ld egid=%ld)", strerror(EACCES),
+	    (long)geteuid(), (long)getegid()));
 }
 
 enum exim_result

@@ -149,7 +149,7 @@ X_FN(xi_readfile)
 			*out = SV_LIT("");
 			return (EXIM_OK);
 		}
-		return (x_fail(e, "failed to open " SV_FMT ": %s", SV_ARG(arg[0]), strerror(errno)));
+		return (x_fail(e, "failed to open " SV_FMT ": %s", SV_ARG(arg[0]), x_open_error(e)));
 	}
 	*out = change_eol(e, *out, n == 2 ? arg[1] : SV_NULL);
 	return (EXIM_OK);

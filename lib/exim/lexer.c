@@ -570,6 +570,7 @@ lexer_new(const char *const *defines, size_t n, struct arena *a, struct exim_rep
 	lx->arena = a;
 	lx->rep = rep;
 	lx->macros.arena = a;
+	lx->macros.replaced = rep == NULL ? NULL : rep->replaced;
 	lx->in_main = true;
 	sb_init(&lx->phys, EXIM_LINE_MAX);
 	sb_init(&lx->text, EXIM_LINE_MAX);

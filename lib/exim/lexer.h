@@ -87,8 +87,9 @@ struct sv exim_lexer_macro(const struct exim_lexer *lx, struct sv name);
 bool	 exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out);
 /* Walk the user's macros in the order of their definition (-bP macros). */
 bool	 exim_lexer_macro_next(const struct exim_lexer *lx, size_t *pos, struct sv *name, struct sv *value);
-/* Walk the predefined ones; names are made in <a>. */
-bool	 exim_macro_predefined_next(size_t *pos, struct arena *a, struct sv *name, struct sv *value);
+/* Each of the predefined ones, in the order of -bP macros; names are made in <a>. */
+typedef void	 exim_macro_fn(void *arg, struct sv name, struct sv value);
+void	 exim_macro_predefined_all(struct arena *a, exim_macro_fn *fn, void *arg);
 /* Did the predefined macro <name> ("_HAVE_TLS") stand in the tables. */
 bool	 exim_macro_predefined(struct sv name, struct sv *value);
 

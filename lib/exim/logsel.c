@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* log_selector; see logsel.h. */
+#include <assert.h>
+
 #include "exim/logsel.h"
 
 static const struct { const char *name; bool dflt; } sel[] = {
@@ -22,6 +24,13 @@ bool
 exim_logsel_known(struct sv name)
 {
 	return (sv_eqs(name, "all") || find(name) >= 0);
+}
+
+const char *
+exim_logsel_name(int i)
+{
+	assert(i >= 0 && i < EXIM_LOGSEL_COUNT);
+	return (sel[i].name);
 }
 
 static bool

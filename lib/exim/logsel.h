@@ -38,5 +38,7 @@ enum exim_logsel {
 int	 exim_logsel_parse(struct sv text, uint64_t *set, struct err *err);
 /* Is <name> a selector ("all" too)? */
 bool	 exim_logsel_known(struct sv name);
+/* The name of selector <i>, below EXIM_LOGSEL_COUNT. */
+const char *exim_logsel_name(int i);
 
 #endif

@@ -37,24 +37,45 @@ text_free(void *data)
 	free(t->v);
 }
 
-static struct sv
-full_line(struct arena *a, const struct lsearch_entry *e, struct sv before, struct sv after)
+static bool
+is_blank(char c)
 {
-	struct sv line = sv_sub(before, 0, (size_t)(after.p - before.p));
+	return (c == ' ' || c == '\t');
+}
 
-	if (!e->quoted && e->value.p != NULL && e->key.p >= line.p && e->value.p >= e->key.p &&
-	    e->value.p + e->value.len <= line.p + line.len)
-		return (arena_sv(a, sv_from(e->key.p, (size_t)(e->value.p + e->value.len - e->key.p))));
-	/* The key was unquoted: what stands behind its closing quote follows as it is. */
-	if (e->quoted && e->value.p >= line.p && e->value.p + e->value.len <= line.p + line.len) {
-		const char *q = e->value.p;
+/* Where a quoted key ends in the first line of <text> that has a key. */
+static const char *
+quote_end(struct sv text)
+{
+	const char *p = text.p, *end = text.p + text.len;
 
-		while (q > line.p && q[-1] != '"')
-			q--;
-		return (sv_cstr(arena_fmt(a, SV_FMT SV_FMT, SV_ARG(e->key),
-		    SV_ARG(sv_from(q, (size_t)(e->value.p + e->value.len - q))))));
+	while (p < end && *p != '"') {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+
+		p = nl == NULL ? end : nl + 1;
 	}
-	return (sv_cstr(arena_fmt(a, SV_FMT ": " SV_FMT, SV_ARG(e->key), SV_ARG(e->value))));
+	for (p++; p < end && *p != '"'; p++)
+		if (*p == '\\')
+			p++;
+	return (p < end ? p + 1 : end);
+}
+
+/* Key, what stands between, and value, which may have been put together from several lines; a quoted key is without its quotes. */
+static struct sv
+full_line(struct arena *a, const struct lsearch_entry *e, struct sv text)
+{
+	const char *end = text.p + text.len, *gap, *p;
+
+	if (!e->quoted && e->value.p != NULL && e->value.p >= e->key.p && e->value.p + e->value.len <= end)
+		return (arena_sv(a, sv_from(e->key.p, (size_t)(e->value.p + e->value.len - e->key.p))));
+	gap = e->quoted ? quote_end(text) : e->key.p + e->key.len;
+	for (p = gap; p < end && is_blank(*p); p++)
+		continue;
+	if (p < end && *p == ':')
+		p++;
+	while (p < end && is_blank(*p))
+		p++;
+	return (sv_cstr(arena_fmt(a, SV_FMT SV_FMT SV_FMT, SV_ARG(e->key), SV_ARG(sv_from(gap, (size_t)(p - gap))), SV_ARG(e->value))));
 }
 
 static struct text *
@@ -75,7 +96,7 @@ text_load(struct arena *a, struct sv v)
 		if (le.key.len == 0)
 			continue;
 		memset(&one, 0, sizeof(one));
-		one.full = full_line(a, &le, before, l.text.p == NULL ? sv_sub(before, before.len, before.len) : l.text);
+		one.full = full_line(a, &le, before);
 		one.key = arena_sv(a, le.key);
 		one.value = arena_sv(a, le.value);
 		vec_push(&list, one);
@@ -155,7 +176,7 @@ open_text(struct xev *e, const struct xlookup *l, void *(*load)(struct arena *, 
 	if (f == NULL && irregular)
 		*r = x_fail(e, "%s is not a regular file (lsearch lookup)", l->path);
 	else if (f == NULL)
-		*r = x_fail(e, "failed to open %s for linear search: %s", l->path, strerror(errno));
+		*r = x_fail(e, "failed to open %s for linear search: %s", l->path, x_open_error(e));
 	return (f);
 }
 
@@ -308,7 +329,7 @@ X_LOOKUP(xl_dbm)
 	bool own;
 
 	if (w->stat != NULL && exim_stat(e->env, l->path, &st) == -1)
-		return (x_fail(e, "failed to open %s as a db (v4.1+) file: %s", l->path, strerror(errno)));
+		return (x_fail(e, "failed to open %s as a db (v4.1+) file: %s", l->path, x_open_error(e)));
 	if (sv_eqs(sv_cstr(l->type), "dbmjz"))
 		key = join_nul(e, l->key);
 	map = x_cache_map(e, l->path, MAP_HASH, &own);
@@ -330,7 +351,7 @@ X_LOOKUP(xl_cdb)
 	bool own;
 
 	if (w->stat != NULL && exim_stat(e->env, l->path, &st) == -1)
-		return (x_fail(e, "failed to open %s for cdb lookup: %s", l->path, strerror(errno)));
+		return (x_fail(e, "failed to open %s for cdb lookup: %s", l->path, x_open_error(e)));
 	if (w->stat != NULL && st.st_size < 2048)
 		return (x_fail(e, "failed to open %s too short for cdb lookup: Success", l->path));
 	map = x_cache_map(e, l->path, MAP_CDB, &own);
@@ -354,7 +375,7 @@ X_LOOKUP(xl_dsearch)
 	if (w->stat == NULL)
 		return (x_defer(e, "directories cannot be searched here"));
 	if (w->stat(w->arg, l->path, true, &st) == -1)
-		return (x_fail(e, "failed to open %s for directory search: %s", l->path, strerror(errno)));
+		return (x_fail(e, "failed to open %s for directory search: %s", l->path, x_open_error(e)));
 	if (!S_ISDIR(st.st_mode))
 		return (x_fail(e, "failed to open %s for directory search: %s", l->path, strerror(ENOTDIR)));
 	if (l->key.len == 0)
@@ -433,7 +454,7 @@ X_LOOKUP(xl_json)
 	int sep = 0;
 
 	if (f == NULL)
-		return (x_fail(e, "failed to open %s for json search: %s", l->path, strerror(errno)));
+		return (x_fail(e, "failed to open %s for json search: %s", l->path, x_open_error(e)));
 	v = *(struct sv *)f->data;
 	while (v.p != NULL && exim_list_next(&keys, &sep, e->env->arena, &key))
 		v = json_step(v, key);

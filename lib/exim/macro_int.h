@@ -20,6 +20,7 @@ struct exim_macro {
 struct exim_macros {
 	struct arena	*arena;
 	VEC(struct exim_macro) v;	/* in order of definition, which is the order of replacement */
+	void		(*replaced)(struct sv name, struct sv value);	/* of the report */
 	uint64_t	 first[4];	/* bits of the first bytes of all names */
 };
 

@@ -66,7 +66,7 @@ exim_list_next(struct sv *list, int *sep, struct arena *a, struct sv *item)
 	if (*sep == 0) {
 		skip_space(&v);
 		*sep = ':';
-		if (v.len > 1 && v.p[0] == '<' && !sv_isalnum(v.p[1]) && v.p[1] != ' ' && (unsigned char)v.p[1] < 127) {
+		if (v.len > 1 && v.p[0] == '<' && !sv_isalnum(v.p[1]) && v.p[1] != ' ' && (unsigned char)v.p[1] <= 127) {
 			*sep = (unsigned char)v.p[1];
 			v = sv_sub(v, 2, v.len);
 		} else if (sv_eqs(v, "<"))
@@ -490,7 +490,7 @@ open_items(struct mscan *s, const struct mitem *it, bool *empty)
 		return (NULL);
 	}
 	if (x == NULL)
-		(void)m_die(s, "failed to open %s when checking \"" SV_FMT "\": %s", path, SV_ARG(it->text), strerror(errno));
+		(void)m_die(s, "failed to open %s when checking \"" SV_FMT "\": %s", path, SV_ARG(it->text), x_open_error(s->e));
 	return (x);
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/sv.h"
 
 struct exim_report {
 	/* Called for each mistake and warning; NULL: only counted.  The text begins with "FILE:LINE: ". */
@@ -17,6 +18,7 @@ struct exim_report {
 	bool		 strict;	/* what Exim would find only when it comes to it (`vpost check`) is a mistake too */
 	bool		 exact;		/* what Exim refuses and we can live with is a mistake too (sendmail -bV -C FILE) */
 	bool		 traps;		/* warn of what is hardly meant so and of files that are missing: costs time */
+	void		(*replaced)(struct sv name, struct sv value);	/* told of each replacement of a macro, if set */
 	const char	*where;		/* "router r: " or NULL: in front of our texts, not of Exim's words */
 	bool		 mild;		/* Exim does not call the first mistake one to die of, though it ends */
 	bool		 naked;		/* Exim does not say that the first mistake is one of the configuration */

@@ -127,12 +127,23 @@ put_macro(struct printing *p, struct sv name, struct sv value, bool only_name)
 }
 
 static void
+put_predefined(void *arg, struct sv name, struct sv value)
+{
+	put_macro(arg, name, value, false);
+}
+
+static void
+put_predefined_name(void *arg, struct sv name, struct sv value)
+{
+	put_macro(arg, name, value, true);
+}
+
+static void
 put_macros(struct printing *p, bool only_names)
 {
 	struct sv name, value;
 
-	for (size_t pos = 0; exim_macro_predefined_next(&pos, p->t->arena, &name, &value);)
-		put_macro(p, name, value, only_names);
+	exim_macro_predefined_all(p->t->arena, only_names ? put_predefined_name : put_predefined, p);
 	for (size_t pos = 0; exim_lexer_macro_next(p->t->conf->lexer, &pos, &name, &value);)
 		put_macro(p, name, value, only_names);
 }

@@ -8,9 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deliver.h"
 #include "exim/extract.h"
 #include "filter/exim_filter.h"
 #include "mail/address.h"
+#include "mail/date.h"
 #include "mail/header.h"
 #include "os/file.h"
 #include "os/user.h"
@@ -49,11 +51,9 @@ read_message(struct trial *r)
 			v.len--;
 		if (v.len > 0 && v.p[v.len - 1] == '\r')
 			v.len--;
-		if (dots && v.len > 0 && v.p[0] == '.') {
-			if (v.len == 1)
-				break;
-			v = sv_sub(v, 1, v.len);
-		}
+		/* Other dots in front stay: this is no SMTP. */
+		if (dots && v.len == 1 && v.p[0] == '.')
+			break;
 		sb_add(&r->text, v);
 		if (line[n - 1] == '\n')
 			sb_addc(&r->text, '\n');
@@ -118,21 +118,50 @@ shown(struct sv address)
 }
 
 /* A message without From: gets one, as those that are submitted do. */
-static void
-add_from(struct trial *r)
+static struct sv
+from_field(struct trial *r)
 {
 	struct testing *t = r->t;
-	struct exim_header_add *v = arena_zalloc(t->facts, sizeof(*v));
 	struct os_user u;
 	bool caller = t->o->sender == NULL && !sv_starts(sb_sv(&r->text), "From ");
 
 	if (caller && os_user_by_uid(getuid(), &u, NULL) == 1 && u.gecos[0] != '\0') {
 		u.gecos[strcspn(u.gecos, ",:")] = '\0';
-		v->text = sv_cstr(arena_fmt(t->facts, "From: %s <" SV_FMT ">\n", u.gecos, SV_ARG(t->msg.sender)));
-	} else
-		v->text = sv_cstr(arena_fmt(t->facts, "From: " SV_FMT "\n", SV_ARG(t->msg.sender)));
+		return (sv_cstr(arena_fmt(t->facts, "%s <" SV_FMT ">", u.gecos, SV_ARG(t->msg.sender))));
+	}
+	return (t->msg.sender);
+}
+
+/* What a message that was submitted here gets: Message-Id, From, Sender of somebody who is not trusted, Date. */
+static void
+add_fields(struct trial *r)
+{
+	struct testing *t = r->t;
+	struct deliver d = { .t = t, .conf = t->conf, .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid() };
+	struct dmsg m = { .arena = t->facts, .login = sv_cstr(t->login), .sender = t->msg.sender, .local = true };
+	struct sv from = mail_headers_get(&r->headers, "From");
+	struct exim_header_add *v;
+	char date[MAIL_DATE_MAX];
+
+	for (size_t i = 0; i < r->headers.n; i++)
+		if (sv_casestarts(r->headers.v[i].name, "Resent-"))
+			return;
+	(void)snprintf(m.id, sizeof(m.id), SV_FMT, SV_ARG(t->msg.id));
+	dfield_add(&m, "From", from.p == NULL ? from_field(r) : sv_trim(from));
+	if (mail_headers_get(&r->headers, "Message-ID").p == NULL)
+		dfield_add(&m, "Message-Id", dsender_message_id(&d, &m));
+	if (from.p == NULL && t->msg.sender.len > 0)
+		vec_push(&m.fields, m.fields.p[0]);
+	dsender_fields(&d, &m, false);
+	if (mail_headers_get(&r->headers, "Date").p == NULL)
+		dfield_add(&m, "Date", sv_cstr(mail_date_format_local(date, t->msg.received_time)));
+	v = arena_alloc(t->facts, m.fields.len * sizeof(*v));
+	/* The first only told of the sender. */
+	for (size_t i = 1; i < m.fields.len; i++)
+		v[i - 1].text = m.fields.p[i].text;
 	t->msg.added = v;
-	t->msg.nadded = 1;
+	t->msg.nadded = m.fields.len - 1;
+	vec_free(&m.fields);
 }
 
 /* A message of a local sender has whole addresses in its header. */
@@ -189,8 +218,7 @@ load_message(struct trial *r)
 	m->id = sv_cstr(message_id(t, m->received_time));
 	m->has_sender = true;
 	m->sender = sv_taint(sender(r));
-	if (mail_headers_get(&r->headers, "From").p == NULL && m->sender.len > 0)
-		add_from(r);
+	add_fields(r);
 	path = SV_NULL;
 	for (ptrdiff_t i = -1; (i = mail_headers_find(&r->headers, "Return-path", (size_t)(i + 1))) >= 0;)
 		path = r->headers.v[i].body;

@@ -119,6 +119,13 @@ box_defines(struct testing *t, struct exim_conf_source *src)
 	src->ndefines = k;
 }
 
+/* -d -be: which macros were replaced, in the configuration and in the strings. */
+static void
+tell_macro(struct sv name, struct sv value)
+{
+	(void)printf("macro '" SV_FMT "' -> '" SV_FMT "'\n", SV_ARG(name), SV_ARG(value));
+}
+
 static const char purging[] = "Warning: purging the environment.\n Suggested action: use keep_environment.";
 
 static void
@@ -176,6 +183,7 @@ load(struct testing *t)
 	rep.exact = t->o->conf != NULL;
 	rep.fn = warned;
 	rep.traps = tell;
+	rep.replaced = t->o->debug && t->o->mode == MODE_EXPAND ? tell_macro : NULL;
 	rep.arg = &tell;
 	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0) {
 		with_pid = EXIM_LOGSEL_ON(t->conf->log_selector, pid);
