@@ -32,7 +32,7 @@ over() { cat >"$T/etc/$1"; chmod 644 "$T/etc/$1"; mount --bind "$T/etc/$1" "/etc
 	echo "root:x:0:0:root:/root:/bin/sh"
 	for u in exim:65001 userx:65002 usery:65003 userz:65004; do echo "${u%:*}:x:${u#*:}:65001:$u:/nonexistent:/bin/sh"; done
 } | over passwd
-{ cat /etc/group; echo "exim:x:65001:"; echo "caller:x:65010:"; } | over group
+{ cat /etc/group; echo "exim:x:65001:caller"; echo "caller:x:65010:"; } | over group
 printf '127.0.0.1 localhost\n::1 localhost\n192.0.2.1 mail.local.test\n' | over hosts
 printf 'nameserver 127.0.0.1\nsearch test.ex\noptions timeout:3 attempts:1 edns0 trust-ad\n' | over resolv.conf
 PROGRAM=${BINARY:-$BUILD/bin/sendmail}

@@ -325,9 +325,11 @@ class Run:
         if os.path.exists(conf):
             text = open(conf, encoding='latin-1').read()
             open(f'{w}/test-config', 'w', encoding='latin-1').write(self.subst(text))
-            if 'headers_charset' not in text:
-                # The suite wants a build whose default is not UTF-8.
-                open(f'{w}/aux-var/std_conf_prefix', 'a').write('headers_charset = ISO-8859-1\n')
+            # What the suite wants to be built in: not UTF-8, and a user of its own.
+            built = {'headers_charset': 'ISO-8859-1', 'exim_user': 'exim', 'exim_group': 'exim'}
+            for option, value in built.items():
+                if option not in text:
+                    open(f'{w}/aux-var/std_conf_prefix', 'a').write(f'{option} = {value}\n')
         else:
             open(f'{w}/test-config', 'w').write('.include DIR/aux-var/std_conf_prefix\n'.replace('DIR', w))
         os.chmod(f'{w}/test-config', 0o644)
@@ -367,7 +369,7 @@ class Run:
         """As whom: root after sudo, else the login that asks, of whom a set-user-id program keeps the real uid (manual 55.2)."""
         if re.search(r'\bsudo\s+exim', line):
             return ''
-        real = 'setpriv --clear-groups --regid ' + CALLER
+        real = f'setpriv --groups {CALLER},65001 --regid {CALLER}'
         return f'{real} --reuid {CALLER}' if mode_of(args) in UNPRIVILEGED else f'{real} --ruid {CALLER}'
 
     def exim(self, m, cmd, data):

@@ -16,18 +16,25 @@
 #define GROUPS_MAX	256
 
 bool
-caller_in_groups(const struct exim_value *v)
+caller_in_group(int64_t gid)
 {
 	gid_t set[GROUPS_MAX];
 	int n = getgroups(GROUPS_MAX, set);
 
-	for (size_t i = 0; i < v->n; i++) {
-		if (v->nums[i] == (int64_t)getgid())
+	if (gid == (int64_t)getgid())
+		return (true);
+	for (int k = 0; k < n; k++)
+		if (gid == (int64_t)set[k])
 			return (true);
-		for (int k = 0; k < n; k++)
-			if (v->nums[i] == (int64_t)set[k])
-				return (true);
-	}
+	return (false);
+}
+
+bool
+caller_in_groups(const struct exim_value *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (caller_in_group(v->nums[i]))
+			return (true);
 	return (false);
 }
 

@@ -346,7 +346,7 @@ who(struct testing *t)
 		t->login = arena_fmt(t->facts, "uid%lu", (unsigned long)getuid());
 		t->nobody = true;
 	}
-	t->admin = getuid() == 0 || (int64_t)getuid() == t->conf->g.exim_uid || (int64_t)getgid() == t->conf->g.exim_gid ||
+	t->admin = getuid() == 0 || (int64_t)getuid() == t->conf->g.exim_uid || caller_in_group(t->conf->g.exim_gid) ||
 	    caller_in_groups(&t->conf->main[EXIM_MAIN_admin_groups]) ||
 	    (t->box != NULL && t->o->conf == NULL && access(t->box->root, W_OK) == 0);
 }

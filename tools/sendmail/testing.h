@@ -63,6 +63,7 @@ int	 test_smtp(struct testing *t);
 /* print_conf.c: -bP */
 int	 print_conf(struct testing *t);
 /* deliver_sender.c: is the real group of this process, or one of its others, in <v>? */
+bool	 caller_in_group(int64_t gid);
 bool	 caller_in_groups(const struct exim_value *v);
 /* deliver_queue.c: messages and queue in this one process */
 int	 deliver_main(struct testing *t);

@@ -25,6 +25,7 @@
 static const struct { const char *path, *text; } test_files[] = {
 	{ "/t/aliases", "# comment\npostmaster: root\nroot: alice\nmulti: a@x,\n  b@x\n\"quoted key\": quoted value\n"
 	    "dup: first\ndup: second\nUPPER: upper\nplain value\n*@example.test: domain default\n*: star\nempty:\n" },
+	{ "/t/gaps", "\"a:b\" \t x\n  y\nplain   v\n  w\ncolon :  v\n\t\tw\n" },
 	{ "/t/domains", "hosted1.test: key1\nhosted2.test: a=1 b=\"x y\"\n*.wild.test: wild\n.dot.test: dot\n" },
 	{ "/t/wild", "exact.test: exact\n*.tail.test: tail\n^\\\\d+\\$: digits\n\\N^x(\\w)$\\N: one letter\n*: any\n" },
 	{ "/t/nwild", "^v\\d+$: digits\n*.x: x\n" },

@@ -93,6 +93,7 @@ test_items(void **state)
 		{ "${listextract{2}{a:b:c}}|${listextract{-1}{<, a,b}}|${listextract{5}{a}{y}{n}}", "b|b|n" },
 		{ "${map{a:b}{<$item>}}|${map{<, a,b}{$item,}}|${map{}{x}}", "<a>:<b>|a,,,b,,|" },
 		{ "${filter{a:bb:c}{match{$item}{..}}}|${reduce{1:2:3}{0}{${eval:$value+$item}}}", "bb|6" },
+		{ "${reduce{<\\x7f 1\\x7f2\\x7f3}{0}{${eval:$value+$item}}}", "6" },
 		{ "${sort{c:a:b}{lt}{$item}}|${sort{3:11:2}{>}{$item}}", "a:b:c|11:3:2" },
 		{ "${sg{abcabc}{b}{-}}|${sg{abc}{(.)}{\\$1\\$1}}|${sg{abc}{b*}{-}}", "a-ca-c|aabbcc|-a--c-" },
 		{ "${sg{a}{(}{b}}", "!regular expression error in \"(\": missing closing parenthesis at offset 1" },

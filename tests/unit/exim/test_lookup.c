@@ -49,6 +49,8 @@ test_text_files(void **state)
 		{ "${lookup{a.dot.test}partial(.)lsearch{/t/domains}}|${lookup{wild.test}partial-lsearch{/t/domains}}", "dot|wild" },
 		{ "${lookup{x.y.wild.test}partial4-lsearch{/t/domains}}", "" }, { "${lookup{x}partial0-lsearch{/t/aliases}}", "star" },
 		{ "${lookup{root}lsearch,ret=key{/t/aliases}}|${lookup{root}lsearch,ret=full{/t/aliases}}", "root|root: alice" },
+		{ "${lookup{a:b}lsearch,ret=full{/t/gaps}}|${lookup{plain}lsearch,ret=full{/t/gaps}}|"
+		    "${lookup{colon}lsearch,ret=full{/t/gaps}}", "a:b \t x y|plain   v w|colon :  v w" },
 		{ "${lookup{}lsearch{/t/aliases}{y}{n}}", "n" },
 		{ "${lookup{root}lsearch{/t/none}}", "!failed to open /t/none for linear search: No such file or directory" },
 		{ "${lookup{root}lsearch{/t/dir}}", "!/t/dir is not a regular file (lsearch lookup)" },

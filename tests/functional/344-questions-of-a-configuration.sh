@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# What sendmail answers when it only asks a configuration: -bf, -be -d, -bP macros.
+. "$(dirname "$0")/../lib/box.sh"
+mkdir -p "$T/q"
+chmod 755 "$T" "$T/q"
+conf() { cat >"$T/q/conf"; chmod 644 "$T/q/conf"; }
+ask() { sendmail -C "$T/q/conf" "$@"; }
+
+conf <<'C'
+keep_environment =
+primary_hostname = host.example.test
+qualify_domain = example.test
+never_users =
+C
+# A tried message has the fields that a submitted one gets, and dots stand as they came.
+cat >"$T/q/filter" <<'F'
+# Exim filter
+testprint "all: $message_headers"
+testprint "id: $h_message-id:"
+testprint "body: $message_body"
+F
+printf 'From: a@example.test\nSubject: s\n\none\n.two\n..three\n.\nfour\n' | ask -bf "$T/q/filter" >"$T/out"
+grep -qE '^Testprint: all: From: a@example.test\\nSubject: s\\nMessage-Id: <E[^>]+@host.example.test>\\n(Sender: .*\\n)?Date: [A-Z]' "$T/out" ||
+	fail "fields of a tried message: $(cat "$T/out")"
+grep -qE '^Testprint: id: <E.*@host.example.test>$' "$T/out" || fail "its id: $(cat "$T/out")"
+grep -qF 'Testprint: body: one .two ..three' "$T/out" || fail "dots: $(cat "$T/out")"
+grep -qF 'four' "$T/out" && fail "a single dot ends the message: $(cat "$T/out")"
+printf 'Date: then\nMessage-Id: <mine@x>\nFrom: a@example.test\n\nx\n' | ask -bf "$T/q/filter" | grep -E 'all:' >"$T/out"
+grep -qF 'all: Date: then\nMessage-Id: <mine@x>\nFrom: a@example.test' "$T/out" || fail "fields that are there: $(cat "$T/out")"
+
+# Macros: in Exim's order, and shown where they are replaced.
+printf 'ONE = 1\nkeep_environment =\nhostlist h = ONE : ONE2\n' | conf
+ask -bP macros >"$T/out"
+line() { grep -nx "$1" "$T/out" | cut -d: -f1; }
+last=0
+for m in _DKIM_SIGN_HEADERS=.* _EXP_VAR_TLS_OUT_SNI=y _EXP_OP_UC=y _EXP_OP_UTF8_DOMAIN_TO_ALABEL=y _EXP_ITEM_IF=y _HAVE_TLS1_3=y _LOG_SUBJECT=y \
+    _OPT_AUTHENTICATOR_PLAINTEXT_SERVER_PROMPTS=y _DRIVER_AUTHENTICATOR_PLAINTEXT=y _OPT_TRANSPORT_SMTP_HOSTS_TRY_DANE=y \
+    _OPT_TRANSPORT_SMTP_HOSTS_REQUIRE_DANE=y _DRIVER_ROUTER_REDIRECT=y _OPT_MAIN_PRIMARY_HOSTNAME=y _ACL_COND_HOSTS=y _HAVE_LOOKUP_LSEARCH=y \
+    _HAVE_TLS=y _HAVE_IPV6=y ONE=1; do
+	n=$(line "$m")
+	[ -n "$n" ] && [ "$n" -gt "$last" ] || fail "-bP macros: $m stands in line ${n:-none}, behind $last"
+	last=$n
+done
+ask -d -be 'ONE and ${listnamed_h:h}' 2>/dev/null >"$T/out"
+printf "macro 'ONE' -> '1'\n%.0s" 1 2 3 >"$T/want"
+echo '1 and 1 : 12' >>"$T/want"
+diff "$T/want" "$T/out" || fail "-d -be tells of macros"
