@@ -432,13 +432,17 @@ store(struct session *s, struct sv content, const char *prefix, struct sv text, 
 	struct err err = ERR_INIT;
 	struct header_parts h;
 	uint64_t size = 0;
-	enum cut_end cut = session_cut_end(s);
+	enum cut_end cut = CUT_NONE;
+	int rc = session_headers(s, &h, &err);
 
-	if (cut == CUT_ANSWERED)
-		return;
+	/* Once the next host has it, nothing here may refuse it any more. */
+	if (rc == 0)
+		cut = session_cut_end(s);
 	s->txn->taken_there = cut == CUT_TAKEN;
 	s->txn->waits = cut == CUT_WAITS;
-	if (session_headers(s, &h, &err) == -1) {
+	if (cut == CUT_ANSWERED)
+		;
+	else if (rc == -1) {
 		if (err.cls == ERR_PERM)
 			refuse(s, 552, err.status, err.text, err.text);
 		else
