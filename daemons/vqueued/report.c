@@ -20,6 +20,7 @@
 #include "vqueued_int.h"
 
 #define REPORT_MAX	(64 * 1024 * 1024)
+#define NOTE_MAX	(1024 * 1024)	/* of one without an original */
 #define TEXTS_MAX	(1024 * 1024)
 #define COPIES_MAX	20
 #define REPORT_RCPTS	2000		/* of one report: what it is about must fit into SPOOL_STR_MAX */
@@ -451,7 +452,7 @@ report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
 {
 	struct vq *vq = m->vq;
 	struct spool_qfile *q = spool_qfile_new();
-	struct sb text = SB_INIT(REPORT_MAX);
+	struct sb text = SB_INIT(3 * NOTE_MAX);
 	struct iovec iov;
 	struct spool_content c = { .iov = &iov, .niov = 1, .fd = -1 };
 	struct err err = ERR_INIT;
@@ -469,8 +470,10 @@ report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
 	    "Message-Id: <E%s@" SV_FMT ">\r\nAuto-Submitted: auto-replied\r\n\r\n", mail_date_format_local(date, now_s()),
 	    SV_ARG(vq->g.qualify_domain), SV_ARG(to), SV_ARG(subject), q->env.id, SV_ARG(vq->g.primary_hostname));
 	q->env.header_size = text.len;
-	while (sv_next(&body, '\n', &line))
-		sb_addf(&text, SV_FMT "\r\n", SV_ARG(line));
+	while (text.len < NOTE_MAX && sv_next(&body, '\n', &line))
+		sb_addf(&text, SV_FMT "\r\n", SV_ARG(sv_sub(line, 0, NOTE_MAX)));
+	if (body.len > 0)
+		sb_adds(&text, "(More of it is left out.)\r\n");
 	iov = (struct iovec){ text.p, text.len };
 	q->env.size = text.len;
 	if (queue_inject(vq, q, &c, false, &err) == 0 && (e = queue_find(vq, sv_cstr(q->env.id))) != NULL) {
@@ -486,7 +489,7 @@ void
 report_frozen(struct msg *m)
 {
 	struct sv to = exim_main_text(m->vq->conf, EXIM_MAIN_freeze_tell);
-	struct sb body = SB_INIT(REPORT_MAX);
+	struct sb body = SB_INIT(2 * NOTE_MAX);
 
 	/* What we made ourselves is told of nowhere: that could go round. */
 	if (to.len == 0 || (m->env.flags & SPOOL_BOUNCE) != 0)
