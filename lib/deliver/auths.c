@@ -15,7 +15,6 @@
 #include "exim/expand.h"
 #include "exim/ntlm.h"
 #include "exim/scram.h"
-#include "fiber/fiber.h"
 #include "io/stream.h"
 
 #define AUTHS_MAX	16
@@ -211,21 +210,6 @@ spa_answer(struct login *l, const struct deliver_auth_talk *t, struct sb *out, s
 
 /* ---- gsasl ---- */
 
-struct keys_job {
-	struct scram	*x;
-	struct sv	 password, salt;
-	int64_t		 iter;
-	bool		 ok;
-};
-
-static void
-keys_job(void *arg)
-{
-	struct keys_job *j = arg;
-
-	j->ok = scram_keys(j->x, j->password, j->salt, j->iter);
-}
-
 static void
 set_auth(struct login *l, unsigned i, struct sv v)
 {
@@ -259,17 +243,13 @@ cached_key(struct login *l, struct sv salt, int64_t iter, struct err *err)
 static enum deliver_auth_step
 scram_answer_challenge(struct login *l, struct sv challenge, struct sb *out, struct err *err)
 {
-	struct keys_job j = { .x = &l->scram, .password = l->password };
 	struct sb hex = SB_INIT(2 * SCRAM_HASH_MAX);
-	struct sv last;
+	struct sv salt, last;
+	int64_t iter;
 
-	if (challenge.p == NULL || !scram_read_challenge(&l->scram, challenge, &j.salt, &j.iter))
+	if (challenge.p == NULL || !scram_read_challenge(&l->scram, challenge, &salt, &iter) ||
+	    (!cached_key(l, salt, iter, err) && !scram_keys_by(l->env->world, &l->scram, l->password, salt, iter)))
 		return (DELIVER_AUTH_CANCEL);
-	if (!cached_key(l, j.salt, j.iter, err)) {
-		fiber_offload(keys_job, &j);
-		if (!j.ok)
-			return (DELIVER_AUTH_CANCEL);
-	}
 	hex_encode(&hex, sv_from((const char *)l->scram.salted, scram_size(l->scram.hash)));
 	set_auth(l, 3, sb_sv(&hex));
 	sb_free(&hex);

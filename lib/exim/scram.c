@@ -9,6 +9,7 @@
 
 #include "base/codec.h"
 #include "base/num.h"
+#include "exim/env.h"
 
 #define MESSAGE_MAX	8192
 
@@ -65,6 +66,33 @@ scram_keys(struct scram *x, struct sv password, struct sv salt, int64_t iter)
 		return (false);
 	return (PKCS5_PBKDF2_HMAC(password.len == 0 ? "" : password.p, (int)password.len, (const unsigned char *)(salt.len == 0 ? "" :
 	    salt.p), (int)salt.len, (int)iter, digest_of(x), (int)scram_size(x->hash), x->salted) == 1 && scram_keys_salted(x));
+}
+
+struct keys_job {
+	struct scram	*x;
+	struct sv	 password, salt;
+	int64_t		 iter;
+	bool		 ok;
+};
+
+static void
+keys_job(void *arg)
+{
+	struct keys_job *j = arg;
+
+	j->ok = scram_keys(j->x, j->password, j->salt, j->iter);
+}
+
+bool
+scram_keys_by(const struct exim_world *w, struct scram *x, struct sv password, struct sv salt, int64_t iter)
+{
+	struct keys_job j = { x, password, salt, iter, false };
+
+	if (w->offload != NULL)
+		w->offload(w->arg, keys_job, &j);
+	else
+		keys_job(&j);
+	return (j.ok);
 }
 
 void

@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "base/sv.h"
 
+struct exim_world;
+
 #define SCRAM_HASH_MAX	32
 #define SCRAM_ITER_MAX	1000000
 
@@ -38,6 +40,8 @@ struct scram {
 size_t	 scram_size(enum scram_hash h);
 /* All keys from a clear password; false when the library fails or <iter> is out of bounds. */
 bool	 scram_keys(struct scram *x, struct sv password, struct sv salt, int64_t iter);
+/* The same on a thread of <w>, for it takes its time. */
+bool	 scram_keys_by(const struct exim_world *w, struct scram *x, struct sv password, struct sv salt, int64_t iter);
 /* The same from what scram_keys leaves in <salted>. */
 bool	 scram_keys_salted(struct scram *x);
 /* Overwrite the keys. */

@@ -9,7 +9,6 @@
 #include "base/num.h"
 #include "exim/digest.h"
 #include "exim/scram.h"
-#include "fiber/fiber.h"
 #include "session/auth_int.h"
 
 #define ANSWER_MAX	16384
@@ -151,21 +150,6 @@ out:
 
 /* ---- SCRAM ---- */
 
-struct keys_job {
-	struct scram	*x;
-	struct sv	 password, salt;
-	int64_t		 iter;
-	bool		 ok;
-};
-
-static void
-keys_job(void *arg)
-{
-	struct keys_job *j = arg;
-
-	j->ok = scram_keys(j->x, j->password, j->salt, j->iter);
-}
-
 /* server_skey and server_key, in base64 and of the right length. */
 static bool
 stored_keys(struct auth_try *t, struct scram *x)
@@ -214,15 +198,14 @@ salt_of(struct auth_try *t, struct sv *salt, int64_t *iter)
 static enum session_auth_result
 take_keys(struct auth_try *t, struct scram *x, struct sv salt, int64_t iter)
 {
-	struct keys_job j = { .x = x, .salt = salt, .iter = iter };
 	enum session_auth_result r;
+	struct sv password;
 
 	if (stored_keys(t, x))
 		return (SAUTH_OK);
-	if ((r = password_of(t, &j.password)) != SAUTH_OK)
+	if ((r = password_of(t, &password)) != SAUTH_OK)
 		return (r);
-	fiber_offload(keys_job, &j);
-	return (j.ok ? SAUTH_OK : SAUTH_TEMP);
+	return (scram_keys_by(t->s->env.world, x, password, salt, iter) ? SAUTH_OK : SAUTH_TEMP);
 }
 
 static void
