@@ -3,51 +3,42 @@
 #include <sys/stat.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/arena.h"
-#include "base/vec.h"
+#include "base/lru.h"
 #include "deliver/options.h"
 
 #define CONTEXTS_MAX	64
-
-struct context {
-	char		*key;
-	struct tls_client *tls;
-	uint64_t	 used;
-};
+#define KEY_MAX		(64 * 1024)
 
 struct deliver_tls {
-	VEC(struct context) v;
-	uint64_t	 now;
+	struct lru	*contexts;	/* struct tls_client, by all that it is made of */
 };
+
+static void
+drop(void *value)
+{
+	struct tls_client *tls = value;
+
+	tls_client_free(&tls);
+}
 
 struct deliver_tls *
 deliver_tls_new(void)
 {
-	return (xcalloc(1, sizeof(struct deliver_tls)));
-}
+	struct deliver_tls *t = xcalloc(1, sizeof(*t));
 
-static void
-drop(struct deliver_tls *t, size_t i)
-{
-	tls_client_free(&t->v.p[i].tls);
-	free(t->v.p[i].key);
-	vec_remove(&t->v, i);
+	t->contexts = lru_new(CONTEXTS_MAX, drop);
+	return (t);
 }
 
 void
 deliver_tls_free(struct deliver_tls **tp)
 {
-	struct deliver_tls *t = *tp;
-
+	if (*tp != NULL)
+		lru_free(&(*tp)->contexts);
+	free(*tp);
 	*tp = NULL;
-	if (t == NULL)
-		return;
-	while (t->v.len > 0)
-		drop(t, t->v.len - 1);
-	vec_free(&t->v);
-	free(t);
 }
 
 /* A file by its name and what changes when somebody replaces it. */
@@ -80,23 +71,14 @@ make_key(struct sb *key, const struct tls_client_conf *c)
 struct tls_client *
 deliver_tls_get(struct deliver_tls *t, const struct tls_client_conf *c, struct err *err)
 {
-	struct sb key = SB_INIT(64 * 1024);
+	struct sb key = SB_INIT(KEY_MAX);
 	struct tls_client *tls = NULL;
-	size_t oldest = 0;
 
 	make_key(&key, c);
-	for (size_t i = 0; i < t->v.len; i++) {
-		if (sv_eqs(sb_sv(&key), t->v.p[i].key)) {
-			t->v.p[i].used = ++t->now;
-			tls = t->v.p[i].tls;
-		} else if (t->v.p[i].used < t->v.p[oldest].used)
-			oldest = i;
-	}
-	if (tls == NULL && (tls = tls_client_new_conf(c, err)) != NULL) {
-		if (t->v.len == CONTEXTS_MAX)
-			drop(t, oldest);
-		vec_push(&t->v, ((struct context){ .key = xstrdup(sb_cstr(&key)), .tls = tls, .used = ++t->now }));
-	}
+	if (key.overflow)
+		(void)err_set(err, ERR_TEMP, "4.3.5", "the options tls_* expand to more than %d bytes", KEY_MAX);
+	else if ((tls = lru_get(t->contexts, sb_sv(&key))) == NULL && (tls = tls_client_new_conf(c, err)) != NULL)
+		lru_put(t->contexts, sb_sv(&key), tls);
 	sb_free(&key);
 	return (tls == NULL ? NULL : tls_client_ref(tls));
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lru.h"
 #include "io/tls.h"
 #include "session/session_int.h"
 
@@ -14,20 +15,13 @@
 #define KEY_MAX		65536
 #define FILES_MAX	16
 
-struct context {
-	char		*key;
-	struct tls_server *tls;
-	uint64_t	 used;
-};
-
 struct session_tls {
 	const struct exim_conf *conf;
 	char		*dir;		/* NULL: none */
 	struct tls_switches switches;
 	struct tls_server *fixed;	/* where nothing is expanded */
 	bool		 by_name;	/* the name that the client asks for counts */
-	VEC(struct context) v;
-	uint64_t	 now;
+	struct lru	*contexts;	/* struct tls_server, by all that it is made of */
 };
 
 static const enum exim_main_opt expanded[] = {
@@ -149,11 +143,11 @@ fill(struct filling *f, const struct session_tls *t, struct tls_server_conf *c)
 /* ---- kept contexts ---- */
 
 static void
-drop(struct session_tls *t, size_t i)
+drop(void *value)
 {
-	tls_server_free(&t->v.p[i].tls);
-	free(t->v.p[i].key);
-	vec_remove(&t->v, i);
+	struct tls_server *tls = value;
+
+	tls_server_free(&tls);
 }
 
 static void
@@ -187,21 +181,12 @@ by_conf(struct session_tls *t, const struct tls_server_conf *c, struct err *err)
 {
 	struct sb key = SB_INIT(KEY_MAX);
 	struct tls_server *tls = NULL;
-	size_t oldest = 0;
 
 	make_key(&key, c);
-	for (size_t i = 0; i < t->v.len; i++) {
-		if (sv_eqs(sb_sv(&key), t->v.p[i].key)) {
-			t->v.p[i].used = ++t->now;
-			tls = t->v.p[i].tls;
-		} else if (t->v.p[i].used < t->v.p[oldest].used)
-			oldest = i;
-	}
-	if (tls == NULL && (tls = tls_server_new_conf(c, t->fixed, err)) != NULL) {
-		if (t->v.len == CONTEXTS_MAX)
-			drop(t, oldest);
-		vec_push(&t->v, ((struct context){ .key = xstrdup(sb_cstr(&key)), .tls = tls, .used = ++t->now }));
-	}
+	if (key.overflow)
+		(void)err_set(err, ERR_TEMP, "4.3.5", "the options tls_* expand to more than %d bytes", KEY_MAX);
+	else if ((tls = lru_get(t->contexts, sb_sv(&key))) == NULL && (tls = tls_server_new_conf(c, t->fixed, err)) != NULL)
+		lru_put(t->contexts, sb_sv(&key), tls);
 	sb_free(&key);
 	return (tls);
 }
@@ -232,6 +217,7 @@ session_tls_new(const struct exim_conf *conf, const char *dir, struct err *err)
 	struct stat st;
 
 	t->conf = conf;
+	t->contexts = lru_new(CONTEXTS_MAX, drop);
 	t->dir = dir == NULL ? NULL : xstrdup(dir);
 	t->by_name = mentions(conf, "tls_in_sni") || mentions(conf, "tls_sni") || mentions(conf, "tls_out_sni");
 	t->switches.compat = exim_main_bool(conf, EXIM_MAIN_gnutls_compat_mode);
@@ -258,9 +244,7 @@ session_tls_free(struct session_tls **tp)
 	*tp = NULL;
 	if (t == NULL)
 		return;
-	while (t->v.len > 0)
-		drop(t, t->v.len - 1);
-	vec_free(&t->v);
+	lru_free(&t->contexts);
 	tls_server_free(&t->fixed);
 	free(t->dir);
 	free(t);
