@@ -76,7 +76,7 @@ allow_reading(struct paths *p, const char *root)
 static bool
 may_run_programs(const struct box *b)
 {
-	static const char *const words[] = { "${run", "smtp_etrn_command", ".include", "${perl", "${dlfunc" };
+	static const char *const words[] = { "${run", "smtp_etrn_command", ".include", "${perl", "${dlfunc", "queryprogram" };
 	struct sb text = SB_INIT(CONF_MAX);
 	struct err err = ERR_INIT;
 	bool yes = os_read_file(box_path(b, BOX_EXIM_CONF), CONF_MAX, &text, &err) == -1;

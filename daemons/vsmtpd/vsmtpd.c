@@ -57,18 +57,24 @@ load_exim(const struct box *b, struct exim_conf **out, struct reporter *r, struc
 	return (exim_conf_load(out, &src, &rep, err));
 }
 
-/* The certificates: tls_certificate of exim.conf, else the box's directory. */
+/*
+ * The certificates: tls_certificate of exim.conf, else the box's directory.  Mail goes without them when the service starts, and
+ * STARTTLS fails until they are there; but what runs with good ones does not go on to bad ones.
+ */
 static int
 load_tls(const struct box *b, const struct exim_conf *c, struct session_tls **out, struct reporter *r, struct err *err)
 {
 	const char *dir = b->tls_dir[0] == '/' ? b->tls_dir : box_path(b, b->tls_dir);
 	struct err e = ERR_INIT;
+	static bool before;
 
-	*out = session_tls_new(c, dir, &e);
+	*out = session_tls_new(c, dir, !before, &e);
 	if (e.cls != ERR_NONE && r->fn != NULL)
 		r->fn(r->arg, &e);
-	if (*out != NULL || e.cls == ERR_NONE)
+	if (*out != NULL || e.cls == ERR_NONE) {
+		before = true;
 		return (0);
+	}
 	*err = e;
 	return (-1);
 }

@@ -207,7 +207,7 @@ session_tls_pick(struct session *s, struct err *err)
 /* ---- all ---- */
 
 struct session_tls *
-session_tls_new(const struct exim_conf *conf, const char *dir, struct err *err)
+session_tls_new(const struct exim_conf *conf, const char *dir, bool later, struct err *err)
 {
 	struct session_tls *t = xcalloc(1, sizeof(*t));
 	struct arena *a = arena_new(0);
@@ -227,9 +227,11 @@ session_tls_new(const struct exim_conf *conf, const char *dir, struct err *err)
 		(void)fill(&f, t, &c);
 		t->fixed = tls_server_new_conf(&c, NULL, err);
 		/* A box without certificates runs without TLS. */
-		if (t->fixed == NULL && c.ncerts == 0 && stat(arena_fmt(a, "%s/default.pem", dir), &st) == -1)
+		if (t->fixed == NULL && c.ncerts == 0 && stat(arena_fmt(a, "%s/default.pem", dir), &st) == -1) {
 			err_clear(err);
-		if (t->fixed == NULL)
+			later = false;
+		}
+		if (t->fixed == NULL && !later)
 			session_tls_free(&t);
 	}
 	arena_free(&a);

@@ -18,9 +18,9 @@ struct tls_server;
 /*
  * The options of <conf>; where tls_certificate is unset, the certificates of the directory <dir>.  <dir> NULL: a certificate
  * of our own making then.  NULL and *<err>: what is fixed cannot be loaded; err->cls NONE: there are no certificates at all.
- * With a result *<err> tells what else is wrong.
+ * <later>: what cannot be loaded now is tried for each connection.  With a result *<err> tells what else is wrong.
  */
-struct session_tls *session_tls_new(const struct exim_conf *conf, const char *dir, struct err *err);
+struct session_tls *session_tls_new(const struct exim_conf *conf, const char *dir, bool later, struct err *err);
 void	 session_tls_free(struct session_tls **tp);
 /* What is fixed; NULL: nothing is. */
 struct tls_server *session_tls_fixed(struct session_tls *t);

@@ -163,7 +163,7 @@ converse(struct deliver *d, struct session_conn *c)
 
 	memset(&sv, 0, sizeof(sv));
 	sv.conf = d->conf;
-	sv.tls = session_tls_new(d->conf, NULL, &err);
+	sv.tls = session_tls_new(d->conf, NULL, false, &err);
 	if (err.cls != ERR_NONE)
 		dlog(d, DLOG_MAIN | DLOG_PANIC, "TLS: %s", err.text);
 	sv.world = &d->t->world;

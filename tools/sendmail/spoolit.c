@@ -73,6 +73,7 @@ static void
 fill_envelope(struct spool_envelope *e, struct message *m, const struct options *o)
 {
 	struct mail_headers h;
+	struct sv id;
 
 	spool_envelope_init(e);
 	mail_headers_parse(&h, m->arena, sb_sv(&m->text), MAIL_HEADERS_STOP);
@@ -98,7 +99,9 @@ fill_envelope(struct spool_envelope *e, struct message *m, const struct options 
 		e->helo = sv_cstr(m->helo);
 	e->ident = sv_cstr(m->login);
 	e->auth_id = sv_cstr(m->login);
-	e->message_id = mail_msgid_first(mail_headers_get(&h, "Message-ID"));
+	id = mail_msgid_first(mail_headers_get(&h, "Message-ID"));
+	if (id.len > 2)
+		e->message_id = sv_sub(id, 1, id.len - 1);
 	e->subject = sv_sub(mail_headers_get(&h, "Subject"), 0, 1024);
 	e->size = m->text.len;
 	e->header_size = h.body_start;
