@@ -19,6 +19,7 @@
 #define HEADER_MAX	(8 * 1024 * 1024)
 #define REPLY_MAX	4096
 #define COMMAND_MS	INT64_C(300000)
+#define ROUTED_MAX	500		/* recipients that were looked at for one message */
 
 struct session_cut {
 	struct deliver_conn *conn;
@@ -107,6 +108,17 @@ delivery_fits(const struct session *s, const struct route_delivery *rd)
 	    !is_set(&own[EXIM_SMTP_authenticated_sender]) && !sv_eqs(own[EXIM_SMTP_protocol].text, "lmtp") &&
 	    (rd->router == NULL || rd->router->d.generic[EXIM_ROUTER_verify_only].num == 0) &&
 	    (!rd->errors_to_set || sv_eq(rd->errors_to, s->txn->msg.sender)));
+}
+
+bool
+session_cut_routes(struct session *s)
+{
+	if (s->txn == NULL || !s->txn->cut_on)
+		return (false);
+	/* Each stays in memory until the message's end, also one that is refused. */
+	if (++s->txn->cut_routed > ROUTED_MAX)
+		give_up(s);
+	return (s->txn->cut_on);
 }
 
 bool

@@ -15,6 +15,8 @@ struct session;
 
 /* The control, with what stands behind its name. */
 void	 session_cut_order(struct session *s, struct sv opts);
+/* Is the way of the recipient that is verified now to be kept, with all that leads there, in the transaction's arena? */
+bool	 session_cut_routes(struct session *s);
 /* Is the connection of this question about a recipient to be kept for the message?  Then it is made in the transaction's arena. */
 bool	 session_cut_wants(const struct session *s, const struct exim_verify *v, const struct route_delivery *rd);
 /* The host took the first recipient.  True: <conn> and <opts>, by which it was made, are ours now. */

@@ -82,6 +82,7 @@ struct txn {
 	bool		 sender_told;	/* that it does not verify */
 	struct checked_sender *checked; /* what verify = sender found without asking hosts */
 	bool		 cut_on, cut_pass;	/* control = cutthrough_delivery, with defer=pass */
+	unsigned	 cut_routed;	/* recipients whose way was kept for that */
 	bool		 cut_asks;	/* the recipient is asked about for that only */
 	bool		 taken_there;	/* the next host has it: it does not go to the spool */
 	bool		 waits;		/* no attempt at once */

@@ -5,6 +5,7 @@
  */
 #include "route/route.h"
 #include "session/callout.h"
+#include "session/cutthrough.h"
 #include "session/session_int.h"
 
 /* The first failure tells; a user's text is for the peer, the other one for the log. */
@@ -40,7 +41,7 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
     struct exim_verify_result *out)
 {
 	/* What is kept for a delivery lives as long as the message. */
-	bool kept = s->txn != NULL && s->txn->cut_on && mode == ROUTE_VERIFY_RECIPIENT;
+	bool kept = mode == ROUTE_VERIFY_RECIPIENT && session_cut_routes(s);
 	struct sv sender = env->msg == NULL ? SV_NULL : env->msg->sender;
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
@@ -139,6 +140,9 @@ keep_checked(struct session *s, const struct exim_verify *v, enum exim_result re
 
 	if (s->txn == NULL || v->what != EXIM_VERIFY_SENDER)
 		return;
+	for (c = s->txn->checked; c != NULL; c = c->next)
+		if (sv_eq(c->address, v->address))
+			return;
 	a = s->txn->arena;
 	c = arena_zalloc(a, sizeof(*c));
 	c->address = arena_sv(a, v->address);
