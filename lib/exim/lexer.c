@@ -313,14 +313,16 @@ macro_traps(struct exim_lexer *lx, struct sv line, size_t from)
 		size_t start = i;
 		struct sv word;
 
-		while (i < line.len && name_char(line.p[i]))
-			i++;
+		/* Of "\\nNAME" the letter belongs to the backslash. */
+		start += start > 0 && line.p[start - 1] == '\\' && line.p[start] >= 'a' && line.p[start] <= 'z';
+		for (i = start; i < line.len && name_char(line.p[i]); i++)
+			;
 		word = sv_sub(line, start, i);
 		i += i == start;
 		for (size_t k = 0; word.len > 1 && k < lx->macros.v.len; k++) {
 			struct exim_macro *m = &lx->macros.v.p[k];
 
-			if (m->told || m->name.len >= word.len || sv_find(word, m->name) < 0 || whole_macro(lx, word))
+			if (m->told || m->word || m->name.len >= word.len || sv_find(word, m->name) < 0 || whole_macro(lx, word))
 				continue;
 			m->told = true;
 			exim_report_warn(lx->rep, top(lx)->name, top(lx)->line, "macro " SV_FMT " is replaced inside of \"" SV_FMT

@@ -14,6 +14,7 @@ struct exim_macro {
 	struct sv	 name;
 	struct sv	 value;
 	bool		 command_line;	/* of -D: definitions in the file are ignored */
+	bool		 word;		/* replaced only as a word of its own */
 	bool		 told;		/* that it stands inside of words */
 };
 

@@ -131,6 +131,23 @@ defines(void **state)
 	free(out);
 }
 
+/* What a box defines says nothing to a file that knows nothing of boxes. */
+static void
+of_box(void **state)
+{
+	static const char *const defs[] = { "BOX=/b" };
+	char *out = lex("x = INBOX BOX BOX_ (BOX)\nMAILBOX = m\ny = MAILBOX BOX\n", defs, 1, false);
+
+	(void)state;
+	assert_string_equal(out, "x = INBOX /b BOX_ (/b)\ny = m /b\n");
+	assert_string_equal(told, "");
+	free(out);
+	out = lex("INBOXES = i\nBOX = own\nx = INBOX INBOXES BOX\n", defs, 1, false);
+	assert_string_equal(out, "x = INown i own\n");
+	assert_string_equal(told, "");
+	free(out);
+}
+
 static void
 nul_and_long(void **state)
 {
@@ -282,7 +299,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines), cmocka_unit_test(places), cmocka_unit_test(defines), cmocka_unit_test(nul_and_long),
+		cmocka_unit_test(lines), cmocka_unit_test(places), cmocka_unit_test(defines), cmocka_unit_test(of_box), cmocka_unit_test(nul_and_long),
 		cmocka_unit_test(files), cmocka_unit_test(assigns), cmocka_unit_test(values),
 	};
 
