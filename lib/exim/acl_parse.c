@@ -114,7 +114,8 @@ compile_str(struct builder *b, struct acl_item *it, struct sv text)
 	struct exim_str *s = NULL;
 
 	if (exim_str_compile(b->a, text, it->file, it->line, &s, &err) == -1)
-		exim_report_soft(b->rep, NULL, 0, "%s (ACL, %s)", err.text, acl_conds[it->id].name);
+		exim_report_soft(b->rep, NULL, 0, "%s (ACL, %s)%s", err.text, acl_conds[it->id].name,
+		    exim_opt_regex_hint(text));
 	it->str = s;
 	if (s == NULL || !exim_str_literal(s, &it->fixed))
 		it->fixed = SV_NULL;
@@ -127,7 +128,8 @@ compile_list(struct builder *b, struct acl_item *it, enum exim_list_kind kind)
 	struct exim_list *l = NULL;
 
 	if (exim_list_compile(b->a, kind, it->text, it->file, it->line, &l, &err) == -1)
-		exim_report_soft(b->rep, NULL, 0, "%s (ACL, %s)", err.text, acl_conds[it->id].name);
+		exim_report_soft(b->rep, NULL, 0, "%s (ACL, %s)%s", err.text, acl_conds[it->id].name,
+		    exim_opt_regex_hint(it->text));
 	it->list = l;
 }
 

@@ -290,6 +290,27 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	router_driver(ld, r);
 }
 
+/* An option whose text is not known before it is expanded: it may force a failure, and the router declines. */
+static bool
+varies(const struct exim_value *v)
+{
+	struct sv text;
+
+	return (v->str != NULL && !exim_str_literal(v->str, &text));
+}
+
+/* May hand an address on that it would take: a redirection that leads back to the same address goes to the next router. */
+static bool
+passes(const struct exim_router *r)
+{
+	const struct exim_value *g = r->d.generic, *o = r->d.own;
+
+	if (r->drv == EXIM_ROUTER_DRV_REDIRECT || sv_eqs(g[EXIM_ROUTER_self].text, "pass") || g[EXIM_ROUTER_pass_on_timeout].num != 0)
+		return (true);
+	return (r->drv == EXIM_ROUTER_DRV_MANUALROUTE && (sv_eqs(o[EXIM_MANUALROUTE_host_find_failed].text, "pass") ||
+	    sv_eqs(o[EXIM_MANUALROUTE_host_all_ignored].text, "pass")));
+}
+
 /* No address comes past this router. */
 static bool
 takes_all(const struct exim_router *r)
@@ -309,7 +330,38 @@ takes_all(const struct exim_router *r)
 		return (false);
 	if (g[EXIM_ROUTER_unseen].str != NULL || g[EXIM_ROUTER_unseen].num != 0)
 		return (false);
-	return (no_more || r->drv == EXIM_ROUTER_DRV_ACCEPT);
+	if (passes(r))
+		return (false);
+	return (no_more || (r->drv == EXIM_ROUTER_DRV_ACCEPT && !varies(&g[EXIM_ROUTER_address_data]) &&
+	    !varies(&g[EXIM_ROUTER_set])));
+}
+
+/* Some router hands addresses on to this one by its name. */
+static bool
+named_by_another(const struct loader *ld, const struct exim_router *r)
+{
+	for (size_t i = 0; i < ld->routers.len; i++)
+		if (ld->routers.p[i]->pass_router == r || ld->routers.p[i]->redirect_router == r)
+			return (true);
+	return (false);
+}
+
+/* The first router behind one that takes every address. */
+static void
+unreached(struct loader *ld)
+{
+	const struct exim_router *wall = NULL;
+
+	for (size_t i = 0; i < ld->routers.len; i++) {
+		const struct exim_router *r = ld->routers.p[i];
+
+		if (wall != NULL && !named_by_another(ld, r)) {
+			exim_report_warn(ld->rep, r->d.file, r->d.line, "router %s is never reached: router %s takes every address: move it in "
+			    "front of that one or give that one a condition", r->d.name, wall->d.name);
+			return;
+		}
+		wall = takes_all(r) ? r : NULL;
+	}
 }
 
 /* What makes an authenticator one of a side: its secret or condition, not any option of that side. */
@@ -434,7 +486,8 @@ resolve_acls(struct loader *ld)
 			ld->c->where_acl[at[i].where] = exim_acl_compile_text(ld->a,
 			    sv_cstr(exim_opt_tables[0].opts[at[i].opt].name), name, ld->rep->exact ? &quiet : ld->rep);
 		else
-			exim_report_soft(ld->rep, v->file, v->line, "%s: there is no ACL \"" SV_FMT "\" behind \"begin acl\"",
+			exim_report_soft(ld->rep, v->file, v->line, "%s: there is no ACL \"" SV_FMT "\" behind \"begin acl\": write it "
+			    "there or correct the name",
 			    exim_opt_tables[0].opts[at[i].opt].name, SV_ARG(name));
 	}
 }
@@ -443,6 +496,8 @@ resolve_acls(struct loader *ld)
 void
 conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line)
 {
+	static const char *const words[] = { [EXIM_LIST_DOMAIN] = "domainlist", [EXIM_LIST_HOST] = "hostlist",
+	    [EXIM_LIST_ADDRESS] = "addresslist", [EXIM_LIST_LOCAL] = "localpartlist" };
 	struct sv name;
 	size_t pos = 0;
 
@@ -455,7 +510,8 @@ conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kin
 		if (kind == EXIM_LIST_ADDRESS && (exim_names_get(ld->names, EXIM_LIST_DOMAIN, name) != NULL ||
 		    exim_names_get(ld->names, EXIM_LIST_LOCAL, name) != NULL))
 			continue;
-		exim_report_soft(ld->rep, file, line, "unknown named list \"+" SV_FMT "\"", SV_ARG(name));
+		exim_report_soft(ld->rep, file, line, "unknown named list \"+" SV_FMT "\": write \"%s " SV_FMT " = ...\" in front of the "
+		    "first \"begin\" or correct the name", SV_ARG(name), words[kind], SV_ARG(name));
 	}
 }
 
@@ -490,25 +546,13 @@ check_lists(struct loader *ld)
 void
 conf_resolve(struct loader *ld)
 {
-	const struct exim_router *wall = NULL;
-
 	for (size_t i = 0; i < ld->routers.len; i++)
 		ld->routers.p[i]->index = i;
 	for (size_t i = 0; i < ld->transports.len; i++)
 		conf_check_transport(ld, ld->transports.p[i]);
 	for (size_t i = 0; i < ld->routers.len; i++)
 		resolve_router(ld, ld->routers.p[i]);
-	for (size_t i = 0; i < ld->routers.len; i++) {
-		const struct exim_router *r = ld->routers.p[i];
-
-		if (wall != NULL) {
-			exim_report_warn(ld->rep, r->d.file, r->d.line, "router %s is never reached: router %s takes every address",
-			    r->d.name, wall->d.name);
-			break;
-		}
-		if (takes_all(r))
-			wall = r;
-	}
+	unreached(ld);
 	for (size_t i = 0; i < ld->auths.len; i++)
 		check_auth(ld, ld->auths.p[i]);
 	check_auth_pairs(ld);

@@ -13,6 +13,7 @@
 #include "exim/conf_int.h"
 #include "exim/expand_int.h"
 #include "exim/match_int.h"
+#include "exim/rewrite_int.h"
 
 #define PATTERN_MAX	4096
 #define SHOWN_MAX	60		/* bytes of a text in a warning */
@@ -48,7 +49,7 @@ check_file(const struct place *pl, struct sv path, const char *effect)
 		return;
 	/* Once is enough. */
 	if (hash_set(pl->ld->missing, path, pl->ld) == NULL)
-		WARN(pl, "%s: %s is not there: %s", pl->name, p, effect);
+		WARN(pl, "%s: %s is not there: %s: make it or correct the name", pl->name, p, effect);
 }
 
 static bool
@@ -262,6 +263,29 @@ check_colons(const struct place *pl, struct sv item, struct sv whole)
 	    "semicolons", pl->name, SV_ARG(addr), twice);
 }
 
+/* "host:25" and "host:3306/database" where colons separate. */
+static void
+check_ports(const struct place *pl, struct sv text)
+{
+	if (sv_starts(sv_trim(text), "<"))
+		return;
+	for (size_t i = 1; i + 1 < text.len; i++) {
+		size_t end = i + 1, from = i;
+
+		if (text.p[i] != ':' || text.p[i - 1] == ':' || !(sv_isalnum(text.p[i - 1]) || text.p[i - 1] == ']'))
+			continue;
+		while (end < text.len && sv_isdigit(text.p[end]))
+			end++;
+		if (end == i + 1 || (end < text.len && !sv_isspace(text.p[end]) && strchr("/:;\"", text.p[end]) == NULL))
+			continue;
+		while (from > 0 && !sv_isspace(text.p[from - 1]) && strchr(":;\"", text.p[from - 1]) == NULL)
+			from--;
+		WARN(pl, "%s: the list is cut at the colon of \"%.*s\": write \"%.*s%.*s\", or begin the list with \"<;\" and separate by "
+		    "semicolons", pl->name, SHOW(sv_sub(text, from, end)), SHOW(sv_sub(text, from, i + 1)), SHOW(sv_sub(text, i, end)));
+		return;
+	}
+}
+
 /* The words of a list that colons separate, those with their own colons whole; none inside of braces. */
 static void
 check_words(const struct place *pl, struct sv text)
@@ -327,9 +351,12 @@ check_list_text(const struct place *pl, const struct exim_list *l, struct sv tex
 
 /* Options that name a file, or a list of addresses with ports. */
 static const char *const file_options[] = { "tls_certificate", "tls_privatekey", "system_filter", "bounce_message_file",
-    "warn_message_file", "tls_crl", "tls_verify_certificates" };
+    "warn_message_file", "tls_crl", "tls_verify_certificates", "dkim_private_key" };
 static const char *const address_options[] = { "local_interfaces", "extra_local_interfaces", "fallback_hosts", "hosts",
-    "dns_trust_aa" };
+    "dns_trust_aa", "spamd_address" };
+/* Those whose items may end in a colon and a port. */
+static const char *const port_options[] = { "fallback_hosts", "hosts", "route_list", "ldap_default_servers", "mysql_servers",
+    "pgsql_servers", "redis_servers" };
 
 static bool
 among(const char *name, const char *const *names, size_t n)
@@ -359,15 +386,19 @@ check_value(struct loader *ld, const struct exim_option *o, const struct exim_va
 	case EXIM_OPT_COND:
 	case EXIM_OPT_SETVAR:
 	case EXIM_OPT_EBOOL:
-		check_text(&pl, v->text);
+		if (strcmp(o->name, "command") != 0)
+			check_text(&pl, v->text);
 		break;
 	default:
 		break;
 	}
 	if (AMONG(o->name, address_options))
 		check_words(&pl, v->text);
+	if (AMONG(o->name, port_options))
+		check_ports(&pl, v->text);
 	if (AMONG(o->name, file_options) && sv_chr(v->text, ':') < 0)
-		check_file(&pl, v->text, strncmp(o->name, "tls_", 4) == 0 ? "TLS will not work" : "it is passed over");
+		check_file(&pl, v->text, strncmp(o->name, "tls_", 4) == 0 ? "TLS will not work" : o->name[0] == 'd' ?
+		    "what is to be signed is deferred" : "it is passed over");
 }
 
 static void
@@ -378,15 +409,18 @@ check_options(struct loader *ld, const struct exim_opt_table *t, const struct ex
 			check_value(ld, &t->opts[i], &v[i]);
 }
 
-/* The program of a pipe or of a queryprogram router. */
+/* The program of a pipe or of a queryprogram router, cut into words before these are expanded. */
 static void
 check_command(struct loader *ld, const struct exim_value *v)
 {
 	struct place pl = { ld, v->file, v->line, "command" };
 	struct sv rest = v->text, word;
+	struct err err = ERR_INIT;
 
 	if (v->set && sv_word(&rest, &word) && word.p[0] == '/')
 		check_file(&pl, word, "deliveries to it are deferred");
+	for (rest = v->text; v->set && exim_rule_word(&rest, ld->a, &word, &err);)
+		check_text(&pl, word);
 }
 
 /* ---- ACLs ---- */
@@ -439,7 +473,8 @@ acl_item(struct loader *ld, const struct acl_item *it)
 	    sv_chr(name, '\n') >= 0 || exim_acl_is_verb(name))
 		return;
 	if (hash_get(ld->c->acls, name) == NULL)
-		exim_report_soft(ld->rep, it->file, it->line, "acl = " SV_FMT ": there is no ACL of that name behind \"begin acl\"",
+		exim_report_soft(ld->rep, it->file, it->line, "acl = " SV_FMT ": there is no ACL of that name behind \"begin acl\": write it there or correct "
+		    "the name",
 		    SV_ARG(name));
 }
 
@@ -451,7 +486,7 @@ check_acl(struct loader *ld, const struct exim_acl *acl)
 
 		if (i + 1 < acl->n && unconditional(s)) {
 			exim_report_warn(ld->rep, acl->stmt[i + 1].file, acl->stmt[i + 1].line, "ACL " SV_FMT ": this statement is never "
-			    "reached: the %s of line %u before it has no condition", SV_ARG(acl->name), exim_acl_verb_name(s->verb), s->line);
+			    "reached: the %s of line %u before it has no condition: move it in front of that one or give that one a condition", SV_ARG(acl->name), exim_acl_verb_name(s->verb), s->line);
 			break;
 		}
 	}

@@ -23,6 +23,20 @@ strip_hint(char *text)
 		memmove(hint, hint + 1, strlen(hint));
 }
 
+/* How much of <text> is "FILE:LINE: ". */
+static size_t
+placed(const char *text)
+{
+	const char *at = strstr(text, ": ");
+	size_t n;
+
+	if (at == NULL)
+		return (0);
+	for (n = (size_t)(at - text); n > 0 && text[n - 1] >= '0' && text[n - 1] <= '9'; n--)
+		;
+	return (n > 1 && at[-1] != ':' && text[n - 1] == ':' ? (size_t)(at - text) + 2 : 0);
+}
+
 static void
 fill(const struct exim_report *r, struct err *e, const char *file, unsigned line, const char *fmt, va_list ap)
 {
@@ -31,8 +45,11 @@ fill(const struct exim_report *r, struct err *e, const char *file, unsigned line
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	strip_hint(text);
 	err_clear(e);
-	if (file == NULL)
-		(void)err_set(e, ERR_CONFIG, "4.3.5", "%s%s", r->where == NULL ? "" : r->where, text);
+	if (file == NULL) {
+		size_t n = r->where == NULL ? 0 : placed(text);
+
+		(void)err_set(e, ERR_CONFIG, "4.3.5", "%.*s%s%s", (int)n, text, r->where == NULL ? "" : r->where, text + n);
+	}
 	else
 		(void)err_conf(e, file, line, "%s%s", r->where == NULL ? "" : r->where, text);
 }

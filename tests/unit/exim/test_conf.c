@@ -80,6 +80,25 @@ traps(void **state)
 		{ "begin acl\na:\n  require message = x\n          verify = sender\n  accept acl = b\n", "t.conf:5: acl = b: there is no ACL" },
 		{ "begin acl\na:\n  accept domains = +nowhere\n", "t.conf:3: unknown named list \"+nowhere\"" },
 		{ "begin transports\np:\n  driver = pipe\n  command = /no/prog -x\n", "t.conf:4: command: /no/prog is not there" },
+		{ "begin transports\np:\n  driver = pipe\n  command = /bin/sh \"${sg{$local_part}{\\\\\\\\+}{}}\"\n", NULL },
+		{ "mysql_servers = db.test:3306/d/u/p\n", "t.conf:1: mysql_servers: the list is cut at the colon of \"db.test:3306\": write "
+		    "\"db.test::3306\"" },
+		{ "mysql_servers = db.test::3306/d/u/p : other.test/d/u/p\n", NULL },
+		{ "ldap_default_servers = <; a.test:389 ; b.test\n", NULL },
+		{ "spamd_address = 127.0.0.1 783 : ::1 783\n", "t.conf:1: spamd_address: the list is cut at the colons of \"::1\"" },
+		{ "local_interfaces = 127.0.0.1.25 : here.test\n", "t.conf:1: Malformed IP address \"here.test\" in local_interfaces" },
+		{ "VER = x\nsmtp_banner = \"a\\nVER b\"\n", NULL },
+		{ "begin acl\na:\n  deny condition = ${if match{$host}{^a$}{1}{0}}\n", "protection: write \\N before and behind it" },
+		{ "begin acl\na:\n  deny\n  accept\n", "move it in front of that one or give that one a condition" },
+		{ "begin routers\na:\n  driver = accept\n  verify_only\nb:\n  driver = dnslookup\n  self = pass\n  no_more\n  transport = t\n"
+		    "c:\n  driver = accept\n  transport = t\nbegin transports\nt:\n  driver = smtp\n", NULL },
+		{ "begin routers\na:\n  driver = redirect\n  data = $local_part@$domain\n  no_more\n"
+		    "c:\n  driver = accept\n  transport = t\nbegin transports\nt:\n  driver = smtp\n", NULL },
+		{ "begin routers\na:\n  driver = redirect\n  data = x@y.test\n  redirect_router = c\nb:\n  driver = accept\n  transport = t\n"
+		    "c:\n  driver = accept\n  transport = t\nbegin transports\nt:\n  driver = smtp\n", NULL },
+		{ "begin routers\nb:\n  driver = accept\n  transport = t\nc:\n  driver = accept\n  transport = t\nbegin transports\nt:\n"
+		    "  driver = smtp\n", "t.conf:5: router c is never reached: router b takes every address: move it in front" },
+		{ "begin authenticators\np:\n  driver = plaintext\n  client_send = ${if\n", "t.conf:4: authenticator p: " },
 	};
 
 	(void)state;
