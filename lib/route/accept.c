@@ -27,8 +27,10 @@ yield_err(struct visit *v, enum err_class cls, enum route_yield y, const char *f
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	v->raw = strchr(text, '\n') == NULL ? NULL : arena_str(v->rt->a, text);
-	/* A log shows ends of lines as escapes. */
+	/* A log shows ends of lines as escapes, but for the last. */
 	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '\n' && p[1] == '\0')
+			break;
 		if (*p == '\n')
 			sb_adds(&line, "\\n");
 		else
@@ -82,6 +84,16 @@ route_expansion(struct visit *v, enum exim_result res, const char *option)
 	if (v->err.cls == ERR_PERM)
 		v->err.cls = ERR_TEMP;
 	return (Y_DEFER);
+}
+
+enum route_yield
+route_text_expansion(struct visit *v, enum exim_result res, const struct exim_value *o)
+{
+	if (res == EXIM_OK)
+		return (Y_ACCEPT);
+	if (res == EXIM_FORCED)
+		return (Y_DECLINE);
+	return (route_defer(v, "failed to expand \"" SV_FMT "\": %s", SV_ARG(o->text), route_why(v)));
 }
 
 struct sv

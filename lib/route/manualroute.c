@@ -83,7 +83,7 @@ from_data(struct visit *v, struct rule *r)
 	enum exim_result res = exim_expand(v->r->d.own[EXIM_MANUALROUTE_route_data].str, v->rt->env, &text, &v->err);
 
 	if (res != EXIM_OK)
-		return (route_expansion(v, res, "route_data"));
+		return (route_text_expansion(v, res, &v->r->d.own[EXIM_MANUALROUTE_route_data]));
 	if (!word(v, &text, &hosts))
 		return (Y_DECLINE);
 	r->hosts = hosts;
@@ -125,7 +125,11 @@ from_list(struct visit *v, struct rule *r)
 		r->hosts = SV_LIT("");
 		if (rule->hosts != NULL) {
 			res = exim_expand(rule->hosts, env, &r->hosts, &v->err);
-			y = res == EXIM_DEFER ? route_expansion(v, res, "route_list") : res == EXIM_OK ? Y_ACCEPT : Y_DECLINE;
+			if (res == EXIM_FORCED)
+				y = Y_DECLINE;
+			else if (res != EXIM_OK)
+				y = route_defer(v, "%s router: failed to expand \"" SV_FMT "\": %s", v->r->d.name,
+				    SV_ARG(exim_str_text(rule->hosts)), route_why(v));
 		}
 		if (y == Y_ACCEPT && !take_options(v, rule->options, r))
 			y = Y_DEFER;

@@ -68,7 +68,7 @@ route_affixes(struct visit *v)
 	struct exim_address *ea = &v->ea;
 	size_t n, wild;
 
-	v->local = r->caseful ? v->local_full : route_lower(v->rt->a, v->local_full);
+	v->local = r->caseful ? v->local_plain : route_lower(v->rt->a, v->local_plain);
 	ea->local_part_prefix = ea->local_part_prefix_v = ea->local_part_suffix = ea->local_part_suffix_v = SV_NULL;
 	if (r->nprefix > 0) {
 		n = prefix_len(r, v->local, &wild);
@@ -362,27 +362,6 @@ check_files(struct visit *v, bool *yes)
 	return (EXIM_OK);
 }
 
-/*
- * Why a condition could not be expanded, as Exim's log has it: a file name that was not looked up is told by itself, and
- * the condition's line then has no reason.
- */
-static const char *
-reason(struct visit *v)
-{
-	static const char head[] = "Tainted name '", tail[] = ") not permitted";
-	struct sv text = sv_cstr(v->err.text), name;
-	ptrdiff_t end;
-
-	if (!sv_starts(text, head) || !sv_ends(text, tail))
-		return (route_why(v));
-	name = sv_sub(text, sizeof(head) - 1, text.len);
-	end = sv_chr(name, '\'');
-	if (end < 0)
-		return (v->err.text);
-	route_panic(v, arena_fmt(v->rt->a, "Tainted filename for search: '" SV_FMT "'", SV_ARG(sv_sub(name, 0, (size_t)end))));
-	return ("NULL");
-}
-
 static enum exim_result
 check_condition(struct visit *v, bool *yes)
 {
@@ -403,7 +382,7 @@ check_condition(struct visit *v, bool *yes)
 		if (res != EXIM_OK) {
 			/* What cannot be expanded does not hold (manual 15.2): the address goes past the router. */
 			route_panic(v, arena_fmt(v->rt->a, "failed to expand condition \"" SV_FMT "\" for %s router: %s",
-			    SV_ARG(c->text), v->r->d.name, reason(v)));
+			    SV_ARG(c->text), v->r->d.name, route_why(v)));
 			err_clear(&v->err);
 			*yes = false;
 			return (EXIM_OK);

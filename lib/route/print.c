@@ -79,6 +79,20 @@ delivery(const struct route_delivery *d, struct hash *seen, struct sb *out)
 		hosts(d, out);
 }
 
+/* What an expansion says of a database may hold a password: as Exim, only that it failed. */
+static const char *
+public(const char *text)
+{
+	static const char *const types[] = { "mysql", "pgsql", "redis", "sqlite", "ldap:", "ldaps:", "ldapi:", "ldapdn:", "ldapm:" };
+
+	if (strstr(text, "failed to expand") == NULL && strstr(text, "expansion of ") == NULL)
+		return (text);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strstr(text, types[i]) != NULL)
+			return ("Temporary internal error");
+	return (text);
+}
+
 static int
 failure(const struct route_request *rq, const struct route_failure *f, bool full, bool why, struct sb *out)
 {
@@ -89,7 +103,7 @@ failure(const struct route_request *rq, const struct route_failure *f, bool full
 	if (why && f->code > 0)
 		sb_addf(out, ": %d %s", f->code, f->raw != NULL ? f->raw : f->err.text);
 	else if (why)
-		sb_addf(out, ": %s", f->raw != NULL ? f->raw : f->err.text[0] != '\0' ? f->err.text : "unknown error");
+		sb_addf(out, ": %s", public(f->raw != NULL ? f->raw : f->err.text[0] != '\0' ? f->err.text : "unknown error"));
 	if (full)
 		parents(f->addr, out);
 	sb_addc(out, '\n');

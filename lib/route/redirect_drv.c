@@ -31,12 +31,12 @@ from_file(struct redirect *rd, struct sv *data)
 
 	res = exim_expand(rd->o[EXIM_REDIRECT_file].str, v->rt->env, &name, &v->err);
 	if (res != EXIM_OK)
-		return (route_expansion(v, res, "file"));
+		return (route_text_expansion(v, res, &rd->o[EXIM_REDIRECT_file]));
 	name = sv_trim(name);
 	if (name.len == 0 || name.p[0] != '/')
 		return (route_defer(v, "\"" SV_FMT "\" is not an absolute path", SV_ARG(name)));
 	if (name.tainted)
-		return (route_defer(v, "attempt to use tainted name \"" SV_FMT "\" as file in %s router", SV_ARG(name), v->r->d.name));
+		return (route_defer(v, "Tainted name '" SV_FMT "' for file read not permitted\n", SV_ARG(name)));
 	path = rd->path = arena_cstr(v->rt->a, name);
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &rd->st) == -1) {
 		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||

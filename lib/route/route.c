@@ -305,6 +305,23 @@ next_router(const struct visit *v)
 	return (v->r->index + 1 < c->nrouters ? c->routers[v->r->index + 1] : NULL);
 }
 
+/* A local part in quotes, without them: what routers and transports look at. */
+static struct sv
+plain(struct arena *a, struct sv local)
+{
+	char *p;
+	size_t n = 0;
+
+	if (local.len < 2 || local.p[0] != '"' || local.p[local.len - 1] != '"')
+		return (local);
+	p = arena_alloc(a, local.len);
+	for (size_t i = 1; i + 1 < local.len; i++) {
+		i += local.p[i] == '\\' && i + 2 < local.len;
+		p[n++] = local.p[i];
+	}
+	return ((struct sv){ p, n, local.tainted });
+}
+
 static void
 begin(struct visit *v, struct routing *rt, struct pending *p)
 {
@@ -315,6 +332,7 @@ begin(struct visit *v, struct routing *rt, struct pending *p)
 	v->rt = rt;
 	v->p = p;
 	v->local_full = at < 0 ? addr : sv_sub(addr, 0, (size_t)at);
+	v->local_plain = plain(rt->a, v->local_full);
 	v->domain = at < 0 ? SV_LIT("") : route_lower(rt->a, sv_sub(addr, (size_t)at + 1, addr.len));
 	v->ea.address_data = p->address_data;
 	v->ea.router_vars = p->vars;
@@ -447,7 +465,7 @@ percent_hack(struct visit *v)
 	memset(&d, 0, sizeof(d));
 	d.errors_to_set = v->p->errors_to_set;
 	d.errors_to = v->p->errors_to;
-	v->local = v->local_full;
+	v->local = v->local_plain;
 	set_original(v);
 	route_child(v, &d, sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(local), SV_ARG(domain))), NULL);
 	return (true);

@@ -64,6 +64,7 @@ struct visit {
 	struct exim_address ea;			/* what env->addr points to */
 	struct sv	 domain;		/* lower case */
 	struct sv	 local_full;		/* with affixes, as written */
+	struct sv	 local_plain;		/* the same without quotes */
 	struct sv	 local;			/* without affixes, in the router's case */
 	bool		 has_pw;
 	struct exim_passwd pw;
@@ -97,6 +98,8 @@ enum route_yield route_fail(struct visit *v, const char *fmt, ...) __attribute__
 const char *route_why(struct visit *v);
 /* <res> of an expansion as yield: FORCED declines. */
 enum route_yield route_expansion(struct visit *v, enum exim_result res, const char *option);
+/* The same of an option that is told by its text. */
+enum route_yield route_text_expansion(struct visit *v, enum exim_result res, const struct exim_value *o);
 /*
  * user or group, or an option like them: fixed, or expanded to a number or a name.  *<set> when there is one; <name> and <gid>
  * (of that user; else untouched) are NULL for groups.
