@@ -204,9 +204,14 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 		enum exim_result res;
 
 		err_clear(&err);
+		st->env->lookup_error = SV_NULL;
 		res = exim_expand(it->str, st->env, &arg, &err);
 		if (res == EXIM_FORCED)
 			return (RC_OK);
+		if (res == EXIM_DEFER && st->env->lookup_error.len > 0) {
+			st->log_msg = acl_keep(st, st->env->lookup_error);
+			return (RC_DEFER);
+		}
 		if (res != EXIM_OK) {
 			st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(it->text), err.text);
 			return (res == EXIM_DEFER ? RC_DEFER : RC_ERROR);

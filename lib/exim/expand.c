@@ -4,6 +4,7 @@
  * "no" parts, errors, numbers, strings that grow in the arena.  A sequence of one node gives
  * that node's own slice: nothing is copied.
  */
+#include "exim/acl.h"
 #include "exim/expand_int.h"
 
 #include <assert.h>
@@ -285,6 +286,18 @@ x_path_ok(struct xev *e, struct sv path, const char *what)
 		return (true);
 	(void)x_fail(e, "Tainted name '" SV_FMT "' (%s) not permitted", SV_ARG(path), what);
 	return (false);
+}
+
+void
+x_log(struct xev *e, unsigned logs, const char *text)
+{
+	const struct exim_acl_run *run = e->env->acl_run;
+	const struct exim_world *w = e->env->world;
+
+	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
+		run->ops->log(run->arg, logs, sv_cstr(text));
+	else if (w->log != NULL)
+		w->log(w->arg, sv_cstr(text));
 }
 
 /* --- numbers --- */

@@ -209,6 +209,8 @@ const char *x_cstr(struct xev *e, struct sv v);			/* NUL-terminated in the arena
 bool	 x_integer(struct xev *e, struct sv v, int64_t *out);
 int64_t	 x_now(struct xev *e, int64_t *usec);
 /* A path for reading: false and an error if it is tainted. */
+/* A line for a log, of the ACL that runs or else of the world. */
+void	 x_log(struct xev *e, unsigned logs, const char *text);
 bool	 x_path_ok(struct xev *e, struct sv path, const char *what);
 
 /* --- growing strings in the arena (expand.c) --- */

@@ -4,6 +4,7 @@
  * quoting.  Types that need a server or a library of their own go through
  * env->world->lookup.
  */
+#include "exim/acl.h"
 #include "exim/lookup_int.h"
 
 #include <stdlib.h>
@@ -296,6 +297,16 @@ defaults(struct xev *e, struct search *s, struct sv key, const struct exim_nums 
 	return (r);
 }
 
+static const char no_reason[] = "NULL";
+
+/* Exim tells the log by itself of a file that a peer named, and has no reason left for what failed by it. */
+static enum exim_result
+untrusted(struct xev *e, struct sv file)
+{
+	x_log(e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_fmt(e->env->arena, "Tainted filename for search: '" SV_FMT "'", SV_ARG(file)));
+	return (x_fail(e, "%s", no_reason));
+}
+
 static enum exim_result
 single(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv key, bool *found, struct sv *out,
     const struct exim_nums **nums)
@@ -304,7 +315,7 @@ single(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv
 	enum exim_result r;
 
 	if (file.tainted && !x_path_ok(e, file, spec->type->name))
-		return (EXIM_FAIL);
+		return (untrusted(e, file));
 	s.l.path = x_cstr(e, file);
 	r = one(e, &s, key);
 	if (r == EXIM_OK && *found && spec->partial >= 0)
@@ -374,6 +385,8 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 	enum exim_result r = any(e, spec, file, key, found, out, nums);
 
 	e->env->lookup_error = r == EXIM_OK || r == EXIM_FORCED ? SV_NULL : sv_cstr(x_message(e));
+	if (sv_eqs(e->env->lookup_error, no_reason))
+		e->env->lookup_error = SV_NULL;
 	return (r);
 }
 

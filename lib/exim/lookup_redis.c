@@ -378,4 +378,4 @@ redis_query(void *conn, const char *query, struct xb *out, bool *lost, struct er
 	return (rep == REPLY_VALUE ? EXIM_FOUND : rep == REPLY_NIL ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
 }
 
-const struct x_sql_driver x_sql_redis = { "REDIS", "REDIS", 3, redis_connect, redis_query, redis_close };
+const struct x_sql_driver x_sql_redis = { "REDIS", "REDIS", "redis_servers", 3, redis_connect, redis_query, redis_close };

@@ -102,6 +102,9 @@ parse_server(const struct x_sql_driver *d, struct arena *a, struct sv item, stru
 	for (int i = d->fields - 1; i > 0; i--) {
 		ptrdiff_t slash = sv_rchr(rest, '/');
 
+		if (slash < 0 && i == d->fields - 1)
+			return (err_set(err, ERR_CONFIG, "4.3.5", "%s server \"%s\" not found in %s", d->title, arena_cstr(a, item),
+			    d->option));
 		if (slash < 0)
 			return (err_set(err, ERR_CONFIG, "4.3.5", "incomplete %s server data: %s", d->title, arena_cstr(a, item)));
 		field[i] = sv_sub(rest, (size_t)slash + 1, rest.len);
@@ -173,7 +176,8 @@ x_sql(const struct x_sql_driver *d, struct sv servers, struct sv query, struct a
 			continue;
 		err_clear(err);
 		f = ask(d, item, q, a, out, err);
-		if (f != EXIM_TEMPFAIL)
+		/* A mistake of the list ends it: the next server is no better. */
+		if (f != EXIM_TEMPFAIL || err->cls == ERR_CONFIG)
 			break;
 	}
 	return (f);

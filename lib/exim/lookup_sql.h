@@ -22,6 +22,7 @@ struct x_sql_server {
 struct x_sql_driver {
 	const char	*name;			/* for messages: "MYSQL" */
 	const char	*title;			/* and "MySQL" */
+	const char	*option;		/* "mysql_servers" */
 	int		 fields;		/* of a complete server: 4 or, without user and password apart, 3 */
 	/* NULL and *<err>: the next server is tried. */
 	void		*(*connect)(const struct x_sql_server *s, struct err *err);

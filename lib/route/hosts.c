@@ -425,6 +425,10 @@ note_frozen(struct visit *v, const char *what)
 	struct err err = ERR_INIT;
 	struct sv host = SV_NULL;
 
+	if (v->rt->rq->id.len > 0) {
+		route_note(v, SV_FMT " %s: " SV_FMT, SV_ARG(v->rt->rq->id), what, SV_ARG(v->domain));
+		return;
+	}
 	if (!verifying || s == NULL || s->addr.family == 0 ||
 	    exim_expand_text(SV_LIT("$sender_fullhost"), v->rt->rq->env, &host, &err) != EXIM_OK)
 		route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));

@@ -247,6 +247,7 @@ struct route_request {
 	enum route_mode	 mode;
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
+	struct sv	 id;		/* of the message that a session is at; empty: verification tells whom it is about */
 	bool		 success_on_redirect;	/* verification: a redirection is enough */
 	bool		 headers;	/* verification: header fields and return path are wanted as for a delivery */
 	bool		 everything;	/* verification: all addresses that it becomes (-v) */

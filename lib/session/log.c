@@ -27,6 +27,21 @@ put_address(const struct session *s, struct sb *out)
 		sb_addf(out, ":%u", (unsigned)s->x.host_port);
 }
 
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" of a client with that address tells nothing new beside its name. */
+static bool
+own_literal(const struct session *s)
+{
+	struct sv v = s->helo_shown;
+	struct net_addr a;
+
+	if (v.len < 3 || v.p[0] != '[' || v.p[v.len - 1] != ']')
+		return (false);
+	v = sv_sub(v, 1, v.len - 1);
+	if (sv_casestarts(v, "IPv6:") || sv_casestarts(v, "IPv4:"))
+		v = sv_sub(v, 5, v.len);
+	return (net_addr_parse(v, &a) && net_addr_eq(&a, &s->x.addr));
+}
+
 void
 session_fullhost(const struct session *s, struct sb *out)
 {
@@ -36,11 +51,13 @@ session_fullhost(const struct session *s, struct sb *out)
 		sb_addf(out, "%s%s", s->conn->exim_style ? "" : "local user ", s->conn->user == NULL ? "?" : s->conn->user);
 		return;
 	}
-	if (x->host_name.len > 0 && !x->host_unshown) {
+	bool named = x->host_name.len > 0 && !x->host_unshown;
+
+	if (named) {
 		sb_add(out, x->host_name);
 		sb_addc(out, ' ');
 	}
-	if (s->helo_shown.len > 0 && (x->host_unshown || !sv_caseeq(s->helo_shown, x->host_name))) {
+	if (s->helo_shown.len > 0 && !(named && (sv_caseeq(s->helo_shown, x->host_name) || own_literal(s)))) {
 		sb_addc(out, '(');
 		sb_add(out, s->helo_shown);
 		sb_adds(out, ") ");
@@ -119,17 +136,22 @@ clean(struct sb *sb)
 			sb->p[i] = sb->p[i] == '\t' ? '\t' : sb->p[i] == '\n' ? ' ' : '?';
 }
 
+const char *
+session_id(const struct session *s)
+{
+	if (s->txn != NULL && s->txn->id[0] != '\0')
+		return (s->txn->id);
+	return (s->conn->exim_style ? s->last_id : "");
+}
+
 /* The id in front, once there is a message. */
 static void
 put_id(const struct session *s, struct sb *out)
 {
-	if (s->txn != NULL && s->txn->id[0] != '\0') {
-		sb_adds(out, s->txn->id);
-		sb_addc(out, ' ');
-	} else if (s->conn->exim_style && s->last_id[0] != '\0') {
-		sb_adds(out, s->last_id);
-		sb_addc(out, ' ');
-	}
+	const char *id = session_id(s);
+
+	if (id[0] != '\0')
+		sb_addf(out, "%s ", id);
 }
 
 void

@@ -185,6 +185,8 @@ void	 session_rcpt_forget(struct session *s);
 /* ---- log.c ---- */
 /* "H=name (helo) [ip]:port I=[ip]:port U=ident", with a leading blank when <lead>. */
 void	 session_log_host(const struct session *s, struct sb *out);
+/* Of the message that log lines are about: this one, in Exim's manner also the last one; "": none. */
+const char *session_id(const struct session *s);
 /* "name (helo) [ip]" as in "connection from". */
 void	 session_fullhost(const struct session *s, struct sb *out);
 /* The same with interface and ident, as in "SMTP call from". */

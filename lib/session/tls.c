@@ -9,7 +9,9 @@
 bool
 session_tls_available(struct session *s)
 {
-	return (s->sv->tls != NULL && s->kind != SESSION_LOCAL && session_client_in(s, EXIM_MAIN_tls_advertise_hosts));
+	/* A session that keeps nothing shows what would be offered. */
+	return ((s->sv->tls != NULL || s->conn->host_checking) && s->kind != SESSION_LOCAL &&
+	    session_client_in(s, EXIM_MAIN_tls_advertise_hosts));
 }
 
 static void

@@ -46,7 +46,7 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
 		.address = kept ? arena_sv(s->txn->arena, address) : address,
-		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .success_on_redirect = v->success_on_redirect, .headers = kept,
+		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .id = sv_cstr(session_id(s)), .success_on_redirect = v->success_on_redirect, .headers = kept,
 	};
 	struct route_result r;
 	enum exim_result res;

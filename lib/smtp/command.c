@@ -491,7 +491,7 @@ smtp_command_parse(struct sv line, unsigned flags, struct arena *a, struct smtp_
 	return (0);
 }
 
-/* "[192.0.2.1]", "[IPv6:...]", and the bare "[2001:db8::1]" that some send. */
+/* "[192.0.2.1]", "[IPv6:...]", and the bare "[2001:db8::1]" and "[IPv4:192.0.2.1]" that some send. */
 static bool
 helo_literal_ok(struct sv v)
 {
@@ -499,7 +499,7 @@ helo_literal_ok(struct sv v)
 		return (true);
 	if (v.len < 4 || v.p[v.len - 1] != ']' || sv_chr(v, ':') < 0)
 		return (false);
-	for (size_t i = 1; i + 1 < v.len; i++)
+	for (size_t i = sv_casestarts(v, "[IPv4:") ? 6 : 1; i + 1 < v.len; i++)
 		if (strchr("0123456789abcdefABCDEF:.", v.p[i]) == NULL)
 			return (false);
 	return (true);

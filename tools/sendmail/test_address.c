@@ -35,7 +35,7 @@ envelope_address(struct testing *t, const struct exim_extracted *x)
 	if (exim_rewrite_address(&t->conf->rewrites, &t->env, t->o->as_sender ? EXIM_RW_F : EXIM_RW_T, addr, &new, NULL,
 	    &err) != EXIM_OK) {
 		if (err.text[0] != '\0')
-			testing_log("%s", err.text);
+			t->ops.panic(t->ops.arg, err.text);
 		return (addr);
 	}
 	if (!sv_eq(new, addr))

@@ -152,7 +152,7 @@ static void
 ops_panic(void *arg, const char *text)
 {
 	(void)arg;
-	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ||
+	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Rewrite", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ||
 	    strncmp(text, "unknown named", 13) == 0 ||
 	    strncmp(text, "attempt to use tainted", 22) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
@@ -165,6 +165,15 @@ world_die(void *arg, const char *text)
 	show("MAIN PANIC DIE", text);
 	(void)fflush(NULL);
 	_exit(1);
+}
+
+static void
+world_log(void *arg, struct sv line)
+{
+	if (sv_starts(line, "Tainted"))
+		ops_panic(arg, line.p);
+	else
+		ops_note(arg, line.p);
 }
 
 void
@@ -180,6 +189,7 @@ testing_world(struct testing *t)
 	t->world.names = world_names;
 	t->world.names_host = posix.names;
 	t->world.acl = exim_acl_expand;
+	t->world.log = world_log;
 	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)
 		t->world.die = world_die;
 	route_ops_dns(&real_ops);

@@ -126,7 +126,7 @@ close_server(void *conn)
 const struct x_sql_driver *
 x_sql_mysql(struct err *err)
 {
-	static const struct x_sql_driver d = { "MYSQL", "MySQL", 4, open_server, query, close_server };
+	static const struct x_sql_driver d = { "MYSQL", "MySQL", "mysql_servers", 4, open_server, query, close_server };
 
 	return (load(err) == 0 ? &d : NULL);
 }

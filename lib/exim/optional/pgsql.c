@@ -145,7 +145,7 @@ close_server(void *conn)
 const struct x_sql_driver *
 x_sql_pgsql(struct err *err)
 {
-	static const struct x_sql_driver d = { "PGSQL", "PostgreSQL", 4, open_server, query, close_server };
+	static const struct x_sql_driver d = { "PGSQL", "PostgreSQL", "pgsql_servers", 4, open_server, query, close_server };
 
 	return (load(err) == 0 ? &d : NULL);
 }

@@ -381,7 +381,7 @@ test_taint(void **state)
 {
 	static const struct row rows[] = {
 		{ "${readfile{/t/$local_part}}", "!Tainted name '/t/Local' (file name for ${readfile) not permitted" },
-		{ "${lookup{x}lsearch{/t/$domain}}", "!Tainted name '/t/dom.test' (lsearch) not permitted" },
+		{ "${lookup{x}lsearch{/t/$domain}}", "!NULL" },
 		{ "${run{$local_part x}}", "!Tainted name 'Local' (command for ${run) not permitted" },
 		{ "${lookup{root}lsearch{/t/aliases}}", "alice" },
 		{ "${run{/bin/x $local_part}}", "[Local]" },
