@@ -21,6 +21,17 @@ eq "$(tail -n 1 "$T/answers" | cut -c1-3)" 221 "the last answer"
 timeout 60 sendmail -bs <"$T/dialogue" | (sleep 3; cat) >"$T/answers"
 eq "$(tail -n 1 "$T/answers" | cut -c1-3)" 221 "the last answer, read late"
 
+# More recipients than the service takes at a time: they get it in turns, nobody twice, and the caller is told of nothing.
+sed -i 's/^recipients_max = .*/recipients_max = 120/' "$BOX/etc/exim.conf"
+kill -HUP "$(daemon_pid vsmtpd)"
+sleep 1
+rc=0
+printf 'Subject: in turns\n\nx\n' | sendmail -f joe@local.test $(seq -f 'joe+%g@local.test' 300) >"$T/out" 2>&1 || rc=$?
+eq "$rc" 0 "status with 300 recipients where 120 go at a time: $(cat "$T/out")"
+to() { grep -oE '[=-]> [^ ]*( <[^>]*>)? ' "$BOX/var/log/mainlog" | grep -oE 'joe\+[0-9]+@local.test' | sort | uniq -c | awk '{ n++; most = $1 > most ? $1 : most } END { print n, most }'; }
+wait_for 20 sh -c '[ "$(grep -c Completed '"$BOX/var/log/mainlog"')" -ge 5 ]'
+eq "$(to)" "300 1" "who got it, and how often at most"
+
 # More recipients than one message may have: it is refused as a whole.
 python3 - "$T/many" <<'P'
 import sys

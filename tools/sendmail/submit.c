@@ -25,7 +25,7 @@
 #include "sendmail_int.h"
 
 #define WAIT_SECONDS	300
-#define REPLY_MAX	4096
+#define RCPTS_AT_LEAST	100	/* a server takes so many at a time (RFC 5321 section 4.5.3.1.8) */
 
 struct smtp {
 	int		 fd;
@@ -313,22 +313,19 @@ tell_facts(struct smtp *s, struct message *m, const struct options *o)
 	return (ok);
 }
 
+/* The message to the first <*n> recipients, as many as go at once.  <*rc>: what was said of those that were refused. */
 static int
-transaction(struct smtp *s, struct message *m, const struct options *o, int *rc, struct err *err)
+send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t *n, int *rc, struct err *err)
 {
-	size_t good = 0;
-	int one;
-	char host[256];
+	size_t good = 0, i;
 
-	*rc = EX_OK;
-	os_hostname(host, sizeof(host));
-	if (read_reply(s) != 220 || !tell_facts(s, m, o) || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
-		return (verdict(s, EX_UNAVAILABLE, err));
-	extensions(s);
+	s->dot = false;
+	vec_clear(&s->left);
 	if (mail_command(s, m, o) != 250)
 		return (verdict(s, EX_UNAVAILABLE, err));
-	for (size_t i = 0; i < m->rcpts.len; i++) {
+	for (i = 0; i < m->rcpts.len; i++) {
 		struct err e = ERR_INIT;
+		int one;
 
 		if (rcpt_command(s, m->rcpts.p[i], o) / 100 == 2) {
 			good++;
@@ -340,16 +337,39 @@ transaction(struct smtp *s, struct message *m, const struct options *o, int *rc,
 				vec_push(&s->left, m->rcpts.p[i]);
 			return (verdict(s, EX_UNAVAILABLE, err));
 		}
+		if (s->code == 452 && good >= RCPTS_AT_LEAST)
+			break;
 		one = verdict(s, EX_NOUSER, &e);
 		(void)fprintf(stderr, "sendmail: %s: %s\n", m->rcpts.p[i], e.text);
 		*rc = *rc == EX_OK || one == EX_TEMPFAIL ? one : *rc;
 	}
+	*n = i;
 	if (good == 0)
-		return (*rc);
+		return (EX_OK);
 	if (command(s, "DATA") != 354)
 		return (verdict(s, EX_UNAVAILABLE, err));
-	if (send_data(s, sb_sv(&m->text)) != 250)
-		return (verdict(s, EX_DATAERR, err));
+	return (send_data(s, sb_sv(&m->text)) == 250 ? EX_OK : verdict(s, EX_DATAERR, err));
+}
+
+/* Who has it is no longer among m->rcpts. */
+static int
+transaction(struct smtp *s, struct message *m, const struct options *o, int *rc, struct err *err)
+{
+	char host[256];
+	size_t n = 0;
+	int one;
+
+	*rc = EX_OK;
+	os_hostname(host, sizeof(host));
+	if (read_reply(s) != 220 || !tell_facts(s, m, o) || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
+		return (verdict(s, EX_UNAVAILABLE, err));
+	extensions(s);
+	do {
+		if ((one = send_to_some(s, m, o, &n, rc, err)) != EX_OK)
+			return (one);
+		memmove(m->rcpts.p, m->rcpts.p + n, (m->rcpts.len - n) * sizeof(*m->rcpts.p));
+		m->rcpts.len -= n;
+	} while (m->rcpts.len > 0);
 	(void)command(s, "QUIT");
 	s->code = 250;
 	return (*rc);
