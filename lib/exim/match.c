@@ -381,24 +381,13 @@ named(struct mscan *s, const struct mitem *it)
 void
 m_log(struct mscan *s, const char *fmt, ...)
 {
-<<<<<<< HEAD
-	const struct exim_acl_run *run = s->e->env->acl_run;
-=======
->>>>>>> 8f2806a (session, exim: answers and log lines that real configurations showed)
 	char buf[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
-<<<<<<< HEAD
-	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
-		run->ops->log(run->arg, EXIM_LOG_MAIN, sv_cstr(buf));
-	else
-		exim_env_log(s->e->env, sv_cstr(buf));
-=======
 	x_log(s->e, EXIM_LOG_MAIN, buf);
->>>>>>> 8f2806a (session, exim: answers and log lines that real configurations showed)
 }
 
 /* The text behind MR_DEFER or MR_UNKNOWN. */
