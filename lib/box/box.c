@@ -18,6 +18,7 @@
 #include "exim/lexer.h"
 #include "exim/option.h"
 #include "exim/report.h"
+#include "os/priv.h"
 
 #define LISTEN_MAX	64
 
@@ -169,13 +170,36 @@ relay_report(void *arg, const struct err *e, bool warning)
 		r->fn(r->arg, e);
 }
 
+/* A box is its owner's: root reads there what he may read, and nothing that he only has a link to or includes. */
+static int
+act_as_owner(const struct box *b, const char *path, struct err *err)
+{
+	struct stat dir, file;
+
+	if (!os_is_root() || stat(b->root, &dir) == -1)
+		return (0);
+	if (dir.st_uid == 0 && lstat(path, &file) == 0)
+		dir = file;
+	return (os_act_as(dir.st_uid, dir.st_gid, err));
+}
+
+static void
+read_settings(struct box *b, const char *path, bool *given, struct exim_report *rep)
+{
+	struct exim_lexer *lx = exim_lexer_open(path, NULL, 0, b->arena, rep);
+	struct exim_line line;
+
+	while (lx != NULL && exim_lexer_next(lx, &line))
+		set_line(b, &line, given, rep);
+	if (lx != NULL)
+		exim_lexer_close(&lx);
+}
+
 int
 box_open(struct box **bp, const char *root, void (*report)(void *arg, const struct err *e), void *arg, struct err *err)
 {
 	struct relay relay = { report, arg };
 	struct exim_report rep = EXIM_REPORT_INIT;
-	struct exim_lexer *lx;
-	struct exim_line line;
 	struct box *b = xcalloc(1, sizeof(*b));
 	bool *given = xcalloc(box_nsettings, sizeof(*given));
 	char real[PATH_MAX];
@@ -193,11 +217,10 @@ box_open(struct box **bp, const char *root, void (*report)(void *arg, const stru
 	rep.fn = relay_report;
 	rep.arg = &relay;
 	if (access(path, F_OK) == 0) {
-		lx = exim_lexer_open(path, NULL, 0, b->arena, &rep);
-		while (lx != NULL && exim_lexer_next(lx, &line))
-			set_line(b, &line, given, &rep);
-		if (lx != NULL)
-			exim_lexer_close(&lx);
+		if (act_as_owner(b, path, err) == -1)
+			goto out;
+		read_settings(b, path, given, &rep);
+		os_act_back();
 	}
 	if (rep.errors > 0) {
 		if (err != NULL)

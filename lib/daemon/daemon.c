@@ -37,13 +37,19 @@ int
 daemon_load(struct daemon *d, const char *root, struct box **box, void **conf)
 {
 	struct err err = ERR_INIT;
+	int rc;
 
 	*conf = NULL;
 	if (box_open(box, root, report, NULL, &err) == -1)
 		return (-1);
 	if (d->def->load == NULL)
 		return (0);
-	if (d->def->load(*box, conf, report, NULL, &err) == 0) {
+	/* What a configuration includes and where it says that keys are must be files that the box's user may read. */
+	if ((rc = box_act(*box, &err)) == 0) {
+		rc = d->def->load(*box, conf, report, NULL, &err);
+		os_act_back();
+	}
+	if (rc == 0) {
 		d->patience = (struct daemon_patience){ 0, 0 };
 		if (d->def->sockets != NULL)
 			d->def->sockets(*box, *conf, &d->patience);

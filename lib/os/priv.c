@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Giving privileges up: see priv.h. */
-#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
@@ -50,6 +49,7 @@ os_drop_to(const char *user, struct err *err)
 
 static struct {
 	bool	 on;
+	unsigned depth;		/* calls within */
 	int	 ngroups;
 	gid_t	 gid, groups[64];
 } acting;
@@ -57,7 +57,10 @@ static struct {
 int
 os_act_as(uid_t uid, gid_t gid, struct err *err)
 {
-	assert(!acting.on);
+	if (acting.on) {
+		acting.depth++;
+		return (0);
+	}
 	if (!os_is_root() || uid == 0)
 		return (0);
 	acting.gid = getegid();
@@ -77,6 +80,10 @@ os_act_back(void)
 {
 	if (!acting.on)
 		return;
+	if (acting.depth > 0) {
+		acting.depth--;
+		return;
+	}
 	acting.on = false;
 	/* Half root is worse than none. */
 	if (seteuid(0) == -1 || setegid(acting.gid) == -1 || setgroups((size_t)acting.ngroups, acting.groups) == -1)

@@ -15,7 +15,8 @@ int	 os_drop_to(const char *user, struct err *err);
 int	 os_drop_to_ids(const char *user, uid_t uid, gid_t gid, struct err *err);
 /*
  * Root among files that others may change: from here on opens, renames and removals have only the rights of <uid> and
- * <gid>, so that no link can lead root astray; os_act_back() ends it.  For other users nothing happens.  Not to be nested.
+ * <gid>, so that no link can lead root astray; os_act_back() ends it.  For other users nothing happens.  Within itself it changes
+ * nothing: the first user stays, until the last os_act_back().
  */
 int	 os_act_as(uid_t uid, gid_t gid, struct err *err);
 void	 os_act_back(void);

@@ -38,6 +38,28 @@ has "$(vsmtprelay dump)" "127.0.0.1 " "the login's entry beside root's"
 has "$(vsmtprelay dump)" "10.11.12.13 "
 [ -z "$(find "$BOX/var/mail" "$BOX/var/spool" ! -user daemon | head -n 3)" ] || die "files of somebody else in the store or the spool"
 
+# A box's configuration includes nothing that only root may read, nor is it a link to that, nor are its keys.
+echo 'root:topsecret' >"$T/private"; chmod 600 "$T/private"
+for d in vsmtpd vqueued; do
+	sed -i "1i .include $T/private" "$BOX/etc/exim.conf"
+	$d -n -b "$BOX" >"$T/out" 2>&1 && die "$d reads what only root may"
+	has "$(cat "$T/out")" "Permission denied" "$d and an included file of root's"
+	hasnot "$(cat "$T/out")" "topsecret" "$d and an included file of root's"
+	sed -i 1d "$BOX/etc/exim.conf"
+	mv "$BOX/etc/vpost.conf" "$T/vpost.conf"
+	setpriv --reuid daemon --regid daemon --clear-groups ln -s "$T/private" "$BOX/etc/vpost.conf"
+	$d -n -b "$BOX" >"$T/out" 2>&1 && die "$d reads by a link what only root may"
+	hasnot "$(cat "$T/out")" "topsecret" "$d and a link to a file of root's"
+	rm "$BOX/etc/vpost.conf"; mv "$T/vpost.conf" "$BOX/etc/vpost.conf"
+done
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other.test -keyout "$T/key" -out "$T/crt" 2>/dev/null
+chmod 600 "$T/key"
+sed -i "1i tls_certificate = $T/crt\ntls_privatekey = $T/key" "$BOX/etc/exim.conf"
+vsmtpd -n -b "$BOX" >"$T/out" 2>&1 || true
+has "$(cat "$T/out")" "$T/key" "vsmtpd and a key of root's"
+sed -i 1,2d "$BOX/etc/exim.conf"
+vsmtpd -n -b "$BOX" >"$T/out" 2>&1 || die "vsmtpd -n: $(cat "$T/out")"
+
 # What the box's user puts in root's way is not followed: a link instead of a pid file or of a log.
 box_stop
 echo precious >"$T/precious"; chmod 600 "$T/precious"
