@@ -292,12 +292,11 @@ void
 x_log(struct xev *e, unsigned logs, const char *text)
 {
 	const struct exim_acl_run *run = e->env->acl_run;
-	const struct exim_world *w = e->env->world;
 
 	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
 		run->ops->log(run->arg, logs, sv_cstr(text));
-	else if (w->log != NULL)
-		w->log(w->arg, sv_cstr(text));
+	else
+		exim_env_log(e->env, sv_cstr(text));
 }
 
 /* --- numbers --- */
