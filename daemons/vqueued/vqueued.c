@@ -37,15 +37,12 @@ report_mistake(void *arg, const struct err *e, bool warning)
 static int
 load(const struct box *b, void **conf, void (*report)(void *arg, const struct err *e), void *arg, struct err *err)
 {
-	char box[4096];
-	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
-	struct exim_conf_source src = { .path = box_path(b, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
-	    .ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_conf_source src;
 	struct reporter r = { report, arg };
 	struct exim_conf *c = NULL;
 
-	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
+	box_exim_source(b, &src);
 	rep.fn = report_mistake;
 	rep.arg = &r;
 	if (exim_conf_load(&c, &src, &rep, err) == -1) {

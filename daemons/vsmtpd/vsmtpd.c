@@ -45,15 +45,12 @@ report_one(void *arg, const struct err *e, bool warning)
 static int
 load_exim(const struct box *b, struct exim_conf **out, struct reporter *r, struct err *err)
 {
-	char box[4096];
-	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
-	struct exim_conf_source src = { .path = box_path(b, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
-	    .ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_conf_source src;
 
 	rep.fn = report_one;
 	rep.arg = r;
-	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
+	box_exim_source(b, &src);
 	return (exim_conf_load(out, &src, &rep, err));
 }
 

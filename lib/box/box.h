@@ -156,4 +156,12 @@ int	 box_user(const struct box *b, struct os_user *u, struct err *err);
 /* The box's files are that user's: root goes on with his rights only, until os_act_back() of os/priv.h.  For others nothing happens. */
 int	 box_act(const struct box *b, struct err *err);
 
+/*
+ * How the box's exim.conf is read: its path, its name for itself, and the macros _VPOST_BOX (the box's directory) and, where its accounts are
+ * the system's, _VPOST_SYSTEM_USERS.  All live as long as <b>.
+ */
+#define BOX_EXIM_DEFINES	2
+struct exim_conf_source;
+void	 box_exim_source(const struct box *b, struct exim_conf_source *src);
+
 #endif

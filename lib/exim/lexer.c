@@ -322,7 +322,7 @@ macro_traps(struct exim_lexer *lx, struct sv line, size_t from)
 		for (size_t k = 0; word.len > 1 && k < lx->macros.v.len; k++) {
 			struct exim_macro *m = &lx->macros.v.p[k];
 
-			if (m->told || m->word || m->name.len >= word.len || sv_find(word, m->name) < 0 || whole_macro(lx, word))
+			if (m->told || m->name.len >= word.len || sv_find(word, m->name) < 0 || whole_macro(lx, word))
 				continue;
 			m->told = true;
 			exim_report_warn(lx->rep, top(lx)->name, top(lx)->line, "macro " SV_FMT " is replaced inside of \"" SV_FMT
@@ -587,6 +587,12 @@ lexer_new(const char *const *defines, size_t n, struct arena *a, struct exim_rep
 		}
 		while (k < name.len && name_char(name.p[k]))
 			k++;
+		if (name.len > 1 && name.p[0] == '_' && k == name.len) {
+			struct exim_macro own = { .name = arena_sv(a, name), .value = arena_sv(a, value) };
+
+			vec_push(&lx->macros.own, own);
+			continue;
+		}
 		if (name.len == 0 || k < name.len || name.p[0] < 'A' || name.p[0] > 'Z') {
 			(void)exim_report_error(rep, NULL, 0, "-D%s: a macro name is an upper case letter, then letters, digits and "
 			    "underscores", defines[i]);
@@ -638,6 +644,7 @@ exim_lexer_close(struct exim_lexer **lxp)
 	sb_free(&lx->phys);
 	sb_free(&lx->text);
 	vec_free(&lx->pieces);
+	vec_free(&lx->macros.own);
 	vec_free(&lx->macros.v);
 	free(lx);
 	*lxp = NULL;

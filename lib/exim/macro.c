@@ -16,35 +16,12 @@ macro_get(const struct exim_macros *m, struct sv name)
 	return (NULL);
 }
 
-/*
- * What every box defines: replaced only as words of their own, since a file that knows nothing of them may well speak of an
- * INBOX, and void where the file defines the name itself.
- */
-static bool
-of_box(struct sv name)
-{
-	return (sv_eqs(name, "BOX") || sv_eqs(name, "VPOST_SYSTEM_USERS"));
-}
-
-static void
-forget(struct exim_macros *m, struct exim_macro *old)
-{
-	size_t i = (size_t)(old - m->v.p);
-
-	memmove(old, old + 1, (m->v.len - i - 1) * sizeof(*old));
-	m->v.len--;
-}
-
 enum macro_set
 macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine, bool command_line, struct sv *other)
 {
 	struct exim_macro *old = macro_get(m, name), new;
 	unsigned char c;
 
-	if (old != NULL && old->word && !command_line && !redefine) {
-		forget(m, old);
-		old = NULL;
-	}
 	if (old != NULL) {
 		if (old->command_line && !command_line)
 			return (MACRO_OK);
@@ -56,7 +33,7 @@ macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine,
 	if (redefine && !command_line)
 		return (MACRO_NONE);
 	for (size_t i = 0; i < m->v.len; i++)
-		if (!m->v.p[i].word && sv_find(name, m->v.p[i].name) >= 0) {
+		if (sv_find(name, m->v.p[i].name) >= 0) {
 			*other = m->v.p[i].name;
 			return (MACRO_HIDDEN);
 		}
@@ -65,7 +42,6 @@ macro_set(struct exim_macros *m, struct sv name, struct sv value, bool redefine,
 	new.name = arena_sv(m->arena, name);
 	new.value = arena_sv(m->arena, value);
 	new.command_line = command_line;
-	new.word = command_line && of_box(name);
 	new.told = false;
 	vec_push(&m->v, new);
 	c = (unsigned char)name.p[0];
@@ -79,6 +55,17 @@ may_start(struct sv v, size_t i)
 	char c = v.p[i], d = i + 1 < v.len ? v.p[i + 1] : '\0';
 
 	return ((c >= 'A' && c <= 'Z') || (c == '_' && ((d >= 'A' && d <= 'Z') || d == '_')));
+}
+
+static bool
+predefined(const struct exim_macros *m, struct sv name, struct sv *value)
+{
+	for (size_t i = 0; i < m->own.len; i++)
+		if (sv_eq(m->own.p[i].name, name)) {
+			*value = m->own.p[i].value;
+			return (true);
+		}
+	return (exim_macro_predefined(name, value));
 }
 
 /* The predefined macros of <in> replaced, longest name first. */
@@ -96,7 +83,7 @@ expand_predefined(const struct exim_macros *m, struct sv in, size_t from, struct
 		if (in.p[i] == '_' && may_start(in, i)) {
 			while (end < in.len && (sv_isalnum(in.p[end]) || in.p[end] == '_'))
 				end++;
-			while (end > i + 3 && !exim_macro_predefined(sv_sub(in, i, end), &value))
+			while (end > i + 3 && !predefined(m, sv_sub(in, i, end), &value))
 				end--;
 			if (end <= i + 3)
 				end = i;
@@ -113,34 +100,11 @@ expand_predefined(const struct exim_macros *m, struct sv in, size_t from, struct
 	return (found);
 }
 
-static bool
-word_char(char c)
-{
-	return (sv_isalnum(c) || c == '_');
-}
-
-/* Where <m> stands next in <in>, counted from <from>; -1: nowhere. */
-static ptrdiff_t
-next_place(const struct exim_macro *m, struct sv in, size_t from)
-{
-	size_t start = from, n = m->name.len;
-	ptrdiff_t at;
-
-	while ((at = sv_find(sv_sub(in, from, in.len), m->name)) >= 0) {
-		size_t i = from + (size_t)at;
-
-		if (!m->word || ((i == 0 || !word_char(in.p[i - 1])) && (i + n == in.len || !word_char(in.p[i + n]))))
-			return ((ptrdiff_t)(i - start));
-		from = i + n;
-	}
-	return (-1);
-}
-
 /* All of one macro in <in>, from <from> on; false and nothing done when there is none. */
 static bool
 expand_one(const struct exim_macros *all, const struct exim_macro *m, struct sv in, size_t from, struct sb *out)
 {
-	ptrdiff_t at = next_place(m, in, from);
+	ptrdiff_t at = sv_find(sv_sub(in, from, in.len), m->name);
 
 	if (at < 0)
 		return (false);
@@ -152,7 +116,7 @@ expand_one(const struct exim_macros *all, const struct exim_macro *m, struct sv 
 		if (all->replaced != NULL)
 			all->replaced(m->name, m->value);
 		from += (size_t)at + m->name.len;
-		at = next_place(m, in, from);
+		at = sv_find(sv_sub(in, from, in.len), m->name);
 	} while (at >= 0);
 	sb_add(out, sv_sub(in, from, in.len));
 	return (true);

@@ -14,12 +14,12 @@ struct exim_macro {
 	struct sv	 name;
 	struct sv	 value;
 	bool		 command_line;	/* of -D: definitions in the file are ignored */
-	bool		 word;		/* replaced only as a word of its own */
 	bool		 told;		/* that it stands inside of words */
 };
 
 struct exim_macros {
 	struct arena	*arena;
+	VEC(struct exim_macro) own;	/* predefined ones of this reading; names begin with an underscore */
 	VEC(struct exim_macro) v;	/* in order of definition, which is the order of replacement */
 	void		(*replaced)(struct sv name, struct sv value);	/* of the report */
 	uint64_t	 first[4];	/* bits of the first bytes of all names */

@@ -112,7 +112,7 @@ main(int argc, char **argv)
 		return (2);
 	}
 	(void)snprintf(path, sizeof(path), "%s/etc/exim.conf", argv[1]);
-	(void)snprintf(define, sizeof(define), "BOX=%s", argv[1]);
+	(void)snprintf(define, sizeof(define), "_VPOST_BOX=%s", argv[1]);
 	defines[0] = define;
 	src.path = path;
 	if (fiber_init(&err) == -1 || dns_init(&dns, &err) == -1 || exim_conf_load(&conf, &src, NULL, &err) == -1) {

@@ -103,15 +103,16 @@ static void
 box_defines(struct testing *t, struct exim_conf_source *src)
 {
 	size_t n = t->o->defines.len, k = 0;
-	const char **v = arena_alloc(t->facts, (n + 2) * sizeof(*v));
+	const char **v = arena_alloc(t->facts, (n + BOX_EXIM_DEFINES) * sizeof(*v));
+	struct exim_conf_source of_box = { .ndefines = 0 };
 
 	if (t->box != NULL) {
-		if (!options_define(t->o, "BOX"))
-			v[k++] = arena_fmt(t->facts, "BOX=%s", t->box->root);
-		if (t->box->system_users && !options_define(t->o, "VPOST_SYSTEM_USERS"))
-			v[k++] = "VPOST_SYSTEM_USERS=yes";
-		if (t->box->hostname[0] != '\0')
-			src->hostname = t->box->hostname;
+		box_exim_source(t->box, &of_box);
+		src->hostname = of_box.hostname;
+	}
+	while (k < of_box.ndefines) {
+		v[k] = of_box.defines[k];
+		k++;
 	}
 	for (size_t i = 0; i < n; i++)
 		v[k++] = t->o->defines.p[i];

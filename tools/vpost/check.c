@@ -67,15 +67,12 @@ exim_report(void *arg, const struct err *e, bool is_warning)
 static void
 check_exim(const struct box *b, struct tally *t)
 {
-	char box[PATH_MAX + 8];
-	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
-	struct exim_conf_source src = { .path = box_path(b, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
-		.ndefines = b->system_users ? 2 : 1, .hostname = b->hostname[0] != '\0' ? b->hostname : NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_conf_source src;
 	struct err err = ERR_INIT;
 	struct exim_conf *c = NULL;
 
-	(void)snprintf(box, sizeof(box), "BOX=%s", b->root);
+	box_exim_source(b, &src);
 	rep.fn = exim_report;
 	rep.arg = t;
 	rep.traps = true;

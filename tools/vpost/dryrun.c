@@ -289,13 +289,10 @@ take_message(struct dry *d, struct sv text, const char *sender)
 static int
 load(struct dry *d)
 {
-	char box[4200];
-	const char *defines[2] = { box, "VPOST_SYSTEM_USERS=yes" };
-	struct exim_conf_source src = { .path = box_path(d->box, BOX_EXIM_CONF), .text = SV_NULL, .defines = defines,
-	    .ndefines = d->box->system_users ? 2 : 1, .hostname = d->box->hostname[0] != '\0' ? d->box->hostname : NULL };
+	struct exim_conf_source src;
 	struct err err = ERR_INIT;
 
-	(void)snprintf(box, sizeof(box), "BOX=%s", d->box->root);
+	box_exim_source(d->box, &src);
 	if (exim_conf_load(&d->conf, &src, NULL, &err) == -1)
 		return (complain(&err));
 	exim_world_posix(&d->world);

@@ -108,7 +108,7 @@ place_box(struct sb *text, const char *root)
 	struct sv rest = sb_sv(text), line;
 
 	while (sv_next(&rest, '\n', &line)) {
-		if (sv_starts(line, "BOX = "))
+		if (sv_eqs(line, "BOX = /var/vpost"))
 			sb_addf(&out, "BOX = %s", root);
 		else
 			put_placed(&out, line, root);
