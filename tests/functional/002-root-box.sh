@@ -45,6 +45,8 @@ for d in vsmtpd vqueued; do
 	$d -n -b "$BOX" >"$T/out" 2>&1 && die "$d reads what only root may"
 	has "$(cat "$T/out")" "Permission denied" "$d and an included file of root's"
 	hasnot "$(cat "$T/out")" "topsecret" "$d and an included file of root's"
+	vpost check "$BOX" >"$T/out" 2>&1 && die "vpost check is content with what the daemons cannot read"
+	has "$(cat "$T/out")" "Permission denied" "vpost check and an included file of root's"
 	sed -i 1d "$BOX/etc/exim.conf"
 	mv "$BOX/etc/vpost.conf" "$T/vpost.conf"
 	setpriv --reuid daemon --regid daemon --clear-groups ln -s "$T/private" "$BOX/etc/vpost.conf"
