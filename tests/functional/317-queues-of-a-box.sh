@@ -10,7 +10,8 @@ python3 - "$BOX/etc/exim.conf" "$T" "$PEER" "$(id -un)" <<'X'
 import sys
 path, t, peer, user = sys.argv[1:]
 s = open(path).read()
-s = f"""remote_max_parallel = 1
+s = f"""acl_not_smtp = acl_queues
+remote_max_parallel = 1
 remote_sort_domains = c.out.test : b.out.test
 queue_run_in_order
 queue_run_max = ${{if eq{{$queue_name}}{{wide}}{{0}}{{1}}}}
@@ -59,6 +60,7 @@ here_and_away:
 
 """
 s = s.replace("acl_check_mail:\n", "acl_check_mail:\n" + a, 1)
+s = s.replace("begin acl\n", "begin acl\n\nacl_queues:\n" + a + "  accept\n", 1)
 s = s.replace("begin routers\n", "begin routers\n\n" + r, 1)
 s = s.replace("begin transports\n", "begin transports\n\nto_peer:\n  driver = smtp\n  headers_add = X-Queue: <$queue_name>\n\n" f"one:\n  driver = pipe\n  command = /bin/sh {t}/one.sh\n  max_parallel = ${{if def:local_part{{1}}}}\n  log_output\n", 1)
 s = s.replace("begin retry\n", "begin retry\ngate.test * F,4h,1s\n", 1)
