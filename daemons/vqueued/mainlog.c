@@ -75,12 +75,12 @@ add_address(struct sb *out, const struct dlv *d)
 		sb_add(out, rd->local_part);
 		sb_add(out, rd->suffix);
 	} else {
-		sb_add(out, rd->addr->address);
+		sb_add(out, d->as.len > 0 ? d->as : rd->addr->address);
 	}
 	if (parents)
 		for (const struct route_addr *a = rd->addr->parent; a != NULL && a != top; a = a->parent)
 			sb_addf(out, " (" SV_FMT ")", SV_ARG(a->address));
-	if (local || rd->kind == ROUTE_DISCARD || parents || rd->addr != top)
+	if (local || rd->kind == ROUTE_DISCARD || parents || rd->addr != top || d->as.len > 0)
 		sb_addf(out, " <" SV_FMT ">", SV_ARG(top->address));
 }
 
@@ -236,7 +236,7 @@ log_host_tail(struct vq *vq, struct arena *a, const struct deliver_host *h, cons
 	char ip[NET_ADDR_TEXT_MAX];
 	const char *r;
 
-	sb_addf(&out, " H=%s [%s]", h->name, net_addr_text(&h->addr, ip));
+	sb_addf(&out, " H=%s%s [%s]", h->name, h->dnssec && EXIM_LOGSEL_ON(sel, dnssec) ? " DS" : "", net_addr_text(&h->addr, ip));
 	if (EXIM_LOGSEL_ON(sel, outgoing_port))
 		sb_addf(&out, ":%u", h->addr.port);
 	if (c != NULL && EXIM_LOGSEL_ON(sel, incoming_interface) && EXIM_LOGSEL_ON(sel, outgoing_interface)) {

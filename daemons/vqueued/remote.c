@@ -225,6 +225,20 @@ message_deferred(struct worker *w, const struct dlv *d, const struct deliver_rcp
 		tell_event(w, d, "msg:defer", r->error.err.text, deliver_event_number(&r->error));
 }
 
+/* The address for the log, where another one was given to the host. */
+static void
+note_sent(struct worker *w, struct dlv *d, const struct deliver_message *dm)
+{
+	struct sb out = SB_INIT(4096);
+
+	if (sv_is_ascii(d->rd->addr->address))
+		return;
+	deliver_address_sent(w->conn, dm, d->rd->addr->address, &out);
+	if (!sv_eq(sb_sv(&out), d->rd->addr->address))
+		d->as = arena_sv(d->m->arena, sb_sv(&out));
+	sb_free(&out);
+}
+
 /* Tell those that are decided; returns how many are left open. */
 static size_t
 tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm, bool temp_too)
@@ -261,6 +275,7 @@ tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm,
 			first = false;
 			w->sent = true;
 			w->d->last_ok = fiber_now();
+			note_sent(w, d, dm);
 			delivery_ok(d, SPOOL_ST_SENT, ok_tail, r->dsn_passed);
 		} else if (r->status == DELIVER_PERM) {
 			const char *text = strstr(r->error.err.text, ">: ");

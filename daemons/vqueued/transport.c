@@ -261,6 +261,7 @@ smtp_message(struct vq *vq, struct vq_env *e, const struct dlv *d, struct delive
 	if (dm->smtputf8 && env_headers(e, d->m))
 		for (size_t i = 0; i < e->msg.headers->block.len && !dm->header_8bit; i++)
 			dm->header_8bit = (unsigned char)e->msg.headers->block.p[i] > 127;
+	dm->downconvert = (env->flags & SPOOL_ASCII) != 0 ? 1 : (env->flags & SPOOL_ASCII_MAYBE) != 0 ? -1 : 0;
 	dm->ret_set = env->ret != SPOOL_RET_NONE;
 	dm->ret_hdrs = env->ret == SPOOL_RET_HDRS;
 	dm->envid = env->envid;

@@ -143,6 +143,14 @@ log_exim(void *arg, unsigned which, const char *line, const char *more)
 	eximlog_entry(which, line, more);
 }
 
+/* control = debug. */
+static int
+log_file(void *arg, const char *name, bool remove, struct err *err)
+{
+	(void)arg;
+	return (eximlog_file(name, remove, err));
+}
+
 /* What no session logs: lookups. */
 static void
 log_world(void *arg, struct sv line)
@@ -504,7 +512,7 @@ fill_service(struct worker *w)
 	w->ops = (struct session_ops){ .arg = w, .submit = op_submit, .room = op_room, .etrn = op_etrn,
 	    .connections = op_connections, .admit = op_admit };
 	sv->transactions = &w->transactions;
-	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note,
+	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note, .file = log_file,
 	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL, .scanner = b->log_scanner ? log_scanner : NULL };
 	session_world_init(&w->world, w->hints);
 	route_dns_rules(w->conf->exim, &w->world);

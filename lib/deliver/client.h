@@ -192,6 +192,9 @@ struct deliver_message {
 	char		 confirmation[256];
 };
 
+/* Append <addr> as <m> has it on <c>: utf8_downconvert. */
+void	 deliver_address_sent(const struct deliver_conn *c, const struct deliver_message *m, struct sv addr, struct sb *out);
+
 /*
  * Send <m>.  0: every recipient has a status.  -1: *<e> says why; recipients that are still
  * OPEN were not decided, the others were.  When e->host is set, the connection is over.  <e->err.cls> PERM

@@ -2,6 +2,7 @@
 /* An smtp transport's options for one host: names, TLS, ways to log in, local address, times. */
 #include <string.h>
 
+#include "base/num.h"
 #include "deliver/event.h"
 #include "deliver/options.h"
 #include "deliver/socks.h"
@@ -550,12 +551,14 @@ deliver_message_options(struct deliver_message *m, struct exim_env *env, const s
     struct sv auth_sender, struct err *err)
 {
 	const struct exim_value *v = &t->d.own[EXIM_SMTP_utf8_downconvert];
+	struct sv text = SV_NULL;
 	int64_t n = v->num;
 
-	if (v->str != NULL && exim_expand_int(v->str, env, &n, err) != EXIM_OK) {
+	if (v->str != NULL && (deliver_text(env, v, &text, err) == -1 || !num_parse(sv_trim(text), INT32_MIN, INT32_MAX, &n))) {
 		err_clear(err);
 		n = 0;
 	}
-	m->downconvert = n > 0 ? 1 : n < 0 ? -1 : 0;
+	if (v->str == NULL ? !v->set || v->text.len > 0 : sv_trim(text).len > 0)
+		m->downconvert = n > 0 ? 1 : n < 0 ? -1 : 0;
 	return (auth_of(m, env, t->d.own, c, auth_sender, err));
 }

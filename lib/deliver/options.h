@@ -33,7 +33,10 @@ bool	 deliver_still_fits(const struct deliver_conn *c, const struct deliver_opts
 	     const struct exim_transport *t, struct arena *a);
 /* The ways of logging in that the configuration has (auths.c). */
 void	 deliver_auths(struct deliver_opts *o, struct exim_env *env, struct arena *a);
-/* AUTH= and utf8_downconvert of one message over <c>.  -1 TEMP: an option cannot be expanded. */
+/*
+ * AUTH= and utf8_downconvert of one message over <c>; where that option is empty, m->downconvert stays as it was (control =
+ * utf8_downconvert).  -1 TEMP: an option cannot be expanded.
+ */
 int	 deliver_message_options(struct deliver_message *m, struct exim_env *env, const struct exim_transport *t,
 	     const struct deliver_conn *c, struct sv auth_sender, struct err *err);
 

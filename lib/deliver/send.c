@@ -59,7 +59,7 @@ check_extensions(struct deliver_conn *c, struct deliver_message *m)
 		if (c->ehlo.size > 0 && m->size > (uint64_t)c->ehlo.size)
 			refuse(r, "5.3.4", "message is too large for the remote host (its SIZE limit)");
 		else if (!sender_ok || (!utf8 && m->downconvert == 0 && !sv_is_ascii(r->addr)))
-			refuse(r, "5.6.7", "the message needs SMTPUTF8, which the remote host does not offer");
+			refuse(r, "5.6.7", "utf8 support required but not offered for forwarding");
 		else
 			left = true;
 	}
@@ -68,9 +68,8 @@ check_extensions(struct deliver_conn *c, struct deliver_message *m)
 
 /* ---- MAIL and RCPT ---- */
 
-/* An address as it goes to this host. */
-static void
-put_address(const struct deliver_conn *c, const struct deliver_message *m, struct sv addr, struct sb *out)
+void
+deliver_address_sent(const struct deliver_conn *c, const struct deliver_message *m, struct sv addr, struct sb *out)
 {
 	bool needed = m->downconvert == 1 || (m->downconvert == -1 && (c->ehlo.ext & SMTP_EXT_SMTPUTF8) == 0);
 
@@ -85,7 +84,7 @@ build_mail(const struct deliver_conn *c, const struct deliver_message *m, struct
 	bool tells = false;
 
 	sb_adds(out, "MAIL FROM:<");
-	put_address(c, m, m->sender, out);
+	deliver_address_sent(c, m, m->sender, out);
 	sb_addc(out, '>');
 	/* Exim 4.96 takes a negative addition as it is, though its manual says that there is no SIZE then. */
 	if ((ext & SMTP_EXT_SIZE) != 0)
@@ -124,7 +123,7 @@ build_rcpt(const struct deliver_conn *c, const struct deliver_message *m, const 
 	const char *sep = " NOTIFY=";
 
 	sb_adds(out, "RCPT TO:<");
-	put_address(c, m, r->addr, out);
+	deliver_address_sent(c, m, r->addr, out);
 	sb_addc(out, '>');
 	if (c->o->ignore_quota && (c->ehlo.ext & SMTP_EXT_IGNOREQUOTA) != 0)
 		sb_adds(out, " IGNOREQUOTA");

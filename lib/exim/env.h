@@ -115,7 +115,7 @@ struct exim_session {
 	const char	*const *host_aliases;	/* further verified names */
 	size_t		 nhost_aliases;
 	bool		 host_unshown;		/* found by a verify condition alone: logs and $sender_fullhost go on without it */
-	bool		 host_dnssec;
+	bool		 dnssec_known, host_dnssec;	/* exim_host_secure() */
 	struct sv	 helo;
 	bool		 helo_verified;
 	struct sv	 ident;

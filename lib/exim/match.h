@@ -98,5 +98,7 @@ bool	 exim_list_next(struct sv *list, int *sep, struct arena *a, struct sv *item
 
 /* Make sure that env->session's host name was looked up (once). */
 void	 exim_host_name(struct exim_env *env);
+/* Was the name found by validated answers both ways?  False where there is no name (yet). */
+bool	 exim_host_secure(struct exim_env *env);
 
 #endif

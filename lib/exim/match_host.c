@@ -3,6 +3,7 @@
  * Items of host lists (manual 10.10 to 10.19): addresses, networks, names both ways,
  * lookups by address; our own addresses; MX items of domain lists, which need them too.
  */
+#include "dns/dns.h"
 #include "exim/conf.h"
 #include "exim/logsel.h"
 #include "exim/match_int.h"
@@ -147,6 +148,34 @@ exim_host_name(struct exim_env *env)
 	}
 	/* The session outlives the arena of one command. */
 	keep_names(s, s->arena != NULL ? s->arena : env->arena, good, k);
+}
+
+/* Is the answer about <name> validated, and is there one? */
+static bool
+is_secure(struct exim_env *env, const char *name, int type)
+{
+	const struct exim_world *w = env->world;
+	struct exim_dns d;
+
+	memset(&d, 0, sizeof(d));
+	return (w->dns != NULL && w->dns(w->arg, name, type, env->arena, &d) == 0 && d.result == EXIM_DNS_FOUND && d.secure);
+}
+
+bool
+exim_host_secure(struct exim_env *env)
+{
+	struct exim_session *s = env->session;
+	char name[100];
+
+	if (s == NULL || s->host_lookup != EXIM_HOST_FOUND || s->addr.family == 0)
+		return (false);
+	if (!s->dnssec_known) {
+		s->dnssec_known = true;
+		net_addr_reverse(&s->addr, NULL, name, sizeof(name));
+		s->host_dnssec = is_secure(env, name, DNS_PTR) &&
+		    is_secure(env, arena_cstr(env->arena, s->host_name), s->addr.family == 4 ? DNS_A : DNS_AAAA);
+	}
+	return (s->host_dnssec);
 }
 
 /* --- lookups by address --- */

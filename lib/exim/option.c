@@ -456,7 +456,7 @@ set_typed(struct setting *s, struct sv before)
 		if (s->opt->type == EXIM_OPT_ETIME && !expands(s->text) && !exim_parse_time(s->text, &s->v->num))
 			exim_report_soft(s->ctx->rep, s->file, s->line, "invalid time value for %s: \"" SV_FMT "\"",
 			    s->opt->name, SV_ARG(s->text));
-		if (s->opt->type == EXIM_OPT_EINT && !expands(s->text) && !exim_parse_int(s->text, &s->v->num))
+		if (s->opt->type == EXIM_OPT_EINT && s->text.len > 0 && !expands(s->text) && !exim_parse_int(s->text, &s->v->num))
 			exim_report_soft(s->ctx->rep, s->file, s->line, "integer expected for %s, not \"" SV_FMT "\"",
 			    s->opt->name, SV_ARG(s->text));
 		return (0);

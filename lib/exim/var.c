@@ -241,7 +241,7 @@ static const struct xvar_row vars[] = {
 	{ "sender_helo_verified",	K_YN, SES(helo_verified), "no", NULL },
 	{ "sender_host_address",	K_SV, SES(host_address), NULL, NULL },
 	{ "sender_host_authenticated",	K_SV, SES(auth_mechanism), NULL, NULL },
-	{ "sender_host_dnssec",		K_YN, SES(host_dnssec), "no", NULL },
+	{ "sender_host_dnssec",		FN(xv_host_dnssec) },
 	{ "sender_host_name",		FN(xv_sender_host_name) },
 	{ "sender_host_port",		K_INT, SES(host_port), "0", NULL },
 	{ "sender_ident",		K_SV, SES(ident), NULL, NULL },

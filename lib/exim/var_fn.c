@@ -115,6 +115,12 @@ XV(xv_lookup_dnssec)
 	return (EXIM_OK);
 }
 
+XV(xv_host_dnssec)
+{
+	*out = exim_host_secure(e->env) ? SV_LIT("yes") : SV_LIT("no");
+	return (EXIM_OK);
+}
+
 XV(xv_queue_size)
 {
 	const struct exim_world *w = e->env->world;

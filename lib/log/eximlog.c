@@ -284,6 +284,20 @@ eximlog_entry(unsigned which, const char *line, const char *more)
 		eximlog_flush();
 }
 
+int
+eximlog_file(const char *name, bool remove, struct err *err)
+{
+	const char *slash = files[0].path == NULL ? NULL : strrchr(files[0].path, '/');
+	char path[4096];
+	int fd;
+
+	if (slash == NULL || strchr(name, '/') != NULL)
+		return (err_set(err, ERR_CONFIG, NULL, "%s: there is no folder for it", name));
+	(void)snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - files[0].path), files[0].path, name);
+	fd = remove ? unlink(path) : logfile_fd(path);
+	return (fd == -1 ? err_sys(err, "%s %s", remove ? "remove" : "open", path) : fd);
+}
+
 void
 eximlog_flush(void)
 {

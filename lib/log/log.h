@@ -89,6 +89,8 @@ int	 eximlog_open_own(const char *dir, bool deliveries, bool scanner, struct err
 const char *eximlog_stamp(void);
 /* One line, control bytes as escapes; the reject log keeps newlines, as it has headers too. */
 void	 eximlog_write(unsigned which, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A file <name> beside them, for appending (a descriptor) or, with <remove>, to be removed (0).  -1: *<err>. */
+int	 eximlog_file(const char *name, bool remove, struct err *err);
 void	 eximlog_flush(void);
 void	 eximlog_reopen(void);
 

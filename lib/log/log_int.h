@@ -26,6 +26,8 @@ struct logfile {
 
 #define LOGFILE_INIT	{ .fd = -1, .path = NULL, .buf = SB_INIT(LOG_GATHER + 65536), .lost = 0 }
 
+/* The file itself; -1 and errno. */
+int	 logfile_fd(const char *path);
 int	 logfile_open(struct logfile *f, const char *path, struct err *err);
 void	 logfile_close(struct logfile *f);
 void	 logfile_reopen(struct logfile *f);

@@ -16,8 +16,8 @@
 #include "os/time.h"
 
 /* No link is followed, and nothing but a file written to. */
-static int
-open_log(const char *path)
+int
+logfile_fd(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 	struct stat st;
@@ -33,7 +33,7 @@ open_log(const char *path)
 int
 logfile_open(struct logfile *f, const char *path, struct err *err)
 {
-	int fd = open_log(path);
+	int fd = logfile_fd(path);
 
 	if (fd == -1)
 		return (err_sys(err, "open log %s", path));
@@ -83,7 +83,7 @@ open_again(struct logfile *f)
 
 	if (os_act_as(f->uid, f->gid, NULL) == -1)
 		return;
-	fd = open_log(f->path);
+	fd = logfile_fd(f->path);
 	os_act_back();
 	/* Better the rotated file than none. */
 	if (fd == -1)

@@ -149,7 +149,7 @@ net_dscp_parse(struct sv v)
 		{ "default", 0 }, { "cs0", 0 }, { "cs1", 8 }, { "cs2", 16 }, { "cs3", 24 }, { "cs4", 32 }, { "cs5", 40 }, { "cs6", 48 },
 		{ "cs7", 56 }, { "af11", 10 }, { "af12", 12 }, { "af13", 14 }, { "af21", 18 }, { "af22", 20 }, { "af23", 22 }, { "af31", 26 },
 		{ "af32", 28 }, { "af33", 30 }, { "af41", 34 }, { "af42", 36 }, { "af43", 38 }, { "ef", 46 }, { "lowdelay", 0x10 >> 2 },
-		{ "throughput", 0x08 >> 2 }, { "reliability", 0x04 >> 2 }, { "mincost", 0x02 >> 2 },
+		{ "throughput", 0x08 >> 2 }, { "reliability", 0x04 >> 2 }, { "mincost", 0x02 >> 2 }, { "lowcost", 0x02 >> 2 },
 	};
 	int64_t n;
 

@@ -12,6 +12,7 @@
 
 #include "base/num.h"
 #include "fiber/fiber.h"
+#include "net/sock.h"
 #include "session/cutthrough.h"
 #include "session/session_int.h"
 
@@ -162,22 +163,13 @@ op_log(void *arg, unsigned logs, struct sv line)
 static void
 set_dscp(struct session *s, struct sv name)
 {
-	static const struct { const char *name; int value; } names[] = {
-		{ "ef", 46 }, { "af11", 10 }, { "af12", 12 }, { "af13", 14 }, { "af21", 18 }, { "af22", 20 }, { "af23", 22 }, { "af31", 26 },
-		{ "af32", 28 }, { "af33", 30 }, { "af41", 34 }, { "af42", 36 }, { "af43", 38 }, { "lowcost", 1 }, { "lowdelay", 4 },
-		{ "throughput", 2 }, { "reliability", 1 }, { "mincost", 0 },
-	};
-	int64_t value = -1;
-	int tos;
+	int tos, value = net_dscp_parse(sv_trim(name));
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (sv_caseeqs(name, names[i].name))
-			value = names[i].value;
-	if (value < 0 && !num_parse(name, 0, 63, &value)) {
+	if (value < 0) {
 		session_logf(s, SESSION_LOG_MAIN, "ACL dscp set failed: \"" SV_FMT "\"", SV_ARG(name));
 		return;
 	}
-	tos = (int)value << 2;
+	tos = value << 2;
 	if (s->x.addr.family == 6)
 		(void)setsockopt(stream_fd(s->io), IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
 	else if (s->x.addr.family == 4)
@@ -209,6 +201,9 @@ op_control(void *arg, struct exim_env *env, enum exim_acl_control ctl, struct sv
 	case EXIM_CTL_CUTTHROUGH_DELIVERY:
 		session_cut_order(s, param);
 		break;
+	case EXIM_CTL_DEBUG:
+		session_debug_control(s, param);
+		break;
 	case EXIM_CTL_DSCP:
 		if (!s->conn->host_checking)
 			set_dscp(s, param);
@@ -223,6 +218,8 @@ op_trace(void *arg, struct sv line)
 {
 	struct session *s = arg;
 
+	if (s->debug != NULL)
+		session_debug_acl(s, line);
 	if (s->sv->log != NULL && s->sv->log->trace != NULL)
 		s->sv->log->trace(s->sv->log->arg, s->peer_text, arena_cstr(s->cmd, line));
 }

@@ -154,6 +154,14 @@ put_id(const struct session *s, struct sb *out)
 		sb_addf(out, "%s ", id);
 }
 
+static void
+emit(struct session *s, unsigned which, const char *line, const char *more)
+{
+	if (s->debug != NULL)
+		session_debug_log(s, which, line);
+	s->sv->log->exim(s->sv->log->arg, which, line, more);
+}
+
 void
 session_logf(struct session *s, unsigned which, const char *fmt, ...)
 {
@@ -167,7 +175,7 @@ session_logf(struct session *s, unsigned which, const char *fmt, ...)
 	sb_addv(&line, fmt, ap);
 	va_end(ap);
 	clean(&line);
-	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), NULL);
+	emit(s, which, sb_cstr(&line), NULL);
 	sb_free(&line);
 }
 
@@ -209,7 +217,7 @@ session_log_line(struct session *s, unsigned which, struct sb *text)
 	put_id(s, &line);
 	sb_add(&line, sb_sv(text));
 	clean(&line);
-	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), NULL);
+	emit(s, which, sb_cstr(&line), NULL);
 	sb_free(&line);
 }
 
@@ -232,7 +240,7 @@ session_log_reject(struct session *s, unsigned which, const char *text)
 			sb_adds(&more, "    ...\n");
 		put_headers(t, &more);
 	}
-	s->sv->log->exim(s->sv->log->arg, which, sb_cstr(&line), more.len > 0 ? sb_cstr(&more) : NULL);
+	emit(s, which, sb_cstr(&line), more.len > 0 ? sb_cstr(&more) : NULL);
 	sb_free(&line);
 	sb_free(&more);
 }

@@ -207,6 +207,8 @@ envelope_flags(struct session *s)
 		f |= SPOOL_QUEUE_ONLY;
 	if (t->fx.queue_first_pass)
 		f |= SPOOL_FIRST_PASS;
+	if (t->fx.ctl[EXIM_CTL_UTF8_DOWNCONVERT] && !sv_eqs(t->fx.ctl_arg[EXIM_CTL_UTF8_DOWNCONVERT], "0"))
+		f |= sv_eqs(t->fx.ctl_arg[EXIM_CTL_UTF8_DOWNCONVERT], "-1") ? SPOOL_ASCII_MAYBE : SPOOL_ASCII;
 	return (f);
 }
 
@@ -293,6 +295,8 @@ log_arrival(struct session *s, uint64_t size)
 	sb_adds(&line, t->fx.fake_code == 550 ? "(= " : "<= ");
 	sb_add(&line, t->msg.sender.len > 0 ? t->msg.sender : SV_LIT("<>"));
 	sb_addc(&line, ' ');
+	if (session_logs(s, EXIM_LOGSEL_dnssec) && s->kind != SESSION_LOCAL && exim_host_secure(&s->env))
+		sb_adds(&line, "DS ");
 	session_log_host(s, &line);
 	session_log_id(s, &line);
 	sb_adds(&line, " P=");

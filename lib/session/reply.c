@@ -57,6 +57,8 @@ note_rcpt(struct session *s, unsigned code, const char *status, struct sv text)
 static void
 send_reply(struct session *s, struct sv reply)
 {
+	if (s->debug != NULL)
+		session_debug_reply(s, reply);
 	for (size_t i = 0; i == 0 || i < s->answers; i++)
 		(void)stream_write(s->io, reply);
 }

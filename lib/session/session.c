@@ -275,6 +275,8 @@ one_command(struct session *s, struct sv line)
 	unsigned code;
 
 	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
+	if (s->debug != NULL)
+		session_debug_command(s, s->line);
 	code = parse_command(s, &err);
 	/* Commands that are there for some only. */
 	if ((s->c.verb == SMTP_XCLIENT && !s->xclient) || (s->c.verb == SMTP_WELLKNOWN && !s->wellknown) ||
@@ -742,6 +744,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_not_quit(s);
 	session_log_no_mail(s);
 	session_txn_end(s);
+	session_debug_end(s);
 	c->lost = s->end == END_LOST;
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);

@@ -38,6 +38,11 @@ struct session_log {
 	void	(*note)(void *arg, int level, const char *text);
 	/* What ACLs do, for a client at <peer>; NULL: nobody wants to know, which costs nothing. */
 	void	(*trace)(void *arg, const char *peer, const char *line);
+	/*
+	 * A file beside the logs (control = debug): open for appending, a descriptor, or with <remove> removed, 0.  -1: *<err>.  NULL: there
+	 * are no such files.
+	 */
+	int	(*file)(void *arg, const char *name, bool remove, struct err *err);
 	/* What scanners said of messages; NULL: no such log. */
 	void	(*scanner)(void *arg, const char *line);
 };

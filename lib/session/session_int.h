@@ -158,6 +158,7 @@ struct session {
 	bool		 pipelined;	/* commands came in groups */
 	bool		 early_pipe;	/* this client may do so before it was greeted */
 	bool		 own_status;	/* the reply under way has a status that the configuration gave: shown in any style */
+	struct session_debug *debug;	/* control = debug; NULL: nobody wants to know */
 	bool		 logs_connection;
 	char		 last_id[SPOOL_ID_SIZE];	/* of the message before, as Exim goes on to log it */
 	size_t		 answers;	/* LMTP, behind the content: so many recipients, so many replies; else 0 */
@@ -270,6 +271,14 @@ void	 session_scan_forget(struct session *s);
 /* ---- mime.c ---- */
 /* acl_smtp_mime or acl_not_smtp_mime, by <where>. */
 enum acl_answer session_acl_mime(struct session *s, enum exim_acl_where where, struct sv content);
+
+/* ---- debug.c: control = debug; the middle four only where s->debug is there ---- */
+void	 session_debug_control(struct session *s, struct sv param);
+void	 session_debug_acl(struct session *s, struct sv text);
+void	 session_debug_command(struct session *s, struct sv text);
+void	 session_debug_reply(struct session *s, struct sv text);	/* with its line ends */
+void	 session_debug_log(struct session *s, unsigned which, const char *text);
+void	 session_debug_end(struct session *s);
 
 /* ---- commands: one per verb ---- */
 void	 session_helo(struct session *s);

@@ -62,7 +62,9 @@ enum spool_flag {
 	SPOOL_BOUNCE	 = 1 << 6,		/* we made it: a report about <parent> */
 	SPOOL_NO_DSN	 = 1 << 7,		/* make no reports about it, whatever NOTIFY says */
 	SPOOL_BINARYMIME = 1 << 8,		/* BODY=BINARYMIME was given */
-	SPOOL_FIRST_PASS = 1 << 9		/* control = queue/first_pass_route: the network has to wait the first time */
+	SPOOL_FIRST_PASS = 1 << 9,		/* control = queue/first_pass_route: the network has to wait the first time */
+	SPOOL_ASCII	 = 1 << 10,		/* control = utf8_downconvert: addresses leave as A-labels */
+	SPOOL_ASCII_MAYBE = 1 << 11		/* the same, where the other host does not know SMTPUTF8 */
 };
 
 struct spool_rcpt {

@@ -19,7 +19,7 @@ for section in ("routers", "transports"):
 own = open(d + "/auth").read()
 s = s.replace("begin authenticators\n", "begin authenticators\n\n" + own, 1) if "begin authenticators\n" in s else s + "\nbegin authenticators\n" + own
 s = "dns_trust_aa = *.secure.test\n" + s
-s = "log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port +proxy\nremote_max_parallel = 4\n" + s
+s = "log_selector = +smtp_confirmation +tls_peerdn +pipelining +outgoing_port +proxy +dnssec\nremote_max_parallel = 4\n" + s
 open(path, "w").write(s)
 X
 cp "$T/hosts/zone" "$BOX/etc/hosts.zone"

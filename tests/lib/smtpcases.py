@@ -68,6 +68,8 @@ CALLOUT = ["acl_smtp_rcpt = ask", "smtp_enforce_sync = false", "begin acl", "ask
 ASK = "EHLO me.test\r\nMAIL FROM:<s@sender.test>\r\nRCPT TO:<x@%N.test>\r\nQUIT\r\n"
 UTF8 = ["acl_smtp_rcpt = all", "smtp_enforce_sync = false", "smtputf8_advertise_hosts = *", "begin acl", "all:", " accept"]
 UMAIL = ("EHLO me.test\r\nMAIL FROM:<s@sender.test> SMTPUTF8\r\nRCPT TO:<j\xc3\xbcrgen@%N.test>\r\nDATA\r\nSubject: hello\r\n\r\nbody\r\n.\r\nQUIT\r\n")
+DOWN = lambda value: ["acl_smtp_rcpt = all", "smtp_enforce_sync = false", "smtputf8_advertise_hosts = *", "begin acl", "all:",
+                      " accept control = utf8_downconvert" + value]
 EVENTS = "event_action = ${acl{%C/events}}"
 ONLY = lambda name, answer: "event_action = ${if eq{$event_name}{" + name + "}{" + answer + "}}"
 
@@ -242,6 +244,10 @@ CASES = [
     dict(name="badcertclear", opts=["tls_certificate = %C/none.pem"], tls={}, log=[r"TLS session: .*delivering unencrypted to H=127.0.0.1", "=> x@"], not_log=[" X="]),
     dict(name="badcert", opts=["tls_certificate = %C/none.pem", "hosts_require_tls = *"], tls={}, not_log=["=>"], log=["== x@"]),
     # ---- DNSSEC and DANE; *.secure.test counts as validated ----
+    dict(name="dnssecmark", modes=BOX, opts=["hosts = mx.dnssecmark.secure.test"], zone=["mx.dnssecmark.secure.test A 127.0.0.1"],
+         log=[r"=> x@.* H=mx.dnssecmark.secure.test DS \[127.0.0.1\]"]),
+    dict(name="dnssecunmarked", modes=BOX, opts=["hosts = mx.dnssecunmarked.test"], zone=["mx.dnssecunmarked.test A 127.0.0.1"],
+         log=[r"=> x@.* H=mx.dnssecunmarked.test \[127.0.0.1\]"]),
     dict(name="danegood", modes=BOX, opts=["hosts = mx.danegood.secure.test"] + OUT, tls={"cert": "other"}, log=[r"=> x@.* CV=dane "],
          zone=["mx.danegood.secure.test A 127.0.0.1", "_%P._tcp.mx.danegood.secure.test TLSA 3 1 1 %O"], want=[r"AUTH=yes/8/\d//CN\+3Dother.test"]),
     dict(name="danebad", modes=BOX, opts=["hosts = mx.danebad.secure.test"], tls={}, log=[r"== x@"], not_log=["=>"], **{"not": ["MAIL"]},
@@ -316,4 +322,19 @@ CASES = [
          want=[r"RCPT TO:<xn--jrgen-kva@downneeded.test>"]),
     dict(name="downnot", modes=("one",), opts="utf8_downconvert = -1", ehlo=["SMTPUTF8", "8BITMIME"], main=UTF8, text=UMAIL.replace("%N", "downnot"),
          run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"^< MAIL .* SMTPUTF8", r"RCPT TO:<j\xc3\xbcrgen@downnot.test>"]),
+    # control = utf8_downconvert counts where the option is empty.
+    dict(name="downcontrol", modes=("one",), opts="utf8_downconvert =", ehlo=["SMTPUTF8", "8BITMIME"], main=DOWN(""), text=UMAIL.replace("%N", "downcontrol"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"RCPT TO:<xn--jrgen-kva@downcontrol.test>"], log=[r"=> xn--jrgen-kva@downcontrol.test <j.*rgen@downcontrol.test>"],
+         **{"not": ["SMTPUTF8$"]}),
+    dict(name="downcontrolmaybe", modes=("one",), opts="utf8_downconvert =", main=DOWN("/-1"), text=UMAIL.replace("%N", "downcontrolmaybe"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"RCPT TO:<xn--jrgen-kva@downcontrolmaybe.test>"]),
+    dict(name="downcontrolneedless", modes=("one",), opts="utf8_downconvert =", ehlo=["SMTPUTF8", "8BITMIME"], main=DOWN("/-1"),
+         text=UMAIL.replace("%N", "downcontrolneedless"), run=["-odi -bs -oMa 127.0.0.2.1"], want=[r"^< MAIL .* SMTPUTF8"]),
+    dict(name="downcontrolnot", modes=("one",), opts="utf8_downconvert =", main=DOWN("/0"), text=UMAIL.replace("%N", "downcontrolnot"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], log=[r"\*\* .*utf8 support required but not offered for forwarding"], **{"not": ["MAIL"]}),
+    dict(name="downcontrolover", modes=("one",), opts="utf8_downconvert = 0", main=DOWN("/1"), text=UMAIL.replace("%N", "downcontrolover"),
+         run=["-odi -bs -oMa 127.0.0.2.1"], log=[r"\*\* .*utf8 support required"], **{"not": ["MAIL"]}),
+    # A message that waited keeps it.
+    dict(name="downcontrolqueue", modes=("one",), opts="utf8_downconvert =", ehlo=["SMTPUTF8", "8BITMIME"], main=DOWN(""),
+         text=UMAIL.replace("%N", "downcontrolqueue"), run=["-odq -bs -oMa 127.0.0.2.1", "-q"], want=[r"RCPT TO:<xn--jrgen-kva@downcontrolqueue.test>"]),
 ]

@@ -55,6 +55,8 @@ struct dmsg {
 	bool		 manual_thaw;
 	bool		 arriving;	/* it is received just now */
 	bool		 queue_only;	/* an ACL wants it queued */
+	bool		 smtputf8;
+	int		 downconvert;	/* control = utf8_downconvert */
 	struct sv	 queue;		/* the named queue that it is in; empty: the one of all */
 	bool		 frozen, bounce, giveup;
 	struct sv	 frozen_note;	/* " by ACL": of this run */
@@ -111,6 +113,8 @@ struct deliver {
 #define DLOG_PANIC	4
 #define DLOG_FILES	8	/* not to the system's log, which has it already */
 void	 dlog(struct deliver *d, unsigned which, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A file of its own (control = debug), called as the logs are; -1: *<err>. */
+int	 dlog_file(struct deliver *d, const char *name, bool remove, struct err *err);
 void	 dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *more);
 bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
 int64_t	 dnow(void);
@@ -286,6 +290,7 @@ struct dend {
 	bool		 pass;		/* people may read it too */
 	struct sv	 host;		/* "host NAME [ADDRESS]" */
 	struct sv	 diagnostic;
+	struct sv	 as;		/* the address as it was sent, where that is another one */
 	const struct deliver_host *at;	/* NULL: no host is to be named */
 	bool		 also;		/* another of the same transaction was logged */
 	bool		 late;		/* no rule gives it more time */

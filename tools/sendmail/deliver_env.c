@@ -155,6 +155,7 @@ denv_message(struct deliver *d, struct dmsg *m)
 	msg->caller_uid = d->caller_uid;
 	msg->caller_gid = d->caller_gid;
 	msg->deliver_freeze = m->frozen;
+	msg->smtputf8 = m->smtputf8;
 	msg->first_delivery = !m->tried;
 	memset(s, 0, sizeof(*s));
 	s->local = true;

@@ -45,6 +45,7 @@ struct attempt {
 	struct event	**batch;	/* of the transport under way */
 	size_t		 nbatch;
 	int64_t		 began_us;	/* of the delivery under way */
+	struct sv	 as;		/* the address that it was given to, where that is another one */
 	const char	*frozen_by;	/* " (delivery error message)"; NULL: not frozen now */
 	bool		 filtered;	/* the system filter took the recipients' place */
 };

@@ -102,7 +102,7 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		    SV_ARG(affixes ? rd->suffix : SV_LIT("")));
 	}
 	else {
-		struct sv shown = full_address(at, addr, rd);
+		struct sv shown = success && at->as.len > 0 ? at->as : full_address(at, addr, rd);
 
 		sb_add(out, shown);
 		if (same_address(shown, first) && (!all || addr->parent == NULL || addr->parent == top))

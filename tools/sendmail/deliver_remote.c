@@ -162,7 +162,7 @@ log_host(struct remote *x, const struct deliver_host *h)
 	const char *out;
 
 	bare.port = 0;
-	out = arena_fmt(a, " H=%s [%s]%s", h->name, net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", h->addr.port) : "");
+	out = arena_fmt(a, " H=%s%s [%s]%s", h->name, h->dnssec && dlog_on(d, EXIM_LOGSEL_dnssec) ? " DS" : "", net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", h->addr.port) : "");
 	if (x->conn == NULL || !dlog_on(d, EXIM_LOGSEL_incoming_interface) || !dlog_on(d, EXIM_LOGSEL_outgoing_interface))
 		return (out);
 	bare = *deliver_local(x->conn);
@@ -297,6 +297,22 @@ deferred_rcpt(struct remote *x, size_t i, const struct deliver_host *h, const st
 	deferred(x, i, h, e);
 }
 
+/* The address for the log, where another one was given to the host. */
+static struct sv
+sent_as(const struct remote *x, const struct deliver_message *dm, struct sv addr)
+{
+	struct sb out = SB_INIT(4096);
+	struct sv r = SV_NULL;
+
+	if (sv_is_ascii(addr))
+		return (r);
+	deliver_address_sent(x->conn, dm, addr, &out);
+	if (!sv_eq(sb_sv(&out), addr))
+		r = arena_sv(x->r->m->arena, sb_sv(&out));
+	sb_free(&out);
+	return (r);
+}
+
 static void
 take_results(struct remote *x, const struct deliver_host *h, struct deliver_message *dm, const size_t *at)
 {
@@ -314,6 +330,7 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 		switch (rc->status) {
 		case DELIVER_OK:
 			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed, .text = sv_cstr(dm->confirmation) };
+			e.as = sent_as(x, dm, rc->addr);
 			dretry_forget(x->r->d, key_rcpt(x, rc->addr));
 			break;
 		case DELIVER_PERM:
@@ -377,13 +394,14 @@ send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 			at[n++] = i;
 		}
 	dm.nrcpts = n;
+	dm.downconvert = r->m->downconvert;
 	dm.off = x->filtered != NULL ? 0 : r->m->block.len;
 	dm.len = x->filtered == NULL && x->t->d.generic[EXIM_TRANSPORT_headers_only].num != 0 ? 0 : (uint64_t)size - dm.off;
 	dm.size = dm.header.len + dm.len;
 	if (deliver_message_options(&dm, &r->d->t->env, x->t, x->conn, r->m->auth_sender, &e->err) == -1)
 		return (false);
 	x->auth_sender = dm.auth_sender;
-	dm.smtputf8 = utf8_envelope(&dm);
+	dm.smtputf8 = r->m->smtputf8 || utf8_envelope(&dm);
 	rc = deliver_send(x->conn, &dm, e);
 	take_results(x, h, &dm, at);
 	return (rc == 0);

@@ -112,6 +112,8 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 		m->frozen = true;
 		m->frozen_at = dnow();
 	}
+	m->smtputf8 = (env->flags & SPOOL_SMTPUTF8) != 0;
+	m->downconvert = (env->flags & SPOOL_ASCII) != 0 ? 1 : (env->flags & SPOOL_ASCII_MAYBE) != 0 ? -1 : 0;
 	m->queue_only = (env->flags & (SPOOL_QUEUE_ONLY | SPOOL_FIRST_PASS)) != 0;
 	m->queue = arena_sv(m->arena, env->queue);
 	for (size_t i = 0; i < env->nrcpts; i++) {
@@ -153,11 +155,17 @@ log_line(void *arg, unsigned which, const char *line, const char *more)
 		ddeliver_pending(d);
 }
 
+static int
+log_file(void *arg, const char *name, bool remove, struct err *err)
+{
+	return (dlog_file(arg, name, remove, err));
+}
+
 static void
 converse(struct deliver *d, struct session_conn *c)
 {
 	const struct session_ops ops = { .arg = d, .submit = take };
-	const struct session_log log = { .arg = d, .exim = log_line };
+	const struct session_log log = { .arg = d, .exim = log_line, .file = log_file };
 	struct session_service sv;
 	struct err err = ERR_INIT;
 

@@ -143,6 +143,10 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_adds(out, "-sender_set_untrusted\n");
 	if (m->bounce)
 		sb_adds(out, "-localerror\n");
+	if (m->smtputf8)
+		sb_adds(out, "-smtputf8\n");
+	if (m->downconvert != 0)
+		sb_adds(out, m->downconvert > 0 ? "-utf8_downcvt\n" : "-utf8_optdowncvt\n");
 	sb_adds(out, "-tls_resumption A\n");
 	put_done(m, out);
 	put_rcpts(m, out);
@@ -369,7 +373,13 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 	else if (sv_eqs(name, "frozen")) {
 		m->frozen = true;
 		m->frozen_at = n;
-	} else if (sv_eqs(name, "localerror"))
+	} else if (sv_eqs(name, "smtputf8"))
+		m->smtputf8 = true;
+	else if (sv_eqs(name, "utf8_downcvt"))
+		m->downconvert = 1;
+	else if (sv_eqs(name, "utf8_optdowncvt"))
+		m->downconvert = -1;
+	else if (sv_eqs(name, "localerror"))
 		m->bounce = true;
 	else if (sv_eqs(name, "received_time_usec") && num_parse(sv_sub(value, 1, value.len), 0, 999999, &n))
 		m->received_us += n;

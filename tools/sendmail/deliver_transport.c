@@ -203,7 +203,9 @@ end_remote(void *arg, size_t i, const struct dend *r)
 	struct dfail f = { .text = r->pass ? r->text : SV_NULL, .host = r->host, .diagnostic = r->diagnostic };
 
 	if (r->st == TRANSPORT_OK) {
+		at->as = r->as;
 		dline_ok(at, e, r->also, r->tail);
+		at->as = SV_NULL;
 		dattempt_event(at, e, "msg:delivery", r->text, r->at);
 		dattempt_succeed(at, e, r->dsn_passed);
 		return;
