@@ -10,7 +10,8 @@ python3 - "$BOX/etc/exim.conf" "$T" "$PEER" "$(id -un)" <<'X'
 import sys
 path, t, peer, user = sys.argv[1:]
 s = open(path).read()
-s = f"""acl_not_smtp = acl_queues
+s = f"""acl_not_smtp_start = acl_queues
+acl_not_smtp = acl_waits
 remote_max_parallel = 1
 remote_sort_domains = c.out.test : b.out.test
 queue_run_in_order
@@ -18,13 +19,13 @@ queue_run_max = ${{if eq{{$queue_name}}{{wide}}{{0}}{{1}}}}
 deliver_queue_load_max = 9999
 log_selector = +delay_delivery +sender_on_delivery
 """ + s
-a = """  warn senders = bulk@local.test
+queues = """  warn senders = bulk@local.test
        queue = bulk
-  warn senders = wait@local.test : pass@local.test
-       control = queue${if eq{$sender_address_local_part}{pass}{/first_pass_route}}
   warn senders = wide@local.test
        queue = wide
-       control = queue
+"""
+waits = """  warn senders = wait@local.test : pass@local.test : wide@local.test
+       control = queue${if eq{$sender_address_local_part}{pass}{/first_pass_route}}
 """
 r = f"""gate:
   driver = redirect
@@ -59,8 +60,8 @@ here_and_away:
   data = joe@local.test, b@a.out.test
 
 """
-s = s.replace("acl_check_mail:\n", "acl_check_mail:\n" + a, 1)
-s = s.replace("begin acl\n", "begin acl\n\nacl_queues:\n" + a + "  accept\n", 1)
+s = s.replace("acl_check_mail:\n", "acl_check_mail:\n" + queues + waits, 1)
+s = s.replace("begin acl\n", f"begin acl\n\nacl_queues:\n{queues}  accept\nacl_waits:\n{waits}  accept\n", 1)
 s = s.replace("begin routers\n", "begin routers\n\n" + r, 1)
 s = s.replace("begin transports\n", "begin transports\n\nto_peer:\n  driver = smtp\n  headers_add = X-Queue: <$queue_name>\n\n" f"one:\n  driver = pipe\n  command = /bin/sh {t}/one.sh\n  max_parallel = ${{if def:local_part{{1}}}}\n  log_output\n", 1)
 s = s.replace("begin retry\n", "begin retry\ngate.test * F,4h,1s\n", 1)
