@@ -11,6 +11,8 @@
 
 #define LOOK_MAX	32768		/* of a line, and of a decoded part */
 #define PATTERNS_MAX	100
+#define TURN		(256 * 1024)	/* bytes, by patterns, that are looked at before others have their turn */
+#define LINE_COST	64		/* what a line counts beside its bytes */
 
 struct patterns {
 	struct xev	 e;
@@ -65,6 +67,9 @@ fits(struct acl_state *st, struct patterns *p, struct sv text)
 static bool
 any_line(struct acl_state *st, struct patterns *p, struct sv text)
 {
+	const struct exim_world *w = st->env->world;
+	size_t cost = 0;
+
 	while (text.len > 0) {
 		ptrdiff_t nl = sv_chr(text, '\n');
 		struct sv line = sv_sub(text, 0, nl < 0 ? text.len : (size_t)nl);
@@ -74,6 +79,12 @@ any_line(struct acl_state *st, struct patterns *p, struct sv text)
 			line.len--;
 		if (fits(st, p, line))
 			return (true);
+		/* A message of many lines takes seconds. */
+		cost += p->n * (LINE_COST + line.len);
+		if (cost >= TURN && w->yield != NULL) {
+			w->yield(w->arg);
+			cost = 0;
+		}
 	}
 	return (false);
 }

@@ -19,6 +19,7 @@
 #define PIECES	8
 #define TICKS	16		/* sequences between two looks at the clock */
 #define WORK_LOOK	4096
+#define WORK_TURN	(1024 * 1024)	/* some milliseconds; then others have their turn */
 
 static enum exim_result
 set_error(struct xev *e, enum exim_result r, enum err_class cls, const char *status, const char *fmt, va_list ap)
@@ -149,6 +150,8 @@ x_work(struct xev *e, uint64_t n)
 	/* A look at each 4 KiB is enough. */
 	if ((before ^ env->work) < WORK_LOOK)
 		return (true);
+	if ((before ^ env->work) >= WORK_TURN && env->world->yield != NULL)
+		env->world->yield(env->world->arg);
 	return (env->depth == 0 || (env->work <= X_WORK_MAX && arena_used(env->arena) <= env->memory + X_MEMORY_MAX));
 }
 

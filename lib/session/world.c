@@ -81,6 +81,14 @@ world_offload(void *arg, void (*fn)(void *job), void *job)
 	fiber_offload(fn, job);
 }
 
+static void
+world_yield(void *arg)
+{
+	(void)arg;
+	if (fiber_self() != NULL)
+		fiber_yield();
+}
+
 void
 session_world_init(struct exim_world *w, struct hints *hints)
 {
@@ -90,6 +98,7 @@ session_world_init(struct exim_world *w, struct hints *hints)
 	w->names = world_names;
 	w->names_host = world_names_host;
 	w->stat = world_stat;
+	w->yield = world_yield;
 	w->begins = world_begins;
 	route_world_offload(w, world_offload);
 	w->acl = exim_acl_expand;

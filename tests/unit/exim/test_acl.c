@@ -580,6 +580,35 @@ long_warning(void **state)
 	teardown(&b);
 }
 
+static unsigned turns;
+
+static void
+w_yield(void *arg)
+{
+	(void)arg;
+	turns++;
+}
+
+/* Others have their turn while a long message is looked through. */
+static void
+long_message(void **state)
+{
+	struct sb raw = SB_INIT(1 << 21);
+	struct box b;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+		sb_adds(&raw, "a line of the message\r\n");
+	setup(&b, "a:\n deny regex = viagra : ^x\n accept\n");
+	b.world.yield = w_yield;
+	b.msg.raw = sb_sv(&raw);
+	b.run.where = EXIM_WHERE_DATA;
+	assert_int_equal(go(&b, "a"), EXIM_ACL_ACCEPT);
+	assert_true(turns > 5);
+	sb_free(&raw);
+	teardown(&b);
+}
+
 /* Fields that are added one by one do not take the square of their number. */
 static void
 many_headers(void **state)
@@ -667,7 +696,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
