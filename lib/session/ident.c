@@ -10,15 +10,15 @@
 #include "fiber/fiber.h"
 #include "io/stream.h"
 #include "net/sock.h"
+#include "session/ident.h"
 #include "session/session_int.h"
 
 #define IDENT_PORT	113
 #define ANSWER_MAX	1000		/* section 3: a line */
 #define IDENT_MAX	127
 
-/* "6193 , 23 : USERID : UNIX : stjohns": the ports must be ours; what stands behind the third colon, printable. */
-static bool
-read_answer(struct sv line, int64_t theirs, int64_t ours, struct sb *out)
+bool
+session_ident_answer(struct sv line, int64_t theirs, int64_t ours, struct sb *out)
 {
 	struct sv ports, word, kind, one;
 	int64_t a, b;
@@ -45,7 +45,7 @@ session_ident(struct session *s)
 {
 	int64_t wait = exim_main_int(s->conf, EXIM_MAIN_rfc1413_query_timeout), deadline;
 	struct net_addr to = s->conn->peer, from = s->conn->local;
-	struct sb who = SB_INIT(1024);
+	struct sb who = SB_INIT(SESSION_IDENT_MAX);
 	struct err err = ERR_INIT;
 	struct stream *io;
 	struct sv line;
@@ -69,7 +69,7 @@ session_ident(struct session *s)
 	if (stream_flush(io) == STREAM_OK) {
 		enum stream_result r = stream_read_line(io, ANSWER_MAX, &line);
 
-		if (r == STREAM_OK && read_answer(line, s->conn->peer.port, s->conn->local.port, &who))
+		if (r == STREAM_OK && session_ident_answer(line, s->conn->peer.port, s->conn->local.port, &who))
 			s->x.ident = arena_sv(s->arena, sv_taint(sb_sv(&who)));
 		else if (r == STREAM_TIMEOUT && session_logs(s, EXIM_LOGSEL_ident_timeout))
 			session_logf(s, SESSION_LOG_MAIN, "ident connection to %s timed out", s->peer_text);

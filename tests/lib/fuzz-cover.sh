@@ -20,6 +20,7 @@ exim.conf	lib/exim/lexer.c lib/exim/macro.c lib/exim/conf.c lib/exim/conf_[cd]*.
 ACLs	lib/exim/acl*.c
 rewriting	lib/exim/rewrite.c
 retry rules	lib/exim/retry.c
+callouts	lib/exim/callout.c
 expansion	lib/exim/expand.c lib/exim/expand_[a-v]*.c lib/exim/op.c lib/exim/op_*.c lib/exim/cond*.c lib/exim/var*.c
 lookups	lib/exim/lookup.c lib/exim/lookup_file.c lib/exim/lookup_dnsdb.c
 lists	lib/exim/match*.c
