@@ -17,19 +17,27 @@
 
 static const struct exim_conf *in_force;
 static struct exim_world quiet;
+static struct exim_caches *caches;	/* else each question would compile the patterns anew */
+
+/* Of the configuration in force; its arena is the caller's to free. */
+static void
+make_env(struct exim_env *env)
+{
+	*env = (struct exim_env){ .world = &quiet, .caches = caches, .arena = arena_new(0) };
+	exim_conf_env(in_force, env);
+}
 
 static bool
 in_list(enum exim_main_opt o, const char *name, bool or_parent)
 {
 	const struct exim_list *l = exim_main_list(in_force, o);
-	struct exim_env env = { .world = &quiet };
+	struct exim_env env;
 	struct err err = ERR_INIT;
 	bool yes = false;
 
 	if (l == NULL)
 		return (false);
-	exim_conf_env(in_force, &env);
-	env.arena = arena_new(0);
+	make_env(&env);
 	for (const char *p = name; p != NULL && *p != '\0' && !yes; p = or_parent && strchr(p, '.') != NULL ? strchr(p, '.') + 1 : NULL)
 		yes = exim_match_domain(l, &env, sv_taint(sv_cstr(p)), &yes, NULL, &err) == EXIM_OK && yes;
 	arena_free(&env.arena);
@@ -55,7 +63,7 @@ trusted(void *arg, const char *name)
 static bool
 asked(void *arg, const char *name, int type)
 {
-	struct exim_env env = { .world = &quiet };
+	struct exim_env env;
 	char why[256];
 	int rc;
 
@@ -65,8 +73,7 @@ asked(void *arg, const char *name, int type)
 	if (type == DNS_SRV || type == DNS_TLSA)
 		for (int i = 0; i < 2 && strchr(name, '.') != NULL; i++)
 			name = strchr(name, '.') + 1;
-	exim_conf_env(in_force, &env);
-	env.arena = arena_new(0);
+	make_env(&env);
 	rc = exim_regex_match(&env, sv_cstr(name), exim_main_text(in_force, EXIM_MAIN_dns_check_names_pattern), false, NULL, why);
 	arena_free(&env.arena);
 	/* A pattern that is wrong asks for everything. */
@@ -101,6 +108,9 @@ route_dns_rules(const struct exim_conf *c, const struct exim_world *w)
 	const struct exim_value *pattern = &c->main[EXIM_MAIN_dns_check_names_pattern];
 
 	in_force = c;
+	/* What is in there does not depend on the configuration, and a question may be under way. */
+	if (caches == NULL)
+		caches = exim_caches_new();
 	quiet = *w;
 	quiet.dns = NULL;
 	quiet.addrs = NULL;
