@@ -206,6 +206,23 @@ arena_sv(struct arena *a, struct sv v)
 	return (v);
 }
 
+struct sv
+arena_lower(struct arena *a, struct sv v)
+{
+	size_t i = 0;
+	char *p;
+
+	while (i < v.len && sv_lower(v.p[i]) == v.p[i])
+		i++;
+	if (i == v.len)
+		return (v);
+	p = arena_cstr(a, v);
+	for (; i < v.len; i++)
+		p[i] = sv_lower(p[i]);
+	v.p = p;
+	return (v);
+}
+
 char *
 arena_fmt(struct arena *a, const char *fmt, ...)
 {

@@ -23,6 +23,8 @@ void		*arena_dup(struct arena *a, const void *p, size_t n);
 char		*arena_str(struct arena *a, const char *s);	/* NULL stays NULL */
 struct sv	 arena_sv(struct arena *a, struct sv v);	/* copy, NUL behind it; keeps taint */
 char		*arena_cstr(struct arena *a, struct sv v);	/* copy as C string */
+/* In lower case (ASCII): <v> itself where it is, else a copy, NUL behind it; keeps taint. */
+struct sv	 arena_lower(struct arena *a, struct sv v);
 char		*arena_fmt(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t		 arena_used(const struct arena *a);
 

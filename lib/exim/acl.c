@@ -572,13 +572,8 @@ run(const struct exim_acl *acl, struct sv what, struct exim_env *env, struct exi
 	r->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
 	r->log_warn_skipped = env->conf == NULL || EXIM_LOGSEL_ON(env->conf->log_selector, acl_warn_skipped);
 	env->acl_run = r;
-	if (r->where == EXIM_WHERE_RCPT && r->rcpt_local.p != NULL && env->addr != NULL) {
-		char *low = arena_dup(env->arena, r->rcpt_local.p, r->rcpt_local.len);
-
-		for (size_t i = 0; i < r->rcpt_local.len; i++)
-			low[i] = sv_lower(low[i]);
-		env->addr->local_part = (struct sv){ low, r->rcpt_local.len, r->rcpt_local.tainted };
-	}
+	if (r->where == EXIM_WHERE_RCPT && r->rcpt_local.p != NULL && env->addr != NULL)
+		env->addr->local_part = arena_lower(env->arena, r->rcpt_local);
 	finish(&st, acl == NULL ? acl_run_what(what, &st) : acl_run_list(acl, &st), res);
 	if (env->addr != NULL)
 		env->addr->local_part = local;

@@ -358,13 +358,8 @@ apply_control(struct acl_state *st, enum exim_acl_control c, struct sv opts)
 		return (RC_OK);
 	case EXIM_CTL_CASELOWER_LOCAL_PART:
 		fx->caseful = false;
-		if (st->env->addr != NULL && st->env->addr->local_part.len > 0) {
-			char *p = arena_dup(st->env->arena, st->env->addr->local_part.p, st->env->addr->local_part.len);
-
-			for (size_t i = 0; i < st->env->addr->local_part.len; i++)
-				p[i] = sv_lower(p[i]);
-			st->env->addr->local_part.p = p;
-		}
+		if (st->env->addr != NULL)
+			st->env->addr->local_part = arena_lower(st->env->arena, st->env->addr->local_part);
 		return (RC_OK);
 	case EXIM_CTL_FAKEDEFER:
 	case EXIM_CTL_FAKEREJECT:

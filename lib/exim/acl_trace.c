@@ -10,11 +10,6 @@
 
 #define LINE_SIZE	2048
 
-static const char *const verbs[VERB_COUNT] = {
-	[VERB_ACCEPT] = "accept", [VERB_DEFER] = "defer", [VERB_DENY] = "deny", [VERB_DISCARD] = "discard", [VERB_DROP] = "drop",
-	[VERB_REQUIRE] = "require", [VERB_WARN] = "warn",
-};
-
 static void
 tell(struct acl_state *st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -44,7 +39,7 @@ acl_trace_list(struct acl_state *st, const struct exim_acl *acl)
 void
 acl_trace_statement(struct acl_state *st, const struct acl_stmt *s)
 {
-	tell(st, "processing \"%s\" (%s %u)", verbs[s->verb], s->file == NULL ? "" : s->file, s->line);
+	tell(st, "processing \"%s\" (%s %u)", exim_acl_verb_name(s->verb), s->file == NULL ? "" : s->file, s->line);
 }
 
 void
@@ -64,7 +59,7 @@ acl_trace_outcome(struct acl_state *st, const struct exim_acl *acl, const struct
 	const char *how = rc == RC_OK ? "succeeded" : rc == RC_FAIL || rc == RC_DROP ? "failed" : rc == RC_DEFER ? "deferred" :
 	    rc == RC_DISCARD ? "yielded \"discard\"" : "error";
 
-	tell(st, "%s: condition test %s in ACL \"" SV_FMT "\"", verbs[s->verb], how, SV_ARG(acl->name));
+	tell(st, "%s: condition test %s in ACL \"" SV_FMT "\"", exim_acl_verb_name(s->verb), how, SV_ARG(acl->name));
 }
 
 void

@@ -107,17 +107,6 @@ text_load(struct arena *a, struct sv v)
 	return (t);
 }
 
-static struct sv
-lowered(struct arena *a, struct sv v)
-{
-	char *p = arena_alloc(a, v.len + 1);
-
-	for (size_t i = 0; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	p[v.len] = '\0';
-	return ((struct sv){ p, v.len, false });
-}
-
 static void *
 load_lsearch(struct arena *a, struct sv v)
 {
@@ -126,7 +115,7 @@ load_lsearch(struct arena *a, struct sv v)
 	t->index = hash_new();
 	/* The first of a key counts. */
 	for (size_t i = t->n; i-- > 0;)
-		(void)hash_set(t->index, lowered(a, t->v[i].key), &t->v[i]);
+		(void)hash_set(t->index, arena_lower(a, t->v[i].key), &t->v[i]);
 	return (t);
 }
 
@@ -197,7 +186,7 @@ X_LOOKUP(xl_lsearch)
 
 	if (f == NULL)
 		return (r);
-	hit = hash_get(((struct text *)f->data)->index, lowered(e->env->arena, l->key));
+	hit = hash_get(((struct text *)f->data)->index, arena_lower(e->env->arena, l->key));
 	if (hit != NULL)
 		give(e, l, hit, found, out);
 	x_file_put(e, f);

@@ -654,25 +654,6 @@ finish(struct mscan *s, const struct exim_list *l, bool *yes, struct sv *data)
 	return (r == MR_FAIL ? EXIM_FAIL : r == MR_DEFER ? EXIM_DEFER : EXIM_OK);
 }
 
-static struct sv
-lower(struct exim_env *env, struct sv v)
-{
-	size_t i = 0;
-	char *p;
-
-	while (i < v.len && sv_lower(v.p[i]) == v.p[i])
-		i++;
-	if (i == v.len)
-		return (v);
-	p = arena_alloc(env->arena, v.len + 1);
-	memcpy(p, v.p, i);
-	for (; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	p[v.len] = '\0';
-	v.p = p;
-	return (v);
-}
-
 enum exim_result
 exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv domain, bool *yes, struct sv *data, struct err *err)
 {
@@ -680,7 +661,7 @@ exim_match_domain(const struct exim_list *l, struct exim_env *env, struct sv dom
 	struct mscan s = { .e = &e, .kind = EXIM_LIST_DOMAIN, .caseless = true, .nums = true };
 
 	s.original = domain;
-	s.subject = lower(env, domain);
+	s.subject = arena_lower(env->arena, domain);
 	return (finish(&s, l, yes, data));
 }
 
@@ -693,7 +674,7 @@ exim_match_domain_rank(const struct exim_list *l, struct exim_env *env, struct s
 	bool yes;
 
 	s.original = domain;
-	s.subject = lower(env, domain);
+	s.subject = arena_lower(env->arena, domain);
 	r = finish(&s, l, &yes, NULL);
 	*rank = r == EXIM_OK && yes ? s.hit : SIZE_MAX;
 	return (r);
@@ -707,7 +688,7 @@ exim_match_local(const struct exim_list *l, struct exim_env *env, struct sv loca
 	struct mscan s = { .e = &e, .kind = EXIM_LIST_LOCAL, .caseless = !caseful, .nums = true };
 
 	s.original = local;
-	s.subject = caseful ? local : lower(env, local);
+	s.subject = caseful ? local : arena_lower(env->arena, local);
 	return (finish(&s, l, yes, data));
 }
 
@@ -719,7 +700,7 @@ exim_match_address(const struct exim_list *l, struct exim_env *env, struct sv ad
 	struct mscan s = { .e = &e, .kind = EXIM_LIST_ADDRESS, .caseless = !caseful };
 	ptrdiff_t at = sv_rchr(address, '@');
 
-	s.subject = lower(env, address);
+	s.subject = arena_lower(env->arena, address);
 	s.original = address;
 	/* The domain is lower case in any case. */
 	if (at >= 0 && s.subject.p != address.p) {
@@ -753,7 +734,7 @@ exim_match_rewrite(const struct exim_list *l, struct exim_env *env, struct sv su
 	ptrdiff_t at = sv_rchr(subject, '@');
 
 	if (l->kind == EXIM_LIST_ADDRESS && at >= 0) {
-		struct sv low = lower(env, sv_sub(subject, (size_t)at, subject.len));
+		struct sv low = arena_lower(env->arena, sv_sub(subject, (size_t)at, subject.len));
 		struct xb b;
 
 		xb_init(&b, env->arena, subject.len + 1);

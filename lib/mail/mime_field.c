@@ -130,17 +130,6 @@ plain_value(struct sv *v)
 	return (sv_trim(value));
 }
 
-static struct sv
-lower(struct arena *a, struct sv v)
-{
-	char *p = arena_alloc(a, v.len + 1);
-
-	for (size_t i = 0; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	p[v.len] = '\0';
-	return ((struct sv){ p, v.len, v.tainted });
-}
-
 /* Split "name*3*" into its parts. */
 static void
 split_name(struct raw_param *p)
@@ -188,7 +177,7 @@ next_param(struct arena *a, struct sv *v, struct raw_param *p)
 	*v = sv_sub(*v, 1, v->len);
 	mime_skip(v);
 	p->used = false;
-	p->name = lower(a, p->name);
+	p->name = arena_lower(a, p->name);
 	p->value = v->len > 0 && v->p[0] == '"' ? quoted_value(a, v) : plain_value(v);
 	split_name(p);
 	return (true);

@@ -96,22 +96,6 @@ route_text_expansion(struct visit *v, enum exim_result res, const struct exim_va
 	return (route_defer(v, "failed to expand \"" SV_FMT "\": %s", SV_ARG(o->text), route_why(v)));
 }
 
-struct sv
-route_lower(struct arena *a, struct sv v)
-{
-	size_t i = 0;
-	char *p;
-
-	while (i < v.len && !(v.p[i] >= 'A' && v.p[i] <= 'Z'))
-		i++;
-	if (i == v.len)
-		return (v);
-	p = arena_dup(a, v.p, v.len);
-	for (; i < v.len; i++)
-		p[i] = sv_lower(p[i]);
-	return ((struct sv){ p, v.len, v.tainted });
-}
-
 /* ---- generic options ---- */
 
 /* Does <address> verify as a sender, with an empty sender of its own? */

@@ -68,7 +68,7 @@ route_affixes(struct visit *v)
 	struct exim_address *ea = &v->ea;
 	size_t n, wild;
 
-	v->local = r->caseful ? v->local_plain : route_lower(v->rt->a, v->local_plain);
+	v->local = r->caseful ? v->local_plain : arena_lower(v->rt->a, v->local_plain);
 	ea->local_part_prefix = ea->local_part_prefix_v = ea->local_part_suffix = ea->local_part_suffix_v = SV_NULL;
 	if (r->nprefix > 0) {
 		n = prefix_len(r, v->local, &wild);

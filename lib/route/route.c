@@ -209,7 +209,7 @@ split(struct routing *rt, const struct route_addr *a, struct sv *local, struct s
 	ptrdiff_t at = sv_rchr(a->address, '@');
 
 	*local = at < 0 ? a->address : sv_sub(a->address, 0, (size_t)at);
-	*domain = at < 0 ? SV_LIT("") : route_lower(rt->a, sv_sub(a->address, (size_t)at + 1, a->address.len));
+	*domain = at < 0 ? SV_LIT("") : arena_lower(rt->a, sv_sub(a->address, (size_t)at + 1, a->address.len));
 }
 
 /* The way that another address of the domain took. */
@@ -333,7 +333,7 @@ begin(struct visit *v, struct routing *rt, struct pending *p)
 	v->p = p;
 	v->local_full = at < 0 ? addr : sv_sub(addr, 0, (size_t)at);
 	v->local_plain = plain(rt->a, v->local_full);
-	v->domain = at < 0 ? SV_LIT("") : route_lower(rt->a, sv_sub(addr, (size_t)at + 1, addr.len));
+	v->domain = at < 0 ? SV_LIT("") : arena_lower(rt->a, sv_sub(addr, (size_t)at + 1, addr.len));
 	v->ea.address_data = p->address_data;
 	v->ea.router_vars = p->vars;
 	v->ea.self_hostname = p->self_hostname;

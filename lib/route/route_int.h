@@ -113,7 +113,6 @@ void	 route_note(struct visit *v, const char *fmt, ...) __attribute__((format(pr
 void	 route_panic(struct visit *v, const char *text);
 /* debug_print, where somebody wants to see it. */
 void	 route_debug_print(struct visit *v);
-struct sv route_lower(struct arena *a, struct sv v);
 
 /* The drivers. */
 enum route_yield route_accept(struct visit *v);

@@ -169,17 +169,6 @@ route_world_offload(struct exim_world *w, void (*how)(void *arg, void (*fn)(void
 
 /* ---- a delivery ---- */
 
-static struct sv
-lower(struct arena *a, struct sv v)
-{
-	char *p = arena_alloc(a, v.len + 1);
-
-	for (size_t i = 0; i < v.len; i++)
-		p[i] = sv_lower(v.p[i]);
-	v.p = p;
-	return (v);
-}
-
 void
 route_world_delivery(struct exim_address *a, const struct route_delivery *rd, struct arena *arena)
 {
@@ -209,7 +198,7 @@ route_world_delivery(struct exim_address *a, const struct route_delivery *rd, st
 	at = sv_rchr(top->address, '@');
 	if (at >= 0 && rd->original_domain.p == NULL) {
 		a->original_local_part = sv_sub(top->address, 0, (size_t)at);
-		a->original_domain = lower(arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
+		a->original_domain = arena_lower(arena, sv_sub(top->address, (size_t)at + 1, top->address.len));
 	}
 	/* Pipes and files are children of the address that made them. */
 	from = rd->addr;
@@ -217,7 +206,7 @@ route_world_delivery(struct exim_address *a, const struct route_delivery *rd, st
 		from = from->parent;
 	if (from != NULL && (at = sv_rchr(from->address, '@')) >= 0) {
 		a->parent_local_part = sv_sub(from->address, 0, (size_t)at);
-		a->parent_domain = lower(arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
+		a->parent_domain = arena_lower(arena, sv_sub(from->address, (size_t)at + 1, from->address.len));
 	}
 	if (rd->kind == ROUTE_PIPE)
 		a->address_pipe = sv_cstr(arena_fmt(arena, "|" SV_FMT, SV_ARG(rd->text)));

@@ -20,16 +20,6 @@ struct walk {
 	void		*arg;
 };
 
-static struct sv
-lower(struct arena *a, struct sv v)
-{
-	char *p = arena_cstr(a, v);
-
-	for (char *q = p; *q != '\0'; q++)
-		*q = sv_lower(*q);
-	return (sv_taint(sv_from(p, v.len)));
-}
-
 /* A cover letter: the whole, all alternatives and relations of one, and the first part of another multipart that is one. */
 static bool
 cover_letter(const struct mime_part *root, const struct mime_part *p)
@@ -63,15 +53,15 @@ set_part(const struct walk *w, const struct mime_part *root, const struct mime_p
 
 	st->mime_part_count = number;
 	/* What a part is by default stands in no variable. */
-	st->mime_content_type = !p->type_given ? SV_NULL : sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(lower(a, p->type)),
-	    SV_ARG(lower(a, p->subtype)))));
+	st->mime_content_type = !p->type_given ? SV_NULL : sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(arena_lower(a, p->type)),
+	    SV_ARG(arena_lower(a, p->subtype)))));
 	st->mime_boundary = mime_param(&p->params, "boundary");
 	st->mime_charset = mime_param(&p->params, "charset");
 	st->mime_filename = mime_filename(a, p);
-	st->mime_content_disposition = lower(a, p->disposition);
+	st->mime_content_disposition = sv_taint(arena_lower(a, p->disposition));
 	st->mime_content_description = packed(a, p->description);
 	st->mime_content_id = p->id;
-	st->mime_content_transfer_encoding = lower(a, p->encoding_text);
+	st->mime_content_transfer_encoding = sv_taint(arena_lower(a, p->encoding_text));
 	st->mime_part = sv_taint(sv_sub(content, p->header_start, p->body_end));
 	st->mime_body = sv_taint(sv_sub(content, p->body_start, p->body_end));
 	st->mime_is_multipart = p->kind == MIME_MULTIPART;

@@ -87,12 +87,16 @@ test_sb(void **state)
 static void
 test_arena(void **state)
 {
+	static const char low[] = "low";
 	struct arena *a = arena_new(256);
 
 	for (size_t n = 1; n < 1000; n += 37)
 		memset(arena_alloc(a, n), 0xaa, n);
 	assert_string_equal(arena_fmt(a, "%s-%d", "x", 5), "x-5");
 	assert_true(arena_used(a) > 1000);
+	assert_string_equal(arena_lower(a, sv_taint(SV_LIT("aB\303C"))).p, "ab\303c");
+	assert_true(arena_lower(a, sv_taint(SV_LIT("B"))).tainted);
+	assert_ptr_equal(arena_lower(a, sv_cstr(low)).p, low);
 	arena_reset(a);
 	assert_int_equal(arena_used(a), 0);
 	assert_string_equal(arena_cstr(a, SV_LIT("again")), "again");
