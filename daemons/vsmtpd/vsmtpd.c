@@ -118,13 +118,13 @@ path_of(const struct exim_conf *c, enum exim_main_opt opt, char *path, size_t si
 {
 	const struct exim_value *v = &c->main[opt];
 	struct arena *a = arena_new(0);
-	struct exim_env env;
+	struct exim_world world;
+	struct exim_env env = { .arena = a, .world = &world };
 	struct err err = ERR_INIT;
 	struct sv out = v->text;
 
-	memset(&env, 0, sizeof(env));
+	exim_world_posix(&world);
 	exim_conf_env(c, &env);
-	env.arena = a;
 	if (!v->set || (v->str != NULL && exim_expand(v->str, &env, &out, &err) != EXIM_OK) || out.len >= size)
 		out = SV_LIT("");
 	(void)snprintf(path, size, SV_FMT, SV_ARG(out));

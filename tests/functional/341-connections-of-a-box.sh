@@ -48,7 +48,7 @@ eq "${out%% *}" 12 "waiting connections by default"
 [ ! -e "$BOX/var/run/exim.pid" ] || die "a pid file that nobody asked for"
 box_stop
 
-sed -i "1i smtp_accept_keepalive = false\nsmtp_connect_backlog = 3\nsmtp_backlog_monitor = 2\npid_file_path = \${if eq{1}{1}{$BOX/var/run}}/exim.pid\nprocess_log_path = $L/process.info" "$C"
+sed -i "1i smtp_accept_keepalive = false\nsmtp_connect_backlog = 3\nsmtp_backlog_monitor = 2\npid_file_path = \${if >{\$tod_epoch}{1}{$BOX/var/run}}/exim.pid\nprocess_log_path = $L/process.info" "$C"
 box_start
 eq "$(cat "$BOX/var/run/exim.pid")" "$(daemon_pid vsmtpd)" "pid_file_path"
 eq "$(connect 1)" "1 00" "without keepalive"
