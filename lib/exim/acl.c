@@ -151,7 +151,8 @@ expand_message(struct acl_state *st, const struct acl_item *it, struct sv before
 	struct sv out;
 	enum exim_result res;
 
-	st->env->acl->verify_message = before;
+	/* Addresses, header fields and other hosts' words are in it. */
+	st->env->acl->verify_message = sv_taint(before);
 	if (it->fixed.p != NULL)
 		return (it->fixed.len == 0 ? SV_NULL : it->fixed);
 	res = exim_expand(it->str, st->env, &out, &err);

@@ -511,7 +511,7 @@ keep_result(struct acl_state *st, const struct exim_verify *v, const struct exim
 	st->log_msg = r->log_msg.p != NULL ? r->log_msg : r->user_msg;
 	/* The rest of the statement may look at it already. */
 	if (res == EXIM_FAIL && v->what != EXIM_VERIFY_HEADER_SENDER)
-		a->verify_message = st->user_msg;
+		a->verify_message = sv_taint(st->user_msg);
 }
 
 static enum acl_rc
