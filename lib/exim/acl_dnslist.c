@@ -11,6 +11,7 @@
 #define TYPE_A		1
 #define TYPE_TXT	16
 #define NAME_SIZE	512
+#define NAME_LONGEST	253		/* RFC 1035: no longer name can be listed */
 #define ADDRS_MAX	32
 
 enum unknown { UNKNOWN_EXCLUDE, UNKNOWN_INCLUDE, UNKNOWN_DEFER };
@@ -173,6 +174,8 @@ look(struct acl_state *st, const struct dnslist *d, struct sv domain, bool check
 		net_addr_reverse(&addr, arena_cstr(st->env->arena, domain), name, NAME_SIZE);
 	else
 		(void)snprintf(name, NAME_SIZE, SV_FMT "." SV_FMT, SV_ARG(key), SV_ARG(domain));
+	if (strlen(name) > NAME_LONGEST)
+		return (LOOK_NOT);
 	if (w->dns == NULL || w->dns(w->arg, name, TYPE_A, st->env->arena, &dns) == -1 || dns.result == EXIM_DNS_TEMPFAIL)
 		return (LOOK_UNKNOWN);
 	if (dns.result == EXIM_DNS_FOUND && usable(st, d, &dns, valid, &sb) && (!check || answers_fit(d, &dns, valid))) {

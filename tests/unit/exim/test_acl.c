@@ -39,6 +39,7 @@ w_dns(void *arg, const char *name, int type, struct arena *a, struct exim_dns *o
 		{ "4.3.2.1.all.test", 1, "\177\0\0\2", 4 }, { "4.3.2.1.one.test", 1, "\177\0\0\2", 4 },
 	};
 
+	assert_true(strlen(name) <= 253);
 	memset(out, 0, sizeof(*out));
 	out->result = strstr(name, "timeout") != NULL ? EXIM_DNS_TEMPFAIL : EXIM_DNS_NXDOMAIN;
 	for (size_t i = 0; i < sizeof(z) / sizeof(z[0]); i++)
@@ -290,6 +291,8 @@ statements(void **state)
 		{ "accept dnslists = bits.test!&0.0.0.8", EXIM_ACL_ACCEPT, "", "" },
 		{ "accept dnslists = bl.test==127.0.0.2", EXIM_ACL_ACCEPT, "", "" },
 		{ "accept dnslists = dom.test/$sender_address_domain", EXIM_ACL_ACCEPT, "", "" },
+		/* A key that is cut would be another name, of whoever chose it. */
+		{ "accept dnslists = bl.test/${sg{xxxxxxxxxxxxxxxx}{x}{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.}}", EXIM_ACL_DENY, "", "" },
 		{ "accept dnslists = bl.test/<;9.9.9.9;1.2.3.4", EXIM_ACL_ACCEPT, "", "" },
 		{ "accept dnslists = one.test,all.test=127.0.0.2\n  message = $dnslist_domain", EXIM_ACL_ACCEPT, "one.test", "one.test" },
 		{ "accept dnslists = timeout.test", EXIM_ACL_DENY, "", "" },
@@ -561,6 +564,23 @@ crowds(void **state)
 	teardown(&b);
 }
 
+/* What a verification says may be somebody else's words. */
+static void
+verify_words(void **state)
+{
+	struct box b;
+
+	(void)state;
+	setup(&b, "a:\n deny !verify = sender=bad@x\n  message = ${readfile{/$acl_verify_message}}\n accept\n"
+	    "b:\n require message = ${readfile{/$acl_verify_message}}\n  verify = sender=bad@x\n");
+	assert_int_equal(go(&b, "a"), EXIM_ACL_DENY);
+	assert_non_null(strstr(logged, "Tainted name '/Unrouteable address'"));
+	logged[0] = '\0';
+	assert_int_equal(go(&b, "b"), EXIM_ACL_DENY);
+	assert_non_null(strstr(logged, "Tainted name '/Unrouteable address'"));
+	teardown(&b);
+}
+
 /* A text that is too long for the log is cut, not left out. */
 static void
 long_warning(void **state)
@@ -696,7 +716,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
