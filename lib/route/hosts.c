@@ -8,6 +8,7 @@
 
 #include "base/num.h"
 #include "dns/dns.h"
+#include "exim/logsel.h"
 #include "route/route_int.h"
 
 /* ---- items ---- */
@@ -188,6 +189,37 @@ only_v4(struct net_addr *addrs, size_t n)
 	return (kept);
 }
 
+/* The client of a session that this verification is for; empty: there is none. */
+static struct sv
+client(struct visit *v)
+{
+	bool verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
+	const struct exim_session *s = v->rt->rq->env->session;
+	struct err err = ERR_INIT;
+	struct sv host = SV_LIT("");
+
+	if (verifying && s != NULL && s->addr.family != 0)
+		(void)exim_expand_text(SV_LIT("$sender_fullhost"), v->rt->rq->env, &host, &err);
+	return (host);
+}
+
+/* A host that somebody named and that has no address; tests that are no session say it in their answer. */
+static enum find
+missing(struct visit *v, const char *name)
+{
+	struct sv host = client(v), id = v->rt->rq->id;
+
+	if (!EXIM_LOGSEL_ON(v->rt->rq->conf->log_selector, host_lookup_failed))
+		return (FIND_NONE);
+	if (id.len > 0)
+		route_note(v, SV_FMT " no IP address found for host %s", SV_ARG(id), name);
+	else if (host.len > 0)
+		route_note(v, "no IP address found for host %s (during SMTP connection from " SV_FMT ")", name, SV_ARG(host));
+	else if (v->rt->rq->mode == ROUTE_DELIVER)
+		route_note(v, "no IP address found for host %s", name);
+	return (FIND_NONE);
+}
+
 enum find
 route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only, struct hostlist *hl)
 {
@@ -202,7 +234,10 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 	if (net_addr_parse(sv_cstr(name), &lit))
 		return (add_addrs(v, name, name, &lit, 1, port, mx, false, hl));
 	(void)dns_first;
-	if (ops != NULL && ops->addrs != NULL)
+	/* RFC 6761 section 6.3: of this name the host's own files know, not the DNS. */
+	if (!dns_only && w->addrs != NULL && strcasecmp(name, "localhost") == 0)
+		rc = ROUTE_DNS_NXDOMAIN;
+	else if (ops != NULL && ops->addrs != NULL)
 		rc = ops->addrs(ops->arg, name, v4 ? DNS_V4 : DNS_V4 | DNS_V6, v->rt->a, &addrs, &n, &secure, &canon);
 	else if (dns_only)
 		rc = ROUTE_DNS_TEMPFAIL;
@@ -224,7 +259,7 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 		if (f == EXIM_TEMPFAIL)
 			return (FIND_DEFER);
 		if (rc == ROUTE_DNS_NXDOMAIN || rc == ROUTE_DNS_NODATA)
-			return (FIND_NONE);
+			return (missing(v, name));
 	}
 	return (rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS ? FIND_DEFER : FIND_NONE);
 }
@@ -420,17 +455,13 @@ route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 static void
 note_frozen(struct visit *v, const char *what)
 {
-	bool verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
-	const struct exim_session *s = v->rt->rq->env->session;
-	struct err err = ERR_INIT;
-	struct sv host = SV_NULL;
+	struct sv host = client(v);
 
 	if (v->rt->rq->id.len > 0) {
 		route_note(v, SV_FMT " %s: " SV_FMT, SV_ARG(v->rt->rq->id), what, SV_ARG(v->domain));
 		return;
 	}
-	if (!verifying || s == NULL || s->addr.family == 0 ||
-	    exim_expand_text(SV_LIT("$sender_fullhost"), v->rt->rq->env, &host, &err) != EXIM_OK)
+	if (host.len == 0)
 		route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));
 	else
 		route_note(v, "%s: " SV_FMT " (while verifying <" SV_FMT "> from host " SV_FMT ")", what, SV_ARG(v->domain),

@@ -49,8 +49,12 @@ lookup_suspicious(struct session *s, struct sv name)
 	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.len > 0 && name.p[0] != '[' && !sv_isdigit(name.p[name.len - 1]) &&
 	    !sv_caseeq(name, s->conf->g.primary_hostname))
 		return;
-	if (exim_match_domain(l, &s->env, name, &yes, NULL, &err) == EXIM_OK && yes)
-		exim_host_name(&s->env);
+	if (exim_match_domain(l, &s->env, name, &yes, NULL, &err) != EXIM_OK || !yes)
+		return;
+	/* Once more where host_lookup found none. */
+	if (s->x.host_lookup == EXIM_HOST_FAILED)
+		s->x.host_lookup = EXIM_HOST_UNTRIED;
+	exim_host_name(&s->env);
 }
 
 static bool

@@ -147,9 +147,10 @@ session_help(struct session *s)
 	struct sb out = SB_INIT(1000);
 
 	sb_adds(&out, "Commands supported:\n");
-	if (s->tls_offered)
+	sb_adds(&out, "AUTH ");
+	if (!stream_is_tls(s->io) && session_tls_available(s))
 		sb_adds(&out, "STARTTLS ");
-	sb_adds(&out, "AUTH HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP");
+	sb_adds(&out, "HELO EHLO MAIL RCPT DATA BDAT NOOP QUIT RSET HELP");
 	if (session_acl_set(s, EXIM_WHERE_ETRN))
 		sb_adds(&out, " ETRN");
 	if (session_acl_set(s, EXIM_WHERE_EXPN))

@@ -84,7 +84,7 @@ world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addr
 	struct net_addr one;
 
 	(void)arg;
-	if (!net_addr_parse(sv_cstr(name), &one) && dns_ready() &&
+	if (!net_addr_parse(sv_cstr(name), &one) && strcasecmp(name, "localhost") != 0 && dns_ready() &&
 	    dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL) == DNS_FOUND)
 		return (EXIM_FOUND);
 	return (posix.addrs(posix.arg, name, a, addrs, n));
