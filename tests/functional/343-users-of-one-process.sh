@@ -39,3 +39,23 @@ printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $T/spool" 
 echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || true
 [ -f "$T/out.d/saved" ] || die "nothing saved: $(cat "$T/out" "$T/spool/log/"*)"
 eq "$(stat -c '%u:%g' "$T/out.d/saved")" "$uid:$other" "owner of what the system filter saved"
+
+# The spool is the mail system's: what its user puts in root's way there is not followed, and what root writes is his.
+rm -rf "$T/spool" "$T/box"
+mkdir "$T/spool" "$T/precious"
+chmod 700 "$T/precious"
+ln -s "$T/precious" "$T/spool/input"; ln -s "$T/precious" "$T/spool/log"; ln -s "$T/precious" "$T/spool/msglog"; ln -s "$T/precious" "$T/spool/db"
+chown -hR "$uid:$uid" "$T/spool"
+printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $T/spool" "log_file_path = $T/spool/log/%slog" "keep_environment =" \
+    "exim_user = $uid" "exim_group = $uid" "host_lookup =" "begin routers" "r:" " driver = accept" " transport = t" "begin transports" "t:" \
+    " driver = appendfile" " file = $T/out.d/box" " user = $uid" " group = $uid" "begin retry" "* * F,1h,5m" >"$T/c.conf"
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 && die "a message in a spool that leads elsewhere"
+eq "$(ls -A "$T/precious")" "" "what root made behind links"
+rm "$T/spool"/*
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || die "as root: $(cat "$T/out")"
+[ -s "$T/out.d/box" ] || die "not delivered: $(cat "$T/spool/log/"*)"
+echo later | "$BUILD/bin/sendmail" -C "$T/c.conf" -odq x@y.test
+eq "$(find "$T/spool" ! -user "$uid")" "" "what is not the mail system's in its spool"
+rm -rf "$T/spool"
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odq x@y.test || die "a spool that is missing"
+eq "$(find "$T/spool" ! -user "$uid")" "" "owners in a spool that root made"

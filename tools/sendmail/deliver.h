@@ -158,6 +158,10 @@ int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err
 void	 dspool_remove(struct deliver *d, const struct dmsg *m);
 /* Put it into the queue <to>: whole there before it is gone here. */
 int	 dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err);
+/* Root goes to spool and logs with the rights of the mail system's user, so that no link there leads it elsewhere; until os_act_back(). */
+void	 dspool_act(const struct deliver *d);
+/* Make the folder <path>, the mail system's. */
+int	 dspool_mkdir(const struct deliver *d, const char *path, struct err *err);
 /* The folder of <id> below input/ and msglog/: "", or "/X" where split_spool_directory wants it or wanted it. */
 const char *dspool_sub(const struct deliver *d, struct arena *a, struct sv queue, const char *id);
 /* A message of the queue that is worked on cannot be read: told, and removed when keep_malformed is over. */

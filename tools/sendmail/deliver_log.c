@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Logs as the configuration's log_file_path names them; what goes to the panic log is told on standard error too. */
-#include <sys/stat.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,6 +12,7 @@
 #include "deliver.h"
 #include "log/log.h"
 #include "os/file.h"
+#include "os/priv.h"
 #include "os/time.h"
 
 #define SYSLOG_SOCKET	"/dev/log"
@@ -56,7 +55,7 @@ to_syslog(const struct deliver *d)
 
 /* The file for "main": log_file_path with its %s, by default below the spool; NULL where only the system's log is named. */
 static char *
-log_path(const struct deliver *d, const char *name)
+make_log_path(const struct deliver *d, const char *name)
 {
 	struct sv path = exim_main_text(d->conf, EXIM_MAIN_log_file_path), item = SV_NULL, list = path;
 	struct sb out = SB_INIT(8192);
@@ -82,35 +81,61 @@ log_path(const struct deliver *d, const char *name)
 	return (sb_steal(&out, NULL));
 }
 
-static void
-append(const struct deliver *d, const char *name, struct sv line)
+enum log_file { LOG_MAIN_FILE, LOG_REJECT_FILE, LOG_PANIC_FILE, LOG_FILES };
+
+/* The same, made once for each configuration. */
+static const char *
+log_path(const struct deliver *d, enum log_file which)
 {
-	char *path = log_path(d, name), *slash;
+	static const char *const names[LOG_FILES] = { "main", "reject", "panic" };
+	static const struct exim_conf *of;
+	static char *paths[LOG_FILES];
+
+	if (of != d->conf)
+		for (int i = 0; i < LOG_FILES; i++) {
+			free(paths[i]);
+			paths[i] = make_log_path(d, names[i]);
+		}
+	of = d->conf;
+	return (paths[which]);
+}
+
+static int
+open_log(const char *path)
+{
+	return (open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+}
+
+static void
+make_folder(const struct deliver *d, const char *path)
+{
+	char *dir = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+
+	(void)dspool_mkdir(d, dir, NULL);
+	free(dir);
+}
+
+static void
+append(const struct deliver *d, enum log_file which, struct sv line)
+{
+	const char *path = log_path(d, which);
 	int fd;
 
 	if (path == NULL)
 		return;
-	slash = strrchr(path, '/');
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-
-	if (fd == -1 && errno == ENOENT && slash != NULL) {
-		*slash = '\0';
-		(void)os_mkdir_p(path, 0750, NULL);
-		if (geteuid() == 0 && lchown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			errno = 0;
-		*slash = '/';
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	dspool_act(d);
+	fd = open_log(path);
+	os_act_back();
+	if (fd == -1 && errno == ENOENT) {
+		make_folder(d, path);
+		dspool_act(d);
+		fd = open_log(path);
+		os_act_back();
 	}
-	if (fd != -1) {
-		struct stat st;
-
-		if (geteuid() == 0 && fstat(fd, &st) == 0 && st.st_size == 0 && st.st_uid == 0 &&
-		    fchown(fd, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			errno = 0;
-		(void)os_write_full(fd, line.p, line.len);
-		(void)close(fd);
-	}
-	free(path);
+	if (fd == -1)
+		return;
+	(void)os_write_full(fd, line.p, line.len);
+	(void)close(fd);
 }
 
 /* "debuglog.x" stands where the main log does. */
@@ -193,11 +218,11 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 		eximlog_to_syslog(which, line.p, line.len, stamp);
 	sb_addc(&line, '\n');
 	if (which & DLOG_MAIN)
-		append(d, "main", sb_sv(&line));
+		append(d, LOG_MAIN_FILE, sb_sv(&line));
 	if (which & DLOG_REJECT)
-		append(d, "reject", sb_sv(&line));
+		append(d, LOG_REJECT_FILE, sb_sv(&line));
 	if (which & DLOG_PANIC) {
-		append(d, "panic", sb_sv(&line));
+		append(d, LOG_PANIC_FILE, sb_sv(&line));
 		(void)fwrite(line.p, 1, line.len, stderr);
 	}
 	sb_free(&line);
@@ -214,9 +239,8 @@ dmsglog_path(const struct deliver *d, struct sv queue, const char *id, bool make
 	sb_addf(&out, SV_FMT "%s" SV_FMT "/msglog%s", SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue),
 	    dspool_sub(d, a, queue, id));
 	arena_free(&a);
-	if (make && access(sb_cstr(&out), F_OK) == -1 && os_mkdir_p(sb_cstr(&out), 0750, NULL) == 0 && geteuid() == 0 &&
-	    lchown(sb_cstr(&out), (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-		errno = 0;
+	if (make && access(sb_cstr(&out), F_OK) == -1)
+		(void)dspool_mkdir(d, sb_cstr(&out), NULL);
 	sb_addf(&out, "/%s", id);
 	return (sb_steal(&out, NULL));
 }
@@ -237,10 +261,10 @@ dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...)
 	va_end(ap);
 	sb_addc(&line, '\n');
 	path = dmsglog_path(d, m->queue, m->id, true);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	dspool_act(d);
+	fd = open_log(path);
+	os_act_back();
 	if (fd != -1) {
-		if (geteuid() == 0 && fchown(fd, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			errno = 0;
 		(void)os_write_full(fd, line.p, line.len);
 		(void)close(fd);
 	}
@@ -253,6 +277,7 @@ dmsglog_remove(struct deliver *d, const struct dmsg *m)
 {
 	char *path = dmsglog_path(d, m->queue, m->id, false), *kept;
 
+	dspool_act(d);
 	if (exim_main_bool(d->conf, EXIM_MAIN_preserve_message_logs)) {
 		struct sb to = SB_INIT(8192);
 
@@ -265,6 +290,7 @@ dmsglog_remove(struct deliver *d, const struct dmsg *m)
 		free(kept);
 	} else
 		(void)unlink(path);
+	os_act_back();
 	free(path);
 }
 
@@ -273,8 +299,11 @@ dmsglog_show(struct deliver *d, const char *id)
 {
 	char *path = dmsglog_path(d, d->queue, id, false);
 	struct sb text = SB_INIT(64 * 1024 * 1024);
-	int rc = os_read_file(path, 64 * 1024 * 1024, &text, NULL);
+	int rc;
 
+	dspool_act(d);
+	rc = os_read_file(path, 64 * 1024 * 1024, &text, NULL);
+	os_act_back();
 	free(path);
 	if (rc == 0)
 		(void)fwrite(text.p, 1, text.len, stdout);

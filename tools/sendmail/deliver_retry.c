@@ -4,14 +4,12 @@
  * domain or address whose routing failed ("R:..."), each local delivery ("T:address") and each host ("T:name:address:port",
  * with the message's id behind it where only that message was refused for now).  They may be lost at any time.
  */
-#include <sys/stat.h>
-
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/num.h"
 #include "deliver_int.h"
 #include "hints/hints.h"
+#include "os/priv.h"
 
 #define TABLE	"retry"
 
@@ -19,13 +17,11 @@ static struct hints *
 hints_of(struct deliver *d)
 {
 	struct err err = ERR_INIT;
-	const char *dir = arena_fmt(d->t->facts, SV_FMT "/db", SV_ARG(d->spool));
-	bool fresh = access(dir, F_OK) == -1;
 
 	if (d->hints == NULL && !d->no_hints) {
-		d->no_hints = hints_open(&d->hints, dir, &err) == -1;
-		if (fresh && !d->no_hints && geteuid() == 0 && lchown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			d->no_hints = false;
+		dspool_act(d);
+		d->no_hints = hints_open(&d->hints, arena_fmt(d->t->facts, SV_FMT "/db", SV_ARG(d->spool)), &err) == -1;
+		os_act_back();
 	}
 	return (d->no_hints ? NULL : d->hints);
 }

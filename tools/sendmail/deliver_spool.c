@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "deliver.h"
 #include "os/file.h"
+#include "os/priv.h"
 
 #define FILE_MAX	((size_t)512 * 1024 * 1024)
 
@@ -183,16 +184,70 @@ path_of(const struct deliver *d, struct arena *a, struct sv queue, const char *i
 	return (arena_fmt(a, "%s%s/%s-%c", dir_of(d, a, queue), dspool_sub(d, a, queue, id), id, kind));
 }
 
+static void
+give(const struct deliver *d, const char *path)
+{
+	(void)!lchown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid);
+}
+
+/* Is what there is of the way to <path> root's alone, so that nobody can have put a link there? */
+static bool
+is_roots(const char *path)
+{
+	char *dir = xstrdup(path), *slash;
+	struct stat st;
+	bool yes = false;
+
+	while ((slash = strrchr(dir, '/')) != NULL && slash != dir) {
+		*slash = '\0';
+		if (lstat(dir, &st) == -1)
+			continue;
+		yes = S_ISDIR(st.st_mode) && st.st_uid == 0 && (st.st_mode & 022) == 0;
+		break;
+	}
+	free(dir);
+	return (yes);
+}
+
+int
+dspool_mkdir(const struct deliver *d, const char *path, struct err *err)
+{
+	int rc;
+
+	dspool_act(d);
+	rc = os_mkdir_p(path, 0750, err);
+	os_act_back();
+	if (rc == 0 || !os_is_root() || !is_roots(path))
+		return (rc);
+	err_clear(err);
+	if ((rc = os_mkdir_p(path, 0750, err)) == 0)
+		give(d, path);
+	return (rc);
+}
+
+void
+dspool_act(const struct deliver *d)
+{
+	static const struct exim_conf *owned;
+
+	if (os_is_root() && d->conf->g.exim_uid != 0 && owned != d->conf) {
+		const char *path = arena_cstr(d->t->facts, d->spool);
+		struct stat st;
+
+		/* One that is missing, or that root made as we make them. */
+		if (lstat(path, &st) == -1 ? os_mkdir_p(path, 0750, NULL) == 0 : st.st_uid == 0 && st.st_mode == (S_IFDIR | 0750))
+			give(d, path);
+		owned = d->conf;
+	}
+	(void)os_act_as((uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid, NULL);
+}
+
 static int
-put_file(struct deliver *d, const char *path, const struct sb *text, struct err *err)
+put_file(const char *path, const struct sb *text, struct err *err)
 {
 	if (text->overflow)
 		return (err_set(err, ERR_TEMP, "4.3.4", "%s would have more than %zu bytes", path, text->max));
-	if (os_write_atomic(path, sb_sv(text), 0640, err) == -1)
-		return (-1);
-	if (geteuid() == 0 && lchown(path, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-		return (err_sys(err, "chown %s", path));
-	return (0);
+	return (os_write_atomic(path, sb_sv(text), 0640, err));
 }
 
 static void
@@ -201,8 +256,10 @@ remove_files(struct deliver *d, const struct dmsg *m)
 	/* Both names first: the place is known by the header's file. */
 	const char *header = path_of(d, m->arena, m->queue, m->id, 'H'), *data = path_of(d, m->arena, m->queue, m->id, 'D');
 
+	dspool_act(d);
 	(void)unlink(header);
 	(void)unlink(data);
+	os_act_back();
 }
 
 int
@@ -213,24 +270,21 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 	struct stat st;
 	int rc = 0;
 
-	if (stat(dir, &st) == -1) {
-		rc = os_mkdir_p(dir, 0750, err);
-		if (rc == -1)
-			(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s", dir, strerror(errno));
-		if (rc == 0 && geteuid() == 0 && lchown(dir, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			rc = err_sys(err, "chown %s", dir);
-	}
+	if (stat(dir, &st) == -1 && (rc = dspool_mkdir(d, dir, err)) == -1)
+		(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s", dir, strerror(errno));
+	dspool_act(d);
 	if (rc == 0 && body) {
 		sb_addf(&out, "%s-D\n", m->id);
 		sb_add(&out, m->body);
-		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'D'), &out, err);
+		rc = put_file(path_of(d, m->arena, m->queue, m->id, 'D'), &out, err);
 		sb_clear(&out);
 	}
 	if (rc == 0) {
 		dspool_header_text(m, &out);
-		rc = put_file(d, path_of(d, m->arena, m->queue, m->id, 'H'), &out, err);
+		rc = put_file(path_of(d, m->arena, m->queue, m->id, 'H'), &out, err);
 	}
 	sb_free(&out);
+	os_act_back();
 	/* What is not there as a whole takes no room. */
 	if (rc == -1 && body)
 		remove_files(d, m);
@@ -259,8 +313,10 @@ dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
 	}
 	old = dmsglog_path(d, from.queue, m->id, false);
 	new = dmsglog_path(d, to, m->id, true);
+	dspool_act(d);
 	if (rename(old, new) == -1)
 		errno = 0;	/* there may be none */
+	os_act_back();
 	free(old);
 	free(new);
 	remove_files(d, &from);
@@ -277,8 +333,10 @@ dspool_lock(struct deliver *d, const char *id)
 	int fd = -1, e = ENOENT;
 
 	if (spool_id_valid(sv_cstr(id))) {
+		dspool_act(d);
 		fd = open(path_of(d, a, d->queue, id, 'D'), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 		e = errno;
+		os_act_back();
 	}
 	arena_free(&a);
 	/* The first line of the body's file, as Exim has it: its locks and ours see each other. */
@@ -565,6 +623,7 @@ dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err
 	}
 	memcpy(m->id, id, SPOOL_ID_LEN + 1);
 	m->queue = arena_sv(m->arena, d->queue);
+	dspool_act(d);
 	rc = os_read_file(path_of(d, m->arena, d->queue, id, 'H'), FILE_MAX, &text, err);
 	if (rc == 0)
 		rc = parse(m, arena_sv(m->arena, sb_sv(&text)), err);
@@ -573,6 +632,7 @@ dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err
 		body = arena_sv(m->arena, sb_sv(&text));
 		m->body = sv_sub(body, SPOOL_ID_LEN + 3, body.len);
 	}
+	os_act_back();
 	sb_free(&text);
 	if (rc == -1)
 		dmsg_free(&m);
@@ -614,7 +674,9 @@ dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
 	struct found_ids ids = { VEC_INIT };
 	struct arena *a = arena_new(0);
 
+	dspool_act(d);
 	list_folder(dir_of(d, a, d->queue), &ids, a);
+	os_act_back();
 	if (ids.v.len > 1)
 		qsort(ids.v.p, ids.v.len, sizeof(char *), by_name);
 	for (size_t i = 0; i < ids.v.len; i++) {
