@@ -423,7 +423,51 @@ undecided(struct mscan *s, const struct mitem *it, enum mresult *r)
 struct file_items {
 	struct mitem	*v;
 	size_t		 n;
+	/* Of a long list of domains: the first line of each plain name in lower case, and the places of all other lines. */
+	struct hash	*plain;
+	size_t		*others;
+	size_t		 nothers;
 };
+
+#define INDEX_LEAST	20	/* lines that are worth an index */
+
+static void
+items_free(void *data)
+{
+	struct file_items *f = data;
+
+	hash_free(&f->plain, NULL);
+}
+
+static void
+index_items(struct arena *a, struct file_items *f)
+{
+	struct hash *h = hash_new();
+
+	f->others = arena_alloc(a, f->n * sizeof(*f->others));
+	for (size_t i = 0; i < f->n; i++)
+		if (f->v[i].type != M_LITERAL)
+			f->others[f->nothers++] = i;
+	for (size_t i = f->n; i-- > 0;)
+		if (f->v[i].type == M_LITERAL)
+			(void)hash_set(h, arena_lower(a, f->v[i].arg), &f->v[i]);
+	f->plain = h;
+}
+
+/* The next line that may match: of an index, those before <plain> that are not plain names, then that itself. */
+static const struct mitem *
+candidate(const struct file_items *f, const struct mitem **plain, size_t *k)
+{
+	const struct mitem *it = *plain;
+
+	if (f->plain == NULL)
+		return (*k < f->n ? &f->v[(*k)++] : NULL);
+	if (*k < f->nothers && (it == NULL || &f->v[f->others[*k]] < it))
+		return (&f->v[f->others[(*k)++]]);
+	*plain = NULL;
+	*k = f->nothers;
+	return (it);
+}
 
 /* A comment: anywhere in domain and host lists, behind a blank in the others (manual 10.3). */
 static struct sv
@@ -459,6 +503,8 @@ load_items(struct arena *a, struct sv text, enum exim_list_kind kind)
 	f->v = arena_dup(a, v.p, v.len * sizeof(*v.p));
 	f->n = v.len;
 	vec_free(&v);
+	if (kind == EXIM_LIST_DOMAIN && f->n >= INDEX_LEAST)
+		index_items(a, f);
 	return (f);
 }
 
@@ -479,7 +525,7 @@ open_items(struct mscan *s, const struct mitem *it, bool *empty)
 
 	if (it->arg.tainted && !x_path_ok(s->e, it->arg, "file of a list"))
 		return (NULL);
-	x = x_file_get(s->e, kind[s->kind], path, load[s->kind], NULL, &irregular);
+	x = x_file_get(s->e, kind[s->kind], path, load[s->kind], items_free, &irregular);
 	/* What can be opened but holds no lines matches nothing. */
 	if (x == NULL && irregular) {
 		*empty = true;
@@ -506,21 +552,29 @@ file(struct mscan *s, const struct mitem *it, bool *sign)
 {
 	bool empty = false;
 	struct xfile *x = open_items(s, it, &empty);
+	const struct mitem *line, *plain = NULL;
 	enum mresult r = MR_NO;
-	struct file_items *f;
+	struct file_items all;
+	size_t k = 0;
 
 	if (x == NULL)
 		return (empty ? MR_NO : MR_FAIL);
-	f = x->data;
-	for (size_t i = 0; i < f->n && r == MR_NO; i++) {
-		const struct mitem *line = &f->v[i];
+	all = *(struct file_items *)x->data;
+	if (!s->caseless)
+		all.plain = NULL;
+	if (all.plain != NULL)
+		plain = hash_get(all.plain, arena_lower(s->e->env->arena, s->subject));
+	if (all.n > 0)
+		*sign = all.v[all.n - 1].negate == it->negate;
+	while (r == MR_NO && (line = candidate(&all, &plain, &k)) != NULL) {
+		bool last = *sign;
 
 		*sign = line->negate == it->negate;
 		r = line->type == M_NAMED ? named(s, line) : m_item(s, line);
 		if ((r == MR_DEFER || r == MR_UNKNOWN) && !undecided(s, line, &r))
 			r = MR_NO;
-		else if (r == MR_NO)
-			continue;
+		if (r == MR_NO)
+			*sign = last;
 	}
 	if (r == MR_YES || s->refused.p != NULL)
 		keep_values(s);

@@ -32,6 +32,8 @@ static const struct { const char *path, *text; } test_files[] = {
 	{ "/t/ip", "192.0.2.1: host\n192.0.2.0/24: net\n\"2001:db8::/32\": six\n*: other\n" },
 	{ "/t/net", "192.0.2.0/24: n24\n192.0.2.9: host9\n2001.0db8.0000.0000.0000.0000.0000.0001: six\n" },
 	{ "/t/list", "listed.test # comment\n!not.suffix.test\n*.suffix.test\n^re\\d\\.test$\n" },
+	{ "/t/many", "one.many.test\nTwo.Many.test\n!no.many.test\n*.before.test\nx.before.test\n!y.after.test\n*.after.test\nno.many.test\n!twice.many.test\ntwice.many.test\n^re\\d\\.many\\.test$\n+local\nfill0.many.test\nfill1.many.test\nfill2.many.test\nfill3.many.test\nfill4.many.test\nfill5.many.test\nfill6.many.test\nfill7.many.test\nfill8.many.test\nfill9.many.test\nx.after.test\nlast.many.test\n" },
+	{ "/t/many-no", "n0.test\nn1.test\nn2.test\nn3.test\nn4.test\nn5.test\nn6.test\nn7.test\nn8.test\nn9.test\nn10.test\nn11.test\nn12.test\nn13.test\nn14.test\nn15.test\nn16.test\nn17.test\nn18.test\nn19.test\n!end.test\n" },
 	{ "/t/addrs", "bad#one@x.test\nbad@y.test # comment\n*@z.test\n" },
 	{ "/t/hosts", "10.1.0.0/16\n!10.2.0.1\n10.2.0.0/16\n" },
 	{ "/t/split", "a.test: !postmaster : alice : >b.test\nb.test: bob : ^x\n" },
