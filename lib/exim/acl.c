@@ -494,37 +494,58 @@ acl_wrap(struct arena *a, struct sv msg)
 	return ((struct sv){ p, msg.len, msg.tainted });
 }
 
-/* "550 5.7.1 text": code and status go where they belong when the first digit is the expected one. */
-static void
-split_code(struct acl_state *st, struct exim_acl_result *res, enum acl_rc rc, char digit)
+/* The code of an answer whose message names none. */
+static const char *
+default_code(enum exim_acl_where where, enum acl_rc rc)
 {
-	struct sv m = res->user_msg, rest;
+	if (rc == RC_DEFER || rc == RC_ERROR)
+		return ("451");
+	if (rc == RC_OK || rc == RC_DISCARD)
+		return (where == EXIM_WHERE_PREDATA ? "354" : "250");
+	return (where == EXIM_WHERE_AUTH ? "503" : where == EXIM_WHERE_ETRN ? "458" : where == EXIM_WHERE_VRFY ? "252" : "550");
+}
+
+/* How much of <m> is a code, and *<status> the enhanced one behind it: "550 5.7.1 ". */
+static size_t
+code_of(struct sv m, struct sv *status)
+{
 	size_t i = 4, dots = 0;
 
-	if (m.len < 4 || !sv_isdigit(m.p[0]) || !sv_isdigit(m.p[1]) || !sv_isdigit(m.p[2]) || m.p[3] != ' ')
-		return;
-	if (m.p[0] < '2' || m.p[0] > '5')
-		return;
-	rest = sv_sub(m, 4, m.len);
+	if (m.len < 4 || !sv_isdigit(m.p[0]) || !sv_isdigit(m.p[1]) || !sv_isdigit(m.p[2]) || !sv_isspace(m.p[3]))
+		return (0);
 	for (; i < m.len && (sv_isdigit(m.p[i]) || m.p[i] == '.'); i++)
 		dots += m.p[i] == '.';
-	if (dots == 2 && i < m.len && m.p[i] == ' ' && m.p[4] >= '2' && m.p[4] <= '5' && m.p[5] == '.') {
-		res->status = sv_sub(m, 4, i);
-		rest = sv_sub(m, i + 1, m.len);
-	}
-	/* Any code will do for VRFY. */
-	if (m.p[0] != digit && st->run->where != EXIM_WHERE_VRFY) {
-		const char *code = digit == '5' ? "550" : digit == '3' ? "354" : digit == '2' ? "250" :
-		    rc != RC_DEFER && st->run->where == EXIM_WHERE_ETRN ? "458" : "451";
+	if (dots != 2 || i == m.len || !sv_isspace(m.p[i]) || m.p[5] != '.' || i > 12)
+		return (4);
+	*status = sv_sub(m, 4, i);
+	return (i + 1);
+}
 
+/* "550 5.7.1 text": code and status go where they belong when the first digit is the expected one. */
+static void
+split_code(struct acl_state *st, struct exim_acl_result *res, enum acl_rc rc)
+{
+	const enum exim_acl_where where = st->run->where;
+	const char *usual = default_code(where, rc);
+	struct sv m = res->user_msg, rest, status = SV_LIT("");
+	size_t n = code_of(m, &status);
+
+	/* An acceptance is answered by other texts than the ACL's there. */
+	if (n == 0 || (rc == RC_OK && (where == EXIM_WHERE_EXPN || where == EXIM_WHERE_AUTH || where == EXIM_WHERE_VRFY ||
+	    where == EXIM_WHERE_STARTTLS)))
+		return;
+	rest = sv_sub(m, n, m.len);
+	/* Any code will do for VRFY. */
+	if (m.p[0] != usual[0] && where != EXIM_WHERE_VRFY) {
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "configured error code starts with incorrect digit (expected %c) in \""
-		    SV_FMT "\"", digit, SV_ARG(m));
-		res->status = SV_LIT("");
+		    SV_FMT "\"", usual[0], SV_ARG(m));
 		/* What was thrown away is told of as it stands in the configuration. */
 		if (rc != RC_DISCARD && sv_eq(res->log_msg, m))
-			res->log_msg = acl_fmt(st, "%s " SV_FMT, code, SV_ARG(rest));
-	} else
+			res->log_msg = acl_fmt(st, "%s " SV_FMT, usual, SV_ARG(rest));
+	} else {
 		res->code = (m.p[0] - '0') * 100 + (m.p[1] - '0') * 10 + (m.p[2] - '0');
+		res->status = status;
+	}
 	res->user_msg = rest;
 }
 
@@ -536,9 +557,7 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 		[RC_DISCARD] = EXIM_ACL_DISCARD, [RC_ERROR] = EXIM_ACL_ERROR,
 	};
 	const enum exim_acl_where where = st->run->where;
-	/* RFC 5321 section 7.3: a VRFY that is refused is answered by 252. */
-	char digit = where == EXIM_WHERE_VRFY && rc == RC_FAIL && sv_starts(st->user_msg, "252") ? '2' :
-	    rc == RC_OK || rc == RC_DISCARD ? (where == EXIM_WHERE_PREDATA ? '3' : '2') : rc == RC_DEFER || where == EXIM_WHERE_ETRN ? '4' : '5';
+	bool quits = where == EXIM_WHERE_QUIT || where == EXIM_WHERE_NOTQUIT, silent = rc == RC_ERROR && !quits;
 
 	if (rc == RC_DISCARD && (where == EXIM_WHERE_PREDATA || (W_MESSAGE & 1u << where) == 0)) {
 		acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "\"discard\" verb not allowed in %s ACL", exim_acl_where_name(where));
@@ -549,14 +568,14 @@ finish(struct acl_state *st, enum acl_rc rc, struct exim_acl_result *res)
 		rc = RC_ERROR;
 	}
 	res->verdict = v[rc];
-	res->user_msg = st->user_msg.p == NULL || (rc == RC_ERROR && where != EXIM_WHERE_QUIT && where != EXIM_WHERE_NOTQUIT) ?
-	    SV_LIT("") : st->user_msg;
+	res->user_msg = st->user_msg.p == NULL || silent ? SV_LIT("") : st->user_msg;
 	res->log_msg = st->log_msg.p == NULL ? SV_LIT("") : st->log_msg;
 	res->details = st->temp_details;
 	res->log_targets = st->run->log_targets;
-	if (where != EXIM_WHERE_QUIT && where != EXIM_WHERE_NOTQUIT)
-		split_code(st, res, rc, digit);
-	res->user_msg = acl_wrap(st->env->arena, res->user_msg);
+	if (!quits)
+		split_code(st, res, rc);
+	if (rc != RC_DISCARD)
+		res->user_msg = acl_wrap(st->env->arena, res->user_msg);
 }
 
 /* <acl> NULL: <what> is found first. */

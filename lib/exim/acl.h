@@ -149,7 +149,7 @@ void	 exim_acl_effects_init(struct exim_acl_effects *fx, struct arena *a);
 void	 exim_acl_effects_free(struct exim_acl_effects *fx);	/* the vectors, not the arena */
 
 /* verify = sender, recipient, header_sender: an address is routed, perhaps called out to. */
-enum exim_verify_what { EXIM_VERIFY_SENDER, EXIM_VERIFY_RECIPIENT, EXIM_VERIFY_HEADER_SENDER, EXIM_VERIFY_CSA, EXIM_VERIFY_ARC };
+enum exim_verify_what { EXIM_VERIFY_SENDER, EXIM_VERIFY_RECIPIENT, EXIM_VERIFY_HEADER_SENDER, EXIM_VERIFY_CSA };
 struct exim_verify {
 	enum exim_verify_what what;
 	struct sv	 address;
@@ -171,7 +171,6 @@ struct exim_verify {
 	int64_t		 callout_timeout, callout_connect, callout_maxwait;	/* seconds */
 	struct sv	 callout_mailfrom;	/* p NULL: the empty sender */
 	struct sv	 callout_postmaster_mailfrom;
-	struct sv	 arc_states;		/* of arc/pass:none */
 };
 struct exim_verify_result {
 	struct sv	 user_msg;	/* "Unrouteable address" */

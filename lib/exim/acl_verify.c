@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/sb.h"
 #include "exim/acl_int.h"
-#include "exim/extract.h"
+#include "exim/field.h"
 #include "exim/option.h"
 #include "mail/address.h"
 #include "mail/header.h"
@@ -166,6 +166,7 @@ verify_csa(struct acl_state *st, struct sv domain)
 static const char *const address_headers[] = { "From", "Sender", "Reply-To", "To", "Cc", "Bcc" };
 
 #define SENDER_HEADERS	2
+#define FAILING_MAX	1024		/* bytes shown of an address that cannot be read */
 
 /* Which of them <name> is; -1: none. */
 static int
@@ -179,58 +180,27 @@ address_header(struct sv name)
 	return (-1);
 }
 
-/* Cut the next address off a field body with its last line end, at a comma outside of quotes, comments, brackets and groups. */
-static bool
-next_address(struct sv *rest, struct sv *one)
-{
-	bool quoted = false, group = false, angle = false;
-	int depth = 0;
-	size_t i = 0;
-
-	if (rest->len == 0)
-		return (false);
-	for (; i < rest->len; i++) {
-		char c = rest->p[i];
-
-		if (c == '\\')
-			i++;
-		else if (c == '"' && depth == 0)
-			quoted = !quoted;
-		else if (quoted)
-			continue;
-		else if (c == '(')
-			depth++;
-		else if (c == ')' && depth > 0)
-			depth--;
-		else if (depth > 0)
-			continue;
-		else if (c == '<' || c == '>')
-			angle = c == '<';
-		else if (c == ':' && !angle)
-			group = true;
-		else if (c == ';')
-			group = false;
-		else if (c == ',' && !group && !angle)
-			break;
-	}
-	i = i < rest->len ? i : rest->len;
-	*one = sv_trim(sv_sub(*rest, 0, i));
-	*rest = sv_sub(*rest, i + 1, rest->len);
-	return (true);
-}
-
-/* <last>: the line end of the field stands behind it, as Exim sees it, and shows. */
+/* As Exim tells it: line ends and what is not ASCII as escapes. */
 static enum acl_rc
-header_mistake(struct acl_state *st, struct sv field, struct sv address, const char *why, bool last)
+header_mistake(struct acl_state *st, struct sv field, struct sv address, const char *why)
 {
-	const char *at = last ? strstr(why, " may not follow ") : NULL;
+	struct sb out = SB_INIT(2 * FAILING_MAX + 2048);
+	const char *text;
 
-	if (at != NULL) {
-		st->log_msg = acl_fmt(st, "%.*s\\n%s: failing address in \"" SV_FMT ":\" header is: " SV_FMT, (int)(at - why), why, at,
-		    SV_ARG(field), SV_ARG(address));
-		return (RC_FAIL);
-	}
-	st->log_msg = acl_fmt(st, "%s: failing address in \"" SV_FMT ":\" header is: " SV_FMT, why, SV_ARG(field), SV_ARG(address));
+	address = sv_trim(address);
+	text = arena_fmt(st->env->arena, "%s: failing address in \"" SV_FMT ":\" header %s: " SV_FMT, why, SV_ARG(field),
+	    address.len > FAILING_MAX ? "begins" : "is", SV_ARG(sv_sub(address, 0, FAILING_MAX)));
+	for (; *text != '\0'; text++)
+		if (*text == '\n')
+			sb_adds(&out, "\\n");
+		else if (*text == '\r')
+			continue;
+		else if ((unsigned char)*text >= 127 || ((unsigned char)*text < 32 && *text != '\t'))
+			sb_addf(&out, "\\%03o", (unsigned char)*text);
+		else
+			sb_addc(&out, *text);
+	st->log_msg = arena_sv(st->env->arena, sb_sv(&out));
+	sb_free(&out);
 	return (RC_FAIL);
 }
 
@@ -251,72 +221,33 @@ may_be_unqualified(struct acl_state *st, bool sender)
 	return (v->list != NULL && exim_match_client(v->list, st->env, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
-/* As Exim reads it; the mistake in its words goes to <why>. */
-static bool
-address_ok(struct acl_state *st, struct sv one, bool sender, char why[1100])
-{
-	struct exim_extracted x;
-	struct err err = ERR_INIT;
-	/* An arena for each: a header may hold as many addresses as it likes. */
-	struct arena *a;
-	bool ok;
-
-	/* "Group: a, b;": what is in front of the members counts as nothing. */
-	if (one.len == 0)
-		return (true);
-	a = arena_new(0);
-	ok = exim_extract(one, EXIM_EXTRACT_LITERALS, a, &x, &err) == 0;
-	(void)snprintf(why, 1100, "%s", err.text);
-	if (ok && x.domain == 0 && !may_be_unqualified(st, sender)) {
-		(void)snprintf(why, 1100, "unqualified address not permitted");
-		ok = false;
-	}
-	arena_free(&a);
-	return (ok);
-}
-
-/* The members of a group stand behind its colon, which is neither quoted nor in angles. */
-static struct sv
-without_group(struct sv one)
-{
-	bool quoted = false;
-
-	for (size_t i = 0; i < one.len; i++) {
-		char c = one.p[i];
-
-		if (c == '\\')
-			i++;
-		else if (c == '"')
-			quoted = !quoted;
-		else if (!quoted && (c == '<' || c == '[' || c == '('))
-			return (one);
-		else if (!quoted && c == ':')
-			return (sv_trim(sv_sub(one, i + 1, one.len)));
-	}
-	return (one);
-}
-
 /* The addresses of one field; <sender>: it names senders. */
 static enum acl_rc
 field_syntax(struct acl_state *st, const struct mail_header *f, bool sender)
 {
-	struct sv rest = f->body, one, list, member;
-	char why[1100];
+	const struct exim_conf *c = st->env->conf;
+	unsigned flags = EXIM_EXTRACT_LITERALS | (c != NULL && exim_main_bool(c, EXIM_MAIN_allow_utf8_domains) ? 0 : EXIM_EXTRACT_ASCII);
+	/* With the line end that it had. */
+	struct exim_field field = { .rest = acl_fmt(st, SV_FMT "\n", SV_ARG(sv_trim(f->body))) };
+	struct arena *a = arena_new(0);		/* a header may hold as many addresses as it likes */
+	struct exim_extracted x;
+	struct err err = ERR_INIT;
+	enum exim_field_got got;
+	enum acl_rc rc = RC_OK;
+	struct sv one;
 
-	while (next_address(&rest, &one)) {
-		list = without_group(one);
-		if (list.p == one.p) {
-			if (!address_ok(st, one, sender, why))
-				return (header_mistake(st, f->name, one, why, rest.len == 0));
-			continue;
-		}
-		while (list.len > 0 && (list.p[list.len - 1] == ';' || sv_isspace(list.p[list.len - 1])))
-			list.len--;
-		while (next_address(&list, &member))
-			if (!address_ok(st, member, sender, why))
-				return (header_mistake(st, f->name, member, why, false));
+	while (rc == RC_OK && (got = exim_field_next(&field, flags, a, &one, &x, &err)) != EXIM_FIELD_END) {
+		if (got == EXIM_FIELD_WRONG && x.stop > 0)	/* the text with the line ends that an err does not keep */
+			rc = header_mistake(st, f->name, one, arena_fmt(a, "malformed address: " SV_FMT " may not follow " SV_FMT,
+			    SV_ARG(sv_sub(x.address, x.stop, x.stop + 32)), SV_ARG(sv_sub(x.address, 0, x.stop))));
+		else if (got == EXIM_FIELD_WRONG)
+			rc = header_mistake(st, f->name, one, err.text);
+		else if (got == EXIM_FIELD_ADDRESS && x.domain == 0 && !may_be_unqualified(st, sender))
+			rc = header_mistake(st, f->name, one, "unqualified address not permitted");
+		arena_reset(a);
 	}
-	return (RC_OK);
+	arena_free(&a);
+	return (rc);
 }
 
 static enum acl_rc
@@ -548,9 +479,8 @@ static const struct { const char *name; unsigned where; } words[] = {
 	{ "reverse_host_lookup", W_ALL & ~W_NOTSMTP }, { "certificate", W_ALL & ~W_NOTSMTP }, { "helo", W_ALL & ~W_NOTSMTP },
 	{ "csa", W_ALL & ~W_NOTSMTP }, { "header_syntax", W_SCAN | W(DKIM) }, { "not_blind", W_SCAN },
 	{ "header_sender", W_SCAN }, { "sender", W_MESSAGE }, { "recipient", W_RCPT }, { "header_names_ascii", W_SCAN },
-	{ "arc", W(DATA) },
 };
-enum word { V_REVERSE, V_CERTIFICATE, V_HELO, V_CSA, V_SYNTAX, V_BLIND, V_HEADER_SENDER, V_SENDER, V_RECIPIENT, V_ASCII, V_ARC };
+enum word { V_REVERSE, V_CERTIFICATE, V_HELO, V_CSA, V_SYNTAX, V_BLIND, V_HEADER_SENDER, V_SENDER, V_RECIPIENT, V_ASCII };
 
 static enum acl_rc
 verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, struct sv opts, struct sv whole)
@@ -606,8 +536,7 @@ enum acl_rc
 acl_verify(struct acl_state *st, struct sv arg)
 {
 	const struct exim_session *s = st->env->session;
-	struct sv v = sv_trim(arg), word, value = SV_NULL;
-	struct exim_verify ve;
+	struct sv v = sv_trim(arg), word, behind, value = SV_NULL;
 	bool has_value = false;
 	size_t i = 0, w;
 
@@ -619,6 +548,11 @@ acl_verify(struct acl_state *st, struct sv arg)
 			break;
 	if (w == sizeof(words) / sizeof(words[0]))
 		return (expected(st, arg));
+	behind = sv_trim(sv_sub(v, i, v.len));
+	if (behind.len > 0 && behind.p[0] != '/' && !(behind.p[0] == '=' && w == V_SENDER))
+		return (expected(st, arg));
+	if (behind.len > 0 && (w == V_CERTIFICATE || w == V_HELO || w == V_SYNTAX || w == V_ASCII))
+		return (acl_wrong(st, "unexpected '/' found in \"" SV_FMT "\" (this verify item has no options)", SV_ARG(arg)));
 	if ((words[w].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
 		return (acl_wrong(st, "cannot verify %s in ACL for %s", words[w].name, exim_acl_where_name(st->run->where)));
 	v = sv_trim(sv_sub(v, i, v.len));
@@ -637,11 +571,9 @@ acl_verify(struct acl_state *st, struct sv arg)
 		has_value = true;
 		v = sv_sub(v, k, v.len);
 	}
-	if (v.len > 0 && v.p[0] != '/')
-		return (expected(st, arg));
-	if (v.len > 0 && (w == V_CERTIFICATE || w == V_HELO || w == V_SYNTAX || w == V_ASCII))
-		return (acl_wrong(st, "unexpected '/' found in \"" SV_FMT "\" (this verify item has no options)", SV_ARG(arg)));
 	v = sv_sub(v, 1, v.len);
+	if (w == V_BLIND && v.len > 0 && !sv_eqs(sv_trim(v), "case_insensitive"))
+		return (acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(sv_trim(v)), SV_ARG(arg)));
 	switch ((enum word)w) {
 	case V_REVERSE:		return (verify_reverse(st, v));
 	case V_CERTIFICATE:
@@ -654,11 +586,6 @@ acl_verify(struct acl_state *st, struct sv arg)
 	case V_BLIND:		return (verify_not_blind(st, v));
 	case V_ASCII:		return (verify_header_names(st));
 	case V_CSA:		return (verify_csa(st, v));
-	case V_ARC:
-		memset(&ve, 0, sizeof(ve));
-		ve.what = EXIM_VERIFY_ARC;
-		ve.arc_states = v;
-		return (verify_address(st, &ve));
 	default:
 		return (verify_what(st, (enum word)w, value, has_value, v, arg));
 	}

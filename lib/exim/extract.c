@@ -13,9 +13,11 @@ struct reader {
 	struct sb	 out;		/* local part, then @domain */
 	struct err	*err;
 	unsigned	 flags;
+	bool		 angle;		/* behind "<" */
 };
 
-#define MISSING		"missing or malformed local part (expected word or \"<\")"
+#define MISSING_LOCAL	"missing or malformed local part"
+#define MISSING		MISSING_LOCAL " (expected word or \"<\")"
 
 static char
 peek(const struct reader *r)
@@ -96,7 +98,7 @@ local_part(struct reader *r)
 		skip(r);
 		dot = peek(r) == '.';
 		if (got == 0 && !dot && r->out.len == begin)
-			return (bad(r, MISSING));
+			return (bad(r, r->angle ? MISSING_LOCAL : MISSING));
 		while (peek(r) == '.')
 			sb_addc(&r->out, r->v.p[r->i++]);
 	} while (dot);
@@ -179,6 +181,7 @@ angle(struct reader *r, struct exim_extracted *x)
 {
 	unsigned flags = r->flags;
 
+	r->angle = true;
 	skip(r);
 	x->start = r->i;
 	if (peek(r) == '@' && route(r) == -1)
@@ -271,11 +274,13 @@ exim_extract(struct sv text, unsigned flags, struct arena *a, struct exim_extrac
 	rc = item(&r, out);
 	if (rc == 0)
 		skip(&r);
-	if (rc == 0 && r.i < text.len)
-		rc = err_set(err, ERR_PERM, "5.1.3", "malformed address: %.*s may not follow %.*s", 256,
+	if (rc == 0 && r.i < text.len) {
+		out->stop = r.i;
+		rc = err_set(err, ERR_PERM, "5.1.3", "malformed address: %.*s may not follow %.*s", 32,
 		    arena_cstr(a, sv_sub(text, r.i, text.len)), 256, arena_cstr(a, sv_sub(text, 0, r.i)));
-	if (rc == 0 && r.out.overflow)
-		rc = bad(&r, "address is too long");
+	}
+	if (rc == 0 && (r.out.overflow || r.out.len > EXIM_ADDRESS_MAX))
+		rc = err_set(err, ERR_PERM, "5.1.3", "address is ridiculously long: %.64s...", sb_cstr(&r.out));
 	if (rc == 0) {
 		while (out->end > out->start && sv_isspace(text.p[out->end - 1]))
 			out->end--;

@@ -16,7 +16,10 @@ struct exim_extracted {
 	struct sv	 address;	/* without comments and blanks; in the arena, taint of the text */
 	size_t		 start, end;	/* where its working part stands in the text */
 	size_t		 domain;	/* offset in <address>; 0: it has none */
+	size_t		 stop;		/* -1: what stands from here on may not follow; 0: the mistake is another */
 };
+
+#define EXIM_ADDRESS_MAX	256	/* bytes of an address */
 
 #define EXIM_EXTRACT_NULL	0x1	/* "<>" is an address */
 #define EXIM_EXTRACT_LITERALS	0x2	/* domain literals are */

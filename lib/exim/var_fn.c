@@ -304,8 +304,7 @@ XV(xv_sender_rcvhost)
 	xb_init(&b, e->env->arena, 128);
 	if (named) {
 		xb_add(&b, s->host_name);
-		/* Two lines of a Received field where there is much to say. */
-		xb_adds(&b, show_helo(s) ? "\n\t(" : " (");
+		xb_adds(&b, " (");
 	}
 	xb_addc(&b, '[');
 	xb_add(&b, s->host_address);

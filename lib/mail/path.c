@@ -14,6 +14,7 @@ struct path {
 	struct sb	 plain;		/* without quotes and backslashes */
 	struct sb	 domain;
 	bool		 quoted;
+	bool		 angle;		/* behind "<" */
 	unsigned	 flags;
 };
 
@@ -81,7 +82,8 @@ local_part(struct path *p)
 				if (take(p) == -1)
 					return (-1);
 		if (r->i == before && addr_peek(r) != '.' && p->local.len == 0)
-			return (addr_bad(r, "missing or malformed local part"));
+			return (addr_bad(r, p->angle ? "missing or malformed local part" :
+			    "missing or malformed local part (expected word or \"<\")"));
 		addr_skip(r);
 		if (addr_peek(r) != '.')
 			return (0);
@@ -170,7 +172,7 @@ route(struct path *p, struct mail_address *m)
 		}
 	}
 	if (addr_peek(r) != ':')
-		return (addr_bad(r, comma > 0 ? "colon expected after route" : "no local part"));
+		return (addr_bad(r, comma > 0 ? "colon expected after route list" : "no local part"));
 	m->route = arena_sv(r->a, sv_sub(r->v, start, r->i));
 	r->i++;
 	sb_clear(&p->domain);
@@ -261,6 +263,7 @@ mail_path_lenient(struct sv text, unsigned flags, struct arena *a, struct mail_a
 		p.r.i++;
 		n++;
 	}
+	p.angle = n > 0;
 	rc = n > 0 ? bracketed(&p, out, n, start) : addr_peek(&p.r) == '@' && route(&p, out) == -1 ? -1 : spec(&p, '\0');
 	addr_skip(&p.r);
 	if (rc == 0 && !addr_at_end(&p.r))
@@ -268,6 +271,9 @@ mail_path_lenient(struct sv text, unsigned flags, struct arena *a, struct mail_a
 	if (rc == 0 && (p.local.overflow || p.domain.overflow || p.domain.len > MAIL_DOMAIN_MAX ||
 	    p.local.len + p.domain.len + 1 > MAIL_ADDRESS_MAX))
 		rc = addr_bad(&p.r, "address is too long (limit %d bytes)", MAIL_ADDRESS_MAX);
+	if (rc == 0 && p.local.len + p.domain.len + 1 > MAIL_PATH_MAX)
+		rc = addr_bad(&p.r, "address is ridiculously long: %.64s...", arena_fmt(a, SV_FMT "@" SV_FMT, SV_ARG(sb_sv(&p.local)),
+		    SV_ARG(sb_sv(&p.domain))));
 	if (rc == 0)
 		finish(&p, out, start);
 out:

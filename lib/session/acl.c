@@ -145,14 +145,17 @@ op_log(void *arg, unsigned logs, struct sv line)
 {
 	struct session *s = arg;
 	struct sb out = SB_INIT(16384);
+	bool warning = sv_starts(line, "Warning: ");
 
-	if (sv_starts(line, "Warning: ")) {
+	if (warning) {
 		session_log_host(s, &out);
 		sb_addc(&out, ' ');
 	}
 	for (size_t i = 0; i < line.len; i++)
 		if (line.p[i] == '\n')
 			sb_adds(&out, "\\n");
+		else if (warning && ((unsigned char)line.p[i] >= 127))
+			sb_addf(&out, "\\%03o", (unsigned char)line.p[i]);
 		else
 			sb_addc(&out, line.p[i]);
 	session_log_line(s, logs, &out);
@@ -315,7 +318,7 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 {
 	struct sb line = SB_INIT(16384);
 	struct sv msg = res->log_msg.len > 0 ? res->log_msg : res->user_msg;
-	bool temp = res->verdict == EXIM_ACL_DEFER || res->verdict == EXIM_ACL_ERROR || res->code / 100 == 4;
+	bool temp = res->verdict == EXIM_ACL_DEFER || res->verdict == EXIM_ACL_ERROR;
 	unsigned targets = res->log_targets;
 	ptrdiff_t nl = sv_chr(msg, '\n');
 
@@ -338,7 +341,7 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 	/* Only the first line of what was said. */
 	if (nl >= 0)
 		msg = sv_sub(msg, 0, (size_t)nl);
-	if (msg.len > 0)
+	if (msg.len > 0 || nl >= 0)
 		sb_addf(&line, ": " SV_FMT, SV_ARG(msg));
 	session_log_reject(s, targets, sb_cstr(&line));
 out:
@@ -367,7 +370,8 @@ refuse(struct session *s, enum exim_acl_where where, const struct exim_acl_resul
 	if (text.len == 0 || (temp && !res->details)) {
 		if (temp) {
 			text = SV_LIT("Temporary local problem - please try later");
-			status = "4.3.0";
+			if (res->status.len == 0)
+				status = "4.3.0";
 		} else if (res->unset && where == EXIM_WHERE_RCPT && !s->conn->exim_style) {
 			text = SV_LIT("relay not permitted");
 		} else {
@@ -452,6 +456,7 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	s->acl.fx = s->txn != NULL ? &s->txn->fx : &s->fx;
 	s->acl.where = where;
 	s->sender_failed = s->sender_log = SV_NULL;
+	s->sender_checked = NULL;
 	v = exim_acl_check(&s->env, &s->acl, &res);
 	s->acl_error = v == EXIM_ACL_ERROR ? res.log_msg : SV_NULL;
 	s->env.msg->headers_added = s->acl.fx->headers_added;
@@ -467,6 +472,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	case EXIM_ACL_DISCARD:
 		if (text != NULL)
 			*text = accepted_text(s, &res);
+		if (code != NULL && res.code != 0)
+			*code = (unsigned)res.code;
 		if (where == EXIM_WHERE_RCPT)
 			session_log_discard(s, where, res.log_msg);
 		else if (s->txn != NULL)
@@ -490,8 +497,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	if (places[where].code != 0) {
 		if (s->sender_log.p != NULL)
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, SV_FMT, SV_ARG(s->sender_log));
-		if (s->txn != NULL && !s->sender_explicit && (s->sender_log.p != NULL || s->sender_failed.p != NULL))
-			s->txn->sender_told = true;
+		if (s->txn != NULL && (s->sender_log.p != NULL || s->sender_failed.p != NULL))
+			session_sender_told(s);
 		log_refusal(s, where, what, &res);
 		refuse(s, where, &res);
 	}

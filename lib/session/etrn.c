@@ -221,6 +221,7 @@ session_etrn(struct session *s)
 {
 	struct sb host = SB_INIT(2000);
 	struct sv text = SV_NULL;
+	unsigned code = 250;
 
 	if (s->txn != NULL) {
 		session_mistake(s, 503, "5.5.1", "ETRN is not permitted inside a transaction");
@@ -230,7 +231,7 @@ session_etrn(struct session *s)
 	if (session_logs(s, EXIM_LOGSEL_etrn))
 		session_logf(s, SESSION_LOG_MAIN, "ETRN " SV_FMT " received from %s", SV_ARG(s->c.arg), sb_cstr(&host));
 	sb_free(&host);
-	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, &text, NULL) != ACL_GO)
+	if (session_acl(s, EXIM_WHERE_ETRN, s->c.arg, &text, &code) != ACL_GO)
 		return;
 	if (s->conf->main[EXIM_MAIN_smtp_etrn_command].text.len > 0) {
 		by_command(s, text.len > 0 ? text : SV_LIT("OK"));
@@ -239,6 +240,6 @@ session_etrn(struct session *s)
 	} else if (s->c.arg.len == 0 || s->c.arg.p[0] != '#') {
 		session_mistake(s, 501, NULL, "argument must begin with #");
 	} else {
-		session_reply(s, 250, NULL, text.len > 0 ? text : SV_LIT("OK"));
+		session_reply(s, code, NULL, text.len > 0 ? text : SV_LIT("OK"));
 	}
 }

@@ -188,6 +188,7 @@ session_helo(struct session *s)
 	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
 		s->helo_seen = false;
 		s->x.helo = s->helo_shown = SV_NULL;
+		s->x.host_unshown = false;
 		session_txn_end(s);
 		return;
 	}

@@ -274,13 +274,18 @@ one_command(struct session *s, struct sv line)
 	const struct command *c;
 	unsigned code;
 
-	s->line = sv_trim(arena_sv(s->cmd, sv_taint(line)));
+	s->line = arena_sv(s->cmd, sv_taint(line));
+	while (s->line.len > 0 && sv_isspace(s->line.p[s->line.len - 1]))
+		s->line.len--;
+	if (!s->conn->exim_style)
+		s->line = sv_trim(s->line);
 	if (s->debug != NULL)
 		session_debug_command(s, s->line);
 	code = parse_command(s, &err);
 	/* Commands that are there for some only. */
 	if ((s->c.verb == SMTP_XCLIENT && !s->xclient) || (s->c.verb == SMTP_WELLKNOWN && !s->wellknown) ||
-	    (s->c.verb == SMTP_XLOCAL && !s->conn->handed))
+	    (s->c.verb == SMTP_XLOCAL && !s->conn->handed) ||
+	    (s->c.verb == SMTP_LHLO && s->conn->exim_style && s->kind != SESSION_LMTP))
 		s->c.verb = SMTP_UNKNOWN;
 	if (!s->conn->handed) {
 		s->x.smtp_command = s->line;
@@ -305,7 +310,8 @@ one_command(struct session *s, struct sv line)
 		session_reply(s, 503, "5.5.1", SV_LIT("Command refused, required Proxy negotiation failed"));
 		return;
 	}
-	if (c == NULL && code == 0) {
+	/* For Exim "MAIL" alone is no command, nor is what it does not offer. */
+	if ((c == NULL && code == 0) || (code == 500 && s->conn->exim_style)) {
 		unknown_command(s);
 		return;
 	}
@@ -316,15 +322,12 @@ one_command(struct session *s, struct sv line)
 	/* Whether AUTH is for this client at all comes before its grammar. */
 	if (code != 0 && s->c.verb == SMTP_AUTH && !s->auth_offered)
 		code = 0;
+	if (code != 0 && s->c.verb == SMTP_BDAT && !s->chunking)
+		code = 0;
 	if (code == 555 && s->conn->exim_style)
 		code = 501;
 	if (code != 0 && s->c.verb == SMTP_RCPT && s->txn != NULL)
 		s->x.rcpt_fail_count++;
-	/* For Exim "MAIL" alone is no command. */
-	if (code == 500 && s->conn->exim_style) {
-		unknown_command(s);
-		return;
-	}
 	if (code != 0) {
 		session_mistake(s, code, err.status, "%s", err.text);
 		s->mail_refused = s->c.verb == SMTP_MAIL;

@@ -79,7 +79,6 @@ struct txn {
 	bool		 spf_known;
 	enum exim_spf	 spf;
 	struct session_scan *scan;	/* what scanners said, and files made for them; scan.c */
-	bool		 sender_told;	/* that it does not verify */
 	struct checked_sender *checked; /* what verify = sender found without asking hosts */
 	bool		 cut_on, cut_pass;	/* control = cutthrough_delivery, with defer=pass */
 	unsigned	 cut_routed;	/* recipients whose way was kept for that */
@@ -110,7 +109,7 @@ struct session {
 	struct sv	 acl_error;	/* what is wrong with the ACL that ran last, in <cmd>; p NULL: nothing */
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct sv	 sender_log;	/* the same for the log, at the refusal; p NULL: nothing to tell */
-	bool		 sender_explicit;	/* both are about an address that the ACL named */
+	struct checked_sender *sender_checked;	/* whom both are about; NULL: nobody, or outside of a message */
 	struct exim_acl_effects fx;	/* of ACLs outside a transaction */
 	struct exim_message nomsg;	/* outside a transaction */
 	struct txn	*txn;
@@ -242,6 +241,8 @@ bool	 session_expand(struct session *s, enum exim_main_opt opt, struct sv *out);
 extern const struct exim_acl_ops session_acl_ops;
 
 /* ---- verify.c ---- */
+/* The failing sender was told of; not again for this message. */
+void	 session_sender_told(struct session *s);
 enum exim_result session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out);
 
 /* ---- limits.c ---- */

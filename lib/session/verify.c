@@ -3,6 +3,7 @@
  * verify = sender, recipient, header_sender (sections 44.45 to 44.51 of Exim's manual): by routing the address, and
  * with callout by asking its hosts.
  */
+#include "exim/field.h"
 #include "route/route.h"
 #include "session/callout.h"
 #include "session/cutthrough.h"
@@ -73,43 +74,60 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 	return (res);
 }
 
+/* One of the addresses of field <f> stands as a sender.  FAIL with a text in out->log_msg: nothing more is looked at. */
+static enum exim_result
+field_sender(struct session *s, struct exim_env *env, const struct exim_verify *v, const struct mail_header *f,
+    struct exim_verify_result *out)
+{
+	struct exim_field field = { .rest = sv_trim(f->body) };
+	enum exim_result worst = EXIM_FAIL;
+	struct exim_extracted x;
+	struct err err = ERR_INIT;
+	enum exim_field_got got;
+	struct sv one;
+
+	while ((got = exim_field_next(&field, EXIM_EXTRACT_LITERALS, s->cmd, &one, &x, &err)) != EXIM_FIELD_END) {
+		struct exim_verify_result r = { .details = false };
+		enum exim_result res;
+
+		if (got == EXIM_FIELD_WRONG) {
+			out->log_msg = sv_cstr(arena_fmt(s->cmd, "syntax error in '" SV_FMT ":' header when scanning for sender: %s in \""
+			    SV_FMT "\"", SV_ARG(f->name), err.text, SV_ARG(sv_trim(one))));
+			return (EXIM_FAIL);
+		}
+		if (got != EXIM_FIELD_ADDRESS || x.domain == 0)
+			continue;
+		res = route_it(s, env, v, sv_taint(x.address), ROUTE_VERIFY_SENDER, &r);
+		if (res == EXIM_OK)
+			return (EXIM_OK);
+		if (res == EXIM_DEFER)
+			worst = EXIM_DEFER;
+	}
+	return (worst);
+}
+
 /* A header address that can be replied to: Sender, Reply-To and From in this order, one is enough. */
 static enum exim_result
 header_sender(struct session *s, struct exim_env *env, const struct exim_verify *v, struct exim_verify_result *out)
 {
 	static const char *const names[] = { "Sender", "Reply-To", "From" };
-	enum exim_result worst = EXIM_FAIL;
-	struct mail_addrlist list;
-	struct sb addr = SB_INIT(MAIL_ADDRESS_MAX);
+	enum exim_result worst = EXIM_FAIL, r;
 	struct txn *t = s->txn;
-	const char *broken = NULL;
 
 	for (size_t k = 0; t != NULL && k < sizeof(names) / sizeof(names[0]); k++)
-		for (ptrdiff_t i = -1; (i = mail_headers_find(&t->headers, names[k], (size_t)(i + 1))) >= 0;) {
-			mail_addrlist_read(t->headers.v[i].body, s->cmd, &list);
-			if (list.n == 0 && sv_trim(t->headers.v[i].body).len > 0 && broken == NULL)
-				broken = arena_fmt(s->cmd, "syntax error in '%s:' header when scanning for sender: missing or malformed local "
-				    "part in \"" SV_FMT "\"", names[k], SV_ARG(sv_trim(t->headers.v[i].body)));
-			for (size_t j = 0; j < list.n; j++) {
-				struct exim_verify_result one = { .details = false };
-				enum exim_result r;
+		for (size_t i = 0; i < t->headers.n; i++) {
+			const struct mail_header *f = &t->headers.v[i];
 
-				sb_clear(&addr);
-				mail_address_put(&addr, &list.v[j]);
-				if (list.v[j].item != MAIL_ITEM_ADDRESS || list.v[j].domain.len == 0)
-					continue;
-				r = route_it(s, env, v, arena_sv(s->cmd, sv_taint(sb_sv(&addr))), ROUTE_VERIFY_SENDER, &one);
-				if (r == EXIM_OK) {
-					sb_free(&addr);
-					return (EXIM_OK);
-				}
-				if (r == EXIM_DEFER)
-					worst = EXIM_DEFER;
-			}
+			if (!sv_caseeqs(sv_casestarts(f->name, "Resent-") ? sv_sub(f->name, 7, f->name.len) : f->name, names[k]))
+				continue;
+			r = field_sender(s, env, v, f, out);
+			if (r == EXIM_OK || out->log_msg.len > 0)
+				return (r);
+			if (r == EXIM_DEFER)
+				worst = EXIM_DEFER;
 		}
-	sb_free(&addr);
-	out->log_msg = worst == EXIM_DEFER ? SV_LIT("all attempts to verify a sender in a header line deferred") : broken != NULL ?
-	    sv_cstr(broken) : SV_LIT("there is no valid sender in any header line");
+	out->log_msg = worst == EXIM_DEFER ? SV_LIT("all attempts to verify a sender in a header line deferred") :
+	    SV_LIT("there is no valid sender in any header line");
 	return (worst);
 }
 
@@ -119,6 +137,7 @@ struct checked_sender {
 	struct sv	 address;
 	enum exim_result res;
 	struct exim_verify_result out;
+	bool		 told;		/* at a refusal: once per message */
 };
 
 static struct checked_sender *
@@ -157,6 +176,14 @@ keep_checked(struct session *s, const struct exim_verify *v, enum exim_result re
 			**t = arena_sv(a, **t);
 	c->next = s->txn->checked;
 	s->txn->checked = c;
+	s->sender_checked = c;
+}
+
+void
+session_sender_told(struct session *s)
+{
+	if (s->sender_checked != NULL)
+		s->sender_checked->told = true;
 }
 
 /* Told once per message, when the ACL refuses: in the log, and to the peer in front of the refusal. */
@@ -166,9 +193,8 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 	struct sb line = SB_INIT(4096);
 
 	/* Each callout tells of itself. */
-	if (v->no_details || (!v->explicit_address && !v->callout && s->txn != NULL && s->txn->sender_told))
+	if (v->no_details || (!v->callout && s->sender_checked != NULL && s->sender_checked->told))
 		return;
-	s->sender_explicit = v->explicit_address;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);
 		s->sender_log = sv_cstr(arena_fmt(s->cmd, "%s sender verify %s for <" SV_FMT ">%s" SV_FMT, sb_cstr(&line),
@@ -218,6 +244,7 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		out->log_msg = out->user_msg = SV_LIT("Unqualified address not permitted");
 		return (EXIM_FAIL);
 	}
+	s->sender_checked = before;
 	if (before != NULL) {
 		*out = before->out;
 		r = before->res;

@@ -13,6 +13,12 @@ the_address(struct session *s, struct sv *out)
 	struct err err = ERR_INIT;
 	struct sv arg = s->c.arg;
 
+	if (arg.len == 0 && s->conn->exim_style && s->c.verb == SMTP_EXPN) {
+		*out = sv_cstr(arena_fmt(s->cmd, "@" SV_FMT, SV_ARG(s->conf->g.qualify_recipient)));
+		if (s->txn == NULL)
+			s->env.addr = arena_zalloc(s->cmd, sizeof(*s->env.addr));
+		return (true);
+	}
 	if (arg.len == 0 && s->conn->exim_style) {
 		session_reply(s, 501, NULL, SV_LIT("empty address"));
 		return (false);
@@ -111,8 +117,8 @@ session_expn(struct session *s)
 	if (a != ACL_GO)
 		return;
 	/* Exim takes the angle brackets for a part of the address, and then there is none. */
-	if (s->conn->exim_style && s->c.arg.p[0] == '<') {
-		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg));
+	if (s->conn->exim_style && (s->c.arg.len == 0 || s->c.arg.p[0] == '<')) {
+		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg.len == 0 ? address : s->c.arg));
 		return;
 	}
 	route_it(s, address, ROUTE_EXPN, &r);

@@ -125,6 +125,8 @@ par_prdr(struct parse *p, struct sv v)
 static bool
 par_auth(struct parse *p, struct sv v)
 {
+	if (v.len == 0 && (p->flags & SMTP_PARSE_LAX) != 0)
+		return (true);
 	p->cmd->has_auth = true;
 	if (sv_eqs(v, "<>")) {
 		p->cmd->auth = SV_LIT("");
@@ -199,16 +201,18 @@ static const struct {
 	unsigned	 flag;		/* SMTP_PARSE_*: known when set */
 	bool		(*take)(struct parse *p, struct sv value);
 	const char	*wrong;		/* what is said of a bad value, as Exim; NULL: something general */
+	/* With SMTP_PARSE_LAX: read over where it is not offered; any value will do. */
+	bool		 ignored, any;
 } params[] = {
-	{ "SIZE",	SMTP_MAIL, SMTP_PARSE_SIZE,	par_size, NULL },
-	{ "BODY",	SMTP_MAIL, SMTP_PARSE_8BIT,	par_body, "invalid data for BODY" },
-	{ "SMTPUTF8",	SMTP_MAIL, SMTP_PARSE_UTF8,	par_utf8, NULL },
-	{ "AUTH",	SMTP_MAIL, SMTP_PARSE_AUTH,	par_auth, "invalid data for AUTH" },
-	{ "PRDR",	SMTP_MAIL, SMTP_PARSE_PRDR,	par_prdr, NULL },
-	{ "RET",	SMTP_MAIL, SMTP_PARSE_DSN,	par_ret, "Value for RET is invalid" },
-	{ "ENVID",	SMTP_MAIL, SMTP_PARSE_DSN,	par_envid, NULL },
-	{ "NOTIFY",	SMTP_RCPT, SMTP_PARSE_DSN,	par_notify, "Invalid value for NOTIFY parameter" },
-	{ "ORCPT",	SMTP_RCPT, SMTP_PARSE_DSN,	par_orcpt, NULL },
+	{ "SIZE",	SMTP_MAIL, SMTP_PARSE_SIZE,	par_size, NULL, false, false },
+	{ "BODY",	SMTP_MAIL, SMTP_PARSE_8BIT,	par_body, "invalid data for BODY", false, false },
+	{ "SMTPUTF8",	SMTP_MAIL, SMTP_PARSE_UTF8,	par_utf8, NULL, false, false },
+	{ "AUTH",	SMTP_MAIL, SMTP_PARSE_AUTH,	par_auth, "invalid data for AUTH", false, false },
+	{ "PRDR",	SMTP_MAIL, SMTP_PARSE_PRDR,	par_prdr, NULL, true, true },
+	{ "RET",	SMTP_MAIL, SMTP_PARSE_DSN,	par_ret, "Value for RET is invalid", true, false },
+	{ "ENVID",	SMTP_MAIL, SMTP_PARSE_DSN,	par_envid, NULL, true, true },
+	{ "NOTIFY",	SMTP_RCPT, SMTP_PARSE_DSN,	par_notify, "Invalid value for NOTIFY parameter", false, false },
+	{ "ORCPT",	SMTP_RCPT, SMTP_PARSE_DSN,	par_orcpt, NULL, false, false },
 };
 
 static unsigned
@@ -235,21 +239,27 @@ one_param(struct parse *p, struct sv word)
 	ptrdiff_t eq = sv_chr(word, '=');
 	struct sv name = eq < 0 ? word : sv_sub(word, 0, (size_t)eq);
 	struct sv value = eq < 0 ? SV_NULL : sv_sub(word, (size_t)eq + 1, word.len);
+	bool lax = (p->flags & SMTP_PARSE_LAX) != 0;
+	const char *from = word.p;
 
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
 		if (params[i].verb != p->cmd->verb || !sv_caseeqs(name, params[i].name))
 			continue;
-		if ((p->flags & params[i].flag) == 0 && params[i].flag == SMTP_PARSE_UTF8 && (p->flags & SMTP_PARSE_LAX) != 0)
+		if ((p->flags & params[i].flag) == 0 && params[i].flag == SMTP_PARSE_UTF8 && lax && eq < 0)
 			return (fail(p, 501, "5.5.4", "SMTPUTF8 used when not advertised"));
+		if ((p->flags & params[i].flag) == 0 && lax && params[i].ignored)
+			return (0);
 		if ((p->flags & params[i].flag) == 0)
 			break;
-		/* RFC 5321 section 4.1.2 has each parameter once. */
+		/* RFC 5321 section 4.1.2 has each parameter once; Exim minds for some, and the first counts. */
+		if ((p->given & 1u << i) != 0 && lax && params[i].flag != SMTP_PARSE_DSN)
+			return (0);
 		if ((p->given & 1u << i) != 0) {
 			(void)err_set(p->err, ERR_PERM, "5.5.4", "%s can be specified once only", params[i].name);
 			return (501);
 		}
 		p->given |= 1u << i;
-		if (params[i].take(p, value))
+		if (params[i].take(p, value) || (lax && (params[i].any || (value.p != NULL && value.len == 0))))
 			return (0);
 		if (params[i].wrong != NULL)
 			(void)err_set(p->err, ERR_PERM, "5.5.4", "%s", params[i].wrong);
@@ -258,7 +268,10 @@ one_param(struct parse *p, struct sv word)
 			    SV_ARG(word));
 		return (501);
 	}
-	(void)does_not_follow(p, sv_from(word.p, (size_t)(p->cmd->arg.p + p->cmd->arg.len - word.p)));
+	/* Exim reads from the end, and shows all that it has not taken. */
+	if (lax)
+		from = p->cmd->path_text.p + p->cmd->path_text.len + 1;
+	(void)does_not_follow(p, sv_from(from, (size_t)(p->cmd->arg.p + p->cmd->arg.len - from)));
 	return ((p->flags & SMTP_PARSE_ESMTP) != 0 && sv_chr(word, '=') > 0 ? 555 : 501);
 }
 
@@ -333,7 +346,9 @@ mail_or_rcpt(struct parse *p, const char *keyword, unsigned aflags)
 	struct sv v = p->cmd->arg;
 	size_t n = strlen(keyword);
 
-	if (!sv_casestarts(v, keyword)) {
+	/* "MAIL FROM:" is one command to Exim, with one blank. */
+	if (!sv_casestarts(v, keyword) || ((p->flags & SMTP_PARSE_LAX) != 0 && (v.p != p->line.p + strlen(name) + 1 ||
+	    v.len == n || v.p[n] != ':'))) {
 		(void)err_set(p->err, ERR_PERM, "5.5.2", "unrecognized command: %s is followed by %s:<address>", name,
 		    keyword);
 		return (500);
@@ -474,14 +489,18 @@ smtp_command_parse(struct sv line, unsigned flags, struct arena *a, struct smtp_
 	memset(out, 0, sizeof(*out));
 	out->size = -1;
 	line.tainted = true;
-	line = sv_trim(line);
+	while (line.len > 0 && sv_isspace(line.p[line.len - 1]))
+		line.len--;
+	if ((flags & SMTP_PARSE_LAX) == 0)
+		line = sv_trim(line);
+	p.line = line;
 	while (n < line.len && sv_isalpha(line.p[n]))
 		n++;
 	out->word = sv_sub(line, 0, n);
 	out->arg = sv_trim(sv_sub(line, n, line.len));
 	if (line.len > 0 && memchr(line.p, '\0', line.len) != NULL)
 		return (fail(&p, 501, "5.5.2", "NUL characters are not allowed in SMTP commands"));
-	if (n < line.len && line.p[n] != ' ' && line.p[n] != '\t' && line.p[n] != ':')
+	if (n < line.len && line.p[n] != ' ' && ((line.p[n] != '\t' && line.p[n] != ':') || (flags & SMTP_PARSE_LAX) != 0))
 		return (0);
 	for (size_t i = 0; i < NVERBS; i++)
 		if (sv_caseeqs(out->word, verbs[i].name)) {
