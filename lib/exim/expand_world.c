@@ -347,11 +347,34 @@ start(const struct exim_run *r, int out, pid_t *pid)
 	return (rc);
 }
 
+#define WAIT_FIRST	50000		/* ns between two looks whether a program has ended that said its last word, and at most */
+#define WAIT_MOST	20000000
+
+/* The program's end, till the deadline; false: it goes on. */
+static bool
+ended(pid_t pid, int64_t deadline, int *status)
+{
+	struct timespec ts = { .tv_nsec = WAIT_FIRST };
+
+	for (;;) {
+		pid_t got = waitpid(pid, status, WNOHANG);
+
+		if (got == pid || (got == -1 && errno != EINTR))
+			return (true);
+		if (now_ms() >= deadline)
+			return (false);
+		(void)nanosleep(&ts, NULL);
+		if (ts.tv_nsec < WAIT_MOST)
+			ts.tv_nsec *= 2;
+	}
+}
+
 static enum exim_result
 w_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
 {
 	struct sb sb = SB_INIT(r->max);
 	int fds[2], status = 0;
+	int64_t deadline = now_ms() + r->timeout * 1000;
 	enum exim_result result = EXIM_OK;
 	pid_t pid;
 
@@ -367,14 +390,15 @@ w_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int 
 		return (EXIM_OK);
 	}
 	(void)close(fds[1]);
-	if (drain(fds[0], now_ms() + r->timeout * 1000, &sb) == -1) {
+	/* One that closed its output may go on all the same. */
+	if (drain(fds[0], deadline, &sb) == -1 || !ended(pid, deadline, &status)) {
 		(void)kill(-pid, SIGKILL);
 		(void)err_set(err, ERR_TEMP, "4.3.0", "command timed out");
 		result = EXIM_DEFER;
+		while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+			continue;
 	}
 	(void)close(fds[0]);
-	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-		continue;
 	*rc = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 	*out = arena_sv(a, sb_sv(&sb));
 	sb_free(&sb);

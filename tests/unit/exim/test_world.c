@@ -97,6 +97,30 @@ endless(void **state)
 	arena_free(&a);
 }
 
+/* A program that closes its output and goes on is ended when its time is over. */
+static void
+quiet_program(void **state)
+{
+	static const char *const argv[] = { "/bin/sh", "-c", "echo x; exec >&- 2>&-; sleep 20", NULL };
+	static const char *const good[] = { "/bin/sh", "-c", "echo x; exit 3", NULL };
+	struct exim_run r = { .argv = argv, .timeout = 1, .max = 100, .merge_stderr = true };
+	struct arena *a = arena_new(0);
+	struct err err = ERR_INIT;
+	struct exim_world w;
+	struct sv out;
+	int rc;
+
+	(void)state;
+	exim_world_posix(&w);
+	assert_int_equal(w.run(NULL, &r, a, &out, &rc, &err), EXIM_DEFER);
+	r.argv = good;
+	r.timeout = 20;
+	assert_int_equal(w.run(NULL, &r, a, &out, &rc, &err), EXIM_OK);
+	assert_int_equal(rc, 3);
+	assert_true(sv_eqs(out, "x\n"));
+	arena_free(&a);
+}
+
 /* A process that reads its configuration anew, more often than there may be interpreters, gets one with the new code. */
 static void
 perls(void **state)
@@ -158,7 +182,7 @@ tear_down(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(readfile), cmocka_unit_test(endless), cmocka_unit_test(perls) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(readfile), cmocka_unit_test(endless), cmocka_unit_test(perls), cmocka_unit_test(quiet_program) };
 
 	return (cmocka_run_group_tests(tests, set_up, tear_down));
 }
