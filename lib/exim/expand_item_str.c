@@ -247,6 +247,8 @@ sg_regex(struct xev *e, const struct xitem *it, struct sv pattern)
 	return (re);
 }
 
+#define SG_STEP		16		/* what a match counts beside its bytes */
+
 struct sg {
 	struct xb	 b;
 	size_t		 from;		/* copied so far */
@@ -277,6 +279,10 @@ sg_step(struct xev *e, const struct xregex *re, struct sv subject, struct sv rep
 		}
 		xb_add(&s->b, sv_sub(subject, s->from, subject.len));
 		return (0);
+	}
+	if (!x_work(e, SG_STEP + span[1] - s->from)) {
+		*r = x_fail(e, "the expansion is too much work");
+		return (-1);
 	}
 	e->env->nums = &nums;
 	*r = x_text(e, repl, &insert);

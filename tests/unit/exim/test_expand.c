@@ -450,6 +450,14 @@ test_work(void **state)
 	times(&sb, "a.", 30000);
 	sb_adds(&sb, "}partial0-lsearch{/t/domains}{y}{n}}");
 	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too many components"));
+	/* Each match of each turn of a loop. */
+	sb_clear(&sb);
+	sb_adds(&sb, "${map{");
+	times(&sb, "a:", 2000);
+	sb_adds(&sb, "}{${strlen:${sg{");
+	times(&sb, "xx", 10000);
+	sb_adds(&sb, "}{x}{}}}}}");
+	assert_non_null(strstr(test_expand(&t, sb_cstr(&sb)), "too much work"));
 	/* Encoded words that are never closed: each byte is looked at once. */
 	sb_clear(&sb);
 	sb_adds(&sb, "${strlen:${rfc2047d:");
