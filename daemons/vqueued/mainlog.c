@@ -140,10 +140,10 @@ log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, 
 	add_address(&out, d);
 	add_where(&out, d, mark[0] == '=');
 	if (mark[0] == '=')
-		sb_adds(&out, " defer (0)");
+		sb_addf(&out, " defer (%lld)", (long long)d->number);
 	if (tail != NULL)
 		sb_adds(&out, tail);
-	sb_addf(&out, ": %s", err->text);
+	sb_addf(&out, ": %s", mark[0] == '=' && d->words != NULL ? d->words : err->text);
 	eximlog_write(EXIMLOG_MAIN | EXIMLOG_DELIVERY, "%s", sb_cstr(&out));
 	sb_free(&out);
 }

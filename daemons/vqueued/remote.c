@@ -133,9 +133,9 @@ host_failed(struct worker *w, const struct remote_job *j, const struct deliver_h
 		if (next < w->next_try)
 			w->next_try = next;
 	}
-	vlog(d->vq, "%s%s: %s", j->m->env.id, log_host_tail(d->vq, w->env.arena, h, NULL, NULL), e->err.text);
 	w->last = *e;
 	w->last_tail = log_host_tail(d->vq, w->env.arena, h, NULL, NULL);
+	vlog(d->vq, "%s%s%s %s", j->m->env.id, w->last_tail, deliver_is_bare(e) ? "" : ":", deliver_words(e));
 	if (first_left(j) != NULL)
 		tell_event(w, first_left(j), "msg:host:defer", e->err.text, deliver_event_number(e));
 }
@@ -286,6 +286,7 @@ tell_results(struct worker *w, struct remote_job *j, struct deliver_message *dm,
 			struct retry_failure f = { .domain = d->rd->domain, .local_part = d->rd->local_part,
 			    .sender = d->m->env.sender, .what = r->error.what, .code = r->error.code };
 
+			d->number = deliver_event_number(&r->error);
 			delivery_deferred(d, &r->error.err,
 			    retry_next(vq, &w->env.env, &f, d->m->rcpts[d->rcpt].first_failed, now_s()), tail);
 		}
@@ -500,6 +501,9 @@ give_up(struct worker *w, struct remote_job *j, const struct deliver_message *dm
 
 			next = retry_next(w->d->vq, &w->env.env, &f, d->m->rcpts[d->rcpt].first_failed, now);
 		}
+		d->number = e->code < 0 ? e->code : deliver_event_number(e);
+		if (deliver_is_bare(e))
+			d->words = deliver_words(e);
 		delivery_deferred(d, &e->err, next, w->last_tail);
 	}
 }

@@ -78,6 +78,8 @@ struct dlv {				/* one final delivery */
 	size_t		 rank;		/* of its domain in remote_sort_domains */
 	unsigned char	 lost;		/* how often the line to the store broke while it was on it */
 	bool		 also;		/* not the first recipient of its transaction: "->" in the log */
+	int64_t		 number;	/* Exim's, of what deferred it */
+	const char	*words;		/* for the log, instead of the error's text; NULL: that */
 	struct event_host *at;		/* who had it, where event_action wants to know; else NULL */
 	/* local */
 	enum store_action to;

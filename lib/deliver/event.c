@@ -67,6 +67,18 @@ deliver_event_of(const struct exim_transport *t, struct exim_env *env, const cha
 	return (out);
 }
 
+bool
+deliver_is_bare(const struct deliver_error *e)
+{
+	return (e->what == EXIM_RE_REFUSED || e->what == EXIM_RE_TIMEOUT_CONNECT || e->code == DELIVER_EVENT);
+}
+
+const char *
+deliver_words(const struct deliver_error *e)
+{
+	return (deliver_is_bare(e) && e->code != DELIVER_EVENT ? strerror((int)deliver_event_number(e)) : e->err.text);
+}
+
 int64_t
 deliver_event_rcpt(int code, bool mx)
 {

@@ -19,6 +19,9 @@ struct sv deliver_event_of(const struct exim_transport *t, struct exim_env *env,
 /* Exim's number for what ended a connection or deferred a message. */
 struct deliver_error;
 int64_t	 deliver_event_number(const struct deliver_error *e);
+/* Do the system's words, or the event's, say it all?  Then they stand in logs without a colon. */
+bool	 deliver_is_bare(const struct deliver_error *e);
+const char *deliver_words(const struct deliver_error *e);
 /* The number of a recipient that a host of <mx> deferred with SMTP code <code>, as Exim makes it. */
 int64_t	 deliver_event_rcpt(int code, bool mx);
 

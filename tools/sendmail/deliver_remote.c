@@ -116,19 +116,6 @@ rcpt_failed(struct remote *x, size_t i, const struct deliver_error *e)
 
 /* ---- how it ends ---- */
 
-/* The system's words say it all, or the event's. */
-static bool
-is_bare(const struct deliver_error *e)
-{
-	return (e->what == EXIM_RE_REFUSED || e->what == EXIM_RE_TIMEOUT_CONNECT || e->code == DELIVER_EVENT);
-}
-
-static const char *
-words(const struct deliver_error *e)
-{
-	return (is_bare(e) && e->code != DELIVER_EVENT ? strerror((int)deliver_event_number(e)) : e->err.text);
-}
-
 /* An event about recipient <i>. */
 static void
 event_about(struct remote *x, size_t i, const char *name, const char *text, int64_t number)
@@ -514,14 +501,14 @@ first_open(const struct remote *x)
 static void
 tell_host(struct remote *x, const struct deliver_host *h, const struct deliver_error *e)
 {
-	const char *colon = is_bare(e) ? "" : ":";
+	const char *colon = deliver_is_bare(e) ? "" : ":";
 
 	host_failed(x, h, e, false);
 	if (e->what == EXIM_RE_AUTH_FAILED)
 		return;
-	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), colon, words(e));
-	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, colon, words(e));
-	event_about(x, 0, "msg:host:defer", words(e), deliver_event_number(e));
+	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), colon, deliver_words(e));
+	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, colon, deliver_words(e));
+	event_about(x, 0, "msg:host:defer", deliver_words(e), deliver_event_number(e));
 }
 
 /* No host was tried at all. */
@@ -626,14 +613,14 @@ try_all(struct remote *x)
 	rest.st = e.err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER;
 	rest.sys = e.code < 0 ? e.code : deliver_event_number(&e);
 	/* The system's words stand in front by the number. */
-	if (!is_bare(&e))
+	if (!deliver_is_bare(&e))
 		rest.text = sv_cstr(e.err.text);
 	if (e.what == EXIM_RE_TLS_REQUIRED)
 		rest.tail = log_host(x, last);
 	/* Every host's time must be over. */
 	rest.late = x->failed_late + x->expired >= x->hosts.n;
 	if (rest.st == TRANSPORT_DEFER && e.host)
-		event_about(x, first_open(x), "msg:defer", words(&e), deliver_event_number(&e));
+		event_about(x, first_open(x), "msg:defer", deliver_words(&e), deliver_event_number(&e));
 	/* The last host was not asked for it after all: what the one before said holds. */
 	for (size_t i = 0; i < x->r->n && e.err.cls == ERR_NONE; i++)
 		if (!x->settled[i] && x->saved[i].text.p != NULL)
