@@ -143,17 +143,16 @@ int
 dlog_file(struct deliver *d, const char *name, bool remove, struct err *err)
 {
 	struct sb path = SB_INIT(8192);
-	char *base = log_path(d, "debug");
+	char *base = make_log_path(d, "debug");
 	int fd = -1;
 
 	if (base == NULL)
 		return (err_set(err, ERR_CONFIG, NULL, "%s: the logs are no files", name));
 	sb_addf(&path, "%s%s", base, name + strlen("debuglog"));
 	free(base);
-	if (remove)
-		fd = unlink(sb_cstr(&path));
-	else
-		fd = open(sb_cstr(&path), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	dspool_act(d);
+	fd = remove ? unlink(sb_cstr(&path)) : open_log(sb_cstr(&path));
+	os_act_back();
 	if (fd == -1)
 		(void)err_sys(err, "%s %s", remove ? "remove" : "open", sb_cstr(&path));
 	sb_free(&path);
