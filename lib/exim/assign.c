@@ -8,12 +8,6 @@
 #include "exim/lexer.h"
 #include "exim/option.h"
 
-static bool
-name_char(char c)
-{
-	return (sv_isalnum(c) || c == '_');
-}
-
 int
 exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct exim_report *rep)
 {
@@ -26,7 +20,7 @@ exim_assign_parse(const struct exim_line *line, struct exim_assign *out, struct 
 		for (i = 4; i < v.len && sv_isspace(v.p[i]); i++)
 			;
 	}
-	for (start = i; i < v.len && name_char(v.p[i]); i++)
+	for (start = i; i < v.len && exim_name_char(v.p[i]); i++)
 		;
 	out->full_name = out->name = sv_sub(v, start, i);
 	if ((i == start && !out->hide) || (i > start && !sv_isalpha(v.p[start])))

@@ -27,12 +27,6 @@ static const char *const kind_words[] = {
 	[EXIM_LIST_DOMAIN] = "domain", [EXIM_LIST_HOST] = "host", [EXIM_LIST_ADDRESS] = "address", [EXIM_LIST_LOCAL] = "local part"
 };
 
-static bool
-name_char(char c)
-{
-	return (sv_isalnum(c) || c == '_');
-}
-
 /* "domainlist_x": an option of such a name would be taken for a list by Exim. */
 static bool
 begins_as_list(struct sv word)
@@ -43,57 +37,71 @@ begins_as_list(struct sv word)
 	return (false);
 }
 
+/* The word that <v> begins with, without "_cache"; true, and the kind in *<n>, where it is "domainlist" or one of its like. */
+static bool
+list_word(struct sv v, struct sv *word, struct exim_named *n)
+{
+	size_t i = 0;
+
+	while (i < v.len && exim_name_char(v.p[i]))
+		i++;
+	*word = sv_sub(v, 0, i);
+	n->cache = sv_ends(*word, "_cache");
+	if (n->cache)
+		word->len -= sizeof("_cache") - 1;
+	for (size_t k = 0; k < sizeof(list_words) / sizeof(list_words[0]); k++)
+		if (sv_eqs(*word, list_words[k].word)) {
+			n->kind = list_words[k].kind;
+			return (i == v.len || sv_isspace(v.p[i]));
+		}
+	return (false);
+}
+
+/* "name = text" into *<n>; false: told. */
+static bool
+list_definition(struct loader *ld, const struct exim_line *line, struct sv v, struct exim_named *n)
+{
+	struct err err = ERR_INIT;
+	size_t i = 0;
+
+	while (i < v.len && exim_name_char(v.p[i]))
+		i++;
+	n->name = sv_sub(v, 0, i);
+	v = sv_trim_left(sv_sub(v, i, v.len));
+	if (n->name.len == 0 || v.len == 0 || v.p[0] != '=')
+		(void)exim_report_error(ld->rep, line->file, line->line, "missing '=' after \"" SV_FMT "\"", SV_ARG(n->name));
+	else if (exim_string_parse(sv_trim(sv_sub(v, 1, v.len)), ld->a, &n->text, &err) == -1)
+		(void)exim_report_error(ld->rep, line->file, line->line, "%s for " SV_FMT, err.text, SV_ARG(n->name));
+	else if (exim_names_get(ld->names, n->kind, n->name) != NULL)
+		(void)exim_report_error(ld->rep, line->file, line->line, "duplicate name \"" SV_FMT "\" for a named %s list",
+		    SV_ARG(n->name), kind_words[n->kind]);
+	else
+		return (true);
+	return (false);
+}
+
 /* "domainlist name = ..." (perhaps with _cache, hide): true when it was one, good or bad. */
 static bool
 named_list(struct loader *ld, const struct exim_line *line)
 {
-	struct exim_named n = { .kind = EXIM_LIST_DOMAIN };
-	struct sv v = line->text, word;
+	struct exim_named n = { .kind = EXIM_LIST_DOMAIN, .file = line->file, .line = line->line };
+	struct sv v = line->text, word, rest;
 	struct err err = ERR_INIT;
-	size_t i = 0, k, start;
+	bool known;
 
 	if (sv_starts(v, "hide ") || sv_starts(v, "hide\t")) {
 		n.hide = true;
 		v = sv_trim(sv_sub(v, 5, v.len));
 	}
-	while (i < v.len && name_char(v.p[i]))
-		i++;
-	word = sv_sub(v, 0, i);
-	if (sv_ends(word, "_cache")) {
-		n.cache = true;
-		word.len -= 6;
-	}
-	for (k = 0; k < sizeof(list_words) / sizeof(list_words[0]); k++)
-		if (sv_eqs(word, list_words[k].word))
-			break;
-	if ((k < sizeof(list_words) / sizeof(list_words[0]) && i == v.len) || begins_as_list(word)) {
+	known = list_word(v, &word, &n);
+	rest = sv_trim_left(sv_sub(v, word.len + (n.cache ? sizeof("_cache") - 1 : 0), v.len));
+	if ((known && rest.len == 0) || begins_as_list(word)) {
 		(void)exim_report_error(ld->rep, line->file, line->line, "unrecognized configuration line");
 		return (true);
 	}
-	if (k == sizeof(list_words) / sizeof(list_words[0]) || !sv_isspace(v.p[i]))
+	if (!known)
 		return (false);
-	n.kind = list_words[k].kind;
-	while (i < v.len && sv_isspace(v.p[i]))
-		i++;
-	for (start = i; i < v.len && name_char(v.p[i]); i++)
-		;
-	n.name = sv_sub(v, start, i);
-	while (i < v.len && sv_isspace(v.p[i]))
-		i++;
-	if (n.name.len == 0 || i == v.len || v.p[i] != '=') {
-		(void)exim_report_error(ld->rep, line->file, line->line, "missing '=' after \"" SV_FMT "\"", SV_ARG(n.name));
-		return (true);
-	}
-	if (exim_string_parse(sv_trim(sv_sub(v, i + 1, v.len)), ld->a, &n.text, &err) == -1) {
-		(void)exim_report_error(ld->rep, line->file, line->line, "%s for " SV_FMT, err.text, SV_ARG(n.name));
-		return (true);
-	}
-	n.file = line->file;
-	n.line = line->line;
-	if (exim_names_get(ld->names, n.kind, n.name) != NULL)
-		(void)exim_report_error(ld->rep, line->file, line->line, "duplicate name \"" SV_FMT "\" for a named %s list",
-		    SV_ARG(n.name), kind_words[n.kind]);
-	else if (exim_names_add(ld->names, &n, &err) == -1)
+	if (list_definition(ld, line, rest, &n) && exim_names_add(ld->names, &n, &err) == -1)
 		exim_report_soft(ld->rep, NULL, 0, "%s (" SV_FMT " " SV_FMT ")%s", err.text, SV_ARG(word), SV_ARG(n.name),
 		    exim_opt_regex_hint(n.text));
 	return (true);

@@ -12,18 +12,12 @@
 
 typedef VEC(struct exim_line) lines;
 
-static bool
-name_char(char c)
-{
-	return (sv_isalnum(c) || c == '_');
-}
-
 bool
 conf_is_label(struct sv v, struct sv *name, struct sv *rest)
 {
 	size_t i = 0;
 
-	while (i < v.len && name_char(v.p[i]))
+	while (i < v.len && exim_name_char(v.p[i]))
 		i++;
 	if (i > 0 && !sv_isalpha(v.p[0]))
 		return (false);
@@ -233,6 +227,9 @@ conf_drivers(struct loader *ld, enum exim_opt_kind kind)
 				(void)exim_report_error(ld->rep, line.file, line.line, "%s name missing", exim_kind_name(kind));
 			else if (ls.len < LINES_MAX)
 				vec_push(&ls, line);
+			else
+				(void)exim_report_error(ld->rep, line.file, line.line, "more than %d options in one %s", LINES_MAX,
+				    exim_kind_name(kind));
 			continue;
 		}
 		if (open)

@@ -35,6 +35,8 @@ void	 conf_main_path(struct loader *ld, enum exim_main_opt opt);
 void	 conf_main_values(struct loader *ld);
 /* conf_transport.c: what does not fit together in a transport. */
 void	 conf_check_transport(struct loader *ld, struct exim_transport *t);
+/* conf_router.c: what their options name, and what does not fit together in them. */
+void	 conf_check_routers(struct loader *ld);
 /* "+name" items of <l> that were never defined. */
 void	 conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line);
 /* conf_trap.c: what is hardly meant so; all warnings. */

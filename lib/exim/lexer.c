@@ -51,12 +51,6 @@ struct exim_lexer {
 	VEC(struct exim_piece) pieces;
 };
 
-static bool
-name_char(char c)
-{
-	return (sv_isalnum(c) || c == '_');
-}
-
 /* ---- files ---- */
 
 static int
@@ -287,7 +281,7 @@ definition_skip(struct sv line)
 		i++;
 	if (i == line.len || line.p[i] < 'A' || line.p[i] > 'Z')
 		return (0);
-	while (i < line.len && name_char(line.p[i]))
+	while (i < line.len && exim_name_char(line.p[i]))
 		i++;
 	n = i;
 	while (i < line.len && sv_isspace(line.p[i]))
@@ -315,7 +309,7 @@ macro_traps(struct exim_lexer *lx, struct sv line, size_t from)
 
 		/* Of "\\nNAME" the letter belongs to the backslash. */
 		start += start > 0 && line.p[start - 1] == '\\' && line.p[start] >= 'a' && line.p[start] <= 'z';
-		for (i = start; i < line.len && name_char(line.p[i]); i++)
+		for (i = start; i < line.len && exim_name_char(line.p[i]); i++)
 			;
 		word = sv_sub(line, start, i);
 		i += i == start;
@@ -445,7 +439,7 @@ definition(struct exim_lexer *lx, const struct exim_line *l)
 
 	if (v.p[0] < 'A' || v.p[0] > 'Z')
 		return (false);
-	while (i < v.len && name_char(v.p[i]))
+	while (i < v.len && exim_name_char(v.p[i]))
 		i++;
 	name = sv_sub(v, 0, i);
 	while (i < v.len && sv_isspace(v.p[i]))
@@ -585,7 +579,7 @@ lexer_new(const char *const *defines, size_t n, struct arena *a, struct exim_rep
 			name = sv_trim(sv_sub(v, 0, (size_t)eq));
 			value = sv_trim(sv_sub(v, (size_t)eq + 1, v.len));
 		}
-		while (k < name.len && name_char(name.p[k]))
+		while (k < name.len && exim_name_char(name.p[k]))
 			k++;
 		if (name.len > 1 && name.p[0] == '_' && k == name.len) {
 			struct exim_macro own = { .name = arena_sv(a, name), .value = arena_sv(a, value) };

@@ -29,6 +29,13 @@
 #define EXIM_MACRO_NAME_MAX	63		/* characters of a name */
 #define EXIM_FILE_MAX		(16 * 1024 * 1024)
 
+/* Names of macros, options, lists, ACLs and instances consist of these. */
+static inline bool
+exim_name_char(char c)
+{
+	return (sv_isalnum(c) || c == '_');
+}
+
 /* Where a byte of a logical line was written: piece i holds from its <off> up to the next piece's. */
 struct exim_piece {
 	size_t		 off;

@@ -417,11 +417,11 @@ route_redirect(struct visit *v)
 	size_t todo = rt->todo.len, deliveries = rt->deliveries.len, generated = rt->generated.len;
 	struct redirect rd = { .v = v, .o = v->r->d.own };
 	struct sv data = SV_NULL;
-	enum route_yield y = load(&rd, &data);
+	/* As whom it would be delivered is a question that comes before whether there is anything. */
+	enum route_yield y = route_fill(v, &rd.base, NULL);
 
-	if (y != Y_ACCEPT)
-		return (y);
-	y = route_fill(v, &rd.base, NULL);
+	if (y == Y_ACCEPT)
+		y = load(&rd, &data);
 	if (y == Y_ACCEPT)
 		y = redirect_check_place(&rd);
 	if (y != Y_ACCEPT)
