@@ -57,9 +57,12 @@ may_start(struct sv v, size_t i)
 	return ((c >= 'A' && c <= 'Z') || (c == '_' && ((d >= 'A' && d <= 'Z') || d == '_')));
 }
 
+/* <cut>: more of a word follows.  _VPOST counts only whole: what a box defines begins with it. */
 static bool
-predefined(const struct exim_macros *m, struct sv name, struct sv *value)
+predefined(const struct exim_macros *m, struct sv name, bool cut, struct sv *value)
 {
+	if (cut && sv_eqs(name, "_VPOST"))
+		return (false);
 	for (size_t i = 0; i < m->own.len; i++)
 		if (sv_eq(m->own.p[i].name, name)) {
 			*value = m->own.p[i].value;
@@ -78,13 +81,13 @@ expand_predefined(const struct exim_macros *m, struct sv in, size_t from, struct
 	sb_add(out, sv_sub(in, 0, from));
 	for (size_t i = from; i < in.len;) {
 		struct sv value = SV_NULL;
-		size_t end = i;
+		size_t end = i, whole;
 
 		if (in.p[i] == '_' && may_start(in, i)) {
-			while (end < in.len && (sv_isalnum(in.p[end]) || in.p[end] == '_'))
-				end++;
-			while (end > i + 3 && !predefined(m, sv_sub(in, i, end), &value))
-				end--;
+			for (whole = i; whole < in.len && exim_name_char(in.p[whole]); whole++)
+				;
+			for (end = whole; end > i + 3 && !predefined(m, sv_sub(in, i, end), end < whole, &value); end--)
+				;
 			if (end <= i + 3)
 				end = i;
 		}
