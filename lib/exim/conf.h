@@ -172,7 +172,7 @@ struct exim_rewrites {
  */
 enum exim_result exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv address,
 	     struct sv *out, struct sv *whole, struct err *err);
-/* The S rules, on the raw argument of MAIL or RCPT. */
+/* The S rules, on the raw argument of MAIL or RCPT; the result is an address without brackets, unless it is <text> itself. */
 enum exim_result exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct sv text, struct sv *out,
 	     struct err *err);
 /*

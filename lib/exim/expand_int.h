@@ -187,6 +187,8 @@ char	 x_escape(const char **p, const char *end);
 enum exim_result x_seq(struct xev *e, const struct xseq *s, struct sv *out);
 enum exim_result x_str(struct xev *e, const struct exim_str *s, struct sv *out);
 enum exim_result x_text(struct xev *e, struct sv text, struct sv *out);
+/* <v> in encoded words of Q, in headers_charset (op_text.c). */
+struct sv x_rfc2047_encode(struct exim_env *env, struct sv v);
 /* What errno says of a file that could not be opened; with the ids where they are why. */
 const char *x_open_error(struct xev *e);
 enum exim_result x_fail(struct xev *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

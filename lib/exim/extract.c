@@ -252,8 +252,10 @@ item(struct reader *r, struct exim_extracted *x)
 			if (word(r, &got) == -1)
 				return (-1);
 			skip(r);
-			while (peek(r) == '.')
+			while (peek(r) == '.') {
 				r->i++;
+				skip(r);
+			}
 			if (got == 0 && peek(r) != '<')
 				return (bad(r, MISSING));
 		}

@@ -81,7 +81,7 @@ read_local(struct addr *a, struct xb *b, bool may_be_empty)
 			xb_addc(b, *a->p++);
 		skip_comment(a);
 		/* Dots may end it, too. */
-		if (*a->p == '@' || *a->p == '>' || *a->p == '\0')
+		if (*a->p == '@' || *a->p == '>' || *a->p == '<' || *a->p == '\0')
 			return;
 	}
 }

@@ -12,11 +12,11 @@
 /* --- RFC 2047 --- */
 
 static struct sv
-charset_of(struct xev *e)
+charset_of(const struct exim_env *env)
 {
-	if (e->env->g == NULL || e->env->g->headers_charset.len == 0)
+	if (env->g == NULL || env->g->headers_charset.len == 0)
 		return (SV_LIT("UTF-8"));
-	return (e->env->g->headers_charset);
+	return (env->g->headers_charset);
 }
 
 static bool
@@ -28,19 +28,15 @@ needs_coding(char ch)
 }
 
 /* Words are ended where Exim ends them: past 67 characters, never behind the first byte of a coded pair. */
-X_OP(xo_rfc2047)
+struct sv
+x_rfc2047_encode(struct exim_env *env, struct sv v)
 {
-	struct sv cs = charset_of(e);
-	bool coded = false, first = false;
+	struct sv cs = charset_of(env);
+	bool first = false;
 	size_t start;
 	struct xb b;
 
-	for (size_t i = 0; i < v.len && !coded; i++)
-		coded = needs_coding(v.p[i]);
-	*out = v;
-	if (!coded)
-		return (EXIM_OK);
-	xb_init(&b, e->env->arena, v.len * 3 + 32);
+	xb_init(&b, env->arena, v.len * 3 + 32);
 	b.tainted = v.tainted;
 	xb_adds(&b, "=?");
 	xb_add(&b, cs);
@@ -61,7 +57,16 @@ X_OP(xo_rfc2047)
 			xb_addc(&b, v.p[i] == ' ' ? '_' : v.p[i]);
 	}
 	xb_adds(&b, "?=");
-	*out = xb_sv(&b);
+	return (xb_sv(&b));
+}
+
+X_OP(xo_rfc2047)
+{
+	bool coded = false;
+
+	for (size_t i = 0; i < v.len && !coded; i++)
+		coded = needs_coding(v.p[i]);
+	*out = coded ? x_rfc2047_encode(e->env, v) : v;
 	return (EXIM_OK);
 }
 
@@ -84,7 +89,7 @@ known_charsets(struct xev *e, struct sv v)
 			cs = sv_sub(cs, 0, (size_t)sv_chr(cs, '*'));
 		if (!mail_charset_known(cs)) {
 			(void)x_fail(e, "iconv_open(\"" SV_FMT "\", \"" SV_FMT "\") failed: Invalid argument (maybe unsupported "
-			    "conversion)", SV_ARG(charset_of(e)), SV_ARG(cs));
+			    "conversion)", SV_ARG(charset_of(e->env)), SV_ARG(cs));
 			return (false);
 		}
 	}
@@ -94,7 +99,7 @@ X_OP(xo_rfc2047d)
 {
 	if (!known_charsets(e, v))
 		return (EXIM_FAIL);
-	*out = x_rfc2047_decode(e, v, e->env->g == NULL || e->env->g->check_rfc2047_length, charset_of(e));
+	*out = x_rfc2047_decode(e, v, e->env->g == NULL || e->env->g->check_rfc2047_length, charset_of(e->env));
 	return (EXIM_OK);
 }
 
@@ -551,13 +556,13 @@ X_FN(xi_imapfolder)
 
 	if (sep.len != 1)
 		return (x_fail(e, "IMAP folder separator must be one character, found \"" SV_FMT "\"", SV_ARG(sep)));
-	if (!sv_caseeqs(charset_of(e), "utf-8") && mail_charset_to_utf8(&utf8, charset_of(e), v))
+	if (!sv_caseeqs(charset_of(e->env), "utf-8") && mail_charset_to_utf8(&utf8, charset_of(e->env), v))
 		v = arena_sv(e->env->arena, sb_sv(&utf8));
 	v.tainted = arg[0].tainted;
 	sb_free(&utf8);
 	if (!utf8_valid(v) || v.len > PUNY_MAX)
 		return (x_fail(e, "imapfolder: iconv() failed to convert from " SV_FMT ": Invalid or incomplete multibyte or wide "
-		    "character", SV_ARG(charset_of(e))));
+		    "character", SV_ARG(charset_of(e->env))));
 	count = utf8_points(v, point);
 	xb_init(&b, e->env->arena, v.len * 3 + 16);
 	b.tainted = v.tainted;

@@ -5,6 +5,7 @@
  */
 #include "base/vec.h"
 #include "exim/conf.h"
+#include "exim/expand_int.h"
 #include "exim/extract.h"
 #include "exim/rewrite_int.h"
 #include "mail/address.h"
@@ -169,15 +170,185 @@ enter(struct exim_env *env, struct exim_address *scratch, struct exim_address **
 
 enum step { STEP_NEXT, STEP_DONE, STEP_CHANGED, STEP_ERROR, STEP_UNKNOWN };
 
+/* Text under way that quotes are put into. */
+struct phrase {
+	char	*p;
+	size_t	 len;
+};
+
+static void
+quote_at(struct phrase *f, size_t at)
+{
+	memmove(f->p + at + 1, f->p + at, f->len - at);
+	f->p[at] = '"';
+	f->len++;
+}
+
+/* How far the comment at <i> goes; *<quotes> when there are such in it. */
+static size_t
+comment_end(struct sv v, size_t i, bool *quotes)
+{
+	size_t depth = 0;
+
+	for (; i < v.len; i++) {
+		if (v.p[i] == '\\')
+			i++;
+		else if (v.p[i] == '"')
+			*quotes = true;
+		else if (v.p[i] == '(')
+			depth++;
+		else if (v.p[i] == ')' && --depth == 0)
+			return (i + 1);
+	}
+	return (v.len);
+}
+
+static size_t
+copy(struct phrase *f, struct sv v, size_t i, size_t end)
+{
+	memcpy(f->p + f->len, v.p + i, end - i);
+	f->len += end - i;
+	return (end);
+}
+
+/* All so far and what follows, up to the next quotes, becomes one quoted string; goes on there. */
+static size_t
+quote_all(struct phrase *f, struct sv v, size_t i, bool *quoted)
+{
+	size_t blanks;
+
+	quote_at(f, 0);
+	while (i < v.len && v.p[i] != '"' && !*quoted) {
+		size_t end = v.p[i] == '(' ? comment_end(v, i, quoted) : v.p[i] == '\\' && i + 1 < v.len ? i + 2 : i + 1;
+
+		if (!*quoted)
+			i = copy(f, v, i, end);
+	}
+	for (blanks = 0; i < v.len && f->p[f->len - 1 - blanks] == ' '; blanks++)
+		continue;
+	quote_at(f, f->len - blanks);
+	return (i);
+}
+
+/* Behind quotes only the word with what is special gets its own. */
+static size_t
+quote_word(struct phrase *f, struct sv v, size_t i)
+{
+	size_t start = f->len;
+
+	while (start > 0 && strchr(" \")", f->p[start - 1]) == NULL)
+		start--;
+	quote_at(f, start);
+	while (i < v.len && v.p[i] != ' ' && v.p[i] != '"')
+		f->p[f->len++] = v.p[i++];
+	quote_at(f, f->len);
+	return (i);
+}
+
+/*
+ * What stands around an address, so that it may stand there: bytes beyond ASCII make an encoded word of all of it, what is
+ * special is quoted; quoted strings and comments stay.
+ */
+static struct sv
+fix_phrase(struct exim_env *env, struct sv v)
+{
+	struct phrase f = { .len = 0 };
+	bool quoted = false;
+	size_t i = 0, end;
+
+	v = sv_trim(v);
+	for (size_t k = 0; k < v.len; k++)
+		if ((unsigned char)v.p[k] > 126 || ((unsigned char)v.p[k] < ' ' && v.p[k] != '\t'))
+			return (x_rfc2047_encode(env, v));
+	/* Each byte may be a word in quotes. */
+	f.p = arena_alloc(env->arena, v.len * 3 + 3);
+	while (i < v.len) {
+		if (v.p[i] == '"') {
+			for (end = i + 1; end < v.len && v.p[end] != '"'; end++)
+				end += v.p[end] == '\\';
+			quoted = true;
+			i = copy(&f, v, i, end < v.len ? end + 1 : v.len);
+			if (end >= v.len)
+				f.p[f.len++] = '"';
+		} else if (v.p[i] == '(')
+			i = copy(&f, v, i, comment_end(v, i, &quoted));
+		else if (strchr(")<>@,;:\\.[]", v.p[i]) == NULL)
+			f.p[f.len++] = v.p[i++];
+		else
+			i = quoted ? quote_word(&f, v, i) : quote_all(&f, v, i, &quoted);
+	}
+	return ((struct sv){ f.p, f.len, v.tainted });
+}
+
+/* The text of a field that a w rule made, and where its address stands in it. */
+struct whole {
+	struct sv	 text;		/* p NULL: none yet */
+	size_t		 start, end;
+};
+
+static void
+set_whole(struct whole *w, struct exim_env *env, struct sv text, const struct exim_extracted *x, struct sv addr)
+{
+	struct sv pre = sv_sub(text, 0, x->start), post = sv_sub(text, x->end, text.len);
+
+	/* An address alone, with the comments behind it. */
+	if ((pre.len == 0 || pre.p[pre.len - 1] != '<') && sv_eq(addr, x->address)) {
+		*w = (struct whole){ .text = arena_sv(env->arena, text), .start = x->start, .end = x->end };
+		return;
+	}
+	/* In angle brackets: phrases may stand around them. */
+	if (pre.len > 0 && pre.p[pre.len - 1] == '<') {
+		const char *gap;
+
+		pre.len--;
+		post = post.len > 0 ? sv_sub(post, 1, post.len) : post;
+		gap = sv_trim(pre).len == 0 ? "" : " ";
+		pre = sv_cstr(arena_fmt(env->arena, SV_FMT "%s<", SV_ARG(fix_phrase(env, pre)), gap));
+		gap = sv_trim(post).len == 0 ? "" : " ";
+		post = sv_cstr(arena_fmt(env->arena, ">%s" SV_FMT, gap, SV_ARG(fix_phrase(env, post))));
+	}
+	w->start = pre.len;
+	w->end = pre.len + addr.len;
+	w->text = sv_cstr(arena_fmt(env->arena, SV_FMT SV_FMT SV_FMT, SV_ARG(pre), SV_ARG(addr), SV_ARG(post)));
+	w->text.tainted = text.tainted || addr.tainted;
+}
+
+/* The address in what rule <r> made of <old>, qualified where the rule says so; else what is wrong with it. */
+static bool
+is_address(const struct exim_rewrite_rule *r, struct exim_env *env, struct sv old, struct sv text, struct exim_extracted *x,
+    struct sv *new, struct err *err)
+{
+	if (exim_extract(text, EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, env->arena, x, err) == -1) {
+		const char *why = arena_str(env->arena, err->text);
+
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unparseable address: %s in address " SV_FMT,
+		    SV_ARG(old), why, SV_ARG(text));
+		return (false);
+	}
+	*new = x->address;
+	if (x->domain > 0 || new->len == 0)
+		return (true);
+	if ((r->flags & EXIM_RW_Q) == 0) {
+		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unqualified address \"" SV_FMT "\"", SV_ARG(old),
+		    SV_ARG(text));
+		return (false);
+	}
+	if (env->g != NULL) {
+		*new = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(*new), SV_ARG(env->g->qualify_recipient)));
+		new->tainted = x->address.tainted;
+	}
+	return (true);
+}
+
 /* One rule on *<addr>. */
 static enum step
-apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header, struct sv *addr, struct sv *whole,
+apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header, struct sv *addr, struct whole *whole,
     enum exim_result *res, struct err *err)
 {
 	struct exim_address scratch, *save;
 	struct exim_extracted x;
 	struct sv text, new;
-	bool yes = false, unqual;
+	bool yes = false;
 
 	*res = exim_match_rewrite(r->list, env, *addr, &yes, err);
 	if (*res == EXIM_DEFER || *res == EXIM_FAIL)
@@ -195,28 +366,21 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 		err_prefix(err, "Expansion of %.*s failed while rewriting", SV_ARG(exim_str_text(r->repl)));
 		return (STEP_ERROR);
 	}
-	if (exim_extract(text, EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, env->arena, &x, err) == -1) {
-		const char *why = arena_str(env->arena, err->text);
+	if (!is_address(r, env, *addr, text, &x, &new, err)) {
+		*res = EXIM_FAIL;
+		return (STEP_ERROR);
+	}
+	if (header && (r->flags & EXIM_RW_w) != 0)
+		set_whole(whole, env, text, &x, new);
+	else if (header && whole->text.p != NULL) {
+		struct sv old = whole->text;
 
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unparseable address: %s in address " SV_FMT,
-		    SV_ARG(*addr), why, SV_ARG(text));
-		*res = EXIM_FAIL;
-		return (STEP_ERROR);
+		/* What an earlier rule put around it stays. */
+		whole->text = sv_cstr(arena_fmt(env->arena, SV_FMT SV_FMT SV_FMT, SV_ARG(sv_sub(old, 0, whole->start)), SV_ARG(new),
+		    SV_ARG(sv_sub(old, whole->end, old.len))));
+		whole->text.tainted = old.tainted || new.tainted;
+		whole->end = whole->start + new.len;
 	}
-	new = x.address;
-	unqual = x.domain == 0 && new.len > 0;
-	if (unqual && (r->flags & EXIM_RW_Q) == 0) {
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unqualified address \"" SV_FMT "\"",
-		    SV_ARG(*addr), SV_ARG(new));
-		*res = EXIM_FAIL;
-		return (STEP_ERROR);
-	}
-	if (unqual && env->g != NULL) {
-		new = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(new), SV_ARG(env->g->qualify_recipient)));
-		new.tainted = x.address.tainted;
-	}
-	if (header && (r->flags & EXIM_RW_w) != 0 && whole != NULL)
-		*whole = arena_sv(env->arena, text);
 	*addr = new;
 	return (STEP_CHANGED);
 }
@@ -228,6 +392,7 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 	const struct exim_nums *nums = env->nums;
 	bool header = (where & EXIM_RW_HEADERS) != 0;
 	enum exim_result res = EXIM_OK;
+	struct whole all = { .text = SV_NULL };
 	struct sv cur = address;
 
 	*out = address;
@@ -246,7 +411,7 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 			struct err why = ERR_INIT;
 			enum exim_result one;
 
-			st = apply_rule(r, env, header, &cur, whole, &one, &why);
+			st = apply_rule(r, env, header, &cur, &all, &one, &why);
 			/* Whether a pattern fits cannot be told: the other rules count all the same. */
 			if (st == STEP_UNKNOWN || st == STEP_ERROR) {
 				res = one;
@@ -263,6 +428,8 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 	}
 	env->nums = nums;
 	*out = cur;
+	if (whole != NULL)
+		*whole = all.text;
 	return (res);
 }
 
@@ -279,6 +446,7 @@ exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct s
 		const struct exim_rewrite_rule *r = &rw->rule[i];
 		bool yes = false;
 		int count = 0;
+		struct exim_extracted x;
 		struct sv new;
 
 		if ((r->flags & EXIM_RW_S) == 0)
@@ -288,6 +456,8 @@ exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct s
 			if (res != EXIM_OK || !yes || r->repl == NULL)
 				break;
 			res = exim_expand(r->repl, env, &new, err);
+			if (res == EXIM_OK && !is_address(r, env, *out, new, &x, &new, err))
+				res = EXIM_FAIL;
 			if (res == EXIM_OK)
 				*out = arena_sv(env->arena, new);
 			count++;

@@ -203,7 +203,7 @@ route_dnslookup(struct visit *v)
 		y = Y_REROUTED;
 		goto out;
 	}
-	if (route_drop_self(v, &hl, &secondary)) {
+	if (route_drop_self(v, &hl, 0, &secondary)) {
 		y = route_self(v, &hl.v.p[0]);
 		if (y != Y_ACCEPT)
 			goto out;

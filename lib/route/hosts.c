@@ -51,14 +51,14 @@ random_of(struct visit *v)
 }
 
 void
-route_shuffle(struct visit *v, struct route_host *h, size_t n)
+route_shuffle(struct visit *v, struct sv *items, size_t n)
 {
 	for (size_t i = n; i > 1; i--) {
 		size_t j = random_of(v) % i;
-		struct route_host t = h[i - 1];
+		struct sv t = items[i - 1];
 
-		h[i - 1] = h[j];
-		h[j] = t;
+		items[i - 1] = items[j];
+		items[j] = t;
 	}
 }
 
@@ -220,6 +220,13 @@ missing(struct visit *v, const char *name)
 	return (FIND_NONE);
 }
 
+static bool
+prefers_v4(struct visit *v, const struct hostlist *hl)
+{
+	return (hl->wish == IP_V4_FIRST ||
+	    (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer])));
+}
+
 enum find
 route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool dns_first, bool dns_only, struct hostlist *hl)
 {
@@ -242,9 +249,7 @@ route_find_addrs(struct visit *v, const char *name, uint16_t port, int mx, bool 
 	else if (dns_only)
 		rc = ROUTE_DNS_TEMPFAIL;
 	if (rc == ROUTE_DNS_FOUND) {
-		if (hl->wish == IP_V4_FIRST)
-			ipv4_first(addrs, n);
-		else if (v->r->drv == EXIM_ROUTER_DRV_DNSLOOKUP && wanted(v, &v->r->d.own[EXIM_DNSLOOKUP_ipv4_prefer]))
+		if (prefers_v4(v, hl))
 			ipv4_first(addrs, n);
 		return (add_addrs(v, name, canon, addrs, n, port, mx, secure, hl));
 	}
@@ -293,6 +298,22 @@ mx_literal(struct visit *v, const char *host, struct hostlist *hl)
 	return (!exim_main_bool(v->rt->rq->conf, EXIM_MAIN_allow_mx_to_ip));
 }
 
+/* Of the hosts of one preference those come first whose addresses are of the family that is preferred. */
+static void
+by_family(struct visit *v, struct hostlist *hl, size_t start)
+{
+	int first = prefers_v4(v, hl) ? 4 : 6;
+
+	for (size_t i = start + 1; i < hl->v.len; i++)
+		for (size_t k = i; k > start && hl->v.p[k].addr.family == first && hl->v.p[k - 1].mx == hl->v.p[k].mx &&
+		    hl->v.p[k - 1].addr.family != first; k--) {
+			struct route_host h = hl->v.p[k];
+
+			hl->v.p[k] = hl->v.p[k - 1];
+			hl->v.p[k - 1] = h;
+		}
+}
+
 /* The hosts of the MX records in order of preference. */
 static enum find
 mx_addrs(struct visit *v, const struct route_mx *mx, size_t n, uint16_t port, struct hostlist *hl)
@@ -310,8 +331,11 @@ mx_addrs(struct visit *v, const struct route_mx *mx, size_t n, uint16_t port, st
 			hl->dead = (int)mx[i].pref + 1;
 		drop_repeated(hl, start, first);
 	}
-	if (hl->v.len > start)
+	if (hl->v.len > start) {
+		by_family(v, hl, start);
 		return (FIND_OK);
+	}
+	hl->dead_name = n > 0 ? mx[0].host : NULL;
 	return (defer ? FIND_DEFER : FIND_DEAD);
 }
 
@@ -423,12 +447,12 @@ is_localhost(const struct route_host *h)
 }
 
 bool
-route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
+route_drop_self(struct visit *v, struct hostlist *hl, size_t from, bool *secondary)
 {
 	const struct exim_list *as_local = exim_main_list(v->rt->rq->conf, EXIM_MAIN_hosts_treat_as_local);
 
 	*secondary = false;
-	for (size_t i = 0; i < hl->v.len; i++) {
+	for (size_t i = from; i < hl->v.len; i++) {
 		struct err err = ERR_INIT;
 		bool ours = route_is_ours(v, &hl->v.p[i].addr) || is_localhost(&hl->v.p[i]), yes = false;
 		size_t cut = i;
@@ -438,12 +462,12 @@ route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary)
 		if (!ours)
 			continue;
 		/* Hosts of the same preference are no better than we are. */
-		while (cut > 0 && hl->v.p[i].mx >= 0 && hl->v.p[cut - 1].mx == hl->v.p[i].mx)
+		while (cut > from && hl->v.p[i].mx >= 0 && hl->v.p[cut - 1].mx == hl->v.p[i].mx)
 			cut--;
-		if (cut == 0 && hl->dead > 0 && hl->dead - 1 < hl->v.p[0].mx)
-			hl->v.len = 0;
-		if (cut == 0)
-			return (hl->v.len > 0);
+		if (cut == from && hl->dead > 0 && hl->dead - 1 < hl->v.p[from].mx)
+			hl->v.len = from;
+		if (cut == from)
+			return (hl->v.len > from);
 		hl->v.len = cut;
 		*secondary = true;
 		return (false);
@@ -477,6 +501,7 @@ route_self(struct visit *v, const struct route_host *h)
 	if (sv_eqs(self, "send"))
 		return (Y_ACCEPT);
 	if (sv_eqs(self, "pass")) {
+		v->message = sv_cstr(what);
 		v->p->self_hostname = sv_cstr(h->name);
 		return (Y_PASS);
 	}

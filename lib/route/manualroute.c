@@ -201,40 +201,67 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 			return (Y_PASS);
 		return (route_defer(v, "host lookup for %s did not complete (DNS timeout?)", name));
 	default:
+		if (f == FIND_DEAD && hl->dead_name != NULL)
+			name = hl->dead_name;
 		if (v->rt->rq->mode == ROUTE_DELIVER)
 			route_note(v, "no IP address found for host %s", name);
 		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	}
 }
 
+/*
+ * The hosts of a list in its order; in groups of chance where <r> wants it, of which those that an item of /MX gives keep
+ * theirs.  Where one is this host it ends the list, or is what "self" is about if it is the first.
+ */
+static enum route_yield
+add_items(struct visit *v, const struct rule *r, struct sv failed, struct hostlist *hl)
+{
+	bool sends = false, secondary;
+	VEC(struct sv) items = VEC_INIT;
+	enum route_yield y = Y_ACCEPT;
+	struct sv rest = r->hosts, item;
+	size_t group = 0;
+	int sep = 0;
+
+	while (exim_list_next(&rest, &sep, v->rt->a, &item) && items.len < ROUTE_HOSTS_MAX) {
+		if (sv_eqs(item, "+")) {
+			if (r->randomize)
+				route_shuffle(v, items.p + group, items.len - group);
+			group = items.len;
+		} else if (item.len > 0)
+			vec_push(&items, item);
+	}
+	if (r->randomize && items.len > group)
+		route_shuffle(v, items.p + group, items.len - group);
+	for (size_t i = 0; i < items.len && y == Y_ACCEPT && hl->v.len < ROUTE_HOSTS_MAX; i++) {
+		size_t at = hl->v.len;
+
+		hl->dead = 0;
+		y = add_host(v, r, items.p[i], failed, hl);
+		if (y != Y_ACCEPT || hl->v.len == at || (sends && hl->v.p[at].mx < 0) || !route_drop_self(v, hl, at, &secondary) || sends)
+			continue;
+		if (at > 0) {
+			hl->v.len = at;
+			break;
+		}
+		y = route_self(v, &hl->v.p[0]);
+		sends = true;
+	}
+	vec_free(&items);
+	return (y);
+}
+
 static enum route_yield
 find_hosts(struct visit *v, const struct rule *r, struct hostlist *hl)
 {
-	struct sv rest = r->hosts, item;
-	size_t group = 0, items = 0;
-	int sep = 0;
+	enum route_yield y = add_items(v, r, v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, hl);
 
-	while (exim_list_next(&rest, &sep, v->rt->a, &item) && items++ < ROUTE_HOSTS_MAX) {
-		enum route_yield y;
-
-		if (item.len == 0)
-			continue;
-		if (sv_eqs(item, "+")) {
-			if (r->randomize)
-				route_shuffle(v, hl->v.p + group, hl->v.len - group);
-			group = hl->v.len;
-			continue;
-		}
-		y = add_host(v, r, item, v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, hl);
-		if (y != Y_ACCEPT)
-			return (y);
-	}
-	if (r->randomize)
-		route_shuffle(v, hl->v.p + group, hl->v.len - group);
+	if (y != Y_ACCEPT)
+		return (y);
 	if (hl->v.len == 0) {
 		struct sv all = v->r->d.own[EXIM_MANUALROUTE_host_all_ignored].text;
 
-		if (items == 0 && sv_trim(r->hosts).len == 0) {
+		if (sv_trim(r->hosts).len == 0) {
 			route_note(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name, SV_ARG(v->domain));
 			return (route_defer(v, "error in %s router: no host(s) specified for domain " SV_FMT, v->r->d.name,
 			    SV_ARG(v->domain)));
@@ -248,14 +275,8 @@ enum route_yield
 route_host_list(struct visit *v, struct sv hosts, bool byname, bool bydns, struct hostlist *hl)
 {
 	struct rule r = { .hosts = hosts, .byname = byname, .bydns = bydns };
-	enum route_yield y = Y_ACCEPT;
-	struct sv item;
-	int sep = 0;
 
-	while (y == Y_ACCEPT && exim_list_next(&hosts, &sep, v->rt->a, &item) && hl->v.len < ROUTE_HOSTS_MAX)
-		if (item.len > 0)
-			y = add_host(v, &r, item, SV_LIT("defer"), hl);
-	return (y);
+	return (add_items(v, &r, SV_LIT("defer"), hl));
 }
 
 /* For a local transport nothing is looked up or cut: the text is what it gets to know. */
@@ -301,7 +322,7 @@ route_manualroute(struct visit *v)
 	struct hostlist hl = { .v = VEC_INIT };
 	struct rule r;
 	struct route_delivery d;
-	bool secondary, verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
+	bool verifying = v->rt->rq->mode == ROUTE_VERIFY_RECIPIENT || v->rt->rq->mode == ROUTE_VERIFY_SENDER;
 	enum route_yield y;
 
 	memset(&r, 0, sizeof(r));
@@ -324,10 +345,8 @@ route_manualroute(struct visit *v)
 	}
 	if (r.hosts.len > 0 || !verifying) {
 		y = find_hosts(v, &r, &hl);
-		if ((y == Y_PASS || y == Y_DECLINE) && !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
+		if ((y == Y_PASS || y == Y_DECLINE) && v->message.p == NULL && !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
 			leave_hosts(v, &r, &hl);
-		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
-			y = route_self(v, &hl.v.p[0]);
 	}
 	if (y == Y_ACCEPT && d.transport == NULL && !verifying)
 		y = route_defer(v, "no transport specified for %s router", v->r->d.name);

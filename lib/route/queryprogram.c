@@ -88,7 +88,6 @@ accept_answer(struct visit *v, struct sv line)
 	struct route_delivery d;
 	struct hostlist hl = { .v = VEC_INIT };
 	struct sv text, how;
-	bool secondary;
 	enum route_yield y;
 
 	if (answer_value(v, line, "DATA", &text))
@@ -109,8 +108,6 @@ accept_answer(struct visit *v, struct sv line)
 		if (!answer_value(v, line, "LOOKUP", &how))
 			how = SV_LIT("");
 		y = route_host_list(v, text, sv_caseeqs(how, "byname"), sv_caseeqs(how, "bydns"), &hl);
-		if (y == Y_ACCEPT && route_drop_self(v, &hl, &secondary))
-			y = route_self(v, &hl.v.p[0]);
 		if (y != Y_ACCEPT) {
 			vec_free(&hl.v);
 			return (y);

@@ -128,6 +128,7 @@ struct hostlist {
 	VEC(struct route_host) v;
 	int		 dead;			/* 1 + lowest preference of an MX whose host does not exist; 0: none */
 	enum ip_wish	 wish;			/* for names that are looked up */
+	const char	*dead_name;		/* FIND_DEAD, FIND_DEFER: the first of the MX hosts */
 	bool		 literal;		/* an MX names an address where a name belongs */
 };
 /* FIND_DEAD: there are MX records, and none leads to an address that counts. */
@@ -138,10 +139,10 @@ enum find route_find_addrs(struct visit *v, const char *name, uint16_t port, int
 /* MX records of <name>, then their addresses; FIND_NONE when there are none. *<null_mx> for RFC 7505. */
 enum find route_find_mx(struct visit *v, const char *name, bool need_mx, uint16_t port, struct hostlist *hl, bool *null_mx);
 /*
- * Hosts from the first of ours on go; true when the first of all is ours (the self option decides).  The list is empty
- * behind it when all that went before ours are dead.
+ * Of the hosts from <from> on those from the first of ours on go; true when the first is ours (the self option decides).  None is
+ * left of them when all that went before ours are dead.
  */
-bool	 route_drop_self(struct visit *v, struct hostlist *hl, bool *secondary);
+bool	 route_drop_self(struct visit *v, struct hostlist *hl, size_t from, bool *secondary);
 /* An address of this host. */
 bool	 route_is_ours(struct visit *v, const struct net_addr *addr);
 /* What self says; Y_ACCEPT for send. */
@@ -151,7 +152,7 @@ enum route_yield route_host_list(struct visit *v, struct sv hosts, bool byname, 
 /* "name", "name:port", "[addr]:port". */
 struct sv route_host_port(struct sv item, uint16_t *port);
 void	 route_hosts_seal(struct visit *v, struct hostlist *hl, struct route_delivery *d);
-void	 route_shuffle(struct visit *v, struct route_host *h, size_t n);
+void	 route_shuffle(struct visit *v, struct sv *items, size_t n);
 /* Are only IPv4 addresses of <host> wanted? */
 bool	 route_ipv4_only(struct visit *v, const char *host);
 

@@ -260,7 +260,7 @@ parse_command(struct session *s, struct err *err)
 		return (code);
 	rest = sv_sub(s->c.arg, path.len, s->c.arg.len);
 	err_clear(err);
-	code = smtp_command_parse(sv_taint(sv_cstr(arena_fmt(s->cmd, "%s:" SV_FMT SV_FMT, s->c.verb == SMTP_MAIL ? "MAIL FROM" :
+	code = smtp_command_parse(sv_taint(sv_cstr(arena_fmt(s->cmd, "%s:<" SV_FMT ">" SV_FMT, s->c.verb == SMTP_MAIL ? "MAIL FROM" :
 	    "RCPT TO", SV_ARG(out), SV_ARG(rest)))), s->parse_flags, s->cmd, &s->c, err);
 	/* Logs show what was sent. */
 	s->c.path_text = path;

@@ -45,3 +45,15 @@ ask -d -be 'ONE and ${listnamed_h:h}' 2>/dev/null >"$T/out"
 printf "macro 'ONE' -> '1'\n%.0s" 1 2 3 >"$T/want"
 echo '1 and 1 : 12' >>"$T/want"
 diff "$T/want" "$T/out" || fail "-d -be tells of macros"
+
+# What one process was told of a client the next one knows: below db/ of the spool.
+printf '%s\n' 'keep_environment =' 'primary_hostname = host.example.test' "spool_directory = $T/q/spool" 'acl_smtp_rcpt = r' 'begin acl' \
+    'r:' ' accept seen = -0s' | conf
+mkdir -p "$T/q/spool"
+dialogue() { printf 'HELO x\nMAIL FROM:<a@b.test>\nRCPT TO:<c@d.test>\nQUIT\n' | ask -bh "$1" 2>/dev/null | sed -n 's/^\(5..\|250 Acc\).*/\1/p'; }
+[ "$(dialogue 192.0.2.1)" = 550 ] || fail "the first time: $(dialogue 192.0.2.1)"
+[ "$(dialogue 192.0.2.1)" = '250 Acc' ] || fail "the second time is not the first"
+[ "$(dialogue 192.0.2.2)" = 550 ] || fail "another host"
+ask -be '${address:b. c <x@y.test> (z)}|${address:a 4. b <q@r.test>}' | grep -qxF 'x@y.test|q@r.test' || fail "words that end in a dot"
+printf 'keep_environment =\nONE\n' | conf
+[ "$(ask '-D ONE = message_size_limit = 7M ' -bP message_size_limit)" = 'message_size_limit = 7M' ] || fail "blanks in -D"

@@ -101,8 +101,6 @@ struct deliver {
 	bool		 routing_only;	/* -qq's first round, -odqs */
 	char		 looked_at[SPOOL_ID_SIZE];	/* the message that the environment was last made for; "": none */
 	const char	*about;		/* the message that the ACL under way looks at */
-	struct hints	*hints;		/* deliver_retry.c */
-	bool		 no_hints;
 	int		 depth;
 	unsigned	 odmode;
 };

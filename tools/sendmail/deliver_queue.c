@@ -619,6 +619,6 @@ deliver_main(struct testing *t)
 	for (size_t i = 0; i < d.pending.len; i++)
 		free(d.pending.p[i].queue);
 	vec_free(&d.pending);
-	hints_close(&d.hints);
+	testing_hints_close();
 	return (rc);
 }

@@ -9,27 +9,13 @@
 #include "base/num.h"
 #include "deliver_int.h"
 #include "hints/hints.h"
-#include "os/priv.h"
 
 #define TABLE	"retry"
-
-static struct hints *
-hints_of(struct deliver *d)
-{
-	struct err err = ERR_INIT;
-
-	if (d->hints == NULL && !d->no_hints) {
-		dspool_act(d);
-		d->no_hints = hints_open(&d->hints, arena_fmt(d->t->facts, SV_FMT "/db", SV_ARG(d->spool)), &err) == -1;
-		os_act_back();
-	}
-	return (d->no_hints ? NULL : d->hints);
-}
 
 bool
 dretry_get(struct deliver *d, struct sv key, struct dhint *out)
 {
-	struct hints *h = hints_of(d);
+	struct hints *h = testing_hints(d->t);
 	struct sb text = SB_INIT(256);
 	int64_t n[4] = { 0 };
 	struct sv rest, word;
@@ -50,7 +36,7 @@ dretry_get(struct deliver *d, struct sv key, struct dhint *out)
 void
 dretry_forget(struct deliver *d, struct sv key)
 {
-	struct hints *h = hints_of(d);
+	struct hints *h = testing_hints(d->t);
 	struct dhint had;
 
 	if (h != NULL && dretry_get(d, key, &had))
@@ -67,7 +53,7 @@ bool
 dretry_failed(struct deliver *d, const struct dmsg *m, struct sv key, const struct exim_retry_what *w)
 {
 	const struct exim_retry_rule *r = exim_retry_find(d->conf, &d->t->env, w);
-	struct hints *h = hints_of(d);
+	struct hints *h = testing_hints(d->t);
 	struct dhint hint = { 0 };
 	int64_t now = dnow(), next;
 	char text[128];

@@ -35,12 +35,13 @@ define(struct options *o, const char *text)
 	char *name;
 	bool twice;
 
+	text += strspn(text, " \t");
 	if (text[0] < 'A' || text[0] > 'Z') {
 		(void)fprintf(stderr, "exim: macro name set by -D must start with an upper case letter\n");
 		return (1);
 	}
 	name = xstrdup(text);
-	name[strcspn(name, "=")] = '\0';
+	name[strcspn(name, "= \t")] = '\0';
 	twice = options_define(o, name);
 	free(name);
 	if (twice) {
@@ -362,7 +363,7 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'M':
 		return (option_m_ids(o, w, rest));
 	case 'D':
-		return (define(o, rest));
+		return (*rest == '\0' && w->i + 1 < w->argc ? define(o, value(w, rest)) : define(o, rest));
 	case 'N':
 		return (option_n(o, w, rest));
 	case 'n':

@@ -43,7 +43,6 @@ rewrite(struct testing *t, struct sv s)
 	    exim_rewrite_smtp(&t->conf->rewrites, &t->env, s, &new, &err) == EXIM_OK && new.p != s.p) {
 		printf(new.len == 0 ? "   SMTP: \"" SV_FMT "\"\n" : "    SMTP: " SV_FMT "\n", SV_ARG(new));
 		done = true;
-		s = new;
 	}
 	if ((t->conf->rewrites.flags & (EXIM_RW_ENVELOPE | EXIM_RW_HEADERS)) == 0)
 		return;

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "base/num.h"
 #include "fiber/fiber.h"
 #include "io/stream.h"
@@ -136,58 +135,6 @@ die_world(void *arg, const char *text)
 	_exit(1);
 }
 
-/* ---- hints that live as long as we ---- */
-
-static struct hash *hints;
-
-static struct sv
-hint_key(const char *db, struct sv key, struct sb *sb)
-{
-	sb_addf(sb, "%s\n", db);
-	sb_add(sb, key);
-	return (sb_sv(sb));
-}
-
-static enum exim_found
-hint_get(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out)
-{
-	struct sb sb = SB_INIT(65536);
-	const char *v = hints == NULL ? NULL : hash_get(hints, hint_key(db, key, &sb));
-
-	(void)arg;
-	sb_free(&sb);
-	if (v == NULL)
-		return (EXIM_NOTFOUND);
-	*out = sv_cstr(arena_str(a, v));
-	return (EXIM_FOUND);
-}
-
-static int
-hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl)
-{
-	struct testing *t = arg;
-	struct sb sb = SB_INIT(65536);
-
-	(void)ttl;
-	if (hints == NULL)
-		hints = hash_new();
-	(void)hash_set(hints, arena_sv(t->facts, hint_key(db, key, &sb)), arena_cstr(t->facts, value));
-	sb_free(&sb);
-	return (0);
-}
-
-static int
-hint_del(void *arg, const char *db, struct sv key)
-{
-	struct sb sb = SB_INIT(65536);
-
-	(void)arg;
-	if (hints != NULL)
-		(void)hash_del(hints, hint_key(db, key, &sb));
-	sb_free(&sb);
-	return (0);
-}
-
 /* ---- the session ---- */
 
 /* "10.9.8.7.1234": an address, and a port behind a full stop. */
@@ -230,9 +177,6 @@ converse(struct testing *t, struct session_conn *c)
 	t->world.arg = t;
 	t->world.log = log_world;
 	t->world.die = die_world;
-	t->world.hint_get = hint_get;
-	t->world.hint_put = hint_put;
-	t->world.hint_del = hint_del;
 	c->host_checking = true;
 	c->callouts = t->o->callouts;
 	c->exim_style = true;

@@ -47,6 +47,12 @@ void	 testing_reset(struct testing *t);
 /* world.c */
 void	 testing_world(struct testing *t);
 
+/* hints.c: the process's hints on disk, opened when first asked for; NULL where there are none.  The world's ask them. */
+struct hints;
+struct hints *testing_hints(const struct testing *t);
+void	 testing_hints_of(struct testing *t);
+void	 testing_hints_close(void);
+
 /* deliver_env.c: -Mset: a message of the queue is what expansions see; 1 if there is none. */
 int	 deliver_load(struct testing *t, const char *id);
 /* test_expand.c: -be, -bem */

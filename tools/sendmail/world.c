@@ -190,6 +190,7 @@ testing_world(struct testing *t)
 	t->world.names_host = posix.names;
 	t->world.acl = exim_acl_expand;
 	t->world.log = world_log;
+	testing_hints_of(t);
 	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)
 		t->world.die = world_die;
 	route_ops_dns(&real_ops);
