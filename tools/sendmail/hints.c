@@ -13,13 +13,13 @@
 
 static struct hints *kept;
 static bool tried;
-static const struct testing *the;
+static struct testing *the;
 static struct exim_world brief;		/* hints that end with the process */
 
 struct hints *
-testing_hints(const struct testing *t)
+testing_hints(struct testing *t)
 {
-	struct deliver d = { .conf = t->conf };
+	struct deliver d = { .t = t, .conf = t->conf, .spool = t->conf->g.spool_directory };
 	struct err err = ERR_INIT;
 
 	if (tried)

@@ -49,7 +49,7 @@ void	 testing_world(struct testing *t);
 
 /* hints.c: the process's hints on disk, opened when first asked for; NULL where there are none.  The world's ask them. */
 struct hints;
-struct hints *testing_hints(const struct testing *t);
+struct hints *testing_hints(struct testing *t);
 void	 testing_hints_of(struct testing *t);
 void	 testing_hints_close(void);
 
