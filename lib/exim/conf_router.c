@@ -271,8 +271,8 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	computed(r);
 	required_files(ld, r);
 	r->transport = transport_opt(ld, r, &g[EXIM_ROUTER_transport]);
-	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
 	r->redirect_router = router_opt(ld, r, &g[EXIM_ROUTER_redirect_router], false);
+	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
 	r->prefix = affixes(ld, &g[EXIM_ROUTER_local_part_prefix], true, &r->nprefix);
 	r->suffix = affixes(ld, &g[EXIM_ROUTER_local_part_suffix], false, &r->nsuffix);
 	for (size_t i = 0; i < sizeof(selfs) / sizeof(selfs[0]); i++)

@@ -263,8 +263,13 @@ route_id_of(struct visit *v, const struct exim_value *val, const char *option, b
 	res = exim_expand(val->str, v->rt->env, &text, &v->err);
 	if (res == EXIM_FORCED)
 		return (Y_ACCEPT);
-	if (res != EXIM_OK)
-		return (route_expansion(v, res, option));
+	if (res != EXIM_OK) {
+		char *why = arena_fmt(v->rt->a, "Failed to expand %s string \"" SV_FMT "\" for the %s router: %s",
+		    name != NULL ? "user" : "group", SV_ARG(val->text), v->r->d.name, route_why(v));
+
+		route_panic(v, why);
+		return (route_defer(v, "%s", why));
+	}
 	text = sv_trim(text);
 	*set = true;
 	if (val->num >= 0)
@@ -429,7 +434,7 @@ route_deliver(struct visit *v, const struct route_delivery *d)
 	rt->accepted = true;
 	if (rt->rq->done != NULL && rt->rq->done(rt->rq->done_arg, copy.addr->unique))
 		return;
-	if (rt->in_turn && (d->kind == ROUTE_PIPE || d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY)) {
+	if (rt->in_turn && d->kind != ROUTE_TO_TRANSPORT && d->kind != ROUTE_DISCARD && d->kind != ROUTE_FILTER) {
 		struct pending p = *v->p;
 
 		/* Where all is shown, it comes between the addresses that stand around it. */

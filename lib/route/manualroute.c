@@ -348,8 +348,10 @@ route_manualroute(struct visit *v)
 		if ((y == Y_PASS || y == Y_DECLINE) && v->message.p == NULL && !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
 			leave_hosts(v, &r, &hl);
 	}
-	if (y == Y_ACCEPT && d.transport == NULL && !verifying)
-		y = route_defer(v, "no transport specified for %s router", v->r->d.name);
+	if (y == Y_ACCEPT && d.transport == NULL && !verifying) {
+		route_note(v, "Error in %s router: no transport defined", v->r->d.name);
+		y = route_defer(v, "error in router: transport missing");
+	}
 	if (y != Y_ACCEPT) {
 		vec_free(&hl.v);
 		return (y);

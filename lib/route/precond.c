@@ -48,7 +48,8 @@ suffix_len(const struct exim_router *r, struct sv local, size_t *wild)
 
 		*wild = 0;
 		if (!r->suffix[i].wild) {
-			if (local.len >= t.len && sv_caseeq(sv_sub(local, local.len - t.len, local.len), t))
+			/* Something must be left in front of it. */
+			if (local.len > t.len && sv_caseeq(sv_sub(local, local.len - t.len, local.len), t))
 				return (t.len);
 			continue;
 		}

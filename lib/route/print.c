@@ -68,10 +68,13 @@ pfr(const struct route_delivery *d, struct sb *out)
 }
 
 static void
-delivery(const struct route_delivery *d, struct hash *seen, struct sb *out)
+delivery(struct arena *a, const struct route_delivery *d, struct hash *seen, struct sb *out)
 {
+	struct sv suffix = d->addr->unique.len > d->addr->address.len ? sv_sub(d->addr->unique, d->addr->address.len, d->addr->unique.len) :
+	    SV_LIT("");
+
 	sb_add(out, d->addr->address);
-	if (hash_set(seen, d->addr->unique, seen) != NULL)
+	if (hash_set(seen, sv_cstr(arena_fmt(a, SV_FMT SV_FMT, SV_ARG(d->addr->address), SV_ARG(suffix))), seen) != NULL)
 		sb_adds(out, "   [duplicate, would not be delivered]");
 	parents(d->addr, out);
 	sb_addf(out, "\n  router = %s, transport = %s\n", d->router->d.name, d->transport == NULL ? "unset" : d->transport->d.name);
@@ -100,9 +103,7 @@ failure(const struct route_request *rq, const struct route_failure *f, bool full
 
 	sb_add(out, full ? f->addr->address : rq->address);
 	sb_adds(out, !fail ? " cannot be resolved at this time" : rq->mode == ROUTE_TEST ? " is undeliverable" : " failed to verify");
-	if (why && f->code > 0)
-		sb_addf(out, ": %d %s", f->code, f->raw != NULL ? f->raw : f->err.text);
-	else if (why)
+	if (why)
 		sb_addf(out, ": %s", public(f->raw != NULL ? f->raw : f->err.text[0] != '\0' ? f->err.text : "unknown error"));
 	if (full)
 		parents(f->addr, out);
@@ -157,7 +158,7 @@ route_print(const struct route_request *rq, const struct route_result *res, bool
 
 			if (d->kind == ROUTE_DISCARD || is_pfr(d) || (d->transport != NULL && !d->transport->local) != (remote == 1))
 				continue;
-			delivery(d, seen, out);
+			delivery(rq->arena, d, seen, out);
 			shown++;
 		}
 	if (res->nfailures == 0 && shown == 0)

@@ -18,6 +18,7 @@ static const char *const *
 command_words(struct visit *v, struct sv text)
 {
 	const char **argv = arena_zalloc(v->rt->a, (ARGS_MAX + 1) * sizeof(*argv));
+	const struct sv whole = text;
 	size_t n = 0;
 
 	text = sv_trim(text);
@@ -26,7 +27,12 @@ command_words(struct visit *v, struct sv text)
 		struct sv w;
 		size_t i = 0;
 
-		if (text.p[0] == '"') {
+		if (text.p[0] == '\'') {
+			for (i = 1; i < text.len && text.p[i] != '\''; i++)
+				;
+			w = sv_sub(text, 1, i);
+			i += i < text.len;
+		} else if (text.p[0] == '"') {
 			for (i = 1; i < text.len && text.p[i] != '"'; i++)
 				i += text.p[i] == '\\' && i + 1 < text.len;
 			i += i < text.len;
@@ -39,8 +45,8 @@ command_words(struct visit *v, struct sv text)
 		text = sv_trim(sv_sub(text, i, text.len));
 		/* Split first, so that no value changes the number of words; and none may be a peer's. */
 		if (exim_expand_text(w, v->rt->env, &w, &err) != EXIM_OK) {
-			(void)route_defer(v, "expansion of \"" SV_FMT "\" in %s router failed: %s", SV_ARG(w), v->r->d.name,
-			    arena_str(v->rt->a, err.text));
+			(void)route_defer(v, "Expansion of \"" SV_FMT "\" from command \"" SV_FMT "\" in %s router failed: %s", SV_ARG(w),
+			    SV_ARG(whole), v->r->d.driver, arena_str(v->rt->a, err.text));
 			return (NULL);
 		}
 		if (w.tainted && w.len > 0) {
@@ -51,7 +57,8 @@ command_words(struct visit *v, struct sv text)
 	}
 	if (n > 0 && argv[0][0] == '/')
 		return ((const char *const *)argv);
-	(void)route_defer(v, "%s router: the command needs an absolute path", v->r->d.name);
+	/* No path is searched, so that this one cannot be found. */
+	(void)route_defer(v, "%s router: command returned non-zero code 127", v->r->d.name);
 	return (NULL);
 }
 
@@ -104,9 +111,17 @@ accept_answer(struct visit *v, struct sv line)
 			return (route_defer(v, "unknown transport name %s yielded by command", name));
 		}
 	}
+	if (d.transport == NULL)
+		return (route_defer(v, "transport unset in %s router", v->r->d.name));
 	if (answer_value(v, line, "HOSTS", &text)) {
 		if (!answer_value(v, line, "LOOKUP", &how))
 			how = SV_LIT("");
+		if (how.len > 0 && !sv_caseeqs(how, "byname") && !sv_caseeqs(how, "bydns")) {
+			const char *why = arena_fmt(v->rt->a, "bad lookup type \"" SV_FMT "\" yielded by command", SV_ARG(how));
+
+			route_panic(v, arena_fmt(v->rt->a, "%s router: %s", v->r->d.name, why));
+			return (route_defer(v, "%s", why));
+		}
 		y = route_host_list(v, text, sv_caseeqs(how, "byname"), sv_caseeqs(how, "bydns"), &hl);
 		if (y != Y_ACCEPT) {
 			vec_free(&hl.v);
@@ -116,6 +131,20 @@ accept_answer(struct visit *v, struct sv line)
 	route_hosts_seal(v, &hl, &d);
 	route_deliver(v, &d);
 	return (Y_ACCEPT);
+}
+
+/* What the program gives as its reason; that may be nothing. */
+static enum route_yield
+told(struct visit *v, enum route_yield y, struct sv text)
+{
+	v->user_msg = arena_sv(v->rt->a, text);
+	if (y == Y_FAIL)
+		(void)route_fail(v, SV_FMT, SV_ARG(text));
+	else
+		(void)route_defer(v, SV_FMT, SV_ARG(text));
+	if (text.len == 0)
+		v->raw = "";
+	return (y);
 }
 
 static enum route_yield
@@ -142,6 +171,8 @@ redirect_answer(struct visit *v, struct sv rest)
 			n++;
 			continue;
 		}
+		if (it.kind == REDIRECT_FAIL || it.kind == REDIRECT_DEFER)
+			return (told(v, it.kind == REDIRECT_FAIL ? Y_FAIL : Y_DEFER, it.text));
 		if (it.kind != REDIRECT_ADDRESS)
 			return (route_defer(v, "%s router: bad redirection \"" SV_FMT "\"", v->r->d.name, SV_ARG(it.raw)));
 		if (sv_rchr(addr, '@') < 0)
@@ -226,15 +257,12 @@ route_queryprogram(struct visit *v)
 		return (Y_PASS);
 	if (sv_caseeqs(word, "DECLINE"))
 		return (Y_DECLINE);
-	v->user_msg = arena_sv(v->rt->a, text);
 	if (sv_caseeqs(word, "FAIL"))
-		return (route_fail(v, SV_FMT, SV_ARG(text)));
+		return (told(v, Y_FAIL, text));
 	if (sv_caseeqs(word, "DEFER"))
-		return (route_defer(v, SV_FMT, SV_ARG(text)));
-	if (sv_caseeqs(word, "FREEZE")) {
-		(void)route_defer(v, SV_FMT, SV_ARG(text));
-		return (Y_FREEZE);
-	}
+		return (told(v, Y_DEFER, text));
+	if (sv_caseeqs(word, "FREEZE"))
+		return (told(v, Y_FREEZE, text));
 	route_panic(v, arena_fmt(v->rt->a, "%s router: bad command yield: " SV_FMT " " SV_FMT, v->r->d.name, SV_ARG(word),
 	    SV_ARG(text)));
 	return (route_defer(v, "bad command yield: " SV_FMT " " SV_FMT, SV_ARG(word), SV_ARG(text)));

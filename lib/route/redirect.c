@@ -95,14 +95,17 @@ unquote(struct arena *a, struct sv v)
 	return ((struct sv){ p, n, v.tainted });
 }
 
-/* ":fail: text" and so on: true when <v> is one, with its text and, in *<used>, how much it takes. */
+/*
+ * ":fail: text" and so on: true when <v> is one, with its text and, in *<used>, how much it takes; the text of a refusal is all
+ * that follows.
+ */
 static bool
 special(struct sv v, struct redirect_item *it, size_t *used)
 {
 	static const struct { const char *word; enum redirect_item_kind kind; bool rest; } sp[] = {
 		{ ":include:", REDIRECT_INCLUDE, false }, { ":blackhole:", REDIRECT_BLACKHOLE, false },
 		{ ":fail:", REDIRECT_FAIL, true }, { ":defer:", REDIRECT_DEFER, true },
-		{ ":unknown:", REDIRECT_UNKNOWN, false }, { ":default:", REDIRECT_DEFAULT, false },
+		{ ":unknown:", REDIRECT_UNKNOWN, false },
 	};
 
 	for (size_t i = 0; i < sizeof(sp) / sizeof(sp[0]); i++) {
@@ -110,10 +113,12 @@ special(struct sv v, struct redirect_item *it, size_t *used)
 
 		if (!sv_casestarts(v, sp[i].word))
 			continue;
-		for (end = n; end < v.len && v.p[end] != '\n' && (sp[i].rest || v.p[end] != ','); end++)
+		for (end = n; end < v.len && (sp[i].rest || (v.p[end] != '\n' && v.p[end] != ',')); end++)
 			;
 		it->kind = sp[i].kind;
 		it->text = sv_trim(sv_sub(v, n, end));
+		if (it->kind == REDIRECT_UNKNOWN && it->text.len > 0)
+			return (false);
 		*used = end;
 		return (true);
 	}

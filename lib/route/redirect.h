@@ -21,8 +21,7 @@ enum redirect_item_kind {
 	REDIRECT_BLACKHOLE,
 	REDIRECT_FAIL,		/* :fail: text; everything behind it belongs to the text */
 	REDIRECT_DEFER,
-	REDIRECT_UNKNOWN,	/* :unknown: - as if the router had not run */
-	REDIRECT_DEFAULT,	/* :default: of old */
+	REDIRECT_UNKNOWN,	/* :unknown: - nothing; alone it is as if the router had not run */
 	REDIRECT_BAD		/* syntax error; <err_text> */
 };
 

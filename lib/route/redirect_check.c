@@ -96,6 +96,18 @@ redirect_check(struct redirect *rd, const char *path, const struct stat *st)
 	return (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) ? lenient(rd, path, st) : check(rd, path, st));
 }
 
+/* Where its directory is not there either, that may be a disk that is not mounted yet. */
+enum route_yield
+redirect_missing(struct redirect *rd, const char *path)
+{
+	const char *dir = arena_fmt(rd->v->rt->a, "%.*s.", (int)(strrchr(path, '/') + 1 - path), path);
+	struct stat st;
+
+	if (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || exim_stat(rd->v->rt->env, dir, &st) == 0 || errno == EACCES)
+		return (Y_DECLINE);
+	return (route_defer(rd->v, "failed to stat %s (%s)", dir, strerror(errno)));
+}
+
 enum route_yield
 redirect_too_long(struct redirect *rd, const char *path)
 {

@@ -39,7 +39,9 @@ from_file(struct redirect *rd, struct sv *data)
 		return (route_defer(v, "Tainted name '" SV_FMT "' for file read not permitted\n", SV_ARG(name)));
 	path = rd->path = arena_cstr(v->rt->a, name);
 	if (w->readfile == NULL || w->readfile(w->arg, path, ROUTE_DATA_MAX, v->rt->a, data, &rd->st) == -1) {
-		if (errno == ENOENT || (errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
+		if (errno == ENOENT)
+			return (redirect_missing(rd, path));
+		if ((errno == ENOTDIR && flag(rd, EXIM_REDIRECT_ignore_enotdir)) ||
 		    (errno == EACCES && flag(rd, EXIM_REDIRECT_ignore_eacces)))
 			return (Y_DECLINE);
 		if (errno == EFBIG)
@@ -60,8 +62,7 @@ load(struct redirect *rd, struct sv *data)
 		return (from_file(rd, data));
 	res = exim_expand(rd->o[EXIM_REDIRECT_data].str, v->rt->env, data, &v->err);
 	if (res != EXIM_OK)
-		return (res == EXIM_FORCED ? Y_DECLINE : route_defer(v, "failed to expand \"" SV_FMT "\": %s",
-		    SV_ARG(rd->o[EXIM_REDIRECT_data].text), route_why(v)));
+		return (route_text_expansion(v, res, &rd->o[EXIM_REDIRECT_data]));
 	if (data->len > ROUTE_DATA_MAX)
 		return (route_defer(v, "redirect data of more than %d bytes", ROUTE_DATA_MAX));
 	return (data->len == 0 ? Y_DECLINE : Y_ACCEPT);
@@ -79,6 +80,8 @@ shown(struct redirect *rd, struct sv raw)
 	struct arena *a = rd->v->rt->a;
 	unsigned line = 1;
 
+	if (raw.len > 1 && raw.p[0] == '"' && raw.p[raw.len - 1] == '"')
+		raw = sv_sub(raw, 1, raw.len - 1);
 	if (!flag(rd, EXIM_REDIRECT_skip_bad_file) && (rd->depth == 0 || !rd->base.user_set))
 		return (arena_fmt(a, "\"" SV_FMT "\"", SV_ARG(raw)));
 	for (const char *p = rd->text.p; p < raw.p && p < rd->text.p + rd->text.len; p++)
@@ -99,6 +102,7 @@ redirect_mistake(struct redirect *rd, struct sv raw, const char *why)
 		if (rd->v->rt->rq->mode == ROUTE_DELIVER && rd->v->rt->rq->ops != NULL && rd->v->rt->rq->ops->mail != NULL)
 			sb_addf(&rd->errors, "  %s in the address\n  \"" SV_FMT "\"\n\n", why, SV_ARG(raw));
 		route_note(rd->v, "%s router: skipped error: %s in %s", rd->v->r->d.name, why, what);
+		rd->skipped = true;
 		return (Y_ACCEPT);
 	}
 	rd->v->number = ROUTE_NUMBER_REDIRECT;
@@ -221,11 +225,12 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 	enum route_yield y;
 
 	rd->found++;
-	d.kind = kind == ROUTE_FILE && sv_eqs(text, "/dev/null") ? ROUTE_DISCARD : kind;
-	if (d.kind != kind)
+	y = transport_for(rd, kind, text, &d.transport);
+	d.kind = y == Y_ACCEPT && kind == ROUTE_FILE && sv_eqs(text, "/dev/null") && rd->v->rt->rq->mode != ROUTE_TEST ? ROUTE_DISCARD : kind;
+	if (d.kind == ROUTE_DISCARD) {
 		d.text = SV_LIT("/dev/null");
-	if (d.kind != ROUTE_DISCARD) {
-		y = transport_for(rd, kind, text, &d.transport);
+		d.transport = NULL;
+	} else {
 		/* The address is good: what is wrong with the pipe or file belongs to that. */
 		d.trouble = y == Y_ACCEPT ? NULL : arena_str(rd->v->rt->a, rd->v->err.text);
 		rd->v->number = 0;
@@ -259,8 +264,10 @@ include(struct redirect *rd, const struct redirect_item *it)
 
 	if (flag(rd, EXIM_REDIRECT_forbid_include))
 		return (not_permitted(rd, "included files not permitted"));
-	if (it->text.len == 0 || path[0] != '/')
-		return (redirect_mistake(rd, it->raw, "an absolute file name must follow :include:"));
+	if (it->text.len == 0)
+		return (redirect_mistake(rd, it->raw, "file name missing after :include:"));
+	if (path[0] != '/')
+		return (not_permitted(rd, "included file \"%s\" is not an absolute path", path));
 	if (it->text.tainted)
 		return (redirect_mistake(rd, it->raw, "attempt to use a tainted file name"));
 	if (dir.len > 0 && (!sv_starts(it->text, arena_cstr(v->rt->a, dir)) || it->text.len <= dir.len ||
@@ -289,23 +296,31 @@ enum route_yield
 redirect_refuse(struct redirect *rd, bool fail, struct sv t)
 {
 	struct visit *v = rd->v;
+	struct sv whole = t;
 	char digit = fail ? '5' : '4';
 
 	/* "551 5.1.6 moved": code and text apart. */
-	if (t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) && t.p[3] == ' ' &&
-	    t.p[0] >= '2' && t.p[0] <= '5') {
-		if (t.p[0] == digit && !flag(rd, EXIM_REDIRECT_forbid_smtp_code))
+	if (t.len >= 4 && t.p[0] == digit && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) && t.p[3] == ' ') {
+		if (!flag(rd, EXIM_REDIRECT_forbid_smtp_code))
 			v->code = (t.p[0] - '0') * 100 + (t.p[1] - '0') * 10 + (t.p[2] - '0');
 		t = sv_trim(sv_sub(t, 4, t.len));
-		/* An enhanced code belongs to it. */
-		if (t.len > 6 && flag(rd, EXIM_REDIRECT_forbid_smtp_code) && sv_isdigit(t.p[0]) && t.p[1] == '.' && sv_isdigit(t.p[2]) &&
-		    t.p[3] == '.' && sv_isdigit(t.p[4]) && t.p[5] == ' ')
-			t = sv_trim(sv_sub(t, 6, t.len));
-	}
+	} else if (flag(rd, EXIM_REDIRECT_forbid_smtp_code) && t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) &&
+	    t.p[3] == ' ')
+		t = sv_trim(sv_sub(t, 4, t.len));
+	/* An enhanced code belongs to it. */
+	if (t.len > 6 && flag(rd, EXIM_REDIRECT_forbid_smtp_code) && sv_isdigit(t.p[0]) && t.p[1] == '.' && sv_isdigit(t.p[2]) &&
+	    t.p[3] == '.' && sv_isdigit(t.p[4]) && t.p[5] == ' ')
+		t = sv_trim(sv_sub(t, 6, t.len));
+	if (flag(rd, EXIM_REDIRECT_forbid_smtp_code))
+		whole = t;
 	v->user_msg = arena_sv(v->rt->a, t);
 	if (fail)
-		return (route_fail(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced rejection"))));
-	return (route_defer(v, SV_FMT, SV_ARG(t.len > 0 ? t : SV_LIT("forced defer"))));
+		(void)route_fail(v, SV_FMT, SV_ARG(whole.len > 0 ? whole : SV_LIT("forced rejection")));
+	else
+		(void)route_defer(v, SV_FMT, SV_ARG(whole.len > 0 ? whole : SV_LIT("forced defer")));
+	if (whole.len == 0)
+		v->raw = "";
+	return (fail ? Y_FAIL : Y_DEFER);
 }
 
 static enum route_yield
@@ -333,7 +348,31 @@ tell_item(struct redirect *rd, const struct redirect_item *it)
 	    arena_fmt(rd->v->rt->a, "  %s router says: " SV_FMT, rd->v->r->d.name, SV_ARG(sv_trim(it->raw))));
 }
 
-/* :fail:, :defer: and :blackhole: apply to the whole list, so they are looked for first. */
+static enum route_yield
+take_item(struct redirect *rd, const struct redirect_item *it)
+{
+	switch (it->kind) {
+	case REDIRECT_ADDRESS:
+		return (add_address(rd, it));
+	case REDIRECT_PIPE:
+	case REDIRECT_FILE:
+	case REDIRECT_DIRECTORY:
+		return (redirect_deliver(rd, &rd->base, it->kind == REDIRECT_PIPE ? ROUTE_PIPE : it->kind == REDIRECT_FILE ?
+		    ROUTE_FILE : ROUTE_DIRECTORY, it->text));
+	case REDIRECT_INCLUDE:
+		return (include(rd, it));
+	case REDIRECT_FAIL:
+		/* What stands in front of it counts nevertheless. */
+		rd->keep = true;
+		return (refuse(rd, it));
+	case REDIRECT_BAD:
+		return (redirect_mistake(rd, it->raw, it->err_text));
+	default:
+		return (Y_ACCEPT);
+	}
+}
+
+/* :defer: and :blackhole: apply to the whole list, so they are looked for first, and whether :fail: is permitted. */
 static enum route_yield
 interpret(struct redirect *rd, struct sv data)
 {
@@ -342,40 +381,21 @@ interpret(struct redirect *rd, struct sv data)
 	enum route_yield y = Y_ACCEPT;
 
 	while (redirect_next(&rest, rd->v->rt->a, &it)) {
-		if (it.kind == REDIRECT_FAIL || it.kind == REDIRECT_DEFER) {
-			y = refuse(rd, &it);
-			if (y != Y_ACCEPT)
-				return (y);
-		} else if (it.kind == REDIRECT_BLACKHOLE) {
+		if (it.kind == REDIRECT_DEFER || (it.kind == REDIRECT_FAIL && !flag(rd, EXIM_REDIRECT_allow_fail)))
+			return (refuse(rd, &it));
+		if (it.kind == REDIRECT_FAIL)
+			break;
+		if (it.kind == REDIRECT_BLACKHOLE) {
 			if (flag(rd, EXIM_REDIRECT_forbid_blackhole))
 				return (not_permitted(rd, "%s is not permitted", shown(rd, it.raw)));
 			rd->blackhole = true;
 			return (Y_ACCEPT);
-		} else if (it.kind == REDIRECT_UNKNOWN || it.kind == REDIRECT_DEFAULT)
-			return (Y_DECLINE);
+		}
 	}
 	rest = data;
 	while (y == Y_ACCEPT && redirect_next(&rest, rd->v->rt->a, &it)) {
 		tell_item(rd, &it);
-		switch (it.kind) {
-		case REDIRECT_ADDRESS:
-			y = add_address(rd, &it);
-			break;
-		case REDIRECT_PIPE:
-		case REDIRECT_FILE:
-		case REDIRECT_DIRECTORY:
-			y = redirect_deliver(rd, &rd->base, it.kind == REDIRECT_PIPE ? ROUTE_PIPE : it.kind == REDIRECT_FILE ?
-			    ROUTE_FILE : ROUTE_DIRECTORY, it.text);
-			break;
-		case REDIRECT_INCLUDE:
-			y = include(rd, &it);
-			break;
-		case REDIRECT_BAD:
-			y = redirect_mistake(rd, it.raw, it.err_text);
-			break;
-		default:
-			break;
-		}
+		y = take_item(rd, &it);
 	}
 	return (y);
 }
@@ -453,6 +473,10 @@ route_redirect(struct visit *v)
 		route_deliver(v, &rd.base);
 		return (Y_DISCARD);
 	}
+	if (y == Y_ACCEPT && rd.found == 0 && rd.skipped)
+		v->message = SV_LIT("syntax error in redirection data");
+	if (y == Y_FAIL && rd.keep)
+		return (y);
 	if (y != Y_ACCEPT || rd.found == 0) {
 		forget_since(rt, todo, deliveries, generated);
 		return (y == Y_ACCEPT ? Y_DECLINE : y);

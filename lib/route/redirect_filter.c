@@ -86,6 +86,7 @@ broken(struct redirect *rd, const struct route_filter *f)
 	if (f->syntax && redirect_flag(rd, EXIM_REDIRECT_skip_syntax_errors)) {
 		route_note(v, "%s router: error in filter %s skipped: " SV_FMT, v->r->d.name,
 		    rd->path != NULL ? rd->path : "data", SV_ARG(f->why));
+		v->message = SV_LIT("syntax error in redirection data");
 		return (Y_DECLINE);
 	}
 	v->number = ROUTE_NUMBER_REDIRECT;

@@ -18,6 +18,7 @@ struct redirect {
 	unsigned	 depth;
 	struct sb	 errors;	/* mistakes that were skipped, for syntax_errors_to */
 	bool		 blackhole;
+	bool		 skipped;	/* there were mistakes, and skip_syntax_errors */
 	bool		 keep;		/* what was set up stays though the address fails or waits */
 };
 
@@ -38,6 +39,8 @@ enum route_yield redirect_refuse(struct redirect *rd, bool fail, struct sv text)
 
 /* redirect_check.c: may the file be used?  Y_ACCEPT; Y_DEFER; with skip_bad_file Y_DECLINE and a note. */
 enum route_yield redirect_check(struct redirect *rd, const char *path, const struct stat *st);
+/* The same for one that is not there. */
+enum route_yield redirect_missing(struct redirect *rd, const char *path);
 /* The same for one of more than ROUTE_DATA_MAX bytes. */
 enum route_yield redirect_too_long(struct redirect *rd, const char *path);
 /*

@@ -30,7 +30,8 @@ loops(const struct visit *v)
 	for (const struct route_addr *a = v->p->addr; a->parent != NULL; a = a->parent) {
 		if (a->router != v->r)
 			continue;
-		if (!repeat || sv_caseeq(a->parent->address, v->p->addr->address))
+		if (!repeat || (v->r->caseful ? sv_eq(a->parent->address, v->p->addr->address) :
+		    sv_caseeq(a->parent->address, v->p->addr->address)))
 			return (true);
 	}
 	return (false);
@@ -203,12 +204,31 @@ copies_routing(const struct exim_router *r)
 	    (r->drv == EXIM_ROUTER_DRV_MANUALROUTE && r->d.own[EXIM_MANUALROUTE_same_domain_copy_routing].num != 0));
 }
 
+/* A local part without its quotes. */
+static struct sv
+plain(struct arena *a, struct sv local)
+{
+	char *p;
+	size_t n = 0;
+
+	if (local.len < 2 || local.p[0] != '"' || local.p[local.len - 1] != '"')
+		return (local);
+	p = arena_alloc(a, local.len);
+	for (size_t i = 1; i + 1 < local.len; i++) {
+		if (local.p[i] == '\\' && i + 2 < local.len)
+			i++;
+		p[n++] = local.p[i];
+	}
+	p[n] = '\0';
+	return ((struct sv){ p, n, local.tainted });
+}
+
 static void
 split(struct routing *rt, const struct route_addr *a, struct sv *local, struct sv *domain)
 {
 	ptrdiff_t at = sv_rchr(a->address, '@');
 
-	*local = at < 0 ? a->address : sv_sub(a->address, 0, (size_t)at);
+	*local = plain(rt->a, at < 0 ? a->address : sv_sub(a->address, 0, (size_t)at));
 	*domain = at < 0 ? SV_LIT("") : arena_lower(rt->a, sv_sub(a->address, (size_t)at + 1, a->address.len));
 }
 
@@ -303,23 +323,6 @@ next_router(const struct visit *v)
 	const struct exim_conf *c = v->rt->rq->conf;
 
 	return (v->r->index + 1 < c->nrouters ? c->routers[v->r->index + 1] : NULL);
-}
-
-/* A local part in quotes, without them: what routers and transports look at. */
-static struct sv
-plain(struct arena *a, struct sv local)
-{
-	char *p;
-	size_t n = 0;
-
-	if (local.len < 2 || local.p[0] != '"' || local.p[local.len - 1] != '"')
-		return (local);
-	p = arena_alloc(a, local.len);
-	for (size_t i = 1; i + 1 < local.len; i++) {
-		i += local.p[i] == '\\' && i + 2 < local.len;
-		p[n++] = local.p[i];
-	}
-	return ((struct sv){ p, n, local.tainted });
 }
 
 static void
@@ -595,12 +598,15 @@ walk(struct routing *rt)
 			rt->accepted = true;
 			continue;
 		}
-		if (ancestors(p.addr) > ROUTE_DEPTH_MAX) {
+		if (ancestors(p.addr) >= ROUTE_DEPTH_MAX) {
 			struct visit v;
+			const char *text;
 
 			begin(&v, rt, &p);
-			(void)route_fail(&v, "more than %d addresses lead from one to the next", ROUTE_DEPTH_MAX);
-			add_failure(&v, ROUTE_FAIL);
+			text = arena_fmt(rt->a, "routing loop for " SV_FMT, SV_ARG(p.addr->address));
+			route_panic(&v, text);
+			(void)route_defer(&v, "%s", text);
+			add_failure(&v, ROUTE_DEFER);
 			continue;
 		}
 		if (!take_copy(rt, &p)) {

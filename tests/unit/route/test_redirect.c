@@ -24,8 +24,8 @@ items(void **state)
 		{ "|/bin/prog arg", "P /bin/prog arg" }, { "\"|/bin/prog a, b\", c", "P /bin/prog a, b ; A c" },
 		{ "/var/mail/x", "F /var/mail/x" }, { "/var/mail/x/", "D /var/mail/x/" }, { "/a=b/@c.test", "A /a=b/@c.test" },
 		{ "\\root, b", "V root ; A b" }, { "\\a@b.test", "A \\a@b.test" },
-		{ ":include:/etc/list, x", "I /etc/list ; A x" }, { ":fail: no, more, here\nx", "X no, more, here ; A x" },
-		{ ":defer: text", "Y text" }, { ":blackhole:", "B " }, { ":unknown:", "U " }, { "\":fail: in quotes\"", "X in quotes" },
+		{ ":include:/etc/list, x", "I /etc/list ; A x" }, { ":fail: no, more, here\nx", "X no, more, here\nx" },
+		{ ":defer: text", "Y text" }, { ":blackhole:", "B " }, { ":unknown:", "U " }, { "a, :unknown:", "A a ; U " }, { "\":fail: in quotes\"", "X in quotes" },
 		{ "a b c, d", "! a b c ; A d" }, { "x, # comment, y\nz", "A x ; A z" }, { "\"\"", "" },
 	};
 	static const char letter[] = { 'A', 'P', 'F', 'D', 'I', 'B', 'X', 'Y', 'U', 'u', '!' };
