@@ -152,7 +152,8 @@ make_folders(struct box *b)
 	memcpy(dir, m->path, (size_t)(slash - m->path));
 	dir[slash - m->path] = '\0';
 	if (stat(dir, &st) == -1 && os_mkdir_p(dir, m->dir_mode == 0 ? 0700 : m->dir_mode, &why) == -1)
-		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, errno, "failed to create directories for %s", m->path));
+		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, errno, "failed to create directories for %s: %s", m->path,
+		    strerror(errno)));
 	return (0);
 }
 

@@ -165,7 +165,7 @@ make_size_file(struct mbox_quota *q, int root, struct sv limits)
 	sb_addf(&text, "\n%lld %lld\n", (long long)q->size, (long long)q->count);
 	(void)snprintf(tmp, sizeof(tmp), "tmp/maildirsize.%ld", (long)getpid());
 	(void)unlinkat(root, tmp, 0);
-	fd = openat(root, tmp, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(root, tmp, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, q->d->mode == 0 ? 0600 : q->d->mode);
 	if (fd != -1 && (os_write_full(fd, text.p, text.len) != (ssize_t)text.len ||
 	    renameat(root, tmp, root, "maildirsize") == -1)) {
 		(void)unlinkat(root, tmp, 0);

@@ -42,7 +42,7 @@ lost(struct lmtp *l, int e)
 {
 	l->dead = true;
 	if (e == ETIMEDOUT)
-		exec_fail(l->x, TRANSPORT_DEFER, ETIMEDOUT, "LMTP timeout after %s", l->after);
+		exec_fail(l->x, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "LMTP timeout after %s", l->after);
 	else if (e != 0)
 		exec_fail(l->x, TRANSPORT_DEFER, e, "LMTP error after %s", l->after);
 	else
@@ -260,6 +260,9 @@ envelope(struct lmtp *l, bool igquota, bool *accepted, size_t *n)
 		return (-1);
 	if (!is_ok(l, 2)) {
 		refused(l);
+		sb_init(&c, COMMAND_MAX);
+		sb_adds(&c, "QUIT");
+		(void)command(l, &c);
 		return (-1);
 	}
 	for (size_t i = 0; i < j->rcpts.n; i++) {
@@ -405,8 +408,13 @@ open_command(struct lmtp *l)
 	if (l->pid != -1)
 		return (0);
 fail:
-	exec_fail(l->x, TRANSPORT_DEFER, errno, "Failed to create child process for " SV_FMT " transport: %s", SV_ARG(j->transport),
-	    strerror(errno));
+	/* What cannot be run has closed the connection. */
+	if (errno == ENOENT || errno == EACCES || errno == ENOEXEC || errno == ENOTDIR) {
+		l->after = "initial connection";
+		lost(l, 0);
+	} else
+		exec_fail(l->x, TRANSPORT_DEFER, errno, "Failed to create child process for " SV_FMT " transport: %s",
+		    SV_ARG(j->transport), strerror(errno));
 	return (-1);
 }
 

@@ -71,26 +71,28 @@ no_room(const struct exec *x)
 }
 
 static void
-explain_exit(struct exec *x, const struct mbox_ran *ran)
+explain_exit(struct exec *x, const struct mbox_ran *ran, const char *program)
 {
 	const struct transport_job *j = x->j;
 	bool full = no_room(x), temp = full || is_temporary(j, ran->exit);
 	const char *hint = exit_hint(ran->exit);
-	const char *quote = sv_chr(j->argv.v[0], ' ') >= 0 ? "\"" : "";
+	const char *quote = strchr(program, ' ') != NULL ? "\"" : "";
 
 	exec_fail(x, temp ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
-	    "Child process of " SV_FMT " transport returned %d%s%s%s from command: %s" SV_FMT "%s%s", SV_ARG(j->transport), ran->exit,
-	    hint == NULL ? "" : " (", hint == NULL ? "" : hint, hint == NULL ? "" : ")", quote, SV_ARG(j->argv.v[0]), quote,
+	    "Child process of " SV_FMT " transport returned %d%s%s%s from command: %s%s%s%s", SV_ARG(j->transport), ran->exit,
+	    hint == NULL ? "" : " (", hint == NULL ? "" : hint, hint == NULL ? "" : ")", quote, program, quote,
 	    full ? " while its user had no processes left" : "");
 	x->r->user_text = SV_LIT("local delivery failed");
 }
 
-/* The words of the command, quoted where they have to be. */
+/* The command as it is configured; else its words, quoted where they have to be. */
 static const char *
 whole_command(struct exec *x)
 {
 	const char *all = "";
 
+	if (x->j->command.len > 0)
+		return (arena_cstr(x->a, x->j->command));
 	for (size_t i = 0; i < x->j->argv.n; i++) {
 		const char *quote = sv_chr(x->j->argv.v[i], ' ') >= 0 ? "\"" : "";
 
@@ -113,7 +115,7 @@ explain_signal(struct exec *x, const struct mbox_ran *ran)
 
 /* What becomes of the delivery by the way the command ended. */
 static void
-judge(struct exec *x, const struct mbox_ran *ran)
+judge(struct exec *x, const struct mbox_ran *ran, const char *program)
 {
 	const struct transport_job *j = x->j;
 
@@ -130,7 +132,7 @@ judge(struct exec *x, const struct mbox_ran *ran)
 	else if (ran->exit == -1)
 		explain_signal(x, ran);
 	else if (ran->exit != 0)
-		explain_exit(x, ran);
+		explain_exit(x, ran, program);
 }
 
 static void
@@ -151,7 +153,7 @@ take_output(struct exec *x, const struct mbox_ran *ran)
 		all.len = OUTPUT_KEPT;
 	r->output = arena_sv(x->a, all);
 	if (ran->too_much)
-		r->output = sv_cstr(arena_fmt(x->a, SV_FMT "\n\n*** Too much output - remainder discarded\n", SV_ARG(r->output)));
+		r->output = sv_cstr(arena_fmt(x->a, SV_FMT "\n\n*** Too much output - remainder discarded ***\n", SV_ARG(r->output)));
 	if (j->return_output && !deferred && !failed) {
 		exec_fail(x, TRANSPORT_FAIL, 0, "return message generated");
 		r->user_text = SV_LIT("");
@@ -202,7 +204,7 @@ exec_pipe(struct exec *x)
 			return;
 		}
 	}
-	judge(x, &ran);
+	judge(x, &ran, argv[0]);
 	take_output(x, &ran);
 	free(found);
 	free(ran.output);

@@ -55,14 +55,32 @@ transport_multi(struct exim_env *env, const struct exim_value *v, char sep, stru
 	return (rc);
 }
 
+/* headers_remove: a name, or with "*" at its end how names begin. */
 static void
-remove_names(struct mail_edit *ed, struct arena *a, struct sv list)
+remove_name(const struct transport_delivery *d, struct mail_edit *ed, struct sv name)
+{
+	const struct mail_headers *h = d->env->msg->headers;
+	struct arena *a = d->env->arena;
+	const char *start;
+
+	if (!sv_ends(name, "*")) {
+		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
+		return;
+	}
+	start = arena_cstr(a, sv_sub(name, 0, name.len - 1));
+	for (size_t i = 0; i < h->n; i++)
+		if (sv_casestarts(h->v[i].name, start))
+			(void)mail_edit_remove_name(ed, arena_cstr(a, h->v[i].name));
+}
+
+static void
+remove_names(const struct transport_delivery *d, struct mail_edit *ed, struct sv list)
 {
 	struct sv name;
 	int sep = 0;
 
-	while (exim_list_next(&list, &sep, a, &name))
-		(void)mail_edit_remove_name(ed, arena_cstr(a, name));
+	while (exim_list_next(&list, &sep, d->env->arena, &name))
+		remove_name(d, ed, name);
 }
 
 static unsigned
@@ -178,6 +196,8 @@ envelope_to(const struct transport_delivery *d)
 			continue;
 		if (i > 0)
 			sb_adds(&out, ",\r\n ");
+		for (size_t k = 0; d->also != NULL && k < d->also[i].n && k < ENVELOPE_TO_MAX; k++)
+			sb_addf(&out, SV_FMT ",\r\n ", SV_ARG(d->also[i].v[k]));
 		sb_add(&out, top);
 	}
 	sb_adds(&out, "\r\n");
@@ -218,8 +238,8 @@ transport_header(const struct transport_delivery *d, struct sb *out, struct err 
 	rename_domains(d, ed);
 	rewrite(d, ed);
 	for (size_t i = 0; i < d->rd[0]->nheaders_remove; i++)
-		(void)mail_edit_remove_name(ed, arena_cstr(a, d->rd[0]->headers_remove[i]));
-	remove_names(ed, a, remove);
+		remove_name(d, ed, d->rd[0]->headers_remove[i]);
+	remove_names(d, ed, remove);
 	for (size_t i = 0; i < d->rd[0]->nheaders_add; i++)
 		mail_edit_append(ed, transport_crlf(a, d->rd[0]->headers_add[i]));
 	if (add.len > 0)

@@ -53,7 +53,7 @@ struct transport_list {
 	S(tag) S(file_name) S(store_prefix) S(store_suffix) N(retries)		\
 	L(formats) N(comsat) S(local_part) S(create_below) S(folder_regex)	\
 	/* pipe, and lmtp's command */						\
-	L(argv) L(env) S(search) N(umask) N(timeout) N(max_output) N(core)	\
+	L(argv) S(command) L(env) S(search) N(umask) N(timeout) N(max_output) N(core)	\
 	N(ignore_status) L(temp_errors) N(return_output) N(return_fail_output)	\
 	N(log_output) N(log_fail_output) N(log_defer_output) N(freeze_exec) N(freeze_signal)	\
 	/* lmtp */								\

@@ -42,7 +42,7 @@ next_word(struct sv *line, struct arena *a, struct sv *word, bool *bad)
 		}
 		sb_addc(&out, c);
 	}
-	*bad = (quote != '\0' && i >= line->len) || out.overflow;
+	*bad = out.overflow;
 	if (quote != '\0' && i < line->len)
 		i++;
 	*word = arena_sv(a, sb_sv(&out));
@@ -131,14 +131,15 @@ transport_argv(const struct transport_delivery *d, struct sv command, bool expan
 			bad = true;
 		/* Neither the program nor what it is given may be a peer's. */
 		if (expand && value.tainted && value.len > 0)
-			return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, "Tainted arg %zu for %s transport command: '" SV_FMT "'",
-			    out->n, name, SV_ARG(value)));
+			return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, "Tainted arg %zu for %s command: '" SV_FMT "'",
+			    out->n, strcmp(what, "transport filter") == 0 ? what : arena_fmt(d->arena, "%s transport", name), SV_ARG(value)));
 		room = add_word(out, arena_sv(d->arena, value));
 	}
-	if (bad || !room || out->n == 0)
-		return (transport_fail(r, d->arena, out->n == 0 ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
-		    out->n == 0 ? "no command specified for %s transport (%s)" : !room ? "Too many arguments to command in %s transport (%s)" :
-		    "No closing quote in command in %s transport (%s)", name, what));
+	if (out->n == 0)
+		return (transport_fail(r, d->arena, TRANSPORT_DEFER, 0, "no command specified for %s transport", name));
+	if (bad || !room)
+		return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, !room ? "Too many arguments to command in %s transport (%s)" :
+		    "A word of the command in %s transport (%s) cannot be used", name, what));
 	return (0);
 }
 
@@ -175,11 +176,12 @@ environment(struct prep *p, struct sv path)
 		set_env(p, "LOCAL_PART_SUFFIX", rd->suffix);
 		set_env(p, "DOMAIN", domain);
 		set_env(p, "HOME", p->j->home);
-		set_env(p, "RECIPIENT", rd->addr->address);
 	} else if (p->j->home.p != NULL)
 		set_env(p, "HOME", p->j->home);
 	set_env(p, "MESSAGE_ID", p->d->id);
 	set_env(p, "PATH", path);
+	if (p->d->n == 1)
+		set_env(p, "RECIPIENT", rd->addr->address);
 	set_env(p, "QUALIFY_DOMAIN", p->env->g->qualify_domain);
 	set_env(p, "SENDER", p->j->sender);
 	set_env(p, "SHELL", SV_LIT("/bin/sh"));
@@ -231,7 +233,8 @@ shell_command(struct prep *p, struct sv command, bool expand)
 	struct err err = ERR_INIT;
 
 	if (expand && exim_expand_text(command, p->env, &command, &err) != EXIM_OK)
-		return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of command for %s transport failed: %s", p->name, err.text));
+		return (panic(p->r, p->a, "Expansion of command \"" SV_FMT "\" in %s transport failed: %s", SV_ARG(command), p->name,
+		    err.text));
 	if (command.tainted)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (command for %s transport) not permitted",
 		    SV_ARG(command), p->name));
@@ -266,6 +269,7 @@ command(struct prep *p, struct sv search)
 	else
 		text = exim_str_text(OWN(command)->str);
 	text = sv_trim(text);
+	p->j->command = text;
 	if (text.len > 0 && text.p[0] == '|')
 		text = sv_trim(sv_sub(text, 1, text.len));
 	if (expand && redirected && rd->item != NULL) {
@@ -350,8 +354,10 @@ prep_lmtp(struct prep *p)
 	j->timeout = LMTP(timeout)->num;
 	j->ignore_quota = LMTP(ignore_quota)->num;
 	if (LMTP(socket)->str != NULL) {
-		if (prep_str(p, LMTP(socket), "socket", false, &j->socket) == -1)
+		if (prep_str(p, LMTP(socket), "socket setting", false, &j->socket) == -1) {
+			p->r->panic = false;
 			return (-1);
+		}
 		if (j->socket.tainted)
 			return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (socket for %s transport) not permitted",
 			    SV_ARG(j->socket), p->name));

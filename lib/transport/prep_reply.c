@@ -27,6 +27,28 @@ struct parts {
 
 /* ---- collecting ---- */
 
+/* Control characters as escapes. */
+static const char *
+escaped(struct arena *a, struct sv v)
+{
+	struct sb out = SB_INIT(8192);
+	const char *r;
+
+	for (size_t i = 0; i < v.len; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c == '\n' || c == '\r' || c == '\t')
+			sb_addf(&out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+		else if (c < ' ' || c >= 127)
+			sb_addf(&out, "\\%03o", c);
+		else
+			sb_addc(&out, (char)c);
+	}
+	r = arena_str(a, sb_cstr(&out));
+	sb_free(&out);
+	return (r);
+}
+
 /* Header text: printing characters, and newlines only where a blank follows. */
 static int
 check_printing(struct prep *p, struct sv v, const struct exim_value *opt, bool lines)
@@ -37,8 +59,8 @@ check_printing(struct prep *p, struct sv v, const struct exim_value *opt, bool l
 
 		if (c >= 127 ? c != 127 : c >= ' ' || c == '\t' || folded || (lines && c == '\n'))
 			continue;
-		return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of \"" SV_FMT "\" in %s transport contains non-printing character %d",
-		    SV_ARG(opt->str != NULL ? exim_str_text(opt->str) : v), p->name, c));
+		return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of \"%s\" in %s transport contains non-printing character %d",
+		    escaped(p->a, opt->str != NULL ? exim_str_text(opt->str) : v), p->name, c));
 	}
 	return (0);
 }
@@ -52,26 +74,38 @@ from_filter(const struct filter_mail *m, struct parts *x)
 	    .once_repeat = m->once_repeat_set ? m->once_repeat : 0 };
 }
 
+/* What cannot be expanded is a failure here. */
+static int
+expand(struct prep *p, const struct exim_value *v, struct sv *out)
+{
+	struct err err = ERR_INIT;
+
+	*out = v->text;
+	if (v->str == NULL || exim_expand(v->str, p->env, out, &err) == EXIM_OK)
+		return (0);
+	*out = SV_NULL;
+	return (prep_fail(p, TRANSPORT_FAIL, 0, "Expansion of \"" SV_FMT "\" failed in %s transport: %s", SV_ARG(exim_str_text(v->str)),
+	    p->name, err.text[0] == '\0' ? "forced failure" : err.text));
+}
+
 static int
 from_options(struct prep *p, struct parts *x)
 {
 	const struct transport_delivery *d = p->d;
-	struct err err = ERR_INIT;
-	struct sv repeat;
-
-	if (prep_str(p, OWN(from), "from", false, &x->from) == -1 || prep_str(p, OWN(reply_to), "reply_to", false, &x->reply_to) == -1 ||
-	    prep_str(p, OWN(to), "to", false, &x->to) == -1 || prep_str(p, OWN(cc), "cc", false, &x->cc) == -1 ||
-	    prep_str(p, OWN(bcc), "bcc", false, &x->bcc) == -1 || prep_str(p, OWN(subject), "subject", false, &x->subject) == -1 ||
-	    prep_str(p, OWN(headers), "headers", false, &x->headers) == -1 || prep_str(p, OWN(text), "text", false, &x->text) == -1 ||
-	    prep_str(p, OWN(file), "file", false, &x->file) == -1 || prep_str(p, OWN(log), "log", false, &x->log) == -1 ||
-	    prep_str(p, OWN(once), "once", false, &x->once) == -1 || prep_str(p, OWN(once_repeat), "once_repeat", false, &repeat) == -1)
-		return (-1);
+	struct sv repeat = SV_NULL;
+	const struct { const struct exim_value *v; struct sv *to; } t[] = {
+		{ OWN(from), &x->from }, { OWN(reply_to), &x->reply_to }, { OWN(to), &x->to }, { OWN(cc), &x->cc },
+		{ OWN(bcc), &x->bcc }, { OWN(subject), &x->subject }, { OWN(headers), &x->headers }, { OWN(text), &x->text },
+		{ OWN(file), &x->file }, { OWN(log), &x->log }, { OWN(once), &x->once }, { OWN(once_repeat), &repeat },
+	};
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (expand(p, t[i].v, t[i].to) == -1)
+			return (-1);
 	if (repeat.len > 0 && !exim_parse_time(sv_trim(repeat), &x->once_repeat))
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Invalid time value \"" SV_FMT "\" for \"once_repeat\" in %s "
 		    "transport", SV_ARG(repeat), p->name));
 	x->file_expand = OWN(file_expand)->num != 0;
 	x->return_message = OWN(return_message)->num != 0;
-	(void)err;
 	return (0);
 }
 
@@ -392,7 +426,7 @@ int
 transport_quota_warning(const struct transport_delivery *d, struct transport_reply *reply, struct err *err)
 {
 	static const char dflt[] = "To: %.*s@%.*s\nSubject: Your mailbox\n\n"
-	    "This message is automatically created by mail delivery software.\n\n"
+	    "This message is automatically created by mail delivery software (Exim).\n\n"
 	    "The size of your mailbox has exceeded a warning threshold that is\nset by the system administrator.\n";
 	const struct exim_value *v = &d->t->d.own[EXIM_APPENDFILE_quota_warn_message];
 	const struct route_delivery *rd = d->rd[0];

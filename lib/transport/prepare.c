@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mail/address.h"
 #include "mail/header.h"
 #include "os/user.h"
 #include "transport/transport_int.h"
@@ -183,14 +184,20 @@ static int
 return_path(struct prep *p)
 {
 	const struct exim_value *v = &p->d->t->d.generic[EXIM_TRANSPORT_return_path];
+	struct err err = ERR_INIT;
+	enum exim_result r;
 	struct sv path;
 
 	p->j->sender = p->env->msg->return_path = p->d->return_path;
 	if (v->str == NULL)
 		return (0);
-	if (prep_str(p, v, "return_path", true, &path) == -1)
-		return (-1);
-	if (path.p != NULL)
+	r = exim_expand(v->str, p->env, &path, &err);
+	if (r != EXIM_OK && r != EXIM_FORCED) {
+		p->r->panic = TRANSPORT_PANIC_LINE;
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Failed to expand return path \"" SV_FMT "\" in %s transport: %s",
+		    SV_ARG(exim_str_text(v->str)), p->name, err.text));
+	}
+	if (r == EXIM_OK)
 		p->j->sender = p->env->msg->return_path = path;
 	return (0);
 }
@@ -205,7 +212,7 @@ size_limit(struct prep *p)
 	if (v->str == NULL)
 		return (0);
 	if (exim_expand_int(v->str, p->env, &limit, &err) != EXIM_OK)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "failed to expand message_size_limit for %s transport: %s",
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "failed to expand message_size_limit in %s transport: %s",
 		    p->name, err.text));
 	if (limit > 0 && p->d->size > (uint64_t)limit)
 		return (prep_fail(p, TRANSPORT_FAIL, 0, "message is too big (transport limit = %lld)", (long long)limit));
@@ -246,6 +253,20 @@ filter(struct prep *p)
 	return (transport_argv(p->d, exim_str_text(v->str), true, SV_NULL, false, "transport filter", &p->j->filter, p->r));
 }
 
+static struct sv
+without_affixes(struct prep *p, const struct route_delivery *rd)
+{
+	struct sb one = SB_INIT(4096);
+	struct sv r;
+
+	mail_local_put(&one, rd->local_part);
+	sb_addc(&one, '@');
+	sb_add(&one, rd->domain);
+	r = arena_sv(p->a, sb_sv(&one));
+	sb_free(&one);
+	return (r);
+}
+
 static void
 recipients(struct prep *p)
 {
@@ -258,7 +279,7 @@ recipients(struct prep *p)
 		struct sv addr = rd->addr->address;
 
 		if (!affixes && (rd->prefix.len > 0 || rd->suffix.len > 0))
-			addr = sv_cstr(arena_fmt(p->a, SV_FMT "@" SV_FMT, SV_ARG(rd->local_part), SV_ARG(rd->domain)));
+			addr = without_affixes(p, rd);
 		l->v[l->n++] = addr;
 	}
 }

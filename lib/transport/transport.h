@@ -19,11 +19,17 @@
 #include "transport/job.h"
 
 /* What is delivered.  <env> has the message (headers too, with their block's end known) and the address of rd[0] set. */
+struct transport_also {
+	const struct sv	*v;
+	size_t		 n;
+};
+
 struct transport_delivery {
 	struct exim_env	*env;
 	const struct exim_transport *t;
 	const struct route_delivery *const *rd;
 	size_t		 n;		/* more than one: a batch */
+	const struct transport_also *also;	/* by delivery: recipients it is made for besides; NULL: none */
 	const struct filter_mail *mail;	/* autoreply: what a filter asked for; NULL: the transport's options */
 	struct sv	 id;
 	struct sv	 return_path;	/* before the transport's own return_path option */

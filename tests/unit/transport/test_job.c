@@ -94,15 +94,15 @@ test_pipe(void **state)
 	} t[] = {
 		{ "cat >/dev/null", "75", false, false, TRANSPORT_OK, "", "" },
 		{ "cat", "75", true, false, TRANSPORT_FAIL, "return message generated", "Subject: x\n\nbody\n" },
-		{ "exit 1", "75", false, false, TRANSPORT_FAIL, "Child process of t transport returned 1 from command: sh", "" },
+		{ "exit 1", "75", false, false, TRANSPORT_FAIL, "Child process of t transport returned 1 from command: /bin/sh", "" },
 		{ "exit 75", "75:73", false, false, TRANSPORT_DEFER,
-		    "Child process of t transport returned 75 (could mean temporary error) from command: sh", "" },
-		{ "exit 9", "*", false, false, TRANSPORT_DEFER, "Child process of t transport returned 9 from command: sh", "" },
+		    "Child process of t transport returned 75 (could mean temporary error) from command: /bin/sh", "" },
+		{ "exit 9", "*", false, false, TRANSPORT_DEFER, "Child process of t transport returned 9 from command: /bin/sh", "" },
 		{ "exit 9", "75", false, true, TRANSPORT_OK, "", "" },
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		struct sv words[] = { SV_LIT("sh"), SV_LIT("-c"), sv_cstr(t[i].script) }, temp[] = { SV_LIT("73"), SV_LIT("75") };
+		struct sv words[] = { SV_LIT("/bin/sh"), SV_LIT("-c"), sv_cstr(t[i].script) }, temp[] = { SV_LIT("73"), SV_LIT("75") };
 		struct transport_job j = pipe_job((struct transport_list){ words, 3 });
 		struct arena *a = arena_new(0);
 		struct transport_result r;
