@@ -241,7 +241,7 @@ def run(sendmail, case, sink):
         out += "--- sink\n" + open(sink.log, encoding="latin-1").read()
     lmtp.close()
     shutil.rmtree(w)
-    names = [(sendmail, "$BIN"), (w, "%W"), (f"{u} {os.getuid()} {os.getgid()}", "%U UID GID"), (f"U={u} ", "U=%U "),
+    names = [(sendmail, "$BIN"), (w, "%W"), (f"{u} {os.getuid()} {os.getgid()}", "%U UID GID"), (f"U={u} ", "U=%U "), (f"U={u}:", "U=%U:"),
              (f" from {u} by", " from %U by"), (f" from {u} lost", " from %U lost"), (f" from {u} (", " from %U ("), (f" {u}\n", " %U\n"), (f"{u}@mail.local.test", "%U@mail.local.test")]
     out = re.sub(rf"\b{sink.port}\b", "%P", out)
     out = re.sub(rf"\b(ident|U)={re.escape(u)}(?=[\s)])", r"\1=%U", out).replace(f" Hello {u} at ", " Hello %U at ")

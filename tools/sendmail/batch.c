@@ -15,33 +15,21 @@ struct batch {
 	int64_t		 line, began, done;
 };
 
-/* "MAIL FROM:<a@b> SIZE=1": to the closing angle bracket, or the word. */
-static struct sv
-path_text(struct sv line, size_t skip)
-{
-	struct sv v = sv_trim(sv_sub(line, skip, line.len)), word;
-	ptrdiff_t end;
-
-	if (v.len > 0 && v.p[0] == '<' && (end = sv_chr(v, '>')) > 0)
-		return (sv_sub(v, 0, (size_t)end + 1));
-	return (sv_word(&v, &word) ? word : SV_LIT(""));
-}
-
 /* Its address, as Exim reads it; -1: why not. */
 static int
 path_of(struct batch *b, struct sv line, size_t skip, struct sv *out, struct err *err)
 {
 	struct exim_extracted x;
 
-	if (exim_extract(path_text(line, skip), EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, b->m.arena, &x, err) == -1)
+	if (exim_extract(sv_trim(sv_sub(line, skip, line.len)), EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, b->m.arena, &x, err) == -1)
 		return (-1);
 	*out = x.address;
 	return (0);
 }
 
-/* How many lines it were; <whole>: the final dot came. */
+/* How many lines it were; <whole>: the final dot came; <newline>: the last line had its end. */
 static int64_t
-read_data(struct sb *out, bool *whole)
+read_data(struct sb *out, bool *whole, bool *newline)
 {
 	char *line = NULL;
 	size_t cap = 0;
@@ -49,10 +37,12 @@ read_data(struct sb *out, bool *whole)
 	ssize_t n;
 
 	*whole = false;
+	*newline = true;
 	while (!*whole && (n = getline(&line, &cap, stdin)) > 0) {
 		struct sv v = sv_from(line, (size_t)n);
 
 		lines++;
+		*newline = line[n - 1] == '\n';
 		while (v.len > 0 && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
 			v.len--;
 		*whole = v.len == 1 && v.p[0] == '.';
@@ -67,16 +57,17 @@ read_data(struct sb *out, bool *whole)
 	return (lines);
 }
 
-/* The batch ends: what was wrong is told where the caller looks, and to people. */
+/* The batch ends: what was wrong is told where the caller looks, and to people.  <command>: p NULL if it was none. */
 static int
 fail(struct batch *b, struct sv command, const char *reply)
 {
-	printf("%s\nTransaction started in line %lld\nError detected in line %lld\n" SV_FMT "\n", reply, (long long)b->began,
-	    (long long)b->line, SV_ARG(command));
+	printf("%s\nTransaction started in line %lld\nError detected in line %lld\n" SV_FMT "%s", reply, (long long)b->began,
+	    (long long)b->line, SV_ARG(command), command.p == NULL ? "" : "\n");
 	(void)fprintf(stderr, "An error was detected while processing a file of BSMTP input.\nThe error message was:\n\n  %s\n\n"
-	    "The SMTP transaction started in line %lld.\nThe error was detected in line %lld.\nThe SMTP command at fault was:\n\n   " SV_FMT
-	    "\n\n%lld previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", reply, (long long)b->began,
-	    (long long)b->line, SV_ARG(command), (long long)b->done, b->done == 1 ? " was" : "s were");
+	    "The SMTP transaction started in line %lld.\nThe error was detected in line %lld.\n%s" SV_FMT
+	    "%s%lld previous message%s successfully processed.\nThe rest of the batch was abandoned.\n", reply, (long long)b->began,
+	    (long long)b->line, command.p == NULL ? "" : "The SMTP command at fault was:\n\n   ", SV_ARG(command),
+	    command.p == NULL ? "" : "\n\n", (long long)b->done, b->done == 1 ? " was" : "s were");
 	(void)fflush(stdout);
 	return (b->done > 0 ? 1 : 2);
 }
@@ -95,16 +86,19 @@ data(struct batch *b)
 {
 	struct sb text = SB_INIT(MESSAGE_MAX);
 	struct err err = ERR_INIT;
-	bool whole;
+	bool whole, newline, in_header;
 	int rc = 0;
 
-	b->line += read_data(&text, &whole);
+	b->line += read_data(&text, &whole, &newline);
 	b->m.text = sb_sv(&text);
 	/* Half a message is none. */
 	if (!whole) {
+		in_header = sv_find(sb_sv(&text), SV_LIT("\n\n")) < 0 && !sv_starts(sb_sv(&text), "\n");
+		/* The line that is missing counts. */
+		b->line += !in_header && newline;
 		if (b->ops->lost != NULL)
-			b->ops->lost(b->ops->arg);
-		rc = fail(b, SV_LIT(""), "421 Lost incoming connection");
+			b->ops->lost(b->ops->arg, in_header);
+		rc = fail(b, SV_NULL, "421 Lost incoming connection");
 	} else if (text.overflow)
 		rc = fail(b, SV_LIT(""), "552 Message size exceeds maximum permitted");
 	else if (b->ops->take(b->ops->arg, &b->m, &err) == -1)
@@ -113,6 +107,7 @@ data(struct batch *b)
 		b->done++;
 	sb_free(&text);
 	reset(b);
+	b->began = b->line;
 	return (rc);
 }
 
@@ -122,8 +117,7 @@ mail(struct batch *b, struct sv v)
 	struct err err = ERR_INIT;
 
 	if (b->mail)
-		return (fail(b, v, "503 sender already given"));
-	b->began = b->line > 1 ? b->line - 1 : 0;
+		return (fail(b, v, "503 Sender already given"));
 	if (path_of(b, v, 10, &b->m.sender, &err) == -1)
 		return (fail(b, v, arena_fmt(b->m.arena, "501 %s", err.text)));
 	b->mail = true;
@@ -137,13 +131,25 @@ rcpt(struct batch *b, struct sv v)
 	struct sv addr = SV_NULL;
 
 	if (!b->mail)
-		return (fail(b, v, "503 sender not yet given"));
+		return (fail(b, v, "503 No sender yet given"));
 	if (path_of(b, v, 8, &addr, &err) == 0 && addr.len == 0)
 		(void)err_set(&err, ERR_PERM, "5.1.3", "missing or malformed local part");
 	if (addr.len == 0)
 		return (fail(b, v, arena_fmt(b->m.arena, "501 %s", err.text)));
 	vec_push(&b->m.rcpts, addr);
 	return (0);
+}
+
+/* Commands that change nothing here. */
+static bool
+is_idle(struct sv v)
+{
+	static const char *const words[] = { "NOOP", "HELP", "VRFY", "EXPN", "ETRN" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sv_casestarts(v, words[i]) && (v.len == 4 || sv_isspace(v.p[4])))
+			return (true);
+	return (false);
 }
 
 static int
@@ -155,6 +161,7 @@ one_line(struct batch *b, struct sv v, bool *quit)
 		free(b->helo);
 		b->helo = xstrndup(name.p, name.len);
 		b->m.helo = sv_cstr(b->helo);
+		b->began = b->line;
 	} else if (sv_casestarts(v, "MAIL FROM:"))
 		return (mail(b, v));
 	else if (sv_casestarts(v, "RCPT TO:"))
@@ -164,11 +171,13 @@ one_line(struct batch *b, struct sv v, bool *quit)
 			return (fail(b, v, b->mail ? "503 RCPT TO:<recipient> must precede DATA" :
 			    "503 MAIL FROM:<sender> command must precede DATA"));
 		return (data(b));
-	} else if (sv_caseeqs(v, "RSET"))
-		reset(b);
-	else if (sv_caseeqs(v, "QUIT"))
+	} else if (sv_caseeqs(v, "QUIT"))
 		*quit = true;
-	else if (v.len > 0 && !sv_casestarts(v, "NOOP") && !sv_casestarts(v, "HELP"))
+	else if (sv_caseeqs(v, "RSET") || is_idle(v)) {
+		if (sv_caseeqs(v, "RSET"))
+			reset(b);
+		b->began = b->line;
+	} else
 		return (fail(b, v, "500 Command unrecognized"));
 	return (0);
 }

@@ -44,6 +44,9 @@ struct dmsg {
 	struct sv	 ident, protocol, helo, host_addr;
 	struct sv	 ref;		/* R= of the log: what it is about */
 	struct sv	 bad;		/* -t: recipients that are none, for the report */
+	unsigned	 nbad;		/* so many */
+	bool		 left_out;	/* -t: the arguments named some of them, who get nothing */
+	bool		 no_fixups;	/* nothing is added or mended (-G, suppress_local_fixups) */
 	bool		 from_line;	/* the sender is a "From " line's */
 	bool		 local;		/* it is the caller's own, whatever he says of the sender */
 	bool		 untrusted_sender;	/* he said it, and may (untrusted_set_sender) */
@@ -115,6 +118,8 @@ void	 dlog(struct deliver *d, unsigned which, const char *fmt, ...) __attribute_
 int	 dlog_file(struct deliver *d, const char *name, bool remove, struct err *err);
 void	 dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *more);
 bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
+/* -v or -N: what is logged is shown on standard error. */
+bool	 dloud(const struct deliver *d);
 int64_t	 dnow(void);
 /* A line of the message's own log (message_logs). */
 void	 dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -236,8 +241,10 @@ size_t	 dsender_from_line(struct deliver *d, struct dmsg *m, struct sv text);
 void	 dsender_add_from(struct deliver *d, struct dmsg *m, bool resent);
 void	 dsender_fields(struct deliver *d, struct dmsg *m, bool resent);
 struct sv dsender_message_id(struct deliver *d, struct dmsg *m);
+/* <m> was frozen and stands in the queue's folder of frozen messages from now on. */
+void	 dspool_set_aside(struct deliver *d, const struct dmsg *m);
 /* deliver_error.c: the submitter is told, by -oe; an exit code. */
-enum derror { DERROR_ADDRESS, DERROR_FIELDS, DERROR_NOBODY, DERROR_TOO_MANY, DERROR_TOO_BIG, DERROR_ACL };
+enum derror { DERROR_ADDRESS, DERROR_FIELDS, DERROR_NOBODY, DERROR_TOO_MANY, DERROR_TOO_BIG, DERROR_LONG_HEADER, DERROR_LONG_FIELD, DERROR_ACL };
 /* <detail>: what it is about; <others>: there are recipients left. */
 int	 derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detail, bool others);
 /* deliver_smtp.c: -bs, -bS */

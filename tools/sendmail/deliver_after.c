@@ -41,11 +41,9 @@ dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct t
 	/* That he cannot send will be the same next time: he counts as answered. */
 	if (rc == 1 && j->once.len > 0) {
 		j->phase = TRANSPORT_REPLY_NOTE;
+		j->log = SV_NULL;
 		transport_run(j, fd, 0, m->arena, &note);
 	}
-	/* A reply to nobody is told in the logs, and that is all. */
-	if (reply.nrcpts == 0)
-		rc = 0;
 	if (at->d->now)
 		ddeliver_pending(at->d);
 	denv_message(at->d, m);

@@ -49,7 +49,7 @@ put_who(struct sb *out, const struct dfail *f, const char *indent)
 		while (p->parent != NULL)
 			p = p->parent;
 		if (!sv_eq(p->address, f->addr->address))
-			sb_addf(out, "\n%s  (generated from " SV_FMT ")", indent, SV_ARG(p->address));
+			sb_addf(out, "\n%s  (%sgenerated from " SV_FMT ")", indent, f->addr->parent == p ? "" : "ultimately ", SV_ARG(p->address));
 	}
 }
 

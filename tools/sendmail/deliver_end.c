@@ -68,7 +68,7 @@ dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *mor
 	f.host = more->host;
 	f.diagnostic = more->diagnostic;
 	f.output = more->output;
-	f.ignore = f.ignore || more->ignore;
+	f.ignore = f.ignore || more->ignore || (f.to.len == 0 && at->m->sender.len > 0);
 	/* Nobody is left to be told: it stays until somebody looks, unless it is old enough to be forgotten. */
 	if (f.to.len == 0 && !f.ignore) {
 		if (dnow() - at->m->received_us / 1000000 < exim_main_int(at->d->conf, EXIM_MAIN_ignore_bounce_errors_after)) {

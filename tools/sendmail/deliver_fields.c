@@ -87,6 +87,22 @@ starts_field(struct sv line)
 	return (i < line.len && line.p[i] == ':');
 }
 
+/* The spool's lines of the header hold none. */
+static struct sv
+without_nul(struct arena *a, struct sv text)
+{
+	char *p;
+
+	if (memchr(text.p, '\0', text.len) == NULL)
+		return (text);
+	p = arena_dup(a, text.p, text.len);
+	for (size_t i = 0; i < text.len; i++)
+		if (p[i] == '\0')
+			p[i] = '?';
+	text.p = p;
+	return (text);
+}
+
 void
 dmsg_split(struct dmsg *m, struct sv text)
 {
@@ -118,6 +134,8 @@ dmsg_split(struct dmsg *m, struct sv text)
 		at = start + n + 1;
 	}
 	m->body = sv_sub(text, at < text.len ? at : text.len, text.len);
+	for (size_t i = 0; i < m->fields.len; i++)
+		m->fields.p[i].text = without_nul(m->arena, m->fields.p[i].text);
 	m->body_lines = m->body_zeros = 0;
 	for (size_t i = 0; i < m->body.len; i++) {
 		m->body_lines += m->body.p[i] == '\n';
@@ -295,7 +313,7 @@ dfields_fix(struct deliver *d, struct dmsg *m)
 	for (size_t i = 0; i < m->fields.len; i++)
 		qualify_field(d, m, &m->fields.p[i]);
 	/* What a host brought is not ours to mend. */
-	if (m->host_addr.len > 0)
+	if (m->host_addr.len > 0 || m->no_fixups)
 		return;
 	resent = dfields_resent(m);
 	had = m->fields.len;
@@ -303,8 +321,11 @@ dfields_fix(struct deliver *d, struct dmsg *m)
 		dfield_add(m, "Resent-Date", sv_cstr(mail_date_format_local(date, m->received_us / 1000000)));
 	if (dfield_find(m, resent ? "resent-message-id" : "message-id") == NULL)
 		dfield_add(m, resent ? "Resent-Message-Id" : "Message-Id", dsender_message_id(d, m));
+	if (resent)
+		to_top(m, had);
 	if (dfield_find(m, resent ? "resent-from" : "from") == NULL)
 		dsender_add_from(d, m, resent);
+	had = m->fields.len;
 	dsender_fields(d, m, resent);
 	if (resent)
 		to_top(m, had);
@@ -319,8 +340,12 @@ dfields_received(struct deliver *d, struct dmsg *m, struct err *err)
 	struct sv text;
 	struct dfield f = { .type = 'P' };
 
-	if (exim_expand(exim_main_str(d->conf, EXIM_MAIN_received_header_text), &d->t->env, &text, err) != EXIM_OK)
+	if (exim_expand(exim_main_str(d->conf, EXIM_MAIN_received_header_text), &d->t->env, &text, err) != EXIM_OK) {
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s Expansion of \"" SV_FMT "\" (received_header_text) failed: %s", m->id,
+		    SV_ARG(exim_str_text(exim_main_str(d->conf, EXIM_MAIN_received_header_text))), err->text);
+		err_clear(err);
 		return (-1);
+	}
 	if (text.len == 0)
 		return (0);
 	f.text = sv_cstr(arena_fmt(m->arena, SV_FMT ";\n\t%s\n", SV_ARG(text), mail_date_format_local(date, m->received_us / 1000000)));

@@ -12,6 +12,8 @@ struct event {				/* a delivery or failure of routing */
 	const struct route_addr *addr;
 	struct sv	 top;
 	unsigned	 depth, turn, seq;
+	const struct sv	*also;		/* other recipients it is made for */
+	size_t		 nalso;
 	size_t		 rank;		/* of its domain in remote_sort_domains */
 	bool		 taken;
 };

@@ -54,8 +54,12 @@ full_address(struct attempt *at, const struct route_addr *addr, const struct rou
 	struct sv shown = addr->address;
 	char *p;
 
-	if (rd != NULL && (rd->prefix.len > 0 || rd->suffix.len > 0) && rd->domain.len > 0)
-		return (sv_cstr(arena_fmt(at->m->arena, SV_FMT "@" SV_FMT, SV_ARG(rd->local_part), SV_ARG(rd->domain))));
+	if (rd != NULL && rd->kind == ROUTE_TO_TRANSPORT && rd->transport != NULL && rd->domain.len > 0) {
+		bool affixes = rd->transport->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0;
+
+		return (sv_cstr(arena_fmt(at->m->arena, SV_FMT SV_FMT SV_FMT "@" SV_FMT, SV_ARG(affixes ? rd->prefix : SV_LIT("")),
+		    SV_ARG(rd->local_part), SV_ARG(affixes ? rd->suffix : SV_LIT("")), SV_ARG(rd->domain))));
+	}
 	if (rd != NULL || sv_rchr(shown, '@') <= 0)
 		return (shown);
 	p = arena_cstr(at->m->arena, shown);

@@ -197,6 +197,24 @@ dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *mor
 	sb_free(&out);
 }
 
+bool
+dloud(const struct deliver *d)
+{
+	return (d->t->o->verbose || d->t->o->no_deliver);
+}
+
+/* -v: what goes to the logs is shown, without the message's id. */
+static void
+show(unsigned which, struct sv text)
+{
+	ptrdiff_t blank = sv_chr(text, ' ');
+
+	if (blank > 0 && spool_id_valid(sv_sub(text, 0, (size_t)blank)))
+		text = sv_sub(text, (size_t)blank + 1, text.len);
+	(void)fprintf(stderr, "LOG:%s%s%s\n  " SV_FMT "\n", (which & DLOG_MAIN) != 0 ? " MAIN" : "", (which & DLOG_PANIC) != 0 ? " PANIC" : "",
+	    (which & DLOG_REJECT) != 0 ? " REJECT" : "", SV_ARG(text));
+}
+
 void
 dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 {
@@ -215,6 +233,8 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 	va_end(ap);
 	if ((which & DLOG_FILES) == 0 && to_syslog(d))
 		eximlog_to_syslog(which, line.p, line.len, stamp);
+	if (dloud(d))
+		show(which, sv_sub(sb_sv(&line), stamp, line.len));
 	sb_addc(&line, '\n');
 	if (which & DLOG_MAIN)
 		append(d, LOG_MAIN_FILE, sb_sv(&line));
@@ -222,7 +242,8 @@ dlog(struct deliver *d, unsigned which, const char *fmt, ...)
 		append(d, LOG_REJECT_FILE, sb_sv(&line));
 	if (which & DLOG_PANIC) {
 		append(d, LOG_PANIC_FILE, sb_sv(&line));
-		(void)fwrite(line.p, 1, line.len, stderr);
+		if (!dloud(d))
+			(void)fwrite(line.p, 1, line.len, stderr);
 	}
 	sb_free(&line);
 }

@@ -50,6 +50,8 @@ print_one(void *arg, const char *id)
 	if (dspool_read(d, id, &m, &err) == -1) {
 		if (err.cls == ERR_CONFIG)
 			dspool_print_malformed(d, id);
+		else if (o->args.len > 0 && errno == ENOENT)
+			printf("      %s\n    *** spool read error: %s ***\n\n", id, strerror(ENOENT));
 		return;
 	}
 	age = (dnow() - m->received_us / 1000000) / 60;
@@ -84,7 +86,12 @@ print_one(void *arg, const char *id)
 int
 dqueue_list(struct deliver *d)
 {
-	dspool_ids(d, print_one, d);
+	const struct options *o = d->t->o;
+
+	for (size_t i = 0; i < o->args.len; i++)
+		print_one(d, o->args.p[i]);
+	if (o->args.len == 0)
+		dspool_ids(d, print_one, d);
 	return (0);
 }
 
@@ -134,6 +141,7 @@ freeze(struct deliver *d, struct dmsg *m, bool on)
 		return (on ? 1 : 1);
 	}
 	m->frozen = on;
+	m->manual_thaw = !on;
 	m->frozen_at = dnow();
 	if (save(d, m) != 0)
 		return (1);
@@ -160,7 +168,7 @@ dgive_up(struct deliver *d, struct dmsg *m)
 
 	denv_index(m);
 	denv_message(d, m);
-	for (size_t i = 0; i < m->rcpts.len; i++) {
+	for (size_t i = m->rcpts.len; i-- > 0;) {
 		struct route_addr *a = arena_zalloc(m->arena, sizeof(*a));
 		struct dfail f = { .addr = a, .top = m->rcpts.p[i].addr, .to = m->sender };
 
@@ -350,12 +358,13 @@ act(struct deliver *d, const char *id)
 		return (1);
 	}
 	if (dspool_read(d, id, &m, &err) == -1) {
-		not_found(id, what);
+		if (strcmp(what, "g") != 0)
+			not_found(id, what);
 		if (what[0] != 'v')
 			dlog(d, DLOG_MAIN, "%s Spool file %s-D not found", id, id);
 		if (lock != -1)
 			(void)close(lock);
-		return (1);
+		return (strcmp(what, "g") != 0);
 	}
 	if (what[0] == 'v') {
 		rc = show(d, m, what[1]);
@@ -392,6 +401,10 @@ dqueue_actions(struct deliver *d)
 	bool one = strcmp(what, "ar") == 0 || strcmp(what, "es") == 0 || strcmp(what, "md") == 0;
 	int rc = 0;
 
+	if (o->args.len == 0) {
+		(void)fprintf(stderr, "exim: no message ids given after -M%s option\n", what);
+		return (1);
+	}
 	for (size_t i = 0; i < o->args.len && (i == 0 || !one); i++) {
 		if (!spool_id_valid(sv_cstr(o->args.p[i]))) {
 			(void)fprintf(stderr, "exim: malformed message id %s after -M%s option\n", o->args.p[i], what);
@@ -491,13 +504,15 @@ run_one(void *arg, const char *id)
 static void
 put_flags(const struct options *o, struct sb *out)
 {
-	if (o->first_only || o->two_stage || o->local_only || (o->force > 0 && o->domain == NULL && o->of_sender == NULL))
+	const char *regex = o->select_flags != NULL && strchr(o->select_flags, 'r') != NULL ? "r" : "";
+
+	if (o->first_only || o->two_stage || o->local_only || o->force > 0)
 		sb_addf(out, " -q%s%s%s%s", o->two_stage ? "q" : "", o->first_only ? "i" : "",
 		    o->force > 1 ? "ff" : o->force > 0 ? "f" : "", o->local_only ? "l" : "");
 	if (o->domain != NULL)
-		sb_addf(out, " -R%s %s", o->select_flags == NULL ? "" : o->select_flags, o->domain);
+		sb_addf(out, " -R%s %s", regex, o->domain);
 	if (o->of_sender != NULL)
-		sb_addf(out, " -S%s %s", o->select_flags == NULL ? "" : o->select_flags, o->of_sender);
+		sb_addf(out, " -S%s %s", regex, o->of_sender);
 }
 
 int

@@ -30,16 +30,28 @@ acl_log(void *arg, unsigned logs, struct sv line)
 }
 
 static void
+put_envelope(const struct dmsg *m, struct sb *out)
+{
+	sb_addf(out, "\nEnvelope-from: <" SV_FMT ">\nEnvelope-to: ", SV_ARG(m->sender));
+	for (size_t i = 0; i < m->rcpts.len; i++)
+		sb_addf(out, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
+}
+
+static void
+put_header(const struct dmsg *m, struct sb *out)
+{
+	for (size_t i = 0; i < m->fields.len; i++)
+		sb_addf(out, "\n%c " SV_FMT, m->fields.p[i].type, (int)m->fields.p[i].text.len - 1, m->fields.p[i].text.p);
+}
+
+static void
 log_rejection(struct deliver *d, const struct dmsg *m, const char *by, struct sv why)
 {
 	struct sb more = SB_INIT(DTEXT_MAX);
 
 	dlog(d, DLOG_MAIN, "%s F=<" SV_FMT "> rejected by %s: " SV_FMT, m->id, SV_ARG(m->sender), by, SV_ARG(why));
-	sb_addf(&more, "\nEnvelope-from: <" SV_FMT ">\nEnvelope-to: ", SV_ARG(m->sender));
-	for (size_t i = 0; i < m->rcpts.len; i++)
-		sb_addf(&more, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
-	for (size_t i = 0; i < m->fields.len; i++)
-		sb_addf(&more, "\n%c " SV_FMT, m->fields.p[i].type, (int)m->fields.p[i].text.len - 1, m->fields.p[i].text.p);
+	put_envelope(m, &more);
+	put_header(m, &more);
 	if (!dlog_on(d, EXIM_LOGSEL_rejected_header))
 		sb_clear(&more);
 	dlog(d, DLOG_REJECT, "%s F=<" SV_FMT "> rejected by %s: " SV_FMT SV_FMT, m->id, SV_ARG(m->sender), by, SV_ARG(why),
@@ -65,7 +77,6 @@ keep_vars(struct deliver *d, struct dmsg *m)
 	}
 }
 
-/* A refusal is told in the logs; *<why> has the words. */
 /* acl_not_smtp_start runs before the message is read. */
 static void
 envelope_only(struct exim_message *msg)
@@ -76,41 +87,65 @@ envelope_only(struct exim_message *msg)
 	msg->max_linelength = msg->received_count = 0;
 }
 
-static enum acl_says
-ask_acl(struct deliver *d, struct dmsg *m, struct sv *why, const char **by)
+/* The ACLs of one message share what they set. */
+struct asked {
+	struct exim_acl_effects fx;
+	struct exim_acl_run run;
+};
+
+static void
+acl_begin(struct deliver *d, struct dmsg *m, struct asked *as)
 {
 	static const struct exim_acl_ops ops = { .log = acl_log };
-	struct exim_acl_effects fx;
 	struct exim_acl_result res;
-	struct exim_acl_run run;
 	struct exim_message whole;
-	enum acl_says verdict = ACL_TAKEN;
-	enum exim_acl_verdict a;
 
-	memset(&run, 0, sizeof(run));
+	memset(&as->run, 0, sizeof(as->run));
 	memset(&res, 0, sizeof(res));
-	exim_acl_effects_init(&fx, m->arena);
-	run.ops = &ops;
-	run.arg = d;
-	run.fx = &fx;
-	run.where = EXIM_WHERE_NOTSMTP_START;
+	exim_acl_effects_init(&as->fx, m->arena);
+	as->run.ops = &ops;
+	as->run.arg = d;
+	as->run.fx = &as->fx;
+	as->run.where = EXIM_WHERE_NOTSMTP_START;
 	d->t->msg.recipients_shown = true;
 	whole = d->t->msg;
 	envelope_only(&d->t->msg);
 	/* What this one says counts for nothing: it is there for its effects.  The message has no name yet. */
-	(void)exim_acl_check(&d->t->env, &run, &res);
-	d->about = m->id;
+	(void)exim_acl_check(&d->t->env, &as->run, &res);
 	d->t->msg = whole;
+	keep_vars(d, m);
+	m->no_fixups = d->t->o->no_fixups || as->fx.ctl[EXIM_CTL_SUPPRESS_LOCAL_FIXUPS] != 0;
+}
+
+static void
+acl_end(struct asked *as)
+{
+	exim_acl_run_fini(&as->run);
+	exim_acl_effects_free(&as->fx);
+}
+
+/* A refusal is told in the logs; *<why> has the words. */
+static enum acl_says
+ask_acl(struct deliver *d, struct dmsg *m, struct asked *as, struct sv *why, const char **by)
+{
+	struct exim_acl_effects *fx = &as->fx;
+	struct exim_acl_run *run = &as->run;
+	struct exim_acl_result res;
+	enum acl_says verdict = ACL_TAKEN;
+	enum exim_acl_verdict a;
+
+	d->t->msg.recipients_shown = true;
+	d->about = m->id;
 	memset(&res, 0, sizeof(res));
-	a = dmime_ask(d, m, &run, &res);
+	a = dmime_ask(d, m, run, &res);
 	if (a == EXIM_ACL_ACCEPT) {
-		run.where = EXIM_WHERE_NOTSMTP;
+		run->where = EXIM_WHERE_NOTSMTP;
 		memset(&res, 0, sizeof(res));
-		a = exim_acl_check(&d->t->env, &run, &res);
+		a = exim_acl_check(&d->t->env, run, &res);
 	}
 	if (!res.unset && a != EXIM_ACL_ACCEPT)
 		verdict = a == EXIM_ACL_DISCARD ? ACL_DISCARDED : ACL_REFUSED;
-	*by = run.where == EXIM_WHERE_NOTSMTP ? "non-SMTP ACL" : "MIME ACL";
+	*by = run->where == EXIM_WHERE_NOTSMTP ? "non-SMTP ACL" : "MIME ACL";
 	if (verdict != ACL_TAKEN) {
 		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
 		if (verdict == ACL_REFUSED)
@@ -118,24 +153,22 @@ ask_acl(struct deliver *d, struct dmsg *m, struct sv *why, const char **by)
 		if (verdict == ACL_REFUSED && res.user_msg.len > 0)
 			*why = arena_sv(m->arena, res.user_msg);
 	}
-	for (size_t i = 0; i < fx.remove.len; i++)
-		dfield_drop(m, arena_cstr(m->arena, fx.remove.p[i]));
-	for (size_t i = 0; i < fx.headers.len; i++) {
-		struct dfield f = { .type = ' ', .text = arena_sv(m->arena, fx.headers.p[i].text) };
+	for (size_t i = 0; i < fx->remove.len; i++)
+		dfield_drop(m, arena_cstr(m->arena, fx->remove.p[i]));
+	for (size_t i = 0; i < fx->headers.len; i++) {
+		struct dfield f = { .type = ' ', .text = arena_sv(m->arena, fx->headers.p[i].text) };
 
 		f.type = dfield_type(dfield_name(f.text));
 		vec_push(&m->fields, f);
 	}
-	if (fx.ctl[EXIM_CTL_FREEZE]) {
+	if (fx->ctl[EXIM_CTL_FREEZE]) {
 		m->frozen = true;
 		m->frozen_at = dnow();
 	}
-	m->queue_only = fx.ctl[EXIM_CTL_QUEUE_ONLY] != 0 || fx.ctl[EXIM_CTL_QUEUE] != 0;
-	if (fx.queue_name.p != NULL)
-		m->queue = arena_sv(m->arena, fx.queue_name);
+	m->queue_only = fx->ctl[EXIM_CTL_QUEUE_ONLY] != 0 || fx->ctl[EXIM_CTL_QUEUE] != 0;
+	if (fx->queue_name.p != NULL)
+		m->queue = arena_sv(m->arena, fx->queue_name);
 	keep_vars(d, m);
-	exim_acl_run_fini(&run);
-	exim_acl_effects_free(&fx);
 	return (verdict);
 }
 
@@ -184,7 +217,7 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 		sb_addf(&out, " U=" SV_FMT, SV_ARG(m->ident));
 	sb_addf(&out, " P=" SV_FMT, SV_ARG(m->protocol));
 	if (m->host_auth.len > 0)
-		sb_addf(&out, " A=" SV_FMT, SV_ARG(m->host_auth));
+		sb_addf(&out, " A=" SV_FMT "%s" SV_FMT, SV_ARG(m->host_auth), m->auth_id.len > 0 ? ":" : "", SV_ARG(m->auth_id));
 	sb_addf(&out, " S=%lld", (long long)d->t->msg.size);
 	if (m->queue.len > 0)
 		sb_addf(&out, " Q=" SV_FMT, SV_ARG(m->queue));
@@ -196,9 +229,10 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && (had_id || dlog_on(d, EXIM_LOGSEL_msg_id_created))) {
 		struct sv v = sv_trim(dfield_body(id->text));
 
-		if (v.len > 2 && v.p[0] == '<')
+		if (v.len >= 2 && v.p[0] == '<')
 			v = sv_sub(v, 1, v.len - 1);
-		sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(v));
+		if (v.len > 0)
+			sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(v));
 	}
 	if (dlog_on(d, EXIM_LOGSEL_subject))
 		put_subject(d, &out);
@@ -216,25 +250,92 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 
 /* ---- the whole ---- */
 
-/* Those of a message that came by itself: too long, nobody to send it to. */
-static int
-check_limits(struct deliver *d, struct dmsg *m)
+/* Fields from <k> on go. */
+static void
+cut_fields(struct dmsg *m, size_t k)
 {
-	int64_t size = (int64_t)m->body.len, limit = 0;
+	while (m->fields.len > k)
+		vec_remove(&m->fields, m->fields.len - 1);
+}
+
+/* header_maxsize, header_line_maxsize: true, and *<rc>, where one is passed.  Such a message has no name yet. */
+static bool
+header_too_long(struct deliver *d, struct dmsg *m, int *rc)
+{
+	int64_t most = exim_main_int(d->conf, EXIM_MAIN_header_maxsize), line = exim_main_int(d->conf, EXIM_MAIN_header_line_maxsize);
+	int64_t size = 0, before = 0;
+	size_t k = 0;
+
+	for (; k < m->fields.len; k++) {
+		size_t n = m->fields.p[k].text.len;
+
+		before = size;
+		size += (int64_t)n;
+		if ((most > 0 && size > most) || (line > 0 && (int64_t)n > line))
+			break;
+	}
+	if (k == m->fields.len)
+		return (false);
+	cut_fields(m, k + 1);
+	m->body = SV_LIT("");
+	if (most > 0 && size > most) {
+		dlog(d, DLOG_MAIN, "ridiculously long message header received from " SV_FMT " (more than %lld characters): message abandoned",
+		    SV_ARG(m->ident), (long long)most);
+		m->fields.p[k].text = sv_cstr(arena_fmt(m->arena, SV_FMT "\n",
+		    SV_ARG(sv_sub(m->fields.p[k].text, 0, (size_t)(most - before)))));
+		*rc = derror_tell(d, m, DERROR_LONG_HEADER, sv_cstr(arena_fmt(m->arena, "%lld", (long long)most)), false);
+		return (true);
+	}
+	dlog(d, DLOG_MAIN, "overlong message header line received from " SV_FMT " (more than %lld characters): message abandoned",
+	    SV_ARG(m->ident), (long long)line);
+	*rc = derror_tell(d, m, DERROR_LONG_FIELD, sv_cstr(arena_fmt(m->arena, "%lld", (long long)line)), false);
+	return (true);
+}
+
+/*
+ * message_size_limit.  Reading ends where it is passed: behind the field that does so, which counts as body then, or with the
+ * first byte of the body that is too much.  0: it is not; else *<read> bytes were read.
+ */
+static int64_t
+too_big(struct deliver *d, struct dmsg *m, int64_t *read)
+{
 	const struct exim_value *v = &d->conf->main[EXIM_MAIN_message_size_limit];
 	struct err err = ERR_INIT;
-	struct sb more = SB_INIT(DTEXT_MAX);
+	int64_t limit = 0, size = 0;
 
-	for (size_t i = 0; i < m->fields.len; i++)
-		size += (int64_t)m->fields.p[i].text.len;
-	if (v->str == NULL || exim_expand_int(v->str, &d->t->env, &limit, &err) != EXIM_OK || limit <= 0 || size <= limit) {
-		sb_free(&more);
+	if (v->str == NULL || exim_expand_int(v->str, &d->t->env, &limit, &err) != EXIM_OK || limit <= 0)
 		return (0);
+	for (size_t i = 0; i < m->fields.len; i++) {
+		size += (int64_t)m->fields.p[i].text.len;
+		if (size > limit) {
+			*read = size + 1;
+			m->body = m->fields.p[i].text;
+			cut_fields(m, i);
+			return (limit);
+		}
 	}
-	sb_addf(&more, "%s rejected from <" SV_FMT ">%s" SV_FMT ": message too big: read=%lld max=%lld", m->id, SV_ARG(m->sender),
-	    m->ident.len > 0 ? " U=" : "", SV_ARG(m->ident), (long long)size, (long long)limit);
-	dlog(d, DLOG_MAIN | DLOG_REJECT, SV_FMT, SV_ARG(sb_sv(&more)));
+	*read = limit + 1;
+	return (size + (int64_t)m->body.len > limit ? limit : 0);
+}
+
+static int
+tell_too_big(struct deliver *d, struct dmsg *m, int64_t read, int64_t limit)
+{
+	struct sb more = SB_INIT(DTEXT_MAX);
+	const char *line = arena_fmt(m->arena, "%s rejected from <" SV_FMT ">%s" SV_FMT ": message too big: read=%lld max=%lld", m->id,
+	    SV_ARG(m->sender), m->ident.len > 0 ? " U=" : "", SV_ARG(m->ident), (long long)read, (long long)limit);
+
+	dlog(d, DLOG_MAIN, "%s", line);
+	/* Who gets one of our own stands in its header. */
+	if (m->ref.len == 0 || dfield_find(m, "to") != NULL)
+		put_envelope(m, &more);
+	put_header(m, &more);
+	if (!dlog_on(d, EXIM_LOGSEL_rejected_header))
+		sb_clear(&more);
+	dlog(d, DLOG_REJECT, "%s" SV_FMT, line, SV_ARG(sb_sv(&more)));
 	sb_free(&more);
+	if ((int64_t)m->body.len > limit)
+		m->body.len = (size_t)limit;
 	return (derror_tell(d, m, DERROR_TOO_BIG, sv_cstr(arena_fmt(m->arena, "message too big (limit set to %lld)", (long long)limit)),
 	    false));
 }
@@ -245,7 +346,9 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	bool had_id = dfield_find(m, "message-id") != NULL;
 	struct sv why = SV_NULL;
 	const char *by = "";
+	int64_t read = 0, limit = 0;
 	enum acl_says says;
+	struct asked as;
 	int rc;
 
 	for (size_t i = 0; i < m->rcpts.len; i++)
@@ -254,27 +357,41 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	m->arriving = true;
 	denv_message(d, m);
 	dfields_rewrite_envelope(d, m);
-	if (fixups && (rc = check_limits(d, m)) != 0)
+	if (fixups && header_too_long(d, m, &rc))
 		return (rc);
-	if (fixups)
+	if (fixups) {
+		limit = too_big(d, m, &read);
+		acl_begin(d, m, &as);
 		dfields_fix(d, m);
+	}
+	if (limit > 0) {
+		acl_end(&as);
+		return (tell_too_big(d, m, read, limit));
+	}
 	if (m->bad.len > 0 || m->rcpts.len == 0) {
 		const char *what = m->bad.len > 0 ? "bad addresses found in headers" : "no recipients found in headers";
 
 		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s %s %s", m->id, m->id, what);
 		rc = derror_tell(d, m, m->bad.len > 0 ? DERROR_FIELDS : DERROR_NOBODY, m->bad, m->rcpts.len > 0);
-		if (m->rcpts.len == 0)
+		if (m->rcpts.len == 0) {
+			if (fixups)
+				acl_end(&as);
 			return (rc);
+		}
 		denv_message(d, m);
 	}
 	dfields_rewrite(d, m);
 	denv_message(d, m);
-	if (fixups && dfields_received(d, m, err) == -1)
+	if (fixups && dfields_received(d, m, err) == -1) {
+		acl_end(&as);
 		return (-1);
+	}
 	m->arriving = false;
 	denv_index(m);
 	denv_message(d, m);
-	says = fixups ? ask_acl(d, m, &why, &by) : ACL_TAKEN;
+	says = fixups ? ask_acl(d, m, &as, &why, &by) : ACL_TAKEN;
+	if (fixups)
+		acl_end(&as);
 	d->about = NULL;
 	if (says == ACL_REFUSED)
 		return (derror_tell(d, m, DERROR_ACL, m->ref.len > 0 || m->sender.len == 0 ?
@@ -350,7 +467,7 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	if (rc == -1)
 		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 	else if (rc == 1 && bounce)
-		dlog(d, DLOG_MAIN, "%s Child mail process returned status 1", about == NULL ? m->id : about->id);
+		dlog(d, DLOG_MAIN, "%s%sChild mail process returned status 1", about == NULL ? "" : about->id, about == NULL ? "" : " ");
 	dmsg_free(&m);
 	return (rc);
 }

@@ -536,7 +536,8 @@ nothing_tried(struct remote *x)
 	} else {
 		e.sys = -1;
 		e.panic = true;
-		e.text = sv_cstr(arena_fmt(a, "%s transport called with no hosts set", x->t->d.name));
+		e.text = sv_cstr(arena_fmt(a, x->t->d.own[EXIM_SMTP_hosts].set ? "%s transport has empty hosts setting" :
+		    "%s transport called with no hosts set", x->t->d.name));
 	}
 	end_all(x, e, NULL);
 }
@@ -582,6 +583,12 @@ try_list(struct remote *x, bool late, struct deliver_error *e, const struct deli
 		deliver_walk_tries(&w, i, expired);
 		*e = (struct deliver_error)DELIVER_ERROR_INIT;
 		*last = h;
+		/* -N: as if it were done. */
+		if (x->r->d->t->o->no_deliver) {
+			end_all(x, (struct dend){ .st = TRANSPORT_OK, .tail = arena_fmt(x->r->m->arena, "%s%s", log_host(x, h),
+			    dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ? " C=\"delivery bypassed by -N option\"" : "") }, h);
+			return (true);
+		}
 		ahead = w;
 		x->more = deliver_walk_next(&ahead, &k);
 		x->refused = false;

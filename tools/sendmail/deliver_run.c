@@ -7,6 +7,7 @@
  * children after them; local deliveries are done in the reverse order of routing, then remote ones.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,8 +105,8 @@ routing_may_retry(struct attempt *at, const struct event *e)
 static void
 tell_failure(struct attempt *at, const struct event *e)
 {
-	struct sv text = sv_cstr(arena_str(at->m->arena, e->f->err.text));
-	struct dfail f = { .text = e->f->user_msg };
+	struct sv text = e->f->raw != NULL && e->f->raw[0] == '\0' ? SV_LIT("") : sv_cstr(arena_str(at->m->arena, e->f->err.text));
+	struct dfail f = { .text = e->f->code > 0 ? text : e->f->user_msg };
 
 	if (e->f->fate == ROUTE_FAIL) {
 		dattempt_event_fail(at, e, text, NULL);
@@ -114,8 +115,11 @@ tell_failure(struct attempt *at, const struct event *e)
 		return;
 	}
 	dline_bad(at, e, "==", true, NULL, e->f->number != 0 ? e->f->number : -1, text, false);
-	if (e->f->fate == ROUTE_FREEZE)
+	if (e->f->fate == ROUTE_FREEZE) {
 		dattempt_freeze(at, "");
+		if (f.text.len == 0)
+			f.text = text;
+	}
 	dattempt_defer(at, e, &f, routing_may_retry(at, e) || e->f->fate == ROUTE_FREEZE);
 }
 
@@ -153,17 +157,25 @@ tell_unfit(struct attempt *at, struct event *e)
 	dattempt_open(at, e);
 }
 
+/* Of deliveries that are the same the one that was routed last is made; it is told for whom it was asked for besides. */
 static bool
-seen_before(const struct attempt *at, size_t i)
+comes_again(struct attempt *at, size_t i)
 {
 	const struct event *e = &at->ev.p[i];
 
-	for (size_t k = 0; e->rd != NULL && k < i; k++) {
-		const struct event *o = &at->ev.p[k];
+	for (size_t k = at->ev.len; e->rd != NULL && k-- > i + 1;) {
+		struct event *o = &at->ev.p[k];
+		struct sv *all;
 
-		if (o->rd != NULL && o->rd->kind == e->rd->kind && o->rd->transport == e->rd->transport && e->addr->unique.len > 0 &&
-		    sv_eq(o->addr->unique, e->addr->unique) && sv_eq(o->rd->text, e->rd->text))
-			return (true);
+		if (o->rd == NULL || o->rd->kind != e->rd->kind || o->rd->transport != e->rd->transport || e->addr->unique.len == 0 ||
+		    !sv_eq(o->addr->unique, e->addr->unique) || !sv_eq(o->rd->text, e->rd->text))
+			continue;
+		all = arena_alloc(at->m->arena, (o->nalso + 1) * sizeof(*all));
+		for (size_t n = 0; n < o->nalso; n++)
+			all[n] = o->also[n];
+		all[o->nalso++] = dline_top(e->addr);
+		o->also = all;
+		return (true);
 	}
 	return (false);
 }
@@ -174,7 +186,7 @@ tell_routing(struct attempt *at)
 	for (size_t i = 0; i < at->ev.len; i++) {
 		struct event *e = &at->ev.p[i];
 
-		if (seen_before(at, i))
+		if (comes_again(at, i))
 			e->taken = true;
 		if (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && !e->taken)
 			tell_discarded(at, e);
@@ -216,7 +228,10 @@ finish(struct attempt *at)
 
 	dattempt_once(at);
 	for (size_t i = 0; i < m->rcpts.len; i++) {
-		if (is_open(at, m->rcpts.p[i].addr) || is_open(at, SV_LIT("system-filter"))) {
+		bool waits = is_open(at, SV_LIT("system-filter"));
+
+		left = left || waits;
+		if (is_open(at, m->rcpts.p[i].addr) || (waits && at->filtered)) {
 			left = true;
 			/* Only what its children did is kept. */
 			for (size_t k = 0; k < m->done.len; k++)
@@ -240,6 +255,8 @@ finish(struct attempt *at)
 		dattempt_event(at, NULL, "msg:complete", SV_NULL, NULL);
 	} else if (dspool_write(at->d, m, false, &err) == -1)
 		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
+	else if (at->frozen_by != NULL && exim_main_bool(at->d->conf, EXIM_MAIN_move_frozen_messages))
+		dspool_set_aside(at->d, m);
 }
 
 /* What routers want to be known: lib/route's table has no place for more than the words. */
@@ -378,7 +395,7 @@ ddeliver(struct deliver *d, const char *id)
 	struct err err = ERR_INIT;
 	const char *about_before = now_about;
 	struct dmsg *before = now_message;
-	bool go_on;
+	bool go_on, *waits;
 	int lock = dspool_lock(d, id);
 
 	if (lock == -1 && errno != ENOENT) {
@@ -400,6 +417,8 @@ ddeliver(struct deliver *d, const char *id)
 	}
 	denv_index(at.m);
 	denv_message(d, at.m);
+	if (dloud(d))
+		(void)fprintf(stderr, "delivering %s\n", at.m->id);
 	now_about = at.m->id;
 	now_message = at.m;
 	now_for = d;
@@ -407,14 +426,17 @@ ddeliver(struct deliver *d, const char *id)
 	d->t->ops.panic = panic_note;
 	d->t->ops.mail = mail_note;
 	go_on = !loops(&at) && dsystem_filter(&at);
+	waits = arena_zalloc(at.m->arena, at.m->rcpts.len + 1);
+	for (size_t i = 0; go_on && i < at.m->rcpts.len; i++)
+		waits[i] = dmsg_is_done(at.m, at.m->rcpts.p[i].addr) || dwait_put_off(&at, &at.m->rcpts.p[i]);
 	for (size_t i = at.m->rcpts.len; go_on && i-- > 0;)
-		if (!dmsg_is_done(at.m, at.m->rcpts.p[i].addr) && !dwait_put_off(&at, &at.m->rcpts.p[i]))
+		if (!waits[i])
 			dattempt_route(&at, &at.m->rcpts.p[i], (unsigned)(at.m->rcpts.len - i));
 	if (at.ev.len > 1)
 		qsort(at.ev.p, at.ev.len, sizeof(*at.ev.p), by_order);
 	tell_routing(&at);
-	dwait_remote(&at);
 	dattempt_deliver(&at, true);
+	dwait_remote(&at);
 	dattempt_deliver(&at, false);
 	dattempt_time_over(&at);
 	d->t->env.addr = NULL;

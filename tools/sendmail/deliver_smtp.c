@@ -229,13 +229,11 @@ batch_take(void *arg, const struct batch_message *in, struct err *err)
 }
 
 static void
-batch_lost(void *arg)
+batch_lost(void *arg, bool in_header)
 {
 	struct deliver *d = arg;
-	char id[SPOOL_ID_SIZE];
 
-	spool_id_new(id);
-	dlog(d, DLOG_MAIN, "%s SMTP connection from %s lost while reading message data", id, d->caller);
+	dlog(d, DLOG_MAIN, "SMTP connection from %s lost while reading message data%s", d->caller, in_header ? " (after header)" : "");
 }
 
 static int

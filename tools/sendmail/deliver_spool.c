@@ -140,6 +140,8 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_addf(out, "-frozen %lld\n", (long long)m->frozen_at);
 	if (m->local)
 		sb_adds(out, "-local\n");
+	if (m->manual_thaw)
+		sb_adds(out, "-manual_thaw\n");
 	if (m->untrusted_sender)
 		sb_adds(out, "-sender_set_untrusted\n");
 	if (m->bounce)
@@ -323,6 +325,29 @@ dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
 	return (0);
 }
 
+/* move_frozen_messages: out of every queue run's way; the name of the folder gets an F in front. */
+void
+dspool_set_aside(struct deliver *d, const struct dmsg *m)
+{
+	static const struct { const char *dir, *end; } parts[] = { { "input", "-D" }, { "msglog", "" }, { "input", "-H" } };
+	const char *top = arena_fmt(m->arena, SV_FMT "%s" SV_FMT, SV_ARG(d->spool), m->queue.len > 0 ? "/" : "", SV_ARG(m->queue));
+	const char *sub = dspool_sub(d, m->arena, m->queue, m->id);
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const char *from = arena_fmt(m->arena, "%s/%s%s/%s%s", top, parts[i].dir, sub, m->id, parts[i].end);
+		const char *to = arena_fmt(m->arena, "%s/F%s%s", top, parts[i].dir, sub);
+
+		if (access(to, F_OK) == -1 && os_mkdir_p(to, 0750, NULL) == 0 && geteuid() == 0 &&
+		    lchown(to, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
+			errno = 0;
+		if (rename(from, arena_fmt(m->arena, "%s/%s%s", to, m->id, parts[i].end)) == -1 && (errno != ENOENT || parts[i].end[0] != '\0')) {
+			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, to, strerror(errno));
+			return;
+		}
+	}
+	dlog(d, DLOG_MAIN, "%s moved from input, msglog to Finput, Fmsglog", m->id);
+}
+
 /* ---- one process at a time ---- */
 
 int
@@ -437,6 +462,8 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		m->downconvert = 1;
 	else if (sv_eqs(name, "utf8_optdowncvt"))
 		m->downconvert = -1;
+	else if (sv_eqs(name, "manual_thaw"))
+		m->manual_thaw = true;
 	else if (sv_eqs(name, "localerror"))
 		m->bounce = true;
 	else if (sv_eqs(name, "received_time_usec") && num_parse(sv_sub(value, 1, value.len), 0, 999999, &n))

@@ -75,9 +75,6 @@ add_rcpt(struct dmsg *m, struct sv addr)
 {
 	struct drcpt r = { .addr = addr, .parent = -1 };
 
-	for (size_t i = 0; i < m->rcpts.len; i++)
-		if (sv_eq(m->rcpts.p[i].addr, addr))
-			return;
 	vec_push(&m->rcpts, r);
 }
 
@@ -102,43 +99,6 @@ names_recipients(const struct dfield *f, bool resent)
 	if (!resent)
 		return (strchr("TCB", f->type) != NULL);
 	return (sv_caseeqs(name, "resent-to") || sv_caseeqs(name, "resent-cc") || sv_caseeqs(name, "resent-bcc"));
-}
-
-/* -t: recipients of the fields; Bcc goes; those that the arguments name are left out. */
-static void
-recipients_from_fields(struct deliver *d, struct dmsg *m)
-{
-	VEC(struct sv) out = VEC_INIT;
-	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments), resent = dfields_resent(m);
-
-	for (size_t i = 0; i < m->rcpts.len && remove; i++)
-		vec_push(&out, dqualify(d, m->arena, m->rcpts.p[i].addr, true));
-	if (remove)
-		vec_clear(&m->rcpts);
-	for (size_t i = 0; i < m->fields.len; i++) {
-		struct mail_addrlist l;
-
-		if (!names_recipients(&m->fields.p[i], resent))
-			continue;
-		mail_addrlist_read(dfield_body(m->fields.p[i].text), m->arena, &l);
-		if (l.bad > 0)
-			m->bad = sv_cstr(arena_fmt(m->arena, SV_FMT "  " SV_FMT ": missing or malformed local part\n", SV_ARG(m->bad),
-			    SV_ARG(sv_trim(dfield_body(m->fields.p[i].text)))));
-		for (size_t k = 0; k < l.n; k++) {
-			struct sv addr;
-			bool left_out = false;
-
-			if (l.v[k].item != MAIL_ITEM_ADDRESS)
-				continue;
-			addr = dqualify(d, m->arena, daddress_text(m->arena, &l.v[k]), true);
-			for (size_t x = 0; x < out.len; x++)
-				left_out = left_out || sv_caseeq(out.p[x], addr);
-			if (!left_out && addr.len > 0)
-				add_rcpt(m, addr);
-		}
-	}
-	dfield_drop(m, resent ? "resent-bcc" : "bcc");
-	vec_free(&out);
 }
 
 /* The next of a list by commas; quotes, comments and angle brackets hold theirs. */
@@ -173,6 +133,65 @@ next_address(struct sv *rest, struct sv *item)
 		if (item->len > 0)
 			return (true);
 	}
+}
+
+/* Those of <list> that are no addresses, each with what stands behind it. */
+static void
+note_bad(struct dmsg *m, struct sv list)
+{
+	struct sv rest = list, item;
+
+	while (next_address(&rest, &item)) {
+		struct sv from = sv_trim(sv_from(item.p, (size_t)(list.p + list.len - item.p)));
+		ptrdiff_t colon = sv_chr(item, ':');
+		struct exim_extracted x;
+		struct err err = ERR_INIT;
+
+		/* The name of a group stands in front of its first member. */
+		if (exim_extract(item, EXIM_EXTRACT_LITERALS, m->arena, &x, &err) == 0 || (colon >= 0 && sv_chr(item, '@') < 0) ||
+		    (colon >= 0 && exim_extract(sv_sub(item, (size_t)colon + 1, item.len), EXIM_EXTRACT_LITERALS, m->arena, &x, &err) == 0) ||
+		    strcmp(err.text, "empty address") == 0)
+			continue;
+		m->bad = sv_cstr(arena_fmt(m->arena, SV_FMT "  " SV_FMT ": %s\n", SV_ARG(m->bad), SV_ARG(from), err.text));
+		m->nbad++;
+	}
+}
+
+/* -t: recipients of the fields; Bcc goes; those that the arguments name are left out. */
+static void
+recipients_from_fields(struct deliver *d, struct dmsg *m)
+{
+	VEC(struct sv) out = VEC_INIT;
+	bool remove = exim_main_bool(d->conf, EXIM_MAIN_extract_addresses_remove_arguments), resent = dfields_resent(m);
+
+	for (size_t i = 0; i < m->rcpts.len && remove; i++)
+		vec_push(&out, dqualify(d, m->arena, m->rcpts.p[i].addr, true));
+	if (remove)
+		vec_clear(&m->rcpts);
+	for (size_t i = 0; i < m->fields.len; i++) {
+		struct mail_addrlist l;
+
+		if (!names_recipients(&m->fields.p[i], resent))
+			continue;
+		mail_addrlist_read(dfield_body(m->fields.p[i].text), m->arena, &l);
+		if (l.bad > 0)
+			note_bad(m, dfield_body(m->fields.p[i].text));
+		for (size_t k = 0; k < l.n; k++) {
+			struct sv addr;
+			bool left_out = false;
+
+			if (l.v[k].item != MAIL_ITEM_ADDRESS)
+				continue;
+			addr = dqualify(d, m->arena, daddress_text(m->arena, &l.v[k]), true);
+			for (size_t x = 0; x < out.len; x++)
+				left_out = left_out || sv_caseeq(out.p[x], addr);
+			m->left_out = m->left_out || left_out;
+			if (!left_out && addr.len > 0)
+				add_rcpt(m, addr);
+		}
+	}
+	dfield_drop(m, resent ? "resent-bcc" : "bcc");
+	vec_free(&out);
 }
 
 static int
@@ -225,6 +244,8 @@ take_facts(struct deliver *d, struct dmsg *m)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (t[i].text != NULL)
 			*t[i].to = sv_cstr(arena_str(m->arena, t[i].text));
+	if (o->message_ref != NULL)
+		m->ref = sv_cstr(arena_str(m->arena, o->message_ref));
 	if (o->ident != NULL)
 		m->ident = sv_cstr(arena_str(m->arena, o->ident));
 	/* "192.0.2.1.25": the port may stand behind it. */
@@ -317,6 +338,8 @@ dreceive_stdin(struct deliver *d)
 		else
 			rc = dreceive(d, m, true, &err);
 	}
+	if (rc == -1 && err.text[0] == '\0')
+		rc = 1;
 	if (rc == -1) {
 		testing_log("%s%s", err.text, strncmp(err.text, "Failed to create", 16) == 0 ? "\n" : "");
 		rc = 1;

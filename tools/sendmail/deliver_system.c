@@ -55,6 +55,11 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 		rd->item = item;
 		rd->text = x->mail->to;
 	}
+	if ((x->flags & FILTER_A_MODE) != 0) {
+		item->mode_set = true;
+		item->mode = x->mode;
+		rd->item = item;
+	}
 	rd->text = arena_sv(at->m->arena, rd->text);
 	rd->text.tainted = false;
 	rd->local_part = from->address;

@@ -17,12 +17,13 @@
 /* ---- local transports ---- */
 
 static void
-run_by(struct attempt *at, const struct exim_transport *t, const struct route_delivery **rds, size_t n, struct transport_result *r)
+run_by(struct attempt *at, const struct exim_transport *t, const struct route_delivery **rds, const struct transport_also *also, size_t n,
+    struct transport_result *r)
 {
 	struct deliver *d = at->d;
 	struct dmsg *m = at->m;
 	int fd = fileno(m->content);
-	struct transport_delivery td = { .env = &d->t->env, .t = t, .rd = rds, .n = n, .id = sv_from(m->id, SPOOL_ID_LEN),
+	struct transport_delivery td = { .env = &d->t->env, .t = t, .rd = rds, .n = n, .also = also, .id = sv_from(m->id, SPOOL_ID_LEN),
 	    .return_path = rds[0]->errors_to_set ? rds[0]->errors_to : d->t->msg.sender, .bounce = m->sender.len == 0,
 	    .size = (uint64_t)d->t->msg.size, .now = dnow(), .uid = d->conf->g.exim_uid, .gid = d->conf->g.exim_gid,
 	    .hostname = arena_cstr(m->arena, d->t->g.primary_hostname), .arena = m->arena };
@@ -81,7 +82,7 @@ end_local(struct attempt *at, const struct event *e, const struct transport_resu
     const char *tail)
 {
 	bool lmtp = e->rd->transport->drv == EXIM_TRANSPORT_DRV_LMTP;
-	struct dfail f = { .text = lmtp && text.len > 0 ? text : r->user_text, .output = r->output };
+	struct dfail f = { .text = lmtp && r->rcpt_results.n > 0 && text.len > 0 ? text : r->user_text, .output = r->output };
 	int64_t sys = r->sys;
 
 	/* LMTP's answers name where they were given. */
@@ -122,7 +123,7 @@ shadow(struct attempt *at, const struct exim_transport *t, const struct route_de
 	if (s == NULL || !s->local || (g[EXIM_TRANSPORT_shadow_condition].str != NULL &&
 	    (exim_expand_bool(g[EXIM_TRANSPORT_shadow_condition].str, &at->d->t->env, false, &yes, &err) != EXIM_OK || !yes)))
 		return (NULL);
-	run_by(at, s, rds, n, &r);
+	run_by(at, s, rds, NULL, n, &r);
 	if (r.status == TRANSPORT_OK)
 		return (arena_fmt(at->m->arena, " ST=%s", s->d.name));
 	return (arena_fmt(at->m->arena, " ST=%s (%s%s" SV_FMT ")", s->d.name, r.sys > 0 ? strerror((int)r.sys) : "",
@@ -153,17 +154,24 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 {
 	const struct exim_transport *t = v[0]->rd->transport, *other;
 	const struct route_delivery **rds = arena_alloc(at->m->arena, n * sizeof(*rds));
+	struct transport_also *also;
 	struct transport_result r;
 	const char *tail = NULL;
 
 	if ((n = drop_waiting(at, v, n)) == 0)
 		return;
-	for (size_t i = 0; i < n; i++)
+	also = arena_alloc(at->m->arena, n * sizeof(*also));
+	for (size_t i = 0; i < n; i++) {
 		rds[i] = v[i]->rd;
+		also[i] = (struct transport_also){ v[i]->also, v[i]->nalso };
+	}
 	at->began_us = os_wall_us();
-	run_by(at, t, rds, n, &r);
+	memset(&r, 0, sizeof(r));
+	/* -N: as if it were done. */
+	if (!at->d->t->o->no_deliver)
+		run_by(at, t, rds, also, n, &r);
 	if (r.switch_to.len > 0 && (other = exim_conf_transport(at->d->conf, r.switch_to)) != NULL) {
-		run_by(at, other, rds, n, &r);
+		run_by(at, other, rds, also, n, &r);
 		for (size_t i = 0; i < n; i++) {
 			struct route_delivery *rd = arena_dup(at->m->arena, v[i]->rd, sizeof(*rd));
 
@@ -174,20 +182,20 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 	if (r.log_line.len > 0)
 		dlog(at->d, DLOG_MAIN, "%s <" SV_FMT ">: %s transport output: " SV_FMT, at->m->id, SV_ARG(v[0]->addr->address), t->d.name,
 		    SV_ARG(r.log_line));
-	if (r.status == TRANSPORT_OK) {
+	if (r.status == TRANSPORT_OK && !at->d->t->o->no_deliver)
 		tail = shadow(at, t, rds, n);
-		if (r.confirmation.len > 0 && dlog_on(at->d, EXIM_LOGSEL_smtp_confirmation))
-			tail = arena_fmt(at->m->arena, "%s C=\"" SV_FMT "\"", tail == NULL ? "" : tail, SV_ARG(r.confirmation));
-	}
 	for (size_t i = 0, ok = 0; i < n; i++) {
 		int st = (int)r.status;
 		struct sv text = r.text;
+		const char *how = tail;
 
 		if (r.rcpt_results.n == n && r.rcpt_results.v[i].len > 0) {
 			st = r.rcpt_results.v[i].p[0] - '0';
 			text = sv_sub(r.rcpt_results.v[i], 1, r.rcpt_results.v[i].len);
 		}
-		end_local(at, v[i], &r, st, text, ok > 0, tail);
+		if (st == TRANSPORT_OK && r.confirmation.len > 0 && dlog_on(at->d, EXIM_LOGSEL_smtp_confirmation))
+			how = arena_fmt(at->m->arena, "%s C=\"" SV_FMT "\"", tail == NULL ? "" : tail, SV_ARG(text.len > 0 ? text : r.confirmation));
+		end_local(at, v[i], &r, st, text, ok > 0, how);
 		ok += st == TRANSPORT_OK;
 	}
 	at->began_us = 0;

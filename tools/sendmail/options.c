@@ -17,6 +17,17 @@ usage(const char *why, const char *what)
 	return (EX_USAGE);
 }
 
+/* Where a configuration is named, callers are Exim's, and know its words. */
+static int
+unknown(const struct options *o, const char *why, const char *option)
+{
+	if (o->conf == NULL)
+		return (usage(why, option));
+	(void)fprintf(stderr, "exim abandoned: unknown, malformed, or incomplete option -%s%s\n", why[strlen(why) - 1] == '-' ? "" :
+	    strrchr(why, '-') + 1, option);
+	return (1);
+}
+
 bool
 options_define(const struct options *o, const char *name)
 {
@@ -112,7 +123,7 @@ option_b_valued(struct options *o, struct walk *w, const char *rest)
 		(void)snprintf(name, sizeof(name), "b%s", rest);
 		return (need(w, t[i].to, name));
 	}
-	return (usage("unknown or unsupported mode -b", rest));
+	return (unknown(o, "unknown or unsupported mode -b", rest));
 }
 
 static int
@@ -250,7 +261,7 @@ option_m_ids(struct options *o, struct walk *w, const char *rest)
 	}
 	if (strcmp(rest, "set") == 0)
 		return (need(w, &o->message_id, "Mset"));
-	return (usage("unknown option -M", rest));
+	return (unknown(o, "unknown option -M", rest));
 }
 
 /* Exim's -N delivers nothing; sendmail's has the names of what the sender wants to be told. */
@@ -392,16 +403,18 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'e':
 		o->errors = rest[0];
 		return (0);
+	case 'G':
+		o->no_fixups = true;
+		return (0);
 	case 'm':		/* old flags without meaning */
 	case 'x':
 	case 'U':
-	case 'G':
 	case 'E':
 	case 'A':
 	case 'B':
 		return (0);
 	default:
-		return (usage("unknown option -", text));
+		return (unknown(o, "unknown option -", text));
 	}
 }
 

@@ -73,6 +73,7 @@ struct options {
 	bool		 names_off;	/* -n */
 	char		 perl;		/* -ps, -pd: s, d */
 	bool		 no_deliver;	/* -N */
+	bool		 no_fixups;	/* -G */
 	bool		 no_qualify;	/* -bnq */
 	/* modes that only look */
 	const char	*message;	/* -bem FILE */
@@ -140,7 +141,7 @@ struct batch_message {
 struct batch_ops {
 	void		*arg;
 	int		(*take)(void *arg, const struct batch_message *m, struct err *err);	/* -1: it is not taken (PERM, or later) */
-	void		(*lost)(void *arg);	/* the input ended within a message; may be NULL */
+	void		(*lost)(void *arg, bool in_header);	/* the input ended within a message; may be NULL */
 };
 /* The exit code: 1 where some messages were taken before a mistake, 2 where none was. */
 int	 batch_run(const struct batch_ops *ops);
