@@ -28,7 +28,7 @@ items(void **state)
 		{ ":defer: text", "Y text" }, { ":blackhole:", "B " }, { ":unknown:", "U " }, { "a, :unknown:", "A a ; U " }, { "\":fail: in quotes\"", "X in quotes" },
 		{ "a b c, d", "! a b c ; A d" }, { "x, # comment, y\nz", "A x ; A z" }, { "\"\"", "" },
 	};
-	static const char letter[] = { 'A', 'P', 'F', 'D', 'I', 'B', 'X', 'Y', 'U', 'u', '!' };
+	static const char letter[] = { 'A', 'P', 'F', 'D', 'I', 'B', 'X', 'Y', 'U', '!' };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
