@@ -332,16 +332,20 @@ dspool_set_aside(struct deliver *d, const struct dmsg *m)
 	static const struct { const char *dir, *end; } parts[] = { { "input", "-D" }, { "msglog", "" }, { "input", "-H" } };
 	const char *top = arena_fmt(m->arena, SV_FMT "%s" SV_FMT, SV_ARG(d->spool), m->queue.len > 0 ? "/" : "", SV_ARG(m->queue));
 	const char *sub = dspool_sub(d, m->arena, m->queue, m->id);
+	int rc, e;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		const char *from = arena_fmt(m->arena, "%s/%s%s/%s%s", top, parts[i].dir, sub, m->id, parts[i].end);
 		const char *to = arena_fmt(m->arena, "%s/F%s%s", top, parts[i].dir, sub);
 
-		if (access(to, F_OK) == -1 && os_mkdir_p(to, 0750, NULL) == 0 && geteuid() == 0 &&
-		    lchown(to, (uid_t)d->conf->g.exim_uid, (gid_t)d->conf->g.exim_gid) == -1)
-			errno = 0;
-		if (rename(from, arena_fmt(m->arena, "%s/%s%s", to, m->id, parts[i].end)) == -1 && (errno != ENOENT || parts[i].end[0] != '\0')) {
-			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, to, strerror(errno));
+		if (access(to, F_OK) == -1)
+			(void)dspool_mkdir(d, to, NULL);
+		dspool_act(d);
+		rc = rename(from, arena_fmt(m->arena, "%s/%s%s", to, m->id, parts[i].end));
+		e = errno;
+		os_act_back();
+		if (rc == -1 && (e != ENOENT || parts[i].end[0] != '\0')) {
+			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, to, strerror(e));
 			return;
 		}
 	}
