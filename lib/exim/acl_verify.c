@@ -221,14 +221,28 @@ may_be_unqualified(struct acl_state *st, bool sender)
 	return (v->list != NULL && exim_match_client(v->list, st->env, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
+/* A field's body with the line end that it had. */
+static struct sv
+with_line_end(struct arena *a, struct sv body)
+{
+	char *p;
+
+	body = sv_trim(body);
+	p = arena_alloc(a, body.len + 2);
+	if (body.len > 0)
+		memcpy(p, body.p, body.len);
+	p[body.len] = '\n';
+	p[body.len + 1] = '\0';
+	return ((struct sv){ p, body.len + 1, true });
+}
+
 /* The addresses of one field; <sender>: it names senders. */
 static enum acl_rc
 field_syntax(struct acl_state *st, const struct mail_header *f, bool sender)
 {
 	const struct exim_conf *c = st->env->conf;
 	unsigned flags = EXIM_EXTRACT_LITERALS | (c != NULL && exim_main_bool(c, EXIM_MAIN_allow_utf8_domains) ? 0 : EXIM_EXTRACT_ASCII);
-	/* With the line end that it had. */
-	struct exim_field field = { .rest = acl_fmt(st, SV_FMT "\n", SV_ARG(sv_trim(f->body))) };
+	struct exim_field field = { .rest = with_line_end(st->env->arena, f->body) };
 	struct arena *a = arena_new(0);		/* a header may hold as many addresses as it likes */
 	struct exim_extracted x;
 	struct err err = ERR_INIT;

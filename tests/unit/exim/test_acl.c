@@ -564,6 +564,32 @@ crowds(void **state)
 	teardown(&b);
 }
 
+/* All of a long field is looked at, and no address of it is cut. */
+static void
+long_field(void **state)
+{
+	struct sb head = SB_INIT(1 << 20);
+	struct mail_headers h;
+	struct box b;
+
+	(void)state;
+	setup(&b, "a:\n require verify = header_syntax\n accept\n");
+	sb_adds(&head, "From: a@b.test\nTo: ");
+	for (int i = 0; i < 2000; i++)
+		sb_addf(&head, "user%d@example-number-%d.test,\n ", i, i);
+	sb_adds(&head, "last@b.test\n\n");
+	mail_headers_parse(&h, b.arena, sb_sv(&head), 0);
+	b.msg.headers = &h;
+	b.run.where = EXIM_WHERE_DATA;
+	assert_int_equal(go(&b, "a"), EXIM_ACL_ACCEPT);
+	sb_cut(&head, head.len - strlen("last@b.test\n\n"));
+	sb_adds(&head, "last@\n\n");
+	mail_headers_parse(&h, b.arena, sb_sv(&head), 0);
+	assert_int_equal(go(&b, "a"), EXIM_ACL_DENY);
+	sb_free(&head);
+	teardown(&b);
+}
+
 /* What a verification says may be somebody else's words. */
 static void
 verify_words(void **state)
@@ -716,7 +742,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
-		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
+		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_field), cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(many_headers),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
