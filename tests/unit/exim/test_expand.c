@@ -65,7 +65,7 @@ test_variables(void **state)
 		{ "$tls_in_cipher|$tls_bits|$prdr_requested|$authentication_failed", "|0|no|0" },
 		{ "$sender_host_name|$host_lookup_failed", "client.test|0" },
 		{ "$sender_fullhost", "client.test (helo.test) [192.0.2.1]" },
-		{ "$sender_rcvhost", "client.test\n\t([192.0.2.1] helo=helo.test)" }, { "$reply_address", "\"A, B\" <a@x.test>" },
+		{ "$sender_rcvhost", "client.test ([192.0.2.1] helo=helo.test)" }, { "$reply_address", "\"A, B\" <a@x.test>" },
 		{ "$0$1${2}${99999999}", "" }, { "$regex1$auth1$acl_arg1$r_any", "" }, { "$n0", "!unknown variable name \"n0\"" },
 		{ "$h_subject:", "Caf\303\251 x\n folded" }, { "$h_to:|$bh_to:", "b@y.test,\nc@y.test|b@y.test,\nc@y.test" },
 		{ "$rh_x-sp:", "   v  \n" }, { "$h_x-sp:.", "v." }, { "$lh_x-l:", " a::b" }, { "$h_nosuch:x", "x" },
