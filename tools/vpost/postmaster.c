@@ -151,13 +151,27 @@ free_world(struct world *w)
 	vusers_free(&w->users);
 }
 
+/* A configuration that was brought along has its aliases elsewhere; who postmaster is, its routers know. */
+static bool
+routes_by_our_map(const struct box *b)
+{
+	struct sb text = SB_INIT(FILE_MAX);
+	bool yes = os_read_file(box_path(b, BOX_EXIM_CONF), FILE_MAX, &text, NULL) == -1 || sv_find(sb_sv(&text), SV_LIT("/aliases.db")) >= 0;
+
+	sb_free(&text);
+	return (yes);
+}
+
 void
 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg)
 {
 	static const char *const names[] = { "postmaster", "abuse" };
-	struct arena *a = arena_new(0);
+	struct arena *a;
 	struct world w;
 
+	if (!routes_by_our_map(b))
+		return;
+	a = arena_new(0);
 	read_world(&w, b);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct sv name = sv_cstr(names[i]), value;
