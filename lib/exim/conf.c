@@ -113,13 +113,21 @@ main_option(struct loader *ld, const struct exim_opt_ctx *ctx, const struct exim
 	const struct exim_opt_table *t = &exim_opt_tables[0];
 	struct exim_assign as;
 	const char *near;
+	unsigned bit;
 	int i;
 
 	if (exim_assign_parse(line, &as, ld->rep) == -1)
 		return;
-	if (sv_eqs(as.full_name, "return_size_limit"))
+	bit = sv_eqs(as.full_name, "return_size_limit") ? 1 : 2;
+	if (bit == 1)
 		as.full_name = as.name = SV_LIT("bounce_return_size_limit");	/* its name of old */
 	i = exim_opt_find(t, as.full_name);
+	/* Each of both names may be set once. */
+	if (i == EXIM_MAIN_bounce_return_size_limit) {
+		if ((ld->size_names & bit) == 0)
+			ld->main[i].set = false;
+		ld->size_names |= bit;
+	}
 	if (i >= 0)
 		as.negated = false;
 	else if (as.negated)

@@ -14,6 +14,7 @@ struct loader {
 	struct exim_report *rep;
 	struct exim_names *names;
 	struct exim_value *main;
+	unsigned	 size_names;	/* bits: return_size_limit was read, bounce_return_size_limit was */
 	VEC(struct exim_router *) routers;
 	VEC(struct exim_transport *) transports;
 	VEC(struct exim_auth *) auths;

@@ -435,6 +435,31 @@ json_step(struct sv v, struct sv key)
 	return (SV_NULL);
 }
 
+/* An array or object as it is usually written: a blank behind each comma and colon, no other. */
+static struct sv
+json_written(struct xev *e, struct sv v)
+{
+	bool quoted = false;
+	struct xb b;
+
+	xb_init(&b, e->env->arena, v.len + 16);
+	b.tainted = v.tainted;
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.p[i];
+
+		if (!quoted && sv_isspace(c))
+			continue;
+		xb_addc(&b, c);
+		if (quoted && c == '\\' && i + 1 < v.len)
+			xb_addc(&b, v.p[++i]);
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (c == ',' || c == ':'))
+			xb_addc(&b, ' ');
+	}
+	return (xb_sv(&b));
+}
+
 X_LOOKUP(xl_json)
 {
 	struct sv keys = l->key, key, v, inside;
@@ -449,7 +474,7 @@ X_LOOKUP(xl_json)
 		v = json_step(v, key);
 	if (v.p != NULL) {
 		*found = true;
-		*out = arena_sv(e->env->arena, x_json_dewrap(v, '"', '"', &inside, NULL) ? inside : sv_trim(v));
+		*out = x_json_dewrap(v, '"', '"', &inside, NULL) ? arena_sv(e->env->arena, inside) : json_written(e, sv_trim(v));
 	}
 	x_file_put(e, f);
 	return (EXIM_OK);

@@ -18,7 +18,7 @@ typedef enum exim_result (*xlookup_fn)(struct xev *e, const struct xlookup *l, b
 #define X_LOOKUP(name)	enum exim_result name(struct xev *e, const struct xlookup *l, bool *found, struct sv *out)
 
 X_LOOKUP(xl_lsearch); X_LOOKUP(xl_wildlsearch); X_LOOKUP(xl_iplsearch);
-X_LOOKUP(xl_dbm); X_LOOKUP(xl_cdb); X_LOOKUP(xl_dsearch); X_LOOKUP(xl_json);
+X_LOOKUP(xl_dbm); X_LOOKUP(xl_cdb); X_LOOKUP(xl_dsearch); X_LOOKUP(xl_json); X_LOOKUP(xl_psl);
 X_LOOKUP(xl_passwd); X_LOOKUP(xl_dnsdb); X_LOOKUP(xl_world); X_LOOKUP(xl_servers); X_LOOKUP(xl_ldap);
 X_LOOKUP(xl_spf); X_LOOKUP(xl_testdb); X_LOOKUP(xl_nis);
 

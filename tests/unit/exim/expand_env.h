@@ -25,6 +25,9 @@
 static const struct { const char *path, *text; } test_files[] = {
 	{ "/t/aliases", "# comment\npostmaster: root\nroot: alice\nmulti: a@x,\n  b@x\n\"quoted key\": quoted value\n"
 	    "dup: first\ndup: second\nUPPER: upper\nplain value\n*@example.test: domain default\n*: star\nempty:\n" },
+	{ "/t/psl", "// what anybody may register under\ntest\ncorp.test  behind a blank nothing counts\n*.wild.test\n!not.wild.test\n"
+	    "\n\xc3\xa9t\xc3\xa9.test\n" },
+	{ "/t/values.json", "{ \"o\" : { \"a\":[1,\n 2 , \"x , \\\"y: z\"] ,\t\"b\" : {} },\n \"s\" : \"t , u\" }\n" },
 	{ "/t/gaps", "\"a:b\" \t x\n  y\nplain   v\n  w\ncolon :  v\n\t\tw\n" },
 	{ "/t/domains", "hosted1.test: key1\nhosted2.test: a=1 b=\"x y\"\n*.wild.test: wild\n.dot.test: dot\n" },
 	{ "/t/wild", "exact.test: exact\n*.tail.test: tail\n^\\\\d+\\$: digits\n\\N^x(\\w)$\\N: one letter\n*: any\n" },

@@ -43,6 +43,18 @@ test_text_files(void **state)
 		    "first|value|[]" },
 		{ "${lookup{no}lsearch{/t/aliases}{y}{n}}|${lookup{no}lsearch{/t/aliases}{y}fail}",
 		    "!!\"lookup\" failed and \"fail\" requested" },
+		{ "${lookup{x.y.test}psl{/t/psl}}|${lookup{test}psl{/t/psl}{y}{n}}|${lookup{x.y.TEST}regdom{/t/psl}}|"
+		    "${lookup{test}regdom{/t/psl}{y}{n}}|${lookup{a.b.corp.test}regdom{/t/psl}}|${lookup{corp.test}psl{/t/psl}}",
+		    "test|n|y.test|n|b.corp.test|test" },
+		{ "${lookup{a.wild.test}psl{/t/psl}}|${lookup{a.wild.test}regdom{/t/psl}{y}{n}}|${lookup{c.b.a.wild.test}regdom{/t/psl}}|"
+		    "${lookup{x.not.wild.test}psl{/t/psl}}|${lookup{x.not.wild.test}regdom{/t/psl}}|${lookup{x.org}psl{/t/psl}{y}{n}}",
+		    "a.wild.test|n|b.a.wild.test|wild.test|not.wild.test|n" },
+		{ "${lookup{b.a.\xc3\xa9t\xc3\xa9.test}regdom{/t/psl}}|${lookup{b.xn--t-9fab.test}psl{/t/psl}}|${lookup{x}psl{/t/none}}",
+		    "!!failed to open /t/none for psl lookup: No such file or directory" },
+		{ "${lookup{b.a.\xc3\xa9t\xc3\xa9.test}regdom{/t/psl}}|${lookup{b.xn--t-9fab.test}psl{/t/psl}}",
+		    "a.\xc3\xa9t\xc3\xa9.test|xn--t-9fab.test" },
+		{ "${lookup{o}json{/t/values.json}}|${lookup{o:a}json{/t/values.json}}|${lookup{o:b}json{/t/values.json}}|${lookup{s}json{/t/values.json}}",
+		    "{\"a\": [1, 2, \"x , \\\"y: z\"], \"b\": {}}|[1, 2, \"x , \\\"y: z\"]|{}|t , u" },
 		{ "${lookup{no}lsearch*{/t/aliases}}|${lookup{x@example.test}lsearch*@{/t/aliases}{$1 $value}}", "star|x domain default" },
 		{ "${lookup{a.b.wild.test}partial-lsearch{/t/domains}{$1,$2,$value}}", "a.b,wild.test,wild" },
 		{ "${lookup{hosted1.test}partial-lsearch{/t/domains}{[$1] $2}}|$1", "[] hosted1.test|" },
