@@ -74,9 +74,15 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 	return (res);
 }
 
+/*
+ * Addresses of a header that are tried: each may cost questions to name servers and connections to hosts that the message
+ * names.
+ */
+#define HEADER_SENDERS_MAX	50
+
 /* One of the addresses of field <f> stands as a sender.  FAIL with a text in out->log_msg: nothing more is looked at. */
 static enum exim_result
-field_sender(struct session *s, struct exim_env *env, const struct exim_verify *v, const struct mail_header *f,
+field_sender(struct session *s, struct exim_env *env, const struct exim_verify *v, const struct mail_header *f, unsigned *tries,
     struct exim_verify_result *out)
 {
 	struct exim_field field = { .rest = sv_trim(f->body) };
@@ -97,6 +103,8 @@ field_sender(struct session *s, struct exim_env *env, const struct exim_verify *
 		}
 		if (got != EXIM_FIELD_ADDRESS || x.domain == 0)
 			continue;
+		if ((*tries)++ == HEADER_SENDERS_MAX)
+			break;
 		res = route_it(s, env, v, sv_taint(x.address), ROUTE_VERIFY_SENDER, &r);
 		if (res == EXIM_OK)
 			return (EXIM_OK);
@@ -113,14 +121,15 @@ header_sender(struct session *s, struct exim_env *env, const struct exim_verify 
 	static const char *const names[] = { "Sender", "Reply-To", "From" };
 	enum exim_result worst = EXIM_FAIL, r;
 	struct txn *t = s->txn;
+	unsigned tries = 0;
 
-	for (size_t k = 0; t != NULL && k < sizeof(names) / sizeof(names[0]); k++)
-		for (size_t i = 0; i < t->headers.n; i++) {
+	for (size_t k = 0; t != NULL && tries <= HEADER_SENDERS_MAX && k < sizeof(names) / sizeof(names[0]); k++)
+		for (size_t i = 0; i < t->headers.n && tries <= HEADER_SENDERS_MAX; i++) {
 			const struct mail_header *f = &t->headers.v[i];
 
 			if (!sv_caseeqs(sv_casestarts(f->name, "Resent-") ? sv_sub(f->name, 7, f->name.len) : f->name, names[k]))
 				continue;
-			r = field_sender(s, env, v, f, out);
+			r = field_sender(s, env, v, f, &tries, out);
 			if (r == EXIM_OK || out->log_msg.len > 0)
 				return (r);
 			if (r == EXIM_DEFER)
