@@ -100,9 +100,10 @@ data(struct batch *b)
 			b->ops->lost(b->ops->arg, in_header);
 		rc = fail(b, SV_NULL, "421 Lost incoming connection");
 	} else if (text.overflow)
-		rc = fail(b, SV_LIT(""), "552 Message size exceeds maximum permitted");
+		rc = fail(b, SV_NULL, "552 Message size exceeds maximum permitted");
 	else if (b->ops->take(b->ops->arg, &b->m, &err) == -1)
-		rc = fail(b, SV_LIT(""), arena_fmt(b->m.arena, "%s %s", err.cls == ERR_PERM ? "550" : "451", err.text));
+		rc = fail(b, SV_NULL, arena_fmt(b->m.arena, "%s %s", err.cls != ERR_PERM ? "451" : strcmp(err.status, "5.3.4") == 0 ? "552" :
+		    "550", err.text));
 	else
 		b->done++;
 	sb_free(&text);

@@ -104,6 +104,8 @@ struct deliver {
 	bool		 routing_only;	/* -qq's first round, -odqs */
 	char		 looked_at[SPOOL_ID_SIZE];	/* the message that the environment was last made for; "": none */
 	const char	*about;		/* the message that the ACL under way looks at */
+	struct sv	*refused;	/* who submits waits for a reply: why there is none but this; NULL: he does not */
+	bool		 too_big;	/* the message was, so refused */
 	int		 depth;
 	unsigned	 odmode;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Messages that cannot be taken from their submitter: by -oe he is told in a message, on standard error, or (-oee) in a
- * message with a better exit code.  Nobody is told of a message that has no sender; the log says so.
+ * message with a better exit code.  Where he waits for a reply (-bS) that is all.  Nobody is told of a message that has no sender; the log says so.
  */
 #include <stdio.h>
 #include <string.h>
@@ -115,6 +115,12 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 		dlog(d, DLOG_MAIN, "%s Error while reading message with no usable sender address%s" SV_FMT "%s: " SV_FMT, m->id,
 		    m->ref.len > 0 ? " (R=" : "", SV_ARG(m->ref), m->ref.len > 0 ? ")" : "",
 		    SV_ARG(kinds[kind].log != NULL ? sv_cstr(kinds[kind].log) : detail));
+		return (1);
+	}
+	if (d->refused != NULL) {
+		*d->refused = arena_sv(d->t->facts, kind == DERROR_TOO_BIG ? SV_LIT("Message size exceeds maximum permitted") :
+		    kinds[kind].log != NULL ? sv_cstr(kinds[kind].log) : detail);
+		d->too_big = kind == DERROR_TOO_BIG;
 		return (1);
 	}
 	if (how == 'p' || how == 'q') {

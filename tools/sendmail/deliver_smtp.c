@@ -203,7 +203,7 @@ batch_take(void *arg, const struct batch_message *in, struct err *err)
 {
 	struct deliver *d = arg;
 	struct dmsg *m = batch_message(d);
-	struct sv text;
+	struct sv text, why = SV_NULL;
 	int rc;
 
 	m->helo = arena_sv(m->arena, in->helo);
@@ -218,10 +218,14 @@ batch_take(void *arg, const struct batch_message *in, struct err *err)
 	if (exim_main_bool(d->conf, EXIM_MAIN_ignore_fromline_local))
 		text = sv_sub(text, dsender_from_line(d, m, text), text.len);
 	dmsg_split(m, text);
+	d->refused = &why;
 	rc = dreceive(d, m, true, err);
+	d->refused = NULL;
 	/* Whatever it is, the rest of the batch can be sent again. */
 	if (rc == -1)
 		err->cls = ERR_TEMP;
+	else if (why.p != NULL)
+		rc = err_set(err, ERR_PERM, d->too_big ? "5.3.4" : "5.7.1", SV_FMT, SV_ARG(why));
 	dmsg_free(&m);
 	if (d->now)
 		ddeliver_pending(d);
