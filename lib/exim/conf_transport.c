@@ -55,6 +55,22 @@ appendfile_frame(struct exim_value *o)
 	}
 }
 
+/* With neither file nor directory they come with the address, and may be either. */
+static void
+appendfile_quota(struct loader *ld, const struct exim_transport *t, const struct exim_value *o)
+{
+	if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_quota_filecount].set)
+		DRIVER(ld, t, "quota_filecount must not be set without \"directory\"");
+	else if (o[EXIM_APPENDFILE_file].set && o[EXIM_APPENDFILE_quota_directory].set)
+		DRIVER(ld, t, "quota_directory must not be set without \"directory\"");
+	if (!o[EXIM_APPENDFILE_directory].set || o[EXIM_APPENDFILE_quota].set)
+		return;
+	if (o[EXIM_APPENDFILE_quota_filecount].set)
+		DRIVER(ld, t, "quota must be set if quota_filecount is set");
+	else if (o[EXIM_APPENDFILE_quota_directory].set)
+		DRIVER(ld, t, "quota must be set if quota_directory is set");
+}
+
 static void
 appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value *o)
 {
@@ -80,12 +96,7 @@ appendfile(struct loader *ld, const struct exim_transport *t, struct exim_value 
 	if (o[EXIM_APPENDFILE_file].set && !on(&o[EXIM_APPENDFILE_use_lockfile]) && !on(&o[EXIM_APPENDFILE_use_fcntl_lock]) &&
 	    !on(&o[EXIM_APPENDFILE_use_flock_lock]) && !on(&o[EXIM_APPENDFILE_use_mbx_lock]))
 		DRIVER(ld, t, "no locking configured");
-	if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_directory].set)
-		DRIVER(ld, t, "quota_filecount must not be set without \"directory\"");
-	else if (o[EXIM_APPENDFILE_quota_directory].set && !o[EXIM_APPENDFILE_directory].set)
-		DRIVER(ld, t, "quota_directory must not be set without \"directory\"");
-	else if (o[EXIM_APPENDFILE_quota_filecount].set && !o[EXIM_APPENDFILE_quota].set)
-		DRIVER(ld, t, "quota must be set if quota_filecount is set");
+	appendfile_quota(ld, t, o);
 	if (!sv_eqs(create, "anywhere") && !sv_eqs(create, "belowhome") && !sv_eqs(create, "inhome") && !sv_starts(create, "/"))
 		BARE(ld, t, "invalid value given for \"create_file\" for the %s transport: '" SV_FMT "'", t->d.name, SV_ARG(create));
 }
