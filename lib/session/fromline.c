@@ -3,7 +3,7 @@
  * Lines "From ..." above the header fields, as mailbox files have them and careless clients send them.  They begin the
  * body, unless ignore_fromline_hosts or ignore_fromline_local says that this client is known for them; the sender that such
  * a line names then counts (uucp_from_pattern, uucp_from_sender), as it does for Exim.  And whom a user who is not trusted may
- * name there, or by MAIL, where a process of his own receives (untrusted_set_sender).
+ * name there, or by MAIL (untrusted_set_sender).
  */
 #include "exim/expand.h"
 #include "mail/address.h"
@@ -28,7 +28,7 @@ may_say(struct session *s, struct sv addr)
 	struct err err = ERR_INIT;
 	bool yes = false;
 
-	if (s->kind != SESSION_LOCAL || !s->conn->exim_style || s->conn->trusted)
+	if (s->kind != SESSION_LOCAL || s->conn->trusted || (s->conn->handed && addr.len == 0))
 		return (true);
 	if (sv_chr(addr, '@') < 0)
 		addr = sv_cstr(arena_fmt(s->cmd, SV_FMT "@" SV_FMT, SV_ARG(addr), SV_ARG(s->conf->g.qualify_domain)));

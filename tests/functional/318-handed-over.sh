@@ -114,7 +114,7 @@ rc=0
 printf 'MAIL FROM:<a@x.test>\nRCPT TO:<joe@local.test>\nDATA\nSubject: b3\n\nx\n.\nMAIL FROM:<a@x.test>\nMAIL FROM:<b@x.test>\n' |
 	sendmail -bS >"$T/out" 2>&1 || rc=$?
 eq "$rc" 1 "exit code of a batch with a mistake"
-has "$(cat "$T/out")" "503 sender already given" "the mistake"
+has "$(cat "$T/out")" "503 Sender already given" "the mistake"
 wait_for 15 count_is joe 5
 
 # -odq: it waits for a queue run.

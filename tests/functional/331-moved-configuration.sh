@@ -140,4 +140,9 @@ has "$out" "relay not permitted" "a relay"
 as() { local u=$1; shift; setpriv --reuid "$u" --regid "$u" --clear-groups "$@"; }
 printf 'Subject: five\n\nx\n' | as 12002 "$BUILD/bin/sendmail" ann@local.test
 wait_for 20 grep -q "Subject: five" "$T/spool/ann"
-grep -q "<= bob@local.test U=bob P=local S=" "$BOX/var/log/mainlog" || die "mail of a user: $(grep '<=' "$BOX/var/log/mainlog" | tail -3)"
+printf 'Subject: six\n\nx\n' | as 12002 "$BUILD/bin/sendmail" -f boss@far.test ann@local.test
+printf 'Subject: seven\n\nx\n' | as 12001 "$BUILD/bin/sendmail" -f boss@far.test ann@local.test
+wait_for 20 grep -q "Subject: seven" "$T/spool/ann"
+wait_for 20 grep -q "Subject: six" "$T/spool/ann"
+eq "$(grep -c '^Return-path: <boss@far.test>' "$T/spool/ann")" 1 "senders that a trusted user named"
+grep -q "<= bob@mail.local.test U=bob P=local S=" "$BOX/var/log/mainlog" || die "mail of a user: $(grep '<=' "$BOX/var/log/mainlog" | tail -3)"
