@@ -420,7 +420,9 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 			}
 			if (st == STEP_CHANGED)
 				env->rewrite_rule = (unsigned)i + 1;
-		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && ++count < REPEAT_MAX);
+		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && count++ < REPEAT_MAX);
+		if (count > REPEAT_MAX && err != NULL)
+			(void)err_set(err, ERR_CONFIG, "4.3.5", "rewrite rule repeat ignored after %d times", REPEAT_MAX);
 		if (st == STEP_ERROR)
 			break;
 		if (st == STEP_DONE || ((st == STEP_CHANGED || count > 0) && (r->flags & EXIM_RW_q) != 0))

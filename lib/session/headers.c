@@ -109,6 +109,9 @@ fix_from(struct session *s)
 {
 	struct sv addr = s->txn->msg.sender.len > 0 ? s->txn->msg.sender : proved_address(s);
 
+	/* Whom a report comes from its own fields say. */
+	if (s->kind == SESSION_LOCAL && s->conn->exim_style && s->txn->msg.sender.len == 0)
+		return;
 	if (addr.len > 0)
 		fix_add_mailbox(s, "From", caller_name(s), addr);
 }

@@ -384,8 +384,8 @@ lost(struct session *s, enum stream_result r)
 		if (s->txn == NULL)
 			session_log_connection(s, arena_fmt(s->arena, " lost D=%s", secs));
 		else if (!s->conn->handed && session_logs(s, EXIM_LOGSEL_lost_incoming_connection))
-			session_logf(s, SESSION_LOG_MAIN, "unexpected disconnection while reading SMTP command from %s D=%s",
-			    sb_cstr(&host), secs);
+			session_logf(s, SESSION_LOG_MAIN, "unexpected %s while reading SMTP command from %s D=%s",
+			    s->kind == SESSION_LOCAL && s->conn->exim_style ? "EOF" : "disconnection", sb_cstr(&host), secs);
 	}
 	sb_free(&host);
 }
