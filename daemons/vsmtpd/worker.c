@@ -227,9 +227,7 @@ is_trusted(const struct exim_conf *conf, const struct conn *c, const struct ucre
 		yes = yes || users->nums[i] == (int64_t)cred->uid;
 	if (yes || groups->n == 0)
 		return (yes);
-#ifdef SO_PEERGROUPS
 	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, set, &len) == -1)
-#endif
 		len = 0;
 	for (size_t i = 0; i < groups->n; i++) {
 		yes = yes || groups->nums[i] == (int64_t)cred->gid;

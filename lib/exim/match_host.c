@@ -3,13 +3,14 @@
  * Items of host lists (manual 10.10 to 10.19): addresses, networks, names both ways,
  * lookups by address; our own addresses; MX items of domain lists, which need them too.
  */
-#include "dns/dns.h"
 #include "exim/conf.h"
 #include "exim/logsel.h"
 #include "exim/match_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_MX = 15, TYPE_AAAA = 28 };	/* of DNS, which this module does not see */
 
 /* Does <list>, local_interfaces or extra_local_interfaces, name <a>?  *<wild>: it means all interfaces of its family. */
 static bool
@@ -172,8 +173,8 @@ exim_host_secure(struct exim_env *env)
 	if (!s->dnssec_known) {
 		s->dnssec_known = true;
 		net_addr_reverse(&s->addr, NULL, name, sizeof(name));
-		s->host_dnssec = is_secure(env, name, DNS_PTR) &&
-		    is_secure(env, arena_cstr(env->arena, s->host_name), s->addr.family == 4 ? DNS_A : DNS_AAAA);
+		s->host_dnssec = is_secure(env, name, TYPE_PTR) &&
+		    is_secure(env, arena_cstr(env->arena, s->host_name), s->addr.family == 4 ? TYPE_A : TYPE_AAAA);
 	}
 	return (s->host_dnssec);
 }
@@ -386,7 +387,7 @@ m_mx(struct mscan *s, const struct mitem *it, struct sv domain)
 	memset(&a, 0, sizeof(a));
 	if (domain.len == 0 || domain.p[0] == '[')
 		return (MR_NO);
-	if (w->dns == NULL || w->dns(w->arg, x_cstr(s->e, domain), 15, s->e->env->arena, &a) == -1)
+	if (w->dns == NULL || w->dns(w->arg, x_cstr(s->e, domain), TYPE_MX, s->e->env->arena, &a) == -1)
 		a.result = EXIM_DNS_TEMPFAIL;
 	if (a.result == EXIM_DNS_TEMPFAIL) {
 		(void)x_defer(s->e, "DNS lookup of \"" SV_FMT "\" deferred", SV_ARG(domain));
