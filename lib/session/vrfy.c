@@ -117,8 +117,8 @@ session_expn(struct session *s)
 	if (a != ACL_GO)
 		return;
 	/* Exim takes the angle brackets for a part of the address, and then there is none. */
-	if (s->conn->exim_style && (s->c.arg.len == 0 || s->c.arg.p[0] == '<')) {
-		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg.len == 0 ? address : s->c.arg));
+	if (s->conn->exim_style && s->c.arg.len > 0 && s->c.arg.p[0] == '<') {
+		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg));
 		return;
 	}
 	route_it(s, address, ROUTE_EXPN, &r);

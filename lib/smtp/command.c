@@ -299,14 +299,55 @@ path_end(struct sv v)
 	return (v.len);
 }
 
+/* Length of the words, quoted strings and comments before "<"; 0: it is no such thing. */
+static size_t
+phrase_len(struct sv v)
+{
+	bool quoted = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.p[i];
+
+		if (c == '\\' && (quoted || depth > 0))
+			i++;
+		else if (quoted)
+			quoted = c != '"';
+		else if (c == '(')
+			depth++;
+		else if (depth > 0)
+			depth -= c == ')';
+		else if (c == '"')
+			quoted = true;
+		else if (c == '<')
+			return (i);
+		else if (strchr(")@:;,[]\\>", c) != NULL)
+			return (0);
+	}
+	return (0);
+}
+
+/* Exim asks nothing of a local part beyond ASCII. */
+static bool
+only_local_8bit(const struct parse *p)
+{
+	struct sv v = p->cmd->path_text;
+
+	return ((p->flags & SMTP_PARSE_LAX) != 0 && sv_is_ascii(sv_sub(v, (size_t)(sv_rchr(v, '@') + 1), v.len)));
+}
+
 /* Parse the path at the start of the argument, then the parameters. */
 static unsigned
 path_args(struct parse *p, unsigned aflags)
 {
 	struct sv v = p->cmd->arg, rest, word;
 	struct err why = ERR_INIT;
-	size_t end = path_end(v);
+	size_t front = (p->flags & SMTP_PARSE_LAX) != 0 ? phrase_len(v) : 0, end;
 	unsigned code;
+
+	/* Exim takes the address of a header field, too. */
+	v = sv_sub(v, front, v.len);
+	end = path_end(v);
 
 	/* Angles too many belong to the path: its parser tells of them, or drops them. */
 	while (v.p[0] == '<' && end < v.len && v.p[end] == '>')
@@ -318,17 +359,21 @@ path_args(struct parse *p, unsigned aflags)
 	aflags |= MAIL_ADDR_LITERAL;
 	if ((p->flags & SMTP_PARSE_UTF8) != 0)
 		aflags |= MAIL_ADDR_UTF8;
-	if ((p->flags & SMTP_PARSE_8BIT_DOMAIN) != 0)
+	if ((p->flags & SMTP_PARSE_8BIT_DOMAIN) != 0 || only_local_8bit(p))
 		aflags |= MAIL_ADDR_8BIT;
 	if ((p->flags & SMTP_PARSE_STRIP_ANGLES) != 0)
 		aflags |= MAIL_ADDR_STRIP_ANGLES;
 	if ((p->flags & SMTP_PARSE_STRIP_DOT) != 0)
 		aflags |= MAIL_ADDR_STRIP_DOT;
 	if (mail_path_lenient(p->cmd->path_text, aflags, p->a, &p->cmd->path, &why) == -1) {
-		(void)err_set(p->err, ERR_PERM, p->cmd->verb == SMTP_MAIL ? "5.1.7" : "5.1.3", SV_FMT ": %s", SV_ARG(v),
+		(void)err_set(p->err, ERR_PERM, p->cmd->verb == SMTP_MAIL ? "5.1.7" : "5.1.3", SV_FMT ": %s", SV_ARG(p->cmd->arg),
 		    why.text);
 		return (501);
 	}
+	/* A comment behind MAIL's address. */
+	if ((p->flags & SMTP_PARSE_LAX) != 0 && p->cmd->verb == SMTP_MAIL && sv_trim(rest).len > 0 && sv_trim(rest).p[0] == '(' &&
+	    sv_trim(rest).p[sv_trim(rest).len - 1] == ')')
+		rest = SV_NULL;
 	while (sv_word(&rest, &word)) {
 		if ((p->flags & SMTP_PARSE_ESMTP) == 0)
 			return (does_not_follow(p, sv_from(word.p, (size_t)(v.p + v.len - word.p))));
@@ -374,7 +419,8 @@ args_mail(struct parse *p)
 	unsigned code = mail_or_rcpt(p, "FROM", MAIL_ADDR_EMPTY);
 
 	/* RFC 6531 section 3.4: an address beyond ASCII needs the parameter. */
-	if (code == 0 && !p->cmd->smtputf8 && (p->flags & SMTP_PARSE_8BIT_DOMAIN) == 0 && !sv_is_ascii(p->cmd->path_text))
+	if (code == 0 && !p->cmd->smtputf8 && (p->flags & SMTP_PARSE_8BIT_DOMAIN) == 0 && !sv_is_ascii(p->cmd->path_text) &&
+	    !only_local_8bit(p))
 		return (fail(p, 550, "5.6.7", "an address that is not ASCII needs the SMTPUTF8 parameter"));
 	return (code);
 }

@@ -59,3 +59,25 @@ eq "$(find "$T/spool" ! -user "$uid")" "" "what is not the mail system's in its 
 rm -rf "$T/spool"
 echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odq x@y.test || die "a spool that is missing"
 eq "$(find "$T/spool" ! -user "$uid")" "" "owners in a spool that root made"
+
+# -M... of a caller who is no admin: nothing is done to others' messages, his own may be removed.
+rm -rf "$T/spool"
+mkdir "$T/spool"
+chmod 777 "$T/spool"
+printf '%s\n' "primary_hostname = mail.local.test" "spool_directory = $T/spool" "log_file_path = $T/spool/log/%slog" "keep_environment =" "unknown_login = guest" "exim_user = 1" \
+    "exim_group = 1" "begin routers" "r:" " driver = accept" " transport = t" "begin transports" "t:" " driver = appendfile" " file = /nonexistent" >"$T/c.conf"
+mine() { setpriv --reuid $uid --regid $uid --clear-groups "$BUILD/bin/sendmail" -C "$T/c.conf" "$@" 2>&1 </dev/null || echo "exit $?"; }
+mine -odq -f x@y.test a@b.test
+id=$(find "$T/spool/input" -name '*-H' -printf '%f\n' | sed 's/-H$//')
+[ -n "$id" ] || die "no message: $(cat "$T/spool/log/mainlog")"
+eq "$(mine -M "$id")" "exim: Permission denied
+exit 1" "-M"
+eq "$(mine -Mg "$id")" "exim: permission denied
+exit 1" "-Mg"
+for what in f t vh vb vc vl mad; do
+	eq "$(mine -M$what "$id" | grep .)" "Permission denied
+exit 1" "-M$what"
+done
+eq "$(mine -Mes "$id" z@y.test)" "Permission denied
+exit 1" "-Mes"
+eq "$(mine -Mrm "$id")" "Message $id has been removed" "-Mrm of one's own"

@@ -96,8 +96,10 @@ data(struct batch *b)
 		in_header = sv_find(sb_sv(&text), SV_LIT("\n\n")) < 0 && !sv_starts(sb_sv(&text), "\n");
 		/* The line that is missing counts. */
 		b->line += !in_header && newline;
+		/* A field that has no end does not. */
+		b->line -= in_header && !newline;
 		if (b->ops->lost != NULL)
-			b->ops->lost(b->ops->arg, in_header);
+			b->ops->lost(b->ops->arg, !in_header ? "" : newline ? " (after header)" : " (header)");
 		rc = fail(b, SV_NULL, "421 Lost incoming connection");
 	} else if (text.overflow)
 		rc = fail(b, SV_NULL, "552 Message size exceeds maximum permitted");

@@ -201,6 +201,10 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 {
 	const struct options *o = d->t->o;
 
+	if (!all && o->args.len < 2) {
+		printf("- error while marking as delivered: no address given\n");
+		return (1);
+	}
 	for (size_t k = 1; !all && k < o->args.len; k++) {
 		struct sv addr = full(d, m->arena, o->args.p[k]);
 		bool found = false;
@@ -393,6 +397,41 @@ act(struct deliver *d, const char *id)
 	return (rc);
 }
 
+/* Actions of -M that Exim forbids for the whole command. */
+static bool
+is_for_admins(const char *what)
+{
+	static const char *const v[] = { "", "c", "C", "g", "G" };
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+		if (strcmp(what, v[i]) == 0)
+			return (true);
+	return (false);
+}
+
+/* Those that it forbids message by message; one's own may be removed.  True: told. */
+static bool
+forbidden(struct deliver *d, const char *id)
+{
+	const char *what = d->t->o->m_what;
+	struct err err = ERR_INIT;
+	struct dmsg *m = NULL;
+	bool own = false;
+
+	if (d->t->admin || is_for_admins(what))
+		return (false);
+	if (strcmp(what, "rm") == 0) {
+		if (dspool_read(d, id, &m, &err) == -1)
+			own = errno == ENOENT;
+		else
+			own = m->uid == (int64_t)getuid();
+		dmsg_free(&m);
+	}
+	if (!own)
+		printf("Permission denied\n%s", strcmp(what, "mad") == 0 ? "\n" : "");
+	return (!own);
+}
+
 int
 dqueue_actions(struct deliver *d)
 {
@@ -410,7 +449,7 @@ dqueue_actions(struct deliver *d)
 			(void)fprintf(stderr, "exim: malformed message id %s after -M%s option\n", o->args.p[i], what);
 			return (1);
 		}
-		if (act(d, o->args.p[i]) != 0)
+		if (forbidden(d, o->args.p[i]) || act(d, o->args.p[i]) != 0)
 			rc = 1;
 	}
 	(void)fflush(stdout);
@@ -552,7 +591,7 @@ permitted(const struct testing *t)
 {
 	const struct options *o = t->o;
 
-	if (t->admin || t->o->mode == MODE_MESSAGE || t->o->mode == MODE_SMTP || t->o->mode == MODE_BATCH)
+	if (t->admin || (o->mode == MODE_IDS && !is_for_admins(o->m_what)) || t->o->mode == MODE_MESSAGE || t->o->mode == MODE_SMTP || t->o->mode == MODE_BATCH)
 		return (true);
 	if (o->mode == MODE_LIST || o->mode == MODE_COUNT)
 		return (!exim_main_bool(t->conf, EXIM_MAIN_queue_list_requires_admin));

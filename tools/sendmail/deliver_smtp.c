@@ -233,11 +233,11 @@ batch_take(void *arg, const struct batch_message *in, struct err *err)
 }
 
 static void
-batch_lost(void *arg, bool in_header)
+batch_lost(void *arg, const char *where)
 {
 	struct deliver *d = arg;
 
-	dlog(d, DLOG_MAIN, "SMTP connection from %s lost while reading message data%s", d->caller, in_header ? " (after header)" : "");
+	dlog(d, DLOG_MAIN, "SMTP connection from %s lost while reading message data%s", d->caller, where);
 }
 
 static int

@@ -141,7 +141,7 @@ struct batch_message {
 struct batch_ops {
 	void		*arg;
 	int		(*take)(void *arg, const struct batch_message *m, struct err *err);	/* -1: it is not taken (PERM, or later) */
-	void		(*lost)(void *arg, bool in_header);	/* the input ended within a message; may be NULL */
+	void		(*lost)(void *arg, const char *where);	/* the input ended within a message, as the log says it; may be NULL */
 };
 /* The exit code: 1 where some messages were taken before a mistake, 2 where none was. */
 int	 batch_run(const struct batch_ops *ops);
