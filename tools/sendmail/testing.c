@@ -186,10 +186,8 @@ load(struct testing *t)
 	rep.traps = tell;
 	rep.replaced = t->o->debug && t->o->mode == MODE_EXPAND ? tell_macro : NULL;
 	rep.arg = &tell;
-	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0) {
-		with_pid = EXIM_LOGSEL_ON(t->conf->log_selector, pid);
+	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
 		return (EX_OK);
-	}
 	told(t->o, &rep, &err);
 	return (1);
 }
@@ -531,6 +529,8 @@ testing_run(const struct box *b, const struct options *o)
 	if (o->mode == MODE_VERSION)
 		version_print(stdout);
 	if ((rc = load(&t)) == EX_OK && (rc = facts(&t)) == EX_OK) {
+		/* From here on: what was said of the configuration itself came before its log_selector. */
+		with_pid = EXIM_LOGSEL_ON(t.conf->log_selector, pid);
 		if (o->mode == MODE_VERSION)
 			version(&t);
 		else if (o->mode == MODE_PRINT)
