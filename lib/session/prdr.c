@@ -93,7 +93,7 @@ session_acl_dkim(struct session *s)
 		return (ACL_GO);
 	s->env.msg = session_msg(s);
 	if (exim_expand_text(s->conf->main[EXIM_MAIN_dkim_verify_signers].text, &s->env, &list, &err) != EXIM_OK) {
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "dkim_verify_signers: %s", err.text);
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "expansion of dkim_verify_signers option failed: %s", err.text);
 		return (ACL_GO);
 	}
 	for (size_t n = 0; n < SIGNERS_MAX && a == ACL_GO && exim_list_next(&list, &sep, s->cmd, &item); n++) {
