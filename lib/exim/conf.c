@@ -107,27 +107,41 @@ named_list(struct loader *ld, const struct exim_line *line)
 	return (true);
 }
 
+/* Options that have a name of old, too; each name may be set once. */
+static int
+two_names(struct loader *ld, struct exim_assign *as)
+{
+	static const struct { const char *old, *now; } names[] = {
+		{ "return_size_limit", "bounce_return_size_limit" }, { "daemon_smtp_port", "daemon_smtp_ports" }
+	};
+	const struct exim_opt_table *t = &exim_opt_tables[0];
+
+	for (unsigned k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+		bool old = sv_eqs(as->full_name, names[k].old);
+		unsigned bit = 1U << (2 * k + old);
+		int i = exim_opt_find(t, sv_cstr(names[k].now));
+
+		if (!old && !sv_eqs(as->full_name, names[k].now))
+			continue;
+		if ((ld->names_read & bit) == 0)
+			ld->main[i].set = false;
+		ld->names_read |= bit;
+		as->full_name = as->name = sv_cstr(names[k].now);
+	}
+	return (exim_opt_find(t, as->full_name));
+}
+
 static void
 main_option(struct loader *ld, const struct exim_opt_ctx *ctx, const struct exim_line *line)
 {
 	const struct exim_opt_table *t = &exim_opt_tables[0];
 	struct exim_assign as;
 	const char *near;
-	unsigned bit;
 	int i;
 
 	if (exim_assign_parse(line, &as, ld->rep) == -1)
 		return;
-	bit = sv_eqs(as.full_name, "return_size_limit") ? 1 : 2;
-	if (bit == 1)
-		as.full_name = as.name = SV_LIT("bounce_return_size_limit");	/* its name of old */
-	i = exim_opt_find(t, as.full_name);
-	/* Each of both names may be set once. */
-	if (i == EXIM_MAIN_bounce_return_size_limit) {
-		if ((ld->size_names & bit) == 0)
-			ld->main[i].set = false;
-		ld->size_names |= bit;
-	}
+	i = two_names(ld, &as);
 	if (i >= 0)
 		as.negated = false;
 	else if (as.negated)

@@ -14,7 +14,7 @@ struct loader {
 	struct exim_report *rep;
 	struct exim_names *names;
 	struct exim_value *main;
-	unsigned	 size_names;	/* bits: return_size_limit was read, bounce_return_size_limit was */
+	unsigned	 names_read;	/* bits: which names were read of options that have two */
 	VEC(struct exim_router *) routers;
 	VEC(struct exim_transport *) transports;
 	VEC(struct exim_auth *) auths;

@@ -2,7 +2,7 @@
 /*
  * Character sets.  ASCII, UTF-8 and ISO-8859-1 are done here, everything else by
  * iconv, whose //TRANSLIT and //IGNORE are never used: the one invents letters, the
- * other loses them silently.
+ * other loses them silently.  Who wants the latter (headers_charset, "headers charset") has it done here.
  */
 #include <errno.h>
 #include <iconv.h>
@@ -138,12 +138,11 @@ convert_step(iconv_t cd, struct sb *out, char **src, size_t *left)
 	return (rc);
 }
 
-/*
- * Convert all of <in>.  With <lenient> a byte that does not fit becomes U+FFFD;
- * otherwise it ends the conversion with false.
- */
+/* What becomes of a byte that does not fit: it ends the conversion with false, is U+FFFD, or goes with its UTF-8 character. */
+enum unfit { UNFIT_ENDS, UNFIT_REPLACED, UNFIT_DROPPED };
+
 static bool
-convert(iconv_t cd, struct sb *out, struct sv in, bool lenient)
+convert(iconv_t cd, struct sb *out, struct sv in, enum unfit unfit)
 {
 	char *src = (char *)(uintptr_t)in.p;
 	size_t left = in.len;
@@ -151,8 +150,15 @@ convert(iconv_t cd, struct sb *out, struct sv in, bool lenient)
 	while (left > 0 && !out->overflow) {
 		if (convert_step(cd, out, &src, &left) != (size_t)-1 || errno == E2BIG)
 			continue;
-		if (!lenient)
+		if (unfit == UNFIT_ENDS)
 			return (false);
+		if (unfit == UNFIT_DROPPED) {
+			size_t n = utf8_char(src, left);
+
+			src += n > 0 ? n : 1;
+			left -= n > 0 ? n : 1;
+			continue;
+		}
 		sb_adds(out, REPLACEMENT);
 		src++;
 		left--;
@@ -181,7 +187,7 @@ mail_charset_to_utf8(struct sb *out, struct sv charset, struct sv in)
 		if (cd == (iconv_t)-1)
 			return (false);
 		if (in.len > 0)
-			(void)convert(cd, out, in, true);
+			(void)convert(cd, out, in, UNFIT_REPLACED);
 		(void)iconv_close(cd);
 	}
 	out->tainted = out->tainted || in.tainted;
@@ -191,10 +197,13 @@ mail_charset_to_utf8(struct sb *out, struct sv charset, struct sv in)
 bool
 mail_charset_from_utf8(struct sb *out, struct sv charset, struct sv in)
 {
+	bool ok, drop = sv_caseends(charset, SV_LIT("//IGNORE"));
 	size_t start = out->len;
 	iconv_t cd;
-	bool ok;
 
+	/* As iconv has it, but from here, where a character that does not fit goes as a whole. */
+	if (drop)
+		charset = sv_sub(charset, 0, charset.len - 8);
 	if (!utf8_valid(in))
 		return (false);
 	if (builtin_of(charset) == CS_UTF8) {
@@ -204,7 +213,7 @@ mail_charset_from_utf8(struct sb *out, struct sv charset, struct sv in)
 	cd = charset_open(charset, false);
 	if (cd == (iconv_t)-1)
 		return (false);
-	ok = in.len == 0 || convert(cd, out, in, false);
+	ok = in.len == 0 || convert(cd, out, in, drop ? UNFIT_DROPPED : UNFIT_ENDS);
 	(void)iconv_close(cd);
 	if (!ok)
 		sb_cut(out, start);

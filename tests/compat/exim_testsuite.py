@@ -77,7 +77,7 @@ class Command:
 def substitute(text, number, work):
     """The suite's standard substitutions."""
     pairs = [('CALLER_UID', CALLER), ('CALLER_GID', CALLER), ('CALLERGROUP', 'caller'), ('CALLER_HOME', '/'),
-             ('EXIMUSER', 'exim'), ('EXIMGROUP', 'exim'), ('HOSTIPV4', HOST4), ('HOSTIPV6', HOST6),
+             ('EXIMUSER', 'exim'), ('EXIMGROUP', 'exim'), ('MAILGROUP', 'mail'), ('HOSTIPV4', HOST4), ('HOSTIPV6', HOST6),
              ('HOSTNAME', HOSTNAME), ('PORT_D2', '1226'), ('PORT_D3', '1227'), ('PORT_D4', '1228'), ('PORT_DYNAMIC', '1300'),
              ('PORT_D', '1225'), ('PORT_N', '1223'), ('PORT_S', '1224'), ('TESTNUM', number), ('V4NET', '224'),
              ('V6NET', 'ff00')]
@@ -552,6 +552,7 @@ def alike(text, work):
     for k, v in (('PORT_N', '1223'), ('PORT_S', '1224'), ('PORT_D', '1225'), ('PORT_D2', '1226')):
         s = re.sub(r'\b' + v + r'\b', k, s)
     s = re.sub(r'prvs=[0-9a-f]{10}=', 'prvs=xxxxxxxxxx=', s)
+    s = re.sub(r'# Exim Configuration \([^)]*\)', '# Exim Configuration (X)', s)
     s = s.replace('is not a base 62 number', 'is not a base 36/62 number')
     s = re.sub(r'\b(e?[ug]id)=' + CALLER + r'\b', lambda m: m.group(1) + '=CALLER_' + m.group(1)[-3:].upper(), s)
     # Columns depend on the length of names; what stands only where something is built.

@@ -57,3 +57,11 @@ dialogue() { printf 'HELO x\nMAIL FROM:<a@b.test>\nRCPT TO:<c@d.test>\nQUIT\n' |
 ask -be '${address:b. c <x@y.test> (z)}|${address:a 4. b <q@r.test>}' | grep -qxF 'x@y.test|q@r.test' || fail "words that end in a dot"
 printf 'keep_environment =\nONE\n' | conf
 [ "$(ask '-D ONE = message_size_limit = 7M ' -bP message_size_limit)" = 'message_size_limit = 7M' ] || fail "blanks in -D"
+
+# Names of old, each of which may be set beside the new one.
+printf 'keep_environment =\nreturn_size_limit = 1K\nbounce_return_size_limit = 2K\ndaemon_smtp_port = 26\n' | conf
+[ "$(ask -bP bounce_return_size_limit daemon_smtp_ports | paste -sd, -)" = 'bounce_return_size_limit = 2K,daemon_smtp_ports = 26' ] ||
+	fail "names of old: $(ask -bP bounce_return_size_limit daemon_smtp_ports 2>&1)"
+printf 'keep_environment =\nheaders_charset = ISO-8859-1//IGNORE\n' | conf
+printf 'Subject: =?utf-8?q?a_=C3=A9_=E2=82=AC_b?=\n\n' >"$T/q/message"
+ask -bem "$T/q/message" '$h_subject:' | LC_ALL=C grep -qx "$(printf 'a \351  b')" || fail "a character that does not fit"

@@ -81,13 +81,17 @@ world_names(void *arg, const struct net_addr *addr, struct arena *a, const char 
 static enum exim_found
 world_addrs(void *arg, const char *name, struct arena *a, struct net_addr **addrs, size_t *n)
 {
+	enum dns_result r = DNS_TEMPFAIL;
+	enum exim_found f;
 	struct net_addr one;
 
 	(void)arg;
 	if (!net_addr_parse(sv_cstr(name), &one) && strcasecmp(name, "localhost") != 0 && dns_ready() &&
-	    dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL) == DNS_FOUND)
+	    (r = dns_addrs(name, DNS_V4 | DNS_V6, FIBER_FOREVER, a, addrs, n, NULL, NULL)) == DNS_FOUND)
 		return (EXIM_FOUND);
-	return (posix.addrs(posix.arg, name, a, addrs, n));
+	f = posix.addrs(posix.arg, name, a, addrs, n);
+	/* What dns_again_means_nonexist says of the DNS is not asked again there. */
+	return (f == EXIM_TEMPFAIL && (r == DNS_NXDOMAIN || r == DNS_NODATA) ? EXIM_NOTFOUND : f);
 }
 
 static enum route_dns
