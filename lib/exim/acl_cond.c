@@ -16,6 +16,11 @@ matched(struct acl_state *st, const struct acl_item *it, enum exim_result res, b
 		/* A forced failure makes the condition be ignored: true, also when it is negated. */
 		return (it->negated ? RC_FAIL : RC_OK);
 	case EXIM_DEFER:
+		/* A list that does not exist is for who keeps the configuration, in a line of its own. */
+		if (strncmp(err->text, "unknown named ", 14) == 0) {
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "%s", err->text);
+			return (RC_DEFER);
+		}
 		return (acl_defer(st, "%s", err->text));
 	default:
 		return (acl_wrong(st, "%s", err->text));

@@ -24,6 +24,7 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 #define W_SCAN		(W(DATA) | W(PRDR) | W(MIME) | W(NOTSMTP) | W(NOTSMTP_MIME))
 #define W_RCPT		(W(RCPT) | W(VRFY) | W(PRDR))
 #define W_SENDER	(W_MESSAGE | W(NOTQUIT))
+#define W_NO_SENDER	(W(CONNECT) | W(HELO) | W(STARTTLS) | W(AUTH) | W(MAILAUTH) | W(VRFY) | W(EXPN) | W(ETRN))
 
 /* X(name, how, is a modifier, where it may stand) */
 #define ACL_CONDS(X)								\
@@ -43,28 +44,28 @@ enum acl_arg { ARG_NONE, ARG_EXPAND, ARG_LATER, ARG_DOMAINS, ARG_HOSTS, ARG_LOCA
 	X(dmarc_status, ARG_STRINGS, 0, W(DATA) | W(PRDR))			\
 	X(dnslists, ARG_EXPAND, 0, W_ALL & ~W(NOTSMTP_START))			\
 	X(domains, ARG_DOMAINS, 0, W_RCPT)					\
-	X(encrypted, ARG_STRINGS, 0, W_ALL & ~(W_NOTSMTP | W(CONNECT) | W(HELO)))			\
+	X(encrypted, ARG_STRINGS, 0, W_ALL & ~(W_NOTSMTP | W(HELO)))			\
 	X(endpass, ARG_NONE, 1, W_ALL)						\
 	X(hosts, ARG_HOSTS, 0, W_ALL & ~W_NOTSMTP)				\
 	X(local_parts, ARG_LOCALS, 0, W_RCPT)					\
 	X(log_message, ARG_LATER, 1, W_ALL)					\
 	X(log_reject_target, ARG_EXPAND, 1, W_ALL)				\
 	X(logwrite, ARG_EXPAND, 1, W_ALL)					\
-	X(malware, ARG_EXPAND, 0, W_SCAN)					\
+	X(malware, ARG_EXPAND, 0, W_SCAN & ~(W(MIME) | W(NOTSMTP_MIME)))					\
 	X(message, ARG_LATER, 1, W_ALL)						\
 	X(mime_regex, ARG_EXPAND, 0, W(MIME) | W(NOTSMTP_MIME))			\
-	X(queue, ARG_EXPAND, 1, W_ALL & ~(W(DATA) | W(PRDR) | W(MIME) | W(DKIM) | W(NOTSMTP)))	\
+	X(queue, ARG_EXPAND, 1, W_ALL & ~(W(DATA) | W(PRDR) | W(NOTSMTP)))	\
 	X(ratelimit, ARG_EXPAND, 0, W_ALL)					\
-	X(recipients, ARG_ADDRESSES, 0, W_RCPT)					\
+	X(recipients, ARG_ADDRESSES, 0, W_RCPT & ~W(VRFY))					\
 	X(regex, ARG_EXPAND, 0, W_SCAN)						\
-	X(remove_header, ARG_EXPAND, 1, W_MESSAGE)				\
+	X(remove_header, ARG_EXPAND, 1, W_MESSAGE & ~W(DKIM))				\
 	X(seen, ARG_EXPAND, 0, W_ALL)						\
 	X(sender_domains, ARG_DOMAINS, 0, W_SENDER)				\
 	X(senders, ARG_ADDRESSES, 0, W_SENDER)					\
 	X(set, ARG_SET, 1, W_ALL)						\
-	X(spam, ARG_EXPAND, 0, W_SCAN)						\
-	X(spf, ARG_EXPAND, 0, W_ALL & ~(W(CONNECT) | W_NOTSMTP))		\
-	X(spf_guess, ARG_EXPAND, 0, W_ALL & ~(W(CONNECT) | W_NOTSMTP))		\
+	X(spam, ARG_EXPAND, 0, W_SCAN & ~(W(MIME) | W(NOTSMTP_MIME)))						\
+	X(spf, ARG_EXPAND, 0, W_ALL & ~(W_NO_SENDER | W_NOTSMTP))		\
+	X(spf_guess, ARG_EXPAND, 0, W_ALL & ~(W_NO_SENDER | W_NOTSMTP))		\
 	X(udpsend, ARG_EXPAND, 1, W_ALL)					\
 	X(verify, ARG_EXPAND, 0, W_ALL)
 enum acl_cond_id {

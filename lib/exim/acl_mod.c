@@ -412,7 +412,7 @@ acl_control(struct acl_state *st, struct sv arg)
 	if (opts.len > 0 && !controls[c].has_option)
 		return (control_syntax(st, arg));
 	if ((controls[c].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
-		return (acl_wrong(st, "cannot use \"control=%s\" in %s ACL", controls[c].name, exim_acl_where_name(st->run->where)));
+		return (acl_wrong(st, "cannot use \"control=%s\" in %s ACL", controls[c == EXIM_CTL_QUEUE_ONLY ? EXIM_CTL_QUEUE : c].name, exim_acl_where_name(st->run->where)));
 	if (c == EXIM_CTL_ERROR)
 		return (RC_ERROR);
 	if (c == EXIM_CTL_DSCP && opts.len == 0)

@@ -149,6 +149,19 @@ counts_in(enum per per)
 	}
 }
 
+/* A way of measuring that is asked to count where it cannot; NULL: it is not. */
+static const char *
+misplaced(struct acl_state *st, const struct rate *r, const char *name)
+{
+	const enum exim_acl_where where = st->run->where;
+
+	if (r->per == PER_NONE || r->noupdate || (r->mode != MODE_LEAKY && r->mode != MODE_STRICT) || where == EXIM_WHERE_UNKNOWN ||
+	    (counts_in(r->per) & 1u << where) != 0)
+		return (NULL);
+	return (arena_fmt(st->env->arena, "\"%s\" must not have /leaky or /strict option, or cannot be used in %s ACL", name,
+	    exim_acl_where_name(where)));
+}
+
 static void
 defaults(struct acl_state *st, struct rate *r)
 {
@@ -157,8 +170,12 @@ defaults(struct acl_state *st, struct rate *r)
 
 	if (r->noupdate)
 		r->mode = MODE_READONLY;
-	if (r->per == PER_NONE)
+	/* Only who says per_mail means the places of messages. */
+	if (r->per == PER_NONE) {
 		r->per = PER_MAIL;
+		if (r->mode == MODE_NONE)
+			r->mode = MODE_LEAKY;
+	}
 	if (r->mode == MODE_NONE)
 		r->mode = (counts_in(r->per) & 1u << where) != 0 || where == EXIM_WHERE_UNKNOWN ? MODE_LEAKY : MODE_READONLY;
 	if (r->count < 0.0) {
@@ -266,6 +283,8 @@ acl_ratelimit(struct acl_state *st, struct sv arg)
 	double rate, *was;
 	enum acl_rc rc;
 
+	if (why == NULL)
+		why = misplaced(st, &r, names[r.per == PER_ADDR ? PER_RCPT : r.per == PER_BYTE ? PER_MAIL : r.per]);
 	if (why != NULL)
 		return (acl_wrong(st, "error in arguments to \"ratelimit\" condition: %s", why));
 	defaults(st, &r);

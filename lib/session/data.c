@@ -40,19 +40,10 @@ ready(struct session *s, const char *verb, struct sv *text, unsigned *code)
 	enum acl_answer a;
 
 	if (t == NULL || (t->rcpts.len == 0 && !t->discard && !t->discarded_some)) {
-		if (t != NULL && t->too_many && exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject))
-			session_reply(s, 554, "5.5.3", SV_LIT("Too many recipients"));
-		else
-			no_recipient(s, verb);
+		no_recipient(s, verb);
 		return (false);
 	}
 	if (t->too_many && exim_main_bool(s->conf, EXIM_MAIN_recipients_max_reject)) {
-		struct sb host = SB_INIT(2000);
-
-		session_log_host(s, &host);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "too many recipients: message rejected: sender=<" SV_FMT "> %s",
-		    SV_ARG(t->msg.sender), sb_cstr(&host));
-		sb_free(&host);
 		session_reply(s, 554, "5.5.3", SV_LIT("Too many recipients"));
 		return (false);
 	}

@@ -194,6 +194,7 @@ session_helo(struct session *s)
 	}
 	/* RFC 5321 section 4.1.4: it clears what was under way. */
 	session_txn_end(s);
+	exim_acl_run_reset(&s->acl);
 	session_rcpt_forget(s);
 	s->helo_seen = true;
 	if (text.len > 0)

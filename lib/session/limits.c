@@ -87,12 +87,7 @@ pace(struct session *s, enum exim_main_opt opt, double *delay, int64_t n)
 	while (k < 4 && sv_next(&v, ',', &one))
 		piece[k++] = sv_trim(one);
 	if (k < 4 || !num_parse(piece[0], 0, INT32_MAX, &count) || !seconds(piece[1], &first) || !seconds(piece[2], &factor) ||
-	    !seconds(piece[3], &most)) {
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "malformed value \"" SV_FMT "\" of a smtp_ratelimit option: "
-		    "wanted COUNT,DELAY,FACTOR,MOST", SV_ARG(s->conf->main[opt].text));
-		return;
-	}
-	if (n <= count)
+	    !seconds(piece[3], &most) || n <= count)	/* its form was looked at when it was read */
 		return;
 	if (most > DELAY_MAX)
 		most = DELAY_MAX;

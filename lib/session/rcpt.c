@@ -70,12 +70,12 @@ within_max(struct session *s, struct txn *t)
 		s->x.rcpt_fail_count++;
 	else
 		s->x.rcpt_defer_count++;
-	if (!reject && !t->too_many) {
+	if (!t->too_many) {
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "too many recipients: excess temporarily rejected: sender=<" SV_FMT
-		    "> %s", SV_ARG(t->msg.sender), sb_cstr(&host));
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "too many recipients: %s rejected: sender=<" SV_FMT "> %s",
+		    reject ? "message" : "excess temporarily", SV_ARG(t->msg.sender), sb_cstr(&host));
 		sb_free(&host);
 	}
 	t->too_many = true;

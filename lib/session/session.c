@@ -595,6 +595,7 @@ session_welcome(struct session *s)
 		s->end = END_DROP;
 		return (false);
 	}
+	exim_acl_run_reset(&s->acl);
 	if (code / 100 != 2)
 		code = 220;
 	/* Who is greeted before he hears of it can know no other way: so only those whom the configuration names. */
