@@ -27,6 +27,7 @@
 #include "log/log.h"
 #include "net/hosts_access.h"
 #include "net/sock.h"
+#include "os/fd.h"
 #include "os/user.h"
 #include "route/route.h"
 #include "session/session.h"
@@ -216,22 +217,21 @@ user_job(void *arg)
 
 /* trusted_users and trusted_groups; the superuser and the box's own user are so anyway. */
 static bool
-is_trusted(const struct exim_conf *conf, const struct conn *c, const struct ucred *cred)
+is_trusted(const struct exim_conf *conf, int sock, uid_t uid, gid_t gid)
 {
 	const struct exim_value *users = &conf->main[EXIM_MAIN_trusted_users], *groups = &conf->main[EXIM_MAIN_trusted_groups];
 	gid_t set[GROUPS_MAX];
-	socklen_t len = sizeof(set);
-	bool yes = cred->uid == 0 || cred->uid == geteuid();
+	bool yes = uid == 0 || uid == geteuid();
+	int n;
 
 	for (size_t i = 0; i < users->n; i++)
-		yes = yes || users->nums[i] == (int64_t)cred->uid;
+		yes = yes || users->nums[i] == (int64_t)uid;
 	if (yes || groups->n == 0)
 		return (yes);
-	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, set, &len) == -1)
-		len = 0;
+	n = os_peer_groups(sock, set, GROUPS_MAX);
 	for (size_t i = 0; i < groups->n; i++) {
-		yes = yes || groups->nums[i] == (int64_t)cred->gid;
-		for (size_t k = 0; k < len / sizeof(set[0]); k++)
+		yes = yes || groups->nums[i] == (int64_t)gid;
+		for (int k = 0; k < n; k++)
 			yes = yes || groups->nums[i] == (int64_t)set[k];
 	}
 	return (yes);
@@ -242,20 +242,21 @@ static void
 local_peer(struct conn *c)
 {
 	struct user_job *j = xcalloc(1, sizeof(*j));
-	struct ucred cred = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
-	socklen_t len = sizeof(cred);
+	uid_t uid = (uid_t)-1;
+	gid_t gid = (gid_t)-1;
+	pid_t pid;
 
-	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-	j->uid = cred.uid;
+	(void)os_peer_id(c->fd, &uid, &gid, &pid);
+	j->uid = uid;
 	fiber_offload(user_job, j);
 	if (j->rc == 1)
 		(void)snprintf(c->user, sizeof(c->user), "%s", j->u.name);
 	else
-		(void)snprintf(c->user, sizeof(c->user), "uid%ld", (long)cred.uid);
+		(void)snprintf(c->user, sizeof(c->user), "uid%ld", (long)uid);
 	free(j);
 	c->c.user = c->user;
-	c->c.uid = cred.uid;
-	c->c.trusted = is_trusted(c->w->sv.conf, c, &cred);
+	c->c.uid = uid;
+	c->c.trusted = is_trusted(c->w->sv.conf, c->fd, uid, gid);
 }
 
 static void

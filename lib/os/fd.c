@@ -140,6 +140,21 @@ os_peer_id(int sock, uid_t *uid, gid_t *gid, pid_t *pid)
 }
 
 int
+os_peer_groups(int sock, gid_t *set, int max)
+{
+#ifdef SO_PEERGROUPS
+	socklen_t len = (socklen_t)max * (socklen_t)sizeof(*set);
+
+	return (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, set, &len) == -1 ? 0 : (int)(len / sizeof(*set)));
+#else
+	(void)sock;
+	(void)set;
+	(void)max;
+	return (0);
+#endif
+}
+
+int
 os_accept_tcp(int lfd, struct sockaddr *sa, socklen_t *len)
 {
 	int fd = accept4(lfd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC);

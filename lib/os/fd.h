@@ -25,6 +25,8 @@ ssize_t	 os_sendmsg(int sock, const struct iovec *iov, int n, int fd);
 ssize_t	 os_recvmsg(int sock, void *buf, size_t len, int *fd);
 /* Who connected a UNIX socket; *<pid> is 0 where the system does not tell. */
 int	 os_peer_id(int sock, uid_t *uid, gid_t *gid, pid_t *pid);
+/* The further groups of that process, at most <max>; as many as are known. */
+int	 os_peer_groups(int sock, gid_t *set, int max);
 /* Accept one TCP connection: non-blocking, close-on-exec, without Nagle's delay where the listener has none; as accept(2). */
 int	 os_accept_tcp(int lfd, struct sockaddr *sa, socklen_t *len);
 /* connect(2) with TCP Fast Open (RFC 7413) where the system can; else without. */
