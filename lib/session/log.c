@@ -141,7 +141,7 @@ session_id(const struct session *s)
 {
 	if (s->txn != NULL && s->txn->id[0] != '\0')
 		return (s->txn->id);
-	return (s->conn->exim_style && s->conn->host_checking ? s->last_id : "");
+	return (s->conn->exim_style && s->kind != SESSION_LOCAL ? s->last_id : "");
 }
 
 /* The id in front, once there is a message. */
