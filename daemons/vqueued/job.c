@@ -2,10 +2,10 @@
 /*
  * Local deliveries that are not the store's: appendfile, pipe, autoreply and lmtp, done as users by
  * vlocald's children (children.c).  The options are expanded here (lib/transport), the job goes to a child with
- * the content's descriptor, or, for a user's rules, with a short message itself, and its answer settles the addresses of the batch.  What is said to be done is on disk, or
- * was given to a program: its entry in the done-log is written at once, like that of mail sent to another host,
- * so that files have one copy and pipes at least one.  A reply has an id made of the message and the address that asked
- * for it, and is made once.
+ * the content's descriptor, or, for a user's rules, with a short message itself, and its answer settles the addresses of
+ * the batch.  What is said to be done is on disk, or was given to a program: its entry in the done-log is written at
+ * once, like that of mail sent to another host, so that files have one copy and pipes at least one.  A reply has an id
+ * made of the message and the address that asked for it, and is made once.
  */
 #include <errno.h>
 #include <stdlib.h>
