@@ -279,6 +279,50 @@ test_local(void **state)
 	bench_close(&b);
 }
 
+#define HANDED	"< 220\n> XLOCAL "
+#define MESSAGE	"> EHLO localhost\n< 250 HELP\n> MAIL FROM:<other@x.test>\n< 250\n> RCPT TO:<bob>\n< 250\n> DATA\n< 354\n> X: y\n> \n> x\n> .\n"
+
+static void
+open_handed(struct bench *b, bool trusted)
+{
+	bench_open(b, "acl_smtp_rcpt = deny\nacl_smtp_connect = deny\nacl_not_smtp = ${if eq{$h_x:}{bad}{deny}{accept}}\n");
+	b->conn.kind = SESSION_LOCAL;
+	memset(&b->conn.peer, 0, sizeof(b->conn.peer));
+	b->conn.user = "alice";
+	b->conn.uid = 1000;
+	b->conn.handed = true;
+	b->conn.trusted = trusted;
+}
+
+/* What sendmail hands over, and what XLOCAL may say of it. */
+static void
+test_handed(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_handed(&b, true);
+	play(&b, HANDED "ADDR=192.0.2.9:77 NAME=far.test IDENT=her+20self PROTO=scanned MECHANISM=PLAIN LOGIN=id SENDER=a@b.test\n"
+	    "< 250 2.0.0 OK\n" MESSAGE "< 250\n@ <= other@x.test H=far.test [192.0.2.9] U=her self P=scanned A=PLAIN:id S=\n> QUIT\n< 221\n");
+	bench_close(&b);
+	/* From others only what every user may do. */
+	open_handed(&b, false);
+	play(&b, HANDED "ADDR=192.0.2.9 PROTO=scanned BATCH=me.test QUEUE=1\n< 250\n"
+	    MESSAGE "< 250\n@ <= alice@example.test U=alice P=local-bsmtp S=\n> QUIT\n< 221\n");
+	assert_true((b.flags & SPOOL_QUEUE_ONLY) != 0);
+	bench_close(&b);
+	open_handed(&b, true);
+	play(&b, HANDED "ADDR=300.1\n< 501 5.5.4\n> XLOCAL NAME\n< 501 5.5.4\n> XLOCAL NOSUCH=x\n< 501 5.5.4\n> XLOCAL\n< 250\n> QUIT\n< 221\n");
+	bench_close(&b);
+	open_handed(&b, true);
+	play(&b, HANDED "NAME=a+0Ab\n< 501 5.5.4\n> XLOCAL NAME=a+2\n< 501 5.5.4\n> QUIT\n< 221\n");
+	bench_close(&b);
+	/* It is for that socket alone. */
+	bench_open(&b, OPEN);
+	play(&b, "< 220\n> XLOCAL PROTO=x\n< 500\n> QUIT\n< 221\n");
+	bench_close(&b);
+}
+
 static void
 test_loop_and_spool(void **state)
 {
@@ -585,7 +629,7 @@ main(void)
 		cmocka_unit_test(test_bdat_message),
 		cmocka_unit_test(test_bdat_not_offered),
 		cmocka_unit_test(test_submission),
-		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_local), cmocka_unit_test(test_handed),
 		cmocka_unit_test(test_loop_and_spool),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_etrn_vrfy),
