@@ -51,7 +51,9 @@ fill_session(void)
 	ses.helo_verified = true;
 	ses.host_address = SV_LIT("<sender_host_address>");
 	ses.auth_mechanism = SV_LIT("<sender_host_authenticated>");
-	ses.host_dnssec = true;
+	ses.host_dnssec = ses.dnssec_known = true;
+	ses.host_lookup = EXIM_HOST_FOUND;
+	ses.addr.family = 4;
 	ses.host_port = 264;
 	ses.ident = SV_LIT("<sender_ident>");
 	ses.smtp_command = SV_LIT("<smtp_command>");
