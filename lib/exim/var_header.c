@@ -124,6 +124,8 @@ gather(struct exim_message *m, struct sv name, enum xheader_kind kind, struct xb
 	while (b->len < HEADER_MAX && next_field(&w, &n, &body, &whole)) {
 		if (!is_named(n, name))
 			continue;
+		/* That there is one at all came with the message, too. */
+		b->tainted |= body.tainted;
 		if (kind == XH_RAW) {
 			add_lf(b, body);
 			xb_addc(b, '\n');
