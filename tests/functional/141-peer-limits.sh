@@ -69,7 +69,7 @@ a = Session()
 a.say(b'EHLO a', b'250')
 a.say(b'MAIL FROM:<a@b.test>', b'250')
 before = memory()
-line = b'RCPT TO:<' + b'x' * 240 + b'@' + b'y' * 60 + b'.' + b'z' * 60 + b'.test>\r\n'
+line = b'RCPT TO:<' + b'x' * 120 + b'@' + b'y' * 60 + b'.' + b'z' * 60 + b'.test>\r\n'
 for _ in range(500):
     a.s.sendall(line * 200)
     for _ in range(200):
