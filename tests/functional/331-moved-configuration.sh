@@ -10,6 +10,7 @@ fi
 NEED_ROOT=1 NEED_NET=1
 . "$(dirname "$0")/../lib/box.sh"
 need python3
+[ -z "${VPOST_SAN-}" ] || skip "the leak check fails where the user changes"
 
 chmod 755 "$T"
 mkdir -p "$T/home" "$T/spool" "$T/panel/shop.test" "$T/home/owner/mail/shop.test/info"
