@@ -355,7 +355,11 @@ class Run:
         os.chmod(f'{w}/test-config', 0o644)
 
     def subst(self, text):
-        return substitute(text, self.number, self.work)
+        text = substitute(text, self.number, self.work)
+        if re.search(r'\$msg\d', text):
+            ids = sorted(f[:-2] for f in os.listdir(self.work + '/spool/input') if f.endswith('-H'))
+            text = re.sub(r'\$msg(\d+)', lambda m: ids[int(m.group(1)) - 1] if int(m.group(1)) <= len(ids) else '', text)
+        return text
 
     def shell(self, cmd, data, seconds=40):
         p = subprocess.Popen(['sh', '-c', cmd.encode('latin-1')], cwd=self.work, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
