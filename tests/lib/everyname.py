@@ -45,7 +45,7 @@ NEEDS = {
     "maildir_quota_directory_regex": "maildir_format", "maildir_use_size_file": "maildir_format", "maildir_tag": "maildir_format", "maildirfolder_create_regex": "maildir_format",
     "maildir_retries": "maildir_format", "mailstore_prefix": "mailstore_format", "mailstore_suffix": "mailstore_format", "local_part_prefix_optional": "local_part_prefix = x-",
     "local_part_suffix_optional": "local_part_suffix = -x", "check_group": "file = /x", "check_owner": "file = /x", "filter_prepend_home": "file = /x",
-    "client_username": "client_password = x", "client_password": "client_username = x", "quota_directory": "directory = /nonexistent/d",
+    "client_username": "client_password = x", "client_password": "client_username = x", "quota_directory": "directory = /nonexistent/d\nquota = 1M",
     "quota_filecount": "directory = /nonexistent/d\nquota = 1M", "allow_filter": "user = mail", "local_sender_retain": "local_from_check = false",
     "shadow_condition": "shadow_transport = t2", "retry_use_local_part": "", "group": "user = mail", "initgroups": "user = mail",
 }
