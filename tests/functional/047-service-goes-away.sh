@@ -34,11 +34,13 @@ P
 	wait_for 10 grep -q up "$T/up"
 }
 queued() { find "$BOX/var/spool/queue" -type f | wc -l; }
+TO='a@out.test b@out.test'
 try() { # WANT-EXIT WANT-QUEUED WHAT ANSWER...
 	local rc=0 want=$1 n=$2 what=$3
 	shift 3
 	serve "$@"
-	printf 'Subject: x\n\ntext\n' | sendmail -f joe@local.test a@out.test b@out.test 2>"$T/said" || rc=$?
+	# shellcheck disable=SC2086
+	printf 'Subject: x\n\ntext\n' | sendmail -f joe@local.test $TO 2>"$T/said" || rc=$?
 	wait "$SERVER" || true
 	eq "$rc" "$want" "exit code, $what"
 	eq "$(queued)" "$n" "messages in the queue, $what"
@@ -60,3 +62,9 @@ try 75 0 "closed behind the message" "220 x" "$E" "250 ok" "250 ok" "250 ok" "35
 try 65 0 "refused" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" "554 no"
 try 0 0 "taken, then closed" "220 x" "$E" "250 ok" "250 ok" "250 ok" "354 go" "250 ok" -
 try 75 0 "not now" "220 x" "$E" "451 later"
+
+# More than it takes at a time: who was not asked for yet is kept with those whom it had taken.
+TO=$(seq -f 'n%g@out.test' 105)
+mapfile -t OK < <(yes "250 ok" | head -n 101)
+try 0 1 "421 to DATA behind 100 of 105" "220 x" "$E" "${OK[@]}" "452 4.5.3 enough" "421 4.3.2 going"
+for i in 1 100 101 105; do grep -aq "n$i@out.test" "$T/file" || die "recipient $i of 105 is not in the queue"; done

@@ -313,6 +313,14 @@ tell_facts(struct smtp *s, struct message *m, const struct options *o)
 	return (ok);
 }
 
+/* The recipients from <i> on were not asked for yet. */
+static void
+left_from(struct smtp *s, const struct message *m, size_t i)
+{
+	for (; i < m->rcpts.len; i++)
+		vec_push(&s->left, m->rcpts.p[i]);
+}
+
 /* The message to the first <*n> recipients, as many as go at once.  <*rc>: what was said of those that were refused. */
 static int
 send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t *n, int *rc, struct err *err)
@@ -333,8 +341,7 @@ send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t 
 			continue;
 		}
 		if (not_taken(s)) {
-			for (; i < m->rcpts.len; i++)
-				vec_push(&s->left, m->rcpts.p[i]);
+			left_from(s, m, i);
 			return (verdict(s, EX_UNAVAILABLE, err));
 		}
 		if (s->code == 452 && good >= RCPTS_AT_LEAST)
@@ -344,6 +351,7 @@ send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t 
 		*rc = *rc == EX_OK || one == EX_TEMPFAIL ? one : *rc;
 	}
 	*n = i;
+	left_from(s, m, i);
 	if (good == 0)
 		return (EX_OK);
 	if (command(s, "DATA") != 354)
