@@ -69,7 +69,7 @@ load_tls(const struct box *b, const struct exim_conf *c, struct session_tls **ou
 	if (e.cls != ERR_NONE && r->fn != NULL)
 		r->fn(r->arg, &e);
 	if (*out != NULL || e.cls == ERR_NONE) {
-		before = true;
+		before = e.cls == ERR_NONE || (*out != NULL && session_tls_fixed(*out) != NULL);
 		return (0);
 	}
 	*err = e;

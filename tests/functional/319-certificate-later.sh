@@ -27,6 +27,11 @@ P
 }
 has "$(talk)" "454" "STARTTLS without a certificate"
 mt send "$SMTP" a@b.test joe@local.test >/dev/null
+
+# While it is still missing what else the configuration says can change.
+sed -i 's/^smtp_banner = .*/smtp_banner = changed/' "$BOX/etc/exim.conf"
+vpost reload "$BOX" || die "reload while the certificate is missing"
+wait_for 10 sh -c "python3 -c 'import smtplib, sys; s = smtplib.SMTP(); sys.exit(b\"changed\" not in s.connect(\"127.0.0.1\", $SMTP)[1])'"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=mail.local.test -keyout "$T/tls/key.pem" -out "$T/tls/cert.pem" 2>/dev/null
 chmod 640 "$T/tls/key.pem"
 has "$(talk)" "220 TLSv1" "STARTTLS once the certificate is there"
