@@ -115,7 +115,8 @@ take_refusal(struct line *l, const struct deliver_error *e, struct exim_callout_
 	struct sv v = sv_cstr(arena_str(l->a, e->err.text));
 	ptrdiff_t colon;
 
-	r->code = e->code;
+	/* Below zero are the numbers of what failed without an answer. */
+	r->code = e->code > 0 ? e->code : 0;
 	/* "connect to 192.0.2.1 port 25: why": the host is named already. */
 	if (sv_starts(v, "connect to ") && (colon = sv_find(v, SV_LIT(" port "))) > 0 && (colon = sv_find(v, SV_LIT(": "))) > 0)
 		v = sv_sub(v, (size_t)colon + 2, v.len);
