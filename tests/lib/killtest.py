@@ -115,8 +115,8 @@ def deleter(kind):
                     ident = got[1].decode().split(':', 1)[1].strip()
                     with lock:
                         asked.add(ident)
-                    m.store(i, '+FLAGS', '(\\Deleted)')
-                    if m.expunge()[0] == 'OK':
+                    # A refused STORE (the store's daemon was just killed) leaves EXPUNGE nothing to do.
+                    if m.store(i, '+FLAGS', '(\\Deleted)')[0] == 'OK' and m.expunge()[0] == 'OK':
                         with lock:
                             deleted.add(ident)
                         done += 1
