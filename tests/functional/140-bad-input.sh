@@ -127,6 +127,9 @@ printf '\nbegin nonsense\nfoo = bar\n' >>"$BOX/etc/exim.conf"
 sed -i 's/^recipients_max = .*/recipients_maximum = 5\nmessage_size_limit = ${bad/' "$BOX/etc/exim.conf"
 vpost check "$BOX" >"$T/check" 2>&1 && die "check is content with mistakes in exim.conf"
 [ "$(grep -cE 'exim.conf:[0-9]+: ' "$T/check")" -ge 3 ] || { cat "$T/check"; die "not all mistakes are told"; }
-vpost reload "$BOX" >/dev/null 2>&1 || true
+vpost reload "$BOX" >"$T/reload" 2>&1 && die "a reload with mistakes"
+[ "$(grep -cE 'exim.conf:[0-9]+: ' "$T/reload")" -ge 3 ] || { cat "$T/reload"; die "reload does not tell all mistakes"; }
+has "$(tail -n 1 "$T/reload")" "vpost reload: not done: the daemons go on with what they have"
+kill -HUP "$RUN"
 sleep 1
 has "$(mt rcpt "$SMTP" a@out.test joe@local.test)" "250 2.1.5" "after a reload with mistakes"

@@ -74,9 +74,10 @@ for i in 1 2 3 4; do mt send "$SMTP" --source 127.0.0.2 "load$i@x.test" joe@loca
 for i in 5 4 3 2 1; do
 	sleep 0.15
 	mv "$L/mainlog" "$L/mainlog.$i"
-	kill -USR1 "$RUN"
+	vpost reopen "$BOX" || die "vpost reopen"
 	wait_for 5 test -e "$L/mainlog"
 done
+grep -q "^		$(command -v vpost) reopen $BOX " "$BOX/etc/logrotate.conf" || die "etc/logrotate.conf: $(cat "$BOX/etc/logrotate.conf")"
 if command -v logrotate >/dev/null; then
 	logrotate -f -s "$T/state" "$BOX/etc/logrotate.conf"
 	wait_for 5 test -e "$L/mainlog"
@@ -90,3 +91,15 @@ eq "$(all | grep -c '<= load')" 600 "arrivals"
 eq "$(ids '<= load' | wc -l)" 600 "ids"
 wait_for 20 none_missing
 eq "$(missing '=> joe')" 0 "messages whose delivery is not in the log"
+box_stop
+
+# A box that does not run has nothing to open; one that went into the background opens its own log anew, too.
+eq "$(vpost reopen "$BOX")" "$BOX does not run: nothing to do"
+rm -f "$L"/vpost.log*
+vpost run -d "$BOX" || die "vpost run -d"
+RUN=$(daemon_pid vpost) PIDS="$PIDS $(daemon_pid vpost)"
+mv "$L/vpost.log" "$L/vpost.log.1"
+vpost reopen "$BOX"
+wait_for 5 test -e "$L/vpost.log"
+vpost run -k "$BOX" || die "vpost run -k"
+grep -q 'vpost: stopped' "$L/vpost.log" || die "the last words went to the old log"

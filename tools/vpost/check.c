@@ -83,6 +83,34 @@ check_exim(const struct box *b, struct tally *t)
 }
 
 static void
+print_mistake(void *arg, const struct err *e, bool is_warning)
+{
+	if (!is_warning)
+		(void)fprintf(stderr, "%s\n", e->text);
+}
+
+bool
+config_good(const struct box *b)
+{
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct exim_conf_source src;
+	struct err err = ERR_INIT;
+	struct exim_conf *c = NULL;
+	int rc = box_act(b, &err);
+
+	if (rc == 0) {
+		box_exim_source(b, &src);
+		rep.fn = print_mistake;
+		rc = exim_conf_load(&c, &src, &rep, &err);
+		os_act_back();
+	}
+	if (rc == -1 && rep.errors == 0)
+		print_mistake(NULL, &err, false);
+	exim_conf_unref(&c);
+	return (rc == 0);
+}
+
+static void
 check_vusers(const struct box *b, struct tally *t)
 {
 	const char *path = box_path(b, BOX_VUSERS);
@@ -177,7 +205,6 @@ check_expiry(const struct tls_server *tls, struct tally *t)
 	}
 }
 
-/* Each NAME.pem of tls_dir by itself, so that one that would be passed over is told too. */
 /* The text behind a map: its tool tells each line that is wrong; and whether the map is older. */
 static void
 check_text(const struct box *b, const char *rel, const char *tool, struct tally *t)
@@ -214,6 +241,7 @@ check_text(const struct box *b, const char *rel, const char *tool, struct tally 
 	}
 }
 
+/* Each NAME.pem of tls_dir by itself, so that one that would be passed over is told too. */
 static void
 check_certs(const struct box *b, struct tally *t)
 {

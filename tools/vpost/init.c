@@ -86,18 +86,25 @@ put_file(const struct plan *p, const char *rel, struct sv text, mode_t mode, str
 	return (0);
 }
 
+/* @BOX@ is <root>, @VPOST@ this program: cron finds it nowhere else. */
 static void
 put_placed(struct sb *out, struct sv line, const char *root)
 {
-	static const char mark[] = "@BOX@";
-	ptrdiff_t at;
+	static const char box[] = "@BOX@", us[] = "@VPOST@";
+	char self[PATH_MAX];
 
-	while ((at = sv_find(line, sv_cstr(mark))) >= 0) {
-		sb_add(out, sv_sub(line, 0, (size_t)at));
-		sb_adds(out, root);
-		line = sv_sub(line, (size_t)at + sizeof(mark) - 1, line.len);
+	while (line.len > 0) {
+		if (sv_starts(line, box)) {
+			sb_adds(out, root);
+			line = sv_sub(line, sizeof(box) - 1, line.len);
+		} else if (sv_starts(line, us)) {
+			sb_adds(out, os_self_path(self, sizeof(self)) ? self : "vpost");
+			line = sv_sub(line, sizeof(us) - 1, line.len);
+		} else {
+			sb_addc(out, line.p[0]);
+			line = sv_sub(line, 1, line.len);
+		}
 	}
-	sb_add(out, line);
 }
 
 /* exim.conf tells Exim itself where the box lies, as other files tell other programs; vpost knows. */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vpost start, stop, reload: the box's numbered scripts etc/rc.d/NNN.name.sh, each on
- * when it is executable, run in order of their numbers (stop: in reverse).
+ * vpost start, stop: the box's numbered scripts etc/rc.d/NNN.name.sh, each on when it is
+ * executable, run in order of their numbers (stop: in reverse).
  */
 #include <sys/wait.h>
 
 #include <dirent.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,30 +147,4 @@ int
 cmd_stop(int argc, char **argv)
 {
 	return (scripts_command(argc, argv, "stop", true));
-}
-
-int
-cmd_reload(int argc, char **argv)
-{
-	struct err err = ERR_INIT;
-	const char *dir;
-	struct box *b;
-	pid_t pid;
-	int rc = 0;
-
-	if (box_arg(argc, argv, "reload [BOX]", &dir) == -1)
-		return (2);
-	if ((b = open_box(dir)) == NULL)
-		return (1);
-	pid = running_pid(b, "vpost");
-	if (pid != 0) {
-		if (kill(pid, SIGHUP) == -1)
-			rc = err_sys(&err, "signal to process %d", (int)pid);
-	} else {
-		for (size_t i = 0; services[i].name != NULL; i++)
-			if ((pid = running_pid(b, services[i].daemon)) != 0 && kill(pid, SIGHUP) == -1)
-				rc = err_sys(&err, "signal to process %d", (int)pid);
-	}
-	box_free(&b);
-	return (rc == 0 ? 0 : complain(&err));
 }

@@ -51,6 +51,7 @@ struct run {
 	size_t		 n;
 	int		 lock;
 	int		 tell;		/* -d: a byte goes there when all are ready; -1 afterwards */
+	bool		 detached;	/* our own messages go to var/log/vpost.log */
 };
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -69,6 +70,23 @@ say(const char *fmt, ...)
 	(void)vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	(void)fputc('\n', stderr);
+}
+
+/* What we and the daemons write to the standard output goes to var/log/vpost.log from here on. */
+static void
+open_log(const struct run *r)
+{
+	int fd = -1;
+
+	if (box_act(r->box, NULL) == 0)
+		fd = open(box_path(r->box, BOX_LOG "/vpost.log"), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
+	os_act_back();
+	if (fd == -1)
+		return;
+	(void)dup2(fd, STDOUT_FILENO);
+	(void)dup2(fd, STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
 }
 
 static int
@@ -239,6 +257,8 @@ take_signals(struct run *r)
 	while ((sig = os_signal_next()) != 0) {
 		if (sig == SIGTERM || sig == SIGINT)
 			return (true);
+		if (sig == SIGUSR1 && r->detached)
+			open_log(r);
 		if (sig == SIGHUP || sig == SIGUSR1)
 			pass_on(r, sig);
 		else
@@ -313,14 +333,8 @@ detach(struct run *r, struct err *err)
 		(void)setsid();
 		(void)close(p[0]);
 		r->tell = p[1];
-		fd = box_act(r->box, NULL) == -1 ? -1 : open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0640);
-		os_act_back();
-		if (fd != -1) {
-			(void)dup2(fd, 1);
-			(void)dup2(fd, 2);
-			if (fd > 2)
-				(void)close(fd);
-		}
+		r->detached = true;
+		open_log(r);
 		fd = open("/dev/null", O_RDONLY);
 		if (fd > 0) {
 			(void)dup2(fd, 0);

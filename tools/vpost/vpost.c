@@ -33,6 +33,7 @@ static const struct {
 	{ "stop", cmd_stop, "[BOX]", "stop it by its rc.d scripts" },
 	{ "status", cmd_status, "[BOX]", "show daemons and listening ports" },
 	{ "reload", cmd_reload, "[BOX]", "take in a changed configuration" },
+	{ "reopen", cmd_reopen, "[BOX]", "open the logs anew, after they were rotated" },
 	{ "check", cmd_check, "[-p] [BOX]", "report every mistake of its configuration (-p: print the settings)" },
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },

@@ -17,6 +17,7 @@ int	 cmd_start(int argc, char **argv);
 int	 cmd_stop(int argc, char **argv);
 int	 cmd_status(int argc, char **argv);
 int	 cmd_reload(int argc, char **argv);
+int	 cmd_reopen(int argc, char **argv);
 int	 cmd_check(int argc, char **argv);
 int	 cmd_cert(int argc, char **argv);
 int	 cmd_adduser(int argc, char **argv);
@@ -26,6 +27,8 @@ int	 cmd_trace(int argc, char **argv);
 /* dryrun.c: what would become of <text>, from <sender> (NULL: as it says itself), for <who>; an exit code. */
 int	 explain_user(const char *who, const char *sender, struct sv text);
 
+/* check.c: exim.conf can be loaded; its mistakes, not its warnings, go to stderr. */
+bool	 config_good(const struct box *b);
 /* Names of RFC 5321 and RFC 2142 whose mail reaches nobody: tell() with file, line and what to do. */
 void	 postmaster_check(const struct box *b, void (*tell)(void *arg, const char *text), void *arg);
 /* Segments of the journal that were kept aside because they are damaged. */
