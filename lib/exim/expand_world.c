@@ -6,6 +6,7 @@
 #include "exim/lookup_int.h"
 #include "exim/perl.h"
 #include "exim/world_auth.h"
+#include "os/priv.h"
 #include "os/spawn.h"
 
 #include <sys/socket.h>
@@ -312,11 +313,11 @@ drain(int fd, int64_t deadline, struct sb *out)
 	}
 }
 
-/* As somebody else, or somewhere else. */
+/* As somebody else, be it whom root acts as, or somewhere else. */
 static int
 start_elsewhere(const struct exim_run *r, int out, pid_t *pid)
 {
-	struct os_spawn s = { .argv = r->argv, .env = (const char *const *)(uintptr_t)environ, .cwd = r->cwd == NULL ? "." : r->cwd,
+	struct os_spawn s = { .argv = r->argv, .env = (const char *const *)(uintptr_t)environ, .cwd = r->cwd != NULL ? r->cwd : os_is_acting() ? "/" : ".",
 	    .in = -1, .out = out, .errfd = r->merge_stderr ? out : -1, .set_ids = r->set_ids, .user = r->user,
 	    .uid = (uid_t)r->uid, .gid = (gid_t)r->gid, .new_session = true, .umask = r->set_ids ? 077 : 0 };
 	struct err why = ERR_INIT;
@@ -332,7 +333,7 @@ start(const struct exim_run *r, int out, pid_t *pid)
 	posix_spawnattr_t at;
 	int rc;
 
-	if (r->set_ids || r->cwd != NULL)
+	if (r->set_ids || r->cwd != NULL || os_is_acting())
 		return (start_elsewhere(r, out, pid));
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);

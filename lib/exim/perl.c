@@ -24,6 +24,7 @@
 #include "exim/acl.h"
 #include "exim/conf.h"
 #include "exim/expand_int.h"
+#include "os/priv.h"
 
 #define PERLS_MAX	8
 #define FRAME_HEAD	10
@@ -158,6 +159,9 @@ spawn(struct perl *p, bool taint, bool show)
 	posix_spawn_file_actions_t fa;
 	int fds[2], rc;
 
+	/* It could call root's rights back. */
+	if (os_is_acting())
+		return (EPERM);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == -1)
 		return (errno);
 	(void)posix_spawn_file_actions_init(&fa);

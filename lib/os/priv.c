@@ -90,6 +90,26 @@ os_act_back(void)
 		abort();
 }
 
+bool
+os_is_acting(void)
+{
+	return (acting.on);
+}
+
+int
+os_drop_acting(struct err *err)
+{
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (!acting.on)
+		return (0);
+	acting.on = false;
+	if (seteuid(0) == -1)
+		return (err_sys(err, "become uid %lu for good", (unsigned long)uid));
+	return (os_drop_to_ids(NULL, uid, gid, err));
+}
+
 void
 os_no_new_privs(void)
 {

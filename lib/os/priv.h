@@ -20,6 +20,12 @@ int	 os_drop_to_ids(const char *user, uid_t uid, gid_t gid, struct err *err);
  */
 int	 os_act_as(uid_t uid, gid_t gid, struct err *err);
 void	 os_act_back(void);
+bool	 os_is_acting(void);
+/*
+ * For a child that executes a program meanwhile: become that user for good, since the program could call root's rights back (a shell
+ * does).  Nothing where nobody is acted as.
+ */
+int	 os_drop_acting(struct err *err);
 /* No setuid program regains anything from now on; cannot fail where the system lacks it. */
 void	 os_no_new_privs(void);
 

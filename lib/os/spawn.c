@@ -88,7 +88,7 @@ child(const struct os_spawn *s, int *report)
 	if (set_limit(RLIMIT_CPU, s->cpu_seconds) == -1 || set_limit(RLIMIT_FSIZE, s->file_bytes) == -1 ||
 	    set_limit(RLIMIT_AS, s->memory_bytes) == -1 || set_limit(RLIMIT_NPROC, s->processes) == -1)
 		return;
-	if (s->set_ids && os_drop_to_ids(s->user, s->uid, s->gid, NULL) == -1)
+	if (s->set_ids ? os_drop_to_ids(s->user, s->uid, s->gid, NULL) == -1 : os_drop_acting(NULL) == -1)
 		return;
 	if (chdir(s->cwd == NULL ? "/" : s->cwd) == -1)
 		return;

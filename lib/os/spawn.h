@@ -15,7 +15,7 @@ struct os_spawn {
 	const char *const *env;		/* NULL: PATH=/usr/local/bin:/usr/bin:/bin only */
 	const char	*cwd;		/* NULL: / */
 	int		 in, out, errfd;	/* descriptors for 0, 1, 2; -1: /dev/null */
-	bool		 set_ids;	/* become <user>, <uid>, <gid> */
+	bool		 set_ids;	/* become <user>, <uid>, <gid>; without it whom root acts as (os_act_as), if anybody */
 	const char	*user;		/* for supplementary groups; NULL: none */
 	uid_t		 uid;
 	gid_t		 gid;

@@ -18,6 +18,7 @@
 #include "exim/perl.h"
 #include "fiber/fiber.h"
 #include "mail/address.h"
+#include "os/priv.h"
 #include "os/user.h"
 #include "spool/hostid.h"
 #include "testing.h"
@@ -164,6 +165,12 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 	}
 }
 
+bool
+testing_of_box(const struct testing *t)
+{
+	return (t->box != NULL && t->o->conf == NULL);
+}
+
 static int
 load(struct testing *t)
 {
@@ -172,6 +179,7 @@ load(struct testing *t)
 	struct exim_conf_source src = { .text = SV_NULL };
 	struct exim_report rep = EXIM_REPORT_INIT;
 	struct err err = ERR_INIT;
+	int rc;
 
 	src.path = t->o->conf != NULL ? choose(t->facts, t->o->conf) : t->box != NULL ?
 	    box_path(t->box, BOX_EXIM_CONF) : NULL;
@@ -186,7 +194,14 @@ load(struct testing *t)
 	rep.traps = tell;
 	rep.replaced = t->o->debug && t->o->mode == MODE_EXPAND ? tell_macro : NULL;
 	rep.arg = &tell;
-	if (exim_conf_load(&t->conf, &src, &rep, &err) == 0)
+	/* As the daemons read it: what a box's file includes or runs is its user's. */
+	if (testing_of_box(t) && box_act(t->box, &err) == -1) {
+		(void)fprintf(stderr, "sendmail: %s\n", err.text);
+		return (EX_CONFIG);
+	}
+	rc = exim_conf_load(&t->conf, &src, &rep, &err);
+	os_act_back();
+	if (rc == 0)
 		return (EX_OK);
 	told(t->o, &rep, &err);
 	return (1);
@@ -303,10 +318,18 @@ static bool
 perl_at_start(struct testing *t)
 {
 	struct sv why = SV_NULL;
+	struct err err = ERR_INIT;
+	enum exim_result res;
 
 	if (t->o->perl == 'd' || (t->o->perl != 's' && !exim_main_bool(t->conf, EXIM_MAIN_perl_at_start)))
 		return (true);
-	if (x_perl_start(&t->env, &why) == EXIM_OK)
+	if (testing_of_box(t) && box_act(t->box, &err) == -1) {
+		testing_log("%s", err.text);
+		return (false);
+	}
+	res = x_perl_start(&t->env, &why);
+	os_act_back();
+	if (res == EXIM_OK)
 		return (true);
 	testing_log(SV_FMT, SV_ARG(why));
 	return (false);

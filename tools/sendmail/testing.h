@@ -39,6 +39,8 @@ bool	 testing_ask(struct testing *t, struct sb *line);
 void	 testing_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "[PID] " where log lines have it. */
 void	 testing_mark(FILE *out);
+/* Is it a box's own configuration, which is its user's? */
+bool	 testing_of_box(const struct testing *t);
 /* "cwd=DIRECTORY N args: ...", as the log has it of how we were called. */
 void	 testing_arguments(const struct testing *t, struct sb *out);
 /* Forget what the last question left. */

@@ -15,6 +15,7 @@
 #include "mail/address.h"
 #include "mail/header.h"
 #include "mbox/content.h"
+#include "os/priv.h"
 #include "route/route.h"
 #include "vpost_int.h"
 
@@ -291,9 +292,15 @@ load(struct dry *d)
 {
 	struct exim_conf_source src;
 	struct err err = ERR_INIT;
+	int rc;
 
+	/* As the daemons read it: what it includes or runs is its user's. */
+	if (box_act(d->box, &err) == -1)
+		return (complain(&err));
 	box_exim_source(d->box, &src);
-	if (exim_conf_load(&d->conf, &src, NULL, &err) == -1)
+	rc = exim_conf_load(&d->conf, &src, NULL, &err);
+	os_act_back();
+	if (rc == -1)
 		return (complain(&err));
 	exim_world_posix(&d->world);
 	d->world.run = no_run;
