@@ -271,30 +271,53 @@ start_due(struct daemon *d)
 
 /* ---- the further pid file ---- */
 
+/* Paths of the configuration are its user's: root expands, writes and removes what they name with his rights only. */
+static bool
+act(const struct daemon *d, const char *what)
+{
+	struct err err = ERR_INIT;
+
+	if (box_act(d->box, &err) == 0)
+		return (true);
+	log_err(NULL, what, &err);
+	return (false);
+}
+
 static void
-write_pid_file(struct daemon *d)
+replace_pid_file(struct daemon *d)
 {
 	char path[4096], text[32];
-	struct err err = ERR_INIT;
 	int fd, n;
 
-	if (d->def->pid_file == NULL || !d->def->pid_file(d->conf, path, sizeof(path)) ||
-	    (d->pidfile != NULL && strcmp(d->pidfile, path) == 0))
+	if (!d->def->pid_file(d->conf, path, sizeof(path)) || (d->pidfile != NULL && strcmp(d->pidfile, path) == 0))
 		return;
 	if (d->pidfile != NULL)
 		(void)unlink(d->pidfile);
 	free(d->pidfile);
 	d->pidfile = xstrdup(path);
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	if (box_act(d->box, &err) == -1) {
-		log_err(NULL, "pid file", &err);
-		return;
-	}
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd == -1 || fchmod(fd, 0644) == -1 || write(fd, text, (size_t)n) != n)
 		log_warn(NULL, "failed to write pid file %s: %s", path, strerror(errno));
 	if (fd != -1)
 		(void)close(fd);
+}
+
+static void
+write_pid_file(struct daemon *d)
+{
+	if (d->def->pid_file == NULL || !act(d, "pid file"))
+		return;
+	replace_pid_file(d);
+	os_act_back();
+}
+
+static void
+remove_pid_file(struct daemon *d)
+{
+	if (d->pidfile == NULL || !act(d, "pid file"))
+		return;
+	(void)unlink(d->pidfile);
 	os_act_back();
 }
 
@@ -343,8 +366,10 @@ reopen(struct daemon *d)
 	eximlog_reopen();
 	for (size_t i = 0; i < d->workers.len; i++)
 		tell(&d->workers.p[i], SIG_REOPEN);
-	if (d->def->told != NULL)
-		d->def->told(d->conf, alive(d));
+	if (d->def->told == NULL || !act(d, "process log"))
+		return;
+	d->def->told(d->conf, alive(d));
+	os_act_back();
 }
 
 static void
@@ -469,7 +494,6 @@ daemon_parent(struct daemon *d)
 	log_flush();
 	eximlog_flush();
 	(void)!ftruncate(d->lockfd, 0);
-	if (d->pidfile != NULL)
-		(void)unlink(d->pidfile);
+	remove_pid_file(d);
 	return (0);
 }

@@ -62,10 +62,33 @@ has "$(cat "$T/out")" "$T/key" "vsmtpd and a key of root's"
 sed -i 1,2d "$BOX/etc/exim.conf"
 vsmtpd -n -b "$BOX" >"$T/out" 2>&1 || die "vsmtpd -n: $(cat "$T/out")"
 
+as_daemon() { setpriv --reuid daemon --regid daemon --clear-groups "$@"; }
+
+# What it runs while it is read, or looked at, runs as the box's user for good: a shell gives itself its real uid back.
+printf '#!/bin/sh\ngrep -h "^[UG]id" /proc/self/status >>%s/var/run/ids\n' "$BOX" | as_daemon tee "$BOX/etc/ids" >/dev/null
+as_daemon chmod 755 "$BOX/etc/ids"
+only_daemon() {
+	[ -s "$BOX/var/run/ids" ] || die "$1: the program did not run"
+	[ -z "$(awk -v u="$(id -u daemon)" '/^Uid/ && ($2 != u || $3 != u || $4 != u)' "$BOX/var/run/ids")" ] ||
+		die "$1: a program of the configuration had root's rights: $(cat "$BOX/var/run/ids")"
+	as_daemon rm -f "$BOX/var/run/ids"
+}
+cp -p "$BOX/etc/exim.conf" "$T/exim.conf"
+sed -i "1i log_file_path = $BOX/var/log/\${run{$BOX/etc/ids}{}{}}%slog" "$BOX/etc/exim.conf"
+vsmtpd -n -b "$BOX" && vqueued -n -b "$BOX" || die "-n"
+only_daemon "-n"
+vpost check "$BOX" >/dev/null || die "vpost check"
+only_daemon "vpost check"
+vpost explain joe@local.test <"$TOP/tests/data/1-plain.eml" >/dev/null || die "vpost explain"
+only_daemon "vpost explain"
+VPOST_BOX="$BOX" sendmail -bP spool_directory >/dev/null || die "sendmail -bP"
+VPOST_BOX="$BOX" sendmail -be "\${run{$BOX/etc/ids}{}{}}" >/dev/null || die "sendmail -be"
+only_daemon "sendmail"
+cp -p "$T/exim.conf" "$BOX/etc/exim.conf"
+
 # What the box's user puts in root's way is not followed: a link instead of a pid file or of a log.
 box_stop
 echo precious >"$T/precious"; chmod 600 "$T/precious"
-as_daemon() { setpriv --reuid daemon --regid daemon --clear-groups "$@"; }
 as_daemon rm -f "$BOX/var/run/vsmtpd.pid" "$BOX/var/log/rejectlog"
 as_daemon ln -s "$T/precious" "$BOX/var/run/vsmtpd.pid"
 vpost run "$BOX" >"$T/run2.log" 2>&1 & PIDS="$PIDS $!" RUN=$!
@@ -80,6 +103,15 @@ as_daemon rm -f "$BOX/var/log/rejectlog"
 eq "$(cat "$T/precious")" precious "the file behind the link"
 eq "$(stat -c '%a %U' "$T/precious")" "600 root" "the file behind the link"
 [ ! -e "$T/new" ] || die "root made a file behind a link"
+
+# Nor is what his configuration names as its own pid file or process log written or removed by root.
+sed -i "1i pid_file_path = $T/precious\nprocess_log_path = $T/precious" "$BOX/etc/exim.conf"
+box_start
+kill -USR1 "$(daemon_pid vsmtpd)"
+sleep 0.5
+box_stop
+eq "$(cat "$T/precious")" precious "the file that the configuration names"
+cp -p "$T/exim.conf" "$BOX/etc/exim.conf"
 
 # Rotation: the new files are the box's user's again, and all write there.
 box_start
