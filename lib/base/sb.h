@@ -19,7 +19,7 @@ struct sb {
 	size_t	 cap;
 	size_t	 max;
 	bool	 overflow;
-	bool	 tainted;	/* something tainted was added */
+	unsigned char tainted;	/* something tainted was added: as in struct sv */
 };
 
 #define SB_INIT(limit)	{ .p = NULL, .len = 0, .cap = 0, .max = (limit), .overflow = false, .tainted = false }

@@ -2,7 +2,10 @@
 /*
  * A string that is read: pointer, length, taint.  It owns nothing and may hold
  * NUL bytes.  <tainted> says that the bytes came from a peer, and travels with
- * every copy.
+ * every copy.  It is a set of bits, so that what is put together from several
+ * strings has the bits of all: SV_PLAIN for bytes as they came, one of the
+ * others for bytes that the quoting of a lookup made harmless to its queries.
+ * A string with one of those and nothing else is quoted as a whole.
  */
 #ifndef VPOST_BASE_SV_H
 #define VPOST_BASE_SV_H
@@ -14,8 +17,10 @@
 struct sv {
 	const char	*p;
 	size_t		 len;
-	bool		 tainted;
+	unsigned char	 tainted;
 };
+
+#define SV_PLAIN	1		/* also what "true" is */
 
 #define SV_NULL		((struct sv){ NULL, 0, false })
 #define SV_LIT(s)	((struct sv){ "" s, sizeof(s) - 1, false })

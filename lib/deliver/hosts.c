@@ -291,6 +291,7 @@ deliver_find_hosts(struct deliver_hosts *out, struct exim_env *env, const struct
 	bool randomize = deliver_bool(env, &own[EXIM_SMTP_hosts_randomize]), from_router;
 
 	memset(out, 0, sizeof(*out));
+	exim_env_at(env, "transport", &rd->transport->d);
 	out->v = arena_zalloc(a, (ROUTE_HOSTS_MAX + 1) * sizeof(*out->v));
 	if (f.port == 0)
 		return (err_set(err, ERR_TEMP, "4.3.5", "port of the transport %s is not known", rd->transport->d.name));

@@ -494,6 +494,7 @@ deliver_options(struct deliver_opts *o, struct exim_env *env, const struct exim_
 	struct late *l = arena_alloc(a, sizeof(*l));
 
 	memset(o, 0, sizeof(*o));
+	exim_env_at(env, "transport", &t->d);
 	set_host(env, h);
 	memset(&env->addr->tls_out, 0, sizeof(env->addr->tls_out));
 	*l = (struct late){ .env = env, .helo = &own[EXIM_SMTP_helo_data], .a = a };

@@ -338,6 +338,7 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 {
 	struct exim_env *env = st->env;
 	const enum exim_acl_where where = st->run->where;
+	const struct exim_place outside = env->at;
 	enum acl_rc rc;
 
 	if (env->acl_depth >= ACL_DEPTH_MAX)
@@ -353,6 +354,7 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 		st->temp_details = false;
 		if (st->run->trace)
 			acl_trace_statement(st, s);
+		env->at = (struct exim_place){ "ACL", exim_acl_verb_name(s->verb), s->file, s->line };
 		rc = conditions(st, s, &endpass);
 		if (st->run->trace)
 			acl_trace_outcome(st, acl, s, rc);
@@ -379,6 +381,7 @@ acl_run_list(const struct exim_acl *acl, struct acl_state *st)
 out:
 	if (st->run->trace)
 		acl_trace_end(st, acl, rc);
+	env->at = outside;
 	env->acl_depth--;
 	return (rc);
 }

@@ -7,12 +7,13 @@
 #include "base/hash.h"
 #include "base/sb.h"
 #include "base/vec.h"
+#include "exim/conf.h"
 
 struct var {
 	char		*name;
 	char		*value;		/* NULL: removed */
 	size_t		 len;
-	bool		 tainted;
+	unsigned char	 tainted;
 };
 
 struct exim_vars {
@@ -105,6 +106,13 @@ exim_vars_next(const struct exim_vars *v, size_t *pos, struct sv *name, struct s
 		return (true);
 	}
 	return (false);
+}
+
+void
+exim_env_at(struct exim_env *env, const char *kind, const struct exim_driver *d)
+{
+	if (env->acl_depth == 0)
+		env->at = (struct exim_place){ kind, d->name, d->file, d->line };
 }
 
 void

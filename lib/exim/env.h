@@ -24,6 +24,7 @@
 #include "net/addr.h"
 
 struct exim_conf;		/* exim/conf.h */
+struct exim_driver;
 struct exim_acl_run;		/* exim/acl.h */
 struct exim_names;		/* exim/match.h: named lists */
 struct exim_caches;		/* exim/expand.h: open maps, compiled regexes, run-time strings */
@@ -408,6 +409,13 @@ void	 exim_world_posix(struct exim_world *w);
  * What expansions and matches leave in the environment for later ones ($1, $value, $srs_recipient ...) points into <arena>:
  * whoever resets that calls exim_env_forget.
  */
+struct exim_place {
+	const char	*kind;			/* "ACL", "router" ... */
+	const char	*name;			/* its verb or name */
+	const char	*file;
+	unsigned	 line;
+};
+
 struct exim_env {
 	const struct exim_conf	*conf;
 	const struct exim_names	*names;		/* NULL: no named lists */
@@ -421,6 +429,7 @@ struct exim_env {
 	struct exim_acl_state	*acl;
 	struct exim_vars	*acl_c;
 	struct exim_vars	*acl_m;
+	struct exim_place	 at;		/* whose option is expanded, for lines of the log; kind NULL: a main option's */
 	unsigned		 forbid;	/* EXIM_NO_... */
 	unsigned		 depth;		/* of recursion, the evaluator's own; 0 outside */
 	uint64_t		 work;		/* of the outermost expansion so far, the evaluator's own */
@@ -452,6 +461,9 @@ struct exim_env {
 };
 
 void	 exim_env_forget(struct exim_env *env);
+
+/* An option of <d>, a <kind>, is expanded next.  Within an ACL that is still the ACL's statement. */
+void	 exim_env_at(struct exim_env *env, const char *kind, const struct exim_driver *d);
 
 /* A line for the main log, behind the message's id where there is one; nothing where nobody keeps a log. */
 void	 exim_env_log(const struct exim_env *env, struct sv line);

@@ -110,13 +110,13 @@ x_mistake(struct xev *e, const struct xnode *n, struct sv *out)
 static enum exim_result
 join(struct xev *e, const struct sv *piece, unsigned n, struct sv *out)
 {
-	bool tainted = false;
+	unsigned char tainted = 0;
 	size_t len = 0;
 	char *p;
 
 	for (unsigned i = 0; i < n; i++) {
 		len += piece[i].len;
-		tainted |= piece[i].tainted && piece[i].len > 0;
+		tainted |= piece[i].len > 0 ? piece[i].tainted : 0;
 	}
 	if (len > EXIM_EXPAND_MAX)
 		return (x_fail(e, "the expanded string would be longer than %d bytes", EXIM_EXPAND_MAX));
@@ -452,7 +452,7 @@ xb_item(struct xb *b, struct sv item, char sep, bool *first)
 			xb_addc(b, ' ');
 	}
 	*first = false;
-	b->tainted |= item.tainted && item.len > 0;
+	b->tainted |= item.len > 0 ? item.tainted : 0;
 	for (size_t i = 0; i < item.len; i++) {
 		xb_addc(b, item.p[i]);
 		if (item.p[i] == sep)

@@ -204,7 +204,7 @@ x_cache_list(struct xev *e, enum exim_list_kind kind, struct sv text)
 	struct xcached *old, *x = c == NULL ? NULL : hash_get(c->list[kind], text);
 
 	/* The same bytes may come tainted and clean: what they match gives other data. */
-	if (x != NULL && exim_list_text(x->list).tainted == text.tainted) {
+	if (x != NULL && (exim_list_text(x->list).tainted != 0) == (text.tainted != 0)) {
 		x->refs++;
 		return (x);
 	}

@@ -221,7 +221,7 @@ struct xb {
 	struct arena	*a;
 	char		*p;
 	size_t		 len, cap;
-	bool		 tainted;
+	unsigned char	 tainted;		/* as in struct sv */
 	bool		 over;			/* EXIM_EXPAND_MAX was passed */
 };
 void	 xb_init(struct xb *b, struct arena *a, size_t room);

@@ -331,6 +331,27 @@ single(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv
 	return (r);
 }
 
+/* The bit of what <q> quoted; the two of LDAP stand for each other. */
+static unsigned char
+quoted_by(enum quote q)
+{
+	return ((unsigned char)(1u << (q == Q_LDAP_DN ? Q_LDAP : q)));
+}
+
+/* As in Exim 4.96 a query with bytes of others that were not quoted for it is done, and the log says so. */
+static void
+warn_of_query(struct xev *e, const struct xlookup_type *t, struct sv query)
+{
+	const struct exim_place *at = &e->env->at;
+	struct arena *a = e->env->arena;
+
+	if (t->quote == Q_NONE || query.tainted == 0 || query.tainted == quoted_by(t->quote) ||
+	    (e->env->g != NULL && e->env->g->taint_off))
+		return;
+	x_log(e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_fmt(a, "tainted search query is not properly quoted%s: " SV_FMT,
+	    at->kind == NULL ? "" : arena_fmt(a, " (%s %s, %s %u)", at->kind, at->name, at->file, at->line), SV_ARG(query)));
+}
+
 static enum exim_result
 any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv key, bool *found, struct sv *out,
     const struct exim_nums **nums)
@@ -361,8 +382,8 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 		if (l.file.len == 0 || l.file.p[0] != '/')
 			return (x_fail(e, "absolute file name expected for \"%s\" lookup", l.type));
 		/* In the old form the whole query is, when anything in it is: the option file= keeps them apart. */
-		if (!x_path_ok(e, l.file, l.type))
-			return (EXIM_FAIL);
+		if (l.file.tainted && !x_path_ok(e, l.file, l.type))
+			return (untrusted(e, l.file));
 	}
 	xb_init(&ck, e->env->arena, spec->name.len + key.len + 1);
 	xb_add(&ck, spec->name);
@@ -371,6 +392,8 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 	if ((spec->type->flags & L_CACHE) != 0 && !sv_eqs(x_lookup_option(spec->opts, "cache"), "no_rd") &&
 	    x_cache_result(e, xb_sv(&ck), found, out))
 		return (EXIM_OK);
+	if (x_lookup_option(spec->opts, "file").p == NULL)
+		warn_of_query(e, spec->type, l.key);
 	r = spec->type->find(e, &l, found, out);
 	if (r == EXIM_OK && *found && sv_eqs(x_lookup_option(spec->opts, "ret"), "key"))
 		*out = arena_sv(e->env->arena, key);
@@ -464,7 +487,7 @@ x_quote_lookup(struct xev *e, struct sv type, struct sv v, struct sv *out)
 	if (q == Q_NONE)
 		return (EXIM_OK);
 	xb_init(&b, e->env->arena, v.len + 32);
-	b.tainted = v.tainted;
+	b.tainted = v.tainted ? quoted_by(q) : 0;
 	if (q == Q_MYSQL || q == Q_PGSQL)
 		quote_sql(&b, v, q == Q_MYSQL);
 	else if (q == Q_LDAP || q == Q_LDAP_DN)

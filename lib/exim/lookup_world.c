@@ -130,8 +130,7 @@ given_servers(struct xev *e, const struct xlookup *l, struct sv given, struct sv
 	int sep = 0;
 
 	if (given.tainted)
-		return (x_fail(e, "%s: tainted server specification \"" SV_FMT "\": give it in the configuration", l->type,
-		    SV_ARG(given)));
+		return (x_defer(e, "%s server \"" SV_FMT "\" is tainted", title(l->type), SV_ARG(given)));
 	xb_init(&b, e->env->arena, given.len + 16);
 	while (exim_list_next(&given, &sep, e->env->arena, &item)) {
 		struct sv one = complete(e, item, all);

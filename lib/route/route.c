@@ -354,6 +354,7 @@ reset(struct visit *v)
 	v->ea.local_part_data = v->ea.domain_data = v->ea.home = SV_NULL;
 	v->ea.local_user_uid = v->ea.local_user_gid = -1;
 	v->ea.router_name = sv_cstr(v->r->d.name);
+	exim_env_at(v->rt->env, "router", &v->r->d);
 	v->has_pw = false;
 	err_clear(&v->err);
 	v->user_msg = SV_NULL;
@@ -684,6 +685,7 @@ route_address(const struct route_request *rq, struct route_result *res)
 {
 	struct exim_address *addr = rq->env->addr;
 	struct exim_acl_state *acl = rq->env->acl, mode_state;
+	const struct exim_place outside = rq->env->at;
 	struct routing rt = { .rq = rq, .res = res, .a = rq->arena, .env = rq->env };
 	struct route_addr *a = arena_zalloc(rq->arena, sizeof(*a));
 	struct pending p = { .addr = a, .address_data = SV_NULL };
@@ -718,6 +720,7 @@ route_address(const struct route_request *rq, struct route_result *res)
 	exim_epoch_end(rq->env, epoch);
 	rq->env->addr = addr;
 	rq->env->acl = acl;
+	rq->env->at = outside;
 }
 
 void

@@ -65,6 +65,7 @@ auth_parts(struct auth_try *t, struct sv data)
 enum session_auth_result
 auth_expand(struct auth_try *t, const struct exim_value *v, struct sv *out)
 {
+	const struct exim_place outside = t->s->env.at;
 	enum exim_result r;
 
 	*out = SV_NULL;
@@ -72,7 +73,9 @@ auth_expand(struct auth_try *t, const struct exim_value *v, struct sv *out)
 		*out = v->text;
 		return (SAUTH_OK);
 	}
+	t->s->env.at = (struct exim_place){ "authenticator", t->a->d.name, t->a->d.file, t->a->d.line };
 	r = exim_expand(v->str, &t->s->env, out, t->err);
+	t->s->env.at = outside;
 	return (r == EXIM_OK ? SAUTH_OK : r == EXIM_FORCED ? SAUTH_FAIL : SAUTH_TEMP);
 }
 

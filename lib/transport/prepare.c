@@ -291,6 +291,7 @@ transport_prepare(const struct transport_delivery *d, struct transport_job *j, s
 
 	memset(j, 0, sizeof(*j));
 	memset(r, 0, sizeof(*r));
+	exim_env_at(p.env, "transport", &d->t->d);
 	j->transport = sv_cstr(d->t->d.name);
 	j->id = d->id;
 	j->now = d->now;

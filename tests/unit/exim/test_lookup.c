@@ -114,6 +114,63 @@ test_types(void **state)
 	ROWS(rows);
 }
 
+static char told[256];
+
+static void
+keep_line(void *arg, struct sv line)
+{
+	assert_true(sv_cpy(told, sizeof(told), line));
+}
+
+/* Queries with what a peer sent are done; the log tells of those that were not quoted as a whole for their kind of database. */
+static void
+test_queries_of_peers(void **state)
+{
+#define WARNS	"tainted search query is not properly quoted"
+	static const struct { const char *text, *want; } rows[] = {
+		{ "${lookup ibase{select 'a'}}", NULL }, { "${lookup ibase{$local_part}}", NULL },
+		{ "${lookup pgsql,servers=a/b/c/d{a '$local_part'}}", WARNS " (router r, /c 7): a 'Local'" },
+		{ "${lookup pgsql,servers=a/b/c/d{b '${quote_pgsql:$local_part}'}}", NULL },
+		{ "${lookup pgsql,servers=a/b/c/d{c '${quote_mysql:$local_part}'}}", WARNS " (router r, /c 7): c 'Local'" },
+		{ "${lookup mysql,servers=a/b/c/d{d '${quote_mysql:$local_part}' '${quote_mysql:$domain}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{e '${quote_mysql:$local_part}' '$domain'}}", WARNS " (router r, /c 7): e 'Local' 'dom.test'" },
+		{ "${lookup mysql,servers=a/b/c/d{f '$domain' '${quote_mysql:$local_part}'}}", WARNS " (router r, /c 7): f 'dom.test' 'Local'" },
+		{ "${lookup mysql,servers=a/b/c/d{g '${quote_mysql:$local_part}${quote_pgsql:$domain}'}}",
+		    WARNS " (router r, /c 7): g 'Localdom.test'" },
+		{ "${lookup mysql,servers=a/b/c/d{h '${quote_pgsql:${quote_mysql:$local_part}}'}}", WARNS " (router r, /c 7): h 'Local'" },
+		{ "${lookup mysql,servers=a/b/c/d{i '${quote_mysql:${quote_pgsql:$local_part}}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{j '${lc:${quote_mysql:$local_part}}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{k '${sg{${quote_mysql:$local_part}}{a}{b}}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{l '${strlen:$local_part}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{m '${if match{${quote_mysql:$local_part}}{(.*)}{$1}}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{n '${map{${quote_mysql:$local_part}}{$item}}'}}", NULL },
+		{ "${lookup mysql,servers=a/b/c/d{o '${quote:$local_part}'}}", WARNS " (router r, /c 7): o 'Local'" },
+		{ "${lookup mysql,servers=a/b/c/d{p '${quote_mysql:$sender_address}$tod_epoch${map{$domain}{}}'}}", NULL },
+		{ "${lookup sqlite,file=/d{'$local_part'}}", NULL },
+		{ "${lookup sqlite,file=/d{'$local_part'}}", NULL },
+		{ "${lookup mysql{servers=a/b/c/d; ${quote_mysql:$domain}}}", "!MySQL server \"a/b/c/d\" is tainted" },
+	};
+	struct exim_world w = test_world;
+	struct test_env t;
+
+	test_env_init(&t, false);
+	w.log = keep_line;
+	t.env.world = &w;
+	t.env.at = (struct exim_place){ "router", "r", "/c", 7 };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *got;
+
+		told[0] = '\0';
+		got = test_expand(&t, rows[i].text);
+		if (rows[i].want != NULL && rows[i].want[0] == '!') {
+			if (strstr(got, rows[i].want + 1) == NULL)
+				fail_msg("%s: %s", rows[i].text, got);
+		} else if (strcmp(told, rows[i].want == NULL ? "" : rows[i].want) != 0 || got[0] == '!')
+			fail_msg("%s: %s, told: %s", rows[i].text, got, told);
+	}
+	test_env_fini(&t);
+}
+
 static void
 test_dnsdb(void **state)
 {
@@ -281,7 +338,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text_files), cmocka_unit_test(test_types), cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_text_files), cmocka_unit_test(test_types), cmocka_unit_test(test_queries_of_peers),
+		cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_posix), cmocka_unit_test(test_missing),
 	};
 
