@@ -297,8 +297,8 @@ sender_fiber(void *arg)
 			continue;
 		}
 		warned = false;
-		/* vstored was started anew meanwhile: which of the two answered is not known. */
-		if (instance != vq->barrier_instance && instance != 0) {
+		/* vstored was started anew meanwhile, or spoke for the first time: which one answered is not known. */
+		if (instance != vq->barrier_instance) {
 			put_back(vq, batch, n);
 			continue;
 		}
@@ -350,12 +350,10 @@ on_notice(void *arg, const struct ipc_msg *m)
 	if (!store_barrier_read(m, &commit, &instance))
 		return;
 	if (instance != vq->barrier_instance) {
-		bool first = vq->barrier_instance == 0;
-
 		vq->barrier_instance = instance;
 		vq->barrier_done = commit;
-		if (!first)
-			send_again(vq);
+		/* What was answered before the first notice may be of yet another process. */
+		send_again(vq);
 		return;
 	}
 	if (commit > vq->barrier_done)
