@@ -173,6 +173,13 @@ command(struct lmtp *l, struct sb *text)
 	return (rc);
 }
 
+/* Whether anybody hears it matters to nothing. */
+static void
+quit(const struct lmtp *l)
+{
+	(void)!write(l->out, "QUIT\r\n", 6);
+}
+
 static bool
 is_ok(const struct lmtp *l, unsigned class)
 {
@@ -260,9 +267,7 @@ envelope(struct lmtp *l, bool igquota, bool *accepted, size_t *n)
 		return (-1);
 	if (!is_ok(l, 2)) {
 		refused(l);
-		sb_init(&c, COMMAND_MAX);
-		sb_adds(&c, "QUIT");
-		(void)command(l, &c);
+		quit(l);
 		return (-1);
 	}
 	for (size_t i = 0; i < j->rcpts.n; i++) {
@@ -321,7 +326,6 @@ dialogue(struct lmtp *l)
 	const struct transport_job *j = l->x->j;
 	struct transport_result *r = l->x->r;
 	bool *accepted = arena_zalloc(l->x->a, (j->rcpts.n + 1) * sizeof(*accepted)), igquota = false;
-	struct sb quit = SB_INIT(64);
 	size_t n = 0;
 
 	r->rcpt_results.v = arena_zalloc(l->x->a, (j->rcpts.n + 1) * sizeof(struct sv));
@@ -340,8 +344,7 @@ dialogue(struct lmtp *l)
 				r->confirmation = reply_text(l);
 		}
 	}
-	sb_adds(&quit, "QUIT");
-	(void)command(l, &quit);
+	quit(l);
 }
 
 /* Recipients without an answer share the fate of the whole; none answered: there is only that. */

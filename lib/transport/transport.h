@@ -18,12 +18,13 @@
 #include "route/route.h"
 #include "transport/job.h"
 
-/* What is delivered.  <env> has the message (headers too, with their block's end known) and the address of rd[0] set. */
+/* Further recipients of one delivery. */
 struct transport_also {
 	const struct sv	*v;
 	size_t		 n;
 };
 
+/* What is delivered.  <env> has the message (headers too, with their block's end known) and the address of rd[0] set. */
 struct transport_delivery {
 	struct exim_env	*env;
 	const struct exim_transport *t;

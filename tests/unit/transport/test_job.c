@@ -120,6 +120,42 @@ test_pipe(void **state)
 	}
 }
 
+/* What was said of MAIL and of the content holds, though nobody is there to hear QUIT. */
+static void
+test_lmtp(void **state)
+{
+	static const struct {
+		const char *script;
+		int64_t status;
+		const char *text;
+	} t[] = {
+		{ "echo 220 hi; read x; echo 250 ok; read x; exec 0<&-; echo 550 no", TRANSPORT_FAIL,
+		    "LMTP error after MAIL FROM:<s@t.test>: 550 no" },
+		{ "echo 220 hi; read x; echo 250 ok; read x; exec 0<&-; echo 450 no", TRANSPORT_DEFER,
+		    "LMTP error after MAIL FROM:<s@t.test>: 450 no" },
+		{ "echo 220 hi; read x; echo 250 ok; read x; echo 250 ok; read x; exec 0<&-; echo 550 no", TRANSPORT_OK, "" },
+		{ "echo 220 hi; read x; echo 250 ok; read x; echo 250 ok; read x; echo 250 ok; read x; echo 354 go; "
+		    "while read x && [ \"${x#.}\" = \"$x\" ]; do :; done; exec 0<&-; echo 250 taken", TRANSPORT_OK, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct sv words[] = { SV_LIT("/bin/sh"), SV_LIT("-c"), sv_cstr(t[i].script) }, rcpts[] = { SV_LIT("a@b.test") };
+		struct transport_job j = pipe_job((struct transport_list){ words, 3 });
+		struct arena *a = arena_new(0);
+		struct transport_result r;
+
+		j.kind = TRANSPORT_LMTP;
+		j.sender = SV_LIT("s@t.test");
+		j.hostname = SV_LIT("t.test");
+		j.rcpts = (struct transport_list){ rcpts, 1 };
+		transport_run(&j, -1, 30, a, &r);
+		assert_int_equal(r.status, t[i].status);
+		assert_true(sv_eqs(r.text, t[i].text));
+		assert_false(r.host);
+		arena_free(&a);
+	}
+}
+
 static void
 test_file(void **state)
 {
@@ -195,7 +231,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_children),
-	    cmocka_unit_test(test_pipe), cmocka_unit_test(test_file) };
+	    cmocka_unit_test(test_pipe), cmocka_unit_test(test_lmtp), cmocka_unit_test(test_file) };
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
