@@ -50,6 +50,8 @@ transport_multi(struct exim_env *env, const struct exim_value *v, char sep, stru
 			sb_addc(&all, sep);
 		sb_add(&all, one);
 	}
+	if (all.overflow)
+		rc = err_set(err, ERR_TEMP, "4.3.4", "the fields to be added or removed have more than %d bytes", HEADER_MAX);
 	*out = arena_sv(env->arena, sb_sv(&all));
 	sb_free(&all);
 	return (rc);
@@ -70,7 +72,7 @@ remove_name(const struct transport_delivery *d, struct mail_edit *ed, struct sv 
 	start = arena_cstr(a, sv_sub(name, 0, name.len - 1));
 	for (size_t i = 0; i < h->n; i++)
 		if (sv_casestarts(h->v[i].name, start))
-			(void)mail_edit_remove_name(ed, arena_cstr(a, h->v[i].name));
+			mail_edit_remove(ed, i);
 }
 
 static void
