@@ -68,3 +68,25 @@ TO=$(seq -f 'n%g@out.test' 105)
 mapfile -t OK < <(yes "250 ok" | head -n 101)
 try 0 1 "421 to DATA behind 100 of 105" "220 x" "$E" "${OK[@]}" "452 4.5.3 enough" "421 4.3.2 going"
 for i in 1 100 101 105; do grep -aq "n$i@out.test" "$T/file" || die "recipient $i of 105 is not in the queue"; done
+
+# Less than that, too, and what is refused for now only: a caller who is told to try again would do so for all of them.
+TO='a@out.test b@out.test c@out.test'
+GO=("354 go" "250 taken")
+try 0 0 "one at a time" "220 x" "$E" "250 ok" "250 a" "452 4.5.3 enough" "${GO[@]}" "250 ok" "250 b" "250 c" "${GO[@]}" "221 bye"
+try 0 1 "the second turn later" "220 x" "$E" "250 ok" "250 a" "452 4.5.3 enough" "${GO[@]}" "451 later"
+grep -aq a@out.test "$T/file" && die "who has it is in the queue" || true
+for i in b c; do grep -aq $i@out.test "$T/file" || die "$i is not in the queue"; done
+try 0 1 "one of three not now" "220 x" "$E" "250 ok" "250 a" "451 not now" "250 c" "${GO[@]}" "221 bye"
+grep -aq b@out.test "$T/file" || die "who was refused for now is not in the queue"
+grep -aq "[ac]@out.test" "$T/file" && die "who has it is in the queue" || true
+try 75 0 "nobody now" "220 x" "$E" "250 ok" "451 a" "451 b" "451 c" "221 bye"
+has "$(cat "$T/said")" "b@out.test: 451 b"
+
+# A batch ends with a recipient that is refused, and nobody has that message.
+rc=0
+serve "220 x" "$E" "250 ok" "250 a" "550 5.1.1 no"
+printf 'MAIL FROM:<joe@local.test>\nRCPT TO:<a@out.test>\nRCPT TO:<b@out.test>\nDATA\ntext\n.\nQUIT\n' | sendmail -bS >"$T/said" 2>/dev/null || rc=$?
+wait "$SERVER" || true
+eq "$rc" 2 "exit code of a batch"
+eq "$(head -n 1 "$T/said")" "550 5.1.1 no" "the first line of a batch's report"
+eq "$(queued)" 0 "messages in the queue, of a batch"

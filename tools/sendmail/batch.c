@@ -81,6 +81,17 @@ reset(struct batch *b)
 	b->mail = false;
 }
 
+/* What is said of a message that was not taken: the service's own reply, where it gave one. */
+static const char *
+reply_of(struct batch *b, const struct err *err)
+{
+	const char *code = err->cls != ERR_PERM ? "451" : strcmp(err->status, "5.3.4") == 0 ? "552" : "550", *text = err->text;
+
+	if (sv_isdigit(text[0]) && sv_isdigit(text[1]) && sv_isdigit(text[2]) && text[3] == ' ')
+		return (arena_str(b->m.arena, text));
+	return (arena_fmt(b->m.arena, "%s %s", code, text));
+}
+
 static int
 data(struct batch *b)
 {
@@ -104,8 +115,7 @@ data(struct batch *b)
 	} else if (text.overflow)
 		rc = fail(b, SV_NULL, "552 Message size exceeds maximum permitted");
 	else if (b->ops->take(b->ops->arg, &b->m, &err) == -1)
-		rc = fail(b, SV_NULL, arena_fmt(b->m.arena, "%s %s", err.cls != ERR_PERM ? "451" : strcmp(err.status, "5.3.4") == 0 ? "552" :
-		    "550", err.text));
+		rc = fail(b, SV_NULL, reply_of(b, &err));
 	else
 		b->done++;
 	sb_free(&text);

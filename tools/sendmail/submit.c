@@ -25,7 +25,6 @@
 #include "sendmail_int.h"
 
 #define WAIT_SECONDS	300
-#define RCPTS_AT_LEAST	100	/* a server takes so many at a time (RFC 5321 section 4.5.3.1.8) */
 
 struct smtp {
 	int		 fd;
@@ -36,6 +35,9 @@ struct smtp {
 	bool		 eightbit, utf8, dsn, size;
 	bool		 dot;		/* the message's end is on its way: from here on silence may mean that it was taken */
 	VEC(const char *) left;		/* recipients that were not refused */
+	VEC(const char *) later;	/* those that were, for now, and */
+	VEC(const char *) why;		/* what was said to each */
+	bool		 taken;		/* somebody has the message already */
 };
 
 /* ---- connecting ---- */
@@ -344,11 +346,22 @@ send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t 
 			left_from(s, m, i);
 			return (verdict(s, EX_UNAVAILABLE, err));
 		}
-		if (s->code == 452 && good >= RCPTS_AT_LEAST)
+		/* Enough for one turn. */
+		if (s->code == 452 && good > 0)
 			break;
 		one = verdict(s, EX_NOUSER, &e);
+		if (one == EX_TEMPFAIL) {
+			vec_push(&s->later, m->rcpts.p[i]);
+			vec_push(&s->why, arena_str(m->arena, e.text));
+			continue;
+		}
+		/* A batch ends at the first mistake, and this message is sent again as a whole. */
+		if (o->mode == MODE_BATCH) {
+			*err = e;
+			return (one);
+		}
 		(void)fprintf(stderr, "sendmail: %s: %s\n", m->rcpts.p[i], e.text);
-		*rc = *rc == EX_OK || one == EX_TEMPFAIL ? one : *rc;
+		*rc = one;
 	}
 	*n = i;
 	left_from(s, m, i);
@@ -356,7 +369,32 @@ send_to_some(struct smtp *s, struct message *m, const struct options *o, size_t 
 		return (EX_OK);
 	if (command(s, "DATA") != 354)
 		return (verdict(s, EX_UNAVAILABLE, err));
-	return (send_data(s, sb_sv(&m->text)) == 250 ? EX_OK : verdict(s, EX_DATAERR, err));
+	if (send_data(s, sb_sv(&m->text)) != 250)
+		return (verdict(s, EX_DATAERR, err));
+	s->taken = true;
+	return (EX_OK);
+}
+
+/*
+ * Recipients that were refused for now: whoever is told to try again would do so for all of them, so that where others have the message
+ * it is the queue that tries.
+ */
+static int
+send_later(struct smtp *s, struct message *m, const struct options *o, int rc, struct err *err)
+{
+	int queued;
+
+	for (size_t i = 0; i < s->later.len && !s->taken; i++) {
+		(void)fprintf(stderr, "sendmail: %s: %s\n", s->later.p[i], s->why.p[i]);
+		rc = EX_TEMPFAIL;
+	}
+	if (s->later.len == 0 || !s->taken)
+		return (rc);
+	vec_clear(&m->rcpts);
+	for (size_t i = 0; i < s->later.len; i++)
+		vec_push(&m->rcpts, s->later.p[i]);
+	queued = submit_to_queue(m, o, err);
+	return (queued == EX_OK ? rc : queued);
 }
 
 /* Who has it is no longer among m->rcpts. */
@@ -380,7 +418,7 @@ transaction(struct smtp *s, struct message *m, const struct options *o, int *rc,
 	} while (m->rcpts.len > 0);
 	(void)command(s, "QUIT");
 	s->code = 250;
-	return (*rc);
+	return (send_later(s, m, o, *rc, err));
 }
 
 /* To the queue for all recipients that were not refused; <rc> tells of those that were. */
@@ -394,6 +432,8 @@ queue_rest(struct smtp *s, struct message *m, const struct options *o, int rc, s
 		for (size_t i = 0; i < s->left.len; i++)
 			vec_push(&m->rcpts, s->left.p[i]);
 	}
+	for (size_t i = 0; i < s->later.len; i++)
+		vec_push(&m->rcpts, s->later.p[i]);
 	err_clear(err);
 	queued = submit_to_queue(m, o, err);
 	return (queued == EX_OK ? rc : queued);
@@ -410,10 +450,12 @@ submit(struct message *m, const struct options *o, struct err *err)
 		return (submit_to_queue(m, o, err));
 	(void)signal(SIGPIPE, SIG_IGN);
 	rc = transaction(&s, m, o, &refused, err);
-	if (rc != EX_OK && not_taken(&s))
+	if (rc != EX_OK && (not_taken(&s) || (s.taken && s.code / 100 == 4)))
 		rc = queue_rest(&s, m, o, refused, err);
 	(void)close(s.fd);
 	vec_free(&s.left);
+	vec_free(&s.later);
+	vec_free(&s.why);
 	sb_free(&s.in);
 	sb_free(&s.reply);
 	return (rc);
