@@ -325,30 +325,40 @@ dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
 	return (0);
 }
 
-/* move_frozen_messages: out of every queue run's way; the name of the folder gets an F in front. */
+/*
+ * move_frozen_messages: out of every queue run's way; the name of the folder gets an F in front.  Whoever is stopped on the way leaves
+ * a message that is whole on the side of its header: the body is there before, and goes here afterwards.
+ */
 void
 dspool_set_aside(struct deliver *d, const struct dmsg *m)
 {
 	static const struct { const char *dir, *end; } parts[] = { { "input", "-D" }, { "msglog", "" }, { "input", "-H" } };
+	const char *body = path_of(d, m->arena, m->queue, m->id, 'D');
 	const char *top = arena_fmt(m->arena, SV_FMT "%s" SV_FMT, SV_ARG(d->spool), m->queue.len > 0 ? "/" : "", SV_ARG(m->queue));
 	const char *sub = dspool_sub(d, m->arena, m->queue, m->id);
 	int rc, e;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		const char *from = arena_fmt(m->arena, "%s/%s%s/%s%s", top, parts[i].dir, sub, m->id, parts[i].end);
-		const char *to = arena_fmt(m->arena, "%s/F%s%s", top, parts[i].dir, sub);
+		const char *dir = arena_fmt(m->arena, "%s/F%s%s", top, parts[i].dir, sub);
+		const char *to = arena_fmt(m->arena, "%s/%s%s", dir, m->id, parts[i].end);
 
-		if (access(to, F_OK) == -1)
-			(void)dspool_mkdir(d, to, NULL);
+		if (access(dir, F_OK) == -1)
+			(void)dspool_mkdir(d, dir, NULL);
 		dspool_act(d);
-		rc = rename(from, arena_fmt(m->arena, "%s/%s%s", to, m->id, parts[i].end));
+		if (i == 0)
+			(void)unlink(to);
+		rc = i == 0 ? link(from, to) : rename(from, to);
 		e = errno;
 		os_act_back();
 		if (rc == -1 && (e != ENOENT || parts[i].end[0] != '\0')) {
-			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, to, strerror(e));
+			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, dir, strerror(e));
 			return;
 		}
 	}
+	dspool_act(d);
+	(void)unlink(body);
+	os_act_back();
 	dlog(d, DLOG_MAIN, "%s moved from input, msglog to Finput, Fmsglog", m->id);
 }
 
