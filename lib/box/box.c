@@ -286,5 +286,5 @@ box_find(const char *opt, char **root, struct err *err)
 		*root = xstrdup(pw->pw_dir);
 		return (0);
 	}
-	return (err_set(err, ERR_CONFIG, NULL, "which box? Name it by option, by $VPOST_BOX, or be its owner (a home with an etc directory)"));
+	return (err_set(err, ERR_CONFIG, NULL, "which box? Name its directory, set $VPOST_BOX to it, or be its owner (a home with an etc directory)"));
 }

@@ -358,6 +358,10 @@ static const char *const address_options[] = { "local_interfaces", "extra_local_
 static const char *const port_options[] = { "fallback_hosts", "hosts", "route_list", "ldap_default_servers", "mysql_servers",
     "pgsql_servers", "redis_servers" };
 
+/* Numbers that are expanded first, so that reading the file does not look at them. */
+static const char *const number_options[] = { "message_size_limit", "smtp_accept_max_per_host", "quota", "quota_filecount",
+    "max_parallel", "connection_max_messages" };
+
 static bool
 among(const char *name, const char *const *names, size_t n)
 {
@@ -367,6 +371,16 @@ among(const char *name, const char *const *names, size_t n)
 	return (false);
 }
 #define AMONG(name, names)	among(name, names, sizeof(names) / sizeof((names)[0]))
+
+static void
+check_number(const struct place *pl, struct sv text)
+{
+	int64_t n;
+
+	text = sv_trim(text);
+	if (text.len > 0 && sv_chr(text, '$') < 0 && !exim_parse_int(text, &n))
+		WARN(pl, "%s: \"%.*s\" is no number: write digits, with K, M or G behind them if need be", pl->name, SHOW(text));
+}
 
 static void
 check_value(struct loader *ld, const struct exim_option *o, const struct exim_value *v)
@@ -396,6 +410,8 @@ check_value(struct loader *ld, const struct exim_option *o, const struct exim_va
 		check_words(&pl, v->text);
 	if (AMONG(o->name, port_options))
 		check_ports(&pl, v->text);
+	if (AMONG(o->name, number_options))
+		check_number(&pl, v->text);
 	if (AMONG(o->name, file_options) && sv_chr(v->text, ':') < 0)
 		check_file(&pl, v->text, strncmp(o->name, "tls_", 4) == 0 ? "TLS will not work" : o->name[0] == 'd' ?
 		    "what is to be signed is deferred" : "it is passed over");
@@ -458,6 +474,39 @@ late_message(struct loader *ld, const struct acl_stmt *s)
 	}
 }
 
+/* The next piece in front of a slash, as far as it is known without an expansion; p NULL: it is not. */
+static struct sv
+fixed_piece(struct sv *rest)
+{
+	struct sv piece;
+
+	if (!sv_next(rest, '/', &piece) || sv_chr(piece, '$') >= 0)
+		return (SV_NULL);
+	return (sv_trim(piece));
+}
+
+/* "ratelimit = LIMIT / TIME / ..." and "seen = TIME / ...", which are read when a client comes. */
+static void
+check_rate(const struct place *pl, bool seen, struct sv text)
+{
+	struct sv rest = text, piece = seen ? SV_NULL : fixed_piece(&rest);
+	int64_t n;
+
+	for (size_t i = 0; i < piece.len; i++) {
+		if (sv_isdigit(piece.p[i]) || piece.p[i] == '.' || (i > 0 && i + 1 == piece.len && strchr("kKmMgG", piece.p[i]) != NULL))
+			continue;
+		WARN(pl, "%s: \"%.*s\" is no number: write how many, then \"/\" and in what time, as in \"100 / 1h\"", pl->name, SHOW(piece));
+		return;
+	}
+	if (!seen && piece.p == NULL)
+		return;
+	piece = fixed_piece(&rest);
+	if (seen && piece.len > 0 && piece.p[0] == '-')
+		piece = sv_trim(sv_sub(piece, 1, piece.len));
+	if (piece.len > 0 && sv_isdigit(piece.p[0]) && !exim_parse_time(piece, &n))
+		WARN(pl, "%s: \"%.*s\" is no time: write it like 5m, 1h or 1d12h", pl->name, SHOW(piece));
+}
+
 static void
 acl_item(struct loader *ld, const struct acl_item *it)
 {
@@ -469,6 +518,8 @@ acl_item(struct loader *ld, const struct acl_item *it)
 		check_list_text(&pl, it->list, it->text);
 	} else if (it->str != NULL)
 		check_text(&pl, it->text);
+	if (it->id == COND_ratelimit || it->id == COND_seen)
+		check_rate(&pl, it->id == COND_seen, it->text);
 	if (it->id != COND_acl || name.p == NULL || name.len == 0 || name.p[0] == '/' || sv_chr(name, ' ') >= 0 ||
 	    sv_chr(name, '\n') >= 0 || exim_acl_is_verb(name))
 		return;

@@ -53,10 +53,13 @@ lock_once(const char *path, const char *name, mode_t mode, struct err *err)
 	fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd != -1)
 		(void)!give_to_owner(fd, path);
-	else if (errno == EEXIST)
+	else if (errno == EEXIST) {
 		fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd == -1 && errno == ENOENT)
+			return (-2);
+	}
 	if (fd == -1)
-		return (errno == ENOENT ? -2 : err_sys(err, "open the lock file %s", name));
+		return (err_sys(err, "make the lock file %s", name));
 	if (os_flock(fd, OS_LOCK_EXCLUSIVE, LOCK_WAIT_MS, err) == -1) {
 		err_prefix(err, "lock %s", name);
 		(void)close(fd);

@@ -30,3 +30,31 @@ sed "s|^BOX = /var.*|BOX = $BOX|" "$T/all.conf" >"$BOX/etc/exim.conf"
 for m in access recipients relayers spammers; do printf 'x@y.test 1\n' | makemap hash "$BOX/etc/$m.db"; done
 out=$(vpost check "$BOX" 2>&1) || die "vpost check: $out"
 hasnot "$(echo "$out" | grep -v "is not there")" "exim.conf" "vpost check"
+
+# What is typed wrong in a setting is told with its line and what to write: in exim.conf where it would come up with the first
+# client only, in vpost.conf where a word means nothing.
+while IFS='|' read -r line want; do
+	sed "s|^#*${line%% *} = .*|$line|" "$TOP/etc/exim.conf" >"$BOX/etc/exim.conf"
+	has "$(vpost check "$BOX" 2>&1)" "$want" "$line"
+done <<'X'
+GREYLIST = 5 minutes|seen: "5 minutes" is no time: write it like 5m
+ACCOUNT_RATE = many / 1h|ratelimit: "many" is no number: write how many
+message_size_limit = 25Q|message_size_limit: "25Q" is no number
+SMARTHOST = relay.test:587|write "relay.test::587"
+X
+cp "$TOP/etc/exim.conf" "$BOX/etc/exim.conf"
+cp "$BOX/etc/vpost.conf" "$T/vpost.conf"
+n=$(($(wc -l <"$T/vpost.conf") + 1))
+while IFS='|' read -r line want; do
+	{ cat "$T/vpost.conf"; echo "$line"; } >"$BOX/etc/vpost.conf"
+	has "$(vpost check "$BOX" 2>&1)" "etc/vpost.conf:$n: $want" "$line"
+done <<'X'
+services = store:auth:imp|services: there is no "imp"
+log_level = loud|log_level: "loud" should be debug, info, warn or error
+log_level = info vsmtp=debug|log_level: there is no daemon "vsmtp"
+log_syslog = loc|log_syslog: "loc" is no facility
+max_sessions = many|max_sessions must be a whole number
+smtp_listn = 127.0.0.1:25|unknown setting "smtp_listn"
+X
+has "$(vpost check -q 2>&1)" "vpost check: invalid option" "a wrong option"
+has "$(makemap hash "$T/none/x" </dev/null 2>&1)" "none/x.db.lock: No such file or directory" "makemap into a folder that is not there"

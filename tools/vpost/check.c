@@ -19,6 +19,7 @@
 #include "base/sb.h"
 #include "exim/conf.h"
 #include "io/tls.h"
+#include "log/log.h"
 #include "map/map.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -108,6 +109,77 @@ config_good(const struct box *b)
 		print_mistake(NULL, &err, false);
 	exim_conf_unref(&c);
 	return (rc == 0);
+}
+
+/* The line of etc/vpost.conf that sets <name>; 0 where it is elsewhere. */
+static unsigned
+line_of(const struct box *b, const char *name)
+{
+	struct sb text = SB_INIT(FILE_MAX);
+	struct sv rest, line, word;
+	unsigned no = 0, found = 0;
+
+	if (os_read_file(box_path(b, "etc/vpost.conf"), FILE_MAX, &text, NULL) == 0) {
+		rest = sb_sv(&text);
+		while (found == 0 && sv_next(&rest, '\n', &line)) {
+			no++;
+			line = sv_trim(line);
+			if (sv_next(&line, '=', &word) && sv_eqs(sv_trim(word), name))
+				found = no;
+		}
+	}
+	sb_free(&text);
+	return (found);
+}
+
+static bool
+is_daemon(struct sv name)
+{
+	for (size_t i = 0; services[i].name != NULL; i++)
+		if (sv_eqs(name, services[i].daemon))
+			return (true);
+	return (false);
+}
+
+/* Settings whose words mean something. */
+static void
+check_settings(const struct box *b, struct tally *t)
+{
+	const char *path = box_path(b, "etc/vpost.conf");
+	struct sv rest = sv_cstr(b->services), piece;
+	struct err err = ERR_INIT;
+	enum log_level level;
+	ptrdiff_t eq;
+	int facility;
+
+	while (sv_next(&rest, ':', &piece)) {
+		size_t i = 0;
+
+		piece = sv_trim(piece);
+		while (services[i].name != NULL && !sv_eqs(piece, services[i].name))
+			i++;
+		if (piece.len == 0 || services[i].name != NULL)
+			continue;
+		err_conf(&err, path, line_of(b, "services"), "services: there is no \"" SV_FMT "\": write some of "
+		    "smtp:queue:local:store:pop3:imap:auth", SV_ARG(piece));
+		mistake(t, &err);
+	}
+	if (!log_level_of(b->log_level, "", &level)) {
+		err_conf(&err, path, line_of(b, "log_level"), "log_level: \"%s\" should be debug, info, warn or error, then DAEMON=LEVEL",
+		    b->log_level);
+		mistake(t, &err);
+	}
+	for (rest = sv_cstr(b->log_level); sv_word(&rest, &piece);) {
+		if ((eq = sv_chr(piece, '=')) < 0 || is_daemon(sv_sub(piece, 0, (size_t)eq)))
+			continue;
+		err_conf(&err, path, line_of(b, "log_level"), "log_level: there is no daemon \"" SV_FMT "\"", SV_ARG(sv_sub(piece, 0, (size_t)eq)));
+		mistake(t, &err);
+	}
+	if (b->log_syslog[0] != '\0' && !log_syslog_facility(b->log_syslog, &facility)) {
+		err_conf(&err, path, line_of(b, "log_syslog"), "log_syslog: \"%s\" is no facility: mail, daemon, user, local0 to local7 ...",
+		    b->log_syslog);
+		mistake(t, &err);
+	}
 }
 
 static void
@@ -340,7 +412,7 @@ cmd_check(int argc, char **argv)
 		if (t.mistakes == 0)
 			mistake(&t, &err);
 		free(root);
-		printf("%u errors, %u warnings; the rest was not looked at\n", t.mistakes, t.warnings);
+		printf("%u error%s in etc/vpost.conf; the rest was not looked at\n", t.mistakes, t.mistakes == 1 ? "" : "s");
 		return (1);
 	}
 	free(root);
@@ -354,6 +426,7 @@ cmd_check(int argc, char **argv)
 	/* As the daemons will: what only root may read is not there for them. */
 	else if (box_act(b, &err) == -1)
 		mistake(&t, &err);
+	check_settings(b, &t);
 	check_exim(b, &t);
 	check_domains(b, &t);
 	postmaster_check(b, tell_warning, &t);
@@ -367,7 +440,7 @@ cmd_check(int argc, char **argv)
 	check_map(b, BOX_VUSERS_DB, "vpost adduser, or a start of vauthd, after removing it", &t);
 	check_certs(b, &t);
 	os_act_back();
-	printf("%s: %u errors, %u warnings\n", b->root, t.mistakes, t.warnings);
+	printf("%s: %u error%s, %u warning%s\n", b->root, t.mistakes, t.mistakes == 1 ? "" : "s", t.warnings, t.warnings == 1 ? "" : "s");
 	box_free(&b);
 	return (t.mistakes > 0 ? 1 : 0);
 usage:

@@ -264,8 +264,9 @@ cmd_init(int argc, char **argv)
 	if (make_plan(&p, argv[optind], &err) == -1 || make_dirs(&p, &err) == -1 || copy_etc(&p, &err) == -1 ||
 	    first_files(&p, &err) == -1 || postmaster_of(p.root, &err) == -1)
 		return (complain(&err));
-	printf("ready     %s\nnext      write your domains into etc/domains; vpost adduser -b %s NAME; vpost check %s; vpost start %s\n",
-	    p.root, p.root, p.root, p.root);
+	printf("ready     %s\nnext      write your domains into %s/etc/domains, one a line; then\n"
+	    "          vpost adduser -b %s NAME\n          vpost check %s\n          vpost start %s\n", p.root, p.root, p.root, p.root,
+	    p.root);
 	return (0);
 usage:
 	(void)fprintf(stderr, "usage: vpost init DIR [--ports BASE] [--hostname NAME]\n"

@@ -28,7 +28,7 @@ static const struct {
 	const char	*what;
 } commands[] = {
 	{ "init", cmd_init, "DIR [--ports BASE] [--hostname NAME]", "make a box" },
-	{ "run", cmd_run, "[-d] [BOX]", "run its daemons, in the foreground (-d: detached)" },
+	{ "run", cmd_run, "[-d | -k] [BOX]", "run its daemons, in the foreground (-d: detached); -k: end them" },
 	{ "start", cmd_start, "[BOX]", "start it by its rc.d scripts" },
 	{ "stop", cmd_stop, "[BOX]", "stop it by its rc.d scripts" },
 	{ "status", cmd_status, "[BOX]", "show daemons and listening ports" },
@@ -185,6 +185,8 @@ usage(FILE *to)
 int
 main(int argc, char **argv)
 {
+	static char name[32];
+
 	if (argc < 2)
 		return (usage(stderr));
 	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
@@ -192,6 +194,9 @@ main(int argc, char **argv)
 	(void)umask(022);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
+			/* What getopt says of an option begins with the name. */
+			(void)snprintf(name, sizeof(name), "vpost %s", commands[i].name);
+			argv[1] = name;
 			command = commands[i].name;
 			return (commands[i].run(argc - 1, argv + 1));
 		}

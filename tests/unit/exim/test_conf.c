@@ -98,6 +98,13 @@ traps(void **state)
 		    "c:\n  driver = accept\n  transport = t\nbegin transports\nt:\n  driver = smtp\n", NULL },
 		{ "begin routers\nb:\n  driver = accept\n  transport = t\nc:\n  driver = accept\n  transport = t\nbegin transports\nt:\n"
 		    "  driver = smtp\n", "t.conf:5: router c is never reached: router b takes every address: move it in front" },
+		{ "message_size_limit = 25Q\n", "t.conf:1: message_size_limit: \"25Q\" is no number: write digits, with K, M or G" },
+		{ "message_size_limit = 25M\nsmtp_accept_max_per_host = ${if eq{a}{b}{1}{2}}\n", NULL },
+		{ "begin acl\na:\n  deny ratelimit = many / 1h\n", "t.conf:3: ratelimit: \"many\" is no number" },
+		{ "begin acl\na:\n  deny ratelimit = 1.5k / 1 hour\n", "t.conf:3: ratelimit: \"1 hour\" is no time: write it like 5m" },
+		{ "begin acl\na:\n  deny seen = -5 minutes / key=$sender_address\n", "t.conf:3: seen: \"5 minutes\" is no time" },
+		{ "begin acl\na:\n  warn ratelimit = 0 / 1h / strict / $sender_address\n  warn ratelimit = ${if eq{a/b}{c}{1}{2}} / x\n  warn ratelimit = 10 / 1d12h / per_cmd\n"
+		    "  warn seen = never\n  warn seen = -5m / key=$sender_address\n", NULL },
 		{ "begin authenticators\np:\n  driver = plaintext\n  client_send = ${if\n", "t.conf:4: authenticator p: " },
 	};
 
