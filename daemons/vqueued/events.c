@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * event_action for what becomes of messages.  Whoever ends a delivery may not park, and an expansion may: events wait in a line for
- * a fiber of their own, and their message is under way until they were told.  Where no event_action is set, nothing is done at all.
- * Events that may forbid something are raised where it is done (lib/deliver), on the fiber that does it.
+ * event_action for what becomes of messages.  Whoever ends a delivery may not park, and an expansion may: events wait in a
+ * line for a few fibers of their own, and their message is under way until they were told, so that its completion comes
+ * last.  Where no event_action is set, nothing is done at all.  Events that may forbid something are raised where it is
+ * done (lib/deliver), on the fiber that does it.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -137,9 +137,9 @@ static int
 spawn_fibers(struct vq *vq, struct err *err)
 {
 	static const struct { const char *name; void (*fn)(void *); unsigned n; } t[] = {
-		{ "finisher", msg_finisher, FINISHERS }, { "finish-later", msg_finish_later, 1 }, { "done-flush", segs_flush, 1 }, { "queue-run", queue_run, 1 },
-		{ "forget", queue_forgetter, 1 }, { "journal", loader_fiber, 1 },
-		{ "events", events_fiber, 1 },
+		{ "finisher", msg_finisher, FINISHERS }, { "finish-later", msg_finish_later, 1 }, { "done-flush", segs_flush, 1 },
+		{ "queue-run", queue_run, 1 }, { "forget", queue_forgetter, 1 }, { "journal", loader_fiber, 1 },
+		{ "events", events_fiber, EVENT_TELLERS },
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)

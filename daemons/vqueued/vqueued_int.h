@@ -35,6 +35,7 @@
 #define ROUTERS		32		/* fibers that route; more come while these wait for DNS */
 #define ROUTERS_MAX	1000
 #define FINISHERS	32		/* fibers that write reports and queue files */
+#define EVENT_TELLERS	8		/* fibers that expand event_action: one slow expansion does not hold up the others */
 
 struct daemon;
 struct vq;

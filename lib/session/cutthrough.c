@@ -2,7 +2,8 @@
 /*
  * Cutthrough delivery: see cutthrough.h.
  *
- * Whatever a delivery from the spool would do in another way (logging in, filters, rewriting, reports of success) is left to it: then the connection is given up, and the message is queued as any other.
+ * Whatever a delivery from the spool would do in another way (logging in, filters, rewriting, reports of success) is left
+ * to it: then the connection is given up, and the message is queued as any other.
  */
 #include "session/cutthrough.h"
 

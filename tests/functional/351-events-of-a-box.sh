@@ -3,12 +3,12 @@
 # (msg:delivery, msg:fail:delivery).  A slow one holds up nobody's delivery, and the message is completed once.
 . "$(dirname "$0")/../lib/box.sh"
 box_make
-box_users joe
+box_users joe slow
 sed -i '1i event_action = ${acl{tell}{main}}' "$BOX/etc/exim.conf"
 sed -i 's/^begin acl$/begin acl\ntell:\n  accept logwrite = EV $acl_arg1 $event_name <$event_data> L=$local_part D=$domain R=$router_name T=$transport_name S=$h_subject:/' "$BOX/etc/exim.conf"
 sed -i 's/^begin transports$/begin transports\nto_false:\n  driver = pipe\n  command = \/bin\/false\n  event_action = ${acl{tell}{false}}\n/' "$BOX/etc/exim.conf"
 sed -i 's/^begin routers$/begin routers\nfalse:\n  driver = accept\n  domains = false.test\n  transport = to_false\n/' "$BOX/etc/exim.conf"
-sed -i 's/^  driver = store$/  driver = store\n  event_action = ${if eq{$local_part}{slow}{${run{\/bin\/sleep 2}}}{${acl{tell}{store}}}}/' "$BOX/etc/exim.conf"
+sed -i 's/^  driver = store$/  driver = store\n  event_action = ${if eq{$local_part}{slow}{${run{\/bin\/sleep 20}}}{${acl{tell}{store}}}}/' "$BOX/etc/exim.conf"
 vpost check "$BOX" >"$T/check" 2>&1 || { cat "$T/check"; die "vpost check"; }
 box_start
 log=$BOX/var/log/mainlog
@@ -22,6 +22,12 @@ wait_for 20 said "EV main msg:fail:internal <.*> L=nobody-there D=local.test R="
 wait_for 20 said "EV false msg:fail:delivery <> L=x D=false.test R=false T=to_false S=two"
 wait_for 20 said "EV main msg:complete <> L= D= R= T= S=two"
 eq "$(grep -c 'EV main msg:complete .*S=two' "$log")" 1 "how often it was told as complete"
+# Three that take their time: others are told of meanwhile.
+for i in 1 2 3; do printf 'Subject: slow %s\n\nhello\n' $i | sendmail -f joe@local.test slow@local.test; done
+wait_for 10 sh -c "[ \$(grep -c '=> slow ' '$log') = 3 ]"
+printf 'Subject: three\n\nhello\n' | sendmail -f joe@local.test joe@local.test
+wait_for 10 said "EV main msg:complete <> L= D= R= T= S=three"
+grep -q 'S=slow' "$log" && die "the slow ones were not slow"
 # It was completed: nothing of it comes back.
 box_stop
 box_start
