@@ -258,7 +258,7 @@ parse_command(struct session *s, struct err *err)
 	    exim_rewrite_smtp(&s->conf->rewrites, &s->env, path, &out, &ignored) != EXIM_OK || sv_eq(out, path) ||
 	    sv_chr(out, '\n') >= 0)
 		return (code);
-	rest = sv_sub(s->c.arg, path.len, s->c.arg.len);
+	rest = sv_sub(s->c.arg, (size_t)(path.p + path.len - s->c.arg.p), s->c.arg.len);
 	err_clear(err);
 	code = smtp_command_parse(sv_taint(sv_cstr(arena_fmt(s->cmd, "%s:<" SV_FMT ">" SV_FMT, s->c.verb == SMTP_MAIL ? "MAIL FROM" :
 	    "RCPT TO", SV_ARG(out), SV_ARG(rest)))), s->parse_flags, s->cmd, &s->c, err);
