@@ -158,7 +158,7 @@ struct exim_verify {
 	bool		 no_details;
 	bool		 success_on_redirect;
 	bool		 quota;
-	int64_t		 quota_positive, quota_negative;	/* cache, seconds; 0: default */
+	int64_t		 quota_positive, quota_negative;	/* seconds that an answer is kept */
 	bool		 callout;
 	bool		 callout_defer_ok;
 	bool		 callout_no_cache;

@@ -13,6 +13,10 @@
 #include "mail/address.h"
 #include "mail/header.h"
 
+/* Seconds that answers about quotas are kept (44.49). */
+#define QUOTA_POSITIVE	(5 * 60)
+#define QUOTA_NEGATIVE	(60 * 60)
+
 static struct sv
 piece(struct sv *v)
 {
@@ -402,6 +406,32 @@ callout_option(struct exim_verify *v, struct sv o)
 	return (true);
 }
 
+/* What stands behind "quota"; as in Exim a word that is not known is passed over.  False: a wrong time. */
+static bool
+quota_options(struct exim_verify *v, struct sv o)
+{
+	struct sv c;
+
+	v->quota = true;
+	v->quota_positive = QUOTA_POSITIVE;
+	v->quota_negative = QUOTA_NEGATIVE;
+	if (o.len == 0 || o.p[0] != '=')
+		return (true);
+	o = sv_sub(o, 1, o.len);
+	while (sv_next(&o, ',', &c)) {
+		ptrdiff_t eq = sv_chr(c, '=');
+		struct sv name = sv_trim(eq < 0 ? c : sv_sub(c, 0, (size_t)eq)), val = sv_trim(eq < 0 ? SV_LIT("") :
+		    sv_sub(c, (size_t)eq + 1, c.len));
+
+		if (sv_eqs(name, "no_cache"))
+			v->quota_positive = v->quota_negative = 0;
+		else if ((sv_eqs(name, "cachepos") && !exim_parse_time(val, &v->quota_positive)) ||
+		    (sv_eqs(name, "cacheneg") && !exim_parse_time(val, &v->quota_negative)))
+			return (false);
+	}
+	return (true);
+}
+
 /* One option behind a slash; false when it is unknown. */
 static bool
 address_option(struct exim_verify *v, struct sv o)
@@ -419,7 +449,7 @@ address_option(struct exim_verify *v, struct sv o)
 	else if (sv_eqs(o, "check_postmaster"))
 		v->callout = v->callout_postmaster = true;
 	else if (sv_starts(o, "quota"))
-		v->quota = true;
+		return (quota_options(v, sv_trim(sv_sub(o, 5, o.len))));
 	else if (sv_starts(o, "callout")) {
 		v->callout = true;
 		o = sv_trim(sv_sub(o, 7, o.len));
@@ -508,10 +538,12 @@ verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, 
 		struct sv o = piece(&opts);
 
 		if (o.len > 0 && !address_option(&v, o))
-			return (sv_starts(o, "callout") ?
+			return (sv_starts(o, "callout") || sv_starts(o, "quota") ?
 			    acl_wrong(st, "bad time value in ACL condition \"verify " SV_FMT "\"", SV_ARG(whole)) :
 			    acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(o), SV_ARG(whole)));
 	}
+	if (v.quota && w != V_RECIPIENT)
+		return (acl_wrong(st, "can only verify quota of recipient"));
 	if (v.callout_mailfrom.p != NULL && w != V_HEADER_SENDER)
 		return (acl_wrong(st, "\"mailfrom\" is allowed as a callout option only for verify=header_sender (detected in ACL condition \""
 		    SV_FMT "\")", SV_ARG(whole)));

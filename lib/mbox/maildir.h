@@ -58,6 +58,9 @@ int	 mbox_mailstore(const struct mbox_dir *d, int (*name)(void *arg, uint64_t in
 	     void *arg, struct sv envelope, const struct mbox_content *c, const struct mbox_format *f, struct mbox_result *r,
 	     struct err *err);
 
+/* Would a message of d->counts_as bytes be refused by the quotas?  False also where that cannot be looked at. */
+bool	 mbox_dir_full(const struct mbox_dir *d);
+
 /* Sizes and number of the files below <path> by the rules above; -1 with errno. */
 int	 mbox_dir_usage(const struct mbox_dir *d, int64_t *size, int64_t *count);
 

@@ -314,6 +314,27 @@ mbox_quota_check(struct mbox_quota *q, const struct mbox_content *c, const struc
 	return (-1);
 }
 
+bool
+mbox_dir_full(const struct mbox_dir *d)
+{
+	int fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct mbox_result r = MBOX_RESULT_INIT;
+	struct mbox_content c = { .fd = -1 };
+	struct mbox_format f = { .eol = MBOX_EOL_LF };
+	struct err err = ERR_INIT;
+	struct mbox_quota q;
+	bool full = false;
+
+	if (fd == -1)
+		return (d->quota > 0 && !d->quota_exclusive && d->counts_as > d->quota);
+	if (mbox_quota_open(&q, d, fd, &r, &err) == 0) {
+		full = mbox_quota_check(&q, &c, &f, &r, &err) == -1 && r.quota;
+		mbox_quota_close(&q);
+	}
+	(void)close(fd);
+	return (full);
+}
+
 void
 mbox_quota_add(struct mbox_quota *q, struct mbox_result *r)
 {

@@ -438,31 +438,39 @@ accepted(struct visit *v, size_t todo, size_t deliveries)
 		clone(v, next_router(v), todo, deliveries);
 }
 
-/*
- * percent_hack_domains: user%domain@host is user@domain, again and again while the domain is in the list.  False where
- * that changes nothing.
- */
+/* Again and again while the domain is in the list. */
+enum exim_result
+route_percent_hack(const struct exim_conf *c, struct exim_env *env, struct sv *local, struct sv *domain, struct err *err)
+{
+	const struct exim_list *list = c->main[EXIM_MAIN_percent_hack_domains].list;
+	enum exim_result res;
+	bool yes = false;
+	struct sv data;
+	ptrdiff_t at;
+
+	while (list != NULL && (at = sv_rchr(*local, '%')) >= 0) {
+		res = exim_match_domain(list, env, *domain, &yes, &data, err);
+		if (res == EXIM_DEFER)
+			return (EXIM_DEFER);
+		if (res != EXIM_OK || !yes)
+			break;
+		*domain = sv_sub(*local, (size_t)at + 1, local->len);
+		*local = sv_sub(*local, 0, (size_t)at);
+	}
+	return (EXIM_OK);
+}
+
+/* False where that changes nothing. */
 static bool
 percent_hack(struct visit *v)
 {
-	const struct exim_list *list = v->rt->rq->conf->main[EXIM_MAIN_percent_hack_domains].list;
-	struct sv local = v->local_full, domain = v->domain, data;
+	struct sv local = v->local_full, domain = v->domain;
 	struct route_delivery d;
-	enum exim_result res;
-	bool yes = false;
-	ptrdiff_t at;
 
-	while (list != NULL && (at = sv_rchr(local, '%')) >= 0) {
-		res = exim_match_domain(list, v->rt->env, domain, &yes, &data, &v->err);
-		if (res == EXIM_DEFER) {
-			(void)err_set(&v->err, ERR_TEMP, "4.3.0", "percent_hack_domains lookup deferred");
-			add_failure(v, ROUTE_DEFER);
-			return (true);
-		}
-		if (res != EXIM_OK || !yes)
-			break;
-		domain = sv_sub(local, (size_t)at + 1, local.len);
-		local = sv_sub(local, 0, (size_t)at);
+	if (route_percent_hack(v->rt->rq->conf, v->rt->env, &local, &domain, &v->err) == EXIM_DEFER) {
+		(void)err_set(&v->err, ERR_TEMP, "4.3.0", "percent_hack_domains lookup deferred");
+		add_failure(v, ROUTE_DEFER);
+		return (true);
 	}
 	if (local.len == v->local_full.len)
 		return (false);

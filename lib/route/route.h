@@ -275,6 +275,10 @@ struct route_result {
 /* $r_... variables live on the heap: free a result that may hold some. */
 void	 route_result_free(struct route_result *res);
 
+/* percent_hack_domains: *<local> "user%domain" of *<domain> is "user" of "domain".  EXIM_DEFER: the list cannot be asked now. */
+enum exim_result route_percent_hack(const struct exim_conf *c, struct exim_env *env, struct sv *local, struct sv *domain,
+	     struct err *err);
+
 /*
  * Route.  Always fills *<res>.  For verification only the recipient itself counts where it was redirected to several
  * addresses, as Exim does; with one child that child is verified too.

@@ -2,6 +2,7 @@
 /* RCPT (RFC 5321 section 4.1.1.3): one recipient, asked of the ACL. */
 #include <string.h>
 
+#include "route/route.h"
 #include "session/cutthrough.h"
 #include "session/session_int.h"
 
@@ -88,13 +89,27 @@ within_max(struct session *s, struct txn *t)
 	return (false);
 }
 
-/* $local_part and $domain of the ACL, for as long as it runs: the domain in lower case; the local part is the ACL's to lower. */
+/* What the ACL would have said: that the list of percent_hack_domains cannot be asked now. */
 static void
+hack_deferred(struct session *s)
+{
+	struct exim_acl_result res = { .verdict = EXIM_ACL_DEFER, .log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT };
+
+	res.log_msg = SV_LIT("defer in percent_hack_domains check");
+	session_acl_refuse(s, EXIM_WHERE_RCPT, s->c.path_text, &res);
+}
+
+/*
+ * $local_part and $domain of the ACL, for as long as it runs: the domain in lower case; the local part is the ACL's to lower.
+ * False: not for now, which was answered.
+ */
+static bool
 set_address(struct session *s, struct txn *t, struct sv addr)
 {
 	ptrdiff_t at = sv_rchr(addr, '@');
 	struct exim_address *a = &t->addr;
 	char *domain = arena_cstr(s->cmd, sv_sub(addr, (size_t)at + 1, addr.len)), *low;
+	struct err err = ERR_INIT;
 
 	memset(a, 0, sizeof(*a));
 	for (char *p = domain; *p != '\0'; p++)
@@ -104,11 +119,19 @@ set_address(struct session *s, struct txn *t, struct sv addr)
 		a->local_part = arena_sv(s->cmd, sv_taint(s->c.path.local_plain));
 	else
 		a->local_part = sv_sub(addr, 0, (size_t)at);
+	s->env.addr = a;
+	if (!t->discard && session_acl_asked(s, EXIM_WHERE_RCPT) &&
+	    route_percent_hack(s->conf, &s->env, &a->local_part, &a->domain, &err) == EXIM_DEFER) {
+		hack_deferred(s);
+		return (false);
+	}
+	a->domain = arena_lower(s->cmd, a->domain);
 	s->acl.rcpt_local = a->local_part;
 	low = arena_cstr(s->cmd, a->local_part);
 	for (char *p = low; *p != '\0'; p++)
 		*p = sv_lower(*p);
 	a->local_part.p = low;
+	return (true);
 }
 
 static void
@@ -150,9 +173,13 @@ session_rcpt(struct session *s)
 	}
 	if (!within_max(s, t))
 		return;
-	set_address(s, t, addr);
 	text = SV_NULL;
 	replies = s->deferrals;
+	if (!set_address(s, t, addr)) {
+		session_cut_rcpt_refused(s);
+		count_refusal(s, replies);
+		return;
+	}
 	a = t->discard ? ACL_GO : session_acl(s, EXIM_WHERE_RCPT, s->c.path_text, &text, &code);
 	s->acl.rcpt_local = SV_NULL;
 	if (t->discard)

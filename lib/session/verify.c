@@ -7,6 +7,7 @@
 #include "route/route.h"
 #include "session/callout.h"
 #include "session/cutthrough.h"
+#include "session/quota.h"
 #include "session/session_int.h"
 
 /* The first failure tells; a user's text is for the peer, the other one for the log. */
@@ -61,6 +62,8 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 		res = EXIM_OK;
 	else if (r.verdict != EXIM_OK)
 		res = failed(s, &r, out);
+	else if (v->quota && r.ndeliveries == 1 && session_quota(s, env, v, &r.delivery[0], out) == EXIM_FAIL)
+		res = EXIM_FAIL;
 	else if (!v->callout || r.ndeliveries != 1)
 		res = EXIM_OK;
 	else {

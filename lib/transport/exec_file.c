@@ -323,6 +323,32 @@ to_folder(struct exec *x, const char *path, struct mbox_result *m, struct err *e
 	return (rc);
 }
 
+/* What is not there yet has room, and what cannot be looked at is found out by a delivery. */
+static void
+only_quota(struct exec *x, const char *path)
+{
+	const struct transport_job *j = x->j;
+	struct patterns re = { NULL, NULL };
+	struct mbox_dir d;
+	int64_t have = j->size_known;
+	struct stat st;
+
+	if (j->quota_no_check)
+		return;
+	if (j->to_file == TRANSPORT_TO_FILE) {
+		if (have < 0)
+			have = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
+		x->r->quota = j->quota > 0 && have + (j->quota_exclusive ? 0 : j->message_size) > j->quota;
+		return;
+	}
+	d = dir_of(x, path, &re);
+	if (j->to_file == TRANSPORT_TO_MAILDIR && folder_of_maildir(j, path))
+		d.flags |= MBOX_DIR_FOLDER;
+	x->r->quota = mbox_dir_full(&d);
+	pcre2_code_free(re.size);
+	pcre2_code_free(re.folders);
+}
+
 void
 exec_appendfile(struct exec *x)
 {
@@ -330,6 +356,11 @@ exec_appendfile(struct exec *x)
 	struct mbox_result m = MBOX_RESULT_INIT;
 	struct err err = ERR_INIT;
 	int rc;
+
+	if (x->j->quota_only) {
+		only_quota(x, path);
+		return;
+	}
 
 	/* Without a header every line is the body's. */
 	if (x->j->header.len == 0 && x->j->filter.n == 0)

@@ -62,7 +62,8 @@ struct transport_list {
 	N(phase) S(reply_to_whom) S(file) N(file_optional) S(log) S(once) N(once_size) N(once_repeat)	\
 	S(log_text)								\
 	/* limits of programs, 0: none */					\
-	N(cpu) N(memory) N(processes) N(file_bytes)
+	N(cpu) N(memory) N(processes) N(file_bytes)				\
+	N(quota_only)		/* appendfile: nothing is written, only looked whether <message_size> more would fit */
 
 struct transport_job {
 #define N(f)	int64_t f;

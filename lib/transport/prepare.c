@@ -304,9 +304,13 @@ transport_prepare(const struct transport_delivery *d, struct transport_job *j, s
 			if (!sv_caseeq(d->rd[i]->domain, d->rd[0]->domain))
 				d->env->addr->domain = SV_LIT("");
 	}
-	if (return_path(&p) == -1 || size_limit(&p) == -1 || pick_ids(&p) == -1 || pick_places(&p) == -1 || message(&p) == -1 ||
-	    filter(&p) == -1)
+	if (return_path(&p) == -1 || size_limit(&p) == -1 || pick_ids(&p) == -1 || pick_places(&p) == -1 ||
+	    (!d->quota_only && (message(&p) == -1 || filter(&p) == -1)))
 		return (-1);
+	if (d->quota_only) {
+		j->quota_only = 1;
+		j->message_size = (int64_t)d->size;
+	}
 	switch (d->t->drv) {
 	case EXIM_TRANSPORT_DRV_APPENDFILE:
 		j->kind = TRANSPORT_APPENDFILE;

@@ -35,6 +35,7 @@ struct transport_delivery {
 	struct sv	 id;
 	struct sv	 return_path;	/* before the transport's own return_path option */
 	bool		 bounce;	/* the message has the null sender */
+	bool		 quota_only;	/* appendfile: there is no message, the job asks whether <size> more would fit */
 	uint64_t	 size, body_off, body_len;	/* of the content; the body's place in its descriptor */
 	int64_t		 now;
 	int64_t		 uid, gid;	/* where neither transport nor router names a user; -1: none */
