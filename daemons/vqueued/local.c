@@ -251,13 +251,18 @@ take_answer(struct vq *vq, struct dlv *d, const struct store_answer *a)
 	}
 }
 
-/* The line broke (<up>) or there is none: they are sent again, but for one that broke it again and again. */
+/*
+ * No answer: they are sent again, but for one on which the line broke again and again.  Where vlocald or vstored was
+ * not there to be asked (<up>, IPC_E_AWAY), that is nobody's fault and goes on until it is.
+ */
 static void
 take_back(struct vq *vq, struct dlv **batch, size_t n, bool up, const struct err *err)
 {
-	for (size_t i = 0; up && i < n; i++)
+	bool broke = up && strcmp(err->status, IPC_E_AWAY) != 0;
+
+	for (size_t i = 0; broke && i < n; i++)
 		batch[i]->lost++;
-	if (n == 1 && batch[0]->lost >= LOST_MAX)
+	if (broke && n == 1 && batch[0]->lost >= LOST_MAX)
 		delivery_deferred(batch[0], err, now_s() + RETRY_S, NULL);
 	else
 		put_back(vq, batch, n);

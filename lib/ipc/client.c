@@ -254,7 +254,7 @@ reader_main(void *arg)
 static int
 unreachable(struct ipc_client *c, int e, struct err *err)
 {
-	return (err_set(err, ERR_TEMP, "4.3.0", "%s: %s", c->path, strerror(e)));
+	return (err_set(err, ERR_TEMP, IPC_E_AWAY, "%s: %s", c->path, strerror(e)));
 }
 
 int
@@ -274,7 +274,7 @@ ipc_client_connect(struct ipc_client *c, struct err *err)
 		return (unreachable(c, c->tried_errno, err));
 	if (c->reader == NULL && (c->reader = fiber_spawn("ipc-client", reader_main, c)) == NULL) {
 		conn_unref(&c->conn);
-		return (err_set(err, ERR_TEMP, "4.3.2", "too many fibers"));
+		return (err_set(err, ERR_TEMP, IPC_E_AWAY, "too many fibers"));
 	}
 	if (c->conn == NULL)
 		return (unreachable(c, c->tried_errno, err));

@@ -83,9 +83,10 @@ void	 ipc_client_free(struct ipc_client **cp);
  * Send <req> (with descriptor <fd>, or -1; stays the caller's) and park until its reply
  * arrived.  *<reply> owns its memory; *<reply_fd> (may be NULL) gets a descriptor that came
  * along, or -1.  Any number of fibers may call at once.  A reply with ipc_put_err fields
- * returns -1 with that error; an unreachable peer, a broken connection or a passed
- * deadline returns -1, TEMP 4.3.0.
+ * returns -1 with that error; a peer that cannot be reached, so that nothing was asked,
+ * returns -1, TEMP IPC_E_AWAY; a connection that broke or a passed deadline -1, TEMP 4.3.0.
  */
+#define IPC_E_AWAY	"4.3.2"
 int	 ipc_call(struct ipc_client *c, const struct sb *req, int fd, struct ipc_msg *reply, int *reply_fd,
 	     int64_t deadline, struct err *err);
 /* Whoever waits in ipc_call() as fiber <f> waits no longer: it returns -1. */
