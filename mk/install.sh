@@ -13,6 +13,12 @@ for p in daemons/*/*.[1-9] tools/*/*.[1-9] man/*.[1-9]; do
 	mkdir -p "$d/share/man/man$s"
 	install -m 644 "$p" "$d/share/man/man$s/"
 done
+# Second names of programs have the pages of these.
+for l in $(sed -n 's/^LINKS := //p' mk/links.mk); do
+	for p in tools/"${l#*:}"/*.[1-9]; do
+		ln -sf "$(basename "$p")" "$d/share/man/man${p##*.}/${l%:*}.${p##*.}"
+	done
+done
 cp -R etc/. "$d/share/vpost/etc/"
 cp -R skel/. "$d/share/vpost/skel/"
 install -m 644 README.md ARCHITECTURE.md CHANGES LICENSE "$d/share/doc/vpost/"

@@ -257,6 +257,9 @@ box_path(const struct box *b, const char *rel)
 	return (arena_fmt(b->arena, "%s/%s", strcmp(b->root, "/") == 0 ? "" : b->root, rel));
 }
 
+/* The box of a host that has one. */
+#define OF_HOST	"/var/vpost"
+
 static bool
 has_etc(const char *dir)
 {
@@ -284,6 +287,10 @@ box_find(const char *opt, char **root, struct err *err)
 	pw = getpwuid(getuid());
 	if (pw != NULL && has_etc(pw->pw_dir)) {
 		*root = xstrdup(pw->pw_dir);
+		return (0);
+	}
+	if (access(OF_HOST "/etc/vpost.conf", F_OK) == 0) {
+		*root = xstrdup(OF_HOST);
 		return (0);
 	}
 	return (err_set(err, ERR_CONFIG, NULL, "which box? Name its directory, set $VPOST_BOX to it, or be its owner (a home with an etc directory)"));

@@ -121,7 +121,8 @@ const char *box_path(const struct box *b, const char *rel);
 
 /*
  * Which box is meant: <opt> (of -d), else $VPOST_BOX, else the caller's home directory
- * (getpwuid, not $HOME) where it holds an etc directory.  -1 and a text that names the three ways.
+ * (getpwuid, not $HOME) where it holds an etc directory, else /var/vpost where that is a box.  -1 and a text that says
+ * how to name one.
  */
 int	 box_find(const char *opt, char **root, struct err *err);
 

@@ -109,25 +109,21 @@ by_itself(const struct options *o)
 	    o->mode == MODE_LIST || o->mode == MODE_COUNT || o->mode == MODE_QUEUE || o->mode == MODE_IDS));
 }
 
-/* The caller's box; else that of the whole host. */
+/* The box that is meant; else the whole host is one. */
 static struct box *
 find_box(struct err *err)
 {
-	static const char *const hosts[] = { "/var/vpost", "/" };
 	struct box *b = NULL;
-	char *root = NULL, conf[64];
+	char *root = NULL;
 
 	if (box_find(NULL, &root, err) == 0) {
 		(void)box_open(&b, root, NULL, NULL, err);
 		free(root);
 		return (b);
 	}
-	for (size_t i = 0; i < 2; i++) {
-		(void)snprintf(conf, sizeof(conf), "%s/etc/vpost.conf", hosts[i][1] == '\0' ? "" : hosts[i]);
-		if (access(conf, F_OK) == 0 && box_open(&b, hosts[i], NULL, NULL, err) == 0)
-			return (b);
-	}
-	return (NULL);
+	if (access("/etc/vpost.conf", F_OK) == 0)
+		(void)box_open(&b, "/", NULL, NULL, err);
+	return (b);
 }
 
 int

@@ -211,6 +211,19 @@ check_vusers(const struct box *b, struct tally *t)
 	}
 }
 
+/* Configurations that came from elsewhere have their domains elsewhere. */
+static bool
+domains_asked(const struct box *b)
+{
+	struct sb text = SB_INIT(FILE_MAX);
+	bool asked = true;
+
+	if (os_read_file(box_path(b, BOX_EXIM_CONF), FILE_MAX, &text, NULL) == 0)
+		asked = sv_find(sb_sv(&text), SV_LIT("ETC/domains")) >= 0 || sv_find(sb_sv(&text), SV_LIT(BOX_DOMAINS)) >= 0;
+	sb_free(&text);
+	return (asked);
+}
+
 static void
 check_domains(const struct box *b, struct tally *t)
 {
@@ -241,7 +254,7 @@ check_domains(const struct box *b, struct tally *t)
 			}
 		}
 	}
-	if (n == 0)
+	if (n == 0 && domains_asked(b))
 		warning(t, "etc/domains names no domain: the box takes mail for nobody");
 out:
 	sb_free(&text);

@@ -178,7 +178,7 @@ usage(FILE *to)
 	(void)fprintf(to, "usage: vpost COMMAND [ARGUMENTS]\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		(void)fprintf(to, "  %-8s %-36s  %s\n", commands[i].name, commands[i].args, commands[i].what);
-	(void)fprintf(to, "BOX is a box's directory; without it $VPOST_BOX, else your home.  See vpost(8).\n");
+	(void)fprintf(to, "BOX is a box's directory; without it $VPOST_BOX, else your home, else /var/vpost.  See vpost(8).\n");
 	return (to == stderr ? 2 : 0);
 }
 
