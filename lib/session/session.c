@@ -96,12 +96,14 @@ session_protocol(struct session *s)
 static bool
 sync_broken(struct session *s, const struct command *c)
 {
-	bool last = (c->flags & C_SYNC) != 0 || ((c->flags & C_SYNC_PLAIN) != 0 && !s->pipelining);
+	bool last = c != NULL && ((c->flags & C_SYNC) != 0 || ((c->flags & C_SYNC_PLAIN) != 0 && !s->pipelining));
 
-	if (s->early_pipe && c->verb == SMTP_EHLO && !s->helo_seen)
+	if (s->early_pipe && c != NULL && c->verb == SMTP_EHLO && !s->helo_seen) {
+		s->talked_early = false;
 		return (false);
-
-	return (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io));
+	}
+	/* EHLO may come before the greeting where that is offered; programs that mean another protocol begin otherwise. */
+	return (s->talked_early || (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io)));
 }
 
 static void
@@ -113,7 +115,8 @@ sync_error(struct session *s)
 	s->end = END_SYNC;
 	session_not_quit(s);
 	session_log_host(s, &host);
-	(void)stream_peek(s->io, &next);
+	if (stream_has_input(s->io))
+		(void)stream_peek(s->io, &next);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP protocol synchronization error (next input sent too soon: "
 	    "pipelining was%s advertised): rejected \"" SV_FMT "\" %s next input=\"" SV_FMT "\"", s->pipelining ? "" : " not",
 	    SV_ARG(s->line), sb_cstr(&host), SV_ARG(sv_sub(next, 0, 128)));
@@ -297,7 +300,7 @@ one_command(struct session *s, struct sv line)
 	c = find_command(s->c.verb);
 	if (s->c.verb == SMTP_RCPT && s->txn != NULL)
 		s->x.rcpt_count++;
-	if (c != NULL && sync_broken(s, c)) {
+	if (sync_broken(s, c)) {
 		sync_error(s);
 		return;
 	}
@@ -536,8 +539,6 @@ early_input(struct session *s)
 	if (s->no_sync || s->kind == SESSION_LOCAL || s->conn->host_checking || stream_is_tls(s->io) ||
 	    !stream_input_ready(s->io))
 		return (false);
-	s->line = SV_LIT("");
-	sync_error(s);
 	return (true);
 }
 
@@ -598,11 +599,14 @@ session_welcome(struct session *s)
 	exim_acl_run_reset(&s->acl);
 	if (code / 100 != 2)
 		code = 220;
-	/* Who is greeted before he hears of it can know no other way: so only those whom the configuration names. */
-	s->early_pipe = s->conf->main[EXIM_MAIN_pipelining_connect_advertise_hosts].set && s->kind != SESSION_LOCAL &&
+	s->early_pipe = s->kind != SESSION_LOCAL &&
 	    session_client_in(s, EXIM_MAIN_pipelining_connect_advertise_hosts);
-	if (!s->early_pipe && early_input(s))
+	s->talked_early = early_input(s);
+	if (s->talked_early && !s->early_pipe) {
+		s->line = SV_LIT("");
+		sync_error(s);
 		return (false);
+	}
 	return (banner(s, text, code));
 }
 

@@ -156,6 +156,7 @@ struct session {
 	double		 delay_mail, delay_rcpt;	/* seconds that the last one waited */
 	bool		 pipelined;	/* commands came in groups */
 	bool		 early_pipe;	/* this client may do so before it was greeted */
+	bool		 talked_early;	/* he did so, and has not said EHLO yet */
 	bool		 own_status;	/* the reply under way has a status that the configuration gave: shown in any style */
 	struct session_debug *debug;	/* control = debug; NULL: nobody wants to know */
 	bool		 logs_connection;

@@ -15,6 +15,7 @@ rfc1413_query_timeout = 0s
 tls_advertise_hosts =
 smtp_enforce_sync = false
 smtputf8_advertise_hosts =
+pipelining_connect_advertise_hosts =
 never_users =
 '''
 ID = re.compile(r'\bE?[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4})\b')

@@ -76,13 +76,17 @@ test_too_many_errors(void **state)
 static void
 test_sync(void **state)
 {
-	one(OPEN, "! EHLO early\\r\\n\n< 554 5.5.0 SMTP synchronization error\n< \n@ next input sent too soon\n");
+	one(OPEN "pipelining_connect_advertise_hosts =\n", "! EHLO early\\r\\n\n< 554 5.5.0 SMTP synchronization error\n< \n@ next input sent too soon\n");
+	/* Where EHLO may come early nothing else may. */
+	one(OPEN, "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
+	one(OPEN, "! HELO early\\r\\n\n< 220\n< 554 5.5.0 SMTP synchronization error\n< \n@ next input sent too soon\n");
+	one(OPEN, "! POST / HTTP/1.1\\r\\n\n< 220\n< 554 5.5.0 SMTP synchronization error\n< \n@ next input sent too soon\n");
 	one(OPEN, BEGIN "! DATA\\r\\nSubject: x\\r\\n\\r\\n.\\r\\n\n< 554 5.5.0\n< \n");
 	one(OPEN "pipelining_advertise_hosts =\n", "< 220\n> EHLO c.test\n< 250 HELP\n"
 	    "! MAIL FROM:<a@remote.test>\\r\\nRCPT TO:<x@example.test>\\r\\n\n< 554\n< \n");
 	one(OPEN "smtp_enforce_sync = false\n", "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
 	/* The controls have the last word. */
-	one(OPEN "smtp_enforce_sync = false\nacl_smtp_connect = accept control = enforce_sync\n", "! EHLO early\\r\\n\n< 554 5.5.0\n< \n");
+	one(OPEN "smtp_enforce_sync = false\nacl_smtp_connect = accept control = enforce_sync\n", "! HELO early\\r\\n\n< 220\n< 554 5.5.0\n< \n");
 	one(OPEN "acl_smtp_connect = accept control = no_enforce_sync\n", "! EHLO early\\r\\n\n< 220\n< 250 HELP\n> QUIT\n< 221\n");
 }
 
