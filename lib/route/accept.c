@@ -410,11 +410,10 @@ unique_of(struct visit *v, const struct route_delivery *d)
 		return (sv_cstr(arena_fmt(v->rt->a, ">%u:" SV_FMT ":" SV_FMT, v->rt->replies++, SV_ARG(d->text), SV_ARG(addr))));
 	if (d->kind == ROUTE_TO_TRANSPORT || d->kind == ROUTE_DISCARD)
 		return (addr);
-	/* A file is the same file whoever sends to it; a pipe belongs to the address that named it. */
-	if (d->kind == ROUTE_FILE || d->kind == ROUTE_DIRECTORY)
-		return (d->text);
-	return (sv_cstr(arena_fmt(v->rt->a, "%s" SV_FMT ":" SV_FMT, d->kind == ROUTE_PIPE ? "|" : "filter:",
-	    SV_ARG(d->kind == ROUTE_PIPE ? d->text : SV_LIT("")), SV_ARG(addr))));
+	/* Pipes and files belong to the address that named them: another one that names the same has its own copy. */
+	if (d->kind == ROUTE_FILTER)
+		return (sv_cstr(arena_fmt(v->rt->a, "filter::" SV_FMT, SV_ARG(addr))));
+	return (sv_cstr(arena_fmt(v->rt->a, "%s" SV_FMT ":" SV_FMT, d->kind == ROUTE_PIPE ? "|" : "", SV_ARG(d->text), SV_ARG(addr))));
 }
 
 void
