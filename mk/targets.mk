@@ -3,7 +3,25 @@
 .PHONY: help deps demo install check check-quick check-long asan fuzz fuzz-cover cov lint bench format-check unit replay functional clean testbins
 
 help:
-	@echo 'all deps demo install check check-quick check-long asan fuzz T=name SECS=n fuzz-cover cov lint bench format-check clean'
+	@printf '%-34s %s\n' \
+	'make' 'all programs, in build/bin and build/sbin' \
+	'make demo' 'a box in a temporary folder, shown at work' \
+	'make install PREFIX= DESTDIR=' 'programs, pages, what a new box is made of' \
+	'make check-quick' 'unit tests, lint, one path through real daemons: a minute' \
+	'make check' 'all tests but the long ones' \
+	'make check-long' 'hours of killing, power cuts and large boxes' \
+	'make asan' 'the tests under address and undefined-behaviour sanitizers' \
+	'make unit' 'unit tests; one: make build/tests/unit/mail/test_address, then run it' \
+	'make functional ONLY=/030-' 'tests with real daemons whose name has that; all without ONLY' \
+	'make replay' 'the seeds of the fuzz targets' \
+	'make fuzz T=mail_address SECS=60' 'a fuzz target; make fuzz-cover: what the seeds reach' \
+	'make lint' 'what must hold of the sources; make format-check: clang-format' \
+	'make cov' 'how much the tests cover' \
+	'make bench' 'figures, beside those of other servers where they are installed' \
+	'make deps' 'the packages of mk/apt.txt or mk/pkg.txt' \
+	'make clean' 'remove build' \
+	'' 'Settings of any of them:' \
+	'BUILD=dir SAN=1 COV=1 V=1' 'build elsewhere; with sanitizers; for coverage; show commands'
 
 deps:
 	@sh mk/deps.sh
