@@ -174,7 +174,8 @@ session_queues_only(struct session *s)
 	const struct exim_value *each = &s->conf->main[EXIM_MAIN_smtp_accept_queue_per_connection];
 	const struct session_ops *ops = s->sv->ops;
 	const struct exim_world *w = s->env.world;
-	int64_t many = exim_main_int(s->conf, EXIM_MAIN_smtp_accept_queue), load = s->conf->main[EXIM_MAIN_queue_only_load].num;
+	int64_t many = exim_main_int(s->conf, EXIM_MAIN_smtp_accept_queue);
+	const struct exim_value *load = &s->conf->main[EXIM_MAIN_queue_only_load];
 
 	if (exim_main_bool(s->conf, EXIM_MAIN_queue_only))
 		return (true);
@@ -186,11 +187,11 @@ session_queues_only(struct session *s)
 	}
 	if (many > 0 && ops->connections != NULL && (int64_t)ops->connections(ops->arg, NULL) > many)
 		return (true);
-	if (load <= 0 || w->loadavg == NULL)
+	if (!load->set || load->num < 0 || w->loadavg == NULL)
 		return (false);
 	/* Once is for the whole connection, unless queue_only_load_latch is off. */
 	if (!s->load_queues || !exim_main_bool(s->conf, EXIM_MAIN_queue_only_load_latch))
-		s->load_queues = w->loadavg(w->arg) > load;
+		s->load_queues = w->loadavg(w->arg) > load->num;
 	if (s->load_queues)
 		s->txn->put_off = arena_fmt(s->txn->arena, "load average %.2f", (double)w->loadavg(w->arg) / 1000);
 	return (s->load_queues);

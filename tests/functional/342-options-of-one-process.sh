@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Main options in a process of its own: receive_timeout, split_spool_directory, keep_malformed, retry_data_expire,
 # perl_at_start, perl_taintmode, smtp_return_error_details, warn_message_file, retry_interval_max, write_rejectlog,
-# preserve_message_logs, localhost_number, sqlite_lock_timeout, slow_lookup_log.
+# queue_only_load, preserve_message_logs, localhost_number, sqlite_lock_timeout, slow_lookup_log.
 . "$(dirname "$0")/../lib/box.sh"
 need python3
 
@@ -192,3 +192,35 @@ sed -i '1i acl_smtp_helo = accept set acl_c0 = ${lookup dnsdb{txt=$sender_helo_n
 box_start
 mt rcpt "$SMTP" --helo slow.two.test a@x.test joe@local.test >/dev/null 2>&1 || true
 wait_for 10 grep -q "Long TXT lookup for 'slow.two.test': [0-9]* msec" "$BOX/var/log/mainlog"
+
+# queue_only_load: whatever comes waits for a run of the queue, also what has no dialogue; the limit may be 0.
+quick() { printf 'HELO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@y.test>\r\nDATA\r\nSubject: s\r\n\r\nb\r\n.\r\nQUIT\r\n' | one -bs "$@" >/dev/null; }
+if awk '{ exit $1 > 0.01 ? 0 : 1 }' /proc/loadavg; then
+	fresh
+	config "queue_only_load = 0.0" "acl_smtp_rcpt = accept"
+	echo x | one -odi x@y.test
+	quick -odi
+	eq "$(grep -c 'no immediate delivery: load average [0-9]*\.[0-9][0-9]$' "$L")" 2 "both wait for the load"
+	[ ! -e "$T/mbox" ] || die "delivered under load"
+	config "queue_only_load = 0.0" "log_selector = -delay_delivery"
+	echo x | one -odi x@y.test
+	eq "$(grep -c 'no immediate delivery' "$L")" 2 "delay_delivery is off"
+	one -q
+	eq "$(grep -c '^Subject: s' "$T/mbox") $(grep -c Completed "$L")" "1 3" "a run of the queue delivers them"
+fi
+fresh
+config "queue_only_load = 10000"
+echo x | one -odi x@y.test
+grep -q Completed "$L" || die "no load to speak of"
+
+# The times of the log: reception by itself, the queue without it, and all at the end.
+fresh
+config "log_selector = +queue_time +queue_time_overall +receive_time +millisec"
+(echo "Subject: s"; sleep 1.2; printf '\nx\n') | one -odi x@y.test
+grep -Eq '<= .* RT=1\.[2-9][0-9][0-9]s' "$L" || die "reception: $(cat "$L")"
+grep -Eq '=> .* QT=0\.[0-9][0-9][0-9]s' "$L" || die "queue: $(cat "$L")"
+grep -Eq 'Completed QT=1\.[2-9][0-9][0-9]s' "$L" || die "all of it: $(cat "$L")"
+fresh
+config "log_selector = +queue_time_exclusive +queue_time +queue_time_overall"
+echo x | one -odi x@y.test
+grep -Eq 'Completed QT=0s' "$L" || die "whole seconds: $(cat "$L")"

@@ -120,6 +120,8 @@ void	 dlog(struct deliver *d, unsigned which, const char *fmt, ...) __attribute_
 int	 dlog_file(struct deliver *d, const char *name, bool remove, struct err *err);
 void	 dlog_syslog(struct deliver *d, unsigned which, const char *line, const char *more);
 bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
+/* A span of time as log lines have it. */
+void	 dlog_time(struct deliver *d, struct sb *out, int64_t us);
 /* -v or -N: what is logged is shown on standard error. */
 bool	 dloud(const struct deliver *d);
 int64_t	 dnow(void);

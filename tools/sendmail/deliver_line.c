@@ -154,12 +154,12 @@ dline_where(struct attempt *at, struct sb *out, const struct route_delivery *rd,
 	put_drivers(out, rd, router);
 }
 
-static void
-put_time(struct attempt *at, struct sb *out, int64_t us)
+void
+dlog_time(struct deliver *d, struct sb *out, int64_t us)
 {
 	if (us < 0)
 		us = 0;
-	if (dlog_on(at->d, EXIM_LOGSEL_millisec))
+	if (dlog_on(d, EXIM_LOGSEL_millisec))
 		sb_addf(out, "%lld.%03llds", (long long)(us / 1000000), (long long)(us / 1000 % 1000));
 	else
 		sb_addf(out, "%llds", (long long)(us / 1000000));
@@ -172,12 +172,12 @@ put_times(struct attempt *at, struct sb *out, bool queue)
 
 	if (queue && dlog_on(at->d, EXIM_LOGSEL_queue_time)) {
 		sb_adds(out, " QT=");
-		put_time(at, out, now - (dlog_on(at->d, EXIM_LOGSEL_queue_time_exclusive) && at->m->complete_us != 0 ? at->m->complete_us :
-		    at->m->received_us));
+		/* In Exim 4.96 the time of reception counts in the last line only, with queue_time_exclusive or without. */
+		dlog_time(at->d, out, now - (at->m->complete_us != 0 ? at->m->complete_us : at->m->received_us));
 	}
 	if (dlog_on(at->d, EXIM_LOGSEL_deliver_time)) {
 		sb_adds(out, " DT=");
-		put_time(at, out, at->began_us == 0 ? 0 : now - at->began_us);
+		dlog_time(at->d, out, at->began_us == 0 ? 0 : now - at->began_us);
 	}
 }
 

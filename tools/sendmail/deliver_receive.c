@@ -223,8 +223,10 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 		sb_addf(&out, " Q=" SV_FMT, SV_ARG(m->queue));
 	if (dlog_on(d, EXIM_LOGSEL_8bitmime))
 		sb_adds(&out, " M8S=0");
-	if (dlog_on(d, EXIM_LOGSEL_receive_time))
-		sb_adds(&out, " RT=0s");
+	if (dlog_on(d, EXIM_LOGSEL_receive_time)) {
+		sb_adds(&out, " RT=");
+		dlog_time(d, &out, m->complete_us - m->received_us);
+	}
 	/* One that was made here only where that is asked for, too. */
 	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && (had_id || dlog_on(d, EXIM_LOGSEL_msg_id_created))) {
 		struct sv v = sv_trim(dfield_body(id->text));
@@ -340,6 +342,21 @@ tell_too_big(struct deliver *d, struct dmsg *m, int64_t read, int64_t limit)
 	    false));
 }
 
+/* queue_only_load: the message waits for a run of the queue. */
+static bool
+load_queues(struct deliver *d, const struct dmsg *m)
+{
+	const struct exim_value *limit = &d->conf->main[EXIM_MAIN_queue_only_load];
+	const struct exim_world *w = &d->t->world;
+	int64_t load;
+
+	if (!limit->set || limit->num < 0 || w->loadavg == NULL || (load = w->loadavg(w->arg)) <= limit->num)
+		return (false);
+	if (dlog_on(d, EXIM_LOGSEL_delay_delivery))
+		dlog(d, DLOG_MAIN, "%s no immediate delivery: load average %.2f", m->id, (double)load / 1000);
+	return (true);
+}
+
 int
 dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 {
@@ -413,7 +430,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	else if (m->queue_only)
 		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued%s" SV_FMT " by ACL", m->id, m->queue.len > 0 ? " in " : "",
 		    SV_ARG(m->queue));
-	else if (d->odmode != 'q')
+	else if (d->odmode != 'q' && !load_queues(d, m))
 		ddeliver_later(d, m);
 	return (0);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "deliver_int.h"
+#include "os/time.h"
 
 #define LINE_MAX_LOG	(64 * 1024)
 
@@ -211,12 +212,15 @@ is_open(const struct attempt *at, struct sv top)
 static void
 complete(struct deliver *d, struct dmsg *m)
 {
-	char tail[64] = "";
+	struct sb tail = SB_INIT(64);
 
-	if (dlog_on(d, EXIM_LOGSEL_queue_time_overall))
-		(void)snprintf(tail, sizeof(tail), " QT=%llds", (long long)(dnow() - m->received_us / 1000000));
+	if (dlog_on(d, EXIM_LOGSEL_queue_time_overall)) {
+		sb_adds(&tail, " QT=");
+		dlog_time(d, &tail, os_wall_us() - m->received_us);
+	}
 	dspool_remove(d, m);
-	dlog(d, DLOG_MAIN, "%s Completed%s", m->id, tail);
+	dlog(d, DLOG_MAIN, "%s Completed%s", m->id, sb_cstr(&tail));
+	sb_free(&tail);
 }
 
 static void
