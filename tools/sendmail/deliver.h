@@ -176,6 +176,8 @@ void	 dspool_print_malformed(struct deliver *d, const char *id);
 void	 dspool_malformed(struct deliver *d, const char *id);
 /* Ids of the queue that is worked on, oldest first. */
 void	 dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg);
+/* The same address: the case of its domain alone means nothing. */
+bool	 dmsg_same(struct sv a, struct sv b);
 bool	 dmsg_is_done(const struct dmsg *m, struct sv addr);
 void	 dmsg_set_done(struct dmsg *m, struct sv addr);
 /* The header as text for -Mvh. */

@@ -14,7 +14,7 @@ dattempt_unsettle(struct attempt *at, const struct dfail *f)
 	struct sv addr = f->addr->unique.len > 0 ? f->addr->unique : f->addr->address;
 
 	for (size_t i = 0; i < at->m->done.len; i++)
-		if (sv_caseeq(at->m->done.p[i], addr)) {
+		if (dmsg_same(at->m->done.p[i], addr)) {
 			vec_remove(&at->m->done, i);
 			break;
 		}

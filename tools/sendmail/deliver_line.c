@@ -39,14 +39,6 @@ put_pfr(struct sb *out, const struct route_delivery *rd)
 	sb_add(out, text);
 }
 
-static bool
-same_address(struct sv a, struct sv b)
-{
-	ptrdiff_t x = sv_rchr(a, '@'), y = sv_rchr(b, '@');
-
-	return (sv_caseeq(a, b) && x == y && (x < 0 || sv_eq(sv_sub(a, 0, (size_t)x), sv_sub(b, 0, (size_t)y))));
-}
-
 /* Routers that took no care of the case lowered it; affixes are not shown. */
 static struct sv
 full_address(struct attempt *at, const struct route_addr *addr, const struct route_delivery *rd)
@@ -109,7 +101,7 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 		struct sv shown = success && at->as.len > 0 ? at->as : full_address(at, addr, rd);
 
 		sb_add(out, shown);
-		if (same_address(shown, first) && (!all || addr->parent == NULL || addr->parent == top))
+		if (dmsg_same(shown, first) && (!all || addr->parent == NULL || addr->parent == top))
 			add_top = false;
 	}
 	if ((all || pfr) && from != NULL && from != top) {

@@ -32,7 +32,7 @@ static bool
 is_rcpt(const struct dmsg *m, struct sv addr)
 {
 	for (size_t i = 0; i < m->rcpts.len; i++)
-		if (sv_caseeq(m->rcpts.p[i].addr, addr))
+		if (dmsg_same(m->rcpts.p[i].addr, addr))
 			return (true);
 	return (false);
 }
@@ -210,7 +210,7 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 		bool found = false;
 
 		for (size_t i = 0; i < m->rcpts.len; i++)
-			found = found || sv_caseeq(m->rcpts.p[i].addr, addr);
+			found = found || dmsg_same(m->rcpts.p[i].addr, addr);
 		if (!found) {
 			printf("- error while marking as delivered:\n  " SV_FMT " is not a recipient: message not updated\n", SV_ARG(addr));
 			return (1);

@@ -239,7 +239,7 @@ finish(struct attempt *at)
 			left = true;
 			/* Only what its children did is kept. */
 			for (size_t k = 0; k < m->done.len; k++)
-				if (sv_caseeq(m->done.p[k], m->rcpts.p[i].addr)) {
+				if (dmsg_same(m->done.p[k], m->rcpts.p[i].addr)) {
 					vec_remove(&m->done, k);
 					break;
 				}

@@ -49,10 +49,18 @@ dmsg_free(struct dmsg **mp)
 }
 
 bool
+dmsg_same(struct sv a, struct sv b)
+{
+	ptrdiff_t x = sv_rchr(a, '@'), y = sv_rchr(b, '@');
+
+	return (x < 0 ? sv_eq(a, b) : x == y && sv_caseeq(a, b) && sv_eq(sv_sub(a, 0, (size_t)x), sv_sub(b, 0, (size_t)y)));
+}
+
+bool
 dmsg_is_done(const struct dmsg *m, struct sv addr)
 {
 	for (size_t i = 0; i < m->done.len; i++)
-		if (sv_caseeq(m->done.p[i], addr))
+		if (dmsg_same(m->done.p[i], addr))
 			return (true);
 	return (false);
 }
