@@ -375,6 +375,9 @@ struct exim_world {
 	enum exim_found	(*auth)(void *arg, const char *how, const struct sv *args, size_t n, struct arena *a, struct err *err);
 	/* *<out>: the result, or the text of the mistake. */
 	enum exim_result (*perl)(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, struct sv *out);
+	/* The same for function <fn> of shared object <path>. */
+	enum exim_result (*dlfunc)(struct exim_env *env, const char *path, const char *fn, const struct sv *args, size_t n,
+			    struct sv *out);
 	enum exim_result (*certextract)(void *arg, void *cert, struct sv field, struct arena *a, struct sv *out, struct err *err);
 	/* The ACL interpreter, for ${acl and the acl condition.  EXIM_OK accept, EXIM_FORCED deny; *<out> its message. */
 	enum exim_result (*acl)(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out,
@@ -438,6 +441,7 @@ struct exim_env {
 	unsigned		 acl_depth;	/* of nested ACLs, their interpreter's own */
 	uint64_t		 epoch;		/* of the command under way (exim_epoch); 0: none */
 	bool			 queue_running;
+	bool			 keeps_lookups;	/* what single-key lookups found is not looked at anew, as in a short-lived process */
 	bool			 message_loaded;	/* -bem, delivery: $h_ and $message_body mean something */
 
 	/* Set by matches and lookups, saved and restored by the items that set them. */

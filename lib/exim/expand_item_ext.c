@@ -507,14 +507,22 @@ X_FN(xi_perl)
 
 X_FN(xi_dlfunc)
 {
-	const char *path = x_cstr(e, arg[0]);
-	struct stat st;
+	const struct exim_world *w = e->env->world;
+	struct sv text = SV_LIT("");
+	enum exim_result r;
 
-	/* Foreign code is never loaded into these processes; Exim's text where the file is not even there. */
-	if (e->env->world->stat == NULL || e->env->world->stat(e->env->world->arg, path, true, &st) == -1)
-		return (x_fail(e, "dlopen \"%s\" failed: %s: cannot open shared object file: No such file or directory", path,
-		    path));
-	return (x_fail(e, "dlopen \"%s\" failed: loading code is not supported: use ${run or ${readsocket", path));
+	if (arg[0].tainted && !x_path_ok(e, arg[0], "object name for ${dlfunc"))
+		return (EXIM_FAIL);
+	if (w->dlfunc == NULL)
+		return (x_fail(e, "dlopen \"" SV_FMT "\" failed: nothing is loaded here", SV_ARG(arg[0])));
+	r = w->dlfunc(e->env, x_cstr(e, arg[0]), x_cstr(e, arg[1]), arg + 2, n - 2, &text);
+	if (r == EXIM_OK)
+		*out = text;
+	else if (r == EXIM_FORCED)
+		return (x_forced(e, SV_FMT, SV_ARG(text)));
+	else
+		return (x_fail(e, SV_FMT, SV_ARG(text)));
+	return (r);
 }
 
 /* What is known of the client: its name in the DNS, and whom it logged in as (RFC 8601 section 2.7). */

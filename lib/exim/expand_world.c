@@ -4,6 +4,7 @@
  * Daemons replace what they can do better (DNS, resolver, programs).
  */
 #include "exim/lookup_int.h"
+#include "exim/dlfunc.h"
 #include "exim/perl.h"
 #include "exim/world_auth.h"
 #include "os/priv.h"
@@ -532,6 +533,7 @@ exim_world_posix(struct exim_world *w)
 	w->loadavg = w_loadavg;
 	w->lookup = x_lookup_blocking;
 	w->perl = x_perl;
+	w->dlfunc = x_dlfunc;
 	w->hint_get = x_hint_get;
 	w->hint_put = x_hint_put;
 	w->hint_del = x_hint_del;

@@ -23,8 +23,8 @@ version_print(FILE *out)
 	const char *name;
 
 	(void)fprintf(out, "Exim version 4.98 compatible: vpost, a mail server with Exim's configuration language\n");
-	(void)fprintf(out, "Support for: crypteq iconv() IPv6 PAM Perl OpenSSL TLS_resume move_frozen_messages Content_Scanning "
-	    "DANE DKIM DMARC DNSSEC Event Exim_filter I18N OCSP PIPECONNECT PRDR PROXY SOCKS SPF SRS TCP_Fast_Open\n");
+	(void)fprintf(out, "Support for: crypteq iconv() IPv6 PAM Perl Expand_dlfunc OpenSSL TLS_resume move_frozen_messages "
+	    "Content_Scanning DANE DKIM DMARC DNSSEC Event Exim_filter I18N OCSP PIPECONNECT PRDR PROXY SOCKS SPF SRS TCP_Fast_Open\n");
 	(void)fprintf(out, "Lookups (built-in):");
 	for (size_t i = 0; (name = exim_family_name(EXIM_LOOKUPS, i)) != NULL; i++)
 		(void)fprintf(out, " %s", name);
