@@ -195,14 +195,52 @@ struct search {
 	struct sv	*out;
 };
 
+enum { CACHE_READ = 1, CACHE_WRITE = 2 };
+
+/* What cache= allows: nothing with "no", one of both with "no_rd" and "no_wr". */
+static unsigned
+cache_use(struct sv opts)
+{
+	struct sv how = x_lookup_option(opts, "cache");
+
+	return (sv_eqs(how, "no") ? 0 : sv_eqs(how, "no_rd") ? CACHE_WRITE : sv_eqs(how, "no_wr") ? CACHE_READ :
+	    CACHE_READ | CACHE_WRITE);
+}
+
+/* Under which name a result is kept: all of the lookup but cache=. */
+static struct sv
+kept_name(struct xev *e, const struct xlookup *l)
+{
+	struct sv opts = l->spec->opts, item;
+	struct xb b;
+
+	xb_init(&b, e->env->arena, l->file.len + l->key.len + 32);
+	xb_adds(&b, l->type);
+	while (sv_next(&opts, ',', &item))
+		if (!sv_starts(item, "cache=")) {
+			xb_addc(&b, ',');
+			xb_add(&b, item);
+		}
+	xb_addc(&b, '\n');
+	xb_add(&b, l->file);
+	xb_addc(&b, '\n');
+	xb_add(&b, l->key);
+	return (xb_sv(&b));
+}
+
 static enum exim_result
 one(struct xev *e, struct search *s, struct sv key)
 {
+	unsigned use = e->env->keeps_lookups ? cache_use(s->l.spec->opts) : 0;
 	enum exim_result r;
 
 	*s->found = false;
 	s->l.key = key;
+	if ((use & CACHE_READ) != 0 && x_cache_result(e, kept_name(e, &s->l), s->found, s->out))
+		return (EXIM_OK);
 	r = s->l.spec->type->find(e, &s->l, s->found, s->out);
+	if ((use & CACHE_WRITE) != 0 && r == EXIM_OK)
+		x_cache_result_set(e, kept_name(e, &s->l), *s->found && key.len > 0, *s->out);
 	/* The file was opened, and may be missing; but nothing has an empty key. */
 	if (key.len == 0)
 		*s->found = false;
@@ -389,7 +427,7 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 	xb_add(&ck, spec->name);
 	xb_addc(&ck, '\n');
 	xb_add(&ck, key);
-	if ((spec->type->flags & L_CACHE) != 0 && !sv_eqs(x_lookup_option(spec->opts, "cache"), "no_rd") &&
+	if ((spec->type->flags & L_CACHE) != 0 && (cache_use(spec->opts) & CACHE_READ) != 0 &&
 	    x_cache_result(e, xb_sv(&ck), found, out))
 		return (EXIM_OK);
 	if (x_lookup_option(spec->opts, "file").p == NULL)
@@ -398,7 +436,7 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 	if (r == EXIM_OK && *found && sv_eqs(x_lookup_option(spec->opts, "ret"), "key"))
 		*out = arena_sv(e->env->arena, key);
 	out->tainted = false;
-	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0)
+	if (r == EXIM_OK && (spec->type->flags & L_CACHE) != 0 && (cache_use(spec->opts) & CACHE_WRITE) != 0)
 		x_cache_result_set(e, xb_sv(&ck), *found, *out);
 	return (r);
 }

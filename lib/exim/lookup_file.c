@@ -7,7 +7,9 @@
 #include "exim/lookup_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "map/lsearch.h"
@@ -307,6 +309,28 @@ join_nul(struct xev *e, struct sv list)
 	return (xb_sv(&b));
 }
 
+/* A file that is no Berkeley DB: SQLite's, perhaps. */
+static enum exim_found
+other_dbm(struct xev *e, const struct xlookup *l, struct sv key, struct sv *out)
+{
+	static const char magic[] = "SQLite format 3";
+	char head[sizeof(magic)] = "";
+	struct err why = ERR_INIT;
+	int fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	bool is;
+
+	if (fd == -1)
+		return (EXIM_TEMPFAIL);
+	is = read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0;
+	(void)close(fd);
+	if (!is)
+		return (EXIM_TEMPFAIL);
+	/* Exim's dbm has the NUL of the C string in the key. */
+	if (l->type[3] == '\0')
+		key = sv_from(x_cstr(e, key), key.len + 1);
+	return (x_sqlite_dbm(l->path, key, e->env->arena, out, &why));
+}
+
 X_LOOKUP(xl_dbm)
 {
 	const struct exim_world *w = e->env->world;
@@ -326,6 +350,15 @@ X_LOOKUP(xl_dbm)
 	(void)map_result(e, m, value, found, out);
 	if (own)
 		map_close(&map);
+	if (m == MAP_ERROR) {
+		enum exim_found f = other_dbm(e, l, key, &value);
+
+		*found = f == EXIM_FOUND;
+		if (*found)
+			*out = value;
+		if (f != EXIM_TEMPFAIL)
+			return (EXIM_OK);
+	}
 	return (m == MAP_ERROR ? x_fail(e, "failed to open %s as a db (v4.1+) file: %s", l->path, why.text) : EXIM_OK);
 }
 
@@ -353,6 +386,22 @@ X_LOOKUP(xl_cdb)
 
 /* --- directories --- */
 
+/* One component, or with key=path several, none of them "..". */
+static bool
+dsearch_key_ok(const struct xlookup *l)
+{
+	struct sv rest = l->key, part;
+
+	if (sv_chr(l->key, '/') < 0)
+		return (true);
+	if (!sv_eqs(x_lookup_option(l->spec->opts, "key"), "path") || l->key.p[0] == '/')
+		return (false);
+	while (sv_next(&rest, '/', &part))
+		if (sv_eqs(part, ".."))
+			return (false);
+	return (true);
+}
+
 X_LOOKUP(xl_dsearch)
 {
 	const struct exim_world *w = e->env->world;
@@ -363,13 +412,15 @@ X_LOOKUP(xl_dsearch)
 
 	if (w->stat == NULL)
 		return (x_defer(e, "directories cannot be searched here"));
+	if (l->path[0] != '/')
+		return (x_fail(e, "dirname '%s' for dsearch is not absolute", l->path));
 	if (w->stat(w->arg, l->path, true, &st) == -1)
 		return (x_fail(e, "failed to open %s for directory search: %s", l->path, x_open_error(e)));
 	if (!S_ISDIR(st.st_mode))
 		return (x_fail(e, "failed to open %s for directory search: %s", l->path, strerror(ENOTDIR)));
 	if (l->key.len == 0)
 		return (EXIM_OK);
-	if (sv_chr(l->key, '/') >= 0)
+	if (!dsearch_key_ok(l))
 		return (x_defer(e, "key for dsearch lookup contains a slash: " SV_FMT, SV_ARG(l->key)));
 	path = arena_fmt(e->env->arena, "%s/" SV_FMT, l->path, SV_ARG(l->key));
 	if (w->stat(w->arg, path, false, &st) == -1) {

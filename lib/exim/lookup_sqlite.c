@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The sqlite lookup (manual 9.26).  It reads a file of this machine and blocks, so it
- * belongs to the world: exim_world_posix offers it.
+ * belongs to the world: exim_world_posix offers it.  And DBM files that SQLite keeps, as newer Exims can be built for.
  */
 #include "base/num.h"
 #include "exim/lookup_int.h"
@@ -12,6 +12,7 @@
 
 #define BUSY_SECONDS	5		/* where no configuration says it */
 #define ROWS_MAX	10000
+#define MOMENT_MS	200
 
 /* Quotes where the value is empty, holds blanks, or begins with a quote. */
 static void
@@ -101,6 +102,67 @@ x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, st
 			*out = xb_sv(&b);
 			f = EXIM_FOUND;
 		}
+	}
+	(void)sqlite3_close(db);
+	return (f);
+}
+
+/* ---- DBM files ---- */
+
+static int
+select_key(sqlite3 *db, const char *query, struct sv key, bool text, struct arena *a, struct sv *out)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(db, query, -1, &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = text ? sqlite3_bind_text(st, 1, key.p, (int)key.len, SQLITE_TRANSIENT) :
+		    sqlite3_bind_blob(st, 1, key.p, (int)key.len, SQLITE_TRANSIENT);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *p = sqlite3_column_blob(st, 0);
+
+		*out = arena_sv(a, sv_from(p == NULL ? "" : p, (size_t)sqlite3_column_bytes(st, 0)));
+		if (out->len > 0 && out->p[out->len - 1] == '\0')
+			out->len--;
+	}
+	(void)sqlite3_finalize(st);
+	return (rc);
+}
+
+enum exim_found
+x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out, struct err *err)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	enum exim_found f = EXIM_NOTFOUND;
+	sqlite3 *db = NULL;
+	struct xb b;
+	int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+
+	if (rc == SQLITE_OK) {
+		(void)sqlite3_busy_timeout(db, MOMENT_MS);
+		rc = select_key(db, "SELECT dat FROM tblblob WHERE ky = ?1", key, false, a, out);
+	}
+	if (rc == SQLITE_ERROR) {
+		/* The older form, without that table: keys as xtext. */
+		xb_init(&b, a, key.len * 3 + 1);
+		for (size_t i = 0; i < key.len; i++) {
+			unsigned char c = (unsigned char)key.p[i];
+
+			if (c >= 33 && c <= 126 && c != '+' && c != '=')
+				xb_addc(&b, (char)c);
+			else {
+				xb_addc(&b, '+');
+				xb_addc(&b, hex[c >> 4]);
+				xb_addc(&b, hex[c & 15]);
+			}
+		}
+		rc = select_key(db, "SELECT dat FROM tbl WHERE ky = ?1", xb_sv(&b), true, a, out);
+	}
+	if (rc == SQLITE_ROW)
+		f = EXIM_FOUND;
+	else if (rc != SQLITE_DONE) {
+		(void)err_set(err, ERR_TEMP, "4.3.0", "%s", sqlite3_errmsg(db));
+		f = EXIM_TEMPFAIL;
 	}
 	(void)sqlite3_close(db);
 	return (f);

@@ -179,6 +179,7 @@ test_expand(struct testing *t)
 	/* No message is on its way that has not told its size. */
 	t->msg.size = 0;
 	t->acl.mime_part_count = -1;
+	t->env.keeps_lookups = true;
 	if (t->o->message_id != NULL)
 		rc = deliver_load(t, t->o->message_id);
 	else if (t->o->message != NULL)

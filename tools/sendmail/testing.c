@@ -414,8 +414,14 @@ facts(struct testing *t)
 void
 testing_reset(struct testing *t)
 {
+	struct sv dn = t->env.ldap_dn;
+
+	/* $ldap_dn alone goes on to tell of the last lookup. */
+	if (dn.len > 0 && !sv_eq(dn, t->last_dn))
+		t->last_dn = arena_sv(t->facts, dn);
 	arena_reset(t->arena);
 	exim_env_forget(&t->env);
+	t->env.ldap_dn = t->last_dn;
 }
 
 bool

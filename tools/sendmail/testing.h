@@ -21,6 +21,7 @@ struct testing {
 	struct exim_conf *conf;
 	struct arena	*arena;		/* of one question */
 	struct arena	*facts;		/* of what holds for all of them */
+	struct sv	 last_dn;	/* $ldap_dn of the expansions before */
 	const char	*login;		/* the caller */
 	bool		 nobody;	/* who is in no password file, and unknown_login is unset */
 	bool		 admin;		/* may see what "hide" hides, and work on the queue */

@@ -154,6 +154,13 @@ set_one(struct query *q, struct sv name, const char *v, struct err *err)
 	return (0);
 }
 
+static bool
+is_url(const char *text)
+{
+	return (sv_casestarts(sv_cstr(text), "ldap://") || sv_casestarts(sv_cstr(text), "ldaps://") ||
+	    sv_casestarts(sv_cstr(text), "ldapi://"));
+}
+
 static int
 parse_query(struct query *q, const char *text, struct err *err)
 {
@@ -162,18 +169,20 @@ parse_query(struct query *q, const char *text, struct err *err)
 
 		while (sv_isspace(*text))
 			text++;
-		if (sv_casestarts(sv_cstr(text), "ldap:") || sv_casestarts(sv_cstr(text), "ldaps:") ||
-		    sv_casestarts(sv_cstr(text), "ldapi:"))
+		if (sv_casestarts(sv_cstr(text), "ldap"))
 			break;
-		for (name = text; sv_isalnum(*text) || *text == '_'; text++)
-			;
-		if (*text != '=' || text == name)
+		name = text;
+		text = strchr(text, '=');
+		if (text == NULL || text == name)
 			return (err_set(err, ERR_TEMP, "4.3.5", "malformed parameter setting precedes LDAP URL"));
 		value = text + 1;
 		if (set_one(q, sv_from(name, (size_t)(text - name)), take_value(q->a, &value), err) == -1)
 			return (-1);
 		text = value;
 	}
+	if (!is_url(text))
+		return (err_set(err, ERR_TEMP, "4.3.5", "LDAP URL does not start with \"ldap://\", \"ldaps://\", or \"ldapi://\" "
+		    "(it starts with \"%.16s...\")", text));
 	q->url = text;
 	if (ld.ldap_url_parse(text, &q->desc) != 0) {
 		q->desc = NULL;
@@ -258,8 +267,10 @@ open_server(const struct query *q, struct sv server, LDAP **out, struct err *err
 	const char *v = setting(q, "version");
 	LDAP *l = NULL;
 
-	if (sv_casestarts(sv_cstr(q->url), "ldapi:") && server.len > 0 && server.p[0] != '/')
-		return (err_set(err, ERR_TEMP, "4.3.5", "ldapi requires a path, not the host name %s", arena_cstr(q->a, server)));
+	const char *host = server.len > 0 ? arena_cstr(q->a, server) : q->desc->lud_host;
+
+	if (sv_casestarts(sv_cstr(q->url), "ldapi:") && host != NULL && host[0] != '\0' && host[0] != '/')
+		return (err_set(err, ERR_TEMP, "4.3.5", "ldapi requires an absolute path (\"%s\" given)", host));
 	rc = ld.ldap_initialize(&l, uri);
 	if (rc != LDAP_SUCCESS)
 		return (err_set(err, ERR_TEMP, "4.3.0", "ldap_initialize: (error %d) URL \"%s\"", rc, uri));
@@ -313,8 +324,7 @@ bind_user(const struct query *q, LDAP *l, const char *where, struct err *err)
 	cred.bv_len = strlen(cred.bv_val);
 	code = ld.ldap_sasl_bind(l, q->user == NULL ? "" : q->user, LDAP_SASL_SIMPLE, &cred, NULL, NULL, &id);
 	if (code != LDAP_SUCCESS) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server %s - %s",
-		    where, ld.ldap_err2string(code));
+		(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server %s - ldap_bind() returned -1", where);
 		return (EXIM_TEMPFAIL);
 	}
 	(void)answer_code(q, l, id, &code, text);
@@ -384,12 +394,14 @@ add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, const 
 	bool any = false;
 	int n = 0;
 
+	for (LDAPMessage *e = ld.ldap_first_entry(l, m); e != NULL && strcmp(q->type, "ldapm") != 0; e = ld.ldap_next_entry(l, e))
+		n++;
+	if (n > 1) {
+		(void)err_set(err, ERR_TEMP, "4.3.0", "LDAP search: more than one entry (%d) was returned (filter not specific enough?)", n);
+		return (EXIM_TEMPFAIL);
+	}
+	n = 0;
 	for (LDAPMessage *e = ld.ldap_first_entry(l, m); e != NULL; e = ld.ldap_next_entry(l, e), n++) {
-		if (n > 0 && strcmp(q->type, "ldapm") != 0) {
-			(void)err_set(err, ERR_TEMP, "4.3.0", "LDAP search: more than one entry (%d) was returned (filter not specific "
-			    "enough?)", n + 1);
-			return (EXIM_TEMPFAIL);
-		}
 		if (n > X_SQL_ROWS_MAX)
 			break;
 		char *dn = ld.ldap_get_dn(l, e);
@@ -423,11 +435,14 @@ search(const struct query *q, LDAP *l, struct xb *b, const char **last, struct e
 	rc = ld.ldap_search_ext(l, u->lud_dn, u->lud_scope < 0 ? LDAP_SCOPE_BASE : u->lud_scope,
 	    u->lud_filter == NULL ? "(objectClass=*)" : u->lud_filter, strcmp(q->type, "ldapdn") == 0 ? none : u->lud_attrs, 0, NULL,
 	    NULL, &tv, (int)q->size, &id);
-	if (rc == LDAP_SUCCESS && (rc = ld.ldap_result(l, id, LDAP_MSG_ALL, &tv, &m)) > 0) {
-		(void)ld.ldap_parse_result(l, m, &code, NULL, NULL, NULL, NULL, 0);
-		rc = code;
-	} else if (m == NULL && rc <= 0)
-		rc = rc == 0 ? LDAP_TIMEOUT : LDAP_SERVER_DOWN;
+	if (rc == LDAP_SUCCESS) {
+		rc = ld.ldap_result(l, id, LDAP_MSG_ALL, &tv, &m);
+		if (rc > 0) {
+			(void)ld.ldap_parse_result(l, m, &code, NULL, NULL, NULL, NULL, 0);
+			rc = code;
+		} else if (m == NULL)
+			rc = rc == 0 ? LDAP_TIMEOUT : LDAP_SERVER_DOWN;
+	}
 	if (rc == LDAP_NO_SUCH_OBJECT)
 		f = EXIM_NOTFOUND;
 	else if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) {
@@ -446,7 +461,7 @@ ask_server(const struct query *q, struct sv server, struct sv *out, struct err *
 	enum exim_found f = EXIM_TEMPFAIL;
 	LDAP *l = NULL;
 	const char *where = server.len > 0 ? arena_cstr(q->a, server) : arena_fmt(q->a, "%s:%d",
-	    q->desc->lud_host == NULL || q->desc->lud_host[0] == '\0' ? "localhost" : q->desc->lud_host, q->desc->lud_port);
+	    q->desc->lud_host == NULL || q->desc->lud_host[0] == '\0' ? "NULL" : q->desc->lud_host, q->desc->lud_port);
 	const char *last = "";
 	struct xb b;
 
@@ -475,10 +490,13 @@ x_ldap(const char *type, struct sv servers, struct sv query, struct sv opts, str
 
 	if (load(err) == -1 || parse_query(&q, arena_cstr(a, query), err) == -1)
 		return (EXIM_TEMPFAIL);
-	/* Without a user's name a bind succeeds for anybody. */
+	/* Without a user's name or a password a bind succeeds for anybody. */
 	if (strcmp(type, "ldapauth") == 0 && (q.user == NULL || q.pass == NULL || q.pass[0] == '\0')) {
 		ld.ldap_free_urldesc(q.desc);
-		return (EXIM_NOTFOUND);
+		if (q.user != NULL && q.pass != NULL)
+			return (EXIM_NOTFOUND);
+		(void)err_set(err, ERR_TEMP, "4.3.5", "ldapauth lookups must specify the username and password");
+		return (EXIM_TEMPFAIL);
 	}
 	list = q.servers;
 	if ((q.desc->lud_host != NULL && q.desc->lud_host[0] != '\0') || list.len == 0)
