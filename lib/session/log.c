@@ -181,29 +181,40 @@ session_logf(struct session *s, unsigned which, const char *fmt, ...)
 
 /* Exim shows each field with two characters in front that tell what it is. */
 static void
-put_headers(const struct txn *t, struct sb *out)
+put_header(struct sb *out, struct sv name, struct sv field)
 {
 	static const struct { const char *name; char c; } kinds[] = {
 		{ "Received", 'P' }, { "From", 'F' }, { "To", 'T' }, { "Cc", 'C' }, { "Bcc", 'B' }, { "Reply-To", 'R' },
 		{ "Sender", 'S' }, { "Message-Id", 'I' },
 	};
+	char c = ' ';
 
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		if (sv_caseeqs(name, kinds[k].name))
+			c = kinds[k].c;
+	sb_addf(out, "%c ", c);
+	for (size_t k = 0; k < field.len; k++)
+		if (field.p[k] != '\r')
+			sb_addc(out, (unsigned char)field.p[k] < ' ' && field.p[k] != '\n' && field.p[k] != '\t' ? '?' : field.p[k]);
+	sb_addc(out, '\n');
+}
+
+static void
+put_headers(const struct txn *t, struct sb *out)
+{
 	if (t->msg.received.len > 0)
 		sb_addf(out, "P " SV_FMT, SV_ARG(t->msg.received));
 	for (size_t i = 0; i < t->headers.n && out->len < REJECT_HEADERS_MAX; i++) {
 		const struct mail_header *h = &t->headers.v[i];
-		struct sv field = sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p));
-		char c = ' ';
 
-		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-			if (sv_caseeqs(h->name, kinds[k].name))
-				c = kinds[k].c;
-		sb_addf(out, "%c ", c);
-		for (size_t k = 0; k < field.len; k++)
-			if (field.p[k] != '\r')
-				sb_addc(out, (unsigned char)field.p[k] < ' ' && field.p[k] != '\n' && field.p[k] != '\t' ? '?' :
-				    field.p[k]);
-		sb_addc(out, '\n');
+		put_header(out, h->name, sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p)));
+	}
+	/* What a submission lacked has been added before anybody looked at it. */
+	for (size_t i = 0; i < t->fixes.len && out->len < REJECT_HEADERS_MAX; i++) {
+		struct sv field = sv_trim(t->fixes.p[i].text);
+		ptrdiff_t colon = sv_chr(field, ':');
+
+		put_header(out, sv_sub(field, 0, colon < 0 ? 0 : (size_t)colon), field);
 	}
 }
 
@@ -232,7 +243,7 @@ session_log_reject(struct session *s, unsigned which, const char *text)
 	put_id(s, &line);
 	sb_adds(&line, text);
 	clean(&line);
-	if (t != NULL && t->headers.n > 0 && session_logs(s, EXIM_LOGSEL_rejected_header)) {
+	if (t != NULL && (t->headers.n > 0 || t->fixes.len > 0) && session_logs(s, EXIM_LOGSEL_rejected_header)) {
 		sb_addf(&more, "Envelope-from: <" SV_FMT ">\n", SV_ARG(t->msg.sender));
 		for (size_t i = 0; i < t->rcpts.len && i < 10; i++)
 			sb_addf(&more, "%s<" SV_FMT ">\n", i == 0 ? "Envelope-to: " : "    ", SV_ARG(t->rcpts.p[i].addr));

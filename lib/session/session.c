@@ -663,6 +663,9 @@ fill_session(struct session *s)
 	} else {
 		x->local = true;
 		x->ident = sv_cstr(c->user);
+		/* Of a caller who is not trusted, his login is as good as proved. */
+		if (c->exim_style && !c->trusted)
+			x->authenticated_id = x->ident;
 	}
 	if (c->facts != NULL) {
 		x->host_name = c->facts->host_name;

@@ -70,6 +70,7 @@ struct dmsg {
 	struct sv	 auth_id, auth_sender;
 	int64_t		 host_port, interface_port;
 	VEC(struct dvar) vars;
+	VEC(struct sv)	 others;	/* of another program's spool file: lines that we only keep, "-NAME VALUE" */
 	VEC(struct drcpt) rcpts;
 	VEC(struct sv)	 done;		/* addresses that are settled */
 	VEC(struct dfield) fields;

@@ -76,10 +76,64 @@ denv_content(struct dmsg *m, struct err *err)
 	return (rc);
 }
 
+/* What the spool has printable: "\\ooo" and "\\n" are bytes; a backslash at the end is one. */
+static struct sv
+unprinted(struct arena *a, struct sv v)
+{
+	static const char kinds[] = "nrtbf", bytes[] = "\n\r\t\b\f";
+	char *to = arena_alloc(a, v.len + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < v.len; i++) {
+		const char *kind;
+
+		if (v.p[i] != '\\' || i + 1 == v.len) {
+			to[n++] = v.p[i];
+			continue;
+		}
+		i++;
+		if (v.p[i] >= '0' && v.p[i] <= '7') {
+			unsigned byte = 0;
+
+			for (size_t k = 0; k < 3 && i < v.len && v.p[i] >= '0' && v.p[i] <= '7'; k++)
+				byte = byte * 8 + (unsigned)(v.p[i++] - '0');
+			i--;
+			to[n++] = (char)(byte & 0xff);
+		} else if (v.p[i] != '\0' && (kind = strchr(kinds, v.p[i])) != NULL)
+			to[n++] = bytes[kind - kinds];
+		else
+			to[n++] = v.p[i];
+	}
+	return (sv_from(to, n));
+}
+
+/* The connection's TLS, as the spool file of another program tells of it. */
+static void
+fill_tls(struct exim_tls *tls, const struct dmsg *m)
+{
+	const struct { const char *name; struct sv *to; } texts[] = { { "tls_cipher", &tls->cipher }, { "tls_peerdn", &tls->peerdn },
+		{ "tls_sni", &tls->sni }, { "tls_ver", &tls->ver } };
+
+	for (size_t i = 0; i < m->others.len; i++) {
+		bool tainted = sv_starts(m->others.p[i], "--");
+		struct sv name, line = sv_sub(m->others.p[i], tainted ? 2 : 1, m->others.p[i].len);
+
+		if (!sv_word(&line, &name))
+			continue;
+		line = sv_sub(line, line.len > 0 && line.p[0] == ' ', line.len);
+		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++)
+			if (sv_eqs(name, texts[k].name))
+				*texts[k].to = tainted ? sv_taint(unprinted(m->arena, line)) : unprinted(m->arena, line);
+		if (sv_eqs(name, "tls_certificate_verified"))
+			tls->verified = true;
+	}
+}
+
 /* A host that sent it, as -oMa and its kin say, or the spool. */
 static void
 fill_session(struct exim_session *s, const struct dmsg *m)
 {
+	fill_tls(&s->tls_in, m);
 	s->authenticated_id = m->auth_id;
 	s->authenticated_sender = m->auth_sender;
 	if (m->host_addr.len == 0 || !net_addr_parse(m->host_addr, &s->addr))

@@ -141,7 +141,8 @@ dmsg_split(struct dmsg *m, struct sv text)
 		m->body_lines += m->body.p[i] == '\n';
 		m->body_zeros += m->body.p[i] == '\0';
 	}
-	rest = text;
+	/* Of what an SMTP client sent, known already: fields have been added since. */
+	rest = m->max_line == 0 ? text : SV_NULL;
 	while (sv_next(&rest, '\n', &line))
 		if ((int64_t)line.len > m->max_line)
 			m->max_line = (int64_t)line.len;

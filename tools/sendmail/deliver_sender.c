@@ -121,13 +121,14 @@ may_set(struct deliver *d, struct sv addr)
 	return (list != NULL && exim_match_address(list, &d->t->env, sv_taint(addr), false, &yes, NULL, &err) == EXIM_OK && yes);
 }
 
+/* <smtp>: $authenticated_sender is what MAIL says. */
 static void
-set_local(struct deliver *d, struct dmsg *m)
+set_local(struct deliver *d, struct dmsg *m, bool smtp)
 {
 	m->local = true;
 	if (m->auth_id.len == 0)
 		m->auth_id = m->login;
-	if (m->auth_sender.len == 0)
+	if (m->auth_sender.len == 0 && !smtp)
 		m->auth_sender = dqualify(d, m->arena, m->login, false);
 }
 
@@ -141,7 +142,7 @@ dsender_set(struct deliver *d, struct dmsg *m, struct sv addr)
 	m->untrusted_sender = given && !trusted;
 	m->local = !trusted || !given;
 	if (m->local)
-		set_local(d, m);
+		set_local(d, m, false);
 }
 
 void
@@ -151,7 +152,7 @@ dsender_smtp(struct deliver *d, struct dmsg *m)
 		return;
 	if (!may_set(d, m->sender))
 		m->sender = dqualify(d, m->arena, m->login, false);
-	set_local(d, m);
+	set_local(d, m, true);
 }
 
 size_t

@@ -18,6 +18,7 @@
 #include "os/priv.h"
 
 #define FILE_MAX	((size_t)512 * 1024 * 1024)
+#define OTHERS_MAX	256
 
 struct dmsg *
 dmsg_new(void)
@@ -43,6 +44,7 @@ dmsg_free(struct dmsg **mp)
 	vec_free(&m->done);
 	vec_free(&m->fields);
 	vec_free(&m->vars);
+	vec_free(&m->others);
 	a = m->arena;
 	arena_free(&a);
 	*mp = NULL;
@@ -140,7 +142,7 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 	sb_addf(out, "-body_linecount %lld\n-max_received_linelength %lld\n", (long long)m->body_lines, (long long)m->max_line);
 	put_text(out, m->local && sv_eq(m->auth_id, m->login) ? "-auth_id" : "--auth_id", m->auth_id);
 	put_text(out, m->local && sv_eq(m->auth_id, m->login) ? "-auth_sender" : "--auth_sender", m->auth_sender);
-	if (sv_eqs(m->protocol, "local") || m->uid == 0 || m->local)
+	if (m->host_addr.len == 0)
 		sb_adds(out, "-allow_unqualified_recipient\n-allow_unqualified_sender\n");
 	if (!m->tried)
 		sb_adds(out, "-deliver_firsttime\n");
@@ -158,6 +160,8 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_adds(out, "-smtputf8\n");
 	if (m->downconvert != 0)
 		sb_adds(out, m->downconvert > 0 ? "-utf8_downcvt\n" : "-utf8_optdowncvt\n");
+	for (size_t i = 0; i < m->others.len; i++)
+		sb_addf(out, SV_FMT "\n", SV_ARG(m->others.p[i]));
 	sb_adds(out, "-tls_resumption A\n");
 	put_done(m, out);
 	put_rcpts(m, out);
@@ -456,7 +460,7 @@ seconds_us(struct sv v)
 static void
 read_option(struct dmsg *m, struct sv line, struct sv *rest)
 {
-	struct sv name, value = line;
+	struct sv name, value = line, whole = line;
 	int64_t n = 0;
 
 	while (line.len > 0 && line.p[0] == '-')
@@ -515,6 +519,12 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		m->ret_hdrs = n == 2;
 	} else if (sv_eqs(name, "host_address"))
 		read_end(value, &m->host_addr, &m->host_port);
+	else if (sv_eqs(name, "local"))
+		m->local = true;
+	else if (sv_eqs(name, "sender_set_untrusted"))
+		m->untrusted_sender = true;
+	else if (!sv_starts(name, "allow_unqualified_") && !sv_eqs(name, "tls_resumption") && m->others.len < OTHERS_MAX)
+		vec_push(&m->others, whole);
 }
 
 /* Each node says which of its two sides follow: "YN address". */
