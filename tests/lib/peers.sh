@@ -24,4 +24,6 @@ unpack sendmail usr/libexec/sendmail/makemap sendmail-bin
 unpack exim usr/sbin/exim4 exim4-base exim4-daemon-heavy
 unpack postfix usr/sbin/postmap postfix
 unpack fail2ban usr/bin/fail2ban-regex fail2ban
+unpack redis usr/bin/redis-server redis-tools redis-server
+unpack slapd usr/sbin/slapd slapd
 getent passwd Debian-exim >/dev/null || useradd -r -M -U -d /nonexistent -s /usr/sbin/nologin Debian-exim
