@@ -4,6 +4,7 @@
 mkdir -p "$T/q"
 chmod 755 "$T" "$T/q"
 conf() { cat >"$T/q/conf"; chmod 644 "$T/q/conf"; }
+fail() { die "$@"; }
 ask() { sendmail -C "$T/q/conf" "$@"; }
 
 conf <<'C'
@@ -65,3 +66,19 @@ printf 'keep_environment =\nreturn_size_limit = 1K\nbounce_return_size_limit = 2
 printf 'keep_environment =\nheaders_charset = ISO-8859-1//IGNORE\n' | conf
 printf 'Subject: =?utf-8?q?a_=C3=A9_=E2=82=AC_b?=\n\n' >"$T/q/message"
 ask -bem "$T/q/message" '$h_subject:' | LC_ALL=C grep -qx "$(printf 'a \351  b')" || fail "a character that does not fit"
+
+# -brw and -brt end at a file of a pattern that cannot be read; a database that is away only does not fit.
+printf '%s\n' 'keep_environment =' 'primary_hostname = host.example.test' 'begin rewrite' '*@a.test x@y.test sq' \
+    '*@mysql;x no@where.test' '*@lsearch;/nonexistent no@where.test f' 'begin retry' 'b.test * F,1h,1m' \
+    'lsearch;/nonexistent quota F,2h,2m' '*@mysql;x * F,3h,3m' '* * F,4h,4m' | conf
+rc=0
+ask -brw u@a.test >"$T/out" 2>"$T/err" || rc=$?
+[ "$rc $(cat "$T/out")" = '1   sender: x@y.test' ] || fail "-brw: $rc $(cat "$T/out")"
+grep -qE '^[-0-9: ]+ failed to open /nonexistent for linear search: No such file or directory$' "$T/err" || fail "-brw: $(cat "$T/err")"
+[ "$(wc -l <"$T/err")" = 1 ] || fail "-brw says more: $(cat "$T/err")"
+[ "$(ask -brt b.test)" = 'Retry rule: b.test  *  F,1h,1m; ' ] || fail "-brt before it"
+[ "$(ask -brt u@c.test)" = 'Retry rule: *  *  F,4h,4m; ' ] || fail "-brt past it: $(ask -brt u@c.test)"
+rc=0
+ask -brt u@c.test quota >"$T/out" 2>"$T/err" || rc=$?
+[ "$rc$(cat "$T/out")" = 1 ] || fail "-brt: $rc $(cat "$T/out")"
+grep -qE '^[-0-9: ]+ failed to open /nonexistent for linear search' "$T/err" || fail "-brt: $(cat "$T/err")"

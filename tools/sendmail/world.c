@@ -172,6 +172,16 @@ world_die(void *arg, const char *text)
 	_exit(1);
 }
 
+/* The same where rules are tried, as -brt and -brw tell it. */
+static void
+rules_die(void *arg, const char *text)
+{
+	(void)arg;
+	testing_log("%s", text);
+	(void)fflush(NULL);
+	_exit(1);
+}
+
 static void
 world_log(void *arg, struct sv line)
 {
@@ -246,6 +256,8 @@ testing_world(struct testing *t)
 	testing_hints_of(t);
 	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)
 		t->world.die = world_die;
+	else if (t->o->mode == MODE_REWRITE || t->o->mode == MODE_RETRY)
+		t->world.die = rules_die;
 	route_ops_dns(&real_ops);
 	t->ops = real_ops;
 	t->ops.mx = ops_mx;
