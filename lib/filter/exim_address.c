@@ -3,29 +3,22 @@
 #include <string.h>
 
 #include "exim/extract.h"
+#include "mail/outside.h"
 #include "exim_int.h"
 
 /* What ends the piece at the start of <v>: its length, up to a comma or, where <ends> has them, ":" or ";" outside of all brackets. */
 static size_t
 piece(struct sv v, const char *ends)
 {
-	bool quoted = false, angle = false, literal = false;
-	unsigned depth = 0;
+	struct mail_outside at = { false, 0 };
+	bool angle = false, literal = false;
 
 	for (size_t i = 0; i < v.len; i++) {
 		char c = v.p[i];
 
 		if (c == '\\' && i + 1 < v.len)
 			i++;
-		else if (c == '"' && depth == 0)
-			quoted = !quoted;
-		else if (quoted)
-			continue;
-		else if (c == '(')
-			depth++;
-		else if (c == ')' && depth > 0)
-			depth--;
-		else if (depth > 0)
+		else if (!mail_outside(&at, c))
 			continue;
 		else if (c == '<' || c == '>')
 			angle = c == '<';

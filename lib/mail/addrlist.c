@@ -8,6 +8,7 @@
 
 #include "base/vec.h"
 #include "mail/address_int.h"
+#include "mail/outside.h"
 
 #define NAME_MAX_BYTES	(16 * 1024)
 /* Broken pieces after which a lenient reader gives up: each may cost a look at the whole rest. */
@@ -145,21 +146,14 @@ item(struct addr_reader *r, struct mail_address *m, struct sb *name)
 static void
 skip_broken(struct addr_reader *r, size_t start)
 {
-	bool quoted = false;
-	unsigned depth = 0;
+	struct mail_outside at = { false, 0 };
 
 	for (r->i = start; r->i < r->v.len; r->i++) {
 		char c = r->v.p[r->i];
 
 		if (c == '\\')
 			r->i++;
-		else if (c == '"' && depth == 0)
-			quoted = !quoted;
-		else if (!quoted && c == '(')
-			depth++;
-		else if (!quoted && c == ')' && depth > 0)
-			depth--;
-		else if (!quoted && depth == 0 && (c == ',' || c == ';'))
+		else if (mail_outside(&at, c) && (c == ',' || c == ';'))
 			return;
 	}
 	/* Unbalanced quotes or comments: the plain next comma, so that the rest of the list is not lost. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "exim/extract.h"
+#include "mail/outside.h"
 #include "route/redirect.h"
 
 /* A blank of <tag> stands for any number of them, none too. */
@@ -35,8 +36,8 @@ redirect_data_kind(struct sv data)
 static size_t
 item_end(struct sv v)
 {
-	bool quoted = false, angle = false;
-	unsigned depth = 0;
+	struct mail_outside at = { false, 0 };
+	bool angle = false;
 
 	for (size_t i = 0; i < v.len; i++) {
 		char c = v.p[i];
@@ -47,19 +48,11 @@ item_end(struct sv v)
 		}
 		if (c == '\n')
 			return (i);
-		if (c == '"' && depth == 0)
-			quoted = !quoted;
-		else if (quoted)
+		if (!mail_outside(&at, c))
 			continue;
-		else if (c == '(')
-			depth++;
-		else if (c == ')' && depth > 0)
-			depth--;
-		else if (c == '<' && depth == 0)
-			angle = true;
-		else if (c == '>' && depth == 0)
-			angle = false;
-		else if (c == ',' && depth == 0 && !angle)
+		if (c == '<' || c == '>')
+			angle = c == '<';
+		else if (c == ',' && !angle)
 			return (i);
 	}
 	return (v.len);

@@ -4,6 +4,8 @@
  * without SMTP, as to Exim's -bm, -t and -bS: no ACL of SMTP is asked, the protocol is "local".  XLOCAL says what the
  * options of the command did (-oM..., -od...): what the client has of a host, only trusted callers may say.
  */
+#include <stddef.h>
+
 #include "net/addr.h"
 #include "session/session_int.h"
 
@@ -51,38 +53,10 @@ set_name(struct session *s, struct sv v)
 }
 
 static bool
-set_ident(struct session *s, struct sv v)
-{
-	s->x.ident = v;
-	return (true);
-}
-
-static bool
 set_mechanism(struct session *s, struct sv v)
 {
 	s->x.auth_mechanism = v;
 	s->authenticated = v.len > 0;
-	return (true);
-}
-
-static bool
-set_login(struct session *s, struct sv v)
-{
-	s->x.authenticated_id = v;
-	return (true);
-}
-
-static bool
-set_auth_sender(struct session *s, struct sv v)
-{
-	s->x.authenticated_sender = v;
-	return (true);
-}
-
-static bool
-set_protocol(struct session *s, struct sv v)
-{
-	s->handed_protocol = v;
 	return (true);
 }
 
@@ -102,15 +76,37 @@ set_queue_only(struct session *s, struct sv v)
 	return (true);
 }
 
+#define PLAIN(field)	NULL, offsetof(struct session, field)
+
 static const struct {
 	const char	*key;
 	bool		 trusted;	/* callers alone may say it; of others it is passed over */
 	bool		(*set)(struct session *s, struct sv v);
+	size_t		 at;		/* set NULL: a struct sv of the session, which takes it as it is */
 } facts[] = {
-	{ "ADDR", true, set_address }, { "INTERFACE", true, set_interface }, { "NAME", true, set_name }, { "IDENT", true, set_ident },
-	{ "MECHANISM", true, set_mechanism }, { "LOGIN", true, set_login }, { "SENDER", true, set_auth_sender },
-	{ "PROTO", true, set_protocol }, { "BATCH", false, set_batch }, { "QUEUE", false, set_queue_only },
+	{ "ADDR", true, set_address, 0 },
+	{ "INTERFACE", true, set_interface, 0 },
+	{ "NAME", true, set_name, 0 },
+	{ "IDENT", true, PLAIN(x.ident) },
+	{ "MECHANISM", true, set_mechanism, 0 },
+	{ "LOGIN", true, PLAIN(x.authenticated_id) },
+	{ "SENDER", true, PLAIN(x.authenticated_sender) },
+	{ "PROTO", true, PLAIN(handed_protocol) },
+	{ "BATCH", false, set_batch, 0 },
+	{ "QUEUE", false, set_queue_only, 0 },
 };
+
+/* Take <v> for facts[<i>]; false where it makes no sense. */
+static bool
+set_fact(struct session *s, size_t i, struct sv v)
+{
+	if (facts[i].trusted && !s->conn->trusted)
+		return (true);
+	if (facts[i].set != NULL)
+		return (facts[i].set(s, v));
+	*(struct sv *)(void *)((char *)s + facts[i].at) = v;
+	return (true);
+}
 
 static bool
 take(struct session *s, struct sv item)
@@ -129,7 +125,7 @@ take(struct session *s, struct sv item)
 		return (false);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (sv_caseeqs(sv_sub(item, 0, (size_t)eq), facts[i].key))
-			return ((facts[i].trusted && !s->conn->trusted) || facts[i].set(s, v));
+			return (set_fact(s, i, v));
 	return (false);
 }
 

@@ -10,6 +10,7 @@
 #include "deliver.h"
 #include "exim/extract.h"
 #include "mail/address.h"
+#include "mail/outside.h"
 #include "session/session.h"
 
 static int64_t
@@ -105,8 +106,8 @@ names_recipients(const struct dfield *f, bool resent)
 static bool
 next_address(struct sv *rest, struct sv *item)
 {
-	bool quoted = false, angle = false;
-	int depth = 0;
+	struct mail_outside at = { false, 0 };
+	bool angle = false;
 	size_t i;
 
 	for (;;) {
@@ -115,15 +116,11 @@ next_address(struct sv *rest, struct sv *item)
 
 			if (c == '\\' && i + 1 < rest->len)
 				i++;
-			else if (c == '"' && depth == 0)
-				quoted = !quoted;
-			else if (!quoted && c == '(')
-				depth++;
-			else if (!quoted && c == ')' && depth > 0)
-				depth--;
-			else if (!quoted && depth == 0 && (c == '<' || c == '>'))
+			else if (!mail_outside(&at, c))
+				continue;
+			else if (c == '<' || c == '>')
 				angle = c == '<';
-			else if (!quoted && depth == 0 && !angle && c == ',')
+			else if (!angle && c == ',')
 				break;
 		}
 		if (rest->len == 0)
