@@ -18,7 +18,7 @@ exim_user = %U
 exim_group = %G
 keep_environment =
 add_environment = PATH=/usr/bin:/bin
-host_lookup =
+pipelining_connect_advertise_hosts =
 tls_advertise_hosts =
 remote_max_parallel = 1
 trusted_users = %U
