@@ -2,7 +2,8 @@
 /*
  * Lines to the system's log, beside or instead of our own files, in the form of RFC 3164: one datagram each to the
  * socket of the local syslog daemon.  The socket is opened before workers are made and shut in, and is connected again when
- * that daemon was started anew.  A daemon that does not read holds us up for a moment only; what it does not take is lost.
+ * that daemon was started anew.  A daemon that does not read holds us up for a moment, and then for a while not at all: what it
+ * does not take at once is lost meanwhile, and counted.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,8 +18,10 @@
 
 #include "log/log.h"
 #include "log/log_int.h"
+#include "os/time.h"
 
 #define WAIT_MS		50
+#define STUCK_MS	10000		/* no waiting for so long after it was in vain */
 
 static struct {
 	int		 fd;
@@ -26,6 +29,7 @@ static struct {
 	int		 facility;
 	struct sockaddr_un at;
 	unsigned long	 lost;		/* lines that were not taken */
+	int64_t		 stuck_until;	/* os_mono_ms() */
 } sys = { .fd = -1 };
 
 bool
@@ -92,18 +96,25 @@ log_syslog_on(void)
 static bool
 send_line(const char *line, size_t len)
 {
+	bool waited = false;
+
 	for (int tries = 0; tries < 3; tries++) {
 		struct pollfd pf = { .fd = sys.fd, .events = POLLOUT };
 
 		if (send(sys.fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT) != -1)
 			return (true);
-		if (errno == EAGAIN || errno == ENOBUFS)
+		if (errno == EAGAIN || errno == ENOBUFS) {
+			if (os_mono_ms() < sys.stuck_until)
+				return (false);
 			(void)poll(&pf, 1, WAIT_MS);
-		else if (errno == EMSGSIZE)
+			waited = true;
+		} else if (errno == EMSGSIZE)
 			len = len > 1024 ? 1024 : len / 2;
 		else if (errno != EINTR && connect(sys.fd, (struct sockaddr *)&sys.at, sizeof(sys.at)) == -1)
 			return (false);
 	}
+	if (waited)
+		sys.stuck_until = os_mono_ms() + STUCK_MS;
 	return (false);
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/sb.h"
 #include "log/log.h"
+#include "os/time.h"
 #include "os/file.h"
 
 static char dir[64];
@@ -170,6 +171,32 @@ test_levels_of_programs(void **state)
 	}
 }
 
+/* Somebody listens and does not read: that is waited for once, and what was lost is counted. */
+static void
+test_syslog_stuck(int fd)
+{
+	int64_t began = os_mono_ms();
+	char buf[2000], want[80];
+	unsigned got = 0;
+	ssize_t n;
+
+	for (int i = 0; i < 500; i++)
+		log_info(NULL, "line %d", i);
+	/* At 150 ms each it would be a minute. */
+	assert_true(os_mono_ms() - began < 5000);
+	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		got++;
+	assert_true(got > 0 && got < 500);
+	log_info(NULL, "again");
+	n = recv(fd, buf, sizeof(buf) - 1, 0);
+	buf[n < 0 ? 0 : n] = '\0';
+	(void)snprintf(want, sizeof(want), ": %u lines before were not taken$", 500 - got);
+	assert_true(matches(buf, want));
+	n = recv(fd, buf, sizeof(buf) - 1, 0);
+	buf[n < 0 ? 0 : n] = '\0';
+	assert_true(matches(buf, "again$"));
+}
+
 static void
 test_syslog(void **state)
 {
@@ -200,6 +227,7 @@ test_syslog(void **state)
 		buf[n < 0 ? 0 : n] = '\0';
 		assert_true(matches(buf, i == 0 ? "^<21>.*: two$" : "^<21>.*: three$"));
 	}
+	test_syslog_stuck(fd);
 	/* Nobody listens: lines are lost, nothing else. */
 	(void)close(fd);
 	log_info(NULL, "three");
