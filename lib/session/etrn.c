@@ -2,11 +2,16 @@
 /*
  * ETRN (RFC 1985): attempts for the mail that waits for a domain, or the program of smtp_etrn_command.  The program
  * runs in a fiber of its own, and the client is not kept waiting for its end; smtp_etrn_serialize allows one at a time for
- * the same argument, here and, by the hints, in the other processes.
+ * the same argument, here and, by the hints, in the other processes.  The mark there is renewed while the program runs,
+ * so that one that a crash left behind is soon forgotten.
  */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/num.h"
 #include "exim/lexer.h"
 #include "exim/expand.h"
 #include "fiber/fiber.h"
@@ -14,6 +19,7 @@
 
 #define ARGS_MAX	100
 #define RUN_SECONDS	3600
+#define MARK_SECONDS	60		/* that a mark lives when nobody renews it */
 #define RUNNING_MAX	20		/* of one process */
 #define HINT_DB		"misc"
 
@@ -24,12 +30,23 @@ struct etrn_run {
 	const char	**argv;
 	char		*key;
 	bool		 serialized;
+	bool		 done;
+	struct fiber	*keeper;	/* renews the mark; NULL: none, or it has ended */
 };
 
 static struct etrn_run *running;
 static size_t nrunning;
 
 /* ---- which run now ---- */
+
+/* A mark of a process of one session, which cannot renew it, tells its number. */
+static bool
+is_dead(struct sv mark)
+{
+	int64_t pid;
+
+	return (fiber_self() == NULL && num_parse(mark, 2, INT32_MAX, &pid) && kill((pid_t)pid, 0) == -1 && errno == ESRCH);
+}
 
 static bool
 is_running(const struct exim_world *w, struct arena *a, const char *key)
@@ -39,7 +56,8 @@ is_running(const struct exim_world *w, struct arena *a, const char *key)
 	for (const struct etrn_run *r = running; r != NULL; r = r->next)
 		if (r->serialized && strcmp(r->key, key) == 0)
 			return (true);
-	return (w->hint_get != NULL && w->hint_get(w->arg, HINT_DB, sv_cstr(arena_fmt(a, "etrn-%s", key)), a, &v) == EXIM_FOUND);
+	return (w->hint_get != NULL && w->hint_get(w->arg, HINT_DB, sv_cstr(arena_fmt(a, "etrn-%s", key)), a, &v) == EXIM_FOUND &&
+	    !is_dead(v));
 }
 
 static void
@@ -49,10 +67,32 @@ mark(struct etrn_run *r, bool on)
 
 	if (!r->serialized)
 		return;
-	if (on && r->w->hint_put != NULL)
-		(void)r->w->hint_put(r->w->arg, HINT_DB, name, SV_LIT("1"), RUN_SECONDS);
+	if (on && r->w->hint_put != NULL && fiber_self() != NULL)
+		(void)r->w->hint_put(r->w->arg, HINT_DB, name, SV_LIT("1"), MARK_SECONDS);
+	else if (on && r->w->hint_put != NULL)
+		(void)r->w->hint_put(r->w->arg, HINT_DB, name, sv_cstr(arena_fmt(r->a, "%ld", (long)getpid())), RUN_SECONDS);
 	else if (!on && r->w->hint_del != NULL)
 		(void)r->w->hint_del(r->w->arg, HINT_DB, name);
+}
+
+static void
+free_run(struct etrn_run *r)
+{
+	free(r->key);
+	arena_free(&r->a);
+	free(r);
+}
+
+static void
+keep_mark(void *arg)
+{
+	struct etrn_run *r = arg;
+
+	while (fiber_sleep(MARK_SECONDS * 1000 / 2) != FIBER_CANCELLED && !r->done)
+		mark(r, true);
+	r->keeper = NULL;
+	if (r->done)
+		free_run(r);
 }
 
 static void
@@ -64,15 +104,19 @@ run_fiber(void *arg)
 	struct sv out;
 	int rc = 0;
 
+	if (r->serialized && fiber_self() != NULL)
+		r->keeper = fiber_spawn("etrn-mark", keep_mark, r);
 	(void)r->w->run(r->w->arg, &x, r->a, &out, &rc, &err);
+	r->done = true;
 	mark(r, false);
 	while (*p != r)
 		p = &(*p)->next;
 	*p = r->next;
 	nrunning--;
-	free(r->key);
-	arena_free(&r->a);
-	free(r);
+	if (r->keeper == NULL)
+		free_run(r);
+	else
+		fiber_cancel(r->keeper);
 }
 
 /* ---- the program ---- */
@@ -121,14 +165,6 @@ set_up(struct session *s, struct etrn_run *r, struct err *err)
 		return (true);
 	(void)err_set(err, ERR_CONFIG, NULL, "the ETRN command needs an absolute path");
 	return (false);
-}
-
-static void
-free_run(struct etrn_run *r)
-{
-	free(r->key);
-	arena_free(&r->a);
-	free(r);
 }
 
 /* What cannot be done now is told; NULL: the program runs. */
