@@ -160,6 +160,7 @@ struct exim_verify {
 	bool		 quota;
 	int64_t		 quota_positive, quota_negative;	/* seconds that an answer is kept */
 	bool		 callout;
+	bool		 callout_skipped;	/* it was asked for, and hosts are not asked here (-bh) */
 	bool		 callout_defer_ok;
 	bool		 callout_no_cache;
 	bool		 callout_random;

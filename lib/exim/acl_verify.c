@@ -499,8 +499,10 @@ verify_address(struct acl_state *st, struct exim_verify *v)
 	memset(&r, 0, sizeof(r));
 	if (ops == NULL || ops->verify == NULL)
 		return (acl_defer(st, "addresses cannot be verified here"));
-	if (st->run->host_checking)
+	if (v->callout && st->run->host_checking) {
 		v->callout = false;
+		v->callout_skipped = true;
+	}
 	res = ops->verify(st->run->arg, st->env, v, &r);
 	keep_result(st, v, &r, res);
 	switch (res) {

@@ -242,9 +242,12 @@ void	 exim_conf_env(const struct exim_conf *c, struct exim_env *env);
 
 /*
  * Printing (-bP): one option as Exim writes it, without a newline; false and nothing written for pairs (verify).
- * Without <label> only the value (-n).
+ * Without EXIM_PRINT_LABEL only the value (-n); without EXIM_PRINT_TOP bytes beyond ASCII are escapes.
  */
+#define EXIM_PRINT_LABEL	1u
+#define EXIM_PRINT_SECRETS	2u
+#define EXIM_PRINT_TOP		4u		/* print_topbitchars */
 struct sb;
-bool	 exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, bool label, struct sb *out);
+bool	 exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, unsigned how, struct sb *out);
 
 #endif

@@ -41,9 +41,9 @@ put_size(struct sb *out, int64_t n, const char *letters)
 		sb_addc(out, letters[i]);
 }
 
-/* Strings on one line: control characters as escapes. */
+/* Strings on one line: control characters as escapes, and without <top> what is beyond ASCII. */
 static void
-put_text(struct sb *out, struct sv v)
+put_text(struct sb *out, struct sv v, bool top)
 {
 	for (size_t i = 0; i < v.len; i++) {
 		unsigned char c = (unsigned char)v.p[i];
@@ -59,7 +59,7 @@ put_text(struct sb *out, struct sv v)
 			sb_adds(out, "\\r");
 			break;
 		default:
-			if (c < 32 || c == 127)
+			if (c < 32 || c == 127 || (c > 127 && !top))
 				sb_addf(out, "\\%03o", c);
 			else
 				sb_addc(out, (char)c);
@@ -88,7 +88,7 @@ put_id(struct sb *out, int64_t id, bool group)
 }
 
 static void
-put_value(struct sb *out, const struct exim_option *o, const struct exim_value *v)
+put_value(struct sb *out, const struct exim_option *o, const struct exim_value *v, bool top)
 {
 	bool group = o->type == EXIM_OPT_GID || o->type == EXIM_OPT_EGID || o->type == EXIM_OPT_GIDLIST;
 
@@ -129,12 +129,12 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 		if (v->num >= 0)
 			put_id(out, v->num, group);
 		else
-			put_text(out, v->text);
+			put_text(out, v->text, top);
 		break;
 	case EXIM_OPT_UIDLIST:
 	case EXIM_OPT_GIDLIST:
 		if (v->n == 0)
-			put_text(out, v->text);
+			put_text(out, v->text, top);
 		for (size_t i = 0; i < v->n; i++) {
 			if (i > 0)
 				sb_addc(out, ':');
@@ -142,7 +142,7 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 		}
 		break;
 	default:
-		put_text(out, v->text);
+		put_text(out, v->text, top);
 		break;
 	}
 }
@@ -156,8 +156,10 @@ tight(const struct exim_option *o, const struct exim_value *v)
 }
 
 bool
-exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, bool secrets, bool label, struct sb *out)
+exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, unsigned how, struct sb *out)
 {
+	bool label = (how & EXIM_PRINT_LABEL) != 0, top = (how & EXIM_PRINT_TOP) != 0;
+
 	switch (o->type) {
 	case EXIM_OPT_BOOL_VERIFY:
 		return (false);		/* shown as the two that it stands for */
@@ -165,7 +167,7 @@ exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, 
 		if (v->str != NULL) {
 			if (label)
 				sb_addf(out, "%s = ", o->name);
-			put_text(out, v->text);
+			put_text(out, v->text, top);
 			return (true);
 		}
 		/* FALLTHROUGH */
@@ -178,9 +180,9 @@ exim_conf_print_option(const struct exim_option *o, const struct exim_value *v, 
 	}
 	if (label)
 		sb_addf(out, tight(o, v) ? "%s =" : "%s = ", o->name);
-	if (v->hide && !secrets)
+	if (v->hide && (how & EXIM_PRINT_SECRETS) == 0)
 		sb_adds(out, "<value not displayable>");
 	else
-		put_value(out, o, v);
+		put_value(out, o, v, top);
 	return (true);
 }

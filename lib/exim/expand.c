@@ -558,6 +558,28 @@ based_integer(struct sv v, int64_t *out)
 	return (v.len > (is_hex ? 2 : 1));
 }
 
+/* Unlike in conditions, nothing at all is no number; blanks are zero.  Options also take hexadecimal and octal, as in the file. */
+static bool
+option_integer(struct xev *e, struct sv v, int64_t *out)
+{
+	if (v.len == 0) {
+		(void)x_fail(e, "integer expected but \"\" found");
+		return (false);
+	}
+	v = sv_trim(v);
+	return ((v.len > 1 && v.p[0] == '0' && based_integer(v, out)) || x_integer(e, v, out));
+}
+
+bool
+exim_text_int(struct sv text, struct exim_env *env, int64_t *out, struct err *err)
+{
+	struct xev e = { .env = env, .err = err };
+
+	*out = 0;
+	x_begin(env);
+	return (option_integer(&e, text, out));
+}
+
 enum exim_result
 exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, struct err *err)
 {
@@ -570,11 +592,7 @@ exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, st
 	r = x_str(&e, s, &v);
 	if (r != EXIM_OK)
 		return (r);
-	v = sv_trim(v);
-	/* Options also take hexadecimal and octal, as in the configuration file. */
-	if (v.len > 1 && v.p[0] == '0' && based_integer(v, out))
-		return (EXIM_OK);
-	return (x_integer(&e, v, out) ? EXIM_OK : EXIM_FAIL);
+	return (option_integer(&e, v, out) ? EXIM_OK : EXIM_FAIL);
 }
 
 /* --- sendmail -be --- */

@@ -50,6 +50,8 @@ enum exim_result exim_expand_cstr(const struct exim_str *s, struct exim_env *env
 enum exim_result exim_expand_bool(const struct exim_str *s, struct exim_env *env, bool strict, bool *out, struct err *err);
 /* Integers of options: decimal, hexadecimal, octal, K M G. */
 enum exim_result exim_expand_int(const struct exim_str *s, struct exim_env *env, int64_t *out, struct err *err);
+/* The same of what an option expanded to; false: *<err> is filled. */
+bool	 exim_text_int(struct sv text, struct exim_env *env, int64_t *out, struct err *err);
 /* Text that is known only at run time; compiled through env->caches if that is set. */
 enum exim_result exim_expand_text(struct sv text, struct exim_env *env, struct sv *out, struct err *err);
 /* An Exim condition alone, without ${if: for filters and tests ("eq{a}{b}"). */

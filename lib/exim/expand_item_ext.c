@@ -87,6 +87,8 @@ do_lookup(struct xev *e, const struct xitem *it, bool *found, struct sv *value)
 	if (r == EXIM_DEFER) {
 		const char *why = x_message(e);
 
+		while (it->narg == 1 && key.len > 0 && sv_isspace(key.p[0]))
+			key = sv_sub(key, 1, key.len);
 		key = x_printing(e, key);
 		return (x_defer(e, "lookup of \"" SV_FMT "\" gave DEFER: %s", SV_ARG(key), why));
 	}

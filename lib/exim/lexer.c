@@ -165,7 +165,8 @@ include(struct exim_lexer *lx, struct sv arg, bool if_exists)
 	}
 	seen(lx, f->name, f->line, SV_NULL);
 	push(lx, path, text);
-	seen(lx, path, 1, SV_NULL);
+	if (text.len > 0)
+		seen(lx, path, 1, SV_NULL);
 }
 
 /* ---- conditions ---- */

@@ -339,12 +339,15 @@ defaults(struct xev *e, struct search *s, struct sv key, const struct exim_nums 
 
 static const char no_reason[] = "NULL";
 
-/* Exim tells the log by itself of a file that a peer named, and has no reason left for what failed by it. */
+/*
+ * Exim tells the log by itself of a file that a peer named, and has no reason left for what failed by it: an empty text
+ * where it has looked something up before.
+ */
 static enum exim_result
 untrusted(struct xev *e, struct sv file)
 {
 	x_log(e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_fmt(e->env->arena, "Tainted filename for search: '" SV_FMT "'", SV_ARG(file)));
-	return (x_fail(e, "%s", no_reason));
+	return (x_fail(e, "%s", x_cache_searched(e, false) ? "" : no_reason));
 }
 
 static enum exim_result
@@ -401,7 +404,11 @@ any(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct sv ke
 	*found = false;
 	*out = SV_NULL;
 	*nums = NULL;
-	if (!x_lookup_is_query(spec->type)) {
+	if (x_lookup_is_query(spec->type)) {
+		while (key.len > 0 && sv_isspace(key.p[0]))
+			key = sv_sub(key, 1, key.len);
+		l.key = key;
+	} else {
 		r = single(e, spec, file, key, found, out, nums);
 		out->tainted = false;
 		return (r);
@@ -448,6 +455,8 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 	enum exim_result r = any(e, spec, file, key, found, out, nums);
 
 	e->env->lookup_error = r == EXIM_OK || r == EXIM_FORCED ? SV_NULL : sv_cstr(x_message(e));
+	if (r == EXIM_OK)
+		(void)x_cache_searched(e, true);
 	if (sv_eqs(e->env->lookup_error, no_reason))
 		e->env->lookup_error = SV_NULL;
 	return (r);

@@ -90,7 +90,7 @@ x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, st
 	(void)num_parse(seconds, 0, INT_MAX / 1000, &wait);
 	rc = sqlite3_open(arena_cstr(a, file), &db);
 	if (rc != SQLITE_OK) {
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "%s", sqlite3_errmsg(db));
+		(void)err_set(err, ERR_PERM, "5.3.0", "%s", sqlite3_errmsg(db));
 		f = EXIM_TEMPFAIL;
 	} else {
 		(void)sqlite3_busy_timeout(db, (int)wait * 1000);

@@ -27,6 +27,19 @@ ask_job(void *arg)
 	j->found = w->lookup(w->arg, j->type, j->file, j->query, j->opts, j->env->arena, j->out, j->err);
 }
 
+/* A library's text may have lines; they are kept beside *<err>, which has one. */
+static void
+tame(struct xev *e)
+{
+	struct err raw;
+
+	if (e->err == NULL || strchr(e->err->text, '\n') == NULL)
+		return;
+	raw = *e->err;
+	e->env->message = sv_cstr(arena_str(e->env->arena, raw.text));
+	(void)err_set(e->err, raw.cls, raw.status, "%s", raw.text);
+}
+
 enum exim_result
 x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv query, struct sv opts, bool *found, struct sv *out)
 {
@@ -40,7 +53,12 @@ x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv qu
 	else
 		ask_job(&j);
 	*found = j.found == EXIM_FOUND;
-	return (j.found == EXIM_TEMPFAIL ? EXIM_DEFER : EXIM_OK);
+	if (j.found == EXIM_TEMPFAIL)
+		tame(e);
+	/* As a file that is not there, what cannot be opened is a failure. */
+	if (j.found == EXIM_TEMPFAIL)
+		return (e->err != NULL && e->err->cls == ERR_PERM ? EXIM_FAIL : EXIM_DEFER);
+	return (EXIM_OK);
 }
 
 X_LOOKUP(xl_world)

@@ -151,6 +151,7 @@
 	X(local_from_prefix, STRING, NULL, 0)	\
 	X(local_from_suffix, STRING, NULL, 0)	\
 	X(local_interfaces, SLIST, "<; ::0 ; 0.0.0.0", 0)	\
+	X(local_scan_path, STRING, NULL, EXIM_OPTF_KNOWN)	\
 	X(local_scan_timeout, TIME, "5m", EXIM_OPTF_KNOWN)	\
 	X(local_sender_retain, BOOL, "false", 0)	\
 	X(localhost_number, ESTRING, NULL, 0)	\

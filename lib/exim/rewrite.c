@@ -4,6 +4,7 @@
  * them to envelope addresses and header fields.
  */
 #include "base/vec.h"
+#include "exim/acl.h"
 #include "exim/conf.h"
 #include "exim/expand_int.h"
 #include "exim/extract.h"
@@ -385,6 +386,14 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 	return (STEP_CHANGED);
 }
 
+static void
+tell(struct exim_env *env, const struct err *why)
+{
+	struct xev e = { .env = env };
+
+	x_log(&e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why->text));
+}
+
 enum exim_result
 exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv address, struct sv *out,
     struct sv *whole, struct err *err)
@@ -417,12 +426,18 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 				res = one;
 				if (err != NULL)
 					*err = why;
+				if (st == STEP_ERROR)
+					tell(env, &why);
 			}
 			if (st == STEP_CHANGED)
 				env->rewrite_rule = (unsigned)i + 1;
 		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && count++ < REPEAT_MAX);
-		if (count > REPEAT_MAX && err != NULL)
-			(void)err_set(err, ERR_CONFIG, "4.3.5", "rewrite rule repeat ignored after %d times", REPEAT_MAX);
+		if (count > REPEAT_MAX) {
+			struct err why = ERR_INIT;
+
+			(void)err_set(&why, ERR_CONFIG, "4.3.5", "rewrite rule repeat ignored after %d times", REPEAT_MAX);
+			tell(env, &why);
+		}
 		if (st == STEP_ERROR)
 			break;
 		if (st == STEP_DONE || ((st == STEP_CHANGED || count > 0) && (r->flags & EXIM_RW_q) != 0))

@@ -104,7 +104,7 @@ decide(struct visit *v, enum exim_result res, const char *option)
 	if (res == EXIM_OK || res == EXIM_FORCED)
 		return (EXIM_OK);
 	if (res == EXIM_FAIL || strncmp(v->err.text, "failed to expand", 16) == 0 || strncmp(v->err.text, "unknown named", 13) == 0)
-		route_panic(v, v->err.text);
+		route_panic(v, route_why(v));
 	(void)err_set(&v->err, res == EXIM_FAIL ? ERR_CONFIG : ERR_TEMP, "4.3.0", "%s check lookup or other defer", option);
 	return (EXIM_DEFER);
 }
@@ -318,13 +318,9 @@ check_file(struct visit *v, struct sv item, const struct as_whom *who, bool *yes
 		(void)err_set(&v->err, ERR_CONFIG, "4.3.5", "require_files: \"" SV_FMT "\" is not absolute", SV_ARG(item));
 		return (EXIM_DEFER);
 	}
-	if (who->set && !reachable(v, arena_cstr(v->rt->env->arena, item), who)) {
-		rc = -1;
-		errno = EACCES;
-	} else
-		rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
-	/* Whoever is named must be able to read it. */
-	if (rc == 0 && who->set && !may(&st, who, 04)) {
+	rc = exim_stat(v->rt->env, arena_cstr(v->rt->env->arena, item), &st);
+	/* Whoever is named must be able to read it, if it is there. */
+	if (rc == 0 && who->set && !(reachable(v, arena_cstr(v->rt->env->arena, item), who) && may(&st, who, 04))) {
 		rc = -1;
 		errno = EACCES;
 	}

@@ -123,7 +123,8 @@ put_keywords(struct session *s, struct sb *out)
 	const char *auth;
 	bool ours = !s->conn->exim_style;
 
-	s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
+	if (s->size_limit < 0)
+		s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
 	if (s->size_limit > 0)
 		sb_addf(out, "\nSIZE %lld", (long long)s->size_limit);
 	else
@@ -187,7 +188,9 @@ session_helo(struct session *s)
 	s->pipelining = s->chunking = s->dsn = s->utf8 = s->prdr = s->wellknown = s->tls_offered = s->auth_offered = false;
 	if (session_acl(s, EXIM_WHERE_HELO, s->c.arg, &text, &code) != ACL_GO) {
 		s->helo_seen = false;
-		s->x.helo = s->helo_shown = SV_NULL;
+		s->x.helo = SV_NULL;
+		if (s->end == END_NONE)
+			s->helo_shown = SV_NULL;
 		s->x.host_unshown = false;
 		session_txn_end(s);
 		return;

@@ -329,7 +329,7 @@ session_log_no_mail(struct session *s)
 {
 	struct sb line = SB_INIT(4096);
 
-	if (s->mails > 0 || !session_logs(s, EXIM_LOGSEL_smtp_no_mail))
+	if (s->mail_came || !session_logs(s, EXIM_LOGSEL_smtp_no_mail))
 		return;
 	sb_addf(&line, "no MAIL in %sSMTP connection from ", stream_is_tls(s->io) ? "TLS " : "");
 	session_caller(s, &line);

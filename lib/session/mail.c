@@ -34,9 +34,9 @@ qualify_sender(struct session *s, struct txn *t)
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);
-		if (!s->conn->host_checking)
+		if (session_logs(s, EXIM_LOGSEL_smtp_syntax_error))
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified sender rejected: <" SV_FMT "> %s",
-		    SV_ARG(p->local), sb_cstr(&host));
+			    SV_ARG(p->local), sb_cstr(&host));
 		sb_free(&host);
 		session_replyf(s, 501, "5.1.7", SV_FMT ": sender address must contain a domain", SV_ARG(s->c.path_text));
 		return (false);

@@ -22,7 +22,7 @@ qualify_recipient(struct session *s, struct sv *out)
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);
-		if (!s->conn->host_checking)
+		if (session_logs(s, EXIM_LOGSEL_smtp_syntax_error))
 			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified recipient rejected: <" SV_FMT "> %s",
 			    SV_ARG(p->local), sb_cstr(&host));
 		sb_free(&host);

@@ -26,6 +26,7 @@
 #define C_NO_TXN	0x100	/* not behind MAIL */
 
 #define SPARE_ARENAS	32
+#define CLOSED_DOWN_MAX	100		/* commands that are still answered then */
 
 static const struct command {
 	enum smtp_verb	 verb;
@@ -152,6 +153,7 @@ nonmail_passed(struct session *s, const struct command *c)
 	if ((int64_t)++s->nonmail <= exim_main_int(s->conf, EXIM_MAIN_smtp_accept_max_nonmail) ||
 	    !session_client_in(s, EXIM_MAIN_smtp_accept_max_nonmail_hosts))
 		return (false);
+	session_log_incomplete(s, "too many non-mail commands");
 	s->end = END_ERRORS;
 	session_not_quit(s);
 	session_caller(s, &host);
@@ -175,6 +177,7 @@ unknown_command(struct session *s)
 		return;
 	}
 	session_log_mistake(s, true, "unrecognized command");
+	session_log_incomplete(s, "unrecognized command");
 	s->end = END_ERRORS;
 	session_not_quit(s);
 	session_caller(s, &host);
@@ -318,6 +321,7 @@ one_command(struct session *s, struct sv line)
 		unknown_command(s);
 		return;
 	}
+	s->mail_came = s->mail_came || s->c.verb == SMTP_MAIL;
 	/* Order comes before the grammar of arguments, as Exim has it. */
 	if (c != NULL && !legal(s, c))
 		return;
@@ -580,18 +584,70 @@ admitted(struct session *s)
 	return (ops->admit(ops->arg, &c));
 }
 
+/* As Exim: whoever came is told so again and again until he goes. */
+static void
+closed_down(struct session *s, const char *text)
+{
+	struct sv line, word;
+
+	session_reply(s, 421, "4.3.5", sv_cstr(text));
+	s->end = END_DROP;
+	for (int i = 0; s->conn->exim_style && i < CLOSED_DOWN_MAX && stream_read_line(s->io, SMTP_COMMAND_MAX, &line) == STREAM_OK; i++) {
+		line = sv_trim(line);
+		if (sv_word(&line, &word) && sv_caseeqs(word, "QUIT")) {
+			session_replyf(s, 221, NULL, SV_FMT " closing connection", SV_ARG(s->x.active_hostname));
+			s->end = END_QUIT;
+			break;
+		}
+		session_reply(s, sv_caseeqs(word, "RSET") ? 250 : 421, NULL, sv_caseeqs(word, "RSET") ? SV_LIT("Reset OK") :
+		    sv_cstr(text));
+	}
+}
+
+/* message_size_limit is that of the whole connection, by what is known of the client when he comes. */
+static bool
+size_limit_known(struct session *s)
+{
+	const struct exim_value *v = &s->conf->main[EXIM_MAIN_message_size_limit];
+	struct err err = ERR_INIT;
+	struct sv text;
+	bool expands;
+
+	s->size_limit = v->text.p == NULL && v->num == 0 ? 0 : v->num;
+	if (v->str == NULL)
+		return (true);
+	s->env.msg = session_msg(s);
+	expands = exim_expand(v->str, &s->env, &text, &err) == EXIM_OK;
+	if (expands && exim_text_int(text, &s->env, &s->size_limit, &err) && s->size_limit >= 0)
+		return (true);
+	if (expands && err.text[0] == '\0')
+		(void)err_set(&err, ERR_CONFIG, "4.3.5", "non-negative integer expected but \"" SV_FMT "\" found", SV_ARG(text));
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "%s message_size_limit: %s", expands ? "invalid" : "unable to expand",
+	    err.text);
+	s->size_limit = 0;
+	closed_down(s, "Temporary local problem - please try later");
+	return (false);
+}
+
 bool
 session_welcome(struct session *s)
 {
 	unsigned code = 220;
 	struct sv text;
 
+	if (!size_limit_known(s))
+		return (false);
 	if (session_client_in(s, EXIM_MAIN_host_lookup))
 		exim_host_name(&s->env);
 	if (session_client_in(s, EXIM_MAIN_host_reject_connection))
 		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "host_reject_connection"));
 	if (!admitted(s))
 		return (refused_connection(s, 554, "5.7.1", "SMTP service not available", "tcp wrappers"));
+	/* Exim asks now, which the log may tell of. */
+	if (s->conn->exim_style && s->kind != SESSION_LOCAL) {
+		(void)session_client_in(s, EXIM_MAIN_sender_unqualified_hosts);
+		(void)session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts);
+	}
 	if (session_acl(s, EXIM_WHERE_CONNECT, SV_NULL, &text, &code) != ACL_GO) {
 		s->end = END_DROP;
 		return (false);

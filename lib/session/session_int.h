@@ -134,6 +134,7 @@ struct session {
 	int64_t		 timeout_ms;
 	int64_t		 size_limit;	/* -1: not known yet */
 	unsigned	 unknown, synprot, nonmail, mails;
+	bool		 mail_came;	/* MAIL, whatever became of it */
 	bool		 load_queues;		/* the load was above queue_only_load once */
 	bool		 free_rset, free_helo;	/* do not count as nonmail commands, once per message */
 	bool		 free_tls, free_auth;	/* the same, once per connection */

@@ -23,6 +23,8 @@ comment(struct session *s, enum exim_spf r, struct sv domain)
 	struct sv one = r == EXIM_SPF_NEUTRAL ? s->x.host_address : domain;
 	struct sv two = r == EXIM_SPF_NEUTRAL ? domain : s->x.host_address;
 
+	if (net_addr_is_loopback(&s->x.addr))
+		return (sv_cstr(arena_fmt(s->cmd, SV_FMT ": localhost is always allowed.", SV_ARG(s->conf->g.primary_hostname))));
 	if (comments[r].end == NULL)
 		two = SV_LIT("");
 	return (sv_taint(sv_cstr(arena_fmt(s->cmd, SV_FMT ": %s" SV_FMT "%s" SV_FMT "%s", SV_ARG(s->conf->g.primary_hostname),
@@ -34,11 +36,12 @@ set_variables(struct session *s, enum exim_spf r, struct sv domain, struct sv se
 {
 	struct exim_acl_state *st = &s->st;
 	struct sv template = SV_LIT("");
+	char client[NET_ADDR_TEXT_MAX];
 
 	st->spf_result = sv_cstr(exim_spf_name(r));
 	st->spf_header_comment = comment(s, r, domain);
-	st->spf_received = sv_taint(sv_cstr(arena_fmt(s->cmd, "Received-SPF: %s (" SV_FMT ") client-ip=" SV_FMT "; envelope-from=" SV_FMT
-	    "; helo=" SV_FMT ";", exim_spf_name(r), SV_ARG(st->spf_header_comment), SV_ARG(s->x.host_address), SV_ARG(sender),
+	st->spf_received = sv_taint(sv_cstr(arena_fmt(s->cmd, "Received-SPF: %s (" SV_FMT ") client-ip=%s; envelope-from=" SV_FMT
+	    "; helo=" SV_FMT ";", exim_spf_name(r), SV_ARG(st->spf_header_comment), net_addr_text(&s->x.addr, client), SV_ARG(sender),
 	    SV_ARG(s->x.helo))));
 	st->spf_smtp_comment = SV_NULL;
 	if (r != EXIM_SPF_FAIL && r != EXIM_SPF_SOFTFAIL && r != EXIM_SPF_NEUTRAL)
@@ -102,6 +105,9 @@ scan_spf(struct session *s, struct exim_env *env, struct sv arg, bool guess, boo
 		r = t->spf;
 	} else {
 		r = exim_spf_check(env, &q, &domain, &sender, &why);
+		/* What this host hands to itself is no forgery; asked all the same, for what is told of it. */
+		if (net_addr_is_loopback(&s->x.addr))
+			r = EXIM_SPF_PASS;
 		set_variables(s, r, domain, sender, why);
 		s->st.spf_guessed = false;
 		if (t != NULL) {

@@ -155,7 +155,7 @@ struct checked_sender {
 static struct checked_sender *
 checked_before(const struct session *s, const struct exim_verify *v)
 {
-	struct checked_sender *c = s->txn == NULL || v->what != EXIM_VERIFY_SENDER || v->callout ? NULL : s->txn->checked;
+	struct checked_sender *c = s->txn == NULL || v->what != EXIM_VERIFY_SENDER || v->callout || v->callout_skipped ? NULL : s->txn->checked;
 
 	while (c != NULL && !sv_eq(c->address, v->address))
 		c = c->next;
@@ -205,7 +205,7 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 	struct sb line = SB_INIT(4096);
 
 	/* Each callout tells of itself. */
-	if (v->no_details || (!v->callout && s->sender_checked != NULL && s->sender_checked->told))
+	if (v->no_details || (!v->callout && !v->callout_skipped && s->sender_checked != NULL && s->sender_checked->told))
 		return;
 	if (r == EXIM_DEFER || session_logs(s, EXIM_LOGSEL_sender_verify_fail)) {
 		session_log_host(s, &line);

@@ -33,6 +33,13 @@ the_address(struct session *s, struct sv *out)
 	}
 	if (s->conn->exim_style && s->kind != SESSION_LOCAL && m.domain.len == 0 && s->c.verb == SMTP_VRFY && !sv_caseeqs(m.local, "postmaster") &&
 	    !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
+		struct sb host = SB_INIT(2000);
+
+		session_log_host(s, &host);
+		if (session_logs(s, EXIM_LOGSEL_smtp_syntax_error))
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "unqualified verify rejected: <" SV_FMT "> %s",
+			    SV_ARG(m.local), sb_cstr(&host));
+		sb_free(&host);
 		session_replyf(s, 501, NULL, SV_FMT ": recipient address must contain a domain", SV_ARG(arg));
 		return (false);
 	}

@@ -29,7 +29,10 @@ secrets(const struct printing *p)
 static void
 put_option(struct printing *p, const struct exim_option *o, const struct exim_value *v)
 {
-	if (exim_conf_print_option(o, v, secrets(p), p->labels, &p->out))
+	unsigned how = (secrets(p) ? EXIM_PRINT_SECRETS : 0) | (p->labels ? EXIM_PRINT_LABEL : 0) |
+	    (p->t->conf->g.print_topbitchars ? EXIM_PRINT_TOP : 0);
+
+	if (exim_conf_print_option(o, v, how, &p->out))
 		sb_addc(&p->out, '\n');
 }
 

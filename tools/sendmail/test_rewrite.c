@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* -brw: what becomes of an address at each place where it may stand. */
 #include <string.h>
-#include <strings.h>
 
 #include "exim/extract.h"
 #include "testing.h"
@@ -16,12 +15,9 @@ static void
 one_place(struct testing *t, size_t i, struct sv addr, struct sv pre, struct sv post)
 {
 	struct sv out = addr, whole = SV_NULL;
-	struct err err = ERR_INIT;
 
-	(void)exim_rewrite_address(&t->conf->rewrites, &t->env, places[i].where, addr, &out, &whole, &err);
-	/* As in Exim a pattern that cannot be asked now does not fit, and nothing is said of it. */
-	if (strncmp(err.text, "Expansion of ", 13) == 0 || strncasecmp(err.text, "rewrite ", 8) == 0)
-		testing_log("%s", err.text);
+	/* As in Exim a pattern that cannot be asked now does not fit, and nothing is said of it; the log has the rest. */
+	(void)exim_rewrite_address(&t->conf->rewrites, &t->env, places[i].where, addr, &out, &whole, NULL);
 	printf("%s: ", places[i].name);
 	if (whole.p != NULL)
 		printf(SV_FMT "\n", SV_ARG(whole));

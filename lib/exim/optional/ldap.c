@@ -164,6 +164,8 @@ is_url(const char *text)
 static int
 parse_query(struct query *q, const char *text, struct err *err)
 {
+	int code;
+
 	for (;;) {
 		const char *name, *value;
 
@@ -184,11 +186,13 @@ parse_query(struct query *q, const char *text, struct err *err)
 		return (err_set(err, ERR_TEMP, "4.3.5", "LDAP URL does not start with \"ldap://\", \"ldaps://\", or \"ldapi://\" "
 		    "(it starts with \"%.16s...\")", text));
 	q->url = text;
-	if (ld.ldap_url_parse(text, &q->desc) != 0) {
-		q->desc = NULL;
+	code = ld.ldap_url_parse(text, &q->desc);
+	if (code == 0)
+		return (0);
+	q->desc = NULL;
+	if (code == LDAP_URL_ERR_BADSCHEME)
 		return (err_set(err, ERR_TEMP, "4.3.5", "ldap_is_ldap_url: not an LDAP url \"%s\"", text));
-	}
-	return (0);
+	return (err_set(err, ERR_TEMP, "4.3.5", "ldap_url_parse: (error %d) parsing \"%s\"", code, text));
 }
 
 /* ---- a connection ---- */
@@ -323,6 +327,7 @@ bind_user(const struct query *q, LDAP *l, const char *where, struct err *err)
 
 	cred.bv_len = strlen(cred.bv_val);
 	code = ld.ldap_sasl_bind(l, q->user == NULL ? "" : q->user, LDAP_SASL_SIMPLE, &cred, NULL, NULL, &id);
+	/* Nobody is there: the older call, whose words these are, has no more to say. */
 	if (code != LDAP_SUCCESS) {
 		(void)err_set(err, ERR_TEMP, "4.3.0", "failed to bind the LDAP connection to server %s - ldap_bind() returned -1", where);
 		return (EXIM_TEMPFAIL);

@@ -42,18 +42,12 @@ no_notice(void *arg, const char *text)
 {
 }
 
-/* The library's messages end in newlines, and an error text has none. */
+/* The library's messages have several lines: x_world_ask takes care of that. */
 static enum exim_found
 failed(struct err *err, const char *what, const char *text)
 {
-	struct sv v = sv_trim(sv_cstr(text));
-	char flat[512];
-	size_t n = v.len < sizeof(flat) ? v.len : sizeof(flat) - 1;
-
-	for (size_t i = 0; i < n; i++)
-		flat[i] = v.p[i] == '\n' ? ' ' : v.p[i];
-	flat[n] = '\0';
-	(void)err_set(err, ERR_TEMP, "4.3.0", "%s: %s", what, flat);
+	(void)err_set(err, ERR_TEMP, "4.3.0", "%s", what);
+	(void)snprintf(err->text, sizeof(err->text), "%s: %s", what, text);
 	return (EXIM_TEMPFAIL);
 }
 

@@ -516,7 +516,7 @@ print(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		sb_clear(&out);
-		assert_true(exim_conf_print_option(&exim_opt_table(EXIM_KIND_MAIN, SV_NULL)->opts[t[i].o], &c->main[t[i].o], false, true,
+		assert_true(exim_conf_print_option(&exim_opt_table(EXIM_KIND_MAIN, SV_NULL)->opts[t[i].o], &c->main[t[i].o], EXIM_PRINT_LABEL,
 		    &out));
 		assert_string_equal(sb_cstr(&out), t[i].text);
 	}

@@ -37,11 +37,12 @@ test_rows(void **state)
 		    "> MAIL FROM:<a@b.test> SMTPUTF8\n< 501 5.5.4\n" DONE },
 		{ "sender_unqualified_hosts", "sender_unqualified_hosts = 192.0.2.10\n", EHLO "> MAIL FROM:<alice>\n< 250\n"
 		    "> RCPT TO:<x@example.test>\n< 250\n> DATA\n< 354\n> \n> .\n< 250\n@ <= alice@example.test H=\n" DONE },
-		{ "sender_unqualified_hosts, others", "sender_unqualified_hosts = 192.0.2.11\n", EHLO "> MAIL FROM:<alice>\n"
+		{ "sender_unqualified_hosts, others", "sender_unqualified_hosts = 192.0.2.11\nlog_selector = +smtp_syntax_error\n", EHLO "> MAIL FROM:<alice>\n"
 		    "< 501 5.1.7\n@ unqualified sender rejected: <alice> H=(c.test) [192.0.2.10]\n" DONE },
 		{ "recipient_unqualified_hosts", "recipient_unqualified_hosts = 192.0.2.10\nlog_selector = +received_recipients\n",
 		    EHLO "> MAIL FROM:<>\n< 250\n> RCPT TO:<bob>\n< 250\n> DATA\n< 354\n> \n> .\n< 250\n@  for bob@example.test\n" DONE },
-		{ "recipient_unqualified_hosts, others", "recipient_unqualified_hosts = 192.0.2.11\n", EHLO "> MAIL FROM:<>\n< 250\n"
+		{ "recipient_unqualified_hosts, others", "recipient_unqualified_hosts = 192.0.2.11\nlog_selector = +smtp_syntax_error\n",
+		    EHLO "> MAIL FROM:<>\n< 250\n"
 		    "> RCPT TO:<bob>\n< 501 5.1.3\n@ unqualified recipient rejected: <bob> H=(c.test) [192.0.2.10]\n" DONE },
 		{ "ignore_fromline_hosts", "ignore_fromline_hosts = 192.0.2.10\n", EHLO MESSAGE "> From w@remote.test Mon Jan  2 03:04:05 2023\n"
 		    "> From w2@remote.test Mon Jan  2 03:04:06 2023\n> Subject: one\n> \n> body\n> .\n< 250\n"
