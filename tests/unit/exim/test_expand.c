@@ -381,7 +381,7 @@ test_taint(void **state)
 {
 	static const struct row rows[] = {
 		{ "${readfile{/t/$local_part}}", "!Tainted name '/t/Local' (file name for ${readfile) not permitted" },
-		{ "${lookup{x}lsearch{/t/$domain}}", "!NULL" },
+		{ "${lookup{x}lsearch{/t/$domain}}", "!" },
 		{ "${run{$local_part x}}", "!Tainted name 'Local' (command for ${run) not permitted" },
 		{ "${lookup{root}lsearch{/t/aliases}}", "alice" },
 		{ "${run{/bin/x $local_part}}", "[Local]" },
@@ -390,7 +390,7 @@ test_taint(void **state)
 		{ "${readfile{/t/${imapfolder{$local_part}}}}", "!Tainted name '/t/Local' (file name for ${readfile) not permitted" },
 		/* Numbers of any origin are harmless. */
 		{ "${readfile{/t/${eval:$acl_m_hex}}}", "!failed to open /t/6162: No such file or directory" },
-		{ "${lookup sqlite{/t/db select $local_part}}", "!Tainted name '/t/db' (sqlite) not permitted" },
+		{ "${lookup sqlite{/t/db select $local_part}}", "!" },
 		{ "${lookup sqlite,file=/t/db{select $local_part}}", "sqlite//t/db/select Local" },
 	};
 	struct err err = ERR_INIT;
