@@ -234,6 +234,21 @@ perl_as_owner(struct exim_env *env, struct sv sub, const struct sv *args, size_t
 	return (res);
 }
 
+static enum exim_result
+dlfunc_as_owner(struct exim_env *env, const char *path, const char *function, const struct sv *args, size_t n, struct sv *out)
+{
+	struct err err = ERR_INIT;
+	enum exim_result res;
+
+	if (box_act(the->box, &err) == -1) {
+		*out = sv_cstr(arena_str(env->arena, err.text));
+		return (EXIM_DEFER);
+	}
+	res = posix.dlfunc(env, path, function, args, n, out);
+	os_act_back();
+	return (res);
+}
+
 void
 testing_world(struct testing *t)
 {
@@ -252,6 +267,7 @@ testing_world(struct testing *t)
 		t->world.run = run_as_owner;
 		t->world.readsocket = readsocket_as_owner;
 		t->world.perl = perl_as_owner;
+		t->world.dlfunc = dlfunc_as_owner;
 	}
 	testing_hints_of(t);
 	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)

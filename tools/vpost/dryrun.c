@@ -306,6 +306,7 @@ load(struct dry *d)
 	d->world.run = no_run;
 	d->world.readsocket = no_socket;
 	d->world.perl = NULL;
+	d->world.dlfunc = NULL;
 	d->g = d->conf->g;
 	exim_conf_env(d->conf, &d->env);
 	d->env.g = &d->g;
