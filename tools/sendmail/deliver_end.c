@@ -2,16 +2,28 @@
 /* How single deliveries end, and those whose time is over: what is kept of them for reports, warnings and the next attempt. */
 #include "deliver_int.h"
 
+struct sv
+dattempt_key(const struct attempt *at, const struct route_delivery *rd, const struct route_addr *addr)
+{
+	struct sv key = addr->unique.len > 0 ? addr->unique : addr->address;
+
+	for (const struct route_addr *a = addr->parent; a != NULL; a = a->parent)
+		if (dmsg_same(a->address, key))
+			return (sv_cstr(arena_fmt(at->m->arena, SV_FMT "/%s", SV_ARG(key), rd == NULL || rd->transport == NULL ? "" :
+			    rd->transport->d.name)));
+	return (key);
+}
+
 static void
 settled(struct attempt *at, const struct event *e)
 {
-	dmsg_set_done(at->m, e->addr->unique.len > 0 ? e->addr->unique : e->addr->address);
+	dmsg_set_done(at->m, dattempt_key(at, e->rd, e->addr));
 }
 
 void
 dattempt_unsettle(struct attempt *at, const struct dfail *f)
 {
-	struct sv addr = f->addr->unique.len > 0 ? f->addr->unique : f->addr->address;
+	struct sv addr = dattempt_key(at, f->rd, f->addr);
 
 	for (size_t i = 0; i < at->m->done.len; i++)
 		if (dmsg_same(at->m->done.p[i], addr)) {

@@ -83,6 +83,11 @@ void	 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn);
 /* deliver_end.c */
 /* <f>: what is known of it besides the event. */
 void	 dattempt_fail(struct attempt *at, const struct event *e, const struct dfail *f);
+/*
+ * What a delivery is noted by when it is done.  A child that is called as an address it came from has its transport's name behind
+ * it: others that came of that may still wait.
+ */
+struct sv dattempt_key(const struct attempt *at, const struct route_delivery *rd, const struct route_addr *addr);
 /* Nobody could be told of this failure: it is tried again. */
 void	 dattempt_unsettle(struct attempt *at, const struct dfail *f);
 /* <passed>: a host that tells of successes itself has it. */

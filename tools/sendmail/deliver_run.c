@@ -69,8 +69,7 @@ dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 		struct event e = { .rd = rd, .addr = rd->addr, .top = rc->addr, .turn = turn, .seq = rd->seq };
 
 		e.depth = depth_of(&e);
-		if (dmsg_is_done(at->m, rd->addr->unique.len > 0 ? rd->addr->unique : rd->addr->address) &&
-		    (rd->addr->parent != NULL || dline_pfr(rd)))
+		if (dmsg_is_done(at->m, dattempt_key(at, rd, rd->addr)) && (rd->addr->parent != NULL || dline_pfr(rd)))
 			continue;
 		vec_push(&at->ev, e);
 	}
