@@ -57,13 +57,24 @@ mailq | grep -Eq '^ 0m +[0-9]+ [0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2} <joe
 has "$(sendmail -Mvh "$id")" "Subject: waits" "-Mvh"
 has "$(sendmail -Mvb "$id")" "body text" "-Mvb"
 eq "$(mailq "$id" | grep -c away.test)" 2 "mailq ID"
-sendmail -Mf "$id"
+# Scripts read what is said of each.
+eq "$(sendmail -Mf "$id")" "Message $id is now frozen"
+rc=0; out=$(sendmail -Mf "$id") || rc=$?
+eq "$out $rc" "Message $id is already frozen 1"
 wait_for 5 sh -c "mailq | grep -q 'frozen'"
-sendmail -Mt "$id"
+eq "$(sendmail -Mt "$id")" "Message $id is no longer frozen"
+rc=0; out=$(sendmail -Mt "$id") || rc=$?
+eq "$out $rc" "Message $id is not frozen 1"
+has "$(sendmail -Mvl "$id")" "$id frozen by" "the log of a message"
+hasnot "$(sendmail -Mvl "$id")" "Subject:" "the log of a message"
+rc=0; out=$(sendmail -Mes "$id" x@y.test 2>&1) || rc=$?
+eq $rc 64 "-Mes in a box"
+has "$out" "works with -C only" "-Mes in a box"
+has "$(VPOST_BOX="" vpost trace -b "$BOX" "$id")" "in the queue: $id" "vpost trace -b"
 hasnot "$(mailq)" frozen "thawed"
 sendmail -Mmd "$id" x@away.test
 eq "$(mailq "$id" | grep -c ' y@away.test')" 1 "after -Mmd"
-sendmail -Mrm "$id"
+eq "$(sendmail -Mrm "$id")" "Message $id has been removed"
 wait_for 5 sh -c '[ "$(sendmail -bpc)" = 1 ]'
 rc=0; sendmail -Mrm "$id" 2>/dev/null || rc=$?
 eq $rc 1 "-Mrm of what is gone"

@@ -17,7 +17,7 @@ wait_for 10 sh -c "mailq | grep -q 'frozen'"
 postsuper -H "$id"
 wait_for 10 sh -c "! mailq | grep -q 'frozen'"
 postqueue -f
-postsuper -d "$id"
+eq "$(postsuper -d "$id" 2>&1)" "postsuper: Deleted: 1 message"
 wait_for 10 sh -c "[ \"\$(sendmail -bpc)\" = 2 ]"
 postsuper -d ALL
 wait_for 10 sh -c "[ \"\$(sendmail -bpc)\" = 0 ]"

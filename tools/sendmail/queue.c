@@ -222,31 +222,130 @@ mark(const struct box *b, const struct options *o, unsigned *count, struct err *
 	return (rc);
 }
 
+/* -Mvl: a box has one log for all messages; the lines of <id>, as far as the last rotation but one. */
+static int
+show_log(const struct box *b, const char *id, struct err *err)
+{
+	static const char *const names[] = { "mainlog.1", "mainlog" };
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *path = arena_fmt(b->arena, "%s/%s", box_path(b, BOX_LOG), names[i]);
+		FILE *f = fopen(path, "re");
+		char *line = NULL;
+		size_t cap = 0;
+
+		while (f != NULL && getline(&line, &cap, f) > 0)
+			if (strstr(line, id) != NULL)
+				(void)fputs(line, stdout);
+		if (f == NULL && i + 1 == sizeof(names) / sizeof(names[0]))
+			rc = err_sys(err, "%s", path);
+		free(line);
+		if (f != NULL)
+			(void)fclose(f);
+	}
+	return (rc);
+}
+
+/* What is said of a message that a command met: by Exim's names, where nothing was to do, and by postsuper. */
+static const struct words {
+	unsigned	 what;
+	const char	*done, *same, *postfix;
+} all_words[] = {
+	{ SPOOL_IPC_FREEZE, "is now frozen", "is already frozen", "Placed on hold" },
+	{ SPOOL_IPC_THAW, "is no longer frozen", "is not frozen", "Released from hold" },
+	{ SPOOL_IPC_REMOVE, "has been removed", NULL, "Deleted" },
+	{ SPOOL_IPC_FLUSH, NULL, NULL, "Requeued" },
+};
+
+static const struct words *
+words_of(unsigned what)
+{
+	for (size_t i = 0; i < sizeof(all_words) / sizeof(all_words[0]); i++)
+		if (all_words[i].what == what)
+			return (&all_words[i]);
+	return (NULL);
+}
+
+struct state {
+	const char	*id;
+	bool		 frozen;
+};
+
+static void
+note_state(void *arg, const struct spool_listed *l)
+{
+	struct state *s = arg;
+
+	if (sv_eqs(l->id, s->id))
+		s->frozen = l->frozen;
+}
+
+/* -Mf, -Mt, -Mrm, one message after the other, with Exim's words for each. */
+static int
+each_id(const char *path, const struct options *o, const struct words *w, struct err *err)
+{
+	int rc = EX_OK;
+
+	for (size_t i = 0; i < o->args.len; i++) {
+		struct state s = { o->args.p[i], o->what == SPOOL_IPC_THAW };
+		unsigned count = 0;
+
+		if (w->same != NULL && spool_queue_list(path, SPOOL_QUEUES_ALL, NULL, note_state, &s, err) == -1)
+			return (EX_TEMPFAIL);
+		if (w->same != NULL && s.frozen == (o->what == SPOOL_IPC_FREEZE)) {
+			printf("Message %s %s\n", s.id, w->same);
+			rc = 1;
+			continue;
+		}
+		if (spool_queue_command(path, (enum spool_ipc)o->what, &s.id, 1, NULL, NULL, o->force, &count, err) == -1)
+			return (EX_TEMPFAIL);
+		if (count > 0) {
+			printf("Message %s %s\n", s.id, w->done);
+			continue;
+		}
+		(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
+		rc = 1;
+	}
+	return (rc);
+}
+
+/* A command for ids, none of which was looked at; MARK has addresses behind its id. */
+static int
+check_ids(const struct options *o, struct err *err)
+{
+	if (o->what == 0) {
+		(void)err_set(err, ERR_PERM, NULL, "-M%s works with -C only; in a box send the message anew", o->m_what);
+		return (-1);
+	}
+	if (o->args.len == 0)
+		return (err_set(err, ERR_PERM, NULL, o->m_what != NULL ? "-M needs message ids" : "message ids are missing"));
+	for (size_t i = 0; i < o->args.len; i++)
+		if (o->what != SPOOL_IPC_MARK && !spool_id_valid(sv_cstr(o->args.p[i])))
+			return (err_set(err, ERR_PERM, NULL, "\"%s\" is no message id", o->args.p[i]));
+	return (0);
+}
+
 int
 queue_command(const struct box *b, const struct options *o, struct err *err)
 {
 	const char *path = box_path(b, BOX_SOCK_QUEUE);
+	const struct words *w = words_of(o->what);
 	unsigned count = 0;
 	int rc = 0;
 
 	if (o->mode == MODE_QUEUE)
 		return (spool_queue_command(path, SPOOL_IPC_FLUSH, NULL, 0, o->queue, o->domain, o->force, &count, err) == -1 ?
 		    EX_TEMPFAIL : EX_OK);
-	if (o->args.len == 0) {
-		(void)err_set(err, ERR_PERM, NULL, "-M needs message ids");
+	if (check_ids(o, err) == -1)
 		return (EX_USAGE);
-	}
-	for (size_t i = 0; i < o->args.len; i++) {
-		if (o->what != SPOOL_IPC_MARK && !spool_id_valid(sv_cstr(o->args.p[i]))) {
-			(void)err_set(err, ERR_PERM, NULL, "\"%s\" is no message id", o->args.p[i]);
-			return (EX_USAGE);
-		}
-	}
 	if (o->what == SPOOL_IPC_SHOW) {
 		for (size_t i = 0; i < o->args.len && rc == 0; i++)
-			rc = show(b, o->args.p[i], o->show, err);
+			rc = o->show == 'l' ? show_log(b, o->args.p[i], err) : show(b, o->args.p[i], o->show, err);
 		return (rc == 0 ? EX_OK : 1);
 	}
+	if (o->m_what != NULL && w != NULL && w->done != NULL)
+		return (each_id(path, o, w, err));
 	if (o->what == SPOOL_IPC_MARK)
 		rc = mark(b, o, &count, err);
 	else
@@ -257,5 +356,9 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 		(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
 		return (1);
 	}
+	if (o->what == SPOOL_IPC_MARK)
+		printf("Message %s has been modified\n", o->args.p[0]);
+	else if (o->m_what == NULL && !o->postfix && w != NULL)
+		(void)fprintf(stderr, "postsuper: %s: %u message%s\n", w->postfix, count, count == 1 ? "" : "s");
 	return (EX_OK);
 }

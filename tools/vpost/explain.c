@@ -4,7 +4,9 @@
  * line of an mbox, or from Return-Path.  "From:" is shown beside it, since people confuse the two.  With a user's name:
  * what would become of the message, see dryrun.c.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -107,20 +109,21 @@ cmd_explain(int argc, char **argv)
 	FILE *f = stdin;
 	int rc, c;
 
-	while ((c = getopt(argc, argv, "f:")) != -1)
+	while ((c = getopt(argc, argv, "b:f:")) != -1)
 		if (c == 'f')
 			sender = optarg;
-		else
+		else if (c != 'b' || setenv("VPOST_BOX", optarg, 1) == -1)
 			goto usage;
 	if (argc - optind > 1)
 		goto usage;
 	what = argc - optind == 1 ? argv[optind] : "-";
 	if (!is_user(what) && strcmp(what, "-") != 0 && (f = fopen(what, "re")) == NULL) {
-		perror(what);
+		(void)fprintf(stderr, "vpost explain: %s: %s\n", what, strerror(errno));
+		sb_free(&head);
 		return (1);
 	}
 	if (!read_head(f, &head)) {
-		(void)fprintf(stderr, "vpost explain: no message to read\n");
+		(void)fprintf(stderr, "vpost explain: there is no message %s%s\n", f == stdin ? "on standard input" : "in ", f == stdin ? "" : what);
 		rc = 1;
 	} else if (is_user(what)) {
 		rc = explain_user(what, sender, sb_sv(&head));
@@ -132,6 +135,6 @@ cmd_explain(int argc, char **argv)
 	sb_free(&head);
 	return (rc);
 usage:
-	(void)fprintf(stderr, "usage: vpost explain [-f SENDER] USER < MESSAGE\n       vpost explain [MESSAGE]\n");
+	(void)fprintf(stderr, "usage: vpost explain [-b BOX] [-f SENDER] USER < MESSAGE\n       vpost explain [MESSAGE]\n");
 	return (2);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "base/sb.h"
@@ -142,14 +143,16 @@ cmd_trace(int argc, char **argv)
 	struct ids ids = { .v = VEC_INIT };
 	struct box *b;
 	size_t found = 0;
+	int c;
 
-	if (argc != 2 || strlen(argv[1]) < 6) {
-		(void)fprintf(stderr, "usage: vpost trace ID|ADDRESS\n");
-		return (2);
-	}
+	while ((c = getopt(argc, argv, "b:")) != -1)
+		if (c != 'b' || setenv("VPOST_BOX", optarg, 1) == -1)
+			goto usage;
+	if (argc - optind != 1 || strlen(argv[optind]) < 6)
+		goto usage;
 	if ((b = open_box(NULL)) == NULL)
 		return (1);
-	vec_push(&ids.v, xstrdup(argv[1]));
+	vec_push(&ids.v, xstrdup(argv[optind]));
 	for (size_t k = 0; k < sizeof(bases) / sizeof(bases[0]); k++) {
 		char **v;
 		size_t n = logs(b, bases[k], &v), here = 0;
@@ -169,10 +172,13 @@ cmd_trace(int argc, char **argv)
 	for (size_t i = 0; i < ids.v.len && found > 0; i++)
 		queued(b, ids.v.p[i]);
 	if (found == 0)
-		(void)fprintf(stderr, "vpost trace: no log of %s knows %s\n", b->root, argv[1]);
+		(void)fprintf(stderr, "vpost trace: no log of %s knows %s\n", b->root, argv[optind]);
 	for (size_t i = 0; i < ids.v.len; i++)
 		free(ids.v.p[i]);
 	vec_free(&ids.v);
 	box_free(&b);
 	return (found > 0 ? 0 : 1);
+usage:
+	(void)fprintf(stderr, "usage: vpost trace [-b BOX] ID|ADDRESS\n");
+	return (2);
 }

@@ -37,8 +37,8 @@ static const struct {
 	{ "check", cmd_check, "[-p] [BOX]", "report every mistake of its configuration (-p: print the settings)" },
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },
-	{ "explain", cmd_explain, "[-f SENDER] [USER | MESSAGE]", "what would become of a message for a user; its sender for etc/spammers" },
-	{ "trace", cmd_trace, "ID|ADDRESS", "show what the logs know of a message" },
+	{ "explain", cmd_explain, "[-b BOX] [-f SENDER] [USER | MESSAGE]", "what would become of a message for a user; its sender for etc/spammers" },
+	{ "trace", cmd_trace, "[-b BOX] ID|ADDRESS", "show what the logs know of a message" },
 };
 
 const struct service services[] = {
@@ -177,7 +177,7 @@ usage(FILE *to)
 {
 	(void)fprintf(to, "usage: vpost COMMAND [ARGUMENTS]\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		(void)fprintf(to, "  %-8s %-36s  %s\n", commands[i].name, commands[i].args, commands[i].what);
+		(void)fprintf(to, "  %-8s %-38s  %s\n", commands[i].name, commands[i].args, commands[i].what);
 	(void)fprintf(to, "BOX is a box's directory; without it $VPOST_BOX, else your home, else /var/vpost.  See vpost(8).\n");
 	return (to == stderr ? 2 : 0);
 }
