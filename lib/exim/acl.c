@@ -189,12 +189,20 @@ messages(struct acl_state *st, enum acl_verb verb, enum acl_rc rc, const struct 
 		st->log_msg = st->user_msg;
 }
 
+struct err *
+acl_err(struct acl_state *st)
+{
+	if (st->err == NULL)
+		st->err = arena_alloc(st->env->arena, sizeof(*st->err));
+	return (st->err);
+}
+
 /* One condition or modifier that acts. */
 static enum acl_rc
 one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 {
 	const struct acl_cond_def *def = &acl_conds[it->id];
-	struct err err;			/* not ERR_INIT: a kilobyte for each condition is felt */
+	struct err *err = acl_err(st);
 	struct sv arg = it->fixed;
 	enum acl_rc rc;
 
@@ -204,9 +212,9 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 	if ((def->how == ARG_EXPAND || def->how == ARG_SET) && arg.p == NULL) {
 		enum exim_result res;
 
-		err_clear(&err);
+		err_clear(err);
 		st->env->lookup_error = SV_NULL;
-		res = exim_expand(it->str, st->env, &arg, &err);
+		res = exim_expand(it->str, st->env, &arg, err);
 		if (res == EXIM_FORCED)
 			return (RC_OK);
 		if (res == EXIM_DEFER && st->env->lookup_error.len > 0) {
@@ -214,7 +222,7 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 			return (RC_DEFER);
 		}
 		if (res != EXIM_OK) {
-			st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(it->text), err.text);
+			st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(it->text), err->text);
 			return (res == EXIM_DEFER ? RC_DEFER : RC_ERROR);
 		}
 	}
@@ -668,17 +676,21 @@ enum exim_result
 exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, size_t n, struct sv *out, struct err *err)
 {
 	static const struct exim_acl_ops ops = { .log = log_outside };
-	struct exim_acl_run own = { .where = EXIM_WHERE_UNKNOWN, .ops = &ops, .arg = env };
-	struct exim_acl_state scratch, *acl = env->acl;
-	struct acl_state st = { .env = env, .run = env->acl_run != NULL ? env->acl_run : &own };
+	struct exim_acl_run *own = NULL;
+	struct exim_acl_state *acl = env->acl;
+	struct acl_state st = { .env = env, .run = env->acl_run };
 	const struct sv *old_args;
 	size_t old_n;
 	enum acl_rc rc;
 
-	if (acl == NULL) {
-		memset(&scratch, 0, sizeof(scratch));
-		env->acl = &scratch;
+	/* Outside of all ACLs; both are too large for the stack of one within another. */
+	if (st.run == NULL) {
+		own = arena_zalloc(env->arena, sizeof(*own));
+		*own = (struct exim_acl_run){ .where = EXIM_WHERE_UNKNOWN, .ops = &ops, .arg = env };
+		st.run = own;
 	}
+	if (acl == NULL)
+		env->acl = arena_zalloc(env->arena, sizeof(*env->acl));
 	old_args = env->acl->args;
 	old_n = env->acl->nargs;
 	env->acl->args = args;
@@ -687,7 +699,8 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 	env->acl->args = old_args;
 	env->acl->nargs = old_n;
 	env->acl = acl;
-	exim_acl_run_fini(&own);
+	if (own != NULL)
+		exim_acl_run_fini(own);
 	*out = st.user_msg.p == NULL ? SV_LIT("") : st.user_msg;
 	switch (rc) {
 	case RC_OK:

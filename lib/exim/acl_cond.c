@@ -39,24 +39,24 @@ static enum acl_rc
 cond_domains(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
 
 	if (env->addr == NULL)
 		return (RC_FAIL);
-	res = exim_match_domain(it->list, env, env->addr->domain, &yes, &data, &err);
+	res = exim_match_domain(it->list, env, env->addr->domain, &yes, &data, err);
 	if (res == EXIM_OK)
 		env->addr->domain_data = data;
-	return (matched(st, it, res, yes, &err));
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
 cond_local_parts(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
@@ -64,17 +64,17 @@ cond_local_parts(struct acl_state *st, const struct acl_item *it)
 	if (env->addr == NULL)
 		return (RC_FAIL);
 	/* Without case, control = caseful_local_part or not; "+caseful" in the list changes that. */
-	res = exim_match_local(it->list, env, env->addr->local_part, false, &yes, &data, &err);
+	res = exim_match_local(it->list, env, env->addr->local_part, false, &yes, &data, err);
 	if (res == EXIM_OK)
 		env->addr->local_part_data = data;
-	return (matched(st, it, res, yes, &err));
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
 cond_recipients(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	struct sv data = SV_NULL, addr;
 	enum exim_result res;
 	bool yes = false;
@@ -83,54 +83,54 @@ cond_recipients(struct acl_state *st, const struct acl_item *it)
 		return (RC_FAIL);
 	addr = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(env->addr->local_part), SV_ARG(env->addr->domain)));
 	addr.tainted = env->addr->local_part.tainted;
-	res = exim_match_address(it->list, env, addr, false, &yes, &data, &err);
+	res = exim_match_address(it->list, env, addr, false, &yes, &data, err);
 	if (res == EXIM_OK && yes)
 		env->addr->recipient_data = data;
-	return (matched(st, it, res, yes, &err));
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
 cond_senders(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	struct sv data = SV_NULL, sender = env->msg == NULL ? SV_LIT("") : env->msg->sender;
 	enum exim_result res;
 	bool yes = false;
 
 	if (sender.p == NULL)
 		sender = SV_LIT("");
-	res = exim_match_address(it->list, env, sender, false, &yes, &data, &err);
+	res = exim_match_address(it->list, env, sender, false, &yes, &data, err);
 	if (res == EXIM_OK && yes && env->msg != NULL)
 		env->msg->sender_data = data;
-	return (matched(st, it, res, yes, &err));
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
 cond_sender_domains(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	enum exim_result res;
 	bool yes = false;
 
-	res = exim_match_domain(it->list, env, env->msg == NULL ? SV_LIT("") : domain_of(env->msg->sender), &yes, NULL, &err);
-	return (matched(st, it, res, yes, &err));
+	res = exim_match_domain(it->list, env, env->msg == NULL ? SV_LIT("") : domain_of(env->msg->sender), &yes, NULL, err);
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
 cond_hosts(struct acl_state *st, const struct acl_item *it)
 {
 	struct exim_env *env = st->env;
-	struct err err;
+	struct err *err = acl_err(st);
 	struct sv data = SV_NULL;
 	enum exim_result res;
 	bool yes = false;
 
-	res = exim_match_client(it->list, env, &yes, &data, &err);
+	res = exim_match_client(it->list, env, &yes, &data, err);
 	if (res == EXIM_OK && env->addr != NULL)
 		env->addr->host_data = yes ? data : SV_NULL;
-	return (matched(st, it, res, yes, &err));
+	return (matched(st, it, res, yes, err));
 }
 
 /* What "TLS1.3:TLS_AES_256_GCM_SHA384:256" names: the cipher alone. */
@@ -151,14 +151,14 @@ cipher_name(const struct exim_session *s)
 static enum acl_rc
 cond_string(struct acl_state *st, const struct acl_item *it, struct sv subject)
 {
-	struct err err;
+	struct err *err = acl_err(st);
 	enum exim_result res;
 	bool yes = false;
 
 	if (subject.p == NULL || subject.len == 0)
 		return (RC_FAIL);
-	res = exim_match_string(it->list, st->env, subject, false, &yes, &err);
-	return (matched(st, it, res, yes, &err));
+	res = exim_match_string(it->list, st->env, subject, false, &yes, err);
+	return (matched(st, it, res, yes, err));
 }
 
 static enum acl_rc
@@ -188,7 +188,7 @@ cond_condition(struct acl_state *st, const struct acl_item *it, struct sv arg)
 static bool
 expand_word(struct acl_state *st, const struct acl_item *it, size_t i, struct sv *out, enum acl_rc *rc)
 {
-	struct err err = ERR_INIT;
+	struct err *err = acl_err(st);
 	enum exim_result res;
 
 	if (it->word[i] == NULL) {
@@ -197,13 +197,14 @@ expand_word(struct acl_state *st, const struct acl_item *it, size_t i, struct sv
 	}
 	if (exim_str_literal(it->word[i], out))
 		return (true);
-	res = exim_expand(it->word[i], st->env, out, &err);
+	err_clear(err);
+	res = exim_expand(it->word[i], st->env, out, err);
 	if (res == EXIM_OK)
 		return (true);
 	if (res == EXIM_FORCED)
 		*rc = it->negated ? RC_FAIL : RC_OK;
 	else {
-		st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(exim_str_text(it->word[i])), err.text);
+		st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(exim_str_text(it->word[i])), err->text);
 		*rc = res == EXIM_DEFER ? RC_DEFER : RC_ERROR;
 	}
 	return (false);

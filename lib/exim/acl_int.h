@@ -117,9 +117,16 @@ struct acl_state {
 	struct exim_acl_run *run;
 	struct sv	 user_msg;	/* so far; p NULL: none */
 	struct sv	 log_msg;
+	struct err	*err;		/* acl_err() */
 	bool		 temp_details;
 	bool		 callout_defer;
 };
+
+/*
+ * For the mistake of one expansion or match: in the arena, made once for each ACL, since a kilobyte of stack for each condition of
+ * ACLs in each other is much for a fiber.  What is in it is not cleared, and lasts until the next use.
+ */
+struct err *acl_err(struct acl_state *st);
 
 const char *exim_acl_verb_name(enum acl_verb v);
 

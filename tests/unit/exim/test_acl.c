@@ -76,10 +76,15 @@ w_hint_put(void *arg, const char *db, struct sv key, struct sv value, int64_t tt
 	return (0);
 }
 
+static const char *deepest;		/* where the stack was when something was logged last */
+
 static void
 o_log(void *arg, unsigned logs, struct sv line)
 {
 	size_t n = strlen(logged);
+
+	if (deepest == NULL || (const char *)__builtin_frame_address(0) < deepest)
+		deepest = __builtin_frame_address(0);
 
 	(void)snprintf(logged + n, sizeof(logged) - n, "%s%s%s%s" SV_FMT "\n", logs & EXIM_LOG_MAIN ? "m" : "",
 	    logs & EXIM_LOG_REJECT ? "r" : "", logs & EXIM_LOG_PANIC ? "p" : "", logs & EXIM_LOG_HOST ? "h " : " ", SV_ARG(line));
@@ -744,11 +749,59 @@ wrapping(void **state)
 	teardown(&b);
 }
 
+/* As many ACLs in each other as there may be leave the larger part of a fiber's stack to what they ask for. */
+#define STACK_MOST	(96 * 1024)
+
+static void
+stack(void **state)
+{
+	static const char *const ways[] = {
+		"acl = %s", "domains = ${acl{%s}}", "hosts = ${acl{%s}}", "senders = ${acl{%s}}", "local_parts = ${acl{%s}}",
+		"sender_domains = ${acl{%s}}", "recipients = ${acl{%s}}", "condition = ${acl{%s}}", "set acl_m0 = ${acl{%s}}",
+		"condition = ${if match{${acl{%s}}}{x}}", "condition = ${if eq{${acl{%s}}}{x}}", "verify = sender=${acl{%s}}",
+		"domains = ${sg{${map{a}{${if eq{${acl{%s}}}{x}{y}}}}}{a}{b}}", "message = ${acl{%s}}",
+		"set acl_m0 = ${extract{1}{:}{${acl{%s}}}}", "ratelimit = 1 / 1h / strict / ${acl{%s}}", "dnslists = x.test/${acl{%s}}",
+		"condition = ${sort{a:b}{<}{${acl{%s}}}}", "set acl_m0 = ${reduce{a}{}{${acl{%s}}}}", "set acl_m0 = ${lc:${acl{%s}}}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct sb text = SB_INIT(16384);
+		const char *top = __builtin_frame_address(0);
+		struct box b;
+
+		for (int n = 1; n < 20; n++) {
+			char next[8];
+
+			(void)snprintf(next, sizeof(next), "a%d", n + 1);
+			sb_addf(&text, "a%d:\n accept ", n);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			sb_addf(&text, ways[i], next);
+#pragma GCC diagnostic pop
+			sb_adds(&text, "\n");
+		}
+		sb_adds(&text, "a20:\n accept logwrite = reached\n");
+		setup(&b, sb_cstr(&text));
+		deepest = NULL;
+		(void)go(&b, "a1");
+		/* Expansions have a limit of their own, which some of these meet first. */
+		if (strstr(logged, "reached") == NULL && strstr(logged, "nested more than") == NULL)
+			fail_msg("%s: %s", ways[i], logged);
+#if !defined(__SANITIZE_ADDRESS__)
+		if (top - deepest > STACK_MOST)
+			fail_msg("%s: %zd bytes of stack", ways[i], top - deepest);
+#endif
+		teardown(&b);
+		sb_free(&text);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
+		cmocka_unit_test(stack), cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
 		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_field),
 		cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning),
