@@ -254,8 +254,10 @@ add_list(struct finding *f, const struct exim_value *v, bool randomize, struct e
 	size_t group = f->out->n;
 	int sep = 0;
 
-	if (deliver_text(f->env, v, &list, err) == -1)
+	if (deliver_text(f->env, v, &list, err) == -1) {
+		err_prefix(err, "failed to expand list of hosts \"" SV_FMT "\" in %s transport", SV_ARG(v->text), f->t->d.name);
 		return (-1);
+	}
 	while (list.len > 0 && exim_list_next(&list, &sep, f->a, &item)) {
 		if (sv_eqs(item, "+")) {
 			if (randomize)

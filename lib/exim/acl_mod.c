@@ -280,6 +280,7 @@ acl_modifier(struct acl_state *st, const struct acl_item *it, struct sv arg)
 /* ---- control ---- */
 
 #define W_MSG		(W(MAIL) | W(RCPT) | W(PREDATA) | W(DATA) | W(MIME) | W(NOTSMTP) | W(NOTSMTP_MIME) | W(PRDR))
+#define W_SESSION	(W_MSG & ~(W(NOTSMTP) | W(NOTSMTP_MIME)))
 #define W_EARLY		(W(CONNECT) | W(HELO))
 #define W_NOT_LOCAL	(W_ALL & ~W_NOTSMTP)
 
@@ -296,8 +297,8 @@ static const struct { const char *name; bool has_option; unsigned where; } contr
 	[EXIM_CTL_DSCP] = { "dscp", true, W_NOT_LOCAL & ~W(NOTQUIT) },
 	[EXIM_CTL_ENFORCE_SYNC] = { "enforce_sync", false, W_NOT_LOCAL },
 	[EXIM_CTL_ERROR] = { "error", false, W_ALL },
-	[EXIM_CTL_FAKEDEFER] = { "fakedefer", true, W_MSG },
-	[EXIM_CTL_FAKEREJECT] = { "fakereject", true, W_MSG },
+	[EXIM_CTL_FAKEDEFER] = { "fakedefer", true, W_SESSION },
+	[EXIM_CTL_FAKEREJECT] = { "fakereject", true, W_SESSION },
 	[EXIM_CTL_FREEZE] = { "freeze", true, W_MSG },
 	[EXIM_CTL_NO_CALLOUT_FLUSH] = { "no_callout_flush", false, W_NOT_LOCAL },
 	[EXIM_CTL_NO_DELAY_FLUSH] = { "no_delay_flush", false, W_NOT_LOCAL },

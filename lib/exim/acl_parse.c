@@ -360,21 +360,68 @@ exim_acl_compile(struct arena *a, struct sv name, bool (*next)(void *arg, struct
 	return (acl);
 }
 
+/* Text of an option or a file: there are no macros and no directives in it. */
+struct text_lines {
+	struct arena	*a;
+	const char	*file;
+	struct sv	 rest;
+	unsigned	 line;
+	struct exim_piece piece;
+};
+
+/* The next line as it stands, blanks around it gone; false at the end. */
 static bool
-next_of_lexer(void *arg, struct exim_line *line)
+physical_line(struct text_lines *t, struct sv *out)
 {
-	return (exim_lexer_next(arg, line));
+	if (!sv_next(&t->rest, '\n', out))
+		return (false);
+	t->line++;
+	*out = sv_trim(*out);
+	return (true);
+}
+
+/* "name:": another ACL would begin here, and this one ends. */
+static bool
+begins_another(struct sv text)
+{
+	struct sv v = text;
+
+	(void)take_word(&v);
+	return (v.len > 0 && v.len < text.len && v.p[0] == ':');
+}
+
+static bool
+next_of_text(void *arg, struct exim_line *out)
+{
+	struct text_lines *t = arg;
+	struct sv line = SV_LIT(""), more;
+	struct sb whole = SB_INIT(EXIM_LINE_MAX);
+
+	while (line.len == 0 || line.p[0] == '#')
+		if (!physical_line(t, &line))
+			return (false);
+	t->piece = (struct exim_piece){ .file = t->file, .line = t->line };
+	sb_add(&whole, line);
+	while (whole.len > 0 && whole.p[whole.len - 1] == '\\') {
+		whole.len--;
+		do {
+			if (!physical_line(t, &more))
+				more = SV_LIT("");
+		} while (more.len > 0 && more.p[0] == '#');
+		sb_add(&whole, more);
+	}
+	*out = (struct exim_line){ .text = sv_cstr(arena_cstr(t->a, sb_sv(&whole))), .file = t->file, .line = t->line,
+	    .last_line = t->line, .piece = &t->piece, .npieces = 1 };
+	sb_free(&whole);
+	return (!begins_another(out->text));
 }
 
 struct exim_acl *
 exim_acl_compile_text(struct arena *a, struct sv name, struct sv text, struct exim_report *rep)
 {
-	const char *cname = arena_cstr(a, name);
-	struct exim_lexer *lx = exim_lexer_open_mem(cname, text, NULL, 0, a, rep);
-	struct exim_acl *acl = exim_acl_compile(a, name, next_of_lexer, lx, rep);
+	struct text_lines t = { .a = a, .file = arena_cstr(a, name), .rest = text };
 
-	exim_lexer_close(&lx);
-	return (acl);
+	return (exim_acl_compile(a, name, next_of_text, &t, rep));
 }
 
 struct sv

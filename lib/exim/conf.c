@@ -354,6 +354,8 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 		host[sizeof(host) - 1] = '\0';
 		set_text(&m[EXIM_MAIN_primary_hostname], sv_cstr(arena_str(ld->a, host)));
 	}
+	/* "Nov  1 2026" as "01-Nov-2026". */
+	g->compile_date = sv_cstr(arena_fmt(ld->a, "%02d-%.3s-%s %s", (int)strtol(&__DATE__[4], NULL, 10), __DATE__, &__DATE__[7], __TIME__));
 	g->primary_hostname = text_or(&m[EXIM_MAIN_primary_hostname], SV_LIT("localhost"));
 	set_text(&m[EXIM_MAIN_qualify_domain], g->primary_hostname);
 	g->qualify_domain = m[EXIM_MAIN_qualify_domain].text;
@@ -454,8 +456,10 @@ exim_conf_load(struct exim_conf **out, const struct exim_conf_source *src, struc
 		globals(&ld, src);
 		conf_main_values(&ld);
 		ld.rep->purges = ld.rep->errors == before && !ld.main[EXIM_MAIN_keep_environment].set;
-		sections(&ld);
-		conf_resolve(&ld);
+		if (!src->main_only) {
+			sections(&ld);
+			conf_resolve(&ld);
+		}
 		seal(&ld);
 	}
 	if (ld.rep->errors == before) {

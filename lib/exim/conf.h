@@ -210,6 +210,7 @@ struct exim_conf_source {
 	const char	*const *defines;	/* "NAME=value" */
 	size_t		 ndefines;
 	const char	*hostname;		/* primary_hostname where the file sets none; NULL: the host's */
+	bool		 main_only;		/* what stands behind the first "begin" is not read */
 };
 
 /*

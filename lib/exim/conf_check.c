@@ -132,11 +132,13 @@ resolve_acls(struct loader *ld)
 		ld->c->where_acl[at[i].where] = hash_get(ld->c->acls, name);
 		if (ld->c->where_acl[at[i].where] != NULL || name.p[0] == '/')
 			continue;
-		if (sv_chr(name, ' ') >= 0 || exim_acl_is_verb(name))
-			/* Exim reads it when it comes to it. */
+		if (sv_chr(name, ' ') >= 0 || exim_acl_is_verb(name)) {
 			ld->c->where_acl[at[i].where] = exim_acl_compile_text(ld->a,
 			    sv_cstr(exim_opt_tables[0].opts[at[i].opt].name), name, ld->rep->exact ? &quiet : ld->rep);
-		else
+			/* Exim reads it when it comes to it, and tells each time. */
+			if (quiet.errors > 0)
+				ld->c->where_acl[at[i].where] = NULL;
+		} else
 			exim_report_soft(ld->rep, v->file, v->line, "%s: there is no ACL \"" SV_FMT "\" behind \"begin acl\": write it "
 			    "there or correct the name",
 			    exim_opt_tables[0].opts[at[i].opt].name, SV_ARG(name));

@@ -544,6 +544,21 @@ X_PARSE(xip_imapfolder)
 	return (true);
 }
 
+/* The last character of <v> is not all there, and nothing else is wrong with it. */
+static bool
+ends_early(struct sv v)
+{
+	size_t n = 0, want;
+
+	while (n < v.len && n < 3 && ((unsigned char)v.p[v.len - 1 - n] & 0xc0) == 0x80)
+		n++;
+	if (n == v.len)
+		return (false);
+	want = (unsigned char)v.p[v.len - 1 - n] >= 0xf0 ? 3 : (unsigned char)v.p[v.len - 1 - n] >= 0xe0 ? 2 :
+	    (unsigned char)v.p[v.len - 1 - n] >= 0xc2 ? 1 : 0;
+	return (want > n && utf8_valid(sv_sub(v, 0, v.len - 1 - n)));
+}
+
 X_FN(xi_imapfolder)
 {
 	struct sb utf8 = SB_INIT(65536);
@@ -561,8 +576,8 @@ X_FN(xi_imapfolder)
 	v.tainted = arg[0].tainted;
 	sb_free(&utf8);
 	if (!utf8_valid(v) || v.len > PUNY_MAX)
-		return (x_fail(e, "imapfolder: iconv() failed to convert from " SV_FMT ": Invalid or incomplete multibyte or wide "
-		    "character", SV_ARG(charset_of(e->env))));
+		return (x_fail(e, "imapfolder: iconv() failed to convert from " SV_FMT ": %s", SV_ARG(charset_of(e->env)),
+		    ends_early(v) ? "Invalid argument" : "Invalid or incomplete multibyte or wide character"));
 	count = utf8_points(v, point);
 	xb_init(&b, e->env->arena, v.len * 3 + 16);
 	b.tainted = v.tainted;

@@ -71,7 +71,7 @@ static const struct xvar_row vars[] = {
 	{ "caller_uid",			K_INT, MSG(caller_uid), "0", NULL },
 	{ "callout_address",		K_SV, ACL(callout_address), NULL, NULL },
 	{ "compile_date",		K_SV, GLO(compile_date), __DATE__ " " __TIME__, NULL },
-	{ "compile_number",		K_NONE, B_NONE, 0, "1", NULL },
+	{ "compile_number",		K_NONE, B_NONE, 0, "2", NULL },
 	{ "config_dir",			K_SV, GLO(config_dir), NULL, NULL },
 	{ "config_file",		K_SV, GLO(config_file), NULL, NULL },
 	{ "connection_id",		K_SV, SES(connection_id), NULL, NULL },

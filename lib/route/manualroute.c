@@ -203,8 +203,6 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 	default:
 		if (f == FIND_DEAD && hl->dead_name != NULL)
 			name = hl->dead_name;
-		if (v->rt->rq->mode == ROUTE_DELIVER)
-			route_note(v, "no IP address found for host %s", name);
 		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	}
 }

@@ -181,7 +181,7 @@ session_logf(struct session *s, unsigned which, const char *fmt, ...)
 
 /* Exim shows each field with two characters in front that tell what it is. */
 static void
-put_header(struct sb *out, struct sv name, struct sv field)
+put_field(struct sb *out, struct sv name, struct sv field)
 {
 	static const struct { const char *name; char c; } kinds[] = {
 		{ "Received", 'P' }, { "From", 'F' }, { "To", 'T' }, { "Cc", 'C' }, { "Bcc", 'B' }, { "Reply-To", 'R' },
@@ -196,25 +196,26 @@ put_header(struct sb *out, struct sv name, struct sv field)
 	for (size_t k = 0; k < field.len; k++)
 		if (field.p[k] != '\r')
 			sb_addc(out, (unsigned char)field.p[k] < ' ' && field.p[k] != '\n' && field.p[k] != '\t' ? '?' : field.p[k]);
-	sb_addc(out, '\n');
+	if (field.len == 0 || field.p[field.len - 1] != '\n')
+		sb_addc(out, '\n');
 }
 
+/* What the client sent, and what ACLs and fixups added by now. */
 static void
-put_headers(const struct txn *t, struct sb *out)
+put_headers(struct txn *t, struct sb *out)
 {
 	if (t->msg.received.len > 0)
 		sb_addf(out, "P " SV_FMT, SV_ARG(t->msg.received));
 	for (size_t i = 0; i < t->headers.n && out->len < REJECT_HEADERS_MAX; i++) {
 		const struct mail_header *h = &t->headers.v[i];
 
-		put_header(out, h->name, sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p)));
+		put_field(out, h->name, sv_from(h->name.p, h->name.len == 0 ? 0 : (size_t)(h->body.p + h->body.len - h->name.p)));
 	}
-	/* What a submission lacked has been added before anybody looked at it. */
-	for (size_t i = 0; i < t->fixes.len && out->len < REJECT_HEADERS_MAX; i++) {
-		struct sv field = sv_trim(t->fixes.p[i].text);
-		ptrdiff_t colon = sv_chr(field, ':');
+	for (size_t i = 0; i < t->seen.len && out->len < REJECT_HEADERS_MAX; i++) {
+		struct sv text = t->seen.p[i].text;
+		ptrdiff_t colon = sv_chr(text, ':');
 
-		put_header(out, sv_sub(field, 0, colon < 0 ? 0 : (size_t)colon), field);
+		put_field(out, colon < 0 ? SV_LIT("") : sv_trim(sv_sub(text, 0, (size_t)colon)), text);
 	}
 }
 

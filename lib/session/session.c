@@ -812,7 +812,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_log_no_mail(s);
 	session_txn_end(s);
 	session_debug_end(s);
-	c->lost = s->end == END_LOST;
+	c->lost = s->end == END_LOST || s->end == END_ERRORS;
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
 	exim_vars_free(&s->env.acl_c);

@@ -114,7 +114,7 @@ struct session_conn {
 	bool		 exim_style;	/* replies as Exim 4.96 writes them: no enhanced status codes */
 	bool		 lf_lines;	/* bare LF ends lines: only for a terminal or file */
 	bool		 idle;		/* set by the session: it waits for a command, outside of a transaction */
-	bool		 lost;		/* set at its end: the client went without QUIT */
+	bool		 lost;		/* set at its end: the client went without QUIT, or was sent away for its mistakes */
 };
 
 /*

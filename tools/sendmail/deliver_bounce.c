@@ -125,7 +125,7 @@ texts_next(struct deliver *d, struct texts *t)
 		t->open = false;
 		return (SV_NULL);
 	}
-	while (sv_next(&t->rest, '\n', &line)) {
+	while (t->rest.len > 0 && sv_next(&t->rest, '\n', &line)) {
 		if (sv_eqs(line, "****"))
 			break;
 		if (exim_expand_text(line, &d->t->env, &v, &err) == EXIM_OK)
@@ -169,6 +169,8 @@ put_references(const struct dmsg *m, struct sb *out)
 {
 	struct sv id = mail_headers_get(&m->headers, "Message-ID");
 
+	if (id.p == NULL)
+		id = mail_headers_get(&m->headers, "Resent-Message-ID");
 	if (id.p != NULL)
 		sb_addf(out, "References: " SV_FMT "\n", SV_ARG(sv_trim(id)));
 }

@@ -124,6 +124,8 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 		return (1);
 	}
 	if (how == 'p' || how == 'q') {
+		if (how == 'q' && kind == DERROR_ADDRESS)
+			how = 'p';
 		if (how == 'p' && header)
 			(void)fprintf(stderr, "exim: message header%s longer than " SV_FMT " characters received: message not accepted\n",
 			    kind == DERROR_LONG_FIELD ? " line" : "", SV_ARG(detail));

@@ -198,15 +198,16 @@ qualified_body(struct arena *a, struct sv body, struct sv domain)
 static void
 qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
 {
-	bool recipient = f->type == 'T' || f->type == 'C' || f->type == 'B';
-	struct sv domain = recipient && d->t->g.qualify_recipient.len > 0 ? d->t->g.qualify_recipient : d->t->g.qualify_domain;
-	struct sv before = dfield_body(f->text), body;
+	struct sv name = dfield_name(f->text), domain = d->t->g.qualify_domain, before = dfield_body(f->text), body;
+	char type = sv_casestarts(name, "resent-") ? dfield_type(sv_sub(name, strlen("resent-"), name.len)) : f->type;
 
-	if (strchr("FTCBRS", f->type) == NULL)
+	if (strchr("FTCBRS", type) == NULL)
 		return;
+	if (strchr("TCB", type) != NULL && d->t->g.qualify_recipient.len > 0)
+		domain = d->t->g.qualify_recipient;
 	body = qualified_body(m->arena, before, domain);
 	if (body.p != before.p)
-		f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(dfield_name(f->text)), SV_ARG(body)));
+		f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(name), SV_ARG(body)));
 }
 
 static unsigned

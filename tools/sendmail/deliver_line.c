@@ -39,11 +39,30 @@ put_pfr(struct sb *out, const struct route_delivery *rd)
 	sb_add(out, text);
 }
 
-/* Routers that took no care of the case lowered it; affixes are not shown. */
+/* <v> without quotes and backslashes around what needs them. */
+static size_t
+unquoted(char *to, struct sv v)
+{
+	size_t n = 0;
+
+	if (v.len < 2 || v.p[0] != '"' || v.p[v.len - 1] != '"') {
+		memcpy(to, v.p, v.len);
+		return (v.len);
+	}
+	for (size_t i = 1; i + 1 < v.len; i++) {
+		if (v.p[i] == '\\' && i + 2 < v.len)
+			i++;
+		to[n++] = v.p[i];
+	}
+	return (n);
+}
+
+/* Routers that took no care of the case lowered it and took the quotes off; affixes are not shown. */
 static struct sv
 full_address(struct attempt *at, const struct route_addr *addr, const struct route_delivery *rd)
 {
 	struct sv shown = addr->address;
+	size_t n, sign;
 	char *p;
 
 	if (rd != NULL && rd->kind == ROUTE_TO_TRANSPORT && rd->transport != NULL && rd->domain.len > 0) {
@@ -54,10 +73,13 @@ full_address(struct attempt *at, const struct route_addr *addr, const struct rou
 	}
 	if (rd != NULL || sv_rchr(shown, '@') <= 0)
 		return (shown);
-	p = arena_cstr(at->m->arena, shown);
-	for (ptrdiff_t i = 0; i < sv_rchr(shown, '@'); i++)
+	sign = (size_t)sv_rchr(shown, '@');
+	p = arena_alloc(at->m->arena, shown.len);
+	n = unquoted(p, sv_sub(shown, 0, sign));
+	for (size_t i = 0; i < n; i++)
 		p[i] = sv_lower(p[i]);
-	return (sv_from(p, shown.len));
+	memcpy(p + n, shown.p + sign, shown.len - sign);
+	return (sv_from(p, n + shown.len - sign));
 }
 
 /* one_time put the recipient <a> in the place of another: that one is the original. */

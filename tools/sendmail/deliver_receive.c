@@ -33,8 +33,10 @@ static void
 put_envelope(const struct dmsg *m, struct sb *out)
 {
 	sb_addf(out, "\nEnvelope-from: <" SV_FMT ">\nEnvelope-to: ", SV_ARG(m->sender));
-	for (size_t i = 0; i < m->rcpts.len; i++)
-		sb_addf(out, "%s<" SV_FMT ">", i > 0 ? "\n             " : "", SV_ARG(m->rcpts.p[i].addr));
+	for (size_t i = 0; i < m->rcpts.len && i < 10; i++)
+		sb_addf(out, "%s<" SV_FMT ">", i > 0 ? "\n    " : "", SV_ARG(m->rcpts.p[i].addr));
+	if (m->rcpts.len > 10)
+		sb_adds(out, "\n    ...");
 }
 
 static void
@@ -136,6 +138,9 @@ ask_acl(struct deliver *d, struct dmsg *m, struct asked *as, struct sv *why, con
 
 	d->t->msg.recipients_shown = true;
 	d->about = m->id;
+	/* $message_size is of what came, without what was put in front of it. */
+	if (m->fields.len > 0 && m->fields.p[0].type == 'P')
+		d->t->msg.size -= (int64_t)m->fields.p[0].text.len;
 	memset(&res, 0, sizeof(res));
 	a = dmime_ask(d, m, run, &res);
 	if (a == EXIM_ACL_ACCEPT) {
@@ -148,10 +153,10 @@ ask_acl(struct deliver *d, struct dmsg *m, struct asked *as, struct sv *why, con
 	*by = run->where == EXIM_WHERE_NOTSMTP ? "non-SMTP ACL" : "MIME ACL";
 	if (verdict != ACL_TAKEN) {
 		*why = arena_sv(m->arena, res.log_msg.len > 0 ? res.log_msg : res.user_msg);
-		if (verdict == ACL_REFUSED)
-			log_rejection(d, m, *by, *why);
-		if (verdict == ACL_REFUSED && res.user_msg.len > 0)
-			*why = arena_sv(m->arena, res.user_msg);
+		if (verdict == ACL_REFUSED) {
+			log_rejection(d, m, *by, why->len > 0 ? *why : SV_LIT("NULL"));
+			*why = res.user_msg.len > 0 ? arena_sv(m->arena, res.user_msg) : SV_LIT("local configuration problem");
+		}
 	}
 	for (size_t i = 0; i < fx->remove.len; i++)
 		dfield_drop(m, arena_cstr(m->arena, fx->remove.p[i]));

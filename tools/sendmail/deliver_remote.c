@@ -33,6 +33,7 @@ struct remote {
 	struct deliver_host *saved_by;
 	bool		 more;		/* there is another host behind the one at hand */
 	bool		 refused;	/* which refused for now what that may take */
+	bool		 told;		/* the sender may read why nothing was tried */
 	size_t		 ok;		/* of the transaction under way */
 	size_t		 waiting, expired, failed_late;	/* hosts */
 };
@@ -188,7 +189,7 @@ end(struct remote *x, size_t i, struct dend *e, const struct deliver_host *h)
 	}
 	e->text = arena_sv(a, e->text);
 	e->diagnostic = said(e->text);
-	e->pass = e->diagnostic.len > 0;
+	e->pass = e->pass || e->diagnostic.len > 0;
 	e->also = e->st == TRANSPORT_OK && x->ok > 0;
 	x->settled[i] = true;
 	x->r->end(x->r->arg, i, e);
@@ -559,7 +560,8 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 	if (path.p != NULL)
 		x->sender = r->d->t->msg.return_path = path;
 	lines = number(x, &x->t->d.own[EXIM_SMTP_message_linelength_limit], 998);
-	if (lines > 0 && r->m->max_line > lines)
+	x->told = lines > 0 && r->m->max_line > lines;
+	if (x->told)
 		return (err_set(err, ERR_PERM, "5.6.0", "message has lines too long for transport"));
 	if (limit > 0 && r->d->t->msg.size > limit)
 		return (err_set(err, ERR_PERM, "5.3.4", "message is too big (transport limit = %lld)", (long long)limit));
@@ -649,9 +651,9 @@ ddeliver_remote(struct dremote *r)
 	x->saved_by = arena_zalloc(r->m->arena, r->n * sizeof(*x->saved_by));
 	if (prepare(x, a, &err) == -1)
 		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
-		    .text = sv_cstr(err.text) }, NULL);
+		    .text = sv_cstr(err.text), .pass = x->told }, NULL);
 	else if (deliver_find_hosts(&x->hosts, &r->d->t->env, &r->d->t->ops, r->rd[0], 25, r->m->arena, &err) == -1)
-		end_all(x, (struct dend){ .st = TRANSPORT_DEFER, .sys = -1, .text = sv_cstr(err.text) }, NULL);
+		end_all(x, (struct dend){ .st = TRANSPORT_DEFER, .sys = -1, .text = sv_cstr(err.text), .panic = true }, NULL);
 	else
 		try_all(x);
 	if (x->filtered != NULL)

@@ -216,7 +216,7 @@ arguments(struct deliver *d, struct dmsg *m, struct sv *bad)
 			if (exim_extract(item, EXIM_EXTRACT_LITERALS, m->arena, &e, &err) == 0)
 				add_rcpt(m, e.address);
 			else
-				*bad = sv_cstr(o->errors == 'p' ? arena_fmt(m->arena, "\"" SV_FMT "\": %s", SV_ARG(item), err.text) :
+				*bad = sv_cstr(o->errors == 'p' || o->errors == 'q' ? arena_fmt(m->arena, "\"" SV_FMT "\": %s", SV_ARG(item), err.text) :
 				    arena_fmt(m->arena, SV_FMT "  %s", SV_ARG(item), err.text));
 		}
 	}
@@ -309,6 +309,8 @@ dreceive_stdin(struct deliver *d)
 		return (1);
 	}
 	dmsg_start(m, d->caller, d->caller_uid);
+	if (d->t->o->rmail)
+		m->protocol = SV_LIT("local-rmail");
 	take_facts(d, m);
 	if ((rc = arguments(d, m, &bad)) == 0) {
 		int64_t max = main_number(d, EXIM_MAIN_recipients_max);

@@ -160,8 +160,10 @@ names_parse(struct options *o, const char *name, int argc, char **argv)
 		o->mode = MODE_QUEUE;
 	else if (strcmp(name, "rsmtp") == 0)
 		o->mode = MODE_BATCH;
-	else if (strcmp(name, "rmail") == 0)
+	else if (strcmp(name, "rmail") == 0) {
 		o->dots = false;
+		o->rmail = true;
+	}
 	return (options_parse(o, argc, argv));
 }
 

@@ -28,6 +28,15 @@ unknown(const struct options *o, const char *why, const char *option)
 	return (1);
 }
 
+int
+usage_ip(const struct options *o, const char *option, const char *what)
+{
+	if (o->conf == NULL)
+		return (usage(option, what));
+	(void)fprintf(stderr, "exim abandoned: \"%s\" is not an IP address\n", what);
+	return (1);
+}
+
 bool
 options_define(const struct options *o, const char *name)
 {
@@ -77,11 +86,26 @@ value(struct walk *w, const char *rest)
 	return (w->i + 1 < w->argc ? w->argv[++w->i] : NULL);
 }
 
+/* A value is missing, in the words that callers of Exim know. */
 static int
-need(struct walk *w, const char **to, const char *option)
+missing(const struct options *o, const char *option)
+{
+	const char *what = strncmp(option, "oM", 2) == 0 ? "data" : strcmp(option, "bf") == 0 || strcmp(option, "bF") == 0 ? "file name" :
+	    strcmp(option, "oA") == 0 || strchr("ORSX", option[0]) != NULL ? "string" : NULL;
+
+	if (o->conf == NULL)
+		return (usage("a value is missing behind -", option));
+	if (what == NULL)
+		return (unknown(o, "unknown option -", option));
+	(void)fprintf(stderr, "exim: %s expected after -%s\n", what, option);
+	return (1);
+}
+
+static int
+need(const struct options *o, struct walk *w, const char **to, const char *option)
 {
 	*to = value(w, "");
-	return (*to == NULL ? usage("a value is missing behind -", option) : 0);
+	return (*to == NULL ? missing(o, option) : 0);
 }
 
 /* ---- -b ---- */
@@ -90,6 +114,7 @@ static int
 option_bp(struct options *o, const char *rest)
 {
 	o->mode = MODE_LIST;
+	o->seen |= SEEN_LIST;
 	for (; *rest != '\0'; rest++) {
 		if (*rest == 'r' || *rest == 'i')
 			o->unsorted = true;
@@ -119,9 +144,10 @@ option_b_valued(struct options *o, struct walk *w, const char *rest)
 		if (strcmp(rest, t[i].text) != 0)
 			continue;
 		o->mode = t[i].mode;
+		o->seen |= t[i].mode == MODE_HOST_CHECK ? SEEN_HOST : strcmp(rest, "f") == 0 || strcmp(rest, "F") == 0 ? SEEN_FILTER : 0;
 		o->callouts = o->callouts || strcmp(rest, "hc") == 0;
 		(void)snprintf(name, sizeof(name), "b%s", rest);
-		return (need(w, t[i].to, name));
+		return (need(o, w, t[i].to, name));
 	}
 	return (unknown(o, "unknown or unsupported mode -b", rest));
 }
@@ -129,15 +155,17 @@ option_b_valued(struct options *o, struct walk *w, const char *rest)
 static int
 option_b(struct options *o, struct walk *w, const char *rest)
 {
-	static const struct { const char *text; enum mode mode; } modes[] = {
-		{ "m", MODE_MESSAGE }, { "s", MODE_SMTP }, { "S", MODE_BATCH }, { "V", MODE_VERSION }, { "pc", MODE_COUNT },
-		{ "i", MODE_ALIASES }, { "e", MODE_EXPAND }, { "P", MODE_PRINT }, { "t", MODE_ROUTE }, { "v", MODE_VERIFY },
-		{ "vs", MODE_VERIFY }, { "rt", MODE_RETRY }, { "rw", MODE_REWRITE }
+	static const struct { const char *text; enum mode mode; unsigned seen; } modes[] = {
+		{ "m", MODE_MESSAGE, 0 }, { "s", MODE_SMTP, SEEN_SMTP }, { "S", MODE_BATCH, SEEN_SMTP }, { "V", MODE_VERSION, 0 },
+		{ "pc", MODE_COUNT, SEEN_LIST }, { "i", MODE_ALIASES, SEEN_BI }, { "e", MODE_EXPAND, SEEN_EXPAND },
+		{ "P", MODE_PRINT, SEEN_PRINT }, { "t", MODE_ROUTE, SEEN_ROUTE }, { "v", MODE_VERIFY, SEEN_VERIFY },
+		{ "vs", MODE_VERIFY, SEEN_VERIFY }, { "rt", MODE_RETRY, SEEN_RETRY }, { "rw", MODE_REWRITE, SEEN_REWRITE }
 	};
 
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if (strcmp(rest, modes[i].text) == 0) {
 			o->mode = modes[i].mode;
+			o->seen |= modes[i].seen;
 			o->as_sender = strcmp(rest, "vs") == 0;
 			return (0);
 		}
@@ -186,17 +214,22 @@ option_o(struct options *o, struct walk *w, const char *rest)
 	(void)snprintf(name, sizeof(name), "o%s", rest);
 	if (strcmp(rest, "i") == 0 || strcmp(rest, "itrue") == 0)
 		o->dots = false;
+	else if (o->conf != NULL && ((rest[0] == 'd' && (rest[1] == '\0' || strchr("bfiq", rest[1]) == NULL)) ||
+	    (rest[0] == 'e' && (rest[1] == '\0' || strchr("empqw", rest[1]) == NULL))))
+		return (unknown(o, "unknown option -", name));
 	else if (rest[0] == 'd' && rest[1] != '\0') {
 		o->odmode = strcmp(rest, "dqs") == 0 ? 's' : rest[1];
 	} else if (rest[0] == 'e' && rest[1] != '\0')
 		o->errors = rest[1];
 	else if (rest[0] == 'M') {
 		to = option_om(o, rest + 1);
-		return (to == NULL ? usage("unknown option -", name) : need(w, to, name));
+		return (to != NULL ? need(o, w, to, name) : o->conf != NULL ? missing(o, name) : usage("unknown option -", name));
 	} else if (strcmp(rest, "A") == 0)
-		return (need(w, &o->alias_file, name));
+		return (need(o, w, &o->alias_file, name));
 	else if (strcmp(rest, "P") == 0 || strcmp(rest, "X") == 0)
-		return (need(w, &ignored, name));
+		return (need(o, w, &ignored, name));
+	else if (o->conf != NULL && (rest[0] == '\0' || strchr("ABdemoPrsX", rest[0]) == NULL))
+		return (unknown(o, "unknown option -", name));
 	return (0);
 }
 
@@ -205,9 +238,14 @@ option_q(struct options *o, const char *rest)
 {
 	const char *all = rest;
 
+	if (o->run && o->conf != NULL) {
+		(void)fprintf(stderr, "exim: -q specified more than once\n");
+		return (1);
+	}
 	if (o->run)
 		return (usage("-q is there more than once", ""));
 	o->run = true;
+	o->seen |= SEEN_RUN;
 	/* With -bp or -M it says of which queue. */
 	if (o->mode == MODE_MESSAGE)
 		o->mode = MODE_QUEUE;
@@ -224,7 +262,10 @@ option_q(struct options *o, const char *rest)
 			o->local_only = true;
 		else if (*rest == 'q')
 			o->two_stage = true;
-		else
+		else if (o->conf != NULL && !sv_isdigit(*rest)) {
+			(void)fprintf(stderr, "exim: bad time value -q%s: abandoned\n", all);
+			return (1);
+		} else
 			return (usage("queue runs by time are vqueued's business: -q", rest));
 	}
 	return (0);
@@ -244,6 +285,8 @@ option_m_ids(struct options *o, struct walk *w, const char *rest)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		if (strcmp(rest, t[i].text) == 0) {
 			o->mode = MODE_IDS;
+			o->seen |= rest[0] == 'v' || strcmp(rest, "ar") == 0 || strcmp(rest, "es") == 0 || strcmp(rest, "md") == 0 ?
+			    SEEN_ONE_ID : SEEN_MANY_IDS;
 			o->m_what = t[i].text;
 			o->what = t[i].what;
 			o->force = t[i].force;
@@ -253,14 +296,15 @@ option_m_ids(struct options *o, struct walk *w, const char *rest)
 	}
 	if (strcmp(rest, "G") == 0) {
 		o->mode = MODE_IDS;
+		o->seen |= SEEN_ONE_ID;
 		o->m_what = "G";
 		o->what = SPOOL_IPC_MOVE;
-		if (need(w, &o->to_queue, "MG") != 0)
+		if (need(o, w, &o->to_queue, "MG") != 0)
 			return (EX_USAGE);
 		return (strchr(o->to_queue, '/') == NULL ? 0 : usage("no queue has that name: ", o->to_queue));
 	}
 	if (strcmp(rest, "set") == 0)
-		return (need(w, &o->message_id, "Mset"));
+		return (need(o, w, &o->message_id, "Mset"));
 	return (unknown(o, "unknown option -M", rest));
 }
 
@@ -294,7 +338,7 @@ option_p(struct options *o, struct walk *w, const char *rest)
 	}
 	v = value(w, rest);
 	if (v == NULL)
-		return (usage("a value is missing behind -", "p"));
+		return (missing(o, "p"));
 	colon = strchr(v, ':');
 	if (colon != NULL) {
 		o->host_name = colon + 1;
@@ -339,13 +383,14 @@ option_select(struct options *o, struct walk *w, const char *text)
 	const char **to = text[0] == 'R' ? &o->domain : &o->of_sender, *rest = text + 1, *flags = rest;
 	size_t n = strspn(rest, "rf");
 
+	o->seen |= SEEN_RUN;
 	if (rest[n] == '\0') {
 		o->select_flags = flags;
 		rest = "";
 	}
 	*to = value(w, rest);
 	if (*to == NULL)
-		return (usage("a value is missing behind -", text));
+		return (missing(o, text));
 	for (size_t i = 0; rest[0] == '\0' && flags[i] != '\0'; i++)
 		o->force += flags[i] == 'f';
 	if (text[0] == 'S')
@@ -360,9 +405,11 @@ option(struct options *o, struct walk *w, const char *text)
 
 	if (text[0] == 'R' || text[0] == 'S')
 		return (option_select(o, w, text));
+	if (text[0] == 'f' || text[0] == 'r')
+		o->seen |= SEEN_SENDER;
 	if (to != NULL) {
 		*to = value(w, rest);
-		return (*to == NULL ? usage("a value is missing behind -", text) : 0);
+		return (*to == NULL ? missing(o, text) : 0);
 	}
 	switch (text[0]) {
 	case 'b':
@@ -388,6 +435,7 @@ option(struct options *o, struct walk *w, const char *text)
 			return (0);
 		}
 		o->from_header = true;
+		o->seen |= SEEN_T;
 		if (strcmp(rest, "i") == 0)
 			o->dots = false;
 		return (0);
@@ -406,8 +454,9 @@ option(struct options *o, struct walk *w, const char *text)
 	case 'G':
 		o->no_fixups = true;
 		return (0);
-	case 'm':		/* old flags without meaning */
 	case 'x':
+		return (o->conf != NULL && *rest != '\0' ? unknown(o, "unknown option -", text) : 0);
+	case 'm':		/* old flags without meaning */
 	case 'U':
 	case 'E':
 	case 'A':
@@ -447,5 +496,5 @@ options_parse(struct options *o, int argc, char **argv)
 	}
 	if (o->domain != NULL && o->mode == MODE_MESSAGE)
 		o->mode = MODE_QUEUE;
-	return (0);
+	return (options_check(o));
 }

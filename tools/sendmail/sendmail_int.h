@@ -50,6 +50,13 @@ enum mode {
 	MODE_ALIASES		/* -bi, newaliases */
 };
 
+/* Options that were there, for those that exclude each other. */
+enum {
+	SEEN_SMTP = 1, SEEN_T = 2, SEEN_RUN = 4, SEEN_BI = 8, SEEN_RETRY = 16, SEEN_REWRITE = 32, SEEN_FILTER = 64, SEEN_MANY_IDS = 128,
+	SEEN_ONE_ID = 256, SEEN_PRINT = 512, SEEN_LIST = 1024, SEEN_ROUTE = 2048, SEEN_VERIFY = 4096, SEEN_EXPAND = 8192,
+	SEEN_HOST = 16384, SEEN_SENDER = 32768
+};
+
 /* What Postfix has as queues are states of ours. */
 enum { QUEUE_ACTIVE = 1, QUEUE_DEFERRED = 2, QUEUE_HOLD = 4, QUEUE_OTHER = 8 };
 
@@ -65,6 +72,7 @@ struct options {
 	const char	*fullname;	/* -F */
 	bool		 dots;		/* a line with a single dot ends the message */
 	bool		 from_header;	/* -t */
+	bool		 rmail;		/* called by that name */
 	bool		 tls_on_connect;	/* -tls-on-connect: -bs begins with a handshake */
 	bool		 verbose;
 	bool		 debug;		/* -d */
@@ -113,6 +121,7 @@ struct options {
 	char		 show;		/* -Mvh: 'h', -Mvb: 'b', -Mvc: 'c' */
 	const char	*m_what;	/* behind -M */
 	char		 odmode;	/* behind -od: 'b', 'f', 'i', 'q' */
+	unsigned	 seen;		/* SEEN_* */
 };
 
 struct message {
@@ -159,6 +168,8 @@ int	 smtp_pipe(const struct box *b, struct err *err);
 /* spoolit.c: past vsmtpd, to vqueued or into its queue directory. */
 int	 submit_to_queue(struct message *m, const struct options *o, struct err *err);
 
+/* options_check.c: 0, or an exit code when options were told to exclude each other. */
+int	 options_check(const struct options *o);
 /* options.c: 0, or an exit code when the command line was told to be wrong. */
 int	 options_parse(struct options *o, int argc, char **argv);
 /* names.c: the same for whatever name we were called by. */
@@ -167,6 +178,8 @@ int	 names_parse(struct options *o, const char *name, int argc, char **argv);
 int	 names_all_ids(const struct box *b, struct options *o, struct err *err);
 /* Tell that, and return EX_USAGE. */
 int	 usage(const char *why, const char *what);
+/* The same of an address behind an option, in the words that callers of Exim know where <o> names a configuration. */
+int	 usage_ip(const struct options *o, const char *option, const char *what);
 /* The caller's -D names macro <name>. */
 bool	 options_define(const struct options *o, const char *name);
 

@@ -203,7 +203,7 @@ test_smtp(struct testing *t)
 	memset(&c, 0, sizeof(c));
 	c.kind = SESSION_SMTP;
 	if (!peer(t->o->peer, &c.peer))
-		return (usage("not an IP address behind -bh: ", t->o->peer));
+		return (usage_ip(t->o, "not an IP address behind -bh: ", t->o->peer));
 	c.local = t->session.interface;
 	printf("\n**** SMTP testing session as if from host %s\n**** but without any ident (RFC 1413) callback.\n"
 	    "**** This is not for real!\n\n", t->o->peer);

@@ -189,6 +189,9 @@ load(struct testing *t)
 	}
 	t->path = src.path;
 	box_defines(t, &src);
+	/* Who looks at the queue needs no routers, and their mistakes are no reason to hide it. */
+	src.main_only = t->o->conf != NULL && (t->o->mode == MODE_LIST || t->o->mode == MODE_COUNT || t->o->mode == MODE_ALIASES ||
+	    (t->o->mode == MODE_IDS && t->o->m_what[0] == 'v'));
 	rep.exact = t->o->conf != NULL;
 	rep.fn = warned;
 	rep.traps = tell;
@@ -243,10 +246,10 @@ session_facts(struct testing *t)
 
 	s->local = o->host_address == NULL;
 	if (o->host_address != NULL && !host_and_port(t, o->host_address, &s->addr, &s->host_address, &s->host_port))
-		return (usage("not an IP address behind -oMa: ", o->host_address));
+		return (usage_ip(o, "not an IP address behind -oMa: ", o->host_address));
 	if (o->interface != NULL &&
 	    !host_and_port(t, o->interface, &s->interface, &s->interface_address, &s->interface_port))
-		return (usage("not an IP address behind -oMi: ", o->interface));
+		return (usage_ip(o, "not an IP address behind -oMi: ", o->interface));
 	if (o->host_name != NULL) {
 		s->host_name = sv_cstr(o->host_name);
 		s->host_lookup = EXIM_HOST_FOUND;

@@ -397,7 +397,7 @@ test_nothing(void **state)
 		{ "authentication_failed", "0" }, { "tls_in_bits", "0" }, { "dkim_bodylength", "9999999999999" },
 		{ "dkim_created", "0" },
 		{ "local_user_uid", "4294967295" }, { "bounce_return_size_limit", "102400" }, { "recipients_count", "0" },
-		{ "acl_narg", "0" }, { "compile_number", "1" }, { "ldap_dn", "" }, { "runrc", "0" },
+		{ "acl_narg", "0" }, { "compile_number", "2" }, { "ldap_dn", "" }, { "runrc", "0" },
 		{ "acl_arg1", "" }, { "acl_arg9", "" },
 		{ "auth1", "" }, { "regex1", "" }, { "local_part_prefix", "" }, { "value", "" }, { "item", "" },
 		{ "message_headers", "" },
