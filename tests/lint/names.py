@@ -66,10 +66,10 @@ def mentions(name, where):
         return f'there is no {path}'
     text = open(path, encoding='latin-1').read()
     if case:
-        at = re.search(r'^(?:(?:@case |=== |(?:static void\n)?)' + re.escape(case) + r'(?= from |\n|\()|    dict\(name="' + re.escape(case) + '")', text, re.M)
+        at = re.search(r'^(?:(?:@case |=== |static const struct \w+ |(?:static void\n)?)' + re.escape(case) + r'(?= from |\n|\(|\[)|    dict\(name="' + re.escape(case) + '")', text, re.M)
         if not at:
             return f'{path} has no case {case}'
-        end = re.search(r'^(?:@case |=== |\}$|    dict\(|    # )', text[at.end():], re.M)
+        end = re.search(r'^(?:@case |=== |\};?$|    dict\(|    # )', text[at.end():], re.M)
         text = text[at.end():at.end() + end.start()] if end else text[at.end():]
     if not re.search(r'(?:(?<![A-Za-z0-9])|(?<=\\n))(?:no_|not_)?' + re.escape(name) + r'(?![A-Za-z0-9])', text):
         return f'{where} does not mention {name}'

@@ -218,11 +218,13 @@ go(struct box *b, const char *name)
 /* ---- tests ---- */
 
 /* An ACL, the verdict, the answer and the line of the log; "*" in front: a part of it. */
-static const struct statement {
+struct statement {
 	const char	*acl;
 	enum exim_acl_verdict v;
 	const char	*user, *log;
-} one_statement[] = {
+};
+
+static const struct statement one_statement[] = {
 	/* What was taken from a variable stays when an ACL that is called sets it anew. */
 	{ "accept set acl_m0 = before-it-was-set-anew\n  message = ${acl{swap}{$acl_m0}}", EXIM_ACL_ACCEPT,
 	    "<before-it-was-set-anew>", "*before" },
