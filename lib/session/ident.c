@@ -51,7 +51,8 @@ session_ident(struct session *s)
 	struct sv line;
 	int fd;
 
-	if (wait <= 0 || to.family == 0 || s->x.ident.len > 0 || s->conn->host_checking ||
+	/* Behind a proxy there is nobody to ask: he knows of other ports, and the client of none. */
+	if (wait <= 0 || to.family == 0 || s->x.proxy || s->x.ident.len > 0 || s->conn->host_checking ||
 	    !session_client_in(s, EXIM_MAIN_rfc1413_hosts))
 		return;
 	to.port = s->sv->ident_port == 0 ? IDENT_PORT : s->sv->ident_port;

@@ -197,6 +197,9 @@ test_ident(void **state)
 		    "ident connection to 127.0.0.1 timed out", true },
 		{ "rfc1413_hosts = 192.0.2.1\nrfc1413_query_timeout = 5s\n", " : USERID : UNIX : bob\r\n", "[127.0.0.1] P=esmtp", false },
 		{ "rfc1413_hosts = *\nrfc1413_query_timeout = 0s\n", " : USERID : UNIX : bob\r\n", "[127.0.0.1] P=esmtp", false },
+		/* Neither the balancer nor who stands behind it. */
+		{ "hosts_proxy = 127.0.0.1\nrfc1413_hosts = *\nrfc1413_query_timeout = 5s\n", " : USERID : UNIX : bob\r\n", "[192.0.2.77] P=esmtp",
+		    false },
 	};
 
 	for (size_t i = 0; i < sizeof(idents) / sizeof(idents[0]); i++) {
@@ -212,7 +215,8 @@ test_ident(void **state)
 		b.conn.peer.port = 4000;
 		b.conn.local.port = 25;
 		b.sv.ident_port = identd_open(&d);
-		play(&b, EHLO MESSAGE "> \n> .\n< 250\n" DONE);
+		play(&b, strncmp(idents[i].config, "hosts_proxy", 11) == 0 ?
+		    "> PROXY TCP4 192.0.2.77 127.0.0.1 4000 25\n" EHLO MESSAGE "> \n> .\n< 250\n" DONE : EHLO MESSAGE "> \n> .\n< 250\n" DONE);
 		assert_true(contains(&b.logged, sv_cstr(idents[i].log), "log"));
 		(void)shutdown(d.fd, SHUT_RDWR);
 		(void)pthread_join(d.thread, NULL);
