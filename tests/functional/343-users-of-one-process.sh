@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # As root: unknown_login, what a caller is called whom the system does not know, in the log, as the sender, and in the spool;
-# system_filter_user, system_filter_group.
+# system_filter_user, system_filter_group; the log of a configuration that cannot be loaded.
 export NEED_ROOT=1
 . "$(dirname "$0")/../lib/box.sh"
 need setpriv
@@ -81,3 +81,20 @@ done
 eq "$(mine -Mes "$id" z@y.test)" "Permission denied
 exit 1" "-Mes"
 eq "$(mine -Mrm "$id")" "Message $id has been removed" "-Mrm of one's own"
+
+# What is wrong with a configuration is logged with the rights of exim_user, too: no link leads root astray.
+rm -rf "$T/spool"
+mkdir -p "$T/spool/log" "$T/rootsown"
+chmod 700 "$T/rootsown"
+chown -R "$uid" "$T/spool"
+config() { printf '%s\n' "spool_directory = $T/spool" "log_file_path = $T/spool/log/%slog" "exim_user = $1" "exim_group = $uid" "no_such_option = 1" >"$T/c.conf"; }
+config "$uid"
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || true
+eq "$(stat -c %u "$T/spool/log/paniclog")" "$uid" "whose log it is"
+grep -q 'option "no_such_option" unknown' "$T/spool/log/paniclog" || die "what it says: $(cat "$T/spool/log/paniclog")"
+rm -rf "$T/spool/log"
+ln -s "$T/rootsown" "$T/spool/log"
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || true
+config no-such-user-here
+echo hello | "$BUILD/bin/sendmail" -C "$T/c.conf" -odi x@y.test >"$T/out" 2>&1 || true
+eq "$(ls "$T/rootsown")" "" "what root wrote for somebody else"

@@ -8,12 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "daemon/eximlogs.h"
 #include "deliver.h"
 #include "log/log.h"
 #include "os/file.h"
 #include "os/priv.h"
 #include "os/time.h"
+#include "os/user.h"
 
 #define SYSLOG_SOCKET	"/dev/log"
 
@@ -366,6 +368,34 @@ find_setting(const char *path, const char *name, char *out, size_t size, unsigne
 	sb_free(&text);
 }
 
+/* Logs are written with the rights of exim_user.  False: it is set, and cannot be found out. */
+static bool
+act_by_setting(const char *conf)
+{
+	char user[256] = "", group[256] = "";
+	struct os_user u = { 0 };
+	int64_t uid, gid;
+	gid_t g;
+
+	find_setting(conf, "exim_user", user, sizeof(user), 0);
+	find_setting(conf, "exim_group", group, sizeof(group), 0);
+	if (!os_is_root() || user[0] == '\0')
+		return (true);
+	if (num_parse(sv_cstr(user), 0, INT32_MAX, &uid))
+		(void)os_user_by_uid((uid_t)uid, &u, NULL);
+	else if (os_user_by_name(user, &u, NULL) == 1)
+		uid = u.uid;
+	else
+		return (false);
+	gid = u.name[0] == '\0' ? uid : (int64_t)u.gid;
+	if (group[0] != '\0' && !num_parse(sv_cstr(group), 0, INT32_MAX, &gid)) {
+		if (os_group_by_name(group, &g, NULL) != 1)
+			return (false);
+		gid = g;
+	}
+	return (os_act_as((uid_t)uid, (gid_t)gid, NULL) == 0);
+}
+
 void
 dlog_config_error(const char *conf, const char *text, bool main_too)
 {
@@ -384,6 +414,8 @@ dlog_config_error(const char *conf, const char *text, bool main_too)
 	v = sv_cstr(path);
 	if (path[0] != '/' || strchr(path, '$') != NULL || (at = sv_find(v, SV_LIT("%s"))) < 0)
 		return;
+	if (!act_by_setting(conf))
+		return;
 	(void)localtime_r(&now, &tm);
 	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	sb_addf(&line, "%s %s\n", when, text);
@@ -398,6 +430,7 @@ dlog_config_error(const char *conf, const char *text, bool main_too)
 			(void)close(fd);
 		}
 	}
+	os_act_back();
 	sb_free(&file);
 	sb_free(&line);
 }
