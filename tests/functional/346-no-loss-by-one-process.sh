@@ -141,6 +141,29 @@ one -q
 eq "$(grep -c '=> d@y.test\|=> d <d@y.test>\|=> .* <d@y.test>' "$L")" 1 "the one who did not have it: $(cat "$L")"
 eq "$(grep -c '^x$' "$T/mbox")" 1 "deliveries to who did not have it"
 
+# Stopped after the first of two deliveries, or without room for the header at the end: who has it does not get it again.
+fresh
+config
+sed -i "s/^r:/p:\n driver = accept\n local_parts = later\n transport = p\nr:/;s/^begin retry/p:\n driver = pipe\n command = \/bin\/sh $(
+	sed 's,/,\\/,g' <<<"$T")\/later\n user = $me\nbegin retry/" "$T/c.conf"
+copies() { grep -c '^x$' "$T/mbox" || true; }
+printf 'kill -9 $(cat %s/pid)\n' "$T" >"$T/later"
+echo x | one -odq x@y.test later@y.test
+(echo $BASHPID >"$T/pid"; exec sendmail -C "$T/c.conf" -q) 2>/dev/null || true
+eq "$(copies)" 1 "deliveries before it was stopped"
+eq "$(one -bp | awk '/@y/ && NF < 3 { print $1, $2 }' | tr '\n' ',')" "D x@y.test,later@y.test ," "who has it, after the kill"
+echo 'exit 75' >"$T/later"
+broken 'write -H. sendmail 28' -qff >"$T/out" 2>&1 || true
+echo y | one -odq x@y.test later@y.test
+broken 'write -H. sendmail 28' -qff >"$T/out" 2>&1 || true
+one -qff
+eq "$(copies)" 1 "deliveries of a message that was stopped"
+eq "$(grep -c '^y$' "$T/mbox")" 1 "deliveries of a message whose header could not be written"
+eq "$(find "$S/input" -name '*-J')" "" "journals"
+echo 'exit 0' >"$T/later"
+one -qff
+eq "$(one -bpc)" 0 "in the end"
+
 # A subject forges no line of the log.
 fresh
 config "log_selector = +subject"

@@ -79,6 +79,7 @@ struct dmsg {
 	struct sv	 block;		/* the header, CRLF, with its empty line */
 	struct mail_headers headers;
 	FILE		*content;	/* block and body, CRLF; NULL before denv_content */
+	int		 journal;	/* dspool_journal_open(); -1: not open */
 	struct route_copy *copies;	/* of one attempt: ways that others of the same domain go too */
 };
 
@@ -164,6 +165,12 @@ void	 dspool_tell_held(struct deliver *d, const char *id);
 /* Of the queue that is worked on. */
 int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err);
 void	 dspool_remove(struct deliver *d, const struct dmsg *m);
+/*
+ * What is done during an attempt is noted at once, in a file ID-J, which counts until the header is written at its end: whoever is
+ * stopped between, or finds no room for the header, does not do it again.  -1 and *<err>: nothing may be delivered.
+ */
+int	 dspool_journal_open(struct deliver *d, struct dmsg *m, struct err *err);
+void	 dspool_journal(struct deliver *d, struct dmsg *m, struct sv key);
 /* Put it into the queue <to>: whole there before it is gone here. */
 int	 dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err);
 /* Root goes to spool and logs with the rights of the mail system's user, so that no link there leads it elsewhere; until os_act_back(). */

@@ -496,7 +496,9 @@ dtell_failures(struct attempt *at)
 			dlog(at->d, DLOG_MAIN, "%s Process failed (1) when writing error message to " SV_FMT, at->m->id, SV_ARG(to));
 			for (size_t k = 0; k < v.len; k++)
 				dattempt_unsettle(at, &v.p[k]);
-		}
+		} else
+			for (size_t k = 0; k < v.len; k++)
+				dspool_journal(at->d, at->m, dattempt_key(at, v.p[k].rd, v.p[k].addr));
 		vec_free(&v);
 	}
 }

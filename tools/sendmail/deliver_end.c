@@ -107,6 +107,7 @@ dattempt_succeed(struct attempt *at, const struct event *e, bool passed)
 	if ((f.notify & SPOOL_NOTIFY_SUCCESS) != 0 && at->m->sender.len > 0 && !passed && !told)
 		vec_push(&at->done, f);
 	settled(at, e);
+	dspool_journal(at->d, at->m, dattempt_key(at, e->rd, e->addr));
 }
 
 /* <retry>: it stays; else it fails when everything was tried. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The spool of the one process: ID-H (envelope and header) and ID-D (body) below input/, in the form that Exim's
- * tools read.  A message is there when its -H file is; both are synced before that.
+ * The spool of the one process: ID-H (envelope and header), ID-D (body) and, while it is delivered, ID-J (what is done) below input/,
+ * in the form that Exim's tools read.  A message is there when its -H file is; both are synced before that.
  */
 #include <sys/stat.h>
 
@@ -27,6 +27,7 @@ dmsg_new(void)
 	struct dmsg *m = arena_zalloc(a, sizeof(*m));
 
 	m->arena = a;
+	m->journal = -1;
 	return (m);
 }
 
@@ -40,6 +41,8 @@ dmsg_free(struct dmsg **mp)
 		return;
 	if (m->content != NULL)
 		(void)fclose(m->content);
+	if (m->journal != -1)
+		(void)close(m->journal);
 	vec_free(&m->rcpts);
 	vec_free(&m->done);
 	vec_free(&m->fields);
@@ -267,11 +270,13 @@ put_file(const char *path, const struct sb *text, struct err *err)
 static void
 remove_files(struct deliver *d, const struct dmsg *m)
 {
-	/* Both names first: the place is known by the header's file. */
+	/* All names first: the place is known by the header's file. */
 	const char *header = path_of(d, m->arena, m->queue, m->id, 'H'), *data = path_of(d, m->arena, m->queue, m->id, 'D');
+	const char *journal = path_of(d, m->arena, m->queue, m->id, 'J');
 
 	dspool_act(d);
 	(void)unlink(header);
+	(void)unlink(journal);
 	(void)unlink(data);
 	os_act_back();
 }
@@ -297,12 +302,44 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 		dspool_header_text(m, &out);
 		rc = put_file(path_of(d, m->arena, m->queue, m->id, 'H'), &out, err);
 	}
+	/* The header has it all. */
+	if (rc == 0)
+		(void)unlink(path_of(d, m->arena, m->queue, m->id, 'J'));
 	sb_free(&out);
 	os_act_back();
 	/* What is not there as a whole takes no room. */
 	if (rc == -1 && body)
 		remove_files(d, m);
 	return (rc);
+}
+
+int
+dspool_journal_open(struct deliver *d, struct dmsg *m, struct err *err)
+{
+	const char *path;
+
+	if (m->journal != -1)
+		return (0);
+	path = path_of(d, m->arena, m->queue, m->id, 'J');
+	dspool_act(d);
+	m->journal = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (m->journal == -1)
+		(void)err_sys(err, "Couldn't open journal file %s", path);
+	os_act_back();
+	return (m->journal == -1 ? -1 : 0);
+}
+
+void
+dspool_journal(struct deliver *d, struct dmsg *m, struct sv key)
+{
+	struct sb line = SB_INIT(64 * 1024);
+
+	if (m->journal == -1)
+		return;
+	sb_addf(&line, SV_FMT "\n", SV_ARG(key));
+	if (line.overflow || os_write_full(m->journal, line.p, line.len) == -1 || fdatasync(m->journal) == -1)
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s Failed to update journal for " SV_FMT ": %s", m->id, SV_ARG(key), strerror(errno));
+	sb_free(&line);
 }
 
 void
@@ -667,6 +704,23 @@ parse(struct dmsg *m, struct sv text, struct err *err)
 	return (0);
 }
 
+/* Of an attempt that did not come to its end: its last line may be a part of one. */
+static int
+read_journal(struct dmsg *m, const char *path, struct err *err)
+{
+	struct sb text = SB_INIT(FILE_MAX);
+	struct sv rest;
+	ptrdiff_t nl;
+	int rc = 0;
+
+	if (access(path, F_OK) == 0 && (rc = os_read_file(path, FILE_MAX, &text, err)) == 0)
+		for (rest = sb_sv(&text); (nl = sv_chr(rest, '\n')) >= 0; rest = sv_sub(rest, (size_t)nl + 1, rest.len))
+			if (nl > 0)
+				dmsg_set_done(m, sv_sub(rest, 0, (size_t)nl));
+	sb_free(&text);
+	return (rc);
+}
+
 int
 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err)
 {
@@ -691,6 +745,8 @@ dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err
 		body = arena_sv(m->arena, sb_sv(&text));
 		m->body = sv_sub(body, SPOOL_ID_LEN + 3, body.len);
 	}
+	if (rc == 0)
+		rc = read_journal(m, path_of(d, m->arena, d->queue, id, 'J'), err);
 	os_act_back();
 	sb_free(&text);
 	if (rc == -1)

@@ -334,7 +334,7 @@ dattempt_deliver(struct attempt *at, bool local)
 	size_t count = dwait_order(at, local, order, order + at->ev.len + 1);
 	struct err err = ERR_INIT;
 
-	if (count > 0 && denv_content(at->m, &err) == -1) {
+	if (count > 0 && (denv_content(at->m, &err) == -1 || dspool_journal_open(at->d, at->m, &err) == -1)) {
 		defer_all(at, order, count, &err);
 		return;
 	}
