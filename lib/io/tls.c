@@ -193,6 +193,7 @@ cert_take_names(struct cert *c)
 	GENERAL_NAMES_free(gens);
 }
 
+static int bind_to_name(SSL *ssl, int *alert, void *arg);
 static int choose_cert(SSL *ssl, int *alert, void *arg);
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg);
 
@@ -224,6 +225,7 @@ server_ctx(struct tls_server *t)
 	(void)SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"vpost", 5);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
 	(void)SSL_CTX_set_tlsext_ticket_keys(ctx, t->ticket_key, TICKET_KEY_LEN);
+	SSL_CTX_set_client_hello_cb(ctx, bind_to_name, NULL);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_cert);
 	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
 	if (t->nalpn > 0)
@@ -359,6 +361,50 @@ first_cert(const struct tls_server *t)
 		if (t->certs.p[i]->ctx != NULL)
 			return (t->certs.p[i]);
 	return (NULL);
+}
+
+/* What stands behind the lengths in the extension server_name (RFC 6066 section 3); 0: nothing that can be read. */
+static size_t
+asked_name(SSL *ssl, const unsigned char **name)
+{
+	const unsigned char *p;
+	size_t n;
+
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1 || n < 5 || p[2] != TLSEXT_NAMETYPE_host_name)
+		return (0);
+	*name = p + 5;
+	return (n - 5);
+}
+
+/*
+ * Before a session is looked for.  Where the configuration looks at the name, what clients must show may hang on it, but tickets are
+ * those of the context that the connection began with: so a session is for one name only.
+ */
+static int
+bind_to_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct stream_tls *st = SSL_get_app_data(ssl);
+	const unsigned char *name;
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	struct sb text = SB_INIT(70000);
+	unsigned len = 0;
+	size_t n;
+	int ok;
+
+	(void)arg;
+	if (st == NULL || st->accept == NULL || st->accept->named == NULL)
+		return (SSL_CLIENT_HELLO_SUCCESS);
+	n = asked_name(ssl, &name);
+	sb_addf(&text, "%d ", (int)st->accept->ask);
+	if (n > 0)
+		sb_addn(&text, name, n);
+	ok = !text.overflow && EVP_Digest(text.p, text.len, sum, &len, EVP_sha256(), NULL) == 1 &&
+	    SSL_set_session_id_context(ssl, sum, len) == 1;
+	sb_free(&text);
+	if (ok)
+		return (SSL_CLIENT_HELLO_SUCCESS);
+	*alert = SSL_AD_INTERNAL_ERROR;
+	return (SSL_CLIENT_HELLO_ERROR);
 }
 
 static int

@@ -87,6 +87,7 @@ struct talk {
 	struct tls_server *server;
 	struct tls_client *client;
 	const char	*host;
+	const char	*asked, *kept_as;	/* the name that is asked for, and by which the session is kept; NULL: <host> */
 	const struct tls_tlsa *tlsa;
 	size_t		 ntlsa;
 	struct tls_accept how;
@@ -132,7 +133,7 @@ client_fiber(void *arg)
 	struct sv line;
 
 	stream_set_timeout(s, 3000, 3000);
-	t->client_result = stream_connecttls_peer(s, t->client, &(struct tls_peer){ .host = t->host, .tlsa = t->tlsa, .ntlsa = t->ntlsa },
+	t->client_result = stream_connecttls_peer(s, t->client, &(struct tls_peer){ .host = t->host, .sni = t->asked, .session = t->kept_as, .tlsa = t->tlsa, .ntlsa = t->ntlsa },
 	    3000);
 	if (t->client_result == STREAM_OK) {
 		struct stream_tls_facts f;
@@ -229,6 +230,49 @@ test_sni(void **state)
 }
 
 /* ---- sessions ---- */
+
+static struct tls_server *
+for_any_name(void *arg, const char *name)
+{
+	struct talk *t = arg;
+
+	(void)name;
+	return (t->server);
+}
+
+/* Where the configuration looks at the name, what it demands of certificates may hang on it: a session is for one name. */
+static void
+test_sessions_by_name(void **state)
+{
+	static const enum tls_ask asks[] = { TLS_ASK_NO, TLS_ASK_TRY };
+	const struct tls_client_conf conf = { .verify = TLS_VERIFY_NO, .resume = true };
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct talk t = { .host = "mail.example.test", .kept_as = "one", .how = { .resume = true, .named = for_any_name } };
+
+		t.how.ask = asks[i];
+		t.how.arg = &t;
+		t.server = tls_server_new(dir, &err);
+		t.client = tls_client_new_conf(&conf, &err);
+		t.asked = "a.example.test";
+		talk(&t);
+		assert_false(t.resumed);
+		talk(&t);
+		assert_true(t.resumed);
+		t.asked = "b.example.test";
+		talk(&t);
+		assert_int_equal(t.server_result, STREAM_OK);
+		assert_false(t.resumed);
+		talk(&t);
+		assert_true(t.resumed);
+		t.asked = "A.example.test";
+		talk(&t);
+		assert_false(t.resumed);
+		tls_client_free(&t.client);
+		tls_server_free(&t.server);
+	}
+}
 
 /* A session is taken up again, but not past what has to be checked. */
 static void
@@ -544,7 +588,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handshake),
 		cmocka_unit_test(test_sni),
-		cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_sessions), cmocka_unit_test(test_sessions_by_name),
 		cmocka_unit_test(test_short_name),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_files),
