@@ -79,7 +79,8 @@ in_child(int sock, int slots, const struct spawner *s, const struct transport_us
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	os_die_with_parent(SIGKILL);
-	if ((sock = fcntl(sock, F_DUPFD, 5)) == -1 || (slots = fcntl(slots, F_DUPFD, 5)) == -1 || dup2(sock, 3) == -1 || dup2(slots, 4) == -1)
+	if ((sock = fcntl(sock, F_DUPFD, 5)) == -1 || (slots = fcntl(slots, F_DUPFD, 5)) == -1 || dup2(sock, 3) == -1 ||
+	    dup2(slots, 4) == -1)
 		_exit(1);
 	os_close_from(5);
 	(void)os_nonblock(3, false);
@@ -221,7 +222,8 @@ serve(struct asking *k, struct err *err)
 
 	while (s->children.len >= (size_t)s->box->local_children)
 		if (fiber_waiters_wait(&s->room, until) != FIBER_READY)
-			return (err_set(err, ERR_TEMP, "4.3.2", "all delivery processes are busy (see local_children in vpost.conf(5))"));
+			return (err_set(err, ERR_TEMP, "4.3.2",
+			    "all delivery processes are busy (see local_children in vpost.conf(5))"));
 	if ((sock = start_child(k, &pid, err)) == -1)
 		return (-1);
 	fiber_waiters_wake_one(&s->changed);

@@ -303,7 +303,8 @@ reaper(void *arg)
 			if (c->load == 0 && c->pid > 0 &&
 			    (c->retired || fiber_now() - c->idle_since >= IDLE_MS || !ipc_client_connected(c->ipc)))
 				end_proc(s, c);
-			else if (c->load > 0 && !c->told && fiber_now() - c->idle_since >= STOPPED_MS && os_proc_stopped((pid_t)c->pid)) {
+			else if (c->load > 0 && !c->told && fiber_now() - c->idle_since >= STOPPED_MS &&
+			    os_proc_stopped((pid_t)c->pid)) {
 				/* Its user did that, and would keep the place for a day. */
 				c->broken = true;
 				tell_end(s, c);
@@ -348,7 +349,8 @@ take_back(struct proc *c, const struct seat *p)
 {
 	uint32_t was = TRANSPORT_SLOT_WAITS;
 
-	return (atomic_compare_exchange_strong(&c->slots[p->slot], &was, TRANSPORT_SLOT_TAKEN_BACK) || was == TRANSPORT_SLOT_TAKEN_BACK);
+	return (atomic_compare_exchange_strong(&c->slots[p->slot], &was, TRANSPORT_SLOT_TAKEN_BACK) ||
+	    was == TRANSPORT_SLOT_TAKEN_BACK);
 }
 
 /*
@@ -469,7 +471,8 @@ children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame
 	struct sv account = j->home.len > 0 ? j->home : j->local_part;
 	struct want w = { .s = vq->children, .frame = frame, .fd = fd, .seconds = job_seconds(j),
 	    .who = { j->uid, j->gid, j->user }, .whose = hash_bytes(account.p, account.len),
-	    .row = j->kind == TRANSPORT_PROCMAIL, .wait_until = j->kind == TRANSPORT_LOOK ? FIBER_NOW_PLUS(LOOK_S * 1000) : FIBER_FOREVER };
+	    .row = j->kind == TRANSPORT_PROCMAIL, .wait_until = j->kind == TRANSPORT_LOOK ?
+	    FIBER_NOW_PLUS(LOOK_S * 1000) : FIBER_FOREVER };
 
 	for (int i = 0; i < TRIES; i++) {
 		struct proc *c = take_proc(&w, err);

@@ -138,7 +138,8 @@ ask(struct run *x, struct err *err)
 	} else {
 		ipc_msg_free(&x->reply);
 		drop_changed(x);
-		rc = children_do(x->vq, &x->j, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, x->e.arena, &x->reply, &x->r, err);
+		rc = children_do(x->vq, &x->j, &frame, made != -1 ? made : x->j.len == 0 ? -1 : x->fd, x->e.arena,
+		    &x->reply, &x->r, err);
 	}
 	if (made != -1)
 		(void)close(made);

@@ -43,7 +43,8 @@ drop(void *value)
 static bool
 unchanged(const struct kept *k, const struct stat *st, unsigned filter)
 {
-	return (k->sure && k->filter == filter && k->st.st_dev == st->st_dev && k->st.st_ino == st->st_ino && k->st.st_size == st->st_size &&
+	return (k->sure && k->filter == filter && k->st.st_dev == st->st_dev && k->st.st_ino == st->st_ino &&
+	    k->st.st_size == st->st_size &&
 	    k->st.st_mtim.tv_sec == st->st_mtim.tv_sec && k->st.st_mtim.tv_nsec == st->st_mtim.tv_nsec &&
 	    k->st.st_ctim.tv_sec == st->st_ctim.tv_sec && k->st.st_ctim.tv_nsec == st->st_ctim.tv_nsec);
 }

@@ -211,7 +211,8 @@ add_how(struct sb *out, const struct deliver_conn *c, uint64_t sel)
 
 	if (cv != NULL) {
 		if (EXIM_LOGSEL_ON(sel, tls_cipher))
-			sb_addf(out, " X=%s%s", deliver_cipher(c), EXIM_LOGSEL_ON(sel, tls_resumption) && deliver_tls_resumed(c) ? "*" : "");
+			sb_addf(out, " X=%s%s", deliver_cipher(c),
+			    EXIM_LOGSEL_ON(sel, tls_resumption) && deliver_tls_resumed(c) ? "*" : "");
 		if (EXIM_LOGSEL_ON(sel, tls_certificate_verified))
 			sb_addf(out, " CV=%s", cv);
 		if (EXIM_LOGSEL_ON(sel, tls_peerdn) && *dn != '\0')

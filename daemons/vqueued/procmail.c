@@ -199,7 +199,8 @@ new_text(const struct handing *h, const struct wish *w, struct arena *a, struct 
 	}
 	p = arena_alloc(a, n + 1);
 	/* The user's process made it. */
-	if (h->changed == -1 || os_sealed_size(h->changed) < w->off + w->len || os_pread_full(h->changed, p, n, (off_t)w->off) != (ssize_t)n)
+	if (h->changed == -1 || os_sealed_size(h->changed) < w->off + w->len ||
+	    os_pread_full(h->changed, p, n, (off_t)w->off) != (ssize_t)n)
 		return (err_set(err, ERR_TEMP, "4.3.0", "malformed answer of the user's process"));
 	*text = sv_from(p, n);
 	c->fd = h->changed;

@@ -421,7 +421,8 @@ host_waits(struct worker *w, const struct remote_job *j, const struct deliver_ho
 	if (!hint->expired)
 		w->expired = false;
 	if (w->last.err.cls == ERR_NONE)
-		err_set(&w->last.err, ERR_TEMP, "4.4.1", "retry time not reached for any host for '" SV_FMT "'", SV_ARG(w->first->rd->domain));
+		err_set(&w->last.err, ERR_TEMP, "4.4.1", "retry time not reached for any host for '" SV_FMT "'",
+		    SV_ARG(w->first->rd->domain));
 	return (true);
 }
 
@@ -489,7 +490,8 @@ give_up(struct worker *w, struct remote_job *j, const struct deliver_message *dm
 		tell_event(w, first, "msg:defer", w->last.err.text, deliver_event_number(&w->last));
 	for (size_t i = 0; i < j->n; i++) {
 		/* Where the hosts behind were not asked, what was said to this recipient holds. */
-		const struct deliver_error *e = !w->last.host && dm->rcpts[i].error.err.cls != ERR_NONE ? &dm->rcpts[i].error : &w->last;
+		const struct deliver_error *e = !w->last.host && dm->rcpts[i].error.err.cls != ERR_NONE ?
+		    &dm->rcpts[i].error : &w->last;
 		struct dlv *d = j->v[i];
 		int64_t next = w->expired && (w->last.host || w->late) ? 0 : w->next_try;
 

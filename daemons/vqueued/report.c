@@ -290,7 +290,8 @@ wanted(const struct msg *m, const struct failure *f)
 {
 	unsigned notify = m->env.rcpts[f->rcpt].notify;
 
-	return (f->to.len > 0 && !f->quiet && (m->env.flags & SPOOL_NO_DSN) == 0 && (notify == 0 || (notify & SPOOL_NOTIFY_FAILURE) != 0));
+	return (f->to.len > 0 && !f->quiet && (m->env.flags & SPOOL_NO_DSN) == 0 &&
+	    (notify == 0 || (notify & SPOOL_NOTIFY_FAILURE) != 0));
 }
 
 /*

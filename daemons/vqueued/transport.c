@@ -40,7 +40,8 @@ smtp_hosts(struct vq *vq, struct vq_env *e, const struct dlv *d, struct arena *a
 	if (hosts->local)
 		return (err_set(err, ERR_TEMP, "4.4.6", "%s transport found host %s to be local", t, hosts->unknown));
 	if (hosts->unknown != NULL)
-		return (err_set(err, ERR_TEMP, "4.4.4", "%s: %s", hosts->unknown, hosts->why == NULL ? "host cannot be found" : hosts->why));
+		return (err_set(err, ERR_TEMP, "4.4.4", "%s: %s", hosts->unknown,
+		    hosts->why == NULL ? "host cannot be found" : hosts->why));
 	return (err_set(err, ERR_CONFIG, "4.3.5", "transport %s: neither router nor transport names a host", t));
 }
 
@@ -84,7 +85,8 @@ wants_edit(const struct dlv *d)
 
 	return (d->rd->nheaders_add > 0 || d->rd->nheaders_remove > 0 || g[EXIM_TRANSPORT_headers_add].n > 0 ||
 	    g[EXIM_TRANSPORT_headers_remove].n > 0 || g[EXIM_TRANSPORT_headers_rewrite].n > 0 ||
-	    g[EXIM_TRANSPORT_body_only].num != 0 || g[EXIM_TRANSPORT_headers_only].num != 0 || g[EXIM_TRANSPORT_return_path_add].num != 0 ||
+	    g[EXIM_TRANSPORT_body_only].num != 0 || g[EXIM_TRANSPORT_headers_only].num != 0 ||
+	    g[EXIM_TRANSPORT_return_path_add].num != 0 ||
 	    g[EXIM_TRANSPORT_envelope_to_add].num != 0 || g[EXIM_TRANSPORT_delivery_date_add].num != 0);
 }
 
@@ -201,7 +203,8 @@ smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver
 	const struct exim_value *g = d->rd->transport->d.generic;
 	const struct route_delivery *rd = d->rd;
 	struct transport_delivery td = { .env = &e->env, .t = rd->transport, .rd = &rd, .n = 1, .now = now_s(), .arena = e->arena };
-	struct transport_job j = { .off = (int64_t)dm->off, .len = (int64_t)dm->len, .header = dm->header, .uid = geteuid(), .gid = getegid() };
+	struct transport_job j = { .off = (int64_t)dm->off, .len = (int64_t)dm->len, .header = dm->header,
+	    .uid = geteuid(), .gid = getegid() };
 	struct transport_result r;
 	struct filtering f = { &j, dm->fd, NULL, e->arena, &r, -1 };
 	struct stat st;
@@ -209,8 +212,8 @@ smtp_filter(struct vq *vq, struct vq_env *e, const struct dlv *d, struct deliver
 	if (g[EXIM_TRANSPORT_transport_filter].str == NULL)
 		return (0);
 	memset(&r, 0, sizeof(r));
-	if (transport_argv(&td, exim_str_text(g[EXIM_TRANSPORT_transport_filter].str), true, SV_NULL, false, "transport filter", &j.filter,
-	    &r) == -1)
+	if (transport_argv(&td, exim_str_text(g[EXIM_TRANSPORT_transport_filter].str), true, SV_NULL, false,
+	    "transport filter", &j.filter, &r) == -1)
 		return (err_set(err, ERR_TEMP, "4.3.0", SV_FMT, SV_ARG(r.text)));
 	j.filter_timeout = g[EXIM_TRANSPORT_transport_filter_timeout].num;
 	if ((f.out = *out = tmpfile()) == NULL)

@@ -65,7 +65,8 @@ add(box_listens *out, struct net_addr addr, uint16_t port)
 static void
 add_port(box_listens *out, const struct exim_conf *c, struct arena *a, uint16_t port)
 {
-	struct sv list = c->main[EXIM_MAIN_local_interfaces].set ? exim_main_text(c, EXIM_MAIN_local_interfaces) : SV_LIT("0.0.0.0"), item;
+	struct sv list = c->main[EXIM_MAIN_local_interfaces].set ? exim_main_text(c, EXIM_MAIN_local_interfaces) :
+	    SV_LIT("0.0.0.0"), item;
 	struct net_addr one;
 	int sep = 0;
 

@@ -637,10 +637,11 @@ tell(struct daemon *d)
 		if (c->c.peer.family == 0)
 			sb_addf(&out, "%5ld handling incoming call from local user %s\n", (long)getpid(), c->user);
 		else
-			sb_addf(&out, "%5ld handling incoming%s call from [%s]\n", (long)getpid(), c->c.kind == SESSION_SMTPS ? " TLS" : "",
-			    net_addr_text(&c->c.peer, text));
+			sb_addf(&out, "%5ld handling incoming%s call from [%s]\n", (long)getpid(),
+			    c->c.kind == SESSION_SMTPS ? " TLS" : "", net_addr_text(&c->c.peer, text));
 	if (w->nconns == 0)
-		sb_addf(&out, "%5ld daemon: %s\n", (long)getpid(), w->draining ? "ends with its last session" : "waits for connections");
+		sb_addf(&out, "%5ld daemon: %s\n", (long)getpid(),
+		    w->draining ? "ends with its last session" : "waits for connections");
 	vsmtpd_process_log(w->conf, sb_sv(&out));
 	sb_free(&out);
 }

@@ -12,8 +12,8 @@ box_user(const struct box *b, struct os_user *u, struct err *err)
 		break;
 	case 0:
 		return (err_set(err, ERR_CONFIG, NULL, "there is no user \"%s\" for the daemons: "
-		    "useradd -r -M -s /usr/sbin/nologin %s && chown -R %s %s, or set `user` in etc/vpost.conf", b->user, b->user, b->user,
-		    b->root));
+		    "useradd -r -M -s /usr/sbin/nologin %s && chown -R %s %s, or set `user` in etc/vpost.conf", b->user,
+		    b->user, b->user, b->root));
 	default:
 		return (-1);
 	}

@@ -28,7 +28,8 @@ bool
 deliver_address_ascii(struct sv addr, struct sb *out)
 {
 	ptrdiff_t at = sv_rchr(addr, '@');
-	struct sv local = sv_sub(addr, 0, at < 0 ? addr.len : (size_t)at), domain = at < 0 ? SV_NULL : sv_sub(addr, (size_t)at + 1, addr.len);
+	struct sv local = sv_sub(addr, 0, at < 0 ? addr.len : (size_t)at),
+	    domain = at < 0 ? SV_NULL : sv_sub(addr, (size_t)at + 1, addr.len);
 	struct arena *a = arena_new(0);
 	size_t before = out->len;
 	char *ace = NULL;

@@ -254,7 +254,8 @@ static enum stream_result
 start_tls(struct deliver_conn *c)
 {
 	const struct deliver_opts *o = c->o;
-	struct tls_peer peer = { .host = c->host.asked != NULL ? c->host.asked : c->host.name, .sni = o->sni, .tlsa = o->tlsa, .ntlsa = o->ntlsa };
+	struct tls_peer peer = { .host = c->host.asked != NULL ? c->host.asked : c->host.name, .sni = o->sni,
+	    .tlsa = o->tlsa, .ntlsa = o->ntlsa };
 	enum stream_result r;
 
 	if (o->session_name != NULL && c->reply.code == 220 && c->ehlo_text.len > 0)
@@ -428,8 +429,8 @@ is_ours(int error)
 
 /* Directly, or through the first proxy that does it. */
 static struct stream *
-dial(const struct deliver_host *host, const struct deliver_opts *o, int64_t deadline, struct net_addr *local, const struct deliver_proxy **proxy,
-    struct err *err)
+dial(const struct deliver_host *host, const struct deliver_opts *o, int64_t deadline, struct net_addr *local,
+    const struct deliver_proxy **proxy, struct err *err)
 {
 	const struct net_connect_opts how = { .from = o->from, .keepalive = o->keepalive, .fastopen = o->fastopen, .dscp = o->dscp };
 	struct stream *s = NULL;

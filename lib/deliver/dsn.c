@@ -93,8 +93,8 @@ static void
 add_header(struct sb *out, const struct dsn *d, const char *boundary)
 {
 	static const char *const subjects[] = {
-		"Mail delivery failed: returning message to sender", "Warning: delivery of your message is delayed", "Delivery Status Notification",
-		"Delivery Status Notification", "Delivery Status Notification"
+		"Mail delivery failed: returning message to sender", "Warning: delivery of your message is delayed",
+		"Delivery Status Notification", "Delivery Status Notification", "Delivery Status Notification"
 	};
 
 	add_date(out, "Date: ", d->now);
@@ -194,7 +194,8 @@ add_status(struct sb *out, const struct dsn *d)
 		sb_addf(out, "Final-Recipient: %s; ", d->utf8 ? "utf-8" : "rfc822");
 		add_clean(out, final);
 		sb_addf(out, "\r\nAction: %s\r\nStatus: %s\r\n", action_names[r->action],
-		    r->status[0] != '\0' ? r->status : r->action == DSN_FAILED ? "5.0.0" : r->action == DSN_DELAYED ? "4.0.0" : "2.0.0");
+		    r->status[0] != '\0' ? r->status : r->action == DSN_FAILED ? "5.0.0" : r->action == DSN_DELAYED ?
+		    "4.0.0" : "2.0.0");
 		if (r->remote_mta.len > 0) {
 			sb_adds(out, "Remote-MTA: dns; ");
 			add_clean(out, r->remote_mta);

@@ -83,8 +83,8 @@ static enum route_dns
 by_dns(struct finding *f, const char *name, struct net_addr **v, size_t *n, bool *secure, const char **canon)
 {
 	return (f->ops->addrs == NULL ? ROUTE_DNS_TEMPFAIL :
-	    f->ops->addrs(f->ops->arg, name, exim_main_bool(f->env->conf, EXIM_MAIN_disable_ipv6) ? DNS_V4 : DNS_V4 | DNS_V6, f->a, v, n,
-	    secure, canon));
+	    f->ops->addrs(f->ops->arg, name, exim_main_bool(f->env->conf, EXIM_MAIN_disable_ipv6) ? DNS_V4 :
+	    DNS_V4 | DNS_V6, f->a, v, n, secure, canon));
 }
 
 /* dns_qualify_single, dns_search_parents: a name without a dot belongs to our domain, another perhaps to one above it. */
@@ -170,7 +170,8 @@ add_addrs(struct finding *f, const char *name, uint16_t port, int mx, bool mx_se
 		sys = by_system(f, name, &v, &n);
 	if (rc != ROUTE_DNS_FOUND && sys != EXIM_FOUND) {
 		f->out->unknown = name;
-		f->out->why = rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS || sys == EXIM_TEMPFAIL ? "no answer from DNS" : "not found";
+		f->out->why = rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS || sys == EXIM_TEMPFAIL ?
+		    "no answer from DNS" : "not found";
 		return;
 	}
 	if (!secure && domain_listed(f, EXIM_SMTP_dnssec_require_domains, name)) {
@@ -280,7 +281,8 @@ add_routed(struct finding *f, const struct route_host *v, size_t n, bool check)
 			f->out->why = v[i].why;
 			continue;
 		}
-		put(f, arena_str(f->a, v[i].name), v[i].asked, &v[i].addr, f->port, v[i].mx, v[i].dnssec && (v[i].mx < 0 || v[i].mx_dnssec), check);
+		put(f, arena_str(f->a, v[i].name), v[i].asked, &v[i].addr, f->port, v[i].mx,
+		    v[i].dnssec && (v[i].mx < 0 || v[i].mx_dnssec), check);
 	}
 }
 

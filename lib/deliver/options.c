@@ -123,7 +123,8 @@ static int
 dane_error(const struct deliver_opts *o, struct deliver_error *e, const char *what, const char *how)
 {
 	if (o->event != NULL)
-		(void)o->event(o->event_arg, NULL, "dane:fail", strcmp(what, "tlsa") == 0 ? SV_LIT("dane-required") : SV_LIT("dnssec-invalid"), NULL);
+		(void)o->event(o->event_arg, NULL, "dane:fail",
+		    strcmp(what, "tlsa") == 0 ? SV_LIT("dane-required") : SV_LIT("dnssec-invalid"), NULL);
 	e->host = true;
 	e->what = EXIM_RE_LOOKUP;
 	return (err_set(&e->err, ERR_TEMP, "4.7.5", "DANE error: %s lookup %s", what, how));
@@ -140,7 +141,8 @@ take_tlsa(struct deliver_opts *o, const struct exim_dns *dns, struct arena *a)
 		struct sv data = r.len <= 3 ? SV_NULL : arena_sv(a, sv_sub(r, 3, r.len));
 
 		if (r.len > 3)
-			v[o->ntlsa++] = (struct tls_tlsa){ (uint8_t)r.p[0], (uint8_t)r.p[1], (uint8_t)r.p[2], (const uint8_t *)data.p, data.len };
+			v[o->ntlsa++] = (struct tls_tlsa){ (uint8_t)r.p[0], (uint8_t)r.p[1], (uint8_t)r.p[2],
+			    (const uint8_t *)data.p, data.len };
 	}
 }
 
@@ -159,7 +161,8 @@ fill_dane(struct deliver_opts *o, struct exim_env *env, const struct exim_value 
 	memset(&dns, 0, sizeof(dns));
 	dns.result = EXIM_DNS_TEMPFAIL;
 	if (env->world->dns != NULL)
-		(void)env->world->dns(env->world->arg, arena_fmt(env->arena, "_%u._tcp.%s", h->addr.port, h->name), DNS_TLSA, env->arena, &dns);
+		(void)env->world->dns(env->world->arg, arena_fmt(env->arena, "_%u._tcp.%s", h->addr.port, h->name),
+		    DNS_TLSA, env->arena, &dns);
 	if (dns.result == EXIM_DNS_TEMPFAIL)
 		return (dane_error(o, e, "tlsa", "DEFER"));
 	if (dns.result == EXIM_DNS_FOUND && dns.secure)
@@ -479,8 +482,8 @@ deliver_still_fits(const struct deliver_conn *c, const struct deliver_opts *o, s
 	fill_interface(&now, env, &own[EXIM_SMTP_interface], h, a);
 	if (may_log_in(&now, env, own, h))
 		deliver_auths(&now, env, a);
-	yes = strcmp(o->helo, now.helo) == 0 && (o->from == NULL) == (now.from == NULL) && (o->from == NULL || net_addr_eq(o->from, now.from)) &&
-	    o->nauths == now.nauths;
+	yes = strcmp(o->helo, now.helo) == 0 && (o->from == NULL) == (now.from == NULL) &&
+	    (o->from == NULL || net_addr_eq(o->from, now.from)) && o->nauths == now.nauths;
 	for (size_t i = 0; i < now.nauths && yes; i++)
 		yes = same_login(&o->auths[i], &now.auths[i]);
 	return (yes);

@@ -127,10 +127,12 @@ deliver_socks_list(struct exim_env *env, struct sv text, struct arena *a, const 
 static int
 refused(struct err *err, unsigned code)
 {
-	static const char *const texts[] = { "?", "general failure", "not allowed by its rules", "network unreachable", "host unreachable",
+	static const char *const texts[] = { "?", "general failure", "not allowed by its rules", "network unreachable",
+	    "host unreachable",
 	    "connection refused", "time to live expired", "command not supported", "address type not supported" };
 
-	return (err_set(err, ERR_TEMP, "4.4.1", "the proxy says: %s", code < sizeof(texts) / sizeof(texts[0]) ? texts[code] : "unknown error"));
+	return (err_set(err, ERR_TEMP, "4.4.1", "the proxy says: %s",
+	    code < sizeof(texts) / sizeof(texts[0]) ? texts[code] : "unknown error"));
 }
 
 int

@@ -715,7 +715,8 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "DISCARD from acl \"" SV_FMT "\"", SV_ARG(name));
 		return (EXIM_FAIL);
 	default:
-		acl_log(&st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name), SV_ARG(st.log_msg));
+		acl_log(&st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name),
+		    SV_ARG(st.log_msg));
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "ERROR from acl \"" SV_FMT "\"", SV_ARG(name));
 		return (EXIM_FAIL);
 	}

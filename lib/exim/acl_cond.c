@@ -204,7 +204,8 @@ expand_word(struct acl_state *st, const struct acl_item *it, size_t i, struct sv
 	if (res == EXIM_FORCED)
 		*rc = it->negated ? RC_FAIL : RC_OK;
 	else {
-		st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s", SV_ARG(exim_str_text(it->word[i])), err->text);
+		st->log_msg = acl_fmt(st, "failed to expand ACL string \"" SV_FMT "\": %s",
+		    SV_ARG(exim_str_text(it->word[i])), err->text);
 		*rc = res == EXIM_DEFER ? RC_DEFER : RC_ERROR;
 	}
 	return (false);
@@ -267,7 +268,8 @@ cond_scanned_list(struct acl_state *st, const struct acl_item *it)
 		subject = a->dkim_cur_signer;
 		break;
 	case COND_dkim_status:
-		subject = a->dkim_verify_status.len > 0 && sv_chr(a->dkim_verify_status, ':') < 0 ? a->dkim_verify_status : SV_LIT("none");
+		subject = a->dkim_verify_status.len > 0 && sv_chr(a->dkim_verify_status, ':') < 0 ?
+		    a->dkim_verify_status : SV_LIT("none");
 		break;
 	default:
 		subject = a->dmarc_status.len > 0 ? a->dmarc_status : SV_LIT("none");

@@ -252,7 +252,8 @@ acl_modifier(struct acl_state *st, const struct acl_item *it, struct sv arg)
 	case COND_log_reject_target:
 		if (!log_names(arg, ':', &st->run->log_targets)) {
 			st->run->log_targets = EXIM_LOG_MAIN | EXIM_LOG_REJECT;
-			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "unknown log name \"" SV_FMT "\" in \"log_reject_target\" in %s ACL",
+			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_PANIC,
+			    "unknown log name \"" SV_FMT "\" in \"log_reject_target\" in %s ACL",
 			    SV_ARG(arg), exim_acl_where_name(st->run->where));
 		}
 		return (RC_OK);
@@ -328,7 +329,8 @@ submission(struct acl_state *st, struct exim_acl_effects *fx, struct sv opts)
 			fx->submission_domain = acl_keep(st, sv_sub(o, 7, o.len));
 		else if (sv_starts(o, "name=")) {
 			/* A name may hold slashes: it is the last option. */
-			struct sv name = sv_from(o.p + 5, (size_t)(opts.p == NULL ? o.p + o.len - (o.p + 5) : opts.p + opts.len - (o.p + 5)));
+			struct sv name = sv_from(o.p + 5, (size_t)(opts.p == NULL ? o.p + o.len - (o.p + 5) :
+			    opts.p + opts.len - (o.p + 5)));
 
 			fx->submission_name = acl_keep(st, name);
 			break;
@@ -365,7 +367,8 @@ apply_control(struct acl_state *st, enum exim_acl_control c, struct sv opts)
 	case EXIM_CTL_FAKEDEFER:
 	case EXIM_CTL_FAKEREJECT:
 		fx->fake_code = c == EXIM_CTL_FAKEREJECT ? 550 : 450;
-		fx->fake_msg = acl_keep(st, acl_wrap(st->env->arena, opts.len > 0 ? opts : SV_LIT("Your message has been rejected but is "
+		fx->fake_msg = acl_keep(st, acl_wrap(st->env->arena,
+		    opts.len > 0 ? opts : SV_LIT("Your message has been rejected but is "
 		    "being kept for evaluation.\nIf it was a legitimate message, it may still be delivered to the target "
 		    "recipient(s).")));
 		return (RC_OK);
@@ -413,7 +416,8 @@ acl_control(struct acl_state *st, struct sv arg)
 	if (opts.len > 0 && !controls[c].has_option)
 		return (control_syntax(st, arg));
 	if ((controls[c].where & 1u << st->run->where) == 0 && st->run->where != EXIM_WHERE_UNKNOWN)
-		return (acl_wrong(st, "cannot use \"control=%s\" in %s ACL", controls[c == EXIM_CTL_QUEUE_ONLY ? EXIM_CTL_QUEUE : c].name, exim_acl_where_name(st->run->where)));
+		return (acl_wrong(st, "cannot use \"control=%s\" in %s ACL",
+		    controls[c == EXIM_CTL_QUEUE_ONLY ? EXIM_CTL_QUEUE : c].name, exim_acl_where_name(st->run->where)));
 	if (c == EXIM_CTL_ERROR)
 		return (RC_ERROR);
 	if (c == EXIM_CTL_DSCP && opts.len == 0)

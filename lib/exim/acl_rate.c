@@ -353,7 +353,8 @@ parse_seen(struct acl_state *st, struct sv arg, struct seen *s)
 		else if (sv_eqs(o, "write"))
 			s->write = true;
 		else if (!sv_starts(o, "refresh="))
-			return (arena_fmt(st->env->arena, "unrecognised option '" SV_FMT "' in '" SV_FMT "'", SV_ARG(o), SV_ARG(whole)));
+			return (arena_fmt(st->env->arena, "unrecognised option '" SV_FMT "' in '" SV_FMT "'", SV_ARG(o),
+			    SV_ARG(whole)));
 		else if (!exim_parse_time(sv_sub(o, 8, o.len), &s->refresh))
 			return (arena_fmt(st->env->arena, "failed to parse '" SV_FMT "'", SV_ARG(whole)));
 	}

@@ -245,7 +245,8 @@ static enum acl_rc
 field_syntax(struct acl_state *st, const struct mail_header *f, bool sender)
 {
 	const struct exim_conf *c = st->env->conf;
-	unsigned flags = EXIM_EXTRACT_LITERALS | (c != NULL && exim_main_bool(c, EXIM_MAIN_allow_utf8_domains) ? 0 : EXIM_EXTRACT_ASCII);
+	unsigned flags = EXIM_EXTRACT_LITERALS | (c != NULL && exim_main_bool(c, EXIM_MAIN_allow_utf8_domains) ? 0 :
+	    EXIM_EXTRACT_ASCII);
 	struct exim_field field = { .rest = with_line_end(st->env->arena, f->body) };
 	struct arena *a = arena_new(0);		/* a header may hold as many addresses as it likes */
 	struct exim_extracted x;
@@ -542,7 +543,8 @@ verify_what(struct acl_state *st, enum word w, struct sv value, bool has_value, 
 		if (o.len > 0 && !address_option(&v, o))
 			return (sv_starts(o, "callout") || sv_starts(o, "quota") ?
 			    acl_wrong(st, "bad time value in ACL condition \"verify " SV_FMT "\"", SV_ARG(whole)) :
-			    acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(o), SV_ARG(whole)));
+			    acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"",
+			    SV_ARG(o), SV_ARG(whole)));
 	}
 	if (v.quota && w != V_RECIPIENT)
 		return (acl_wrong(st, "can only verify quota of recipient"));
@@ -621,7 +623,8 @@ acl_verify(struct acl_state *st, struct sv arg)
 	}
 	v = sv_sub(v, 1, v.len);
 	if (w == V_BLIND && v.len > 0 && !sv_eqs(sv_trim(v), "case_insensitive"))
-		return (acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"", SV_ARG(sv_trim(v)), SV_ARG(arg)));
+		return (acl_wrong(st, "unknown option \"" SV_FMT "\" in ACL condition \"verify " SV_FMT "\"",
+		    SV_ARG(sv_trim(v)), SV_ARG(arg)));
 	switch ((enum word)w) {
 	case V_REVERSE:		return (verify_reverse(st, v));
 	case V_CERTIFICATE:

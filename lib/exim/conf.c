@@ -151,7 +151,8 @@ main_option(struct loader *ld, const struct exim_opt_ctx *ctx, const struct exim
 		return;
 	}
 	near = exim_opt_nearest(&t, 1, as.name);
-	(void)exim_report_error(ld->rep, line->file, line->line, "main option \"" SV_FMT "\" unknown" EXIM_HINT "%s%s%s", SV_ARG(as.full_name),
+	(void)exim_report_error(ld->rep, line->file, line->line,
+	    "main option \"" SV_FMT "\" unknown" EXIM_HINT "%s%s%s", SV_ARG(as.full_name),
 	    near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
 }
 
@@ -318,7 +319,8 @@ sections(struct loader *ld)
 		if (!exim_line_is_begin(&line, &name))
 			continue;	/* behind an unknown section, told already */
 		if (!section_read(ld, name, &line))
-			(void)exim_report_error(ld->rep, line.file, line.line, "\"" SV_FMT "\" is not a known configuration section name"
+			(void)exim_report_error(ld->rep, line.file, line.line,
+			    "\"" SV_FMT "\" is not a known configuration section name"
 			    EXIM_HINT " (acl, routers, transports, retry, rewrite, authenticators)",
 			    SV_ARG(sv_sub(name, 0, SECTION_NAME_MAX)));
 	}
@@ -355,7 +357,8 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 		set_text(&m[EXIM_MAIN_primary_hostname], sv_cstr(arena_str(ld->a, host)));
 	}
 	/* "Nov  1 2026" as "01-Nov-2026". */
-	g->compile_date = sv_cstr(arena_fmt(ld->a, "%02d-%.3s-%s %s", (int)strtol(&__DATE__[4], NULL, 10), __DATE__, &__DATE__[7], __TIME__));
+	g->compile_date = sv_cstr(arena_fmt(ld->a, "%02d-%.3s-%s %s", (int)strtol(&__DATE__[4], NULL, 10), __DATE__,
+	    &__DATE__[7], __TIME__));
 	g->primary_hostname = text_or(&m[EXIM_MAIN_primary_hostname], SV_LIT("localhost"));
 	set_text(&m[EXIM_MAIN_qualify_domain], g->primary_hostname);
 	g->qualify_domain = m[EXIM_MAIN_qualify_domain].text;

@@ -159,7 +159,8 @@ reply_address(struct loader *ld)
 	if (!v->set)
 		return;
 	if (exim_extract(v->text, 0, ld->a, &x, &err) == -1)
-		(void)exim_report_bare(ld->rep, v->file, v->line, "error in errors_reply_to (" SV_FMT "): %s", SV_ARG(v->text), err.text);
+		(void)exim_report_bare(ld->rep, v->file, v->line, "error in errors_reply_to (" SV_FMT "): %s",
+		    SV_ARG(v->text), err.text);
 	else if (x.domain == 0)
 		(void)exim_report_bare(ld->rep, v->file, v->line, "errors_reply_to (" SV_FMT ") does not contain a domain",
 		    SV_ARG(v->text));

@@ -232,7 +232,8 @@ computed(struct exim_router *r)
 
 	if (r->drv == EXIM_ROUTER_DRV_REDIRECT) {
 		if (o[EXIM_REDIRECT_one_time].num != 0)		/* only addresses can replace a recipient */
-			o[EXIM_REDIRECT_forbid_file].num = o[EXIM_REDIRECT_forbid_pipe].num = o[EXIM_REDIRECT_forbid_filter_reply].num = 1;
+			o[EXIM_REDIRECT_forbid_file].num = o[EXIM_REDIRECT_forbid_pipe].num =
+			    o[EXIM_REDIRECT_forbid_filter_reply].num = 1;
 		if (!o[EXIM_REDIRECT_check_owner].set)
 			o[EXIM_REDIRECT_check_owner].num = r->check_local_user || o[EXIM_REDIRECT_owners].n > 0;
 		if (!o[EXIM_REDIRECT_check_group].set)
@@ -349,7 +350,8 @@ unreached(struct loader *ld)
 		const struct exim_router *r = ld->routers.p[i];
 
 		if (wall != NULL && !named_by_another(ld, r)) {
-			exim_report_warn(ld->rep, r->d.file, r->d.line, "router %s is never reached: router %s takes every address: move it in "
+			exim_report_warn(ld->rep, r->d.file, r->d.line,
+			    "router %s is never reached: router %s takes every address: move it in "
 			    "front of that one or give that one a condition", r->d.name, wall->d.name);
 			return;
 		}

@@ -134,8 +134,8 @@ generic(struct loader *ld, const struct exim_transport *t)
 {
 	const struct exim_value *g = t->d.generic, *shadow = &g[EXIM_TRANSPORT_shadow_transport];
 
-	if (ld->rep->exact && t->local && g[EXIM_TRANSPORT_user].set && g[EXIM_TRANSPORT_user].num >= 0 && !g[EXIM_TRANSPORT_group].set &&
-	    g[EXIM_TRANSPORT_group].num < 0)
+	if (ld->rep->exact && t->local && g[EXIM_TRANSPORT_user].set && g[EXIM_TRANSPORT_user].num >= 0 &&
+	    !g[EXIM_TRANSPORT_group].set && g[EXIM_TRANSPORT_group].num < 0)
 		BARE(ld, t, "user set without group for the %s transport", t->d.name);
 	if (on(&g[EXIM_TRANSPORT_body_only]) && on(&g[EXIM_TRANSPORT_headers_only]))
 		BARE(ld, t, "%s transport: body_only and headers_only are mutually exclusive", t->d.name);

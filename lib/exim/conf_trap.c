@@ -315,7 +315,8 @@ check_items(const struct place *pl, const struct exim_list *l)
 		char why[256];
 		struct xregex *re;
 
-		if (it->type == M_LOOKUP && it->lookup.type != NULL && !x_lookup_is_query(it->lookup.type) && file_lookup(it->lookup.name))
+		if (it->type == M_LOOKUP && it->lookup.type != NULL && !x_lookup_is_query(it->lookup.type) &&
+		    file_lookup(it->lookup.name))
 			check_file(pl, it->arg, "the list defers");
 		if (it->type != M_REGEX || sv_chr(it->text, '$') >= 0)
 			continue;
@@ -469,7 +470,8 @@ late_message(struct loader *ld, const struct acl_stmt *s)
 		for (size_t k = i + 1; k < s->n; k++)
 			follows = follows || !acl_conds[s->item[k].id].modifier;
 		if (!follows)
-			exim_report_warn(ld->rep, it->file, it->line, "%s stands behind the conditions of %s, so that no failure uses it: "
+			exim_report_warn(ld->rep, it->file, it->line,
+			    "%s stands behind the conditions of %s, so that no failure uses it: "
 			    "write it in front of the condition that it is about", acl_conds[it->id].name, exim_acl_verb_name(s->verb));
 	}
 }
@@ -493,9 +495,11 @@ check_rate(const struct place *pl, bool seen, struct sv text)
 	int64_t n;
 
 	for (size_t i = 0; i < piece.len; i++) {
-		if (sv_isdigit(piece.p[i]) || piece.p[i] == '.' || (i > 0 && i + 1 == piece.len && strchr("kKmMgG", piece.p[i]) != NULL))
+		if (sv_isdigit(piece.p[i]) || piece.p[i] == '.' ||
+		    (i > 0 && i + 1 == piece.len && strchr("kKmMgG", piece.p[i]) != NULL))
 			continue;
-		WARN(pl, "%s: \"%.*s\" is no number: write how many, then \"/\" and in what time, as in \"100 / 1h\"", pl->name, SHOW(piece));
+		WARN(pl, "%s: \"%.*s\" is no number: write how many, then \"/\" and in what time, as in \"100 / 1h\"",
+		    pl->name, SHOW(piece));
 		return;
 	}
 	if (!seen && piece.p == NULL)
@@ -524,7 +528,8 @@ acl_item(struct loader *ld, const struct acl_item *it)
 	    sv_chr(name, '\n') >= 0 || exim_acl_is_verb(name))
 		return;
 	if (hash_get(ld->c->acls, name) == NULL)
-		exim_report_soft(ld->rep, it->file, it->line, "acl = " SV_FMT ": there is no ACL of that name behind \"begin acl\": write it there or correct "
+		exim_report_soft(ld->rep, it->file, it->line,
+		    "acl = " SV_FMT ": there is no ACL of that name behind \"begin acl\": write it there or correct "
 		    "the name",
 		    SV_ARG(name));
 }
@@ -536,7 +541,8 @@ check_acl(struct loader *ld, const struct exim_acl *acl)
 		const struct acl_stmt *s = &acl->stmt[i];
 
 		if (i + 1 < acl->n && unconditional(s)) {
-			exim_report_warn(ld->rep, acl->stmt[i + 1].file, acl->stmt[i + 1].line, "ACL " SV_FMT ": this statement is never "
+			exim_report_warn(ld->rep, acl->stmt[i + 1].file, acl->stmt[i + 1].line,
+			    "ACL " SV_FMT ": this statement is never "
 			    "reached: the %s of line %u before it has no condition: move it in front of that one or give that one a condition", SV_ARG(acl->name), exim_acl_verb_name(s->verb), s->line);
 			break;
 		}

@@ -318,7 +318,8 @@ drain(int fd, int64_t deadline, struct sb *out)
 static int
 start_elsewhere(const struct exim_run *r, int out, pid_t *pid)
 {
-	struct os_spawn s = { .argv = r->argv, .env = (const char *const *)(uintptr_t)environ, .cwd = r->cwd != NULL ? r->cwd : os_is_acting() ? "/" : ".",
+	struct os_spawn s = { .argv = r->argv, .env = (const char *const *)(uintptr_t)environ,
+	    .cwd = r->cwd != NULL ? r->cwd : os_is_acting() ? "/" : ".",
 	    .in = -1, .out = out, .errfd = r->merge_stderr ? out : -1, .set_ids = r->set_ids, .user = r->user,
 	    .uid = (uid_t)r->uid, .gid = (gid_t)r->gid, .new_session = true, .umask = r->set_ids ? 077 : 0 };
 	struct err why = ERR_INIT;

@@ -413,8 +413,8 @@ logical(struct exim_lexer *lx)
 			lx->pieces.len = 0;
 	}
 	for (size_t i = 0; i < lx->nconds; i++)
-		(void)exim_report_error(lx->rep, lx->cond[i].file, lx->cond[i].line, "Unexpected end of configuration file: .endif missing"
-		    EXIM_HINT " for this .ifdef");
+		(void)exim_report_error(lx->rep, lx->cond[i].file, lx->cond[i].line,
+		    "Unexpected end of configuration file: .endif missing" EXIM_HINT " for this .ifdef");
 	lx->nconds = 0;
 	return (lx->text.len > 0);
 }

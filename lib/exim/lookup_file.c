@@ -346,7 +346,8 @@ X_LOOKUP(xl_dbm)
 	if (sv_eqs(sv_cstr(l->type), "dbmjz"))
 		key = join_nul(e, l->key);
 	map = x_cache_map(e, l->path, MAP_HASH, &own);
-	m = map_get(map, key, (x_map_fresh(e, l->path) ? MAP_FRESH : 0) | (l->type[3] == 'n' ? MAP_NONUL : l->type[3] == 'j' ? 0 : MAP_NUL), &value, &why);
+	m = map_get(map, key, (x_map_fresh(e, l->path) ? MAP_FRESH : 0) | (l->type[3] == 'n' ? MAP_NONUL :
+	    l->type[3] == 'j' ? 0 : MAP_NUL), &value, &why);
 	(void)map_result(e, m, value, found, out);
 	if (own)
 		map_close(&map);

@@ -215,7 +215,8 @@ x_ldap_settings(struct exim_env *env)
 
 X_LOOKUP(xl_ldap)
 {
-	enum exim_result r = x_world_ask(e, l, main_text(e, EXIM_MAIN_ldap_default_servers), l->key, x_ldap_settings(e->env), found, out);
+	enum exim_result r = x_world_ask(e, l, main_text(e, EXIM_MAIN_ldap_default_servers), l->key,
+	    x_ldap_settings(e->env), found, out);
 
 	/* The first line is the DN of the last entry. */
 	if (r == EXIM_OK && *found && out->len > 0 && strcmp(l->type, "ldapauth") != 0)

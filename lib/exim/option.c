@@ -599,8 +599,8 @@ exim_opt_set(const struct exim_opt_ctx *ctx, const struct exim_opt_table *t, int
 
 	exim_line_where(line, as->value_off, &s.file, &s.line);
 	if (s.v->set && !adds_up(s.opt->type) && !by_pair(t, &s, values))
-		return (WRONG(&s, "\"" SV_FMT "\" option set for the second time" EXIM_HINT " (first in %s:%u)", SV_ARG(as->full_name), s.v->file,
-		    s.v->line));
+		return (WRONG(&s, "\"" SV_FMT "\" option set for the second time" EXIM_HINT " (first in %s:%u)",
+		    SV_ARG(as->full_name), s.v->file, s.v->line));
 	if (as->negated && !is_bool(s.opt->type))
 		return (WRONG(&s, "negation prefix applied to a non-boolean option" EXIM_HINT ": \"" SV_FMT "\"",
 		    SV_ARG(as->full_name)));

@@ -235,7 +235,8 @@ macro_value(struct spf *p, char letter, struct sv domain, bool exp, struct sb *o
 	case 'r': if (exp) sb_add(out, p->env->g == NULL ? SV_LIT("unknown") : p->env->g->primary_hostname); return (exp);
 	case 't':
 		if (exp)
-			sb_addf(out, "%lld", (long long)(p->env->world->now == NULL ? 0 : p->env->world->now(p->env->world->arg, NULL)));
+			sb_addf(out, "%lld", (long long)(p->env->world->now == NULL ? 0 :
+			    p->env->world->now(p->env->world->arg, NULL)));
 		return (exp);
 	default:
 		return (false);
@@ -578,7 +579,8 @@ explain(struct spf *p, const struct term *exp, struct sv domain)
 	enum exim_spf r;
 	struct sv name, v, out;
 
-	if (exp == NULL || !expand(p, exp->domain, domain, false, &name) || (d = ask(p, name, TYPE_TXT, false, &r)) == NULL || d->n != 1)
+	if (exp == NULL || !expand(p, exp->domain, domain, false, &name) ||
+	    (d = ask(p, name, TYPE_TXT, false, &r)) == NULL || d->n != 1)
 		return;
 	for (v = d->rdata[0]; v.len > 0; v = sv_sub(v, (size_t)(unsigned char)v.p[0] + 1, v.len))
 		sb_add(&sb, sv_sub(v, 1, (size_t)(unsigned char)v.p[0] + 1));

@@ -118,7 +118,8 @@ argument(struct xf_parse *p, enum xf_op op, unsigned line, struct xf_list *l)
 	size_t n;
 
 	if ((op == XF_ADD || op == XF_HEADERS) && (p->seen_set || p->noerror)) {
-		xf_error(x, "\"seen\", \"unseen\", or \"noerror\" found before an \"%s\" command near line %u", xf_op_names[op], x->line);
+		xf_error(x, "\"seen\", \"unseen\", or \"noerror\" found before an \"%s\" command near line %u",
+		    xf_op_names[op], x->line);
 		return (false);
 	}
 	xf_item(x, false);

@@ -331,7 +331,8 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 			return (-1);
 		pm_number_name((uint64_t)sb.st_ino, digits);
 		for (n = 0; n < 16; n++) {
-			(void)snprintf(path, size, "%s/%s%s%.*s", f->path, pm->text[PM_T_MSGPREFIX], digits, (int)n, "----------------");
+			(void)snprintf(path, size, "%s/%s%s%.*s", f->path, pm->text[PM_T_MSGPREFIX], digits, (int)n,
+			    "----------------");
 			if (link(file, path) == 0)
 				return (0);
 			if (errno != EEXIST)

@@ -138,7 +138,8 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	struct os_spawn s = {
 		.argv = argv, .path = path, .env = pm_environ(pm, a), .cwd = ".", .in = in, .out = out, .errfd = pm->log_fd,
 		.new_session = true, .umask = 077, .before_exec = set_umask, .arg = pm, .cpu_seconds = pm->o->cpu_seconds,
-		.file_bytes = pm->o->file_bytes, .memory_bytes = pm->o->memory_bytes, .processes = pm->o->shared_uid ? os_process_limit(pm->o->processes) : pm->o->processes
+		.file_bytes = pm->o->file_bytes, .memory_bytes = pm->o->memory_bytes,
+		    .processes = pm->o->shared_uid ? os_process_limit(pm->o->processes) : pm->o->processes
 	};
 	const char *name = argv[0], **script;
 	size_t n = 0;

@@ -203,7 +203,8 @@ trusted(const struct pm *pm, const struct stat *f, const char *path, enum rc_kin
 	const char *slash = strrchr(path, '/');
 	char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, (size_t)(slash - path));
 	struct stat d;
-	bool memory = pm->now != 0 && kind == RC_ABSOLUTE, lately = memory && pm_lately(pm->files, PM_LATELY_TRUSTED, dir, pm->now, false), ok;
+	bool memory = pm->now != 0 && kind == RC_ABSOLUTE,
+	    lately = memory && pm_lately(pm->files, PM_LATELY_TRUSTED, dir, pm->now, false), ok;
 
 	ok = lately || (stat(*dir == '\0' ? "/" : dir, &d) == 0 && folder_trusted(o, &d, kind));
 	if (ok && !lately && memory)

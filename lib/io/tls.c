@@ -195,7 +195,8 @@ cert_take_names(struct cert *c)
 
 static int bind_to_name(SSL *ssl, int *alert, void *arg);
 static int choose_cert(SSL *ssl, int *alert, void *arg);
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *arg);
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+    unsigned inlen, void *arg);
 
 static void
 use_trust(const struct tls_server *t, SSL_CTX *ctx)

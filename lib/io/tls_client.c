@@ -64,7 +64,8 @@ load_authorities(struct tls_client *t, const char *ca, struct err *err)
 	ERR_clear_error();
 	/* What is named is added to the system's. */
 	if (!named)
-		return (SSL_CTX_set_default_verify_paths(t->ctx) == 1 ? 0 : bad_file(err, "no certificates of authorities", "the system's store"));
+		return (SSL_CTX_set_default_verify_paths(t->ctx) == 1 ? 0 :
+		    bad_file(err, "no certificates of authorities", "the system's store"));
 	dir = stat(ca, &sb) == 0 && S_ISDIR(sb.st_mode);
 	if (SSL_CTX_load_verify_locations(t->ctx, dir ? NULL : ca, dir ? ca : NULL) != 1)
 		return (bad_file(err, "no certificates of authorities", ca));
@@ -235,7 +236,8 @@ set_alpn(struct tls_client *t, const char *name, struct err *err)
 		return (err_set(err, ERR_CONFIG, "4.3.5", "tls_alpn: \"%s\" is no name of a protocol", name));
 	wire[0] = (unsigned char)n;
 	memcpy(wire + 1, name, n);
-	return (SSL_CTX_set_alpn_protos(t->ctx, wire, (unsigned)n + 1) == 0 ? 0 : err_set(err, ERR_TEMP, "4.3.0", "TLS: out of memory"));
+	return (SSL_CTX_set_alpn_protos(t->ctx, wire, (unsigned)n + 1) == 0 ? 0 :
+	    err_set(err, ERR_TEMP, "4.3.0", "TLS: out of memory"));
 }
 
 static int

@@ -26,7 +26,8 @@
 static bool
 is_gnutls(struct sv list)
 {
-	static const char *const words[] = { "NORMAL", "SECURE", "PERFORMANCE", "PFS", "LEGACY", "SUITEB", "SYSTEM", "@SYSTEM", "NONE:" };
+	static const char *const words[] = { "NORMAL", "SECURE", "PERFORMANCE", "PFS", "LEGACY", "SUITEB", "SYSTEM",
+	    "@SYSTEM", "NONE:" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (sv_starts(list, words[i]))
@@ -116,7 +117,8 @@ named_group(const char *name)
 			group = groups[i].group;
 	if (group == NULL || (c = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL)) == NULL)
 		return (NULL);
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)group, 0), OSSL_PARAM_construct_end() };
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)group,
+	    0), OSSL_PARAM_construct_end() };
 	if (EVP_PKEY_fromdata_init(c) != 1 || EVP_PKEY_fromdata(c, &key, EVP_PKEY_KEY_PARAMETERS, params) != 1)
 		key = NULL;
 	EVP_PKEY_CTX_free(c);
@@ -236,7 +238,8 @@ tls_switches_parse(const char *text, struct tls_switches *out, struct err *err)
 		bool on = word.p[0] == '+';
 
 		if (word.len < 2 || (!on && word.p[0] != '-') || !find_switch(sv_sub(word, 1, word.len), &bits))
-			return (err_set(err, ERR_CONFIG, "4.3.5", "openssl_options: \"" SV_FMT "\" is no word with \"+\" or \"-\" in front that "
+			return (err_set(err, ERR_CONFIG, "4.3.5",
+			    "openssl_options: \"" SV_FMT "\" is no word with \"+\" or \"-\" in front that "
 			    "is known", SV_ARG(word)));
 		out->set = on ? out->set | bits : out->set & ~bits;
 		out->clear = on ? out->clear & ~bits : out->clear | bits;
@@ -262,10 +265,12 @@ tls_params_self_signed(SSL_CTX *ctx, const char *name, struct err *err)
 	unsigned char serial[8];
 	BIGNUM *bn = NULL;
 	char why[200];
-	bool ok = key != NULL && n != NULL && RAND_bytes(serial, sizeof(serial)) == 1 && (bn = BN_bin2bn(serial, sizeof(serial), NULL)) != NULL &&
+	bool ok = key != NULL && n != NULL && RAND_bytes(serial, sizeof(serial)) == 1 &&
+	    (bn = BN_bin2bn(serial, sizeof(serial), NULL)) != NULL &&
 	    BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x)) != NULL && X509_set_version(x, 2) == 1 &&
 	    X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL && X509_gmtime_adj(X509_getm_notAfter(x), 7 * 86400) != NULL &&
-	    X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1 && X509_set_issuer_name(x, n) == 1 &&
+	    X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1 &&
+	    X509_set_issuer_name(x, n) == 1 &&
 	    X509_set_pubkey(x, key) == 1 && X509_sign(x, key, EVP_sha256()) > 0 && SSL_CTX_use_certificate(ctx, x) == 1 &&
 	    SSL_CTX_use_PrivateKey(ctx, key) == 1;
 

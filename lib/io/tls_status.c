@@ -116,7 +116,8 @@ take(struct status *s, X509 *cert, STACK_OF(X509) *chain)
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
 	ASN1_INTEGER *about;
 
-	if (OCSP_response_status(s->response) != OCSP_RESPONSE_STATUS_SUCCESSFUL || (s->basic = OCSP_response_get1_basic(s->response)) == NULL ||
+	if (OCSP_response_status(s->response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
+	    (s->basic = OCSP_response_get1_basic(s->response)) == NULL ||
 	    OCSP_basic_verify(s->basic, chain, NULL, OCSP_NOVERIFY) != 1)
 		return (false);
 	for (int i = 0; i < OCSP_resp_count(s->basic); i++) {

@@ -77,8 +77,10 @@ send_pieces(int severity, const char *text, size_t len)
 			else if (pieces == 1)
 				log_syslog_send(form_facility | severity, form_name, form.syslog_pid ? (long)getpid() : 0, p, n);
 			else {
-				k = snprintf(buf, sizeof(buf), "[%d%c%d] %.*s", i, p + n < end && p[n] == '\n' ? '\\' : '/', pieces, (int)n, p);
-				log_syslog_send(form_facility | severity, form_name, form.syslog_pid ? (long)getpid() : 0, buf, (size_t)k);
+				k = snprintf(buf, sizeof(buf), "[%d%c%d] %.*s", i,
+				    p + n < end && p[n] == '\n' ? '\\' : '/', pieces, (int)n, p);
+				log_syslog_send(form_facility | severity, form_name,
+				    form.syslog_pid ? (long)getpid() : 0, buf, (size_t)k);
 			}
 			p += n;
 			if (p < end && *p == '\n')

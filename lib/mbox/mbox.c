@@ -167,7 +167,8 @@ create(struct box *b)
 	struct stat st;
 
 	if (!(m->flags & MBOX_CREATE))
-		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, ENOENT, "mailbox %s does not exist, but file_must_exist is set", m->path));
+		return (mbox_fail(b->r, b->err, MBOX_WHY_ERRNO, ENOENT,
+		    "mailbox %s does not exist, but file_must_exist is set", m->path));
 	/* A link to a file that does not exist: O_EXCL would refuse it. */
 	link = (m->flags & MBOX_ALLOW_SYMLINK) && lstat(m->path, &st) == 0 && S_ISLNK(st.st_mode);
 	b->fd = open(m->path, open_flags(m) | O_CREAT | (link ? 0 : O_EXCL), mode);

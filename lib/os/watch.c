@@ -321,7 +321,8 @@ find_dir(struct os_watch *w, struct sv path, struct sv *name)
 	size_t n = strlen(w->dir->path), top = w->top == NULL ? 0 : strlen(w->top) + 1;
 	struct dir *d = NULL;
 
-	if (path.len >= n && memcmp(path.p, w->dir->path, n) == 0 && (path.len == n ? !w->dir->link : path.len > n + 1 && path.p[n] == '/')) {
+	if (path.len >= n && memcmp(path.p, w->dir->path, n) == 0 &&
+	    (path.len == n ? !w->dir->link : path.len > n + 1 && path.p[n] == '/')) {
 		d = w->dir;
 		*name = path.len == n ? SV_LIT("") : sv_sub(path, n + 1, path.len);
 	} else if (w->top != NULL && path.len > top && path.p[top - 1] == '/' && path.p[top] != '.' &&

@@ -135,15 +135,16 @@ translate(struct visit *v, struct net_addr *addr)
 		if (net_addr_parse(text, &other))
 			*addr = other;
 		else
-			route_note(v, "%s router: translate_ip_address gave \"" SV_FMT "\", which is no address", v->r->d.name, SV_ARG(text));
+			route_note(v, "%s router: translate_ip_address gave \"" SV_FMT "\", which is no address",
+			    v->r->d.name, SV_ARG(text));
 	}
 	v->ea.host_address = saved;
 }
 
 /* <name> is the one behind the alias <asked>. */
 static enum find
-add_addrs(struct visit *v, const char *asked, const char *name, const struct net_addr *addrs, size_t n, uint16_t port, int mx, bool secure,
-    struct hostlist *hl)
+add_addrs(struct visit *v, const char *asked, const char *name, const struct net_addr *addrs, size_t n, uint16_t port,
+    int mx, bool secure, struct hostlist *hl)
 {
 	bool some = false, no_v6 = exim_main_bool(v->rt->rq->conf, EXIM_MAIN_disable_ipv6);
 

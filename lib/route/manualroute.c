@@ -236,7 +236,8 @@ add_items(struct visit *v, const struct rule *r, struct sv failed, struct hostli
 
 		hl->dead = 0;
 		y = add_host(v, r, items.p[i], failed, hl);
-		if (y != Y_ACCEPT || hl->v.len == at || (sends && hl->v.p[at].mx < 0) || !route_drop_self(v, hl, at, &secondary) || sends)
+		if (y != Y_ACCEPT || hl->v.len == at || (sends && hl->v.p[at].mx < 0) ||
+		    !route_drop_self(v, hl, at, &secondary) || sends)
 			continue;
 		if (at > 0) {
 			hl->v.len = at;
@@ -343,7 +344,8 @@ route_manualroute(struct visit *v)
 	}
 	if (r.hosts.len > 0 || !verifying) {
 		y = find_hosts(v, &r, &hl);
-		if ((y == Y_PASS || y == Y_DECLINE) && v->message.p == NULL && !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
+		if ((y == Y_PASS || y == Y_DECLINE) && v->message.p == NULL &&
+		    !sv_eqs(v->r->d.own[EXIM_MANUALROUTE_host_find_failed].text, "ignore"))
 			leave_hosts(v, &r, &hl);
 	}
 	if (y == Y_ACCEPT && d.transport == NULL && !verifying) {

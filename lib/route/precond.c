@@ -284,7 +284,8 @@ take_user(struct visit *v, struct sv item, struct as_whom *who)
 
 	if (num_parse(name, 0, UINT32_MAX - 1, &n)) {
 		if (comma < 0) {
-			(void)err_set(&v->err, ERR_TEMP, "4.3.0", "group missing after numerical uid " SV_FMT " for require_files", SV_ARG(name));
+			(void)err_set(&v->err, ERR_TEMP, "4.3.0",
+			    "group missing after numerical uid " SV_FMT " for require_files", SV_ARG(name));
 			return (EXIM_DEFER);
 		}
 		*who = (struct as_whom){ true, (uid_t)n, (gid_t)-1 };

@@ -70,8 +70,8 @@ pfr(const struct route_delivery *d, struct sb *out)
 static void
 delivery(struct arena *a, const struct route_delivery *d, struct hash *seen, struct sb *out)
 {
-	struct sv suffix = d->addr->unique.len > d->addr->address.len ? sv_sub(d->addr->unique, d->addr->address.len, d->addr->unique.len) :
-	    SV_LIT("");
+	struct sv suffix = d->addr->unique.len > d->addr->address.len ?
+	    sv_sub(d->addr->unique, d->addr->address.len, d->addr->unique.len) : SV_LIT("");
 
 	sb_add(out, d->addr->address);
 	if (hash_set(seen, sv_cstr(arena_fmt(a, SV_FMT SV_FMT, SV_ARG(d->addr->address), SV_ARG(suffix))), seen) != NULL)

@@ -107,7 +107,8 @@ accept_answer(struct visit *v, struct sv line)
 		if (d.transport == NULL) {
 			const char *name = arena_cstr(v->rt->a, text);
 
-			route_panic(v, arena_fmt(v->rt->a, "%s router: unknown transport name %s yielded by command", v->r->d.name, name));
+			route_panic(v, arena_fmt(v->rt->a, "%s router: unknown transport name %s yielded by command",
+			    v->r->d.name, name));
 			return (route_defer(v, "unknown transport name %s yielded by command", name));
 		}
 	}

@@ -226,7 +226,8 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 
 	rd->found++;
 	y = transport_for(rd, kind, text, &d.transport);
-	d.kind = y == Y_ACCEPT && kind == ROUTE_FILE && sv_eqs(text, "/dev/null") && rd->v->rt->rq->mode != ROUTE_TEST ? ROUTE_DISCARD : kind;
+	d.kind = y == Y_ACCEPT && kind == ROUTE_FILE && sv_eqs(text, "/dev/null") && rd->v->rt->rq->mode != ROUTE_TEST ?
+	    ROUTE_DISCARD : kind;
 	if (d.kind == ROUTE_DISCARD) {
 		d.text = SV_LIT("/dev/null");
 		d.transport = NULL;
@@ -240,7 +241,8 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 		    EXIM_REDIRECT_forbid_file)) {
 			d.forbidden = true;
 			if (rd->v->rt->rq->mode == ROUTE_DELIVER)
-				d.trouble = kind == ROUTE_PIPE ? "delivery to pipe forbidden" : kind == ROUTE_REPLY ? "autoreply forbidden" :
+				d.trouble = kind == ROUTE_PIPE ? "delivery to pipe forbidden" : kind == ROUTE_REPLY ?
+				    "autoreply forbidden" :
 				    "delivery to file forbidden";
 		}
 	}
@@ -304,8 +306,8 @@ redirect_refuse(struct redirect *rd, bool fail, struct sv t)
 		if (!flag(rd, EXIM_REDIRECT_forbid_smtp_code))
 			v->code = (t.p[0] - '0') * 100 + (t.p[1] - '0') * 10 + (t.p[2] - '0');
 		t = sv_trim(sv_sub(t, 4, t.len));
-	} else if (flag(rd, EXIM_REDIRECT_forbid_smtp_code) && t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) && sv_isdigit(t.p[2]) &&
-	    t.p[3] == ' ')
+	} else if (flag(rd, EXIM_REDIRECT_forbid_smtp_code) && t.len >= 4 && sv_isdigit(t.p[0]) && sv_isdigit(t.p[1]) &&
+	    sv_isdigit(t.p[2]) && t.p[3] == ' ')
 		t = sv_trim(sv_sub(t, 4, t.len));
 	/* An enhanced code belongs to it. */
 	if (t.len > 6 && flag(rd, EXIM_REDIRECT_forbid_smtp_code) && sv_isdigit(t.p[0]) && t.p[1] == '.' && sv_isdigit(t.p[2]) &&

@@ -57,7 +57,8 @@ told(struct session *s, const char *option, const struct err *err)
 bool
 session_acl_set(const struct session *s, enum exim_acl_where where)
 {
-	return (session_acl_asked(s, where) && s->conf->main[places[where].opt].text.p != NULL && s->conf->main[places[where].opt].text.len > 0);
+	return (session_acl_asked(s, where) && s->conf->main[places[where].opt].text.p != NULL &&
+	    s->conf->main[places[where].opt].text.len > 0);
 }
 
 bool
@@ -484,7 +485,8 @@ session_acl(struct session *s, enum exim_acl_where where, struct sv what, struct
 	}
 	if (places[where].code == 0 && v == EXIM_ACL_ERROR) {
 		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "ACL for %s returned ERROR: " SV_FMT,
-		    where == EXIM_WHERE_QUIT ? "QUIT" : where == EXIM_WHERE_NOTQUIT ? "not-QUIT" : exim_acl_where_name(where), SV_ARG(res.log_msg));
+		    where == EXIM_WHERE_QUIT ? "QUIT" : where == EXIM_WHERE_NOTQUIT ? "not-QUIT" :
+		    exim_acl_where_name(where), SV_ARG(res.log_msg));
 		if (text != NULL)
 			*text = res.user_msg;
 	}

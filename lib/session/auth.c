@@ -186,7 +186,8 @@ failed(struct session *s, const char *name, struct sv id, enum session_auth_resu
 		sb_addf(&tail, " (set_id=" SV_FMT ")", SV_ARG(id));
 	if (temp && err->text[0] != '\0')
 		sb_addf(&tail, ": %s", err->text);
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator failed for %s: %s%s", name, sb_cstr(&host), mistake != NULL ?
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator failed for %s: %s%s", name,
+	    sb_cstr(&host), mistake != NULL ?
 	    mistake : temp ? "435 Unable to authenticate at present" : "535 Incorrect authentication data", tail.len > 0 ?
 	    sb_cstr(&tail) : "");
 	if (mistake != NULL)

@@ -79,7 +79,8 @@ job_run(void *arg)
 	if (j->begin) {
 		j->rc = lib.fresh(j->service, j->host, j->realm, NULL, NULL, NULL, 0, &j->conn);
 		if (j->rc == SASL_OK)
-			j->rc = lib.start(j->conn, j->mech, j->initial ? j->in.p : NULL, j->initial ? (unsigned)j->in.len : 0, &out, &len);
+			j->rc = lib.start(j->conn, j->mech, j->initial ? j->in.p : NULL,
+			    j->initial ? (unsigned)j->in.len : 0, &out, &len);
 	} else
 		j->rc = lib.step(j->conn, j->in.p, (unsigned)j->in.len, &out, &len);
 	sb_clear(j->out);
@@ -157,7 +158,8 @@ by_library(struct auth_try *t, struct sv mech, struct sv *user)
 		fiber_offload(job_run, &j);
 	}
 	if (r == SAUTH_OK && (r = verdict(j.rc)) != SAUTH_OK && j.conn != NULL)
-		session_logf(t->s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s authenticator (%s): Cyrus SASL %s failure: %s", t->a->d.name,
+		session_logf(t->s, SESSION_LOG_MAIN | SESSION_LOG_REJECT,
+		    "%s authenticator (%s): Cyrus SASL %s failure: %s", t->a->d.name,
 		    j.mech, r == SAUTH_FAIL ? "permanent" : "temporary", lib.errstring(j.rc, NULL, NULL));
 	*user = arena_sv(t->s->cmd, sb_sv(&name));
 	if (j.conn != NULL)

@@ -81,8 +81,10 @@ message_fits(const struct session *s)
 	const bool *ctl = t->fx.ctl;
 
 	return ((s->kind == SESSION_SMTP || s->kind == SESSION_SUBMISSION || s->kind == SESSION_SMTPS) && !s->conn->host_checking &&
-	    !t->prdr && !t->smtputf8 && t->body != SMTP_BODY_BINARYMIME && t->envid.len == 0 && t->ret == 0 && sv_is_ascii(t->msg.sender) &&
-	    !ctl[EXIM_CTL_FREEZE] && !ctl[EXIM_CTL_QUEUE] && !ctl[EXIM_CTL_QUEUE_ONLY] && t->fx.fake_code == 0 && t->fx.queue_name.len == 0 &&
+	    !t->prdr && !t->smtputf8 && t->body != SMTP_BODY_BINARYMIME && t->envid.len == 0 && t->ret == 0 &&
+	    sv_is_ascii(t->msg.sender) &&
+	    !ctl[EXIM_CTL_FREEZE] && !ctl[EXIM_CTL_QUEUE] && !ctl[EXIM_CTL_QUEUE_ONLY] && t->fx.fake_code == 0 &&
+	    t->fx.queue_name.len == 0 &&
 	    (s->conf->rewrites.flags & (EXIM_RW_f | EXIM_RW_t | EXIM_RW_c | EXIM_RW_b | EXIM_RW_r | EXIM_RW_s)) == 0);
 }
 
@@ -249,7 +251,8 @@ refused(struct session *s, enum exim_result r, const struct exim_verify_result *
 
 		while ((at = sv_find(said, SV_LIT(">: "))) >= 0)
 			said = sv_sub(said, (size_t)at + 3, said.len);
-		res.details = said.len > 4 && said.len < out->log_msg.len && said.p[0] == '4' && sv_isdigit(said.p[1]) && sv_isdigit(said.p[2]);
+		res.details = said.len > 4 && said.len < out->log_msg.len && said.p[0] == '4' &&
+		    sv_isdigit(said.p[1]) && sv_isdigit(said.p[2]);
 		if (res.details) {
 			res.code = (said.p[0] - '0') * 100 + (said.p[1] - '0') * 10 + said.p[2] - '0';
 			res.user_msg = sv_sub(said, 4, said.len);
@@ -379,8 +382,8 @@ whole_header(struct session *s, struct sv own, struct sb *out, struct err *err)
 	struct session_cut *c = t->cut;
 	struct exim_address addr, *old = s->env.addr;
 	struct mail_headers *h = arena_zalloc(t->arena, sizeof(*h));
-	struct transport_delivery td = { .env = &s->env, .t = c->rd.p[0]->transport, .rd = c->rd.p, .n = c->rd.len, .now = (int64_t)time(NULL),
-	    .arena = t->arena };
+	struct transport_delivery td = { .env = &s->env, .t = c->rd.p[0]->transport, .rd = c->rd.p, .n = c->rd.len,
+	    .now = (int64_t)time(NULL), .arena = t->arena };
 	struct sv return_path = t->msg.return_path;
 	int rc;
 
@@ -548,8 +551,8 @@ session_cut_end(struct session *s)
 	said = code != 0 ? arena_sv(s->cmd, sb_sv(&text)) : sv_cstr(arena_str(s->cmd, e.err.text));
 	sb_free(&text);
 	for (size_t i = c->rd.len; i > 0; i--)
-		log_one(s, i - 1, code / 100 == 2 ? NULL : code / 100 == 5 ? "rejected after DATA:" : "tmp-reject from cutthrough after DATA:",
-		    said);
+		log_one(s, i - 1, code / 100 == 2 ? NULL : code / 100 == 5 ? "rejected after DATA:" :
+		    "tmp-reject from cutthrough after DATA:", said);
 	if (code / 100 == 2)
 		how = CUT_TAKEN;
 	else if (code / 100 == 5 || (code / 100 == 4 && t->cut_pass)) {

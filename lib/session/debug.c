@@ -65,8 +65,8 @@ selection(struct session *s, struct sv opts)
 			if (sv_eqs(name, selectors[k].name))
 				break;
 		if (k == sizeof(selectors) / sizeof(selectors[0]))
-			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "unknown debug selector setting: %s" SV_FMT, on ? "+" : "-",
-			    SV_ARG(name));
+			session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC,
+			    "unknown debug selector setting: %s" SV_FMT, on ? "+" : "-", SV_ARG(name));
 		else
 			want = on ? want | selectors[k].bit : want & ~selectors[k].bit;
 	}

@@ -27,7 +27,8 @@ helo_verified(struct session *s, struct sv name)
 	s->x.host_unshown = s->x.host_unshown || (untried && s->x.host_name.len > 0);
 	if (s->x.host_name.len > 0 && sv_caseeq(s->x.host_name, name))
 		return (true);
-	if (net_addr_parse(name, &a) || w->addrs == NULL || w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
+	if (net_addr_parse(name, &a) || w->addrs == NULL ||
+	    w->addrs(w->arg, arena_cstr(s->cmd, name), s->cmd, &addrs, &n) != EXIM_FOUND)
 		return (false);
 	for (size_t i = 0; i < n; i++)
 		if (net_addr_eq(&addrs[i], &s->x.addr))
@@ -46,8 +47,8 @@ lookup_suspicious(struct session *s, struct sv name)
 	if (l == NULL || s->kind == SESSION_LOCAL || s->x.host_name.len > 0)
 		return;
 	/* The default list is our name and our addresses: most names differ at a glance. */
-	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.len > 0 && name.p[0] != '[' && !sv_isdigit(name.p[name.len - 1]) &&
-	    !sv_caseeq(name, s->conf->g.primary_hostname))
+	if (!s->conf->main[EXIM_MAIN_helo_lookup_domains].set && name.len > 0 && name.p[0] != '[' &&
+	    !sv_isdigit(name.p[name.len - 1]) && !sv_caseeq(name, s->conf->g.primary_hostname))
 		return;
 	if (exim_match_domain(l, &s->env, name, &yes, NULL, &err) != EXIM_OK || !yes)
 		return;
@@ -67,7 +68,8 @@ name_accepted(struct session *s)
 	if (!smtp_helo_ok(arg, s->conf->main[EXIM_MAIN_helo_allow_chars].text.p) &&
 	    !session_client_in(s, EXIM_MAIN_helo_accept_junk_hosts)) {
 		session_caller(s, &host);
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT,
+		    "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
 		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));
 		sb_free(&host);
 		session_mistake(s, 501, "5.5.4", "Syntactically invalid %s argument(s)", verb);

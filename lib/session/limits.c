@@ -22,8 +22,8 @@ turned_away(struct session *s, const char *reply, const char *why)
 	struct sb host = SB_INIT(2000);
 
 	session_caller(s, &host);
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "temporarily refused connection from %s: not in reserve list%s", sb_cstr(&host),
-	    why);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT,
+	    "temporarily refused connection from %s: not in reserve list%s", sb_cstr(&host), why);
 	sb_free(&host);
 	session_replyf(s, 421, "4.3.2", SV_FMT ": %s", SV_ARG(s->x.active_hostname), reply);
 	s->end = END_DROP;
@@ -40,7 +40,8 @@ session_within_reserve(struct session *s, int64_t max, int64_t now)
 	char why[120];
 
 	if (max > 0 && reserve > 0 && now + reserve > max && !session_client_in(s, EXIM_MAIN_smtp_reserve_hosts)) {
-		(void)snprintf(why, sizeof(why), ": connected=%lld max=%lld reserve=%lld", (long long)now - 1, (long long)max, (long long)reserve);
+		(void)snprintf(why, sizeof(why), ": connected=%lld max=%lld reserve=%lld", (long long)now - 1,
+		    (long long)max, (long long)reserve);
 		return (turned_away(s, "Too many concurrent SMTP connections; please try again later", why));
 	}
 	if (load <= 0 || w->loadavg == NULL || (is = w->loadavg(w->arg)) <= load || session_client_in(s, EXIM_MAIN_smtp_reserve_hosts))

@@ -310,7 +310,8 @@ session_log_history(const struct session *s, struct sb *out)
 const char *
 session_duration(const struct session *s, int64_t ms)
 {
-	static const struct { int64_t secs; char unit; } t[] = { { 604800, 'w' }, { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	static const struct { int64_t secs; char unit; } t[] = { { 604800, 'w' }, { 86400, 'd' }, { 3600, 'h' },
+	    { 60, 'm' }, { 1, 's' } };
 	struct arena *a = s->arena;
 	const char *text = "";
 	int64_t left = ms / 1000;

@@ -77,8 +77,8 @@ header_too_long(struct session *s, const char *what, int64_t max)
 	session_fullhost(s, &host);
 	/* There is no message yet, as Exim sees it. */
 	s->txn->id[0] = s->last_id[0] = '\0';
-	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "%s received from %s (more than %lld characters): message abandoned", what,
-	    sb_cstr(&host), (long long)max);
+	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT,
+	    "%s received from %s (more than %lld characters): message abandoned", what, sb_cstr(&host), (long long)max);
 	sb_free(&host);
 }
 
@@ -203,7 +203,8 @@ envelope_flags(struct session *s)
 		f |= SPOOL_LOCAL;
 	if (t->fx.ctl[EXIM_CTL_FREEZE])
 		f |= SPOOL_FREEZE;
-	if (s->queue_only || session_queues_only(s) || ((t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE]) && !t->fx.queue_first_pass))
+	if (s->queue_only || session_queues_only(s) ||
+	    ((t->fx.ctl[EXIM_CTL_QUEUE_ONLY] || t->fx.ctl[EXIM_CTL_QUEUE]) && !t->fx.queue_first_pass))
 		f |= SPOOL_QUEUE_ONLY;
 	if (t->fx.queue_first_pass)
 		f |= SPOOL_FIRST_PASS;
@@ -424,8 +425,8 @@ log_put_off(struct session *s)
 		session_logf(s, SESSION_LOG_MAIN, "frozen by ACL");
 	if ((fx->ctl[EXIM_CTL_QUEUE_ONLY] || fx->ctl[EXIM_CTL_QUEUE]) && (!fx->queue_first_pass || s->kind == SESSION_LOCAL) &&
 	    session_logs(s, EXIM_LOGSEL_delay_delivery))
-		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued%s" SV_FMT " by ACL", fx->queue_name.len > 0 ? " in " : "",
-		    SV_ARG(fx->queue_name));
+		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: queued%s" SV_FMT " by ACL",
+		    fx->queue_name.len > 0 ? " in " : "", SV_ARG(fx->queue_name));
 	else if (s->txn->put_off != NULL && session_logs(s, EXIM_LOGSEL_delay_delivery))
 		session_logf(s, SESSION_LOG_MAIN, "no immediate delivery: %s", s->txn->put_off);
 }

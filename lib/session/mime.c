@@ -53,7 +53,8 @@ set_part(const struct walk *w, const struct mime_part *root, const struct mime_p
 
 	st->mime_part_count = number;
 	/* What a part is by default stands in no variable. */
-	st->mime_content_type = !p->type_given ? SV_NULL : sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(arena_lower(a, p->type)),
+	st->mime_content_type = !p->type_given ? SV_NULL :
+	    sv_taint(sv_cstr(arena_fmt(a, SV_FMT "/" SV_FMT, SV_ARG(arena_lower(a, p->type)),
 	    SV_ARG(arena_lower(a, p->subtype)))));
 	st->mime_boundary = mime_param(&p->params, "boundary");
 	st->mime_charset = mime_param(&p->params, "charset");

@@ -76,7 +76,8 @@ session_quota(struct session *s, struct exim_env *env, const struct exim_verify 
 	if (known == 0) {
 		no = full(s, env, rd);
 		if (key.p != NULL && keep > 0 && w->hint_put != NULL)
-			(void)w->hint_put(w->arg, "callout", key, sv_cstr(arena_fmt(s->cmd, "%c %lld", no ? 'n' : 'y', (long long)now)), keep);
+			(void)w->hint_put(w->arg, "callout", key,
+			    sv_cstr(arena_fmt(s->cmd, "%c %lld", no ? 'n' : 'y', (long long)now)), keep);
 	}
 	if (!no)
 		return (EXIM_OK);

@@ -52,7 +52,8 @@ static bool
 utf8_allowed(struct session *s, struct txn *t)
 {
 	if (t->smtputf8 || (s->parse_flags & SMTP_PARSE_8BIT_DOMAIN) != 0 || sv_is_ascii(s->c.path_text) ||
-	    (s->conn->exim_style && sv_is_ascii(sv_sub(s->c.path_text, (size_t)(sv_rchr(s->c.path_text, '@') + 1), s->c.path_text.len))))
+	    (s->conn->exim_style && sv_is_ascii(sv_sub(s->c.path_text, (size_t)(sv_rchr(s->c.path_text, '@') + 1),
+	    s->c.path_text.len))))
 		return (true);
 	session_reply(s, 550, "5.6.7", SV_LIT("an address that is not ASCII needs the SMTPUTF8 parameter at MAIL"));
 	return (false);

@@ -104,7 +104,8 @@ sync_broken(struct session *s, const struct command *c)
 		return (false);
 	}
 	/* EHLO may come before the greeting where that is offered; programs that mean another protocol begin otherwise. */
-	return (s->talked_early || (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && stream_has_input(s->io)));
+	return (s->talked_early || (last && !s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking &&
+	    stream_has_input(s->io)));
 }
 
 static void
@@ -260,7 +261,8 @@ parse_command(struct session *s, struct err *err)
 	struct err ignored = ERR_INIT;
 	struct sv path = s->c.path_text, rest, out;
 
-	if ((s->conf->rewrites.flags & EXIM_RW_S) == 0 || s->conn->handed || path.len == 0 || (s->c.verb != SMTP_MAIL && s->c.verb != SMTP_RCPT) ||
+	if ((s->conf->rewrites.flags & EXIM_RW_S) == 0 || s->conn->handed || path.len == 0 ||
+	    (s->c.verb != SMTP_MAIL && s->c.verb != SMTP_RCPT) ||
 	    exim_rewrite_smtp(&s->conf->rewrites, &s->env, path, &out, &ignored) != EXIM_OK || sv_eq(out, path) ||
 	    sv_chr(out, '\n') >= 0)
 		return (code);

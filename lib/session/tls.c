@@ -157,7 +157,8 @@ session_starttls(struct session *s)
 	s->x.helo_verified = s->xclient = false;
 	s->authenticated = false;
 	s->x.auth_mechanism = s->x.authenticated_id = SV_NULL;
-	s->parse_flags = session_parse_flags(s) | (s->esmtp ? SMTP_PARSE_ESMTP | SMTP_PARSE_SIZE | SMTP_PARSE_AUTH | SMTP_PARSE_8BIT : 0);
+	s->parse_flags = session_parse_flags(s) | (s->esmtp ?
+	    SMTP_PARSE_ESMTP | SMTP_PARSE_SIZE | SMTP_PARSE_AUTH | SMTP_PARSE_8BIT : 0);
 	s->free_helo = true;
 	session_auth_tls(s);
 }

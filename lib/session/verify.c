@@ -48,7 +48,8 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
 		.address = kept ? arena_sv(s->txn->arena, address) : address,
-		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .id = sv_cstr(session_id(s)), .success_on_redirect = v->success_on_redirect, .headers = kept,
+		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .id = sv_cstr(session_id(s)),
+		    .success_on_redirect = v->success_on_redirect, .headers = kept,
 	};
 	struct route_result r;
 	enum exim_result res;
@@ -100,7 +101,8 @@ field_sender(struct session *s, struct exim_env *env, const struct exim_verify *
 		enum exim_result res;
 
 		if (got == EXIM_FIELD_WRONG) {
-			out->log_msg = sv_cstr(arena_fmt(s->cmd, "syntax error in '" SV_FMT ":' header when scanning for sender: %s in \""
+			out->log_msg = sv_cstr(arena_fmt(s->cmd,
+			    "syntax error in '" SV_FMT ":' header when scanning for sender: %s in \""
 			    SV_FMT "\"", SV_ARG(f->name), err.text, SV_ARG(sv_trim(one))));
 			return (EXIM_FAIL);
 		}
@@ -155,7 +157,8 @@ struct checked_sender {
 static struct checked_sender *
 checked_before(const struct session *s, const struct exim_verify *v)
 {
-	struct checked_sender *c = s->txn == NULL || v->what != EXIM_VERIFY_SENDER || v->callout || v->callout_skipped ? NULL : s->txn->checked;
+	struct checked_sender *c = s->txn == NULL || v->what != EXIM_VERIFY_SENDER || v->callout || v->callout_skipped ?
+	    NULL : s->txn->checked;
 
 	while (c != NULL && !sv_eq(c->address, v->address))
 		c = c->next;

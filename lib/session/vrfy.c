@@ -31,8 +31,8 @@ the_address(struct session *s, struct sv *out)
 		session_mistake(s, 501, "5.1.3", "%s", err.text);
 		return (false);
 	}
-	if (s->conn->exim_style && s->kind != SESSION_LOCAL && m.domain.len == 0 && s->c.verb == SMTP_VRFY && !sv_caseeqs(m.local, "postmaster") &&
-	    !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
+	if (s->conn->exim_style && s->kind != SESSION_LOCAL && m.domain.len == 0 && s->c.verb == SMTP_VRFY &&
+	    !sv_caseeqs(m.local, "postmaster") && !session_client_in(s, EXIM_MAIN_recipient_unqualified_hosts)) {
 		struct sb host = SB_INIT(2000);
 
 		session_log_host(s, &host);

@@ -58,7 +58,8 @@ session_wellknown(struct session *s)
 		return;
 	name = fx->ctl_arg[EXIM_CTL_WELLKNOWN];
 	if (fx->ctl[EXIM_CTL_WELLKNOWN] && name.tainted)
-		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC, "Tainted '" SV_FMT "' (file of control = wellknown)", SV_ARG(name));
+		session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_PANIC,
+		    "Tainted '" SV_FMT "' (file of control = wellknown)", SV_ARG(name));
 	else if (fx->ctl[EXIM_CTL_WELLKNOWN] && name.len > 0 && w->readfile != NULL &&
 	    w->readfile(w->arg, arena_cstr(s->cmd, name), FILE_MAX, s->cmd, &content, NULL) == 0) {
 		send_file(s, content);

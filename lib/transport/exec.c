@@ -105,7 +105,8 @@ exec_filter(struct exec *x, FILE *file)
 	}
 	if (ran.timed_out) {
 		if (j->kind == TRANSPORT_PIPE)
-			exec_fail(x, j->timeout_defer ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0, "transport filter timeout while writing to pipe");
+			exec_fail(x, j->timeout_defer ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0,
+			    "transport filter timeout while writing to pipe");
 		else
 			exec_fail(x, TRANSPORT_DEFER, ETIMEDOUT, "%s%s", j->kind == TRANSPORT_APPENDFILE ? "error while writing to " :
 			    "transport filter timed out", arena_cstr(x->a, j->path));

@@ -120,7 +120,8 @@ exim_number(const struct mbox_result *m)
 {
 	switch (m->why) {
 	case MBOX_WHY_KIND:
-		return (m->sys == ELOOP || m->sys == EMLINK || m->sys == EINVAL || m->sys == EISDIR || m->sys == ENXIO ? TRANSPORT_E_NOTREGULAR : m->sys);
+		return (m->sys == ELOOP || m->sys == EMLINK || m->sys == EINVAL || m->sys == EISDIR || m->sys == ENXIO ?
+		    TRANSPORT_E_NOTREGULAR : m->sys);
 	case MBOX_WHY_OWNER:
 		return (TRANSPORT_E_BADUGID);
 	case MBOX_WHY_MODE:

@@ -230,7 +230,8 @@ users_shell(int64_t now)
 	static bool good;
 
 	if (now - asked >= SHELL_S || now < asked) {
-		good = os_user_by_uid(geteuid(), &u, NULL) == 1 && strstr(u.shell, "nologin") == NULL && strstr(u.shell, "/false") == NULL;
+		good = os_user_by_uid(geteuid(), &u, NULL) == 1 && strstr(u.shell, "nologin") == NULL &&
+		    strstr(u.shell, "/false") == NULL;
 		asked = now;
 	}
 	return (good ? u.shell : "/bin/sh");

@@ -40,7 +40,8 @@ small_next(struct sv all, size_t *pos, struct sv *entry, int64_t *when, struct s
 {
 	const char *nul;
 
-	if (all.len - *pos <= sizeof(*when) || (nul = memchr(all.p + *pos + sizeof(*when), '\0', all.len - *pos - sizeof(*when))) == NULL)
+	if (all.len - *pos <= sizeof(*when) || (nul = memchr(all.p + *pos + sizeof(*when), '\0',
+	    all.len - *pos - sizeof(*when))) == NULL)
 		return (false);
 	memcpy(when, all.p + *pos, sizeof(*when));
 	*who = sv_from(all.p + *pos + sizeof(*when), (size_t)(nul - all.p) - *pos - sizeof(*when));
@@ -116,7 +117,8 @@ map_when(struct exec *x, const char *path, struct sv key, int64_t *when)
 	case MAP_NOTFOUND:
 		break;
 	default:
-		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Failed to open dbm file %s when sending message from %.*s transport: "
+		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN,
+		    "Failed to open dbm file %s when sending message from %.*s transport: "
 		    "%s", path, SV_ARG(x->j->transport), err.text);
 		rc = -1;
 	}
@@ -218,7 +220,8 @@ exec_reply(struct exec *x)
 
 	if (j->phase == TRANSPORT_REPLY_NOTE) {
 		if (j->once.len > 0 && j->reply_to_whom.len > 0 && (j->once_size > 0 ?
-		    small_put(x, arena_cstr(x->a, j->once), j->reply_to_whom) : map_put(x, arena_cstr(x->a, j->once), j->reply_to_whom)) == -1)
+		    small_put(x, arena_cstr(x->a, j->once), j->reply_to_whom) :
+		    map_put(x, arena_cstr(x->a, j->once), j->reply_to_whom)) == -1)
 			return;
 		write_log(x, j->log_text);
 		return;

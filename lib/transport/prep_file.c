@@ -67,10 +67,11 @@ find_path(struct prep *p)
 	if (path.tainted || path.p == NULL)
 		p->r->panic = true;
 	if (path.p == NULL)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Mandatory file or directory option missing from %s transport",
-		    p->name));
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN,
+		    "Mandatory file or directory option missing from %s transport", p->name));
 	if (path.tainted)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "Tainted '" SV_FMT "' (file or directory name for %s transport) "
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN,
+		    "Tainted '" SV_FMT "' (file or directory name for %s transport) "
 		    "not permitted", SV_ARG(path), p->name));
 	if (path.len == 0 || path.p[0] != '/')
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_NOTABS, "appendfile: file or directory name \"" SV_FMT "\" is not "

@@ -132,7 +132,8 @@ transport_argv(const struct transport_delivery *d, struct sv command, bool expan
 		/* Neither the program nor what it is given may be a peer's. */
 		if (expand && value.tainted && value.len > 0)
 			return (transport_fail(r, d->arena, TRANSPORT_FAIL, 0, "Tainted arg %zu for %s command: '" SV_FMT "'",
-			    out->n, strcmp(what, "transport filter") == 0 ? what : arena_fmt(d->arena, "%s transport", name), SV_ARG(value)));
+			    out->n, strcmp(what, "transport filter") == 0 ? what :
+			    arena_fmt(d->arena, "%s transport", name), SV_ARG(value)));
 		room = add_word(out, arena_sv(d->arena, value));
 	}
 	if (out->n == 0)
@@ -236,8 +237,8 @@ shell_command(struct prep *p, struct sv command, bool expand)
 		return (panic(p->r, p->a, "Expansion of command \"" SV_FMT "\" in %s transport failed: %s", SV_ARG(command), p->name,
 		    err.text));
 	if (command.tainted)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (command for %s transport) not permitted",
-		    SV_ARG(command), p->name));
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND,
+		    "Tainted '" SV_FMT "' (command for %s transport) not permitted", SV_ARG(command), p->name));
 	l->v = arena_alloc(p->a, 3 * sizeof(*l->v));
 	l->v[0] = SV_LIT("/bin/sh");
 	l->v[1] = SV_LIT("-c");
@@ -262,7 +263,8 @@ command(struct prep *p, struct sv search)
 		expand = rd->item != NULL;
 		if (!expand && text.tainted && rd->router != NULL && rd->router->drv == EXIM_ROUTER_DRV_REDIRECT &&
 		    rd->router->d.own[EXIM_REDIRECT_data].str != NULL)
-			return (panic(p->r, p->a, "Tainted '" SV_FMT "' (command for %s transport) not permitted", SV_ARG(text), p->name));
+			return (panic(p->r, p->a, "Tainted '" SV_FMT "' (command for %s transport) not permitted",
+			    SV_ARG(text), p->name));
 		text.tainted = false;
 	} else if (OWN(command)->str == NULL)
 		return (prep_fail(p, TRANSPORT_DEFER, 0, "no command specified for %s transport", p->name));
@@ -323,7 +325,8 @@ prep_pipe(struct prep *p)
 	struct transport_job *j = p->j;
 	struct sv path;
 
-	if (prep_str(p, OWN(path), "path", false, &path) == -1 || command(p, path) == -1 || frame(p) == -1 || environment(p, path) == -1)
+	if (prep_str(p, OWN(path), "path", false, &path) == -1 || command(p, path) == -1 || frame(p) == -1 ||
+	    environment(p, path) == -1)
 		return (-1);
 	j->search = path;
 	j->umask = OWN(umask)->num;
@@ -359,7 +362,8 @@ prep_lmtp(struct prep *p)
 			return (-1);
 		}
 		if (j->socket.tainted)
-			return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Tainted '" SV_FMT "' (socket for %s transport) not permitted",
+			return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND,
+			    "Tainted '" SV_FMT "' (socket for %s transport) not permitted",
 			    SV_ARG(j->socket), p->name));
 		return (0);
 	}

@@ -172,7 +172,8 @@ pick_places(struct prep *p)
 	if (cwd.p == NULL)
 		cwd = sv_cstr(rd->current_dir);
 	if (cwd.p != NULL && (cwd.len == 0 || cwd.p[0] != '/'))
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_NOTABS, "current directory path \"" SV_FMT "\" is not absolute for %s "
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_NOTABS,
+		    "current directory path \"" SV_FMT "\" is not absolute for %s "
 		    "transport", SV_ARG(cwd), p->name));
 	p->j->cwd = cwd.p != NULL ? cwd : home;
 	return (0);
@@ -194,7 +195,8 @@ return_path(struct prep *p)
 	r = exim_expand(v->str, p->env, &path, &err);
 	if (r != EXIM_OK && r != EXIM_FORCED) {
 		p->r->panic = TRANSPORT_PANIC_LINE;
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND, "Failed to expand return path \"" SV_FMT "\" in %s transport: %s",
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_EXPAND,
+		    "Failed to expand return path \"" SV_FMT "\" in %s transport: %s",
 		    SV_ARG(exim_str_text(v->str)), p->name, err.text));
 	}
 	if (r == EXIM_OK)

@@ -48,7 +48,8 @@ dattempt_reply(struct attempt *at, const struct transport_delivery *td, struct t
 		ddeliver_pending(at->d);
 	denv_message(at->d, m);
 	if (rc != 0) {
-		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (%d)", td->t->d.name, rc);
+		(void)transport_fail(r, m->arena, TRANSPORT_DEFER, 0, "Failed to send message from %s transport (%d)",
+		    td->t->d.name, rc);
 		return;
 	}
 	j->phase = TRANSPORT_REPLY_NOTE;

@@ -134,7 +134,8 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 			    SV_ARG(sv_sub(detail, strlen("message too big (limit set to "), detail.len)));
 		else if (how == 'p')
 			(void)fprintf(stderr, kind == DERROR_ADDRESS ? "exim: bad recipient address " SV_FMT "\n" : kind == DERROR_ACL ?
-			    "exim: message rejected by non-SMTP ACL: " SV_FMT "\n" : kind == DERROR_FIELDS ? "exim: invalid address:" SV_FMT : "exim: " SV_FMT "\n",
+			    "exim: message rejected by non-SMTP ACL: " SV_FMT "\n" : kind == DERROR_FIELDS ?
+			    "exim: invalid address:" SV_FMT : "exim: " SV_FMT "\n",
 			    SV_ARG(kind == DERROR_NOBODY ? sv_cstr(kinds[kind].log) : detail));
 		return (1);
 	}

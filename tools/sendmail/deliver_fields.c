@@ -243,8 +243,10 @@ dfields_rewrite(struct deliver *d, struct dmsg *m)
 
 		if (flag == 0 || (d->conf->rewrites.flags & flag) == 0)
 			continue;
-		if (exim_rewrite_header(&d->conf->rewrites, &d->t->env, flag, dfield_body(f->text), &out, &changed, &err) == EXIM_OK && changed)
-			f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(dfield_name(f->text)), SV_ARG(sv_trim(out))));
+		if (exim_rewrite_header(&d->conf->rewrites, &d->t->env, flag, dfield_body(f->text), &out, &changed,
+		    &err) == EXIM_OK && changed)
+			f->text = sv_cstr(arena_fmt(m->arena, SV_FMT ": " SV_FMT "\n", SV_ARG(dfield_name(f->text)),
+			    SV_ARG(sv_trim(out))));
 	}
 }
 
@@ -269,7 +271,8 @@ dfields_rewrite_envelope(struct deliver *d, struct dmsg *m)
 			log_rewrite(d, m, m->rcpts.p[i].addr, "env-to", out);
 			m->rcpts.p[i].addr = arena_sv(m->arena, out);
 		}
-	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK) {
+	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL,
+	    &err) == EXIM_OK) {
 		log_rewrite(d, m, m->sender, "env-from", out);
 		m->sender = arena_sv(m->arena, out);
 	}

@@ -19,7 +19,8 @@ dline_top(const struct route_addr *a)
 bool
 dline_pfr(const struct route_delivery *rd)
 {
-	return (rd != NULL && (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY || rd->kind == ROUTE_REPLY));
+	return (rd != NULL && (rd->kind == ROUTE_PIPE || rd->kind == ROUTE_FILE || rd->kind == ROUTE_DIRECTORY ||
+	    rd->kind == ROUTE_REPLY));
 }
 
 static void
@@ -238,7 +239,8 @@ dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
 	if (e->addr->parent == NULL && !dline_pfr(e->rd))
 		dmsglog(at->d, at->m, SV_FMT ": %s transport succeeded", SV_ARG(shown), e->rd->transport->d.name);
 	else
-		dmsglog(at->d, at->m, SV_FMT " <" SV_FMT ">: %s transport succeeded", SV_ARG(shown), SV_ARG(top), e->rd->transport->d.name);
+		dmsglog(at->d, at->m, SV_FMT " <" SV_FMT ">: %s transport succeeded", SV_ARG(shown), SV_ARG(top),
+		    e->rd->transport->d.name);
 	sb_free(&pfr);
 	sb_free(&out);
 }

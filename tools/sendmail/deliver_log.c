@@ -213,8 +213,8 @@ show(unsigned which, struct sv text)
 
 	if (blank > 0 && spool_id_valid(sv_sub(text, 0, (size_t)blank)))
 		text = sv_sub(text, (size_t)blank + 1, text.len);
-	(void)fprintf(stderr, "LOG:%s%s%s\n  " SV_FMT "\n", (which & DLOG_MAIN) != 0 ? " MAIN" : "", (which & DLOG_PANIC) != 0 ? " PANIC" : "",
-	    (which & DLOG_REJECT) != 0 ? " REJECT" : "", SV_ARG(text));
+	(void)fprintf(stderr, "LOG:%s%s%s\n  " SV_FMT "\n", (which & DLOG_MAIN) != 0 ? " MAIN" : "",
+	    (which & DLOG_PANIC) != 0 ? " PANIC" : "", (which & DLOG_REJECT) != 0 ? " REJECT" : "", SV_ARG(text));
 }
 
 void
@@ -423,7 +423,8 @@ dlog_config_error(const char *conf, const char *text, bool main_too)
 		static const char *const names[] = { "main", "panic" };
 
 		sb_clear(&file);
-		sb_addf(&file, SV_FMT "%s" SV_FMT, SV_ARG(sv_sub(v, 0, (size_t)at)), names[i], SV_ARG(sv_sub(v, (size_t)at + 2, v.len)));
+		sb_addf(&file, SV_FMT "%s" SV_FMT, SV_ARG(sv_sub(v, 0, (size_t)at)), names[i],
+		    SV_ARG(sv_sub(v, (size_t)at + 2, v.len)));
 		fd = open(sb_cstr(&file), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 		if (fd != -1) {
 			(void)os_write_full(fd, line.p, line.len);

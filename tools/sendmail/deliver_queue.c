@@ -227,7 +227,8 @@ mark(struct deliver *d, struct dmsg *m, bool all)
 		return (1);
 	printf("has been modified\n%s", all ? "\n" : "");
 	for (size_t k = 1; !all && k < o->args.len; k++)
-		dlog(d, DLOG_MAIN, "%s address <" SV_FMT "> marked delivered by %s", m->id, SV_ARG(full(d, m->arena, o->args.p[k])), d->caller);
+		dlog(d, DLOG_MAIN, "%s address <" SV_FMT "> marked delivered by %s", m->id,
+		    SV_ARG(full(d, m->arena, o->args.p[k])), d->caller);
 	return (0);
 }
 
@@ -474,7 +475,8 @@ fits(struct deliver *d, struct sv addr, const char *what)
 	if (o->select_flags == NULL || strchr(o->select_flags, 'r') == NULL)
 		return (sv_casefind(addr, sv_cstr(what)) >= 0);
 	pattern = sv_cstr(arena_fmt(d->t->arena, "%s%s", what[0] == '^' ? "" : "^.*", what));
-	return (exim_list_compile(d->t->arena, EXIM_LIST_STRING, sv_cstr(arena_fmt(d->t->arena, "<\n " SV_FMT, SV_ARG(pattern))), NULL, 0,
+	return (exim_list_compile(d->t->arena, EXIM_LIST_STRING,
+	    sv_cstr(arena_fmt(d->t->arena, "<\n " SV_FMT, SV_ARG(pattern))), NULL, 0,
 	    &l, &err) == 0 && exim_match_string(l, &d->t->env, addr, false, &yes, &err) == EXIM_OK && yes);
 }
 
@@ -593,7 +595,8 @@ permitted(const struct testing *t)
 {
 	const struct options *o = t->o;
 
-	if (t->admin || (o->mode == MODE_IDS && !is_for_admins(o->m_what)) || t->o->mode == MODE_MESSAGE || t->o->mode == MODE_SMTP || t->o->mode == MODE_BATCH)
+	if (t->admin || (o->mode == MODE_IDS && !is_for_admins(o->m_what)) || t->o->mode == MODE_MESSAGE ||
+	    t->o->mode == MODE_SMTP || t->o->mode == MODE_BATCH)
 		return (true);
 	if (o->mode == MODE_LIST || o->mode == MODE_COUNT)
 		return (!exim_main_bool(t->conf, EXIM_MAIN_queue_list_requires_admin));
@@ -651,7 +654,8 @@ int
 deliver_main(struct testing *t)
 {
 	struct deliver d = { .t = t, .conf = t->conf, .spool = t->g.spool_directory, .caller = t->login,
-	    .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid(), .odmode = t->o->odmode == 0 ? 'b' : (unsigned)t->o->odmode };
+	    .caller_uid = (int64_t)getuid(), .caller_gid = (int64_t)getgid(),
+	    .odmode = t->o->odmode == 0 ? 'b' : (unsigned)t->o->odmode };
 	int rc;
 
 	if (t->o->queue != NULL)

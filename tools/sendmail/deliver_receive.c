@@ -217,7 +217,8 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 	if (m->ref.len > 0)
 		sb_addf(&out, " R=" SV_FMT, SV_ARG(m->ref));
 	if (m->host_addr.len > 0)
-		sb_addf(&out, " H=" SV_FMT "%s[" SV_FMT "]", SV_ARG(m->host_name), m->host_name.len > 0 ? " " : "", SV_ARG(m->host_addr));
+		sb_addf(&out, " H=" SV_FMT "%s[" SV_FMT "]", SV_ARG(m->host_name), m->host_name.len > 0 ? " " : "",
+		    SV_ARG(m->host_addr));
 	if (m->ident.len > 0)
 		sb_addf(&out, " U=" SV_FMT, SV_ARG(m->ident));
 	sb_addf(&out, " P=" SV_FMT, SV_ARG(m->protocol));
@@ -425,7 +426,8 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 		return (-1);
 	log_arrival(d, m, had_id);
 	if (says == ACL_DISCARDED) {
-		dlog(d, DLOG_MAIN, "%s => blackhole (%s discarded recipients)%s" SV_FMT, m->id, by, why.len > 0 ? ": " : "", SV_ARG(why));
+		dlog(d, DLOG_MAIN, "%s => blackhole (%s discarded recipients)%s" SV_FMT, m->id, by,
+		    why.len > 0 ? ": " : "", SV_ARG(why));
 		dlog(d, DLOG_MAIN, "%s Completed", m->id);
 		dmsglog_remove(d, m);
 		return (1);
@@ -489,7 +491,8 @@ dreceive_own(struct deliver *d, const struct dmsg *about, const char *login, int
 	if (rc == -1)
 		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s %s", m->id, err.text);
 	else if (rc == 1 && bounce)
-		dlog(d, DLOG_MAIN, "%s%sChild mail process returned status 1", about == NULL ? "" : about->id, about == NULL ? "" : " ");
+		dlog(d, DLOG_MAIN, "%s%sChild mail process returned status 1", about == NULL ? "" : about->id,
+		    about == NULL ? "" : " ");
 	dmsg_free(&m);
 	return (rc);
 }

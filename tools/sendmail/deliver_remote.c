@@ -150,12 +150,14 @@ log_host(struct remote *x, const struct deliver_host *h)
 	const char *out;
 
 	bare.port = 0;
-	out = arena_fmt(a, " H=%s%s [%s]%s", h->name, h->dnssec && dlog_on(d, EXIM_LOGSEL_dnssec) ? " DS" : "", net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", h->addr.port) : "");
+	out = arena_fmt(a, " H=%s%s [%s]%s", h->name, h->dnssec && dlog_on(d, EXIM_LOGSEL_dnssec) ? " DS" : "",
+	    net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", h->addr.port) : "");
 	if (x->conn == NULL || !dlog_on(d, EXIM_LOGSEL_incoming_interface) || !dlog_on(d, EXIM_LOGSEL_outgoing_interface))
 		return (out);
 	bare = *deliver_local(x->conn);
 	bare.port = 0;
-	return (arena_fmt(a, "%s I=[%s]%s", out, net_addr_text(&bare, text), ports ? arena_fmt(a, ":%u", deliver_local(x->conn)->port) : ""));
+	return (arena_fmt(a, "%s I=[%s]%s", out, net_addr_text(&bare, text),
+	    ports ? arena_fmt(a, ":%u", deliver_local(x->conn)->port) : ""));
 }
 
 /* What the host said in a line of ours: "... after RCPT TO:<x>: 550 no" */
@@ -237,7 +239,8 @@ tls_words(struct remote *x, const char *cipher)
 	if (cv == NULL)
 		return (proxy);
 	return (arena_fmt(x->r->m->arena, "%s%s%s%s%s%s%s%s%s", proxy, shown ? " X=" : "", shown ? cipher : "",
-	    shown && deliver_tls_resumed(x->conn) && dlog_on(d, EXIM_LOGSEL_tls_resumption) ? "*" : "", verified ? " CV=" : "", verified ? cv : "",
+	    shown && deliver_tls_resumed(x->conn) && dlog_on(d, EXIM_LOGSEL_tls_resumption) ? "*" : "",
+	    verified ? " CV=" : "", verified ? cv : "",
 	    subject ? " DN=\"" : "", subject ? dn : "", subject ? "\"" : ""));
 }
 
@@ -309,7 +312,8 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 	bool told = false;
 
 	x->ok = 0;
-	tail = arena_fmt(a, "%s%s%s%s", host, tls_words(x, cipher), how_words(x), dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
+	tail = arena_fmt(a, "%s%s%s%s", host, tls_words(x, cipher), how_words(x),
+	    dm->confirmation[0] != '\0' && dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ?
 	    arena_fmt(a, " C=\"%s\"", dm->confirmation) : "");
 	for (size_t i = 0; i < dm->nrcpts; i++) {
 		struct deliver_rcpt *rc = &dm->rcpts[i];
@@ -317,7 +321,8 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 
 		switch (rc->status) {
 		case DELIVER_OK:
-			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed, .text = sv_cstr(dm->confirmation) };
+			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed,
+			    .text = sv_cstr(dm->confirmation) };
 			e.as = sent_as(x, dm, rc->addr);
 			dretry_forget(x->r->d, key_rcpt(x, rc->addr));
 			break;
@@ -431,7 +436,8 @@ filter(struct remote *x, struct err *err)
 	struct transport_list argv;
 	struct transport_result res;
 	off_t size = lseek(fileno(r->m->content), 0, SEEK_END);
-	struct transport_job j = { .header = x->header, .off = (int64_t)r->m->block.len, .len = (int64_t)size - (int64_t)r->m->block.len,
+	struct transport_job j = { .header = x->header, .off = (int64_t)r->m->block.len,
+	    .len = (int64_t)size - (int64_t)r->m->block.len,
 	    .uid = r->d->conf->g.exim_uid, .gid = r->d->conf->g.exim_gid };
 
 	if (v->str == NULL)

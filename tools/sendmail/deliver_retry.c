@@ -70,7 +70,8 @@ dretry_failed(struct deliver *d, const struct dmsg *m, struct sv key, const stru
 		next = now + r->step[r->nsteps - 1].interval;
 	n = snprintf(text, sizeof(text), "%lld %lld %lld %d", (long long)hint.first, (long long)now, (long long)next, hint.expired);
 	if (h != NULL)
-		(void)hints_put(h, TABLE, key, sv_from(text, (size_t)n), now, exim_main_int(d->conf, EXIM_MAIN_retry_data_expire), NULL);
+		(void)hints_put(h, TABLE, key, sv_from(text, (size_t)n), now,
+		    exim_main_int(d->conf, EXIM_MAIN_retry_data_expire), NULL);
 	(void)m;
 	return (!hint.expired);
 }

@@ -808,7 +808,8 @@ dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void *arg)
 static void
 put_span(struct sb *out, int64_t t)
 {
-	static const struct { char unit; int64_t seconds; } u[] = { { 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+	static const struct { char unit; int64_t seconds; } u[] = { { 'w', 604800 }, { 'd', 86400 }, { 'h', 3600 },
+	    { 'm', 60 }, { 's', 1 } };
 
 	for (size_t i = 0; i < sizeof(u) / sizeof(u[0]); i++) {
 		if (t >= u[i].seconds)

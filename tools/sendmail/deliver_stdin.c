@@ -146,8 +146,8 @@ note_bad(struct dmsg *m, struct sv list)
 
 		/* The name of a group stands in front of its first member. */
 		if (exim_extract(item, EXIM_EXTRACT_LITERALS, m->arena, &x, &err) == 0 || (colon >= 0 && sv_chr(item, '@') < 0) ||
-		    (colon >= 0 && exim_extract(sv_sub(item, (size_t)colon + 1, item.len), EXIM_EXTRACT_LITERALS, m->arena, &x, &err) == 0) ||
-		    strcmp(err.text, "empty address") == 0)
+		    (colon >= 0 && exim_extract(sv_sub(item, (size_t)colon + 1, item.len), EXIM_EXTRACT_LITERALS,
+		    m->arena, &x, &err) == 0) || strcmp(err.text, "empty address") == 0)
 			continue;
 		m->bad = sv_cstr(arena_fmt(m->arena, SV_FMT "  " SV_FMT ": %s\n", SV_ARG(m->bad), SV_ARG(from), err.text));
 		m->nbad++;

@@ -150,7 +150,8 @@ take_plan(struct attempt *at, const struct filter_plan *plan, enum exim_filter_e
 
 		for (size_t i = 0; i < plan->v.len; i++)
 			n += plan->v.p[i].kind == FILTER_FORWARD || delivers(&plan->v.p[i]);
-		dlog(at->d, DLOG_MAIN, n > 0 ? "%s original recipients ignored (system filter)" : "%s => discarded (system filter)", at->m->id);
+		dlog(at->d, DLOG_MAIN, n > 0 ? "%s original recipients ignored (system filter)" :
+		    "%s => discarded (system filter)", at->m->id);
 	}
 	for (size_t i = 0; i < plan->v.len; i++) {
 		const struct filter_action *x = &plan->v.p[i];

@@ -17,8 +17,8 @@
 /* ---- local transports ---- */
 
 static void
-run_by(struct attempt *at, const struct exim_transport *t, const struct route_delivery **rds, const struct transport_also *also, size_t n,
-    struct transport_result *r)
+run_by(struct attempt *at, const struct exim_transport *t, const struct route_delivery **rds,
+    const struct transport_also *also, size_t n, struct transport_result *r)
 {
 	struct deliver *d = at->d;
 	struct dmsg *m = at->m;
@@ -70,7 +70,8 @@ key_local(struct attempt *at, const struct event *e)
 static bool
 local_may_retry(struct attempt *at, const struct event *e, const struct transport_result *r)
 {
-	struct exim_retry_what w = { .key = e->addr->address, .sender = at->m->sender, .error = r->quota ? EXIM_RE_QUOTA : EXIM_RE_ANY };
+	struct exim_retry_what w = { .key = e->addr->address, .sender = at->m->sender,
+	    .error = r->quota ? EXIM_RE_QUOTA : EXIM_RE_ANY };
 
 	if (r->quota && r->last_read > 0)
 		w.quota_age = dnow() - r->last_read;
@@ -180,8 +181,8 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 		}
 	}
 	if (r.log_line.len > 0)
-		dlog(at->d, DLOG_MAIN, "%s <" SV_FMT ">: %s transport output: " SV_FMT, at->m->id, SV_ARG(v[0]->addr->address), t->d.name,
-		    SV_ARG(r.log_line));
+		dlog(at->d, DLOG_MAIN, "%s <" SV_FMT ">: %s transport output: " SV_FMT, at->m->id,
+		    SV_ARG(v[0]->addr->address), t->d.name, SV_ARG(r.log_line));
 	if (r.status == TRANSPORT_OK && !at->d->t->o->no_deliver)
 		tail = shadow(at, t, rds, n);
 	for (size_t i = 0, ok = 0; i < n; i++) {
@@ -194,7 +195,8 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 			text = sv_sub(r.rcpt_results.v[i], 1, r.rcpt_results.v[i].len);
 		}
 		if (st == TRANSPORT_OK && r.confirmation.len > 0 && dlog_on(at->d, EXIM_LOGSEL_smtp_confirmation))
-			how = arena_fmt(at->m->arena, "%s C=\"" SV_FMT "\"", tail == NULL ? "" : tail, SV_ARG(text.len > 0 ? text : r.confirmation));
+			how = arena_fmt(at->m->arena, "%s C=\"" SV_FMT "\"", tail == NULL ? "" : tail,
+			    SV_ARG(text.len > 0 ? text : r.confirmation));
 		end_local(at, v[i], &r, st, text, ok > 0, how);
 		ok += st == TRANSPORT_OK;
 	}

@@ -90,7 +90,8 @@ value(struct walk *w, const char *rest)
 static int
 missing(const struct options *o, const char *option)
 {
-	const char *what = strncmp(option, "oM", 2) == 0 ? "data" : strcmp(option, "bf") == 0 || strcmp(option, "bF") == 0 ? "file name" :
+	const char *what = strncmp(option, "oM", 2) == 0 ? "data" :
+	    strcmp(option, "bf") == 0 || strcmp(option, "bF") == 0 ? "file name" :
 	    strcmp(option, "oA") == 0 || strchr("ORSX", option[0]) != NULL ? "string" : NULL;
 
 	if (o->conf == NULL)
@@ -144,7 +145,8 @@ option_b_valued(struct options *o, struct walk *w, const char *rest)
 		if (strcmp(rest, t[i].text) != 0)
 			continue;
 		o->mode = t[i].mode;
-		o->seen |= t[i].mode == MODE_HOST_CHECK ? SEEN_HOST : strcmp(rest, "f") == 0 || strcmp(rest, "F") == 0 ? SEEN_FILTER : 0;
+		o->seen |= t[i].mode == MODE_HOST_CHECK ? SEEN_HOST : strcmp(rest, "f") == 0 || strcmp(rest, "F") == 0 ?
+		    SEEN_FILTER : 0;
 		o->callouts = o->callouts || strcmp(rest, "hc") == 0;
 		(void)snprintf(name, sizeof(name), "b%s", rest);
 		return (need(o, w, t[i].to, name));
@@ -252,7 +254,8 @@ option_q(struct options *o, const char *rest)
 	for (; *rest != '\0'; rest++) {
 		if (*rest == 'G') {
 			o->queue = rest + 1;
-			return (strchr(rest, '/') == NULL ? 0 : usage("no queue has that name, and queue runs by time are vqueued's business: -q", all));
+			return (strchr(rest, '/') == NULL ? 0 :
+			    usage("no queue has that name, and queue runs by time are vqueued's business: -q", all));
 		}
 		if (*rest == 'f')
 			o->force++;

@@ -141,7 +141,8 @@ queue_list(const struct box *b, const struct options *o, struct err *err)
 {
 	struct listing ls = { .o = o };
 
-	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), o->postfix ? SPOOL_QUEUES_ALL : o->queue, o->domain, add_entry, &ls, err) == -1) {
+	if (spool_queue_list(box_path(b, BOX_SOCK_QUEUE), o->postfix ? SPOOL_QUEUES_ALL : o->queue, o->domain,
+	    add_entry, &ls, err) == -1) {
 		err_prefix(err, "vqueued does not answer");
 		return (EX_TEMPFAIL);
 	}
@@ -349,7 +350,8 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 	if (o->what == SPOOL_IPC_MARK)
 		rc = mark(b, o, &count, err);
 	else
-		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, o->to_queue, NULL, o->force, &count, err);
+		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, o->to_queue, NULL,
+		    o->force, &count, err);
 	if (rc == -1)
 		return (EX_TEMPFAIL);
 	if (count == 0) {

@@ -407,7 +407,8 @@ transaction(struct smtp *s, struct message *m, const struct options *o, int *rc,
 
 	*rc = EX_OK;
 	os_hostname(host, sizeof(host));
-	if (read_reply(s) != 220 || !tell_facts(s, m, o) || command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
+	if (read_reply(s) != 220 || !tell_facts(s, m, o) ||
+	    command(s, "EHLO %s", m->box->hostname[0] != '\0' ? m->box->hostname : host) != 250)
 		return (verdict(s, EX_UNAVAILABLE, err));
 	extensions(s);
 	do {

@@ -46,7 +46,8 @@ rewrite(struct testing *t, struct sv s)
 		return;
 	if (exim_extract(s, EXIM_EXTRACT_LITERALS, t->arena, &x, &err) == -1) {
 		if (!done)
-			printf("Syntax error in " SV_FMT "\n%c%s\n", SV_ARG(s), sv_upper(err.text[0]), err.text + (err.text[0] != '\0'));
+			printf("Syntax error in " SV_FMT "\n%c%s\n", SV_ARG(s), sv_upper(err.text[0]),
+			    err.text + (err.text[0] != '\0'));
 		return;
 	}
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)

@@ -136,7 +136,8 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 	const char *place = rep->errors == 0 ? "" : rep->place, *text = rep->errors == 0 ? err->text : rep->words;
 	const char *blank = place[0] == '\0' ? "" : " ";
 	/* Who would have logged by it says so there. */
-	bool logs = o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH || o->mode == MODE_QUEUE);
+	bool logs = o->conf != NULL && (o->mode == MODE_MESSAGE || o->mode == MODE_SMTP || o->mode == MODE_BATCH ||
+	    o->mode == MODE_QUEUE);
 
 	if (rep->naked) {
 		if (o->mode == MODE_PRINT)
@@ -154,7 +155,8 @@ told(const struct options *o, const struct exim_report *rep, const struct err *e
 	if (o->mode == MODE_HOST_CHECK)
 		(void)fprintf(stderr, "LOG: Exim configuration error%s%s:\n  %s\n", blank, place, text);
 	else if (o->mode == MODE_PRINT && (o->args.len == 0 || strcmp(o->args.p[0], "config") != 0))
-		(void)fprintf(stderr, "LOG: PANIC%s\n  Exim configuration error%s%s:\n  %s\n", rep->mild ? "" : " DIE", blank, place, text);
+		(void)fprintf(stderr, "LOG: PANIC%s\n  Exim configuration error%s%s:\n  %s\n", rep->mild ? "" : " DIE",
+		    blank, place, text);
 	else
 		testing_log("Exim configuration error%s%s:\n  %s", blank, place, text);
 	if (logs) {
@@ -289,7 +291,8 @@ environment(struct testing *t)
 		sb_addc(&plain, keep->text.p[i]);
 	}
 	if (plain.len > 0)
-		(void)exim_list_compile(t->facts, EXIM_LIST_STRING, arena_sv(t->facts, sb_sv(&plain)), keep->file, keep->line, &l, &err);
+		(void)exim_list_compile(t->facts, EXIM_LIST_STRING, arena_sv(t->facts, sb_sv(&plain)), keep->file,
+		    keep->line, &l, &err);
 	sb_free(&plain);
 	for (char **e = environ; *e != NULL; e++) {
 		struct sv name = sv_from(*e, strcspn(*e, "="));

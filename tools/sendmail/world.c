@@ -157,8 +157,8 @@ static void
 ops_panic(void *arg, const char *text)
 {
 	(void)arg;
-	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Rewrite", 7) == 0 || strncmp(text, "Failed", 6) == 0 || strncmp(text, "failed", 6) == 0 ||
-	    strncmp(text, "unknown named", 13) == 0 ||
+	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Rewrite", 7) == 0 || strncmp(text, "Failed", 6) == 0 ||
+	    strncmp(text, "failed", 6) == 0 || strncmp(text, "unknown named", 13) == 0 ||
 	    strncmp(text, "attempt to use tainted", 22) == 0 ? "MAIN PANIC" : "PANIC", text);
 }
 

@@ -165,19 +165,20 @@ check_settings(const struct box *b, struct tally *t)
 		mistake(t, &err);
 	}
 	if (!log_level_of(b->log_level, "", &level)) {
-		err_conf(&err, path, line_of(b, "log_level"), "log_level: \"%s\" should be debug, info, warn or error, then DAEMON=LEVEL",
-		    b->log_level);
+		err_conf(&err, path, line_of(b, "log_level"),
+		    "log_level: \"%s\" should be debug, info, warn or error, then DAEMON=LEVEL", b->log_level);
 		mistake(t, &err);
 	}
 	for (rest = sv_cstr(b->log_level); sv_word(&rest, &piece);) {
 		if ((eq = sv_chr(piece, '=')) < 0 || is_daemon(sv_sub(piece, 0, (size_t)eq)))
 			continue;
-		err_conf(&err, path, line_of(b, "log_level"), "log_level: there is no daemon \"" SV_FMT "\"", SV_ARG(sv_sub(piece, 0, (size_t)eq)));
+		err_conf(&err, path, line_of(b, "log_level"), "log_level: there is no daemon \"" SV_FMT "\"",
+		    SV_ARG(sv_sub(piece, 0, (size_t)eq)));
 		mistake(t, &err);
 	}
 	if (b->log_syslog[0] != '\0' && !log_syslog_facility(b->log_syslog, &facility)) {
-		err_conf(&err, path, line_of(b, "log_syslog"), "log_syslog: \"%s\" is no facility: mail, daemon, user, local0 to local7 ...",
-		    b->log_syslog);
+		err_conf(&err, path, line_of(b, "log_syslog"),
+		    "log_syslog: \"%s\" is no facility: mail, daemon, user, local0 to local7 ...", b->log_syslog);
 		mistake(t, &err);
 	}
 }
@@ -453,7 +454,8 @@ cmd_check(int argc, char **argv)
 	check_map(b, BOX_VUSERS_DB, "vpost adduser, or a start of vauthd, after removing it", &t);
 	check_certs(b, &t);
 	os_act_back();
-	printf("%s: %u error%s, %u warning%s\n", b->root, t.mistakes, t.mistakes == 1 ? "" : "s", t.warnings, t.warnings == 1 ? "" : "s");
+	printf("%s: %u error%s, %u warning%s\n", b->root, t.mistakes, t.mistakes == 1 ? "" : "s", t.warnings,
+	    t.warnings == 1 ? "" : "s");
 	box_free(&b);
 	return (t.mistakes > 0 ? 1 : 0);
 usage:

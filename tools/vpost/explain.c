@@ -123,7 +123,8 @@ cmd_explain(int argc, char **argv)
 		return (1);
 	}
 	if (!read_head(f, &head)) {
-		(void)fprintf(stderr, "vpost explain: there is no message %s%s\n", f == stdin ? "on standard input" : "in ", f == stdin ? "" : what);
+		(void)fprintf(stderr, "vpost explain: there is no message %s%s\n",
+		    f == stdin ? "on standard input" : "in ", f == stdin ? "" : what);
 		rc = 1;
 	} else if (is_user(what)) {
 		rc = explain_user(what, sender, sb_sv(&head));

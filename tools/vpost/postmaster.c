@@ -156,7 +156,8 @@ static bool
 routes_by_our_map(const struct box *b)
 {
 	struct sb text = SB_INIT(FILE_MAX);
-	bool yes = os_read_file(box_path(b, BOX_EXIM_CONF), FILE_MAX, &text, NULL) == -1 || sv_find(sb_sv(&text), SV_LIT("/aliases.db")) >= 0;
+	bool yes = os_read_file(box_path(b, BOX_EXIM_CONF), FILE_MAX, &text, NULL) == -1 ||
+	    sv_find(sb_sv(&text), SV_LIT("/aliases.db")) >= 0;
 
 	sb_free(&text);
 	return (yes);

@@ -312,7 +312,8 @@ answer_code(const struct query *q, LDAP *l, int id, int *code, char text[256])
 		return (-1);
 	}
 	(void)ld.ldap_parse_result(l, m, code, NULL, &why, NULL, NULL, 1);
-	(void)snprintf(text, 256, "%s%s%s", ld.ldap_err2string(*code), why != NULL && why[0] != '\0' ? " - " : "", why == NULL ? "" : why);
+	(void)snprintf(text, 256, "%s%s%s", ld.ldap_err2string(*code), why != NULL && why[0] != '\0' ? " - " : "",
+	    why == NULL ? "" : why);
 	ld.ldap_memfree(why);
 	return (0);
 }
