@@ -357,7 +357,7 @@ globals(struct loader *ld, const struct exim_conf_source *src)
 		set_text(&m[EXIM_MAIN_primary_hostname], sv_cstr(arena_str(ld->a, host)));
 	}
 	/* "Nov  1 2026" as "01-Nov-2026". */
-	g->compile_date = sv_cstr(arena_fmt(ld->a, "%02d-%.3s-%s %s", (int)strtol(&__DATE__[4], NULL, 10), __DATE__,
+	g->compile_date = sv_cstr(arena_fmt(ld->a, "%c%c-%.3s-%s %s", __DATE__[4] == ' ' ? '0' : __DATE__[4], __DATE__[5], __DATE__,
 	    &__DATE__[7], __TIME__));
 	g->primary_hostname = text_or(&m[EXIM_MAIN_primary_hostname], SV_LIT("localhost"));
 	set_text(&m[EXIM_MAIN_qualify_domain], g->primary_hostname);
