@@ -87,6 +87,9 @@ void		 tls_error_text(char *buf, size_t size, const char *dflt);
 
 
 /* tls_params.c, tls_status.c: a context takes what the configuration says.  -1 CONFIG. */
+/* tls_priorities.c: is this one of GnuTLS's strings, and 1 when <ctx> does what it says. */
+bool		 tls_priorities_are(struct sv list);
+int		 tls_priorities_use(SSL_CTX *ctx, struct sv list);
 int		 tls_params_ciphers(SSL_CTX *ctx, const char *list, struct err *err);
 int		 tls_params_dh(SSL_CTX *ctx, const char *name, int max_bits, struct err *err);
 int		 tls_params_curves(SSL_CTX *ctx, const char *list, struct err *err);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/sv.h"
 
 struct tls_server;
 struct tls_client;
@@ -134,5 +135,11 @@ struct tls_peer {
 	const struct tls_tlsa *tlsa;	/* DANE (RFC 7672): one of them must fit, where any can be used */
 	size_t		 ntlsa;
 };
+
+/*
+ * Ciphers as a priority string of GnuTLS: <told> hears of words that mean nothing there (then there is no TLS), or that it
+ * knows and we do not offer.  Nothing where <list> is one of OpenSSL.
+ */
+void	 tls_priorities_check(struct sv list, void (*told)(void *arg, struct sv word, bool known), void *arg);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What contexts of both sides take from a configuration: ciphers, parameters of the key exchange, switches of
- * the library.  Texts are those of Exim's options; words of GnuTLS's priorities are understood as far as they name
- * versions and strength, since many configurations were written for it.
+ * the library.  Texts are those of Exim's options; ciphers may be given as a priority string of GnuTLS (tls_priorities.c).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,45 +22,6 @@
 
 /* ---- ciphers ---- */
 
-static bool
-is_gnutls(struct sv list)
-{
-	static const char *const words[] = { "NORMAL", "SECURE", "PERFORMANCE", "PFS", "LEGACY", "SUITEB", "SYSTEM",
-	    "@SYSTEM", "NONE:" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (sv_starts(list, words[i]))
-			return (true);
-	return (false);
-}
-
-/* "NORMAL:-VERS-ALL:+VERS-TLS1.2", "SECURE256". */
-static int
-use_priorities(SSL_CTX *ctx, struct sv list)
-{
-	bool v12 = true, v13 = true, strong = sv_starts(list, "SECURE256");
-	struct sv rest = list, word;
-
-	while (sv_next(&rest, ':', &word)) {
-		bool on = word.len > 0 && word.p[0] == '+', off = word.len > 0 && (word.p[0] == '-' || word.p[0] == '!');
-		struct sv name = on || off ? sv_sub(word, 1, word.len) : word;
-
-		if (!on && !off)
-			continue;
-		if (sv_caseeqs(name, "VERS-ALL") || sv_caseeqs(name, "VERS-TLS-ALL"))
-			v12 = v13 = on;
-		else if (sv_caseeqs(name, "VERS-TLS1.2"))
-			v12 = on;
-		else if (sv_caseeqs(name, "VERS-TLS1.3"))
-			v13 = on;
-	}
-	if (v12 != v13 && (SSL_CTX_set_min_proto_version(ctx, v12 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1 ||
-	    SSL_CTX_set_max_proto_version(ctx, v12 ? TLS1_2_VERSION : TLS1_3_VERSION) != 1))
-		return (0);
-	return (!strong || (SSL_CTX_set_cipher_list(ctx, "AES256:CHACHA20:!aNULL:!kRSA") == 1 &&
-	    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1));
-}
-
 /* Names of TLS 1.3's suites are a list of their own in OpenSSL; a list of nothing else allows nothing older. */
 int
 tls_params_ciphers(SSL_CTX *ctx, const char *text, struct err *err)
@@ -72,8 +32,8 @@ tls_params_ciphers(SSL_CTX *ctx, const char *text, struct err *err)
 	int ok;
 
 	ERR_clear_error();
-	if (is_gnutls(rest)) {
-		ok = use_priorities(ctx, rest);
+	if (tls_priorities_are(rest)) {
+		ok = tls_priorities_use(ctx, rest);
 	} else {
 		while (sv_next(&rest, ':', &word)) {
 			struct sb *to = sv_starts(word, "TLS_") ? &suites : &old;

@@ -112,6 +112,15 @@ vpost cert "$BOX" >"$T/certs" || true
 grep -q '^subject:  /CN=one.test$' "$T/certs" && grep -q '^names:    one.test' "$T/certs" || { cat "$T/certs"; die "vpost cert tells no subject and names"; }
 grep -qE '^expires:  20[0-9-]+ [0-9:]+ UTC, in 36[45] days$' "$T/certs" || { cat "$T/certs"; die "vpost cert tells no expiry"; }
 
+# Ciphers in GnuTLS's words: what is not offered, and what is no word, each at its line.
+cp "$BOX/etc/exim.conf" "$T/exim.conf"
+sed -i '1i tls_require_ciphers = SECURE128:+VERS-TLS1.0:-VERS-TLS1.1:+NOSUCH' "$BOX/etc/exim.conf"
+vpost check "$BOX" >"$T/check" 2>&1 && die "check is content with ciphers that mean nothing"
+grep -q '^warning .*etc/exim.conf:1: tls_require_ciphers: "+VERS-TLS1.0" is never offered here' "$T/check" || die "no warning: $(cat "$T/check")"
+grep -q '^error .*etc/exim.conf:1: tls_require_ciphers: "+NOSUCH" is no word' "$T/check" || die "no mistake: $(cat "$T/check")"
+hasnot "$(cat "$T/check")" TLS1.1
+cp "$T/exim.conf" "$BOX/etc/exim.conf"
+
 # The switch: a box may offer AUTH before TLS to all (S4-58).
 chmod 600 "$BOX/etc/tls/two.test.pem"
 box_stop

@@ -66,6 +66,38 @@ exim_report(void *arg, const struct err *e, bool is_warning)
 		mistake(arg, e);
 }
 
+/* A setting of tls_require_ciphers that was written for GnuTLS. */
+struct cipher_setting {
+	struct tally	*t;
+	const struct exim_value *v;
+};
+
+static void
+odd_word(void *arg, struct sv word, bool known)
+{
+	const struct cipher_setting *c = arg;
+	struct err err = ERR_INIT;
+
+	if (known) {
+		err_conf(&err, c->v->file, c->v->line, "tls_require_ciphers: \"" SV_FMT "\" is never offered here and is passed over: leave it out",
+		    SV_ARG(word));
+		warning(c->t, err.text);
+	} else {
+		err_conf(&err, c->v->file, c->v->line, "tls_require_ciphers: \"" SV_FMT "\" is no word of GnuTLS's priorities, and there will be no "
+		    "TLS: correct it, or name ciphers as \"openssl ciphers\" does", SV_ARG(word));
+		mistake(c->t, &err);
+	}
+}
+
+static void
+check_ciphers(const struct exim_value *v, struct tally *t)
+{
+	struct cipher_setting c = { t, v };
+
+	if (v->set && v->file != NULL && sv_chr(v->text, '$') < 0)
+		tls_priorities_check(v->text, odd_word, &c);
+}
+
 static void
 check_exim(const struct box *b, struct tally *t)
 {
@@ -80,6 +112,12 @@ check_exim(const struct box *b, struct tally *t)
 	rep.traps = true;
 	if (exim_conf_load(&c, &src, &rep, &err) == -1 && rep.errors == 0)
 		mistake(t, &err);
+	if (c != NULL) {
+		check_ciphers(&c->main[EXIM_MAIN_tls_require_ciphers], t);
+		for (size_t i = 0; i < c->ntransports; i++)
+			if (c->transports[i]->drv == EXIM_TRANSPORT_DRV_SMTP)
+				check_ciphers(&c->transports[i]->d.own[EXIM_SMTP_tls_require_ciphers], t);
+	}
 	exim_conf_unref(&c);
 }
 
