@@ -164,7 +164,7 @@ daemon_main(const struct daemon_def *def, int argc, char **argv)
 	const char *opt = NULL;
 	char *root;
 	bool check = false;
-	int c;
+	int c, rc;
 
 	os_title_init(argc, argv);
 	d.def = def;
@@ -192,7 +192,9 @@ daemon_main(const struct daemon_def *def, int argc, char **argv)
 		log_err(NULL, "box", &err);
 		return (EX_CONFIG);
 	}
-	if (daemon_load(&d, root, &d.box, &d.conf) == -1)
+	rc = daemon_load(&d, root, &d.box, &d.conf);
+	free(root);
+	if (rc == -1)
 		return (check ? 1 : EX_CONFIG);
 	if (check)
 		return (0);
@@ -207,7 +209,6 @@ daemon_main(const struct daemon_def *def, int argc, char **argv)
 		log_flush();
 		return (1);
 	}
-	free(root);
 	return (daemon_parent(&d));
 }
 

@@ -16,6 +16,8 @@ done
 mandoc -Tascii "$MAN/man7/vpost-guide.7" | sed 's/.\x08//g' >"$T/guide"
 for p in "$MAN"/man*/*; do
 	f=${p##*/}
+	# A second name, of a page that is there.
+	if [ -L "$p" ]; then [ -f "$p" ] || die "$p leads nowhere"; continue; fi
 	[ "$f" = vpost-guide.7 ] || has "$(cat "$T/guide")" "${f%.*}(${f##*.})" "the index"
 done
 # The filter language: each command and condition has its place.

@@ -126,32 +126,40 @@ find_box(struct err *err)
 	return (b);
 }
 
-int
-main(int argc, char **argv)
+static int
+run(struct options *o, const char *name)
 {
-	const char *name = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
-	struct options o = { .mode = MODE_MESSAGE, .dots = true, .syslog_socket = secure_getenv("VPOST_SYSLOG_SOCKET") };
 	struct err err = ERR_INIT;
 	struct box *b;
 	int rc;
 
-	if ((rc = names_parse(&o, name, argc, argv)) != 0)
-		return (rc);
-	if (o.mode == MODE_INFO)
-		return (info_print(o.info));
+	if (o->mode == MODE_INFO)
+		return (info_print(o->info));
 	b = find_box(&err);
-	if (only_looks(o.mode) || by_itself(&o) || (o.mode == MODE_ALIASES && o.conf != NULL)) {
-		rc = testing_run(b, &o);
+	if (only_looks(o->mode) || by_itself(o) || (o->mode == MODE_ALIASES && o->conf != NULL)) {
+		rc = testing_run(b, o);
 	} else if (b == NULL) {
 		(void)fprintf(stderr, "%s: %s\n", name, err.text);
 		rc = EX_CONFIG;
 	} else {
-		rc = act(b, &o, &err);
+		rc = act(b, o, &err);
 		if (rc != EX_OK && err.text[0] != '\0')
 			(void)fprintf(stderr, "%s: %s\n", name, err.text);
 	}
 	if (b != NULL)
 		box_free(&b);
+	return (rc);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
+	struct options o = { .mode = MODE_MESSAGE, .dots = true, .syslog_socket = secure_getenv("VPOST_SYSLOG_SOCKET") };
+	int rc = names_parse(&o, name, argc, argv);
+
+	if (rc == 0)
+		rc = run(&o, name);
 	vec_free(&o.args);
 	vec_free(&o.defines);
 	return (rc);
