@@ -12,6 +12,7 @@ has "$out" "mail to postmaster goes to admin" "adduser"
 out=$(echo pw-joe | vpost adduser joe)
 hasnot "$out" postmaster "second adduser"
 hasnot "$(vpost check "$BOX")" "reaches nobody" "check with an account"
+has "$(echo pw | vpost adduser ZoE)" "zoe added; home $BOX/home/zoe" "a name with capitals"
 box_start
 for a in 'postmaster' 'Postmaster@local.test' 'POSTMASTER@mail.local.test' 'abuse@local.test' 'hostmaster@local.test'; do
 	printf '%s\n' "$a"

@@ -282,6 +282,15 @@ note_state(void *arg, const struct spool_listed *l)
 		s->frozen = l->frozen;
 }
 
+/* An error of the socket <path> says that nobody is there; others have their own words. */
+static int
+failed(const char *path, struct err *err)
+{
+	if (strncmp(err->text, path, strlen(path)) == 0)
+		err_prefix(err, "vqueued does not answer");
+	return (EX_TEMPFAIL);
+}
+
 /* -Mf, -Mt, -Mrm, one message after the other, with Exim's words for each. */
 static int
 each_id(const char *path, const struct options *o, const struct words *w, struct err *err)
@@ -293,14 +302,14 @@ each_id(const char *path, const struct options *o, const struct words *w, struct
 		unsigned count = 0;
 
 		if (w->same != NULL && spool_queue_list(path, SPOOL_QUEUES_ALL, NULL, note_state, &s, err) == -1)
-			return (EX_TEMPFAIL);
+			return (failed(path, err));
 		if (w->same != NULL && s.frozen == (o->what == SPOOL_IPC_FREEZE)) {
 			printf("Message %s %s\n", s.id, w->same);
 			rc = 1;
 			continue;
 		}
 		if (spool_queue_command(path, (enum spool_ipc)o->what, &s.id, 1, NULL, NULL, o->force, &count, err) == -1)
-			return (EX_TEMPFAIL);
+			return (failed(path, err));
 		if (count > 0) {
 			printf("Message %s %s\n", s.id, w->done);
 			continue;
@@ -337,7 +346,7 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 
 	if (o->mode == MODE_QUEUE)
 		return (spool_queue_command(path, SPOOL_IPC_FLUSH, NULL, 0, o->queue, o->domain, o->force, &count, err) == -1 ?
-		    EX_TEMPFAIL : EX_OK);
+		    failed(path, err) : EX_OK);
 	if (check_ids(o, err) == -1)
 		return (EX_USAGE);
 	if (o->what == SPOOL_IPC_SHOW) {
@@ -353,7 +362,7 @@ queue_command(const struct box *b, const struct options *o, struct err *err)
 		rc = spool_queue_command(path, (enum spool_ipc)o->what, o->args.p, o->args.len, o->to_queue, NULL,
 		    o->force, &count, err);
 	if (rc == -1)
-		return (EX_TEMPFAIL);
+		return (failed(path, err));
 	if (count == 0) {
 		(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
 		return (1);

@@ -195,6 +195,9 @@ cmd_adduser(int argc, char **argv)
 		goto usage;
 	if ((b = open_box(dir)) == NULL)
 		return (1);
+	/* Case does not count in names, but in those of homes: mail for joe would not find home/Joe. */
+	for (char *p = argv[optind]; *p != '\0'; p++)
+		*p = sv_lower(*p);
 	rc = add_user(b, argv[optind], &err) == -1 ? complain(&err) : 0;
 	box_free(&b);
 	return (rc);
