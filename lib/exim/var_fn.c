@@ -429,7 +429,10 @@ XV(xv_message_body)
 {
 	const struct exim_message *m = e->env->msg;
 
-	*out = m == NULL ? SV_LIT("") : body_part(e, sv_sub(m->body, 0, visible(e)));
+	/* CRLF counts once. */
+	*out = m == NULL ? SV_LIT("") : body_part(e, sv_sub(m->body, 0, 2 * visible(e)));
+	if (out->len > visible(e))
+		out->len = visible(e);
 	return (EXIM_OK);
 }
 
@@ -442,7 +445,9 @@ XV(xv_message_body_end)
 	if (m == NULL)
 		return (EXIM_OK);
 	v = m->body_whole ? m->body : m->body_end;
-	*out = body_part(e, sv_sub(v, v.len > visible(e) ? v.len - visible(e) : 0, v.len));
+	*out = body_part(e, sv_sub(v, v.len > 2 * visible(e) ? v.len - 2 * visible(e) : 0, v.len));
+	if (out->len > visible(e))
+		*out = sv_sub(*out, out->len - visible(e), out->len);
 	return (EXIM_OK);
 }
 

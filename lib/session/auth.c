@@ -283,7 +283,7 @@ session_auth(struct session *s)
 		return;
 	}
 	if (s->c.initial.p != NULL && !base64_decode(&initial, s->c.initial)) {
-		conclude(s, own, SV_NULL, SAUTH_BAD64, &err, false);
+		conclude(s, own, SV_NULL, own != NULL && own->drv == EXIM_AUTH_DRV_CRAM_MD5 ? SAUTH_UNEXPECTED : SAUTH_BAD64, &err, false);
 		sb_free(&initial);
 		return;
 	}

@@ -85,7 +85,8 @@ message_fits(const struct session *s)
 	    sv_is_ascii(t->msg.sender) &&
 	    !ctl[EXIM_CTL_FREEZE] && !ctl[EXIM_CTL_QUEUE] && !ctl[EXIM_CTL_QUEUE_ONLY] && t->fx.fake_code == 0 &&
 	    t->fx.queue_name.len == 0 &&
-	    (s->conf->rewrites.flags & (EXIM_RW_f | EXIM_RW_t | EXIM_RW_c | EXIM_RW_b | EXIM_RW_r | EXIM_RW_s)) == 0);
+	    (s->conf->rewrites.flags & (EXIM_RW_F | EXIM_RW_T | EXIM_RW_f | EXIM_RW_t | EXIM_RW_c | EXIM_RW_b | EXIM_RW_r |
+	    EXIM_RW_s)) == 0);
 }
 
 static bool

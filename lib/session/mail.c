@@ -50,13 +50,8 @@ qualify_sender(struct session *s, struct txn *t)
 	sb_add(&sb, p->domain.len > 0 ? p->domain : s->conf->g.qualify_domain);
 	out = arena_sv(t->arena, sv_taint(sb_sv(&sb)));
 	sb_free(&sb);
+	/* It is rewritten with the message; ACLs see what was sent until then. */
 	t->msg.sender = out;
-	if ((s->conf->rewrites.flags & EXIM_RW_F) != 0) {
-		struct err err = ERR_INIT;
-
-		if (exim_rewrite_address(&s->conf->rewrites, &s->env, EXIM_RW_F, t->msg.sender, &out, NULL, &err) == EXIM_OK)
-			t->msg.sender = arena_sv(t->arena, out);
-	}
 	return (true);
 }
 
@@ -104,6 +99,18 @@ size_fits(struct session *s, struct txn *t)
 	return (true);
 }
 
+/* The value of AUTH= before it was decoded. */
+static struct sv
+auth_as_sent(const struct session *s)
+{
+	struct sv rest = s->c.arg, word;
+
+	while (sv_word(&rest, &word))
+		if (sv_casestarts(word, "AUTH="))
+			return (sv_sub(word, strlen("AUTH="), word.len));
+	return (s->c.auth);
+}
+
 /*
  * AUTH= of MAIL (RFC 4954 section 5): believed only where acl_smtp_mailauth and the authenticator say so, else as if it were
  * not there.  False when it was answered: the ACL cannot tell now.
@@ -117,8 +124,12 @@ mail_auth(struct session *s, struct txn *t, struct sv *text)
 	enum acl_answer a;
 	ptrdiff_t colon;
 
-	if (!s->c.has_auth || s->c.auth.len == 0)
+	/* "<>": nobody. */
+	if (!s->c.has_auth || s->c.auth.len == 0) {
+		if (s->kind != SESSION_LOCAL && s->authenticated)
+			s->x.authenticated_sender = SV_NULL;
 		return (true);
+	}
 	s->x.authenticated_sender = arena_sv(t->arena, s->c.auth);
 	/* Without an ACL whoever has proved himself is believed. */
 	if (session_acl_set(s, where)) {
@@ -141,7 +152,7 @@ mail_auth(struct session *s, struct txn *t, struct sv *text)
 		    SV_ARG(s->x.authenticated_id));
 	s->x.authenticated_sender = SV_NULL;
 	session_log_host(s, &host);
-	smtp_xtext_encode(&shown, s->c.auth);
+	sb_add(&shown, auth_as_sent(s));
 	session_logf(s, SESSION_LOG_MAIN, "ignoring AUTH=%s from %s (%s)", sb_cstr(&shown), sb_cstr(&host), why);
 	sb_free(&host);
 	sb_free(&shown);

@@ -38,13 +38,6 @@ qualify_recipient(struct session *s, struct sv *out)
 	sb_add(&sb, p->domain.len > 0 ? p->domain : s->conf->g.qualify_recipient);
 	*out = arena_sv(s->cmd, sv_taint(sb_sv(&sb)));
 	sb_free(&sb);
-	if ((s->conf->rewrites.flags & EXIM_RW_T) != 0) {
-		struct err err = ERR_INIT;
-		struct sv rewritten;
-
-		if (exim_rewrite_address(&s->conf->rewrites, &s->env, EXIM_RW_T, *out, &rewritten, NULL, &err) == EXIM_OK)
-			*out = rewritten;
-	}
 	return (true);
 }
 

@@ -299,8 +299,8 @@ one_command(struct session *s, struct sv line)
 		s->x.smtp_command = s->line;
 		s->x.smtp_argument = s->c.arg;
 	}
-	/* A command with an argument that it cannot have is none that was given. */
-	if (code == 0 || !sv_starts(sv_cstr(err.text), "unexpected argument"))
+	/* A command with an argument that it cannot have is none that was given; nor is one that nobody knows. */
+	if (code != 500 && s->c.verb != SMTP_UNKNOWN && (code == 0 || !sv_starts(sv_cstr(err.text), "unexpected argument")))
 		add_history(s);
 	c = find_command(s->c.verb);
 	if (s->c.verb == SMTP_RCPT && s->txn != NULL)

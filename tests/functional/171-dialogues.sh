@@ -7,7 +7,7 @@ box_make
 cp "$TOP/tests/data/dialogues/zone" "$BOX/etc/zone"
 conf dns_zone_file = etc/zone
 conf accept_bare_newlines = yes
-for f in verbs conditions protocol controls more authentication acls commands corners answers clients facts options places mistakes limits; do
+for f in verbs conditions protocol controls more authentication acls commands corners answers clients facts options places mistakes limits envelopes; do
 	python3 "$TOP/tests/lib/dialogues.py" "$BUILD/bin/sendmail" "$BOX/etc/exim.conf" "$TOP/tests/data/dialogues/$f" || bad=1
 done
 [ -z "${bad-}" ] || die "dialogues differ"
