@@ -52,6 +52,15 @@ cond_domains(struct acl_state *st, const struct acl_item *it)
 	return (matched(st, it, res, yes, err));
 }
 
+/* As the client wrote it, for "+caseful": $local_part may be in lower case. */
+static struct sv
+written_local(const struct acl_state *st)
+{
+	struct sv local = st->env->addr->local_part;
+
+	return (st->run->rcpt_local.p != NULL && sv_caseeq(st->run->rcpt_local, local) ? st->run->rcpt_local : local);
+}
+
 static enum acl_rc
 cond_local_parts(struct acl_state *st, const struct acl_item *it)
 {
@@ -64,7 +73,7 @@ cond_local_parts(struct acl_state *st, const struct acl_item *it)
 	if (env->addr == NULL)
 		return (RC_FAIL);
 	/* Without case, control = caseful_local_part or not; "+caseful" in the list changes that. */
-	res = exim_match_local(it->list, env, env->addr->local_part, false, &yes, &data, err);
+	res = exim_match_local(it->list, env, written_local(st), false, &yes, &data, err);
 	if (res == EXIM_OK)
 		env->addr->local_part_data = data;
 	return (matched(st, it, res, yes, err));
@@ -81,7 +90,7 @@ cond_recipients(struct acl_state *st, const struct acl_item *it)
 
 	if (env->addr == NULL)
 		return (RC_FAIL);
-	addr = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(env->addr->local_part), SV_ARG(env->addr->domain)));
+	addr = sv_cstr(arena_fmt(env->arena, SV_FMT "@" SV_FMT, SV_ARG(written_local(st)), SV_ARG(env->addr->domain)));
 	addr.tainted = env->addr->local_part.tainted;
 	res = exim_match_address(it->list, env, addr, false, &yes, &data, err);
 	if (res == EXIM_OK && yes)

@@ -146,6 +146,9 @@ errors_to(struct visit *v, struct route_delivery *d)
 	for (size_t i = 0; i < text.len; i++)
 		if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
 			return (Y_ACCEPT);
+	if (text.len > 0 && sv_rchr(text, '@') < 0 && v->rt->env->g != NULL)
+		text = sv_cstr(arena_fmt(v->rt->a, SV_FMT "@" SV_FMT, SV_ARG(text), SV_ARG(v->rt->env->g->qualify_recipient.len > 0 ?
+		    v->rt->env->g->qualify_recipient : v->rt->env->g->qualify_domain)));
 	if (!errors_address_ok(v, text))
 		return (Y_ACCEPT);
 	d->errors_to_set = true;

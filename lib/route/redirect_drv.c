@@ -226,8 +226,8 @@ redirect_deliver(struct redirect *rd, const struct route_delivery *from, enum ro
 
 	rd->found++;
 	y = transport_for(rd, kind, text, &d.transport);
-	d.kind = y == Y_ACCEPT && kind == ROUTE_FILE && sv_eqs(text, "/dev/null") && rd->v->rt->rq->mode != ROUTE_TEST ?
-	    ROUTE_DISCARD : kind;
+	d.kind = y == Y_ACCEPT && kind == ROUTE_FILE && sv_eqs(text, "/dev/null") && rd->v->rt->rq->mode != ROUTE_TEST &&
+	    !flag(rd, EXIM_REDIRECT_forbid_file) ? ROUTE_DISCARD : kind;
 	if (d.kind == ROUTE_DISCARD) {
 		d.text = SV_LIT("/dev/null");
 		d.transport = NULL;

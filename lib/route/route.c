@@ -696,7 +696,7 @@ route_address(const struct route_request *rq, struct route_result *res)
 	const struct exim_place outside = rq->env->at;
 	struct routing rt = { .rq = rq, .res = res, .a = rq->arena, .env = rq->env };
 	struct route_addr *a = arena_zalloc(rq->arena, sizeof(*a));
-	struct pending p = { .addr = a, .address_data = SV_NULL };
+	struct pending p = { .addr = a, .address_data = SV_NULL, .errors_to_set = rq->errors_to.len > 0, .errors_to = rq->errors_to };
 	uint64_t epoch;
 	ptrdiff_t at = sv_rchr(rq->address, '@');
 

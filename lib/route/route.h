@@ -248,6 +248,7 @@ struct route_request {
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
 	struct sv	 id;		/* of the message that a session is at; empty: verification tells whom it is about */
+	struct sv	 errors_to;	/* DELIVER: what an earlier attempt found for it, of a list with one_time; empty: nothing */
 	bool		 success_on_redirect;	/* verification: a redirection is enough */
 	bool		 headers;	/* verification: header fields and return path are wanted as for a delivery */
 	bool		 everything;	/* verification: all addresses that it becomes (-v) */

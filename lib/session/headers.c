@@ -203,11 +203,11 @@ session_fixups(struct session *s)
 		fix_id(s);
 		if (!present(t, "From"))
 			fix_from(s);
-		fix_date(s);
 		if (submission && !fx->sender_retain && s->x.authenticated_id.len > 0 && t->msg.sender.len > 0)
 			t->msg.sender = proved_address(s);
 		if (!fx->sender_retain && !s->conn->trusted && exim_main_bool(s->conf, EXIM_MAIN_local_from_check))
 			fix_sender(s);
+		fix_date(s);
 		t->hide_bcc = true;
 	}
 	for (size_t i = 0; i < t->fixes.len; i++)

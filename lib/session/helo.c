@@ -72,6 +72,7 @@ name_accepted(struct session *s)
 		    "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
 		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));
 		sb_free(&host);
+		s->mistake_told = true;
 		session_mistake(s, 501, "5.5.4", "Syntactically invalid %s argument(s)", verb);
 		return (false);
 	}

@@ -54,6 +54,8 @@ struct dmsg {
 	int64_t		 complete_us;	/* and ended; 0: the same */
 	int64_t		 body_lines, body_zeros, max_line;
 	int		 warnings;
+	bool		 no_deliver;	/* received with -N: nobody ever gets it */
+	bool		 measured;	/* <max_line> is known */
 	bool		 tried;		/* delivery was attempted */
 	bool		 manual_thaw;
 	bool		 arriving;	/* it is received just now */
@@ -126,6 +128,8 @@ bool	 dlog_on(const struct deliver *d, enum exim_logsel sel);
 void	 dlog_time(struct deliver *d, struct sb *out, int64_t us);
 /* -v or -N: what is logged is shown on standard error. */
 bool	 dloud(const struct deliver *d);
+/* -N, now or when <m> came: whatever is done is done as if. */
+bool	 dbypassed(const struct deliver *d, const struct dmsg *m);
 int64_t	 dnow(void);
 /* A line of the message's own log (message_logs). */
 void	 dmsglog(struct deliver *d, const struct dmsg *m, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

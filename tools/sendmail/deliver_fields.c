@@ -142,7 +142,7 @@ dmsg_split(struct dmsg *m, struct sv text)
 		m->body_zeros += m->body.p[i] == '\0';
 	}
 	/* Of what an SMTP client sent, known already: fields have been added since. */
-	rest = m->max_line == 0 ? text : SV_NULL;
+	rest = m->measured ? SV_NULL : text;
 	while (sv_next(&rest, '\n', &line))
 		if ((int64_t)line.len > m->max_line)
 			m->max_line = (int64_t)line.len;

@@ -47,8 +47,11 @@ dfilter_system(struct deliver *d, struct dmsg *m, struct filter_plan *plan, cons
 	*text = "";
 	if (v->str == NULL)
 		return (EXIM_FILTER_NOT_DELIVERED);
-	if (exim_expand_cstr(v->str, &d->t->env, &path, &err) != EXIM_OK ||
-	    os_read_file(path, EXIM_FILTER_TEXT_MAX, &data, &err) == -1) {
+	if (exim_expand_cstr(v->str, &d->t->env, &path, &err) == EXIM_OK && path[0] != '/') {
+		*text = arena_fmt(m->arena, "\"%s\" is not an absolute path", path);
+		return (EXIM_FILTER_ERROR);
+	}
+	if (err.cls != ERR_NONE || os_read_file(path, EXIM_FILTER_TEXT_MAX, &data, &err) == -1) {
 		*text = arena_str(m->arena, err.text);
 		return (EXIM_FILTER_ERROR);
 	}

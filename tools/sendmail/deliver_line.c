@@ -214,7 +214,7 @@ dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
 	struct sv top = dline_top(e->addr), shown = full_address(at, e->addr, e->rd);
 	struct sb pfr = SB_INIT(LINE_MAX_LOG);
 
-	sb_addf(&out, "%s %s ", at->m->id, at->d->t->o->no_deliver ? "*>" : also ? "->" : "=>");
+	sb_addf(&out, "%s %s ", at->m->id, dbypassed(at->d, at->m) ? "*>" : also ? "->" : "=>");
 	dline_address(at, &out, e->addr, e->rd, true);
 	dline_where(at, &out, e->rd, e->rd->router);
 	if (dlog_on(at->d, EXIM_LOGSEL_delivery_size))

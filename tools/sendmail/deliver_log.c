@@ -205,6 +205,12 @@ dloud(const struct deliver *d)
 	return (d->t->o->verbose || d->t->o->no_deliver);
 }
 
+bool
+dbypassed(const struct deliver *d, const struct dmsg *m)
+{
+	return (d->t->o->no_deliver || m->no_deliver);
+}
+
 /* -v: what goes to the logs is shown, without the message's id. */
 static void
 show(unsigned which, struct sv text)

@@ -592,7 +592,7 @@ try_list(struct remote *x, bool late, struct deliver_error *e, const struct deli
 		*e = (struct deliver_error)DELIVER_ERROR_INIT;
 		*last = h;
 		/* -N: as if it were done. */
-		if (x->r->d->t->o->no_deliver) {
+		if (dbypassed(x->r->d, x->r->m)) {
 			end_all(x, (struct dend){ .st = TRANSPORT_OK, .tail = arena_fmt(x->r->m->arena, "%s%s", log_host(x, h),
 			    dlog_on(x->r->d, EXIM_LOGSEL_smtp_confirmation) ? " C=\"delivery bypassed by -N option\"" : "") }, h);
 			return (true);

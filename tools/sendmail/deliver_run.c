@@ -56,7 +56,7 @@ dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 	struct exim_address a;
 	struct route_request rq = { .conf = d->conf, .env = &d->t->env, .arena = at->m->arena, .ops = &d->t->ops,
 	    .mode = ROUTE_DELIVER, .address = sv_taint(rc->addr), .sender = sv_taint(at->m->sender),
-	    .copies = &at->m->copies };
+	    .copies = &at->m->copies, .errors_to = rc->errors_to };
 	struct route_result res;
 
 	memset(&res, 0, sizeof(res));

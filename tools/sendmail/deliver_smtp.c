@@ -117,6 +117,7 @@ take(void *arg, const struct spool_envelope *env, const struct spool_content *c,
 	m->smtputf8 = (env->flags & SPOOL_SMTPUTF8) != 0;
 	m->downconvert = (env->flags & SPOOL_ASCII) != 0 ? 1 : (env->flags & SPOOL_ASCII_MAYBE) != 0 ? -1 : 0;
 	m->max_line = env->longest_line;
+	m->measured = true;
 	m->queue_only = (env->flags & (SPOOL_QUEUE_ONLY | SPOOL_FIRST_PASS)) != 0;
 	m->queue = arena_sv(m->arena, env->queue);
 	for (size_t i = 0; i < env->nrcpts; i++) {

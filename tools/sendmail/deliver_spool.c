@@ -97,11 +97,9 @@ put_rcpts(const struct dmsg *m, struct sb *out)
 		const struct drcpt *r = &m->rcpts.p[i];
 
 		sb_add(out, r->addr);
-		if (r->orcpt.len > 0 || r->notify != 0)
-			sb_addf(out, " " SV_FMT " %zu,%d " SV_FMT " %zu,%u#3", SV_ARG(r->errors_to), r->errors_to.len, r->parent,
-			    SV_ARG(r->orcpt), r->orcpt.len, r->notify);
-		else if (r->parent >= 0 || r->errors_to.len > 0)
-			sb_addf(out, " " SV_FMT " %zu,%d#1", SV_ARG(r->errors_to), r->errors_to.len, r->parent);
+		if (r->orcpt.len > 0 || r->notify != 0 || r->parent >= 0 || r->errors_to.len > 0)
+			sb_addf(out, " " SV_FMT " %zu,%u " SV_FMT " %zu,%d#3", SV_ARG(r->orcpt), r->orcpt.len, r->notify,
+			    SV_ARG(r->errors_to), r->errors_to.len, r->parent);
 		sb_addc(out, '\n');
 	}
 }
@@ -151,6 +149,8 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 		sb_adds(out, "-deliver_firsttime\n");
 	if (m->frozen)
 		sb_addf(out, "-frozen %lld\n", (long long)m->frozen_at);
+	if (m->no_deliver)
+		sb_adds(out, "-N\n");
 	if (m->local)
 		sb_adds(out, "-local\n");
 	if (m->manual_thaw)
@@ -289,6 +289,7 @@ dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 	struct stat st;
 	int rc = 0;
 
+	m->no_deliver = m->no_deliver || (body && d->t->o->no_deliver);
 	if (stat(dir, &st) == -1 && (rc = dspool_mkdir(d, dir, err)) == -1)
 		(void)err_set(err, ERR_TEMP, NULL, "Failed to create directory \"%s\": %s", dir, strerror(errno));
 	dspool_act(d);
@@ -556,6 +557,8 @@ read_option(struct dmsg *m, struct sv line, struct sv *rest)
 		m->ret_hdrs = n == 2;
 	} else if (sv_eqs(name, "host_address"))
 		read_end(value, &m->host_addr, &m->host_port);
+	else if (sv_eqs(name, "N"))
+		m->no_deliver = true;
 	else if (sv_eqs(name, "local"))
 		m->local = true;
 	else if (sv_eqs(name, "sender_set_untrusted"))
@@ -611,7 +614,7 @@ read_once(struct drcpt *r, struct sv line)
 	return (true);
 }
 
-/* "ADDRESS ERRORS-TO LENGTH,PARENT ORCPT LENGTH,FLAGS#3" */
+/* "ADDRESS ORCPT LENGTH,FLAGS ERRORS-TO LENGTH,PARENT#3" */
 static void
 read_dsn(struct drcpt *r, struct sv line)
 {
@@ -626,9 +629,9 @@ read_dsn(struct drcpt *r, struct sv line)
 		rest = sv_sub(rest, 0, (size_t)blank);
 	}
 	r->addr = rest;
-	read_parent(r, part[1], part[2]);
-	r->orcpt = part[3];
-	if ((comma = sv_chr(part[4], ',')) >= 0 && num_parse(sv_sub(part[4], (size_t)comma + 1, part[4].len), 0, 15, &n))
+	read_parent(r, part[3], part[4]);
+	r->orcpt = part[1];
+	if ((comma = sv_chr(part[2], ',')) >= 0 && num_parse(sv_sub(part[2], (size_t)comma + 1, part[2].len), 0, 15, &n))
 		r->notify = (unsigned)n;
 }
 

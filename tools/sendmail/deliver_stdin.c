@@ -50,12 +50,14 @@ read_input(const struct deliver *d, const struct options *o, struct sb *text)
 	}
 	while (time_is_over == 0 && (n = getline(&line, &cap, stdin)) > 0) {
 		struct sv v = sv_from(line, (size_t)n);
+		bool ended = v.p[v.len - 1] == '\n';
 
-		if (v.p[v.len - 1] == '\n')
+		if (ended)
 			v.len--;
 		if (v.len > 0 && v.p[v.len - 1] == '\r')
 			v.len--;
-		if (o->dots && v.len == 1 && v.p[0] == '.')
+		/* At the end of a text without a line end it is part of that. */
+		if (ended && o->dots && v.len == 1 && v.p[0] == '.')
 			break;
 		sb_add(text, v);
 		sb_addc(text, '\n');

@@ -169,7 +169,7 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 	at->began_us = os_wall_us();
 	memset(&r, 0, sizeof(r));
 	/* -N: as if it were done. */
-	if (!at->d->t->o->no_deliver)
+	if (!dbypassed(at->d, at->m))
 		run_by(at, t, rds, also, n, &r);
 	if (r.switch_to.len > 0 && (other = exim_conf_transport(at->d->conf, r.switch_to)) != NULL) {
 		run_by(at, other, rds, also, n, &r);
@@ -183,7 +183,7 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 	if (r.log_line.len > 0)
 		dlog(at->d, DLOG_MAIN, "%s <" SV_FMT ">: %s transport output: " SV_FMT, at->m->id,
 		    SV_ARG(v[0]->addr->address), t->d.name, SV_ARG(r.log_line));
-	if (r.status == TRANSPORT_OK && !at->d->t->o->no_deliver)
+	if (r.status == TRANSPORT_OK && !dbypassed(at->d, at->m))
 		tail = shadow(at, t, rds, n);
 	for (size_t i = 0, ok = 0; i < n; i++) {
 		int st = (int)r.status;

@@ -42,7 +42,7 @@ read_all(struct sb *in, struct err *err)
 	}
 }
 
-/* Lines end in LF, CR or CRLF here, in CRLF afterwards; a single dot ends the message unless -i. */
+/* Lines end in LF, CR or CRLF here, in CRLF afterwards; a line of a single dot ends the message unless -i. */
 static void
 to_crlf(struct message *m, struct sv in, bool dots)
 {
@@ -52,7 +52,7 @@ to_crlf(struct message *m, struct sv in, bool dots)
 		while (i < in.len && in.p[i] != '\n' && in.p[i] != '\r')
 			if ((unsigned char)in.p[i++] >= 0x80)
 				m->eightbit = true;
-		if (dots && i == 1 && in.p[0] == '.')
+		if (dots && i == 1 && i < in.len && in.p[0] == '.')
 			return;
 		eat = i < in.len ? 1 : 0;
 		if (i + 1 < in.len && in.p[i] == '\r' && in.p[i + 1] == '\n')

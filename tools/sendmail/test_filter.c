@@ -52,7 +52,7 @@ read_message(struct trial *r)
 		if (v.len > 0 && v.p[v.len - 1] == '\r')
 			v.len--;
 		/* Other dots in front stay: this is no SMTP. */
-		if (dots && v.len == 1 && v.p[0] == '.')
+		if (dots && line[n - 1] == '\n' && v.len == 1 && v.p[0] == '.')
 			break;
 		sb_add(&r->text, v);
 		if (line[n - 1] == '\n')
