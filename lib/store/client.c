@@ -12,6 +12,8 @@
 #include "store/record.h"
 
 #define CALL_MS		30000
+#define RESTART_MS	3000		/* so long a store that is started anew is waited for */
+#define RETRY_MS	50
 #define WATCH_BATCH	4096		/* mailboxes in one frame */
 
 struct watch {
@@ -178,6 +180,23 @@ store_client_connect(struct store_client *c, struct err *err)
 	return (ipc_client_connect(c->ipc, err));
 }
 
+/* What was not asked can be asked again, while vstored is being started anew. */
+static int
+ask(struct store_client *c, const struct sb *m, int fd, struct ipc_msg *reply, struct err *err)
+{
+	int64_t give_up = FIBER_NOW_PLUS(RESTART_MS), deadline = FIBER_NOW_PLUS(CALL_MS);
+	struct err why = ERR_INIT;
+
+	while (ipc_call(c->ipc, m, fd, reply, NULL, deadline, &why) == -1) {
+		if (strcmp(why.status, IPC_E_AWAY) != 0)
+			return (err_set(err, why.cls, why.status, "%s", why.text));
+		if (fiber_now() >= give_up || fiber_sleep(RETRY_MS) == FIBER_CANCELLED)
+			return (err_set(err, ERR_TEMP, IPC_E_AWAY, "the mail store does not answer now; try again in a moment"));
+		err_clear(&why);
+	}
+	return (0);
+}
+
 /* Send <m> (which is freed) and wait; *<reply> is the caller's to free where 0 is returned. */
 static int
 call(struct store_client *c, struct sb *m, int fd, struct ipc_msg *reply, struct err *err)
@@ -187,7 +206,7 @@ call(struct store_client *c, struct sb *m, int fd, struct ipc_msg *reply, struct
 	if (m->overflow)
 		rc = err_set(err, ERR_PERM, STORE_E_LIMIT, "the request is too large");
 	else
-		rc = ipc_call(c->ipc, m, fd, reply, NULL, FIBER_NOW_PLUS(CALL_MS), err);
+		rc = ask(c, m, fd, reply, err);
 	sb_free(m);
 	return (rc);
 }
