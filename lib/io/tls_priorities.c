@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Priority strings of GnuTLS ("NORMAL:-VERS-ALL:+VERS-TLS1.2", "SECURE192", "PFS:%SERVER_PRECEDENCE"), since many configurations were
- * written for an Exim that uses that library.  Each word switches ciphers, key exchanges, MACs, versions or groups on or off; what
- * is left is handed to OpenSSL by names.  Signatures, compression and kinds of certificates are passed over.
+ * Priority strings of GnuTLS ("NORMAL:-VERS-ALL:+VERS-TLS1.2", "SECURE192", "PFS:%SERVER_PRECEDENCE"), since many
+ * configurations were written for an Exim that uses that library.  Each word switches ciphers, key exchanges, MACs,
+ * versions or groups on or off; what is left is handed to OpenSSL by names.  Signatures, compression and kinds of
+ * certificates are passed over.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,19 +27,20 @@ struct priorities {
 	int		 level;		/* of security; -1: the library's own */
 };
 
-static const struct { const char *name; int nid; bool strong; } ciphers[] = {
-	{ "AES-256-GCM", NID_aes_256_gcm, true }, { "AES-256-CCM", NID_aes_256_ccm, true }, { "AES-256-CBC", NID_aes_256_cbc, true },
-	{ "CHACHA20-POLY1305", NID_chacha20_poly1305, true }, { "AES-128-GCM", NID_aes_128_gcm, false },
-	{ "AES-128-CCM", NID_aes_128_ccm, false }, { "AES-128-CBC", NID_aes_128_cbc, false },
+static const struct { const char *name; int nid; } ciphers[] = {
+	{ "AES-256-GCM", NID_aes_256_gcm }, { "AES-256-CCM", NID_aes_256_ccm },
+	{ "AES-256-CBC", NID_aes_256_cbc }, { "CHACHA20-POLY1305", NID_chacha20_poly1305 },
+	{ "AES-128-GCM", NID_aes_128_gcm },
+	{ "AES-128-CCM", NID_aes_128_ccm }, { "AES-128-CBC", NID_aes_128_cbc },
 	/* Not in NORMAL. */
-	{ "CAMELLIA-256-CBC", NID_camellia_256_cbc, true }, { "CAMELLIA-128-CBC", NID_camellia_128_cbc, false },
+	{ "CAMELLIA-256-CBC", NID_camellia_256_cbc }, { "CAMELLIA-128-CBC", NID_camellia_128_cbc },
 };
 #define NORMAL_CIPHERS	0x7fU
 #define STRONG_CIPHERS	0x0fU
 
 static const struct { const char *name; int kx, auth; } exchanges[] = {
-	{ "ECDHE-ECDSA", NID_kx_ecdhe, NID_auth_ecdsa }, { "ECDHE-RSA", NID_kx_ecdhe, NID_auth_rsa }, { "DHE-RSA", NID_kx_dhe, NID_auth_rsa },
-	{ "RSA", NID_kx_rsa, NID_auth_rsa },
+	{ "ECDHE-ECDSA", NID_kx_ecdhe, NID_auth_ecdsa }, { "ECDHE-RSA", NID_kx_ecdhe, NID_auth_rsa },
+	{ "DHE-RSA", NID_kx_dhe, NID_auth_rsa }, { "RSA", NID_kx_rsa, NID_auth_rsa },
 };
 #define SECRET_EXCHANGES 0x7U
 
@@ -49,8 +51,9 @@ static const struct { const char *name; int version; } versions[] = {
 	{ "VERS-TLS1.2", TLS1_2_VERSION }, { "VERS-TLS1.3", TLS1_3_VERSION },
 };
 static const struct { const char *name, *ours; } groups[] = {
-	{ "X25519", "X25519" }, { "SECP256R1", "P-256" }, { "SECP384R1", "P-384" }, { "SECP521R1", "P-521" }, { "X448", "X448" },
-	{ "FFDHE2048", "ffdhe2048" }, { "FFDHE3072", "ffdhe3072" }, { "FFDHE4096", "ffdhe4096" }, { "FFDHE6144", "ffdhe6144" },
+	{ "X25519", "X25519" }, { "SECP256R1", "P-256" }, { "SECP384R1", "P-384" }, { "SECP521R1", "P-521" },
+	{ "X448", "X448" }, { "FFDHE2048", "ffdhe2048" }, { "FFDHE3072", "ffdhe3072" }, { "FFDHE4096", "ffdhe4096" },
+	{ "FFDHE6144", "ffdhe6144" },
 	{ "FFDHE8192", "ffdhe8192" },
 };
 #define EC_GROUPS	0x1fU
@@ -76,29 +79,34 @@ static const struct { const char *name; uint32_t on[FIELDS]; } keywords[] = {
 /* What switches many things. */
 static const struct { const char *name; enum field field; uint32_t bits; } many[] = {
 	{ "CIPHER-ALL", CIPHER, ALL }, { "KX-ALL", KX, ALL }, { "MAC-ALL", MAC, ALL }, { "VERS-ALL", VERSION, ALL },
-	{ "VERS-TLS-ALL", VERSION, ALL }, { "GROUP-ALL", GROUP, ALL }, { "CURVE-ALL", GROUP, EC_GROUPS }, { "GROUP-EC-ALL", GROUP, EC_GROUPS },
+	{ "VERS-TLS-ALL", VERSION, ALL }, { "GROUP-ALL", GROUP, ALL }, { "CURVE-ALL", GROUP, EC_GROUPS },
+	{ "GROUP-EC-ALL", GROUP, EC_GROUPS },
 	{ "GROUP-DH-ALL", GROUP, ~EC_GROUPS },
 };
 
 static const struct { const char *name; uint64_t options; int level; } switches[] = {
 	{ "%SERVER_PRECEDENCE", SSL_OP_CIPHER_SERVER_PREFERENCE, -1 }, { "%NO_TICKETS", SSL_OP_NO_TICKET, -1 },
 	{ "%NO_ETM", SSL_OP_NO_ENCRYPT_THEN_MAC, -1 }, { "%NO_SESSION_HASH", SSL_OP_NO_EXTENDED_MASTER_SECRET, -1 },
-	{ "%PROFILE_LOW", 0, 1 }, { "%PROFILE_LEGACY", 0, 1 }, { "%PROFILE_MEDIUM", 0, 2 }, { "%PROFILE_HIGH", 0, 3 }, { "%PROFILE_ULTRA", 0, 4 },
+	{ "%PROFILE_LOW", 0, 1 }, { "%PROFILE_LEGACY", 0, 1 }, { "%PROFILE_MEDIUM", 0, 2 },
+	{ "%PROFILE_HIGH", 0, 3 }, { "%PROFILE_ULTRA", 0, 4 },
 };
 
 /* Words of GnuTLS that change nothing here, by their beginnings. */
 static const char *const idle[] = {
-	"SIGN-", "COMP-", "CTYPE-", "VERS-DTLS", "%COMPAT", "%NO_EXTENSIONS", "%SAFE_RENEGOTIATION", "%DISABLE_SAFE_RENEGOTIATION",
-	"%PARTIAL_RENEGOTIATION", "%LATEST_RECORD_VERSION", "%SSL3_RECORD_VERSION", "%STATELESS_COMPRESSION", "%VERIFY_ALLOW_",
-	"%DISABLE_WILDCARDS", "%ALLOW_SMALL_RECORDS", "%DUMBFW", "%FALLBACK_SCSV", "%FORCE_ETM", "%FORCE_SESSION_HASH", "%KEYID_",
+	"SIGN-", "COMP-", "CTYPE-", "VERS-DTLS", "%COMPAT", "%NO_EXTENSIONS", "%SAFE_RENEGOTIATION",
+	"%DISABLE_SAFE_RENEGOTIATION", "%PARTIAL_RENEGOTIATION", "%LATEST_RECORD_VERSION",
+	"%SSL3_RECORD_VERSION", "%STATELESS_COMPRESSION", "%VERIFY_ALLOW_",
+	"%DISABLE_WILDCARDS", "%ALLOW_SMALL_RECORDS", "%DUMBFW", "%FALLBACK_SCSV",
+	"%FORCE_ETM", "%FORCE_SESSION_HASH", "%KEYID_",
 	"%NO_AUTO_REKEY", "%NO_TICKETS_TLS12", "%NO_SHUFFLE_EXTENSIONS", "%DISABLE_TLS13_COMPAT_MODE", "%NO_STATUS_REQUEST",
 };
 
 /* What it knows and we do not offer. */
 static const char *const absent[] = {
-	"VERS-SSL3.0", "VERS-TLS1.0", "VERS-TLS1.1", "3DES-CBC", "ARCFOUR-128", "ARCFOUR-40", "NULL", "AES-192-CBC", "AES-192-GCM",
-	"AES-128-CCM-8", "AES-256-CCM-8", "CAMELLIA-128-GCM", "CAMELLIA-192-CBC", "CAMELLIA-192-GCM", "CAMELLIA-256-GCM", "GOST", "DHE-DSS", "PSK",
-	"DHE-PSK", "ECDHE-PSK", "RSA-PSK", "SRP", "ANON-", "RSA-EXPORT", "MD5", "SHA512", "UMAC", "CURVE-", "GROUP-", "%UNSAFE_RENEGOTIATION",
+	"VERS-SSL3.0", "VERS-TLS1.0", "VERS-TLS1.1", "3DES-CBC", "ARCFOUR-128", "ARCFOUR-40", "NULL",
+	"AES-192-CBC", "AES-192-GCM", "AES-128-CCM-8", "AES-256-CCM-8", "CAMELLIA-128-GCM", "CAMELLIA-192-CBC",
+	"CAMELLIA-192-GCM", "CAMELLIA-256-GCM", "GOST", "DHE-DSS", "PSK", "DHE-PSK", "ECDHE-PSK", "RSA-PSK", "SRP", "ANON-",
+	"RSA-EXPORT", "MD5", "SHA512", "UMAC", "CURVE-", "GROUP-", "%UNSAFE_RENEGOTIATION",
 };
 
 static bool
@@ -239,7 +247,8 @@ collect(const struct priorities *p, struct sb *old, struct sb *suites)
 
 	if (all == NULL)
 		return (-1);
-	(void)SSL_CTX_set_ciphersuites(all, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256");
+	(void)SSL_CTX_set_ciphersuites(all, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:"
+	    "TLS_AES_128_CCM_SHA256");
 	(void)SSL_CTX_set_cipher_list(all, "ALL:!aNULL:!eNULL:!PSK:!SRP");
 	v = SSL_CTX_get_ciphers(all);
 	for (int i = 0; i < sk_SSL_CIPHER_num(v); i++) {
@@ -268,7 +277,8 @@ apply(SSL_CTX *ctx, const struct priorities *p, const char *old, const char *sui
 	if (v12 != v13)
 		ok = SSL_CTX_set_min_proto_version(ctx, v12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
 		    SSL_CTX_set_max_proto_version(ctx, v12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1;
-	ok = ok && (!v12 || SSL_CTX_set_cipher_list(ctx, old) == 1) && (!v13 || SSL_CTX_set_ciphersuites(ctx, suites) == 1) &&
+	ok = ok && (!v12 || SSL_CTX_set_cipher_list(ctx, old) == 1) &&
+	    (!v13 || SSL_CTX_set_ciphersuites(ctx, suites) == 1) &&
 	    (!p->groups || SSL_CTX_set1_groups_list(ctx, sb_cstr(&curves)) == 1);
 	sb_free(&curves);
 	return (ok);
@@ -296,7 +306,8 @@ tls_priorities_use(SSL_CTX *ctx, struct sv list)
 	struct priorities p;
 	bool ok;
 
-	ok = read_words(&p, list, NULL, NULL) == 0 && collect(&p, &old, &suites) == 0 && apply(ctx, &p, sb_cstr(&old), sb_cstr(&suites));
+	ok = read_words(&p, list, NULL, NULL) == 0 && collect(&p, &old, &suites) == 0 &&
+	    apply(ctx, &p, sb_cstr(&old), sb_cstr(&suites));
 	sb_free(&old);
 	sb_free(&suites);
 	return (ok);
