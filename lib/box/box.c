@@ -293,5 +293,6 @@ box_find(const char *opt, char **root, struct err *err)
 		*root = xstrdup(OF_HOST);
 		return (0);
 	}
-	return (err_set(err, ERR_CONFIG, NULL, "which box? Name its directory, set $VPOST_BOX to it, or be its owner (a home with an etc directory)"));
+	return (err_set(err, ERR_CONFIG, NULL,
+	    "which box? Name its directory, set $VPOST_BOX to it, or be its owner (a home with an etc directory)"));
 }

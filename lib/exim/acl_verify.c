@@ -525,7 +525,8 @@ verify_address(struct acl_state *st, struct exim_verify *v)
 static const struct { const char *name; unsigned where; } words[] = {
 	{ "reverse_host_lookup", W_ALL & ~W_NOTSMTP }, { "certificate", W_ALL & ~W_NOTSMTP }, { "helo", W_ALL & ~W_NOTSMTP },
 	{ "csa", W_ALL & ~W_NOTSMTP }, { "header_syntax", W_SCAN | W(DKIM) }, { "not_blind", W_SCAN | W(DKIM) },
-	{ "header_sender", W_SCAN | W(DKIM) }, { "sender", W_MESSAGE & ~(W(MIME) | W(DKIM)) }, { "recipient", W_RCPT }, { "header_names_ascii", W_SCAN | W(DKIM) },
+	{ "header_sender", W_SCAN | W(DKIM) }, { "sender", W_MESSAGE & ~(W(MIME) | W(DKIM)) }, { "recipient", W_RCPT },
+	{ "header_names_ascii", W_SCAN | W(DKIM) },
 };
 enum word { V_REVERSE, V_CERTIFICATE, V_HELO, V_CSA, V_SYNTAX, V_BLIND, V_HEADER_SENDER, V_SENDER, V_RECIPIENT, V_ASCII };
 

@@ -542,8 +542,9 @@ check_acl(struct loader *ld, const struct exim_acl *acl)
 
 		if (i + 1 < acl->n && unconditional(s)) {
 			exim_report_warn(ld->rep, acl->stmt[i + 1].file, acl->stmt[i + 1].line,
-			    "ACL " SV_FMT ": this statement is never "
-			    "reached: the %s of line %u before it has no condition: move it in front of that one or give that one a condition", SV_ARG(acl->name), exim_acl_verb_name(s->verb), s->line);
+			    "ACL " SV_FMT ": this statement is never reached: the %s of line %u before it has no condition: "
+			    "move it in front of that one or give that one a condition", SV_ARG(acl->name),
+			    exim_acl_verb_name(s->verb), s->line);
 			break;
 		}
 	}

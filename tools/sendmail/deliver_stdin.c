@@ -218,7 +218,8 @@ arguments(struct deliver *d, struct dmsg *m, struct sv *bad)
 			if (exim_extract(item, EXIM_EXTRACT_LITERALS, m->arena, &e, &err) == 0)
 				add_rcpt(m, e.address);
 			else
-				*bad = sv_cstr(o->errors == 'p' || o->errors == 'q' ? arena_fmt(m->arena, "\"" SV_FMT "\": %s", SV_ARG(item), err.text) :
+				*bad = sv_cstr(o->errors == 'p' || o->errors == 'q' ?
+				    arena_fmt(m->arena, "\"" SV_FMT "\": %s", SV_ARG(item), err.text) :
 				    arena_fmt(m->arena, SV_FMT "  %s", SV_ARG(item), err.text));
 		}
 	}

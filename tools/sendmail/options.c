@@ -281,7 +281,8 @@ option_m_ids(struct options *o, struct walk *w, const char *rest)
 		{ "", SPOOL_IPC_FLUSH, 2, 0 }, { "C", SPOOL_IPC_FLUSH, 2, 0 }, { "f", SPOOL_IPC_FREEZE, 0, 0 },
 		{ "t", SPOOL_IPC_THAW, 0, 0 }, { "rm", SPOOL_IPC_REMOVE, 0, 0 }, { "g", SPOOL_IPC_GIVEUP, 0, 0 },
 		{ "mad", SPOOL_IPC_MARK, 0, 0 }, { "md", SPOOL_IPC_MARK, 0, 0 }, { "vh", SPOOL_IPC_SHOW, 0, 'h' },
-		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }, { "ar", 0, 0, 0 }, { "es", 0, 0, 0 }, { "c", SPOOL_IPC_FLUSH, 2, 0 },
+		{ "vb", SPOOL_IPC_SHOW, 0, 'b' }, { "vc", SPOOL_IPC_SHOW, 0, 'c' }, { "ar", 0, 0, 0 },
+		{ "es", 0, 0, 0 }, { "c", SPOOL_IPC_FLUSH, 2, 0 },
 		{ "vl", SPOOL_IPC_SHOW, 0, 'l' }
 	};
 

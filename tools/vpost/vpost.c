@@ -37,7 +37,8 @@ static const struct {
 	{ "check", cmd_check, "[-p] [BOX]", "report every mistake of its configuration (-p: print the settings)" },
 	{ "cert", cmd_cert, "[BOX]", "show its certificates" },
 	{ "adduser", cmd_adduser, "[-b BOX] NAME", "add an account; the password comes from standard input" },
-	{ "explain", cmd_explain, "[-b BOX] [-f SENDER] [USER | MESSAGE]", "what would become of a message for a user; its sender for etc/spammers" },
+	{ "explain", cmd_explain, "[-b BOX] [-f SENDER] [USER | MESSAGE]",
+	    "what would become of a message for a user; its sender for etc/spammers" },
 	{ "trace", cmd_trace, "[-b BOX] ID|ADDRESS", "show what the logs know of a message" },
 };
 
