@@ -323,8 +323,6 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 	unsigned targets = res->log_targets;
 	ptrdiff_t nl = sv_chr(msg, '\n');
 
-	if (res->verdict == EXIM_ACL_ERROR)
-		targets |= SESSION_LOG_PANIC | SESSION_LOG_MAIN;
 	if (targets == 0 || (where == EXIM_WHERE_CONNECT && !session_logs(s, EXIM_LOGSEL_connection_reject)))
 		goto out;
 	session_log_host(s, &line);

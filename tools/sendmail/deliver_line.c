@@ -187,8 +187,9 @@ put_times(struct attempt *at, struct sb *out, bool queue)
 
 	if (queue && dlog_on(at->d, EXIM_LOGSEL_queue_time)) {
 		sb_adds(out, " QT=");
-		/* In Exim 4.96 the time of reception counts in the last line only, with queue_time_exclusive or without. */
-		dlog_time(at->d, out, now - (at->m->complete_us != 0 ? at->m->complete_us : at->m->received_us));
+		/* In the last line of a message the time of reception always counts. */
+		dlog_time(at->d, out, now - (dlog_on(at->d, EXIM_LOGSEL_queue_time_exclusive) && at->m->complete_us != 0 ?
+		    at->m->complete_us : at->m->received_us));
 	}
 	if (dlog_on(at->d, EXIM_LOGSEL_deliver_time)) {
 		sb_adds(out, " DT=");
