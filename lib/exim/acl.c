@@ -214,6 +214,7 @@ one(struct acl_state *st, const struct acl_item *it, enum acl_verb verb)
 
 		err_clear(err);
 		st->env->lookup_error = SV_NULL;
+		st->env->searched = false;
 		res = exim_expand(it->str, st->env, &arg, err);
 		if (res == EXIM_FORCED)
 			return (RC_OK);

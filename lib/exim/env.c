@@ -90,6 +90,7 @@ exim_env_forget(struct exim_env *env)
 {
 	env->nums = NULL;
 	env->value = env->item = env->message = env->lookup_error = SV_NULL;
+	env->searched = false;
 	env->ldap_dn = env->prvscheck_address = env->prvscheck_keynum = env->srs_recipient = SV_NULL;
 }
 

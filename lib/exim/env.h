@@ -454,9 +454,9 @@ struct exim_env {
 	struct sv		 srs_recipient;
 	bool			 lookup_dnssec;	/* $lookup_dnssec_authenticated: last dnsdb */
 	bool			 lookup_dnssec_set;
+	bool			 searched;	/* something was looked up since this router, or ACL condition, began */
 	struct sv		 lookup_error;	/* why the last lookup could not be done; empty: it could */
 	struct sv		 message;	/* of the last mistake as Exim words it: it may have several lines, struct err has one */
-	unsigned		 rewrite_rule;	/* number, from 1, of the rewriting rule that changed something last */
 	bool			 filter_running;	/* Exim filter: $n0.., $sn0.. exist */
 	/* Where users write expansions. */
 	int64_t			 cpu_until;	/* os_thread_us() behind which expansions fail; 0: none */

@@ -35,7 +35,6 @@ struct exim_caches {
 	uint64_t	 epoch;		/* of the latest command */
 	uint64_t	 regex_gen;
 	unsigned	 regex_users;
-	bool		 searched;	/* a lookup was done */
 };
 
 /* Unique over all caches of the process, so that a tree cannot take one's regex for another's. */
@@ -530,16 +529,6 @@ x_cache_map(struct xev *e, const char *path, int type, bool *own)
 }
 
 /* --- results --- */
-
-bool
-x_cache_searched(struct xev *e, bool now)
-{
-	struct exim_caches *c = e->env->caches;
-
-	if (c != NULL && now)
-		c->searched = true;
-	return (c != NULL && c->searched);
-}
 
 bool
 x_cache_result(struct xev *e, struct sv key, bool *found, struct sv *value)

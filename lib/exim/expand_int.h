@@ -433,8 +433,6 @@ struct map;
 bool	 x_map_fresh(struct xev *e, const char *path);
 struct map *x_cache_map(struct xev *e, const char *path, int type, bool *own);
 /* Results of queries; kept until exim_caches_message or 30 seconds. */
-/* Was anything looked up in this process?  <now>: it was. */
-bool	 x_cache_searched(struct xev *e, bool now);
 bool	 x_cache_result(struct xev *e, struct sv key, bool *found, struct sv *value);
 void	 x_cache_result_set(struct xev *e, struct sv key, bool found, struct sv value);
 

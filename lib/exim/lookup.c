@@ -341,13 +341,13 @@ static const char no_reason[] = "NULL";
 
 /*
  * Exim tells the log by itself of a file that a peer named, and has no reason left for what failed by it: an empty text
- * where it has looked something up before.
+ * where it has looked something up before in this router or condition.
  */
 static enum exim_result
 untrusted(struct xev *e, struct sv file)
 {
 	x_log(e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_fmt(e->env->arena, "Tainted filename for search: '" SV_FMT "'", SV_ARG(file)));
-	return (x_fail(e, "%s", x_cache_searched(e, false) ? "" : no_reason));
+	return (x_fail(e, "%s", e->env->searched ? "" : no_reason));
 }
 
 static enum exim_result
@@ -456,7 +456,7 @@ x_lookup(struct xev *e, const struct xlookup_spec *spec, struct sv file, struct 
 
 	e->env->lookup_error = r == EXIM_OK || r == EXIM_FORCED ? SV_NULL : sv_cstr(x_message(e));
 	if (r == EXIM_OK)
-		(void)x_cache_searched(e, true);
+		e->env->searched = true;
 	if (sv_eqs(e->env->lookup_error, no_reason))
 		e->env->lookup_error = SV_NULL;
 	return (r);

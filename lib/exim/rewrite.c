@@ -8,6 +8,7 @@
 #include "exim/conf.h"
 #include "exim/expand_int.h"
 #include "exim/extract.h"
+#include "exim/logsel.h"
 #include "exim/rewrite_int.h"
 #include "mail/address.h"
 
@@ -341,11 +342,39 @@ is_address(const struct exim_rewrite_rule *r, struct exim_env *env, struct sv ol
 	return (true);
 }
 
+static void
+tell(struct exim_env *env, unsigned logs, const char *text)
+{
+	struct xev e = { .env = env };
+
+	x_log(&e, logs, text);
+}
+
+/* The selector address_rewrite. */
+static void
+tell_change(struct exim_env *env, unsigned where, struct sv old, struct sv new, size_t rule)
+{
+	static const struct { unsigned where; const char *name; } names[] = {
+		{ EXIM_RW_F, "env-from" }, { EXIM_RW_T, "env-to" }, { EXIM_RW_s, "sender:" }, { EXIM_RW_f, "from:" },
+		{ EXIM_RW_t, "to:" }, { EXIM_RW_c, "cc:" }, { EXIM_RW_b, "bcc:" }, { EXIM_RW_r, "reply-to:" },
+	};
+	const char *name = "?";
+
+	if (sv_eq(old, new) || env->conf == NULL || !EXIM_LOGSEL_ON(env->conf->log_selector, address_rewrite))
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (where == names[i].where)
+			name = names[i].name;
+	tell(env, EXIM_LOG_MAIN, arena_fmt(env->arena, "\"" SV_FMT "\" from %s rewritten as \"" SV_FMT "\" by rule %zu",
+	    SV_ARG(old), name, SV_ARG(new), rule));
+}
+
 /* One rule on *<addr>. */
 static enum step
-apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header, struct sv *addr, struct whole *whole,
+apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, unsigned where, struct sv *addr, struct whole *whole,
     enum exim_result *res, struct err *err)
 {
+	bool header = (where & EXIM_RW_HEADERS) != 0;
 	struct exim_address scratch, *save;
 	struct exim_extracted x;
 	struct sv text, new;
@@ -386,14 +415,6 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, bool header,
 	return (STEP_CHANGED);
 }
 
-static void
-tell(struct exim_env *env, const struct err *why)
-{
-	struct xev e = { .env = env };
-
-	x_log(&e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why->text));
-}
-
 enum exim_result
 exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsigned where, struct sv address, struct sv *out,
     struct sv *whole, struct err *err)
@@ -418,25 +439,26 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 			continue;
 		do {
 			struct err why = ERR_INIT;
+			struct sv was = cur;
 			enum exim_result one;
 
-			st = apply_rule(r, env, header, &cur, &all, &one, &why);
+			st = apply_rule(r, env, where, &cur, &all, &one, &why);
 			/* Whether a pattern fits cannot be told: the other rules count all the same. */
 			if (st == STEP_UNKNOWN || st == STEP_ERROR) {
 				res = one;
 				if (err != NULL)
 					*err = why;
 				if (st == STEP_ERROR)
-					tell(env, &why);
+					tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why.text));
 			}
 			if (st == STEP_CHANGED)
-				env->rewrite_rule = (unsigned)i + 1;
+				tell_change(env, where, was, header && (r->flags & EXIM_RW_w) != 0 ? all.text : cur, i + 1);
 		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && count++ < REPEAT_MAX);
 		if (count > REPEAT_MAX) {
 			struct err why = ERR_INIT;
 
 			(void)err_set(&why, ERR_CONFIG, "4.3.5", "rewrite rule repeat ignored after %d times", REPEAT_MAX);
-			tell(env, &why);
+			tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why.text));
 		}
 		if (st == STEP_ERROR)
 			break;

@@ -55,7 +55,9 @@ next_field(struct walk *w, struct sv *name, struct sv *body, struct sv *whole)
 			continue;
 		*name = f->name;
 		*body = sv_taint(f->body);
-		*whole = sv_taint(sv_from(h->block.p + f->offset, f->length));
+		/* A field that was rewritten stands elsewhere, with its line end behind it. */
+		*whole = f->name.p == h->block.p + f->offset ? sv_taint(sv_from(h->block.p + f->offset, f->length)) :
+		    sv_taint(sv_from(f->name.p, (size_t)(f->body.p + f->body.len - f->name.p) + 1));
 		return (true);
 	}
 	while (w->added < w->m->nadded)

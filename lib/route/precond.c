@@ -357,6 +357,7 @@ check_files(struct visit *v, bool *yes)
 		if (res != EXIM_OK)
 			return (res);
 	}
+	v->rt->env->searched = false;
 	return (EXIM_OK);
 }
 
@@ -424,6 +425,7 @@ route_precond(struct visit *v, bool *yes)
 
 	*yes = mode_fits(v);
 	v->skipped = "not in this mode";
+	v->rt->env->searched = false;
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && *yes; i++) {
 		if (i == shown)
 			route_debug_print(v);

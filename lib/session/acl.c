@@ -329,7 +329,7 @@ log_refusal(struct session *s, enum exim_acl_where where, struct sv what, const 
 	session_log_tls(s, &line);
 	if (where == EXIM_WHERE_RCPT || where == EXIM_WHERE_DATA || where == EXIM_WHERE_MIME || where == EXIM_WHERE_PRDR ||
 	    where == EXIM_WHERE_NOTSMTP || where == EXIM_WHERE_NOTSMTP_MIME) {
-		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_msg(s)->sender));
+		sb_addf(&line, " F=<" SV_FMT ">", SV_ARG(session_shown_sender(s)));
 		session_log_auth(s, &line);
 	}
 	sb_addf(&line, " %srejected ", temp ? "temporarily " : "");

@@ -210,6 +210,10 @@ session_fixups(struct session *s)
 		fix_date(s);
 		t->hide_bcc = true;
 	}
+	if (s->conf->rewrites.flags != 0) {
+		(void)session_sender_rewritten(s);
+		session_rewrite_fields(s);
+	}
 	for (size_t i = 0; i < t->fixes.len; i++)
 		vec_push(&t->seen, t->fixes.p[i]);
 	/* They are part of the message now, and no longer of what the ACL under way adds. */
@@ -310,7 +314,9 @@ put_fields(struct txn *t, struct sb *out, const char *base)
 			put_added(t, EXIM_HDR_AFTER_RECEIVED, out);
 		if (i == rfc)
 			put_added(t, EXIM_HDR_AT_START_RFC, out);
-		if (i < t->headers.n && !t->gone[i])
+		if (i < t->headers.n && !t->gone[i] && t->rewritten != NULL && t->rewritten[i].p != NULL)
+			put_field(out, t->rewritten[i]);
+		else if (i < t->headers.n && !t->gone[i])
 			sb_addn(out, base + t->headers.v[i].offset, t->headers.v[i].length);
 	}
 }
@@ -344,7 +350,7 @@ session_headers(struct session *s, struct header_parts *h, struct err *err)
 		drop(t, "Bcc");
 		drop(t, "Resent-Bcc");
 	}
-	if (apply_removals(s) || has_inner_adds(t)) {
+	if (apply_removals(s) || has_inner_adds(t) || t->rewritten != NULL) {
 		h->edited = true;
 		put_fields(t, &h->fields, content.p);
 	}

@@ -137,6 +137,7 @@ index_message(struct session *s, struct sv *content)
 		return (false);
 	}
 	session_own_sender(s);
+	session_rewrite_envelope(s);
 	t->content.skip = session_from_lines(s, *content);
 	*content = sv_sub(*content, t->content.skip, content->len);
 	mail_headers_parse(&t->headers, t->arena, *content, MAIL_HEADERS_STOP);
@@ -331,11 +332,11 @@ log_arrival(struct session *s, uint64_t size)
 	if (session_logs(s, EXIM_LOGSEL_subject) && mail_headers_get(&t->headers, "Subject").p != NULL)
 		sb_addf(&line, " T=\"" SV_FMT "\"", SV_ARG(mail_header_text(s->cmd, mail_headers_get(&t->headers, "Subject"))));
 	if (session_logs(s, EXIM_LOGSEL_received_sender))
-		sb_addf(&line, " from <" SV_FMT ">", SV_ARG(t->msg.sender));
+		sb_addf(&line, " from <" SV_FMT ">", SV_ARG(session_given_sender(s)));
 	if (session_logs(s, EXIM_LOGSEL_received_recipients)) {
 		sb_adds(&line, " for");
 		for (size_t i = 0; i < t->rcpts.len; i++)
-			sb_addf(&line, " " SV_FMT, SV_ARG(t->rcpts.p[i].addr));
+			sb_addf(&line, " " SV_FMT, SV_ARG(i < t->rcpts_given.len ? t->rcpts_given.p[i] : t->rcpts.p[i].addr));
 	}
 	session_log_line(s, SESSION_LOG_MAIN, &line);
 	sb_free(&line);

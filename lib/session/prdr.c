@@ -66,6 +66,8 @@ session_prdr(struct session *s, struct sv *text)
 		if (a != ACL_GO)
 			continue;
 		t->rcpts.p[kept] = t->rcpts.p[i];
+		if (i < t->rcpts_given.len)
+			t->rcpts_given.p[kept] = t->rcpts_given.p[i];
 		t->rcpt_addrs.p[kept++] = addr;
 	}
 	s->acl.rcpt_local = SV_NULL;

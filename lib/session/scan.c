@@ -211,7 +211,9 @@ scan_message(struct session *s, struct scan_out *o)
 	session_scan_head(s);
 	(void)scan_put(o, t->msg.scan_head);
 	for (size_t i = 0; i < t->headers.n; i++)
-		if (!t->gone[i])
+		if (!t->gone[i] && t->rewritten != NULL && t->rewritten[i].p != NULL)
+			put_lf(o, t->rewritten[i]);
+		else if (!t->gone[i])
 			put_lf(o, sv_from(content.p + t->headers.v[i].offset, t->headers.v[i].length));
 	for (size_t i = 0; i < t->seen.len; i++)
 		put_lf(o, t->seen.p[i].text);

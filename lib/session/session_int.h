@@ -71,6 +71,11 @@ struct txn {
 	struct content	 content;
 	struct mail_headers headers;
 	bool		*gone;		/* fields that are removed */
+	struct sv	*rewritten;	/* NULL, or each field that the rewrite section changed, whole; p NULL: not this one */
+	struct sv	 sender_given, sender_done;	/* the sender before and after rewriting; p NULL: not yet */
+	VEC(struct sv)	 rcpts_given;	/* recipients before it, for the log */
+	bool		 rcpts_rewritten;
+	bool		 sender_checked;	/* the sender was rewritten to be verified: refusals show the given one */
 	VEC(struct exim_header_add) fixes;	/* fields that submission adds */
 	VEC(struct exim_header_add) seen;	/* all added ones, as $h_ shows them to the ACL of DATA */
 	bool		 hide_bcc;
@@ -360,6 +365,21 @@ int	 session_received(struct session *s, struct err *err);
 struct sv session_rewritten(struct session *s, struct sv address, bool recipient);
 /* The fixes of submission, before the ACL of DATA; they go to txn->fx. */
 void	 session_fixups(struct session *s);
+
+/* ---- the rewrite section (rewriting.c) ---- */
+
+/* What the rules of senders or recipients make of <addr>: in the command's arena, or <addr> itself. */
+struct sv session_rewritten(struct session *s, struct sv addr, bool sender);
+/* The sender of the message, rewritten from now on. */
+struct sv session_sender_rewritten(struct session *s);
+/* The same, because it is verified now. */
+struct sv session_verified_sender(struct session *s);
+/* The sender as refusals show it: the given one where it was verified.  As arrivals show it: the given one. */
+struct sv session_shown_sender(const struct session *s);
+struct sv session_given_sender(const struct session *s);
+/* All of the envelope; recipients once.  Then the fields of the header, and those that fixes added. */
+void	 session_rewrite_envelope(struct session *s);
+void	 session_rewrite_fields(struct session *s);
 int	 session_headers(struct session *s, struct header_parts *h, struct err *err);
 void	 session_headers_free(struct header_parts *h);
 

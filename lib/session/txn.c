@@ -213,6 +213,7 @@ session_txn_end(struct session *s)
 	content_free(&t->content);
 	vec_free(&t->rcpts);
 	vec_free(&t->rcpt_addrs);
+	vec_free(&t->rcpts_given);
 	vec_free(&t->fixes);
 	vec_free(&t->seen);
 	arena_free(&t->arena);

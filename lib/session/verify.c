@@ -126,7 +126,7 @@ field_sender(struct session *s, struct exim_env *env, const struct exim_verify *
 			continue;
 		if ((*tries)++ == HEADER_SENDERS_MAX)
 			break;
-		res = route_it(s, env, v, sv_taint(x.address), ROUTE_VERIFY_SENDER, &r);
+		res = route_it(s, env, v, session_rewritten(s, sv_taint(x.address), true), ROUTE_VERIFY_SENDER, &r);
 		if (res == EXIM_OK)
 			return (EXIM_OK);
 		if (res == EXIM_DEFER)
@@ -252,6 +252,7 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 {
 	struct session *s = arg;
 	struct checked_sender *before = checked_before(s, v);
+	struct exim_verify own = *v;
 	struct sv address = v->address;
 	enum exim_result r;
 
@@ -275,6 +276,12 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 		out->log_msg = out->user_msg = SV_LIT("Unqualified address not permitted");
 		return (EXIM_FAIL);
 	}
+	if (before == NULL && v->what == EXIM_VERIFY_SENDER && s->txn != NULL && sv_eq(address, s->txn->msg.sender))
+		address = session_verified_sender(s);
+	else if (before == NULL)
+		address = session_rewritten(s, address, v->what == EXIM_VERIFY_SENDER);
+	own.address = address;
+	v = &own;
 	s->sender_checked = before;
 	if (before != NULL) {
 		*out = before->out;

@@ -86,7 +86,7 @@ session_vrfy(struct session *s)
 		session_replyf(s, 252, "2.5.2", "Cannot VRFY user, but will take a message for it and attempt delivery");
 		return;
 	}
-	route_it(s, address, ROUTE_VERIFY_RECIPIENT, &r);
+	route_it(s, session_rewritten(s, address, false), ROUTE_VERIFY_RECIPIENT, &r);
 	if (r.verdict == EXIM_OK) {
 		session_replyf(s, 250, NULL, "<" SV_FMT "> is deliverable", SV_ARG(address));
 	} else if (r.verdict == EXIM_DEFER) {
@@ -128,6 +128,7 @@ session_expn(struct session *s)
 		session_replyf(s, 553, NULL, SV_FMT " is undeliverable", SV_ARG(s->c.arg));
 		return;
 	}
+	address = session_rewritten(s, address, false);
 	route_it(s, address, ROUTE_EXPN, &r);
 	for (size_t i = 0; i < r.ngenerated && r.verdict == EXIM_OK; i++) {
 		const struct route_addr *g = &r.generated[i];

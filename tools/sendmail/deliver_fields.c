@@ -250,16 +250,6 @@ dfields_rewrite(struct deliver *d, struct dmsg *m)
 	}
 }
 
-/* The rule that did it is the first whose pattern and flag fit; chains of rules are told as one. */
-static void
-log_rewrite(struct deliver *d, const struct dmsg *m, struct sv from, const char *where, struct sv to)
-{
-	if (!dlog_on(d, EXIM_LOGSEL_address_rewrite) || sv_eq(from, to))
-		return;
-	dlog(d, DLOG_MAIN, "%s \"" SV_FMT "\" from %s rewritten as \"" SV_FMT "\" by rule %u", m->id, SV_ARG(from), where, SV_ARG(to),
-	    d->t->env.rewrite_rule);
-}
-
 void
 dfields_rewrite_envelope(struct deliver *d, struct dmsg *m)
 {
@@ -267,15 +257,11 @@ dfields_rewrite_envelope(struct deliver *d, struct dmsg *m)
 	struct sv out;
 
 	for (size_t i = 0; i < m->rcpts.len; i++)
-		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK) {
-			log_rewrite(d, m, m->rcpts.p[i].addr, "env-to", out);
+		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK)
 			m->rcpts.p[i].addr = arena_sv(m->arena, out);
-		}
-	if (m->sender.len > 0 && exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL,
-	    &err) == EXIM_OK) {
-		log_rewrite(d, m, m->sender, "env-from", out);
+	if (m->sender.len > 0 &&
+	    exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK)
 		m->sender = arena_sv(m->arena, out);
-	}
 }
 
 /* ---- what is missing ---- */

@@ -156,10 +156,15 @@ ops_debug(void *arg, struct sv text)
 static void
 ops_panic(void *arg, const char *text)
 {
+	static const char *const main_too[] = { "Tainted", "tainted search query", "Expansion of", "rewrite rule", "Rewrite", "Failed",
+	    "failed", "unknown named", "attempt to use tainted" };
+	const char *which = "PANIC";
+
+	for (size_t i = 0; i < sizeof(main_too) / sizeof(main_too[0]); i++)
+		if (strncmp(text, main_too[i], strlen(main_too[i])) == 0)
+			which = "MAIN PANIC";
 	(void)arg;
-	show(strncmp(text, "Tainted", 7) == 0 || strncmp(text, "Rewrite", 7) == 0 || strncmp(text, "Failed", 6) == 0 ||
-	    strncmp(text, "failed", 6) == 0 || strncmp(text, "unknown named", 13) == 0 ||
-	    strncmp(text, "attempt to use tainted", 22) == 0 ? "MAIN PANIC" : "PANIC", text);
+	show(which, text);
 }
 
 /* Exim's own process would end here, and so does this one, which keeps nothing. */
@@ -185,7 +190,8 @@ rules_die(void *arg, const char *text)
 static void
 world_log(void *arg, struct sv line)
 {
-	if (sv_starts(line, "Tainted"))
+	if (sv_starts(line, "Tainted") || sv_starts(line, "tainted search query") || sv_starts(line, "Rewrite of") ||
+	    sv_starts(line, "rewrite rule") || (sv_starts(line, "Expansion of") && sv_find(line, SV_LIT(" failed while rewriting")) >= 0))
 		ops_panic(arg, line.p);
 	else
 		ops_note(arg, line.p);
