@@ -180,6 +180,7 @@ unknown_command(struct session *s)
 	session_log_mistake(s, true, "unrecognized command");
 	session_log_incomplete(s, "unrecognized command");
 	s->end = END_ERRORS;
+	s->unknown_only = true;
 	session_not_quit(s);
 	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many unrecognized commands (last was \""
@@ -814,7 +815,8 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_log_no_mail(s);
 	session_txn_end(s);
 	session_debug_end(s);
-	c->lost = s->end == END_LOST || s->end == END_ERRORS;
+	/* Unknown commands alone are no failure for Exim. */
+	c->lost = s->end == END_LOST || (s->end == END_ERRORS && !s->unknown_only);
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
 	exim_vars_free(&s->env.acl_c);

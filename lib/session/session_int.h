@@ -154,6 +154,7 @@ struct session {
 	bool		 rcpt_same;	/* all of them the same */
 	bool		 mail_refused;	/* the last one, and only RCPT came since */
 	const char	*mistake_shown;	/* what the log says of the mistake at hand; NULL: what the client hears */
+	bool		 unknown_only;	/* it ends for unknown commands */
 	bool		 mistake_told;	/* the log has it already */
 	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
