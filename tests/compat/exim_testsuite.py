@@ -46,6 +46,9 @@ gecos_pattern = ""
 gecos_name = CALLER_NAME
 dns_cname_loops = 9
 chunking_advertise_hosts =
+.ifdef _HAVE_PIPE_CONNECT
+pipelining_connect_advertise_hosts = :
+.endif
 tls_advertise_hosts =
 '''
 FILE_COMMANDS = {'cat', 'chmod', 'chown', 'cp', 'du', 'ln', 'ls', 'mkdir', 'mkfifo', 'rm', 'rmdir', 'touch'}
