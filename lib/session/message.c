@@ -499,33 +499,6 @@ not_smtp(struct session *s, struct sv content)
 }
 
 static void
-log_rewrite(struct session *s, struct sv from, const char *where, struct sv to)
-{
-	if (session_logs(s, EXIM_LOGSEL_address_rewrite) && !sv_eq(from, to))
-		session_logf(s, SESSION_LOG_MAIN, "\"" SV_FMT "\" from %s rewritten as \"" SV_FMT "\" by rule %u", SV_ARG(from), where,
-		    SV_ARG(to), s->env.rewrite_rule);
-}
-
-/* The message is there: its envelope is rewritten now (section 31.1 of Exim's manual). */
-static void
-rewrite_envelope(struct session *s)
-{
-	struct txn *t = s->txn;
-	struct sv old = t->msg.sender;
-
-	if ((s->conf->rewrites.flags & (EXIM_RW_F | EXIM_RW_T)) == 0)
-		return;
-	for (size_t i = 0; i < t->rcpts.len; i++) {
-		struct sv from = t->rcpts.p[i].addr;
-
-		t->rcpts.p[i].addr = t->rcpt_addrs.p[i] = arena_sv(t->arena, session_rewritten(s, from, true));
-		log_rewrite(s, from, "env-to", t->rcpts.p[i].addr);
-	}
-	t->msg.sender = arena_sv(t->arena, session_rewritten(s, old, false));
-	log_rewrite(s, old, "env-from", t->msg.sender);
-}
-
-static void
 judge(struct session *s, const char *prefix)
 {
 	struct txn *t = s->txn;
@@ -540,7 +513,6 @@ judge(struct session *s, const char *prefix)
 		blackhole(s, t->discard ? "MAIL" : "RCPT", prefix, text, code);
 		return;
 	}
-	rewrite_envelope(s);
 	if (session_received(s, &err) == -1) {
 		refuse(s, 451, "4.3.5", "Temporary local problem - please try later", err.text);
 		return;

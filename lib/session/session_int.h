@@ -362,8 +362,6 @@ struct header_parts {
 };
 /* Our Received field into txn->msg, once; -1 when received_header_text cannot be expanded. */
 int	 session_received(struct session *s, struct err *err);
-/* <address> as rules for envelopes rewrite it; it may live in the command's arena. */
-struct sv session_rewritten(struct session *s, struct sv address, bool recipient);
 /* The fixes of submission, before the ACL of DATA; they go to txn->fx. */
 void	 session_fixups(struct session *s);
 

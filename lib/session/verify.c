@@ -37,19 +37,6 @@ trust(struct exim_env *env, const struct route_delivery *rd)
 	env->addr->local_part_data = sv_from(rd->local_part.p, rd->local_part.len);
 }
 
-struct sv
-session_rewritten(struct session *s, struct sv address, bool recipient)
-{
-	unsigned flag = recipient ? EXIM_RW_T : EXIM_RW_F;
-	struct err err = ERR_INIT;
-	struct sv out;
-
-	if ((s->conf->rewrites.flags & flag) == 0 || address.len == 0 ||
-	    exim_rewrite_address(&s->conf->rewrites, &s->env, flag, address, &out, NULL, &err) != EXIM_OK)
-		return (address);
-	return (out);
-}
-
 /* Routing sets the address in env and puts it back: what this one was stays for later conditions. */
 static enum exim_result
 route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, struct sv address, enum route_mode mode,
@@ -60,16 +47,13 @@ route_it(struct session *s, struct exim_env *env, const struct exim_verify *v, s
 	struct sv sender = env->msg == NULL ? SV_NULL : env->msg->sender;
 	struct route_request rq = {
 		.conf = s->conf, .env = env, .arena = kept ? s->txn->arena : s->cmd, .ops = s->sv->route, .mode = mode,
-		.address = address,
+		.address = kept ? arena_sv(s->txn->arena, address) : address,
 		.sender = mode == ROUTE_VERIFY_SENDER ? SV_LIT("") : sender, .id = sv_cstr(session_id(s)),
 		    .success_on_redirect = v->success_on_redirect, .headers = kept,
 	};
 	struct route_result r;
 	enum exim_result res;
 
-	rq.address = session_rewritten(s, rq.address, mode == ROUTE_VERIFY_RECIPIENT);
-	if (kept)
-		rq.address = arena_sv(s->txn->arena, rq.address);
 	/* Reports go to senders: how they are routed is looked at as for one. */
 	if (env->msg != NULL)
 		env->msg->sender = rq.sender;
