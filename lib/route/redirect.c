@@ -73,8 +73,8 @@ is_quoted(struct sv v)
 	return (true);
 }
 
-static struct sv
-unquote(struct arena *a, struct sv v)
+struct sv
+redirect_unquote(struct arena *a, struct sv v)
 {
 	char *p = arena_alloc(a, v.len + 1);
 	size_t n = 0;
@@ -184,7 +184,7 @@ redirect_next(struct sv *data, struct arena *a, struct redirect_item *item)
 		if (item->raw.len == 0)
 			continue;
 		if (is_quoted(item->raw)) {
-			struct sv inner = unquote(a, item->raw);
+			struct sv inner = redirect_unquote(a, item->raw);
 			size_t used;
 
 			if (inner.len == 0)

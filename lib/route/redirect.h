@@ -42,5 +42,7 @@ enum redirect_data_kind redirect_data_kind(struct sv data);
  * Texts live in <a> or point into the data.  False at the end.
  */
 bool	 redirect_next(struct sv *data, struct arena *a, struct redirect_item *item);
+/* What stands between the quotes at both ends of <v>, with its backslashes resolved; in <a>. */
+struct sv redirect_unquote(struct arena *a, struct sv v);
 
 #endif

@@ -208,19 +208,9 @@ copies_routing(const struct exim_router *r)
 static struct sv
 plain(struct arena *a, struct sv local)
 {
-	char *p;
-	size_t n = 0;
+	bool quoted = local.len >= 2 && local.p[0] == '"' && local.p[local.len - 1] == '"';
 
-	if (local.len < 2 || local.p[0] != '"' || local.p[local.len - 1] != '"')
-		return (local);
-	p = arena_alloc(a, local.len);
-	for (size_t i = 1; i + 1 < local.len; i++) {
-		if (local.p[i] == '\\' && i + 2 < local.len)
-			i++;
-		p[n++] = local.p[i];
-	}
-	p[n] = '\0';
-	return ((struct sv){ p, n, local.tainted });
+	return (quoted ? redirect_unquote(a, local) : local);
 }
 
 static void
