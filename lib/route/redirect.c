@@ -194,6 +194,11 @@ redirect_next(struct sv *data, struct arena *a, struct redirect_item *item)
 			classify(a, inner, item);
 		} else
 			classify(a, item->raw, item);
+		/* A comment alone is nothing. */
+		if (item->kind == REDIRECT_BAD && strcmp(item->err_text, "empty address") == 0) {
+			memset(item, 0, sizeof(*item));
+			continue;
+		}
 		return (true);
 	}
 }

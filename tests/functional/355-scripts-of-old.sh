@@ -32,6 +32,10 @@ list:
   errors_to = owner
   one_time
   data = late, member
+comments:
+  driver = redirect
+  local_parts = comments : nobody
+  data = \${if eq{\$local_part}{nobody}{(alone)}{(in front), user (behind)}}
 late:
   driver = redirect
   local_parts = late
@@ -77,6 +81,10 @@ touch "$D/now"
 exim -qf
 eq "$(head -n 1 "$D/mail/late" | cut -d' ' -f2)" owner@host.test "the return path later"
 fresh
+
+# A comment in redirection data is nothing; where there is nothing else the router has not run.
+eq "$(exim -bt comments@host.test | head -n 2 | tr '\n' '|')" "user@host.test|    <-- comments@host.test|" "comments"
+eq "$(exim -bt nobody@host.test)" "nobody@host.test is undeliverable: Unrouteable address" "a comment alone"
 
 # No file is a file, and one that may not be written is not thrown away in silence.
 echo text | exim -odi forbidden 2>/dev/null || true
