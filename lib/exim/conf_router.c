@@ -271,6 +271,8 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	    g[EXIM_ROUTER_require_files].set;
 	computed(r);
 	required_files(ld, r);
+	/* The driver looks at its options before any name in them is looked for. */
+	router_driver(ld, r);
 	r->transport = transport_opt(ld, r, &g[EXIM_ROUTER_transport]);
 	r->redirect_router = router_opt(ld, r, &g[EXIM_ROUTER_redirect_router], false);
 	r->pass_router = router_opt(ld, r, &g[EXIM_ROUTER_pass_router], true);
@@ -281,7 +283,6 @@ resolve_router(struct loader *ld, struct exim_router *r)
 	if (!known)
 		(void)exim_report_driver(ld->rep, g[EXIM_ROUTER_self].file, g[EXIM_ROUTER_self].line, "router", r->d.name, SV_FMT
 		    " is not valid for the self option" EXIM_HINT " (defer, fail, freeze, pass, reroute:, send)", SV_ARG(self));
-	router_driver(ld, r);
 }
 
 /* An option whose text is not known before it is expanded: it may force a failure, and the router declines. */

@@ -103,6 +103,8 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 		if (f == 0 || (f == EXIM_RW_X && rep != NULL && rep->exact))
 			return (exim_report_error(rep, file, line, "unknown rewrite flag character '%c' (could be missing quotes "
 			    "round replacement item)", text.p[i]));
+		if (f == EXIM_RW_S && !transport && !sv_starts(out->pattern, "^") && !sv_starts(out->pattern, "\\N^"))
+			return (exim_report_error(rep, file, line, "rewrite rule has the S flag but is not a regular expression"));
 		if (transport && (f & (EXIM_RW_ENVELOPE | EXIM_RW_S)) != 0)
 			return (exim_report_error(rep, file, line, "rewrite rule specifies a non-header rewrite - not allowed at "
 			    "transport time -" EXIM_HINT ": flag '%c'", text.p[i]));
@@ -110,8 +112,6 @@ exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *
 	}
 	if ((out->flags & (EXIM_RW_ENVELOPE | EXIM_RW_HEADERS | EXIM_RW_S)) == 0)
 		out->flags |= transport ? EXIM_RW_HEADERS : EXIM_RW_HEADERS | EXIM_RW_ENVELOPE;
-	if ((out->flags & EXIM_RW_S) != 0 && !sv_starts(out->pattern, "^") && !sv_starts(out->pattern, "\\N^"))
-		return (exim_report_error(rep, file, line, "rewrite rule has the S flag but is not a regular expression"));
 	out->list = exim_single_list(a, out->flags & EXIM_RW_S ? EXIM_LIST_STRING : EXIM_LIST_ADDRESS, out->pattern, file, line,
 	    rep);
 	if (sv_eqs(repl, "*"))
