@@ -187,7 +187,7 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 	name = arena_cstr(v->rt->a, route_host_port(item, &port));
 	hl->wish = r->byname ? IP_ANY : r->wish;
 	if (mx)
-		f = route_find_mx(v, name, false, port, hl, &null);
+		f = route_find_mx(v, name, true, port, hl, &null);
 	else
 		f = route_find_addrs(v, name, port, -1, !r->byname, r->bydns, hl);
 	switch (f) {

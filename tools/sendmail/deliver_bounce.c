@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "deliver_int.h"
+#include "mail/msgid.h"
 #include "os/file.h"
 
 #define TEXT_MAX	((size_t)64 * 1024 * 1024)
@@ -167,15 +168,32 @@ put_reply_to(struct deliver *d, struct sb *out)
 		sb_addf(out, "Reply-To: " SV_FMT "\n", SV_ARG(to));
 }
 
+/* Those of the original, where its thread began and the last eleven, and its id. */
 static void
 put_references(const struct dmsg *m, struct sb *out)
 {
-	struct sv id = mail_headers_get(&m->headers, "Message-ID");
+	const struct mail_headers *h = &m->headers;
+	struct sv old = mail_headers_get(h, "References"), id = mail_headers_get(h, "Message-ID"), ids[13];
+	size_t n = 0;
 
+	if (old.p == NULL)
+		old = mail_headers_get(h, "In-Reply-To");
 	if (id.p == NULL)
-		id = mail_headers_get(&m->headers, "Resent-Message-ID");
+		id = mail_headers_get(h, "Resent-Message-ID");
+	while (old.p != NULL && mail_msgid_next(&old, &ids[n])) {
+		if (n == 12)
+			memmove(&ids[1], &ids[2], 11 * sizeof(ids[0]));
+		else
+			n++;
+	}
+	if (n == 0 && id.p == NULL)
+		return;
+	sb_adds(out, "References:");
+	for (size_t i = 0; i < n; i++)
+		sb_addf(out, " " SV_FMT, SV_ARG(ids[i]));
 	if (id.p != NULL)
-		sb_addf(out, "References: " SV_FMT "\n", SV_ARG(sv_trim(id)));
+		sb_addf(out, " " SV_FMT, SV_ARG(sv_trim(id)));
+	sb_addc(out, '\n');
 }
 
 static void

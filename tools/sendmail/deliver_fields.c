@@ -201,7 +201,7 @@ qualify_field(struct deliver *d, struct dmsg *m, struct dfield *f)
 	struct sv name = dfield_name(f->text), domain = d->t->g.qualify_domain, before = dfield_body(f->text), body;
 	char type = sv_casestarts(name, "resent-") ? dfield_type(sv_sub(name, strlen("resent-"), name.len)) : f->type;
 
-	if (strchr("FTCBRS", type) == NULL)
+	if (strchr("FTCBRS", type) == NULL || d->t->o->no_qualify)
 		return;
 	if (strchr("TCB", type) != NULL && d->t->g.qualify_recipient.len > 0)
 		domain = d->t->g.qualify_recipient;

@@ -145,6 +145,7 @@ tell_unfit(struct attempt *at, struct event *e)
 {
 	struct dfail f = { .text = SV_NULL };
 	struct sv why = sv_cstr(e->rd->trouble);
+	struct sb out = SB_INIT(DTEXT_MAX);
 
 	e->taken = true;
 	if (e->rd->forbidden) {
@@ -153,7 +154,12 @@ tell_unfit(struct attempt *at, struct event *e)
 		dattempt_fail(at, e, &f);
 		return;
 	}
-	dline_bad(at, e, "==", true, NULL, -30, why.p == NULL ? SV_LIT("no transport is set for this kind of delivery") : why, false);
+	if (e->rd->router == NULL && why.p != NULL) {
+		dline_address(at, &out, e->addr, e->rd, false);
+		dlog(at->d, DLOG_MAIN | DLOG_PANIC, "%s == " SV_FMT " routing defer (-1): " SV_FMT, at->m->id, SV_ARG(sb_sv(&out)), SV_ARG(why));
+		sb_free(&out);
+	} else
+		dline_bad(at, e, "==", true, NULL, -30, why.p == NULL ? SV_LIT("no transport is set for this kind of delivery") : why, false);
 	dattempt_open(at, e);
 }
 

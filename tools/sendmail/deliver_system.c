@@ -64,6 +64,9 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 	rd->text.tainted = false;
 	rd->local_part = from->address;
 	(void)exim_conf_transport_of(at->d->conf, t, &at->d->t->env, &rd->transport, &err);
+	if (rd->transport == NULL)
+		rd->trouble = arena_fmt(at->m->arena, "system_filter_%s_transport is unset", x->kind == FILTER_PIPE ? "pipe" :
+		    x->kind == FILTER_MAIL ? "reply" : x->kind == FILTER_MAILDIR ? "directory" : "file");
 	rd->uid = rd->gid = -1;
 	if (main[EXIM_MAIN_system_filter_user].set) {
 		rd->user_set = true;
