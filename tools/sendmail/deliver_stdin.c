@@ -288,6 +288,27 @@ queue_policy(struct deliver *d)
 		d->routing_only = true;
 }
 
+/* Nothing is taken where message_size_limit is no number. */
+static bool
+size_limit_ok(struct deliver *d)
+{
+	const struct exim_value *v = &d->conf->main[EXIM_MAIN_message_size_limit];
+	struct err err = ERR_INIT;
+	struct sv text;
+	int64_t n = 0;
+	bool expands;
+
+	if (v->str == NULL)
+		return (true);
+	expands = exim_expand(v->str, &d->t->env, &text, &err) == EXIM_OK;
+	if (expands && exim_text_int(text, &d->t->env, &n, &err) && n >= 0)
+		return (true);
+	if (n < 0)
+		(void)err_set(&err, ERR_CONFIG, "4.3.5", "non-negative integer expected but \"" SV_FMT "\" found", SV_ARG(text));
+	dlog(d, DLOG_MAIN | DLOG_PANIC, "%s message_size_limit: %s", expands ? "invalid value for" : "failed to expand", err.text);
+	return (false);
+}
+
 int
 dreceive_stdin(struct deliver *d)
 {
@@ -301,6 +322,10 @@ dreceive_stdin(struct deliver *d)
 	if (d->t->o->args.len == 0 && !d->t->o->from_header) {
 		(void)fprintf(stderr, "Exim is a Mail Transfer Agent. It is normally called by Mail User Agents,\nnot directly from a shell "
 		    "command line. Options and/or arguments control\nwhat it does when called. For a list of options, see the Exim documentation.\n");
+		dmsg_free(&m);
+		return (1);
+	}
+	if (!size_limit_ok(d)) {
 		dmsg_free(&m);
 		return (1);
 	}
