@@ -28,6 +28,12 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=$(realpath "${BUILD:-$TOP/build}")
 PATH=$BUILD/bin:$BUILD/sbin:$PATH
 T=$(mktemp -d "${TMPDIR:-/tmp}/vpost-test.XXXXXX")
+# A sanitizer's reports go to files of their own: what programs say is compared, and it warns of fibers each time.
+REPORTS=$T.reports
+if [ -n "${VPOST_SAN-}" ]; then
+	mkdir -m 1777 "$REPORTS"
+	export ASAN_OPTIONS="${ASAN_OPTIONS-}:log_path=$REPORTS/r"
+fi
 PIDS=
 USED=	# bases of this test's boxes, started or not
 mt() { python3 "$TOP/tests/lib/mailtool.py" "$@"; }
@@ -112,13 +118,13 @@ cleanup() {
 	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
 		echo "--- logs of $T"
 		tail -n 15 "$T"/run.log "$T"/*/var/log/* 2>/dev/null || true
-		# A sanitizer's report is what matters most.
-		grep -h -A 25 -E 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log 2>/dev/null | head -60 || true
 	fi
-	if [ -n "${VPOST_SAN-}" ] && grep -qE 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log 2>/dev/null; then
-		grep -h -A 25 -E 'ERROR: (Address|Leak)Sanitizer|runtime error' "$T"/run.log | head -60
+	# A sanitizer's report is what matters most.
+	if [ -n "${VPOST_SAN-}" ] && grep -qrE 'ERROR: (Address|Leak)Sanitizer|runtime error' "$REPORTS" "$T"/run.log 2>/dev/null; then
+		grep -hr -A 25 -E 'ERROR: (Address|Leak)Sanitizer|runtime error' "$REPORTS" "$T"/run.log 2>/dev/null | head -60
 		rc=1
 	fi
+	rm -rf "$REPORTS"
 	[ -n "${VPOST_KEEP-}" ] || rm -rf "$T"
 	exit $rc
 }
