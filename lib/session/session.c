@@ -51,7 +51,7 @@ static const struct command {
 	{ SMTP_AUTH,	 C_SYNC_PLAIN,				session_auth },
 	{ SMTP_XCLIENT,	 C_SYNC | C_NO_TXN,			session_xclient },
 	{ SMTP_WELLKNOWN, C_SYNC,				session_wellknown },
-	{ SMTP_XLOCAL,	 C_NO_TXN,				session_xlocal },
+	{ SMTP_XLOCAL,	 C_NO_TXN | C_MAIL,			session_xlocal },
 };
 
 static const struct command *

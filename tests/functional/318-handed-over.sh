@@ -12,7 +12,8 @@ import sys
 path, t = sys.argv[1:]
 s = open(path).read()
 s = "\n".join(l for l in s.split("\n") if not l.startswith("acl_smtp_"))
-s = """acl_smtp_connect = smtp
+s = """smtp_accept_max_nonmail = 0
+acl_smtp_connect = smtp
 acl_smtp_helo = smtp
 acl_smtp_mail = smtp
 acl_smtp_rcpt = closed
