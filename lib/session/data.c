@@ -66,6 +66,8 @@ begin(struct session *s)
 	spool_id_new(t->id);
 	t->msg.id = sv_cstr(t->id);
 	session_protocol(s);
+	/* As in Exim, where it is offered until the first message comes. */
+	s->early_pipe = false;
 }
 
 /* The connection broke within the content: nothing of it is kept. */
