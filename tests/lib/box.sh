@@ -32,7 +32,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/vpost-test.XXXXXX")
 REPORTS=$T.reports
 if [ -n "${VPOST_SAN-}" ]; then
 	mkdir -m 1777 "$REPORTS"
-	export ASAN_OPTIONS="${ASAN_OPTIONS-}:log_path=$REPORTS/r"
+	export ASAN_OPTIONS="${ASAN_OPTIONS-}:log_path=$REPORTS/r" LSAN_OPTIONS=suppressions=$TOP/tests/lib/lsan.supp:print_suppressions=0
 fi
 PIDS=
 USED=	# bases of this test's boxes, started or not
