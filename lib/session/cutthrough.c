@@ -346,7 +346,6 @@ own_header(struct session *s, struct sv content, struct sb *all, struct err *err
 	struct header_parts h;
 	int rc;
 
-	session_rewrite_envelope(s);
 	t->gone = arena_zalloc(t->arena, t->headers.n + 1);
 	t->msg.headers = &t->headers;
 	t->msg.headers_gone = t->gone;

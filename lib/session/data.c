@@ -62,7 +62,7 @@ begin(struct session *s)
 {
 	struct txn *t = s->txn;
 
-	t->content.max = s->size_limit < 0 ? session_int(s, EXIM_MAIN_message_size_limit, 0) : s->size_limit;
+	t->content.max = s->size_limit;
 	spool_id_new(t->id);
 	t->msg.id = sv_cstr(t->id);
 	session_protocol(s);

@@ -72,7 +72,7 @@ name_accepted(struct session *s)
 		    "rejected %s from %s: syntactically invalid argument(s): " SV_FMT,
 		    verb, sb_cstr(&host), SV_ARG(arg.len == 0 ? SV_LIT("(no argument given)") : arg));
 		sb_free(&host);
-		s->mistake_told = true;
+		s->mistake_shown = "";
 		session_mistake(s, 501, "5.5.4", "Syntactically invalid %s argument(s)", verb);
 		return (false);
 	}
@@ -126,8 +126,6 @@ put_keywords(struct session *s, struct sb *out)
 	const char *auth;
 	bool ours = !s->conn->exim_style;
 
-	if (s->size_limit < 0)
-		s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
 	if (s->size_limit > 0)
 		sb_addf(out, "\nSIZE %lld", (long long)s->size_limit);
 	else

@@ -55,14 +55,6 @@ qualify_sender(struct session *s, struct txn *t)
 	return (true);
 }
 
-static int64_t
-size_limit(struct session *s)
-{
-	if (s->size_limit < 0)
-		s->size_limit = session_int(s, EXIM_MAIN_message_size_limit, 0);
-	return (s->size_limit);
-}
-
 /* RFC 1870 section 6: what cannot be taken is said before it is sent. */
 static bool
 size_fits(struct session *s, struct txn *t)
@@ -70,7 +62,7 @@ size_fits(struct session *s, struct txn *t)
 	struct err err = ERR_INIT;
 	struct sb host = SB_INIT(2000);
 
-	if (size_limit(s) > 0 && s->c.size > s->size_limit) {
+	if (s->size_limit > 0 && s->c.size > s->size_limit) {
 		session_log_host(s, &host);
 		/* The selector is about the main log; who keeps a log of refusals finds it there. */
 		session_logf(s, (session_logs(s, EXIM_LOGSEL_size_reject) ? SESSION_LOG_MAIN : 0) | SESSION_LOG_REJECT,

@@ -166,20 +166,17 @@ session_log_mistake(struct session *s, bool syntax, const char *text)
 void
 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 {
-	bool syntax = code == 500 || code == 501 || code == 555, told = s->mistake_told;
+	/* "MAIL" alone is one of the protocol for Exim. */
+	bool syntax = code == 500 || code == 555 || (code == 501 && (s->c.verb != SMTP_MAIL || s->c.arg.len > 0));
 	char text[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	/* Exim counts this one as a mistake of the protocol. */
-	if (strcmp(text, "MAIL must have an address operand") == 0)
-		syntax = false;
-	if (!told)
+	if (s->mistake_shown == NULL || s->mistake_shown[0] != '\0')
 		session_log_mistake(s, syntax, text);
 	s->mistake_shown = NULL;
-	s->mistake_told = false;
 	if ((int64_t)++s->synprot > exim_main_int(s->conf, EXIM_MAIN_smtp_max_synprot_errors)) {
 		too_many_mistakes(s, code, text);
 		return;

@@ -179,8 +179,7 @@ unknown_command(struct session *s)
 	}
 	session_log_mistake(s, true, "unrecognized command");
 	session_log_incomplete(s, "unrecognized command");
-	s->end = END_ERRORS;
-	s->unknown_only = true;
+	s->end = END_UNKNOWN;
 	session_not_quit(s);
 	session_caller(s, &host);
 	session_logf(s, SESSION_LOG_MAIN | SESSION_LOG_REJECT, "SMTP call from %s dropped: too many unrecognized commands (last was \""
@@ -189,7 +188,7 @@ unknown_command(struct session *s)
 	if (s->conn->exim_style)
 		session_reply(s, 500, NULL, s->farewell.p != NULL ? s->farewell : SV_LIT("Too many unrecognized commands"));
 	else
-		session_421(s, "4.7.0", END_ERRORS, "Too many unrecognized commands; closing connection");
+		session_421(s, "4.7.0", END_UNKNOWN, "Too many unrecognized commands; closing connection");
 }
 
 /* The conditions of the table.  True: it may run. */
@@ -353,8 +352,8 @@ session_not_quit(struct session *s)
 {
 	static const char *const reasons[] = {
 		[END_LOST] = "connection-lost", [END_TIMEOUT] = "command-timeout", [END_DROP] = "acl-drop",
-		[END_SYNC] = "synchronization-error", [END_ERRORS] = "bad-commands", [END_TLS] = "tls-failed",
-		[END_SHUTDOWN] = "signal-exit",
+		[END_SYNC] = "synchronization-error", [END_UNKNOWN] = "bad-commands", [END_ERRORS] = "bad-commands",
+		[END_TLS] = "tls-failed", [END_SHUTDOWN] = "signal-exit",
 	};
 	struct sv text = SV_NULL;
 
@@ -543,10 +542,8 @@ banner(struct session *s, struct sv text, unsigned code)
 static bool
 early_input(struct session *s)
 {
-	if (s->no_sync || s->kind == SESSION_LOCAL || s->conn->host_checking || stream_is_tls(s->io) ||
-	    !stream_input_ready(s->io))
-		return (false);
-	return (true);
+	return (!s->no_sync && s->kind != SESSION_LOCAL && !s->conn->host_checking && !stream_is_tls(s->io) &&
+	    stream_input_ready(s->io));
 }
 
 /* With the number of connections of the service. */
@@ -616,7 +613,7 @@ size_limit_known(struct session *s)
 	struct sv text;
 	bool expands;
 
-	s->size_limit = v->text.p == NULL && v->num == 0 ? 0 : v->num;
+	s->size_limit = v->num;
 	if (v->str == NULL)
 		return (true);
 	s->env.msg = session_msg(s);
@@ -774,7 +771,6 @@ session_init(struct session *s, const struct session_service *sv, struct session
 	s->kind = c->kind;
 	s->lmtp = c->kind == SESSION_LMTP;
 	s->arena = arena_new(1024);
-	s->size_limit = -1;
 	s->parse_flags = session_parse_flags(s);
 	s->no_sync = !exim_main_bool(s->conf, EXIM_MAIN_smtp_enforce_sync);
 	s->free_rset = s->free_helo = s->free_tls = s->free_auth = s->rcpt_same = true;
@@ -816,7 +812,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	session_txn_end(s);
 	session_debug_end(s);
 	/* Unknown commands alone are no failure for Exim. */
-	c->lost = s->end == END_LOST || (s->end == END_ERRORS && !s->unknown_only);
+	c->lost = s->end == END_LOST || s->end == END_ERRORS;
 	exim_acl_run_fini(&s->acl);
 	exim_acl_effects_free(&s->fx);
 	exim_vars_free(&s->env.acl_c);

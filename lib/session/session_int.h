@@ -94,7 +94,7 @@ struct txn {
 	struct session_cut *cut;	/* the connection to the next host; cutthrough.c */
 };
 
-enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC, END_ERRORS, END_TLS, END_SHUTDOWN };
+enum session_end { END_NONE, END_QUIT, END_LOST, END_TIMEOUT, END_DROP, END_SYNC, END_UNKNOWN, END_ERRORS, END_TLS, END_SHUTDOWN };
 
 struct session {
 	const struct session_service *sv;
@@ -137,7 +137,7 @@ struct session {
 	unsigned	 parse_flags;
 	char		*auth_list;	/* mechanisms offered, heap */
 	int64_t		 timeout_ms;
-	int64_t		 size_limit;	/* -1: not known yet */
+	int64_t		 size_limit;	/* message_size_limit, 0: none */
 	unsigned	 unknown, synprot, nonmail, mails;
 	bool		 mail_came;	/* MAIL, whatever became of it */
 	bool		 load_queues;		/* the load was above queue_only_load once */
@@ -153,9 +153,7 @@ struct session {
 	uint64_t	 deferrals;	/* replies of 4xx to RCPT so far */
 	bool		 rcpt_same;	/* all of them the same */
 	bool		 mail_refused;	/* the last one, and only RCPT came since */
-	const char	*mistake_shown;	/* what the log says of the mistake at hand; NULL: what the client hears */
-	bool		 unknown_only;	/* it ends for unknown commands */
-	bool		 mistake_told;	/* the log has it already */
+	const char	*mistake_shown;	/* what the log says of the mistake at hand: "" nothing more, NULL what the client hears */
 	bool		 in_mistake;	/* the reply under way is about one of the client */
 	bool		 notquit_done;
 	struct sv	 farewell;	/* what acl_smtp_notquit says instead of the usual text; p NULL: nothing */
@@ -364,6 +362,9 @@ struct header_parts {
 int	 session_received(struct session *s, struct err *err);
 /* The fixes of submission, before the ACL of DATA; they go to txn->fx. */
 void	 session_fixups(struct session *s);
+/* What belongs around the fields, each part only where it is needed; -1 and *<err> as session_received. */
+int	 session_headers(struct session *s, struct header_parts *h, struct err *err);
+void	 session_headers_free(struct header_parts *h);
 
 /* ---- the rewrite section (rewriting.c) ---- */
 
@@ -379,8 +380,6 @@ struct sv session_given_sender(const struct session *s);
 /* All of the envelope; recipients once.  Then the fields of the header, and those that fixes added. */
 void	 session_rewrite_envelope(struct session *s);
 void	 session_rewrite_fields(struct session *s);
-int	 session_headers(struct session *s, struct header_parts *h, struct err *err);
-void	 session_headers_free(struct header_parts *h);
 
 /* ---- tls.c, auth.c ---- */
 /* Handshake; false when the session is over. */
