@@ -321,8 +321,17 @@ void	 session_xclient(struct session *s);
 bool	 session_acl_asked(const struct session *s, enum exim_acl_where where);
 void	 session_xlocal(struct session *s);
 
-/* session.c: what is looked at of a client that is known now, and the greeting; false when it is refused. */
+/* ---- connect.c ---- */
+/* All until the first command; false when the connection is refused. */
+bool	 session_greet(struct session *s);
+/* Of that, what is looked at when it is known whose connection it is, and the greeting. */
 bool	 session_welcome(struct session *s);
+
+/* ---- command.c ---- */
+/* <line> without its end; what it points to need not stay. */
+void	 session_command(struct session *s, struct sv line);
+/* Input came that had to wait for our reply: 554 and the end. */
+void	 session_sync_error(struct session *s);
 
 /* ---- txn.c ---- */
 struct txn *session_txn_new(struct session *s);
