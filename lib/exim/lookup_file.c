@@ -7,9 +7,7 @@
 #include "exim/lookup_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "map/lsearch.h"
@@ -310,25 +308,37 @@ join_nul(struct xev *e, struct sv list)
 }
 
 /* A file that is no Berkeley DB: SQLite's, perhaps. */
+struct dbm_job {
+	const char	*path;
+	struct sv	 key;
+	struct arena	*a;
+	struct sv	 value;
+	enum exim_found	 found;
+};
+
+static void
+dbm_job(void *arg)
+{
+	struct dbm_job *j = arg;
+
+	j->found = x_sqlite_dbm(j->path, j->key, j->a, &j->value);
+}
+
 static enum exim_found
 other_dbm(struct xev *e, const struct xlookup *l, struct sv key, struct sv *out)
 {
-	static const char magic[] = "SQLite format 3";
-	char head[sizeof(magic)] = "";
-	struct err why = ERR_INIT;
-	int fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	bool is;
+	const struct exim_world *w = e->env->world;
+	struct dbm_job j = { .path = l->path, .key = key, .a = e->env->arena };
 
-	if (fd == -1)
-		return (EXIM_TEMPFAIL);
-	is = read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0;
-	(void)close(fd);
-	if (!is)
-		return (EXIM_TEMPFAIL);
 	/* Exim's dbm has the NUL of the C string in the key. */
 	if (l->type[3] == '\0')
-		key = sv_from(x_cstr(e, key), key.len + 1);
-	return (x_sqlite_dbm(l->path, key, e->env->arena, out, &why));
+		j.key = sv_from(x_cstr(e, key), key.len + 1);
+	if (w->offload != NULL)
+		w->offload(w->arg, dbm_job, &j);
+	else
+		dbm_job(&j);
+	*out = j.value;
+	return (j.found);
 }
 
 X_LOOKUP(xl_dbm)

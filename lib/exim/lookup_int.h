@@ -42,10 +42,10 @@ int	 x_hint_del(void *arg, const char *db, struct sv key);
 /* What to say where a type cannot be looked up. */
 const char *x_lookup_missing(const char *type);
 /*
- * <key>, whole as it is stored, in <path>, which has the form of hints that SQLite keeps.  EXIM_TEMPFAIL and *<err>: it has not, or
- * is locked for longer than a moment.
+ * <key>, whole as it is stored, in <path>, which has the form of hints that SQLite keeps.  EXIM_TEMPFAIL: it has not, or is locked
+ * or busy for longer than a moment.  It blocks so long.
  */
-enum exim_found x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out, struct err *err);
+enum exim_found x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out);
 /* <query> on database <file>, which blocks: for worlds. */
 enum exim_found x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, struct sv *out, struct err *err);
 

@@ -3,16 +3,21 @@
  * The sqlite lookup (manual 9.26).  It reads a file of this machine and blocks, so it
  * belongs to the world: exim_world_posix offers it.  And DBM files that SQLite keeps, as newer Exims can be built for.
  */
-#include "base/num.h"
 #include "exim/lookup_int.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "os/time.h"
 
 #define BUSY_SECONDS	5		/* where no configuration says it */
 #define ROWS_MAX	10000
 #define MOMENT_MS	200
+#define STEPS		1000		/* of SQLite's machine between two looks at the clock */
 
 /* Quotes where the value is empty, holds blanks, or begins with a quote. */
 static void
@@ -109,6 +114,41 @@ x_sqlite(struct sv file, struct sv query, struct sv seconds, struct arena *a, st
 
 /* ---- DBM files ---- */
 
+/* Nothing else is given to SQLite, which would wait for the writer of a FIFO. */
+static bool
+is_database(const char *path)
+{
+	static const char magic[] = "SQLite format 3";
+	char head[sizeof(magic)];
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool is;
+
+	if (fd == -1)
+		return (false);
+	is = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) &&
+	    memcmp(head, magic, sizeof(magic)) == 0;
+	(void)close(fd);
+	return (is);
+}
+
+static int
+is_late(void *until)
+{
+	return (os_thread_us() > *(const int64_t *)until);
+}
+
+/* Who wrote the file may be less trusted than the configuration: his table can be a view that never ends, or has all memory. */
+static void
+distrust(sqlite3 *db, int64_t *until)
+{
+	*until = os_thread_us() + MOMENT_MS * 1000;
+	(void)sqlite3_busy_timeout(db, MOMENT_MS);
+	sqlite3_progress_handler(db, STEPS, is_late, until);
+	(void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, EXIM_EXPAND_MAX);
+	(void)sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+}
+
 static int
 select_key(sqlite3 *db, const char *query, struct sv key, bool text, struct arena *a, struct sv *out)
 {
@@ -130,16 +170,19 @@ select_key(sqlite3 *db, const char *query, struct sv key, bool text, struct aren
 }
 
 enum exim_found
-x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out, struct err *err)
+x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	enum exim_found f = EXIM_NOTFOUND;
 	sqlite3 *db = NULL;
+	int64_t until;
 	struct xb b;
-	int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+	int rc;
 
+	if (!is_database(path))
+		return (EXIM_TEMPFAIL);
+	rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
 	if (rc == SQLITE_OK) {
-		(void)sqlite3_busy_timeout(db, MOMENT_MS);
+		distrust(db, &until);
 		rc = select_key(db, "SELECT dat FROM tblblob WHERE ky = ?1", key, false, a, out);
 	}
 	if (rc == SQLITE_ERROR) {
@@ -158,12 +201,6 @@ x_sqlite_dbm(const char *path, struct sv key, struct arena *a, struct sv *out, s
 		}
 		rc = select_key(db, "SELECT dat FROM tbl WHERE ky = ?1", xb_sv(&b), true, a, out);
 	}
-	if (rc == SQLITE_ROW)
-		f = EXIM_FOUND;
-	else if (rc != SQLITE_DONE) {
-		(void)err_set(err, ERR_TEMP, "4.3.0", "%s", sqlite3_errmsg(db));
-		f = EXIM_TEMPFAIL;
-	}
 	(void)sqlite3_close(db);
-	return (f);
+	return (rc == SQLITE_ROW ? EXIM_FOUND : rc == SQLITE_DONE ? EXIM_NOTFOUND : EXIM_TEMPFAIL);
 }

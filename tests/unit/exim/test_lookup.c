@@ -2,7 +2,10 @@
 /* Lookups: types, partial and default keys, options, captures, DNS, maps, failures. */
 #include "expand_env.h"
 
+#include <sys/stat.h>
+
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include "map/rebuild.h"
@@ -255,6 +258,50 @@ test_maps(void **state)
 	assert_int_equal(system(text), 0);
 }
 
+/* What others put where a DBM file should be keeps nobody waiting: a FIFO, or tables of SQLite that never end or are too large. */
+static void
+test_strange_maps(void **state)
+{
+	static const struct { const char *sql, *value; } t[] = {
+		{ NULL, NULL },
+		{ "CREATE TABLE tblblob (ky, dat); INSERT INTO tblblob VALUES (x'6b', 'v')", "v" },
+		{ "CREATE VIEW tblblob AS WITH RECURSIVE c(ky, dat) AS (SELECT 1, 1 UNION ALL SELECT ky + 1, 1 FROM c) "
+		    "SELECT ky, dat FROM c", NULL },
+		{ "CREATE VIEW tblblob AS SELECT x'6b' AS ky, zeroblob(20000000) AS dat", NULL },
+	};
+	char dir[] = "/tmp/vpost-lookup-XXXXXX", path[64], text[1024], want[1024];
+	struct exim_world w;
+	struct test_env env;
+
+	assert_non_null(mkdtemp(dir));
+	exim_world_posix(&w);
+	(void)alarm(20);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		sqlite3 *db;
+
+		(void)snprintf(path, sizeof(path), "%s/%zu", dir, i);
+		if (t[i].sql == NULL)
+			assert_int_equal(mkfifo(path, 0600), 0);
+		else {
+			assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+			assert_int_equal(sqlite3_exec(db, t[i].sql, NULL, NULL, NULL), SQLITE_OK);
+			(void)sqlite3_close(db);
+		}
+		test_env_init(&env, true);
+		env.env.world = &w;
+		(void)snprintf(text, sizeof(text), "${lookup{k}dbmnz{%s}}", path);
+		(void)snprintf(want, sizeof(want), "!failed to open %s as a db (v4.1+) file: ", path);
+		if (t[i].value != NULL)
+			assert_string_equal(test_expand(&env, text), t[i].value);
+		else
+			assert_true(sv_starts(sv_cstr(test_expand(&env, text)), want));
+		test_env_fini(&env);
+		(void)unlink(path);
+	}
+	(void)alarm(0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* The world of this machine: programs, files, clock. */
 static void
 test_posix(void **state)
@@ -343,7 +390,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_files), cmocka_unit_test(test_types), cmocka_unit_test(test_queries_of_peers),
-		cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_dnsdb), cmocka_unit_test(test_maps), cmocka_unit_test(test_strange_maps),
 		cmocka_unit_test(test_posix), cmocka_unit_test(test_missing),
 	};
 
