@@ -363,6 +363,7 @@ exim_acl_compile(struct arena *a, struct sv name, bool (*next)(void *arg, struct
 /* Text of an option or a file: there are no macros and no directives in it. */
 struct text_lines {
 	struct arena	*a;
+	struct exim_report *rep;
 	const char	*file;
 	struct sv	 rest;
 	unsigned	 line;
@@ -410,7 +411,9 @@ next_of_text(void *arg, struct exim_line *out)
 		} while (more.len > 0 && more.p[0] == '#');
 		sb_add(&whole, more);
 	}
-	*out = (struct exim_line){ .text = sv_cstr(arena_cstr(t->a, sb_sv(&whole))), .file = t->file, .line = t->line,
+	if (whole.overflow)
+		(void)exim_report_error(t->rep, t->file, t->line, "a continued line is longer than %d bytes", EXIM_LINE_MAX);
+	*out = (struct exim_line){ .text = arena_sv(t->a, sb_sv(&whole)), .file = t->file, .line = t->line,
 	    .last_line = t->line, .piece = &t->piece, .npieces = 1 };
 	sb_free(&whole);
 	return (!begins_another(out->text));
@@ -419,7 +422,7 @@ next_of_text(void *arg, struct exim_line *out)
 struct exim_acl *
 exim_acl_compile_text(struct arena *a, struct sv name, struct sv text, struct exim_report *rep)
 {
-	struct text_lines t = { .a = a, .file = arena_cstr(a, name), .rest = text };
+	struct text_lines t = { .a = a, .rep = rep, .file = arena_cstr(a, name), .rest = text };
 
 	return (exim_acl_compile(a, name, next_of_text, &t, rep));
 }

@@ -641,6 +641,26 @@ long_warning(void **state)
 	teardown(&b);
 }
 
+/* A condition of a text that is too long does not lose its end, which would be another condition. */
+static void
+long_text(void **state)
+{
+	static const char begin[] = "accept\n  condition = yes\\\n  ";
+	struct exim_report rep = EXIM_REPORT_INIT;
+	struct sb text = SB_INIT(1 << 20);
+	struct arena *a = arena_new(0);
+
+	(void)state;
+	sb_adds(&text, begin);
+	for (int i = 0; i < 300000; i++)
+		sb_addc(&text, 'x');
+	(void)exim_acl_compile_text(a, SV_LIT("text"), sb_sv(&text), &rep);
+	assert_int_equal(rep.errors, 1);
+	assert_non_null(strstr(rep.first.text, "longer than"));
+	sb_free(&text);
+	arena_free(&a);
+}
+
 static unsigned turns;
 
 static void
@@ -808,7 +828,7 @@ main(void)
 		cmocka_unit_test(stack), cmocka_unit_test(statements), cmocka_unit_test(codes), cmocka_unit_test(effects), cmocka_unit_test(places),
 		cmocka_unit_test(case_of_local_part), cmocka_unit_test(rates), cmocka_unit_test(seen), cmocka_unit_test(headers),
 		cmocka_unit_test(wrapping), cmocka_unit_test(regexes), cmocka_unit_test(crowds), cmocka_unit_test(long_field),
-		cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning),
+		cmocka_unit_test(verify_words), cmocka_unit_test(long_message), cmocka_unit_test(long_warning), cmocka_unit_test(long_text),
 		cmocka_unit_test(many_headers),
 	};
 
