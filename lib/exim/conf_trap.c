@@ -373,13 +373,25 @@ among(const char *name, const char *const *names, size_t n)
 }
 #define AMONG(name, names)	among(name, names, sizeof(names) / sizeof((names)[0]))
 
+/* Digits, perhaps with a point, and perhaps K, M or G. */
+static bool
+is_amount(struct sv v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (!sv_isdigit(v.p[i]) && v.p[i] != '.' && (i == 0 || i + 1 < v.len || strchr("kKmMgG", v.p[i]) == NULL))
+			return (false);
+	return (true);
+}
+
 static void
 check_number(const struct place *pl, struct sv text)
 {
+	bool quota = strncmp(pl->name, "quota", 5) == 0;
+	ptrdiff_t slash = quota ? sv_chr(text, '/') : -1;	/* "/no_check" */
 	int64_t n;
 
-	text = sv_trim(text);
-	if (text.len > 0 && sv_chr(text, '$') < 0 && !exim_parse_int(text, &n))
+	text = sv_trim(slash < 0 ? text : sv_sub(text, 0, (size_t)slash));
+	if (text.len > 0 && sv_chr(text, '$') < 0 && !(quota ? is_amount(text) : exim_parse_int(text, &n)))
 		WARN(pl, "%s: \"%.*s\" is no number: write digits, with K, M or G behind them if need be", pl->name, SHOW(text));
 }
 
@@ -494,10 +506,7 @@ check_rate(const struct place *pl, bool seen, struct sv text)
 	struct sv rest = text, piece = seen ? SV_NULL : fixed_piece(&rest);
 	int64_t n;
 
-	for (size_t i = 0; i < piece.len; i++) {
-		if (sv_isdigit(piece.p[i]) || piece.p[i] == '.' ||
-		    (i > 0 && i + 1 == piece.len && strchr("kKmMgG", piece.p[i]) != NULL))
-			continue;
+	if (!is_amount(piece)) {
 		WARN(pl, "%s: \"%.*s\" is no number: write how many, then \"/\" and in what time, as in \"100 / 1h\"",
 		    pl->name, SHOW(piece));
 		return;
