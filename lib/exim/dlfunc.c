@@ -14,16 +14,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/sb.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/priv.h"
+#include "os/time.h"
 
 #define ARGS_MAX	8
-#define ANSWER_MAX	(1024 * 1024)
+#define TEXT_MAX	(1024 * 1024)
 #define WAIT_MS		60000
 
 /* What such a function returns: the values are Exim's. */
@@ -45,7 +45,7 @@ static _Noreturn void
 say(int fd, char kind, const char *text)
 {
 	if (os_write_full(fd, &kind, 1) != -1 && text != NULL)
-		(void)os_write_full(fd, text, strnlen(text, ANSWER_MAX));
+		(void)os_write_full(fd, text, strnlen(text, TEXT_MAX + 1));
 	_exit(0);
 }
 
@@ -56,13 +56,16 @@ call(const struct job *j, int fd)
 	dl_function *fn;
 	void *object;
 	int null = open("/dev/null", O_RDWR), rc;
+	sigset_t none;
 
 	/* The function could call root's rights back. */
 	if (os_drop_acting(NULL) == -1)
 		_exit(1);
-	/* A client or user reads what we write there. */
-	if (null == -1 || dup2(null, 0) == -1 || dup2(null, 1) == -1 || dup2(fd, 3) == -1)
+	/* A client or user reads what we write there.  What the function starts must not keep us waiting. */
+	if (null == -1 || dup2(null, 0) == -1 || dup2(null, 1) == -1 || dup2(fd, 3) == -1 || fcntl(3, F_SETFD, FD_CLOEXEC) == -1)
 		_exit(1);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	os_close_from(4);
 	fd = 3;
 	if ((object = dlopen(j->path, RTLD_LAZY)) == NULL)
@@ -75,25 +78,16 @@ call(const struct job *j, int fd)
 
 /* ---- here ---- */
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
-}
-
 /* All that comes until the end, or the deadline. */
 static void
 listen_to(struct job *j, int fd)
 {
-	int64_t deadline = now_ms() + WAIT_MS;
+	int64_t deadline = os_mono_ms() + WAIT_MS;
 	char buf[4096];
 
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - os_mono_ms();
 		ssize_t n;
 
 		j->late = left <= 0;
@@ -142,9 +136,11 @@ judge(struct exim_env *env, const struct job *j, struct sv *out)
 	int status = v.len > 0 ? v.p[0] - '0' : DL_ERROR;
 	struct sv shown = text.len > 0 ? text : SV_LIT("(no message)");
 
-	if (j->error != 0 || j->late || v.len == 0) {
-		*out = sv_cstr(arena_fmt(a, "dlfunc{%s}{%s}: %s", j->path, j->function, j->error != 0 ? strerror(j->error) : j->late ?
-		    "it took too long" : "it died"));
+	if (j->error != 0 || j->late || v.len == 0 || j->answer.overflow) {
+		const char *why = j->error != 0 ? strerror(j->error) : j->late ? "it took too long" : v.len == 0 ? "it died" :
+		    "its text is too long";
+
+		*out = sv_cstr(arena_fmt(a, "dlfunc{%s}{%s}: %s", j->path, j->function, why));
 		return (EXIM_FAIL);
 	}
 	if (v.p[0] == 'E' || v.p[0] == 'F') {
@@ -163,7 +159,7 @@ judge(struct exim_env *env, const struct job *j, struct sv *out)
 enum exim_result
 x_dlfunc(struct exim_env *env, const char *path, const char *function, const struct sv *args, size_t n, struct sv *out)
 {
-	struct job j = { .path = path, .function = function, .answer = SB_INIT(ANSWER_MAX) };
+	struct job j = { .path = path, .function = function, .answer = SB_INIT(1 + TEXT_MAX) };
 	enum exim_result r;
 	bool tainted = false;
 

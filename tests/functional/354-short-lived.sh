@@ -44,6 +44,20 @@ int returns(unsigned char **yield, int argc, unsigned char *argv[])
 	*yield = argc > 1 ? argv[1] : NULL;
 	return (atoi((char *)argv[0]));
 }
+int starts(unsigned char **yield, int argc, unsigned char *argv[])
+{
+	(void)argc;
+	(void)argv;
+	*yield = (unsigned char *)"started";
+	return (system("sleep 30 >/dev/null 2>&1 &"));
+}
+int huge(unsigned char **yield, int argc, unsigned char *argv[])
+{
+	(void)argv;
+	*yield = calloc(1, 1048577 + argc);
+	memset(*yield, 'x', 1048576 + argc);
+	return (0);
+}
 int dies(unsigned char **yield, int argc, unsigned char *argv[]) { (void)yield; (void)argc; (void)argv; abort(); }
 X
 	F="dlfunc{$D/fn.so}"
@@ -54,6 +68,8 @@ X
 	has "$(be "\${$F{returns}{3}{broken}}")" "Failed: broken" "error"
 	has "$(cat "$D/mainlog" "$D/paniclog" 2>/dev/null || be "\${$F{returns}{3}{broken}}")" "failed (3): broken" "an error is told in the log"
 	has "$(be "\${$F{dies}}")" "it died" "a crash is the function's own"
+	eq "$(timeout 20 sendmail -C "$D/exim.conf" -be "\${$F{starts}}")" started "a program that goes on keeps nobody waiting"
+	eq "$(be "\${length_3:\${$F{huge}}}" "\${$F{huge}{a}}")" $'xxx\nFailed: dlfunc{'"$D/fn.so}{huge}: its text is too long" "a text of a megabyte, and a byte more"
 	has "$(be "\${$F{nothing}}")" "dlsym \"nothing\" in \"$D/fn.so\" failed: " "no such function"
 fi
 has "$(be "\${dlfunc{$D/none.so}{f}}")" "Failed: dlopen \"$D/none.so\" failed: $D/none.so: cannot open shared object file" "no such object"
