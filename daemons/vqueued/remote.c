@@ -70,15 +70,21 @@ dest_get(struct vq *vq, const struct exim_transport *tr, const struct deliver_ho
 }
 
 void
-remote_dest_free(struct dest **dp)
+remote_dest_release(struct dest *d)
 {
-	struct dest *d = *dp;
+	d->held--;
+	remote_dest_unused(d);
+}
 
+void
+remote_dest_unused(struct dest *d)
+{
+	if (d->workers > 0 || d->head != NULL || d->held > 0)
+		return;
 	(void)hash_del(d->vq->dests, sv_cstr(d->key));
 	free(d->key);
 	arena_free(&d->arena);
 	free(d);
-	*dp = NULL;
 }
 
 /* The process ends, or has no room: later. */
@@ -100,7 +106,7 @@ put_off_later(struct msg *m)
 
 	while ((j = m->remote_later) != NULL) {
 		m->remote_later = j->next;
-		j->dest->held--;
+		remote_dest_release(j->dest);
 		remote_put_off(j);
 		free(j->v);
 		free(j);
@@ -113,6 +119,7 @@ jobs_dropped(struct dest *d)
 {
 	struct remote_job *j;
 
+	d->held++;
 	while ((j = d->head) != NULL) {
 		if ((d->head = j->next) == NULL)
 			d->last = &d->head;
@@ -124,8 +131,10 @@ jobs_dropped(struct dest *d)
 		free(j->v);
 		free(j);
 	}
+	remote_dest_release(d);
 }
 
+/* Into the line of <d>, which may be gone afterwards. */
 static void
 job_add(struct dest *d, struct remote_job *j)
 {
@@ -150,7 +159,10 @@ job_add(struct dest *d, struct remote_job *j)
 		jobs_dropped(d);
 }
 
-/* remote_max_parallel, where the configuration sets it: so many jobs of a message at a time. */
+/*
+ * An open job is complete.  remote_max_parallel, where the configuration sets it: so many jobs of a message at a time; one
+ * that waits for others goes on holding <d>.
+ */
 static void
 job_ready(struct dest *d, struct remote_job *j)
 {
@@ -160,7 +172,6 @@ job_ready(struct dest *d, struct remote_job *j)
 	if (v->set && m->remote_jobs >= (v->num < 1 ? 1 : v->num)) {
 		j->next = NULL;
 		j->dest = d;
-		d->held++;
 		if (m->remote_later == NULL)
 			m->remote_last = &m->remote_later;
 		*m->remote_last = j;
@@ -168,6 +179,7 @@ job_ready(struct dest *d, struct remote_job *j)
 		return;
 	}
 	m->remote_jobs++;
+	d->held--;
 	job_add(d, j);
 }
 
@@ -207,7 +219,7 @@ together(struct vq_env *e, const struct dlv *a, const struct dlv *b)
 }
 
 struct open_job {			/* a job that still takes recipients */
-	struct dest	*dest;
+	struct dest	*dest;		/* held */
 	struct remote_job	*job;
 	size_t		 max;
 };
@@ -226,16 +238,21 @@ place(struct vq *vq, struct vq_env *e, struct dlv *d, struct open_job *oj, size_
 		return;
 	}
 	dest = dest_get(vq, d->rd->transport, &hosts, e->arena);
+	/* Whatever is looked up from here on may take its time, and others may end their work there meanwhile. */
+	dest->held++;
 	/* Behind a host that takes mail the line may grow as long as it likes: it is what is under way that is limited. */
 	if ((dest->njobs >= JOBS_MAX || vq->jobs >= JOBS_ALL_MAX) && fiber_now() > dest->last_ok + PROGRESS_MS) {
 		err_set(&err, ERR_TEMP, "4.4.5", "too many messages wait for this host already");
 		delivery_deferred(d, &err, now_s() + 60, NULL);
+		remote_dest_release(dest);
 		return;
 	}
 	for (i = 0; i < *noj; i++)
 		if (oj[i].dest == dest && oj[i].job->n < oj[i].max && together(e, oj[i].job->v[0], d))
 			break;
-	if (i == *noj) {
+	if (i < *noj)
+		remote_dest_release(dest);
+	else {
 		int64_t max = smtp_int(e, &d->rd->transport->d.own[EXIM_SMTP_max_rcpt], 100);
 
 		if (*noj == maxoj) {

@@ -14,7 +14,7 @@ struct remote_job {
 	size_t		 n;
 };
 
-/* Lives while it has workers, jobs or jobs that wait elsewhere; all of it belongs to the one thread of the process. */
+/* Lives while it has workers, jobs or holders; all of it belongs to the one thread of the process. */
 struct dest {
 	struct vq	*vq;
 	char		*key;
@@ -23,7 +23,7 @@ struct dest {
 	struct deliver_hosts hosts;
 	struct remote_job	*head, **last;
 	size_t		 njobs;
-	size_t		 held;		/* further jobs that wait for others of their messages */
+	size_t		 held;		/* by jobs that are put together, or wait for others of their messages */
 	unsigned	 workers, idle;
 	int64_t		 last_ok;	/* fiber_now() when it last took a message */
 	struct fiber_waiters wait;
@@ -36,6 +36,9 @@ void	 remote_worker(void *arg);
 void	 remote_put_off(struct remote_job *j);
 /* A job of <m> is done: the next of those that waited for it (remote_max_parallel) gets into its line. */
 void	 remote_next(struct msg *m);
-void	 remote_dest_free(struct dest **dp);
+/* One holder less; <d> is freed where it was the last that had anything to do with it. */
+void	 remote_dest_release(struct dest *d);
+/* The same where a worker ended. */
+void	 remote_dest_unused(struct dest *d);
 
 #endif

@@ -609,6 +609,6 @@ remote_worker(void *arg)
 	disconnect(&w);
 	arena_free(&w.env.arena);
 	vq->connections--;
-	if (--d->workers == 0 && d->head == NULL && d->held == 0)
-		remote_dest_free(&d);
+	d->workers--;
+	remote_dest_unused(d);
 }

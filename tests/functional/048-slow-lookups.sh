@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# While one recipient's hosts are looked up, the work of others with the host of another one comes to its end: it is there all the same.
+. "$(dirname "$0")/../lib/box.sh"
+
+box_make
+box_users joe
+conf "remote_port = $((BASE + 999))"
+sed -i "s/^begin routers/&\nto:\n driver = accept\n domains = *.hosts.test\n transport = \${if eq{\$domain}{slow.hosts.test}{slow}{fast}}\n no_verify\n/
+s/^begin transports/&\nfast:\n driver = smtp\n hosts = 127.0.0.3\n hosts_override\n allow_localhost\nslow:\n driver = smtp\n hosts_override\n allow_localhost\n$(
+    ) hosts = \${run{\/bin\/sleep 4}{127.0.0.2}}\n/" "$BOX/etc/exim.conf"
+python3 "$TOP/tests/lib/sink.py" $((BASE + 999)) "$T/sink" 127.0.0.2=take 127.0.0.3=take &
+PIDS="$PIDS $!"
+wait_for 10 grep -q ready "$T/sink"
+got() { [ "$(grep -c " $1 $2\$" "$T/sink")" = "$3" ]; }
+box_start
+queued=$(pgrep -P "$(daemon_pid vqueued)")
+
+# The first and the third go to one host, whichever of the three is looked at first.
+printf 'Subject: long\n\nx\n' | sendmail -f joe@local.test a@fast.hosts.test b@slow.hosts.test c@fast.hosts.test
+sleep 0.5
+printf 'Subject: short\n\nx\n' | sendmail -f joe@local.test d@fast.hosts.test
+wait_for 10 got d@fast.hosts.test short 1
+for to in a@fast b@slow c@fast; do
+	wait_for 20 got $to.hosts.test long 1
+done
+sleep 0.5
+eq "$(mailq)" "" "what waits"
+eq "$(pgrep -P "$(daemon_pid vqueued)")" "$queued" "the process that sent it"
+for to in a@fast b@slow c@fast; do
+	got $to.hosts.test long 1 || die "twice: $(cat "$T/sink")"
+done
