@@ -76,6 +76,9 @@ try 0 0 "one at a time" "220 x" "$E" "250 ok" "250 a" "452 4.5.3 enough" "${GO[@
 try 0 1 "the second turn later" "220 x" "$E" "250 ok" "250 a" "452 4.5.3 enough" "${GO[@]}" "451 later"
 grep -aq a@out.test "$T/file" && die "who has it is in the queue" || true
 for i in b c; do grep -aq $i@out.test "$T/file" || die "$i is not in the queue"; done
+try 0 1 "the second turn, closed behind the message" "220 x" "$E" "250 ok" "250 a" "452 4.5.3 enough" "${GO[@]}" "250 ok" "250 b" "250 c" "354 go" -
+grep -aq a@out.test "$T/file" && die "who has it is in the queue, second turn" || true
+for i in b c; do grep -aq $i@out.test "$T/file" || die "$i is not in the queue, second turn"; done
 try 0 1 "one of three not now" "220 x" "$E" "250 ok" "250 a" "451 not now" "250 c" "${GO[@]}" "221 bye"
 grep -aq b@out.test "$T/file" || die "who was refused for now is not in the queue"
 grep -aq "[ac]@out.test" "$T/file" && die "who has it is in the queue" || true

@@ -451,7 +451,8 @@ submit(struct message *m, const struct options *o, struct err *err)
 		return (submit_to_queue(m, o, err));
 	(void)signal(SIGPIPE, SIG_IGN);
 	rc = transaction(&s, m, o, &refused, err);
-	if (rc != EX_OK && (not_taken(&s) || (s.taken && s.code / 100 == 4)))
+	/* Where others have it, trying all again would be wrong for certain: whoever may have been missed gets it from the queue. */
+	if (rc != EX_OK && (not_taken(&s) || (s.taken && s.code / 100 != 5)))
 		rc = queue_rest(&s, m, o, refused, err);
 	(void)close(s.fd);
 	vec_free(&s.left);
