@@ -164,6 +164,31 @@ echo 'exit 0' >"$T/later"
 one -qff
 eq "$(one -bpc)" 0 "in the end"
 
+# move_frozen_messages, stopped before each of its steps: the message is whole in one of the two places, and gets to the other in the end.
+places() { find "$S" -name "$id-[HD]" ! -path "*/$1/*" -printf '%P ' | tr ' ' '\n' | sort | tr '\n' ' '; }
+for step in "unlink Finput" "link Finput" "rename Fmsglog" "rename Finput" "unlink /input/ID-D"; do
+	fresh
+	config "move_frozen_messages"
+	echo "text of $step" | one -odq -f "<>" no@y.test
+	id=$(one -bp | awk 'NR == 1 { print $3 }')
+	broken "${step/ID/$id} sendmail kill" -q >"$T/out" 2>&1 && die "not stopped: $step"
+	case $step in
+	"unlink /input/ID-D")
+		eq "$(places input)" "Finput/$id-D Finput/$id-H " "aside, stopped at $step"
+		eq "$(one -bp)" "" "the queue, stopped at $step"
+		;;
+	*)
+		eq "$(places Finput)" "input/$id-D input/$id-H " "in the queue, stopped at $step"
+		eq "$(one -Mvb "$id" | tail -n 1)" "text of $step" "its body, stopped at $step"
+		# It is frozen, and goes when it is looked at again.
+		one -qff
+		eq "$(places none)" "Finput/$id-D Finput/$id-H " "files in the end, stopped at $step"
+		;;
+	esac
+	eq "$(sed 1d "$S/Finput/$id-D")" "text of $step" "the body aside, stopped at $step"
+	[ -e "$S/Fmsglog/$id" ] && [ ! -e "$S/msglog/$id" ] || die "its own log, stopped at $step"
+done
+
 # A subject forges no line of the log.
 fresh
 config "log_selector = +subject"

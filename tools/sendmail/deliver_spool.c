@@ -407,6 +407,7 @@ dspool_set_aside(struct deliver *d, const struct dmsg *m)
 		}
 	}
 	dspool_act(d);
+	(void)os_fsync_parent(arena_fmt(m->arena, "%s/Finput%s/%s-H", top, sub, m->id), NULL);
 	(void)unlink(body);
 	os_act_back();
 	dlog(d, DLOG_MAIN, "%s moved from input, msglog to Finput, Fmsglog", m->id);

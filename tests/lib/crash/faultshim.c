@@ -3,9 +3,9 @@
  * LD_PRELOAD shim that makes single system calls fail or take their time, switched from outside while the daemons run.
  *
  *	FAULT_FILE	one rule a line, read at each call that may be meant: "CALL PATTERN PROGRAM WHAT"
- *			CALL: open, fdatasync, fsync, write, pwrite, socket; PATTERN: part of the file's path ("-": any);
- *			PROGRAM: part of the process's name ("-": any); WHAT: the error's number, or "wait": sleep while the
- *			rule stands
+ *			CALL: open, fdatasync, fsync, write, pwrite, socket, link, rename, unlink; PATTERN: part of the file's
+ *			path, of link and rename the new one ("-": any); PROGRAM: part of the process's name ("-": any); WHAT: the
+ *			error's number, "wait": sleep while the rule stands, or "kill": the process ends before it does that
  */
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -71,6 +72,8 @@ rule(const char *call, const char *path)
 		    (strcmp(pat, "-") != 0 && strstr(path, pat) == NULL) ||
 		    (strcmp(prog, "-") != 0 && (!my_name(name, sizeof(name)) || strstr(name, prog) == NULL)))
 			continue;
+		if (strcmp(what, "kill") == 0)
+			(void)kill(getpid(), SIGKILL);
 		return (strcmp(what, "wait") == 0 ? -1 : (int)strtol(what, NULL, 10));
 	}
 	return (0);
@@ -151,6 +154,24 @@ ssize_t
 pwrite64(int fd, const void *p, size_t n, off64_t off)
 {
 	return (fd_fails("pwrite", fd) ? -1 : REAL(pwrite64)(fd, p, n, off));
+}
+
+int
+link(const char *from, const char *to)
+{
+	return (fails("link", to) ? -1 : REAL(link)(from, to));
+}
+
+int
+rename(const char *from, const char *to)
+{
+	return (fails("rename", to) ? -1 : REAL(rename)(from, to));
+}
+
+int
+unlink(const char *path)
+{
+	return (fails("unlink", path) ? -1 : REAL(unlink)(path));
 }
 
 int
