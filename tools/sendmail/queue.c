@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "mail/header.h"
 #include "os/file.h"
 #include "sendmail_int.h"
@@ -268,18 +269,13 @@ words_of(unsigned what)
 	return (NULL);
 }
 
-struct state {
-	const char	*id;
-	bool		 frozen;
-};
+/* Values of a table of ids: what a message is. */
+static char is_frozen, is_free;
 
 static void
 note_state(void *arg, const struct spool_listed *l)
 {
-	struct state *s = arg;
-
-	if (sv_eqs(l->id, s->id))
-		s->frozen = l->frozen;
+	(void)hash_set(arg, l->id, l->frozen ? &is_frozen : &is_free);
 }
 
 /* An error of the socket <path> says that nobody is there; others have their own words. */
@@ -295,28 +291,30 @@ failed(const char *path, struct err *err)
 static int
 each_id(const char *path, const struct options *o, const struct words *w, struct err *err)
 {
+	void *wanted = o->what == SPOOL_IPC_FREEZE ? &is_frozen : &is_free;
+	struct hash *states = hash_new();
 	int rc = EX_OK;
 
-	for (size_t i = 0; i < o->args.len; i++) {
-		struct state s = { o->args.p[i], o->what == SPOOL_IPC_THAW };
+	if (w->same != NULL && spool_queue_list(path, SPOOL_QUEUES_ALL, NULL, note_state, states, err) == -1)
+		rc = failed(path, err);
+	for (size_t i = 0; i < o->args.len && rc != EX_TEMPFAIL; i++) {
+		const char *id = o->args.p[i];
 		unsigned count = 0;
 
-		if (w->same != NULL && spool_queue_list(path, SPOOL_QUEUES_ALL, NULL, note_state, &s, err) == -1)
-			return (failed(path, err));
-		if (w->same != NULL && s.frozen == (o->what == SPOOL_IPC_FREEZE)) {
-			printf("Message %s %s\n", s.id, w->same);
+		if (w->same != NULL && hash_get(states, sv_cstr(id)) == wanted) {
+			printf("Message %s %s\n", id, w->same);
 			rc = 1;
-			continue;
+		} else if (spool_queue_command(path, (enum spool_ipc)o->what, &id, 1, NULL, NULL, o->force, &count, err) == -1) {
+			rc = failed(path, err);
+		} else if (count > 0) {
+			printf("Message %s %s\n", id, w->done);
+			(void)hash_set(states, sv_cstr(id), wanted);
+		} else {
+			(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
+			rc = 1;
 		}
-		if (spool_queue_command(path, (enum spool_ipc)o->what, &s.id, 1, NULL, NULL, o->force, &count, err) == -1)
-			return (failed(path, err));
-		if (count > 0) {
-			printf("Message %s %s\n", s.id, w->done);
-			continue;
-		}
-		(void)err_set(err, ERR_PERM, NULL, "no such message on the queue");
-		rc = 1;
 	}
+	hash_free(&states, NULL);
 	return (rc);
 }
 
@@ -324,10 +322,8 @@ each_id(const char *path, const struct options *o, const struct words *w, struct
 static int
 check_ids(const struct options *o, struct err *err)
 {
-	if (o->what == 0) {
-		(void)err_set(err, ERR_PERM, NULL, "-M%s works with -C only; in a box send the message anew", o->m_what);
-		return (-1);
-	}
+	if (o->what == 0)
+		return (err_set(err, ERR_PERM, NULL, "-M%s works with -C only; in a box send the message anew", o->m_what));
 	if (o->args.len == 0)
 		return (err_set(err, ERR_PERM, NULL, o->m_what != NULL ? "-M needs message ids" : "message ids are missing"));
 	for (size_t i = 0; i < o->args.len; i++)
