@@ -17,11 +17,9 @@
 #include "os/file.h"
 #include "session/session.h"
 #include "session/tls_conf.h"
-#include "transport/transport.h"
 
 #define CHUNK		65536
 #define CONTENT_MAX	((size_t)512 * 1024 * 1024)
-#define QUOTA_S		60		/* to look at a mailbox */
 
 struct carrier {
 	int	 from, to;
@@ -166,16 +164,9 @@ log_file(void *arg, const char *name, bool remove, struct err *err)
 }
 
 static void
-look_at_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r)
-{
-	(void)arg;
-	transport_run(j, -1, QUOTA_S, a, r);
-}
-
-static void
 converse(struct deliver *d, struct session_conn *c)
 {
-	const struct session_ops ops = { .arg = d, .submit = take, .quota = look_at_quota };
+	const struct session_ops ops = { .arg = d, .submit = take, .quota = testing_quota };
 	const struct session_log log = { .arg = d, .exim = log_line, .file = log_file };
 	struct session_service sv;
 	struct err err = ERR_INIT;

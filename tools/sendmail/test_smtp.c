@@ -19,10 +19,8 @@
 #include "io/stream.h"
 #include "session/session.h"
 #include "testing.h"
-#include "transport/transport.h"
 
 #define CHUNK	16384
-#define QUOTA_S	60		/* to look at a mailbox */
 
 /* ---- carrying ---- */
 
@@ -158,16 +156,9 @@ peer(const char *text, struct net_addr *addr)
 }
 
 static void
-look_at_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r)
-{
-	(void)arg;
-	transport_run(j, -1, QUOTA_S, a, r);
-}
-
-static void
 converse(struct testing *t, struct session_conn *c)
 {
-	static const struct session_ops ops = { .quota = look_at_quota };
+	static const struct session_ops ops = { .quota = testing_quota };
 	static const struct session_log log = { .exim = log_line, .trace = trace_line };
 	struct session_service sv;
 

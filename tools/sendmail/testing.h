@@ -14,6 +14,9 @@
 #include "route/route.h"
 #include "sendmail_int.h"
 
+struct transport_job;
+struct transport_result;
+
 struct testing {
 	const struct options *o;
 	const struct box *box;		/* NULL: none, -C names the configuration */
@@ -49,6 +52,8 @@ void	 testing_reset(struct testing *t);
 
 /* world.c */
 void	 testing_world(struct testing *t);
+/* session_ops.quota: this process looks at the mailbox itself. */
+void	 testing_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r);
 
 /* hints.c: the process's hints on disk, opened when first asked for; NULL where there are none.  The world's ask them. */
 struct hints;

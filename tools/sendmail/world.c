@@ -15,6 +15,9 @@
 #include "os/priv.h"
 #include "route/world.h"
 #include "testing.h"
+#include "transport/transport.h"
+
+#define QUOTA_S	60		/* to look at a mailbox */
 
 static struct exim_world posix;
 static const struct testing *the;
@@ -195,6 +198,13 @@ world_log(void *arg, struct sv line)
 		ops_panic(arg, line.p);
 	else
 		ops_note(arg, line.p);
+}
+
+void
+testing_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r)
+{
+	(void)arg;
+	transport_run(j, -1, QUOTA_S, a, r);
 }
 
 /* ---- what a box's configuration wants done: root does it with the rights of its user ---- */
