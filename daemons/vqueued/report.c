@@ -16,6 +16,7 @@
 #include "deliver/dsn.h"
 #include "exim/match.h"
 #include "mail/date.h"
+#include "mail/msgid.h"
 #include "os/file.h"
 #include "vqueued_int.h"
 
@@ -96,6 +97,14 @@ words_env(struct words *w)
 	return (&e->env);
 }
 
+static void
+words_close(struct words *w)
+{
+	if (w->open)
+		env_close(&w->e);
+	arena_free(&w->e.arena);
+}
+
 static struct sv
 words(struct words *w, enum exim_main_opt o)
 {
@@ -162,9 +171,7 @@ fill_words(struct msg *m, struct arena *a, struct dsn *n, bool warning)
 	n->from = words(&w, EXIM_MAIN_dsn_from);
 	n->reply_to = words(&w, EXIM_MAIN_errors_reply_to);
 	own_texts(&w, warning ? EXIM_MAIN_warn_message_file : EXIM_MAIN_bounce_message_file, n);
-	if (w.open)
-		env_close(&w.e);
-	arena_free(&w.e.arena);
+	words_close(&w);
 }
 
 /* errors_copy: "pattern  addresses"; who else sees reports to <to>.  p NULL: nobody. */
@@ -456,8 +463,10 @@ report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
 	struct sb text = SB_INIT(3 * NOTE_MAX);
 	struct iovec iov;
 	struct spool_content c = { .iov = &iov, .niov = 1, .fd = -1 };
+	struct dsn n = { .to = to };
+	struct words w = { .m = m, .arena = q->arena, .n = &n };
 	struct err err = ERR_INIT;
-	struct sv line;
+	struct sv line, from = words(&w, EXIM_MAIN_dsn_from);
 	struct qent *e;
 	char date[MAIL_DATE_MAX];
 
@@ -467,9 +476,15 @@ report_mail(struct msg *m, struct sv to, struct sv subject, struct sv body)
 	fill_rcpts(&q->env, NULL, q->arena, to);
 	q->env.protocol = SV_LIT("local");
 	q->env.ident = caller_name(q->arena);
-	sb_addf(&text, "Date: %s\r\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\r\nTo: " SV_FMT "\r\nSubject: " SV_FMT "\r\n"
-	    "Message-Id: <E%s@" SV_FMT ">\r\nAuto-Submitted: auto-replied\r\n\r\n", mail_date_format_local(date, now_s()),
-	    SV_ARG(vq->g.qualify_domain), SV_ARG(to), SV_ARG(subject), q->env.id, SV_ARG(vq->g.primary_hostname));
+	if (from.len == 0)
+		from = sv_cstr(arena_fmt(q->arena, "Mail Delivery System <Mailer-Daemon@" SV_FMT ">", SV_ARG(vq->g.qualify_domain)));
+	sb_addf(&text, "Date: %s\r\nFrom: " SV_FMT "\r\nTo: " SV_FMT "\r\nSubject: " SV_FMT "\r\n"
+	    "Message-Id: <E%s@" SV_FMT ">\r\nAuto-Submitted: auto-replied\r\n", mail_date_format_local(date, now_s()),
+	    SV_ARG(from), SV_ARG(to), SV_ARG(subject), q->env.id, SV_ARG(vq->g.primary_hostname));
+	if (words_env(&w)->msg->headers != NULL)
+		mail_references(&text, w.e.msg.headers, "\r\n");
+	words_close(&w);
+	sb_adds(&text, "\r\n");
 	q->env.header_size = text.len;
 	while (text.len < NOTE_MAX && sv_next(&body, '\n', &line))
 		sb_addf(&text, SV_FMT "\r\n", SV_ARG(sv_sub(line, 0, NOTE_MAX)));

@@ -6,10 +6,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/arena.h"
 #include "mail/date.h"
+#include "mail/header.h"
+#include "mail/msgid.h"
 #include "os/file.h"
 
-#define WIDTH	76
+#define WIDTH		76
+#define HEADER_MAX	(1024 * 1024)	/* of the original, that is looked into */
 
 static const char *const action_names[] = { "failed", "delayed", "delivered", "relayed", "expanded" };
 
@@ -90,7 +94,7 @@ kind_of(const struct dsn *d)
 }
 
 static void
-add_header(struct sb *out, const struct dsn *d, const char *boundary)
+add_header(struct sb *out, const struct dsn *d, const struct mail_headers *h, const char *boundary)
 {
 	static const char *const subjects[] = {
 		"Mail delivery failed: returning message to sender", "Warning: delivery of your message is delayed",
@@ -111,6 +115,7 @@ add_header(struct sb *out, const struct dsn *d, const char *boundary)
 		add_clean(out, d->reply_to);
 		sb_adds(out, "\r\n");
 	}
+	mail_references(out, h, "\r\n");
 	if (d->fields.p != NULL)
 		add_lines(out, d->fields, true);
 	else if (d->subject.len > 0)
@@ -237,15 +242,30 @@ add_original(struct sb *out, const struct dsn *d, struct err *err)
 	return (0);
 }
 
+/* The header of the original; what cannot be read shows when it is returned. */
+static void
+read_header(const struct dsn *d, struct arena *a, struct mail_headers *h)
+{
+	size_t n = d->header_len < HEADER_MAX ? (size_t)d->header_len : HEADER_MAX;
+	char *p = arena_alloc(a, n + 1);
+	ssize_t got = os_pread_full(d->fd, p, n, (off_t)d->off);
+
+	mail_headers_parse(h, a, sv_taint(sv_from(p, got > 0 ? (size_t)got : 0)), 0);
+}
+
 int
 dsn_build(struct sb *out, const struct dsn *d, uint64_t *header_len, struct err *err)
 {
 	size_t start = out->len;
+	struct arena *a = arena_new(0);
+	struct mail_headers h;
 	char boundary[64];
 
 	/* The id is nowhere else as a boundary: "=_" cannot stand in quoted-printable or base64 text. */
 	(void)snprintf(boundary, sizeof(boundary), "=_%s", d->id);
-	add_header(out, d, boundary);
+	read_header(d, a, &h);
+	add_header(out, d, &h, boundary);
+	arena_free(&a);
 	if (header_len != NULL)
 		*header_len = out->len - start;
 	sb_addf(out, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n", boundary);

@@ -238,33 +238,6 @@ field(struct sb *out, const char *name, struct sv body)
 	sb_addc(out, '\n');
 }
 
-/* References: those of the original and its Message-ID, at most a dozen. */
-static void
-references(const struct mail_headers *h, struct sb *out)
-{
-	struct sv body = mail_headers_get(h, "References"), id = mail_headers_get(h, "Message-ID"), one, ids[12];
-	size_t n = 0;
-
-	if (body.p == NULL)
-		body = mail_headers_get(h, "In-Reply-To");
-	while (body.p != NULL && mail_msgid_next(&body, &one)) {
-		if (n == 12) {
-			/* The first says where the thread began; of the rest the last count. */
-			memmove(&ids[1], &ids[2], 10 * sizeof(ids[0]));
-			n--;
-		}
-		ids[n++] = one;
-	}
-	one = id.p == NULL ? SV_NULL : mail_msgid_first(id);
-	if (n == 0 && one.p == NULL)
-		return;
-	sb_adds(out, "References:");
-	for (size_t i = 0; i < n; i++)
-		sb_addf(out, "%s" SV_FMT "\n", i == 0 ? " " : " ", SV_ARG(ids[i]));
-	if (one.p != NULL)
-		sb_addf(out, " " SV_FMT "\n", SV_ARG(one));
-}
-
 /* The first of <list> that is no address. */
 static void
 note_bad(struct sv list, struct arena *a, struct transport_reply *reply)
@@ -392,10 +365,8 @@ transport_reply_compose(const struct transport_delivery *d, const struct transpo
 	field(&out, "Cc", x.cc);
 	field(&out, "Subject", x.subject);
 	if (d->env->msg->headers != NULL) {
-		struct sv id = mail_headers_get(d->env->msg->headers, "Message-ID");
-
-		field(&out, "In-Reply-To", id.p == NULL ? id : mail_msgid_first(id));
-		references(d->env->msg->headers, &out);
+		field(&out, "In-Reply-To", mail_msgid_of(d->env->msg->headers));
+		mail_references(&out, d->env->msg->headers, "\n");
 	}
 	sb_adds(&out, "Auto-Submitted: auto-replied\n");
 	if (x.headers.len > 0) {

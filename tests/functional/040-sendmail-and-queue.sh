@@ -51,7 +51,7 @@ grep -qE ' => ann@away.test R=remote T=remote_smtp H=mx.away.test \[127.0.0.1\].
 
 # A recipient that the other side refuses, and a domain that takes no mail: reports come back.
 mt imap "$IMAP" joe pw-joe delete-all
-mt send "$SMTP" joe@local.test nobody@away.test
+printf 'Message-ID: <m@x>\nReferences: <r1@x> <r2@x>\nSubject: s\n\nx\n' | sendmail -f joe@local.test nobody@away.test
 mt send "$SMTP" joe@local.test x@nomail.test
 wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 2 ]"
 mt imap "$IMAP" joe pw-joe fetch 1 >"$T/dsn"
@@ -59,6 +59,7 @@ has "$(head -n 1 "$T/dsn")" "Return-path: <>" "first line of the report"
 python3 - "$T/dsn" <<'X'
 import email, sys
 m = email.message_from_binary_file(open(sys.argv[1], 'rb'))
+assert m['References'] == '<r1@x> <r2@x> <m@x>', m.items()
 assert m.get_content_type() == 'multipart/report' and m.get_param('report-type') == 'delivery-status', m['Content-Type']
 parts = m.get_payload()
 assert parts[1].get_content_type() == 'message/delivery-status', parts[1].get_content_type()

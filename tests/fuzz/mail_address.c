@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "mail/address.h"
+#include "mail/header.h"
 #include "mail/msgid.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mail_addrlist list;
 	struct mail_address m;
 	struct sv text, rest, id;
+	struct mail_headers h;
+	struct sb out = SB_INIT(1 << 20);
 	struct err err = ERR_INIT;
 	unsigned flags;
 
@@ -52,6 +55,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(list.v[i].item != MAIL_ITEM_ADDRESS || list.v[i].local.p != NULL);
 		(void)mail_domain_ok(text, true);
 		(void)mail_domain_literal_ok(text);
+		mail_headers_parse(&h, a, text, 0);
+		mail_references(&out, &h, "\n");
+		assert(out.len == 0 || (out.len > 12 && out.p[out.len - 1] == '\n'));
+		sb_free(&out);
 		while (mail_msgid_next(&text, &id))
 			assert(id.len >= 2 && id.p[0] == '<' && id.p[id.len - 1] == '>');
 	}

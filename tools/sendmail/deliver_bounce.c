@@ -168,34 +168,6 @@ put_reply_to(struct deliver *d, struct sb *out)
 		sb_addf(out, "Reply-To: " SV_FMT "\n", SV_ARG(to));
 }
 
-/* Those of the original, where its thread began and the last eleven, and its id. */
-static void
-put_references(const struct dmsg *m, struct sb *out)
-{
-	const struct mail_headers *h = &m->headers;
-	struct sv old = mail_headers_get(h, "References"), id = mail_headers_get(h, "Message-ID"), ids[13];
-	size_t n = 0;
-
-	if (old.p == NULL)
-		old = mail_headers_get(h, "In-Reply-To");
-	if (id.p == NULL)
-		id = mail_headers_get(h, "Resent-Message-ID");
-	while (old.p != NULL && mail_msgid_next(&old, &ids[n])) {
-		if (n == 12)
-			memmove(&ids[1], &ids[2], 11 * sizeof(ids[0]));
-		else
-			n++;
-	}
-	if (n == 0 && id.p == NULL)
-		return;
-	sb_adds(out, "References:");
-	for (size_t i = 0; i < n; i++)
-		sb_addf(out, " " SV_FMT, SV_ARG(ids[i]));
-	if (id.p != NULL)
-		sb_addf(out, " " SV_FMT, SV_ARG(sv_trim(id)));
-	sb_addc(out, '\n');
-}
-
 static void
 put_mime(const char *boundary, struct sb *out)
 {
@@ -311,7 +283,7 @@ put_fields(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, s
 	put_from(d, out);
 	sb_addf(out, "To: " SV_FMT "\n", SV_ARG(to));
 	(void)copy;
-	put_references(m, out);
+	mail_references(out, &m->headers, "\n");
 	put_mime(boundary, out);
 	if (text.p != NULL)
 		sb_add(out, text);
@@ -538,7 +510,7 @@ dtell_success(struct attempt *at)
 	make_boundary(d, boundary, sizeof(boundary));
 	put_from(d, &out);
 	sb_addf(&out, "Auto-Submitted: auto-generated\nTo: " SV_FMT "\nSubject: Delivery Status Notification\n", SV_ARG(m->sender));
-	put_references(m, &out);
+	mail_references(&out, &m->headers, "\n");
 	put_mime(boundary, &out);
 	sb_addf(&out, "\n--%s\nContent-type: text/plain; charset=us-ascii\n\nThis message was created automatically by mail delivery "
 	    "software.\n ----- The following addresses had successful delivery notifications -----\n", boundary);
@@ -580,7 +552,7 @@ dtell_frozen(struct attempt *at)
 		sb_adds(&out, "Auto-Submitted: auto-replied\n");
 		put_from(d, &out);
 		sb_addf(&out, "To: " SV_FMT "\n", SV_ARG(to));
-		put_references(m, &out);
+		mail_references(&out, &m->headers, "\n");
 		sb_addf(&out, "Subject: Message frozen\n\nMessage %s has been frozen%s.\nThe sender is <" SV_FMT ">.\n\n"
 		    "The following address(es) have yet to be delivered:\n", m->id, at->frozen_by, SV_ARG(m->sender));
 		for (size_t i = 0; i < at->deferred.len; i++)
@@ -652,7 +624,7 @@ compose_warning(struct attempt *at, struct sb *out)
 	put_reply_to(d, out);
 	put_from(d, out);
 	sb_addf(out, "To: " SV_FMT "\n", SV_ARG(m->sender));
-	put_references(m, out);
+	mail_references(out, &m->headers, "\n");
 	put_mime(boundary, out);
 	if ((text = texts_next(d, &own)).p != NULL)
 		sb_add(out, text);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "deliver.h"
+#include "mail/msgid.h"
 
 #define COPY_MAX	((size_t)64 * 1024 * 1024)
 
@@ -84,16 +85,19 @@ put_copy(struct deliver *d, const struct dmsg *m, enum derror kind, struct sb *o
 	sb_add(out, m->body);
 }
 
-static struct sv
-message_id(const struct dmsg *m)
+/* By the fields as they are now: what the message knows of them may be older. */
+static void
+put_references(const struct dmsg *m, struct sb *out)
 {
-	for (size_t i = 0; i < m->fields.len; i++)
-		if (m->fields.p[i].type == 'I') {
-			ptrdiff_t colon = sv_chr(m->fields.p[i].text, ':');
+	struct sb block = SB_INIT(COPY_MAX);
+	struct mail_headers h;
 
-			return (sv_trim(sv_sub(m->fields.p[i].text, (size_t)colon + 1, m->fields.p[i].text.len)));
-		}
-	return (SV_NULL);
+	for (size_t i = 0; i < m->fields.len; i++)
+		if (m->fields.p[i].type != '*')
+			sb_add(&block, m->fields.p[i].text);
+	mail_headers_parse(&h, m->arena, sb_sv(&block), 0);
+	mail_references(out, &h, "\n");
+	sb_free(&block);
 }
 
 int
@@ -102,7 +106,7 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 	char how = d->t->o->errors;
 	bool header = kind == DERROR_LONG_HEADER || kind == DERROR_LONG_FIELD;
 	bool raw = kind == DERROR_ADDRESS || kind == DERROR_TOO_MANY || header;
-	struct sv id = message_id(m), to = m->sender;
+	struct sv to = m->sender;
 	struct sb out = SB_INIT(COPY_MAX);
 	int rc;
 
@@ -141,8 +145,8 @@ derror_tell(struct deliver *d, struct dmsg *m, enum derror kind, struct sv detai
 	}
 	sb_addf(&out, "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\n",
 	    SV_ARG(d->t->g.qualify_domain), SV_ARG(m->sender));
-	if (id.len > 0 && !raw)
-		sb_addf(&out, "References: " SV_FMT "\n", SV_ARG(id));
+	if (!raw)
+		put_references(m, &out);
 	sb_addf(&out, "Subject: Mail failure - %s\n\n%s", kinds[kind].subject, kind == DERROR_NOBODY && m->left_out ?
 	    "A message that you sent using the -t command line option contained no\naddresses that were not also on the command line, "
 	    "and were therefore\nsuppressed. This left no recipient addresses, and so no delivery could\nbe attempted.\n" :

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "deliver_int.h"
+#include "mail/msgid.h"
 #include "os/time.h"
 
 #define LINE_MAX_LOG	(64 * 1024)
@@ -303,8 +304,8 @@ mail_note(void *arg, struct sv to, struct sv subject, struct sv body)
 	addr = d->t->env.addr;
 	sb_addf(&out, "Auto-Submitted: auto-replied\nFrom: Mail Delivery System <Mailer-Daemon@" SV_FMT ">\nTo: " SV_FMT "\nSubject: " SV_FMT
 	    "\n\n", SV_ARG(d->t->g.qualify_domain), SV_ARG(to), SV_ARG(subject));
-	if (now_message->headers.n > 0 && mail_headers_get(&now_message->headers, "Message-ID").p != NULL)
-		sb_addf(&out, "References: " SV_FMT "\n", SV_ARG(sv_trim(mail_headers_get(&now_message->headers, "Message-ID"))));
+	/* Exim writes them below the header, and so do we. */
+	mail_references(&out, &now_message->headers, "\n");
 	sb_add(&out, body);
 	d->t->env.addr = NULL;
 	(void)dreceive_own(d, now_message, d->caller, d->caller_uid, sb_sv(&out), &to, 1, true, true);

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "mail/address.h"
-#include "mail/msgid.h"
 
 /* The text in a block of exactly its size. */
 static struct sv
@@ -210,26 +209,11 @@ test_one(void **state)
 	arena_free(&a);
 }
 
-static void
-test_msgid(void **state)
-{
-	struct sv v = SV_LIT("see <a@b> (not <c@d>) \"<e@f>\" <\"g>h\"@i> <broken <j@k>"), id;
-	const char *want[] = { "<a@b>", "<\"g>h\"@i>", "<j@k>" };
-
-	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		assert_true(mail_msgid_next(&v, &id));
-		assert_true(sv_eqs(id, want[i]));
-	}
-	assert_false(mail_msgid_next(&v, &id));
-	assert_null(mail_msgid_first(SV_LIT("none")).p);
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_paths), cmocka_unit_test(test_lengths),
-	    cmocka_unit_test(test_lists), cmocka_unit_test(test_one), cmocka_unit_test(test_msgid) };
+	    cmocka_unit_test(test_lists), cmocka_unit_test(test_one) };
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
