@@ -9,6 +9,7 @@
 
 #include "deliver.h"
 #include "exim/acl.h"
+#include "exim/extract.h"
 #include "os/time.h"
 #include "os/user.h"
 
@@ -235,12 +236,12 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 	}
 	/* One that was made here only where that is asked for, too. */
 	if (id != NULL && dlog_on(d, EXIM_LOGSEL_msg_id) && (had_id || dlog_on(d, EXIM_LOGSEL_msg_id_created))) {
-		struct sv v = sv_trim(dfield_body(id->text));
+		struct exim_extracted x;
+		struct err err = ERR_INIT;
 
-		if (v.len >= 2 && v.p[0] == '<')
-			v = sv_sub(v, 1, v.len - 1);
-		if (v.len > 0)
-			sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(v));
+		/* As an address is read: comments are no part of it, and what is none is not named. */
+		if (exim_extract(dfield_body(id->text), EXIM_EXTRACT_LITERALS, m->arena, &x, &err) == 0)
+			sb_addf(&out, " id%s=" SV_FMT, had_id ? "" : "*", SV_ARG(x.address));
 	}
 	if (dlog_on(d, EXIM_LOGSEL_subject))
 		put_subject(d, &out);
