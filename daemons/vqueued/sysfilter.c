@@ -38,6 +38,7 @@ run(struct sysfilter *f)
 	struct filter_ops ops;
 	struct err err = ERR_INIT;
 	enum exim_filter_end end;
+	enum exim_result res;
 	char *path;
 
 	f->text = "";
@@ -45,7 +46,14 @@ run(struct sysfilter *f)
 		f->text = "cannot read the header of the message";
 		return (EXIM_FILTER_ERROR);
 	}
-	if (exim_expand_cstr(v->str, &e->env, &path, &err) != EXIM_OK ||
+	res = exim_expand_cstr(v->str, &e->env, &path, &err);
+	if (res == EXIM_FORCED)
+		return (EXIM_FILTER_NOT_DELIVERED);
+	if (res == EXIM_OK && path[0] != '/') {
+		(void)err_set(&err, ERR_CONFIG, NULL, "\"%s\" is not an absolute path", path);
+		res = EXIM_FAIL;
+	}
+	if (res != EXIM_OK ||
 	    (f->w->filter_file = kept_open(m->vq, path, EXIM_FILTER_TEXT_MAX, r.flags, &err)) == NULL) {
 		f->text = arena_str(m->arena, err.text);
 		return (EXIM_FILTER_ERROR);
@@ -58,7 +66,6 @@ run(struct sysfilter *f)
 	memset(&e->addr, 0, sizeof(e->addr));
 	filter_plan_ops(&f->plan, &ops);
 	r.ops = &ops;
-	e->msg.first_delivery = true;
 	end = exim_filter_run(file->filter, &r);
 	f->text = r.text == NULL ? "" : arena_str(m->arena, r.text);
 	return (end);

@@ -53,6 +53,8 @@ if \$h_subject: is "file" then unseen save $T/saved endif
 if \$h_subject: is "away" then deliver ann@local.test finish endif
 if \$h_subject: is "bad" then fail text "<<log text>>this is not wanted" endif
 if \$h_subject: is "frost" then freeze endif
+if \$h_subject: is "first" then unseen save $T/once endif
+if first_delivery then logwrite "filter saw \$h_subject: for the first time" endif
 X
 cat >"$T/bounce.texts" <<'X'
 Subject: Your message came back
@@ -135,6 +137,9 @@ hasnot "$(cat "$T/sink")" "waits.test" "the host"
 sendmail -qf
 wait_for 10 grep -q "x@waits.test first" "$T/sink"
 wait_for 10 grep -q "y@smtpwaits.test second" "$T/sink"
+# What the filter asked for is done once, though it runs with each attempt and knows which is the first.
+eq "$(grep -c "Subject: first" "$T/once")" 1 "what was saved in addition"
+eq "$(grep -c "filter saw first for the first time" "$T/filter.log")" 1 "first deliveries"
 # A slow program stops nobody but its own message.
 for i in 1 2 3 4; do say "slow$i" joe@local.test "s$i@ran.test"; done
 say quick joe@local.test q@out.test

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The system filter (chapter 45 of Exim's manual): run before a message is routed, its header changes taken over. */
+#include <sys/stat.h>
+
+#include <errno.h>
 #include <string.h>
 
 #include "deliver.h"
@@ -30,6 +33,22 @@ take_header(struct deliver *d, struct dmsg *m)
 	denv_message(d, m);
 }
 
+static int
+read_file(const char *path, struct sb *data, struct err *err)
+{
+	struct stat st;
+
+	if (path[0] != '/')
+		return (err_set(err, ERR_CONFIG, NULL, "\"%s\" is not an absolute path", path));
+	if (stat(path, &st) == -1 && errno == ENOENT)
+		return (err_set(err, ERR_CONFIG, NULL, "%s does not exist", path));
+	if (stat(path, &st) == -1)
+		return (err_sys(err, "failed to open %s", path));
+	if (!S_ISREG(st.st_mode))
+		return (err_set(err, ERR_CONFIG, NULL, "%s is not a regular file", path));
+	return (os_read_file(path, EXIM_FILTER_TEXT_MAX, data, err));
+}
+
 enum exim_filter_end
 dfilter_system(struct deliver *d, struct dmsg *m, struct filter_plan *plan, const char **text)
 {
@@ -41,17 +60,20 @@ dfilter_system(struct deliver *d, struct dmsg *m, struct filter_plan *plan, cons
 	struct exim_address a;
 	struct err err = ERR_INIT;
 	enum exim_filter_end end;
+	enum exim_result res;
 	const char *why = NULL;
 	char *path;
 
 	*text = "";
 	if (v->str == NULL)
 		return (EXIM_FILTER_NOT_DELIVERED);
-	if (exim_expand_cstr(v->str, &d->t->env, &path, &err) == EXIM_OK && path[0] != '/') {
-		*text = arena_fmt(m->arena, "\"%s\" is not an absolute path", path);
-		return (EXIM_FILTER_ERROR);
-	}
-	if (err.cls != ERR_NONE || os_read_file(path, EXIM_FILTER_TEXT_MAX, &data, &err) == -1) {
+	res = exim_expand_cstr(v->str, &d->t->env, &path, &err);
+	if (res == EXIM_FORCED)
+		return (EXIM_FILTER_NOT_DELIVERED);
+	if (res != EXIM_OK)
+		err_prefix(&err, "failed to expand \"" SV_FMT "\"", SV_ARG(v->text));
+	if (res != EXIM_OK || read_file(path, &data, &err) == -1) {
+		sb_free(&data);
 		*text = arena_str(m->arena, err.text);
 		return (EXIM_FILTER_ERROR);
 	}

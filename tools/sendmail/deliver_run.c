@@ -229,18 +229,27 @@ complete(struct deliver *d, struct dmsg *m)
 	sb_free(&tail);
 }
 
+/* Did the system filter ask for deliveries that are all done now? */
+static bool
+filter_is_done(const struct attempt *at)
+{
+	for (size_t i = 0; i < at->ev.len; i++)
+		if (sv_eqs(at->ev.p[i].top, "system-filter"))
+			return (!is_open(at, at->ev.p[i].top));
+	return (false);
+}
+
 static void
 finish(struct attempt *at)
 {
 	struct dmsg *m = at->m;
 	struct err err = ERR_INIT;
-	bool left = false;
+	bool waits = is_open(at, SV_LIT("system-filter")), left = waits && m->rcpts.len > 0;
 
 	dattempt_once(at);
+	if (filter_is_done(at))
+		dmsg_set_done(m, SV_LIT("system-filter"));
 	for (size_t i = 0; i < m->rcpts.len; i++) {
-		bool waits = is_open(at, SV_LIT("system-filter"));
-
-		left = left || waits;
 		if (is_open(at, m->rcpts.p[i].addr) || (waits && at->filtered)) {
 			left = true;
 			/* Only what its children did is kept. */

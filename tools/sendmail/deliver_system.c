@@ -34,8 +34,19 @@ cancelled(struct attempt *at, const char *text)
 	}
 }
 
+/* What is the same in each attempt, so that what one did is not done by the next; replies are told apart by their order. */
+static struct sv
+unique_of(struct attempt *at, const struct route_delivery *rd, const struct route_addr *from, unsigned seq)
+{
+	if (rd->kind == ROUTE_REPLY)
+		return (sv_cstr(arena_fmt(at->m->arena, ">%u:" SV_FMT ":" SV_FMT, seq, SV_ARG(rd->text), SV_ARG(from->address))));
+	return (sv_cstr(arena_fmt(at->m->arena, "%s" SV_FMT ":" SV_FMT, rd->kind == ROUTE_PIPE ? "|" : "", SV_ARG(rd->text),
+	    SV_ARG(from->address))));
+}
+
+/* <seq>: its place in the plan. */
 static void
-add_delivery(struct attempt *at, const struct filter_action *x, const struct route_addr *from)
+add_delivery(struct attempt *at, const struct filter_action *x, const struct route_addr *from, unsigned seq)
 {
 	const struct exim_value *main = at->d->conf->main;
 	const struct exim_value *t = x->kind == FILTER_PIPE ? &main[EXIM_MAIN_system_filter_pipe_transport] :
@@ -44,10 +55,11 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 	    &main[EXIM_MAIN_system_filter_file_transport];
 	struct route_delivery *rd = arena_zalloc(at->m->arena, sizeof(*rd));
 	struct route_filter_item *item = arena_zalloc(at->m->arena, sizeof(*item));
+	struct route_addr *addr = arena_dup(at->m->arena, from, sizeof(*from));
 	struct exim_passwd pw;
 	struct err err = ERR_INIT;
 
-	rd->addr = from;
+	rd->addr = addr;
 	rd->kind = x->kind == FILTER_PIPE ? ROUTE_PIPE : x->kind == FILTER_MAIL ? ROUTE_REPLY : ROUTE_FILE;
 	rd->text = x->to;
 	if (x->kind == FILTER_MAIL && x->mail != NULL) {
@@ -63,6 +75,9 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 	rd->text = arena_sv(at->m->arena, rd->text);
 	rd->text.tainted = false;
 	rd->local_part = from->address;
+	addr->unique = unique_of(at, rd, from, seq);
+	if (dmsg_is_done(at->m, addr->unique))
+		return;
 	(void)exim_conf_transport_of(at->d->conf, t, &at->d->t->env, &rd->transport, &err);
 	if (rd->transport == NULL)
 		rd->trouble = arena_fmt(at->m->arena, "system_filter_%s_transport is unset", x->kind == FILTER_PIPE ? "pipe" :
@@ -81,7 +96,7 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 		rd->group_set = true;
 		rd->gid = main[EXIM_MAIN_system_filter_group].num;
 	}
-	vec_push(&at->ev, ((struct event){ .rd = rd, .addr = from, .top = from->address }));
+	vec_push(&at->ev, ((struct event){ .rd = rd, .addr = addr, .top = from->address, .seq = seq }));
 }
 
 /* logwrite: to its file, as the filter's user. */
@@ -121,6 +136,8 @@ forward(struct attempt *at, struct sv to, const struct route_addr *from)
 	const struct drcpt rc = { .addr = to, .parent = -1 };
 	size_t n = at->ev.len;
 
+	if (dmsg_is_done(at->m, to))
+		return;
 	dattempt_route(at, &rc, 0);
 	for (; n < at->ev.len; n++) {
 		struct event *e = &at->ev.p[n];
@@ -164,7 +181,7 @@ take_plan(struct attempt *at, const struct filter_plan *plan, enum exim_filter_e
 		else if (x->kind == FILTER_LOG)
 			write_log(at, x);
 		else if (delivers(x))
-			add_delivery(at, x, from);
+			add_delivery(at, x, from, (unsigned)(plan->v.len - i));
 	}
 	return (end == EXIM_FILTER_DELIVERED);
 }
