@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "deliver/event.h"
 #include "os/time.h"
 #include "vqueued_int.h"
 
@@ -102,7 +103,8 @@ add_where(struct sb *out, const struct dlv *d, bool deferred)
 		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(d->m->env.sender));
 	add_queue(out, d->m->env.queue);
 	if (EXIM_LOGSEL_ON(sel, return_path_on_delivery) && !deferred)
-		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(d->rd->errors_to_set ? d->rd->errors_to : d->m->env.sender));
+		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(d->sender.p != NULL ? d->sender :
+		    d->rd->errors_to_set ? d->rd->errors_to : d->m->env.sender));
 	if (d->rd->router != NULL)
 		sb_addf(out, " R=%s", d->rd->router->d.name);
 	if (d->rd->transport != NULL)
@@ -141,6 +143,9 @@ log_not_delivered(const struct dlv *d, const char *mark, const struct err *err, 
 	add_where(&out, d, mark[0] == '=');
 	if (mark[0] == '=')
 		sb_addf(&out, " defer (%lld)", (long long)d->number);
+	/* The system's words, the host, our own. */
+	if (mark[0] == '=' && d->words == NULL && *deliver_sys_words(d->number) != '\0')
+		sb_addf(&out, ": %s", deliver_sys_words(d->number));
 	if (tail != NULL)
 		sb_adds(&out, tail);
 	sb_addf(&out, ": %s", mark[0] == '=' && d->words != NULL ? d->words : err->text);

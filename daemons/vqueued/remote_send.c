@@ -97,6 +97,7 @@ host_failed(struct worker *w, const struct remote_job *j, const struct deliver_h
 	    .local_part = w->first->rd->local_part, .sender = j->m->env.sender, .what = e->what, .code = e->code, .host = true,
 	    .kind = d->hosts.mx ? 'M' : 'A' };
 	int64_t next = retry_host_failed(d->vq, &w->env.env, host_key(w, h), &f);
+	const char *sys = deliver_is_bare(e) ? "" : deliver_sys_words(deliver_event_number(e));
 
 	if (next != 0) {
 		w->expired = false;
@@ -105,7 +106,10 @@ host_failed(struct worker *w, const struct remote_job *j, const struct deliver_h
 	}
 	w->last = *e;
 	w->last_tail = log_host_tail(d->vq, w->env.arena, h, NULL, NULL);
-	vlog(d->vq, "%s%s%s %s", j->m->env.id, w->last_tail, deliver_is_bare(e) ? "" : ":", deliver_words(e));
+	vlog(d->vq, "%s%s%s %s%s%s", j->m->env.id, w->last_tail, deliver_is_bare(e) ? "" : ":", deliver_words(e),
+	    *sys == '\0' ? "" : ": ", sys);
+	if (!deliver_at_host(e))
+		w->last_tail = NULL;
 	if (first_left(j) != NULL)
 		tell_event(w, first_left(j), "msg:host:defer", e->err.text, deliver_event_number(e));
 }
@@ -276,7 +280,7 @@ build_rcpts(struct worker *w, const struct remote_job *j, struct deliver_message
 		const struct dlv *d = j->v[i];
 		const struct spool_rcpt *sr = &j->m->env.rcpts[d->rcpt];
 
-		r->addr = d->rd->addr->address;
+		r->addr = deliver_rcpt_address(d->rd, w->env.arena);
 		r->notify = sr->notify;
 		r->lasthop = d->rd->router != NULL && d->rd->router->d.generic[EXIM_ROUTER_dsn_lasthop].num != 0;
 		r->orcpt = sr->orcpt;
@@ -519,6 +523,8 @@ process(struct worker *w, struct remote_job *j)
 				delivery_deferred(j->v[i], &err, now_s() + DEFER_S, NULL);
 		}
 	} else {
+		for (size_t i = 0; i < j->n; i++)
+			j->v[i]->sender = arena_sv(j->m->arena, dm.sender);
 		build_rcpts(w, j, &dm);
 		try_hosts(w, j, &dm);
 		give_up(w, j, &dm);

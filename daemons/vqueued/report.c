@@ -185,6 +185,11 @@ copies_to(struct msg *m, struct arena *a, struct sv to)
 	if (list.len == 0)
 		return (SV_NULL);
 	env_open(&e, m->vq, m);
+	if (sv_rchr(to, '@') >= 0) {
+		e.addr.local_part = sv_taint(sv_sub(to, 0, (size_t)sv_rchr(to, '@')));
+		e.addr.domain = sv_taint(sv_sub(to, (size_t)sv_rchr(to, '@') + 1, to.len));
+		e.env.addr = &e.addr;
+	}
 	while (out.len == 0 && exim_list_next(&list, &sep, a, &item)) {
 		struct exim_list *l = NULL;
 		struct err err = ERR_INIT;

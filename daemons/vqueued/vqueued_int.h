@@ -87,6 +87,7 @@ struct dlv {				/* one final delivery */
 	unsigned	 dflags;
 	struct sv	 user, mailbox, prefix;
 	struct sv	 as;		/* "=> AS <address>" of the log */
+	struct sv	 sender;	/* the return path that was used; p NULL: the router's or the message's */
 	/* an edited copy of the content (headers removed); empty: the message's own */
 	struct sv	 path;
 	uint64_t	 off, len;

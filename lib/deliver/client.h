@@ -34,6 +34,7 @@ struct deliver_error {
 };
 /* <code> when an option could not be expanded: Exim's number for it. */
 #define DELIVER_EXPANSION	(-27)
+#define DELIVER_MALFORMED	(-19)	/* what came is no reply */
 #define DELIVER_EVENT		(-58)	/* event_action asked for something else */
 #define DELIVER_ERROR_INIT	{ .err = ERR_INIT, .what = EXIM_RE_ANY, .code = 0, .sys = 0, .host = false, .ours = false }
 

@@ -24,6 +24,7 @@ struct deliver_conn {
 	char		*cipher;
 	char		*in_clear;	/* why */
 	unsigned	 messages;
+	uint64_t	 written;	/* of the content under way */
 	bool		 dead;		/* nothing more may be sent */
 	bool		 need_rset;
 	bool		 prdr;		/* of the transaction under way */

@@ -29,9 +29,12 @@ deliver_lost(struct deliver_conn *c, enum stream_result r, const char *what, str
 	switch (r) {
 	case STREAM_TIMEOUT:
 		e->what = EXIM_RE_TIMEOUT;
-		return (err_set(&e->err, ERR_TEMP, "4.4.2", "timeout after %s", what));
+		if (c->written > 0)
+			return (err_set(&e->err, ERR_TEMP, "4.4.2", "SMTP timeout after %s (%llu bytes written)", what,
+			    (unsigned long long)c->written));
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "SMTP timeout after %s", what));
 	case STREAM_EOF:
-		return (err_set(&e->err, ERR_TEMP, "4.4.2", "remote host closed connection in response to %s", what));
+		return (err_set(&e->err, ERR_TEMP, "4.4.2", "Remote host closed connection in response to %s", what));
 	case STREAM_TOO_LONG:
 		return (err_set(&e->err, ERR_TEMP, "4.5.0", "a line of the answer to %s is too long", what));
 	case STREAM_CANCELLED:
@@ -50,27 +53,43 @@ deliver_reply_error(struct deliver_conn *c, const char *what, struct deliver_err
 	e->host = false;
 }
 
+/* <line> is no reply. */
+static int
+malformed(struct deliver_conn *c, struct sv line, const char *what, struct deliver_error *e)
+{
+	struct sb shown = SB_INIT(600);
+
+	c->dead = true;
+	e->host = true;
+	e->code = DELIVER_MALFORMED;
+	line = sv_trim(sv_sub(line, 0, 500));
+	for (size_t i = 0; i < line.len; i++)
+		sb_addc(&shown, (unsigned char)line.p[i] < ' ' || line.p[i] == 127 ? '?' : line.p[i]);
+	if (line.len == 0)
+		(void)err_set(&e->err, ERR_TEMP, "4.5.0", "Malformed SMTP reply (an empty line) in response to %s", what);
+	else
+		(void)err_set(&e->err, ERR_TEMP, "4.5.0", "Malformed SMTP reply in response to %s: %s", what, sb_cstr(&shown));
+	sb_free(&shown);
+	return (-1);
+}
+
 int
 deliver_read_reply(struct deliver_conn *c, int64_t ms, const char *what, struct deliver_error *e)
 {
 	enum smtp_reply_state st = SMTP_REPLY_MORE;
+	struct sv line;
 
 	smtp_reply_reset(&c->reply);
 	stream_set_timeout(c->s, ms, ms);
 	while (st == SMTP_REPLY_MORE) {
-		struct sv line;
 		enum stream_result r = stream_read_line(c->s, SMTP_REPLY_LINE_MAX, &line);
 
 		if (r != STREAM_OK && r != STREAM_TOO_LONG)
 			return (deliver_lost(c, r, what, e));
 		st = smtp_reply_line(&c->reply, line, &e->err);
 	}
-	if (st == SMTP_REPLY_BAD) {
-		c->dead = true;
-		e->host = true;
-		err_prefix(&e->err, "after %s", what);
-		return (-1);
-	}
+	if (st == SMTP_REPLY_BAD)
+		return (malformed(c, line, what, e));
 	/* 421: the host goes away, whatever was asked (RFC 5321 section 3.8). */
 	if (c->reply.code == 421) {
 		deliver_reply_error(c, what, e);

@@ -79,6 +79,18 @@ deliver_words(const struct deliver_error *e)
 	return (deliver_is_bare(e) && e->code != DELIVER_EVENT ? strerror((int)deliver_event_number(e)) : e->err.text);
 }
 
+bool
+deliver_at_host(const struct deliver_error *e)
+{
+	return (e->host && !deliver_is_bare(e) && e->code != DELIVER_EXPANSION && e->what != EXIM_RE_AUTH_FAILED);
+}
+
+const char *
+deliver_sys_words(int64_t number)
+{
+	return (number > 0 && number < 1000 ? strerror((int)number) : "");
+}
+
 int64_t
 deliver_event_rcpt(int code, bool mx)
 {

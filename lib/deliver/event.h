@@ -22,6 +22,10 @@ int64_t	 deliver_event_number(const struct deliver_error *e);
 /* Do the system's words, or the event's, say it all?  Then they stand in logs without a colon. */
 bool	 deliver_is_bare(const struct deliver_error *e);
 const char *deliver_words(const struct deliver_error *e);
+/* Did it come about in talking to the host?  Then lines about the address name that, too. */
+bool	 deliver_at_host(const struct deliver_error *e);
+/* The system's words for a <number> of its own, which stand in front of the rest; "" for Exim's. */
+const char *deliver_sys_words(int64_t number);
 /* The number of a recipient that a host of <mx> deferred with SMTP code <code>, as Exim makes it. */
 int64_t	 deliver_event_rcpt(int code, bool mx);
 

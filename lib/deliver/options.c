@@ -566,3 +566,17 @@ deliver_message_options(struct deliver_message *m, struct exim_env *env, const s
 		m->downconvert = n > 0 ? 1 : n < 0 ? -1 : 0;
 	return (auth_of(m, env, t->d.own, c, auth_sender, err));
 }
+
+struct sv
+deliver_rcpt_address(const struct route_delivery *rd, struct arena *a)
+{
+	struct sv addr = rd->addr->address;
+	ptrdiff_t at = sv_rchr(addr, '@');
+	size_t cut = rd->prefix.len + rd->suffix.len;
+
+	if (cut == 0 || at < 0 || (size_t)at < cut || rd->transport == NULL ||
+	    rd->transport->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0)
+		return (addr);
+	return (sv_taint(sv_cstr(arena_fmt(a, SV_FMT SV_FMT, SV_ARG(sv_sub(addr, rd->prefix.len, (size_t)at - rd->suffix.len)),
+	    SV_ARG(sv_sub(addr, (size_t)at, addr.len))))));
+}

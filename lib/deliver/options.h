@@ -45,6 +45,8 @@ bool	 deliver_host_listed(struct exim_env *env, const struct exim_value *v, cons
 /* The text of an expanded option; p NULL: unset, or a forced failure.  -1 TEMP. */
 int	 deliver_text(struct exim_env *env, const struct exim_value *v, struct sv *out, struct err *err);
 bool	 deliver_bool(struct exim_env *env, const struct exim_value *v);
+/* What RCPT says for <rd>: without the router's affixes, unless rcpt_include_affixes of the transport wants them. */
+struct sv deliver_rcpt_address(const struct route_delivery *rd, struct arena *a);
 
 /* ---- hosts (hosts.c) ---- */
 

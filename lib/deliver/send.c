@@ -189,18 +189,19 @@ read_mail_reply(struct deliver_conn *c, struct deliver_message *m, bool pipe, bo
 }
 
 static int
-read_rcpt_reply(struct deliver_conn *c, struct deliver_rcpt *r, struct deliver_error *e)
+read_rcpt_reply(struct deliver_conn *c, struct deliver_rcpt *r, bool pipe, struct deliver_error *e)
 {
+	static const char piped[] = "pipelined ";
 	struct sb what = SB_INIT(SMTP_COMMAND_MAX);
 	int rc;
 
-	sb_adds(&what, "RCPT TO:<");
+	sb_addf(&what, "%sRCPT TO:<", piped);
 	sb_add(&what, r->addr);
 	sb_addc(&what, '>');
-	rc = deliver_read_reply(c, c->o->command_ms, sb_cstr(&what), e);
+	rc = deliver_read_reply(c, c->o->command_ms, sb_cstr(&what) + (pipe ? 0 : strlen(piped)), e);
 	/* A recipient is decided here only when it was refused (or MAIL was, before). */
 	if (rc == 0 && c->reply.code / 100 != 2 && r->status == DELIVER_OPEN) {
-		deliver_reply_error(c, sb_cstr(&what), &r->error);
+		deliver_reply_error(c, sb_cstr(&what) + strlen(piped), &r->error);
 		r->error.what = EXIM_RE_RCPT_4XX;
 		/* RFC 5321 section 4.5.3.1.10: too many recipients is temporary, whatever class it was given. */
 		if (c->reply.code == 552 && sv_starts(sb_sv(&c->reply.text), "5.5.3"))
@@ -268,7 +269,7 @@ send_group(struct deliver_conn *c, struct deliver_message *m, size_t from, size_
 	if (first && read_mail_reply(c, m, pipe, &p->mail_ok, e) == -1)
 		return (-1);
 	for (size_t k = 0; k < n; k++)
-		if (read_rcpt_reply(c, &m->rcpts[sent[k]], e) == -1)
+		if (read_rcpt_reply(c, &m->rcpts[sent[k]], pipe, e) == -1)
 			return (-1);
 	return (0);
 }
@@ -321,6 +322,7 @@ send_stuffed(struct deliver_conn *c, struct deliver_message *m, struct deliver_e
 	uint64_t at = 0;
 
 	sb_clear(&c->buf);
+	c->written = 0;
 	smtp_data_stuff(&c->buf, m->header, &st);
 	while (at < m->len) {
 		size_t n = m->len - at < sizeof(piece) ? (size_t)(m->len - at) : sizeof(piece);
@@ -334,12 +336,14 @@ send_stuffed(struct deliver_conn *c, struct deliver_message *m, struct deliver_e
 		smtp_data_stuff(&c->buf, sv_from(piece, n), &st);
 		at += n;
 		if (at < m->len && c->buf.len > CHUNK) {
+			c->written += c->buf.len;
 			if (put(c, &c->buf, "sending data block", e) == -1)
 				return (-1);
 			sb_clear(&c->buf);
 		}
 	}
 	smtp_data_stuff_end(&c->buf, &st);
+	c->written += c->buf.len;
 	if (before_end(c, m, e) == -1 || put(c, &c->buf, "sending data block", e) == -1)
 		return (-1);
 	sb_clear(&c->buf);
@@ -450,7 +454,7 @@ abandon_data(struct deliver_conn *c, const struct progress *p, struct deliver_er
 {
 	if (deliver_read_reply(c, c->o->command_ms, "DATA", e) == -1)
 		return (-1);
-	if (c->reply.code != 354)
+	if (c->reply.code / 100 != 3)
 		return (0);
 	/* It refused the sender and wants the content all the same: it gets none, not even an empty one. */
 	if (!p->mail_ok) {
@@ -479,7 +483,8 @@ send_content(struct deliver_conn *c, struct deliver_message *m, const struct pro
 		return (-1);
 	if (deliver_read_reply(c, c->o->command_ms, what, e) == -1)
 		return (-1);
-	if (c->reply.code != 354) {
+	/* Whatever it says with 3 is a wish for the content. */
+	if (c->reply.code / 100 != 3) {
 		deliver_reply_error(c, what, &refused);
 		refused.what = EXIM_RE_DATA_4XX;
 		if (c->reply.code / 100 == 2)
@@ -510,6 +515,7 @@ deliver_send(struct deliver_conn *c, struct deliver_message *m, struct deliver_e
 	if (count_open(m) == 0)
 		return (p.data_sent ? abandon_data(c, &p, e) : 0);
 	rc = send_content(c, m, &p, e);
+	c->written = 0;
 	if (rc == 0) {
 		c->messages++;
 		c->need_rset = c->reply.code / 100 != 2;

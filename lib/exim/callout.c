@@ -379,7 +379,7 @@ dialogue(struct callout *c)
 		return (res == EXIM_FORCED ? EXIM_FAIL : res);
 	if ((res = mail_from(c)) != EXIM_OK)
 		return (res);
-	switch (say(c, "RCPT TO:<" SV_FMT ">", SV_ARG(c->address))) {
+	switch (say(c, "RCPT TO:<" SV_FMT ">", SV_ARG(c->peer->rcpt.p != NULL ? c->peer->rcpt : c->address))) {
 	case 2:
 		keep_address(c, true);
 		return (c->postmaster ? ask_postmaster(c) : EXIM_OK);

@@ -24,6 +24,7 @@ struct exim_callout_reply {
 struct exim_callout_peer {
 	void		*arg;
 	size_t		 nhosts;
+	struct sv	 rcpt;		/* how RCPT names the address; p NULL: as it is */
 	const char	*(*name)(void *arg, size_t host);	/* "host.name [address]" */
 	const char	*(*address)(void *arg, size_t host);
 	bool		(*open)(void *arg, size_t host, struct exim_callout_reply *r);

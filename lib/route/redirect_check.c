@@ -103,7 +103,8 @@ redirect_missing(struct redirect *rd, const char *path)
 	const char *dir = arena_fmt(rd->v->rt->a, "%.*s.", (int)(strrchr(path, '/') + 1 - path), path);
 	struct stat st;
 
-	if (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || exim_stat(rd->v->rt->env, dir, &st) == 0 || errno == EACCES)
+	/* Whoever takes no notice of a path that leads nowhere does not want to know of folders that are not mounted. */
+	if (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || redirect_flag(rd, EXIM_REDIRECT_ignore_enotdir) || exim_stat(rd->v->rt->env, dir, &st) == 0 || errno == EACCES)
 		return (Y_DECLINE);
 	return (route_defer(rd->v, "failed to stat %s (%s)", dir, strerror(errno)));
 }

@@ -210,6 +210,7 @@ session_callout(struct session *s, struct exim_env *env, const struct exim_verif
 	if (!s->acl.fx->ctl[EXIM_CTL_NO_CALLOUT_FLUSH])
 		(void)stream_flush(s->io);
 	peer.arg = l;
+	peer.rcpt = deliver_rcpt_address(rd, l->a);
 	peer.nhosts = l->hosts.fallback;
 	res = exim_callout(env, v, address, &peer, out);
 	if (hold && res == EXIM_OK && l->conn != NULL && session_cut_keep(s, &l->conn, &l->opts, rd, arena_cstr(s->cmd, address)))

@@ -209,7 +209,7 @@ session_cut_ask(struct session *s, const struct exim_verify *v, const struct rou
 		return (sv_eq(c->rd.p[c->rd.len - 1]->addr->address, rd->addr->address));
 	if (max > 0 && (int64_t)c->rd.len >= max)
 		return (false);
-	line = arena_fmt(s->cmd, "RCPT TO:<" SV_FMT ">", SV_ARG(rd->addr->address));
+	line = arena_fmt(s->cmd, "RCPT TO:<" SV_FMT ">", SV_ARG(deliver_rcpt_address(rd, s->cmd)));
 	if (strpbrk(line, "\r\n") != NULL)
 		return (false);
 	code = deliver_ask(c->conn, line, exim_callout_timeout(v) * 1000, &text, &e);
@@ -306,7 +306,7 @@ session_cut_data(struct session *s)
 		return;
 	if (t->cut->rd.len != t->rcpts.len || !message_fits(s))
 		give_up(s);
-	else if (deliver_ask(t->cut->conn, "DATA", COMMAND_MS, &text, &e) != 354)
+	else if (deliver_ask(t->cut->conn, "DATA", COMMAND_MS, &text, &e) / 100 != 3)
 		give_up(s);
 	else {
 		t->cut->data = true;

@@ -192,6 +192,8 @@ void	 dspool_ids(struct deliver *d, void (*fn)(void *arg, const char *id), void 
 bool	 dmsg_same(struct sv a, struct sv b);
 bool	 dmsg_is_done(const struct dmsg *m, struct sv addr);
 void	 dmsg_set_done(struct dmsg *m, struct sv addr);
+/* deliver_tree.c: who has it already, as the header file of the spool tells it. */
+void	 dspool_put_done(const struct dmsg *m, struct sb *out);
 /* The header as text for -Mvh. */
 void	 dspool_header_text(const struct dmsg *m, struct sb *out);
 
@@ -306,7 +308,6 @@ typedef VEC(struct dfail) dfails;
 
 /* deliver_bounce.c: -1: the report could not be kept, so that nobody was told. */
 int	 dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, struct sv to);
-void	 dname_pfr(const struct dfail *f, struct sb *out);
 
 /* How a remote delivery to one address ended. */
 struct dend {
@@ -318,6 +319,7 @@ struct dend {
 	struct sv	 host;		/* "host NAME [ADDRESS]" */
 	struct sv	 diagnostic;
 	struct sv	 as;		/* the address as it was sent, where that is another one */
+	struct sv	 path;		/* the return path that was used */
 	const struct deliver_host *at;	/* NULL: no host is to be named */
 	bool		 also;		/* another of the same transaction was logged */
 	bool		 late;		/* no rule gives it more time */

@@ -191,6 +191,10 @@ copies(struct deliver *d, struct dmsg *m, struct sv to)
 			continue;
 		if (exim_match_address(l, &d->t->env, to, false, &yes, NULL, &err) != EXIM_OK || !yes)
 			continue;
+		if (d->t->env.addr != NULL && sv_rchr(to, '@') >= 0) {
+			d->t->env.addr->local_part = sv_taint(sv_sub(to, 0, (size_t)sv_rchr(to, '@')));
+			d->t->env.addr->domain = sv_taint(sv_sub(to, (size_t)sv_rchr(to, '@') + 1, to.len));
+		}
 		if (exim_expand_text(sv_trim(item), &d->t->env, &out, &err) == EXIM_OK && out.len > 0)
 			return (arena_sv(m->arena, out));
 	}
@@ -268,7 +272,7 @@ put_fields(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, s
     struct texts *own, struct sb *out)
 {
 	const char *sep = "X-Failed-Recipients: ";
-	struct sv text = texts_next(d, own), copy = copies(d, m, to);
+	struct sv text = texts_next(d, own);
 
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].hidden && v[i].addr->parent != NULL)
@@ -282,7 +286,6 @@ put_fields(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, s
 	sb_adds(out, "Auto-Submitted: auto-replied\n");
 	put_from(d, out);
 	sb_addf(out, "To: " SV_FMT "\n", SV_ARG(to));
-	(void)copy;
 	mail_references(out, &m->headers, "\n");
 	put_mime(boundary, out);
 	if (text.p != NULL)
@@ -292,10 +295,18 @@ put_fields(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, s
 	sb_addc(out, '\n');
 }
 
+/* One run of a program for both? */
+static bool
+same_output(const struct dfail *a, const struct dfail *b)
+{
+	return (a->output.len > 0 && a->output.p == b->output.p);
+}
+
 static void
 put_outputs(const struct dfail *v, size_t n, struct texts *own, struct deliver *d, struct sb *out)
 {
 	struct sv text = texts_next(d, own);
+	bool new = true;
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -309,10 +320,12 @@ put_outputs(const struct dfail *v, size_t n, struct texts *own, struct deliver *
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].output.len == 0)
 			continue;
-		sb_adds(out, "\n------ ");
+		sb_adds(out, new ? "\n------ " : "------ ");
 		put_who(out, &v[i], "     ");
-		sb_adds(out, " ------\n\n");
-		sb_add(out, v[i].output);
+		sb_adds(out, " ------\n");
+		new = i + 1 == n || !same_output(&v[i], &v[i + 1]);
+		if (new)
+			sb_addf(out, "\n" SV_FMT, SV_ARG(v[i].output));
 	}
 }
 
@@ -362,14 +375,17 @@ put_status_of(const struct dfail *f, struct sb *out)
 	put_remote(f, out);
 }
 
-/* Those with output come first, each kind the last first. */
+/* Those with output come first, each kind the last first; whom one run of a program was for stay in their order. */
 static void
 put_status(struct deliver *d, const struct dmsg *m, const struct dfail *v, size_t n, struct sb *out)
 {
 	put_status_head(d, m, out);
-	for (size_t i = n; i-- > 0;)
-		if (v[i].output.len > 0)
-			put_status_of(&v[i], out);
+	for (size_t i = n, from; i > 0; i = from) {
+		for (from = i - 1; from > 0 && same_output(&v[from - 1], &v[i - 1]); from--)
+			;
+		for (size_t k = from; v[from].output.len > 0 && k < i; k++)
+			put_status_of(&v[k], out);
+	}
 	for (size_t i = n; i-- > 0;)
 		if (v[i].output.len == 0)
 			put_status_of(&v[i], out);
@@ -422,7 +438,7 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	struct sb out = SB_INIT(TEXT_MAX);
 	struct texts own;
 	char boundary[64];
-	struct sv all[2] = { to, copies(d, m, to) };
+	struct sv all[2] = { to };
 	struct exim_address facts;
 	int rc;
 
@@ -430,6 +446,7 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	facts.bounce_recipient = to;
 	facts.local_user_uid = facts.local_user_gid = -1;
 	d->t->env.addr = &facts;
+	all[1] = copies(d, m, to);
 	texts_open(d, m, EXIM_MAIN_bounce_message_file, &own);
 	make_boundary(d, boundary, sizeof(boundary));
 	put_fields(d, m, v, n, to, boundary, &own, &out);
@@ -451,14 +468,23 @@ static void
 tell_ignored(struct attempt *at, const struct dfail *f, bool not_wanted)
 {
 	const struct route_addr *a = f->addr;
+	bool pfr = dline_pfr(f->rd);
+	const struct route_addr *parent = pfr ? a : a->parent;
+	struct sb who = SB_INIT(TEXT_MAX);
 
+	if (f->rd != NULL && f->rd->transport != NULL && f->rd->transport->d.generic[EXIM_TRANSPORT_disable_logging].num != 0)
+		return;
 	/* A cancelled message says so itself. */
 	if (a->parent == NULL && f->rd == NULL && at->m->sender.len == 0 && f->ignore && f->notify == 0 && at->ev.len == 0)
 		return;
-	dlog(at->d, DLOG_MAIN, "%s " SV_FMT "%s" SV_FMT "%s: error ignored%s", at->m->id, SV_ARG(a->address),
-	    a->parent == NULL ? "" : " <",
-	    SV_ARG(a->parent == NULL ? SV_LIT("") : a->parent->address), a->parent == NULL ? "" : ">",
+	if (pfr)
+		dline_put_pfr(&who, f->rd);
+	else
+		sb_add(&who, a->address);
+	dlog(at->d, DLOG_MAIN, "%s " SV_FMT "%s" SV_FMT "%s: error ignored%s", at->m->id, SV_ARG(sb_sv(&who)),
+	    parent == NULL ? "" : " <", SV_ARG(parent == NULL ? SV_LIT("") : parent->address), parent == NULL ? "" : ">",
 	    not_wanted ? ": RFC 3461 DSN, failure notify not requested" : "");
+	sb_free(&who);
 }
 
 /* One report to each who is to be told; what failed last stands first. */
@@ -555,7 +581,7 @@ dtell_frozen(struct attempt *at)
 		mail_references(&out, &m->headers, "\n");
 		sb_addf(&out, "Subject: Message frozen\n\nMessage %s has been frozen%s.\nThe sender is <" SV_FMT ">.\n\n"
 		    "The following address(es) have yet to be delivered:\n", m->id, at->frozen_by, SV_ARG(m->sender));
-		for (size_t i = 0; i < at->deferred.len; i++)
+		for (size_t i = at->deferred.len; i-- > 0;)
 			sb_addf(&out, "  " SV_FMT ": " SV_FMT "\n", SV_ARG(at->deferred.p[i].e.addr->address),
 			    SV_ARG(at->deferred.p[i].text));
 		(void)post(d, m, sb_sv(&out), &to, 1);
@@ -645,7 +671,7 @@ compose_warning(struct attempt *at, struct sb *out)
 		sb_addf(out, "\nThe address%s to which the message has not yet been delivered %s:\n\n",
 		    many ? "es" : "", many ? "are" : "is");
 	}
-	for (size_t i = 0; i < at->deferred.len; i++) {
+	for (size_t i = at->deferred.len; i-- > 0;) {
 		const struct deferral *x = &at->deferred.p[i];
 		struct dfail f = { .rd = x->e.rd, .addr = x->e.addr, .top = x->e.top };
 
@@ -654,7 +680,8 @@ compose_warning(struct attempt *at, struct sb *out)
 		f.hidden = (x->e.rd != NULL && x->e.rd->hide_child) || (x->e.f != NULL && x->e.f->hide_child);
 		sb_adds(out, "  ");
 		put_who(out, &f, "  ");
-		if (x->text.len > 0)
+		/* Why is nobody's business either. */
+		if (x->text.len > 0 && !(f.hidden && f.addr->parent != NULL))
 			sb_addf(out, "\n    Delay reason: " SV_FMT, SV_ARG(x->text));
 		sb_addc(out, '\n');
 	}
@@ -668,7 +695,7 @@ compose_warning(struct attempt *at, struct sb *out)
 		    "and when that happens, the message will be returned to you.\n");
 	sb_addf(out, "\n--%s\nContent-type: message/delivery-status\n\n", boundary);
 	put_status_head(d, m, out);
-	for (size_t i = 0; i < at->deferred.len; i++)
+	for (size_t i = at->deferred.len; i-- > 0;)
 		if (wants_warning(at, &at->deferred.p[i]))
 			sb_addf(out, "\nAction: delayed\nFinal-Recipient: rfc822;" SV_FMT "\nStatus: 4.0.0\n",
 			    SV_ARG(dline_top(at->deferred.p[i].e.addr)));

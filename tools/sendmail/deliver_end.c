@@ -134,11 +134,11 @@ tell_over(struct attempt *at, const struct event *e, struct sv text)
 		dline_bad(at, e, "**", false, NULL, 0, text, false);
 }
 
-/* Those whose time is over fail when everything was tried. */
+/* Those whose time is over fail when everything was tried, the last one first. */
 void
 dattempt_time_over(struct attempt *at)
 {
-	for (size_t i = 0; i < at->late.len; i++) {
+	for (size_t i = at->late.len; i-- > 0;) {
 		const struct late *l = &at->late.p[i];
 		struct sv text = SV_LIT("retry timeout exceeded");
 		struct event bare = { .addr = l->e.addr, .rd = dline_pfr(l->e.rd) ? l->e.rd : NULL, .top = l->e.top };

@@ -48,6 +48,7 @@ struct attempt {
 	size_t		 nbatch;
 	int64_t		 began_us;	/* of the delivery under way */
 	struct sv	 as;		/* the address that it was given to, where that is another one */
+	struct sv	 path;		/* the return path that was used; p NULL: the router's or the sender */
 	const char	*frozen_by;	/* " (delivery error message)"; NULL: not frozen now */
 	bool		 filtered;	/* the system filter took the recipients' place */
 };
@@ -65,6 +66,8 @@ size_t	 dwait_order(struct attempt *at, bool local, struct event **order, struct
 
 /* deliver_line.c */
 bool	 dline_pfr(const struct route_delivery *rd);
+/* How it is called: "|program", a file, ">address". */
+void	 dline_put_pfr(struct sb *out, const struct route_delivery *rd);
 struct sv dline_top(const struct route_addr *a);
 void	 dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd,
 	     bool success);

@@ -23,8 +23,8 @@ dline_pfr(const struct route_delivery *rd)
 	    rd->kind == ROUTE_REPLY));
 }
 
-static void
-put_pfr(struct sb *out, const struct route_delivery *rd)
+void
+dline_put_pfr(struct sb *out, const struct route_delivery *rd)
 {
 	struct sv text = rd->text;
 	ptrdiff_t angle = sv_rchr(text, '<');
@@ -109,7 +109,7 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 	/* What a redirection makes of an address has the address as its parent. */
 	from = pfr ? addr : addr->parent;
 	if (pfr)
-		put_pfr(out, rd);
+		dline_put_pfr(out, rd);
 	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
 	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0) {
 		const struct exim_transport *t = rd->transport;
@@ -165,7 +165,8 @@ dline_where(struct attempt *at, struct sb *out, const struct route_delivery *rd,
 		sb_addf(out, " F=<" SV_FMT ">", SV_ARG(at->m->sender));
 	put_queue(at, out);
 	if (rd != NULL && dlog_on(at->d, EXIM_LOGSEL_return_path_on_delivery))
-		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(rd->errors_to_set ? rd->errors_to : at->m->sender));
+		sb_addf(out, " P=<" SV_FMT ">", SV_ARG(at->path.p != NULL ? at->path :
+		    rd->errors_to_set ? rd->errors_to : at->m->sender));
 	put_drivers(out, rd, router);
 }
 
@@ -234,7 +235,7 @@ dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
 	if (!quiet(e))
 		dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
 	if (dline_pfr(e->rd)) {
-		put_pfr(&pfr, e->rd);
+		dline_put_pfr(&pfr, e->rd);
 		shown = sb_sv(&pfr);
 	}
 	if (e->addr->parent == NULL && !dline_pfr(e->rd))
@@ -262,12 +263,13 @@ dline_bad(struct attempt *at, const struct event *e, const char *mark, bool defe
 		dline_where(at, &out, e->rd, router);
 	if (defer)
 		sb_addf(&out, " defer (%lld)", (long long)sys);
+	/* The system's words, the host, our own. */
+	if (sys > 0)
+		sb_addf(&out, ": %s", strerror((int)sys));
 	if (tail != NULL)
 		sb_adds(&out, tail);
 	if (defer)
 		put_times(at, &out, false);
-	if (sys > 0)
-		sb_addf(&out, ": %s", strerror((int)sys));
 	if (text.len > 0)
 		sb_addf(&out, ": " SV_FMT, SV_ARG(text));
 	if (defer || e->rd != NULL)

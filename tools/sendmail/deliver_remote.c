@@ -34,20 +34,10 @@ struct remote {
 	bool		 more;		/* there is another host behind the one at hand */
 	bool		 refused;	/* which refused for now what that may take */
 	bool		 told;		/* the sender may read why nothing was tried */
+	bool		 panic;		/* the panic log is to have it, too */
 	size_t		 ok;		/* of the transaction under way */
 	size_t		 waiting, expired, failed_late;	/* hosts */
 };
-
-static struct sv
-expand(struct remote *x, const struct exim_value *v)
-{
-	struct err err = ERR_INIT;
-	struct sv out = v->text;
-
-	if (v->str != NULL && exim_expand(v->str, &x->r->d->t->env, &out, &err) != EXIM_OK)
-		return (SV_NULL);
-	return (out);
-}
 
 static int64_t
 number(struct remote *x, const struct exim_value *v, int64_t dflt)
@@ -190,6 +180,7 @@ end(struct remote *x, size_t i, struct dend *e, const struct deliver_host *h)
 		e->at = h;
 	}
 	e->text = arena_sv(a, e->text);
+	e->path = x->sender;
 	e->diagnostic = said(e->text);
 	e->pass = e->pass || e->diagnostic.len > 0;
 	e->also = e->st == TRANSPORT_OK && x->ok > 0;
@@ -324,7 +315,7 @@ take_results(struct remote *x, const struct deliver_host *h, struct deliver_mess
 			e = (struct dend){ .st = TRANSPORT_OK, .tail = tail, .dsn_passed = rc->dsn_passed,
 			    .text = sv_cstr(dm->confirmation) };
 			e.as = sent_as(x, dm, rc->addr);
-			dretry_forget(x->r->d, key_rcpt(x, rc->addr));
+			dretry_forget(x->r->d, key_rcpt(x, x->r->rd[at[i]]->addr->address));
 			break;
 		case DELIVER_PERM:
 			e.st = TRANSPORT_FAIL;
@@ -377,10 +368,10 @@ send_all(struct remote *x, const struct deliver_host *h, struct deliver_error *e
 
 	for (size_t i = 0; i < r->n; i++)
 		if (!x->settled[i]) {
-			rcpts[n].addr = r->rd[i]->addr->address;
+			rcpts[n].addr = deliver_rcpt_address(r->rd[i], r->m->arena);
 			rcpts[n].lasthop = r->rd[i]->router != NULL && r->rd[i]->router->d.generic[EXIM_ROUTER_dsn_lasthop].num != 0;
 			for (size_t k = 0; k < r->m->rcpts.len; k++)
-				if (sv_eq(r->m->rcpts.p[k].addr, rcpts[n].addr)) {
+				if (sv_eq(r->m->rcpts.p[k].addr, r->rd[i]->addr->address)) {
 					rcpts[n].notify = r->m->rcpts.p[k].notify;
 					rcpts[n].orcpt = r->m->rcpts.p[k].orcpt;
 				}
@@ -509,12 +500,14 @@ static void
 tell_host(struct remote *x, const struct deliver_host *h, const struct deliver_error *e)
 {
 	const char *colon = deliver_is_bare(e) ? "" : ":";
+	const char *sys = deliver_is_bare(e) ? "" : deliver_sys_words(deliver_event_number(e));
 
 	host_failed(x, h, e, false);
 	if (e->what == EXIM_RE_AUTH_FAILED)
 		return;
-	dlog(x->r->d, DLOG_MAIN, "%s%s%s %s", x->r->m->id, log_host(x, h), colon, deliver_words(e));
-	dmsglog(x->r->d, x->r->m, "%s%s %s", log_host(x, h) + 1, colon, deliver_words(e));
+	if (x->t->d.generic[EXIM_TRANSPORT_disable_logging].num == 0)
+		dlog(x->r->d, DLOG_MAIN, "%s%s%s %s%s%s", x->r->m->id, log_host(x, h), colon, deliver_words(e), *sys == '\0' ? "" : ": ", sys);
+	dmsglog(x->r->d, x->r->m, "%s%s %s%s%s", log_host(x, h) + 1, colon, deliver_words(e), *sys == '\0' ? "" : ": ", sys);
 	event_about(x, 0, "msg:host:defer", deliver_words(e), deliver_event_number(e));
 }
 
@@ -524,17 +517,19 @@ nothing_tried(struct remote *x)
 {
 	struct arena *a = x->r->m->arena;
 	struct dend e = { .st = TRANSPORT_DEFER };
-	struct sv domain = x->r->rd[0]->domain;
 
-	if (x->waiting > 0 && x->expired == x->waiting) {
-		e.st = TRANSPORT_FAIL;
-		e.text = sv_cstr(arena_fmt(a, "all hosts for '" SV_FMT "' have been failing for a long time (and retry time not reached)",
-		    SV_ARG(domain)));
-	} else if (x->waiting > 0) {
-		e.sys = -54;
-		e.silent = true;
-		e.text = sv_cstr(arena_fmt(a, "retry time not reached for any host for '" SV_FMT "'", SV_ARG(domain)));
-	} else if (x->hosts.local) {
+	for (size_t i = 0; x->waiting > 0 && i < x->r->n; i++) {
+		bool over = x->expired == x->waiting;
+		struct dend one = { .st = over ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = over ? 0 : -54, .silent = !over };
+
+		one.text = sv_cstr(arena_fmt(a, over ? "all hosts for '" SV_FMT "' have been failing for a long time (and retry time not "
+		    "reached)" : "retry time not reached for any host for '" SV_FMT "'", SV_ARG(x->r->rd[i]->domain)));
+		if (!x->settled[i])
+			end(x, i, &one, NULL);
+	}
+	if (x->waiting > 0)
+		return;
+	if (x->hosts.local) {
 		e.sys = -50;
 		e.text = sv_cstr(arena_fmt(a, "%s transport found host %s to be local", x->t->d.name, x->hosts.unknown));
 	} else if (x->hosts.unknown != NULL) {
@@ -562,7 +557,14 @@ prepare(struct remote *x, struct exim_address *a, struct err *err)
 		route_world_several(a, r->rd, r->n);
 	limit = number(x, &g[EXIM_TRANSPORT_message_size_limit], 0);
 	x->sender = r->d->t->msg.return_path;
-	path = expand(x, &g[EXIM_TRANSPORT_return_path]);
+	if (deliver_text(&r->d->t->env, &g[EXIM_TRANSPORT_return_path], &path, err) == -1) {
+		const char *why = arena_str(r->m->arena, err->text);
+
+		x->panic = true;
+		err_clear(err);
+		return (err_set(err, ERR_TEMP, "4.3.0", "Failed to expand return path \"" SV_FMT "\": %s",
+		    SV_ARG(exim_str_text(g[EXIM_TRANSPORT_return_path].str)), why));
+	}
 	if (path.p != NULL)
 		x->sender = r->d->t->msg.return_path = path;
 	lines = number(x, &x->t->d.own[EXIM_SMTP_message_linelength_limit], 998);
@@ -630,7 +632,7 @@ try_all(struct remote *x)
 	/* The system's words stand in front by the number. */
 	if (!deliver_is_bare(&e))
 		rest.text = sv_cstr(e.err.text);
-	if (e.what == EXIM_RE_TLS_REQUIRED)
+	if (deliver_at_host(&e))
 		rest.tail = log_host(x, last);
 	/* Every host's time must be over. */
 	rest.late = x->failed_late + x->expired >= x->hosts.n;
@@ -657,7 +659,7 @@ ddeliver_remote(struct dremote *r)
 	x->saved_by = arena_zalloc(r->m->arena, r->n * sizeof(*x->saved_by));
 	if (prepare(x, a, &err) == -1)
 		end_all(x, (struct dend){ .st = err.cls == ERR_PERM ? TRANSPORT_FAIL : TRANSPORT_DEFER, .sys = -1,
-		    .text = sv_cstr(err.text), .pass = x->told }, NULL);
+		    .text = sv_cstr(err.text), .pass = x->told, .panic = x->panic }, NULL);
 	else if (deliver_find_hosts(&x->hosts, &r->d->t->env, &r->d->t->ops, r->rd[0], 25, r->m->arena, &err) == -1)
 		end_all(x, (struct dend){ .st = TRANSPORT_DEFER, .sys = -1, .text = sv_cstr(err.text), .panic = true }, NULL);
 	else

@@ -50,6 +50,18 @@ by_order(const void *x, const void *y)
 	return ((a->seq < b->seq) == (pa || a->depth == 0) ? -1 : 1);
 }
 
+/* Was it made before?  By its address, or as a child that was called as its parent: by transport. */
+static bool
+is_done(const struct attempt *at, const struct route_delivery *rd)
+{
+	struct sv key = dattempt_key(at, rd, rd->addr);
+
+	if (rd->addr->parent != NULL || dline_pfr(rd))
+		return (dmsg_is_done(at->m, key));
+	return (rd->transport != NULL && dmsg_is_done(at->m, sv_cstr(arena_fmt(at->m->arena, SV_FMT "/%s", SV_ARG(key),
+	    rd->transport->d.name))));
+}
+
 void
 dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 {
@@ -70,7 +82,7 @@ dattempt_route(struct attempt *at, const struct drcpt *rc, unsigned turn)
 		struct event e = { .rd = rd, .addr = rd->addr, .top = rc->addr, .turn = turn, .seq = rd->seq };
 
 		e.depth = depth_of(&e);
-		if (dmsg_is_done(at->m, dattempt_key(at, rd, rd->addr)) && (rd->addr->parent != NULL || dline_pfr(rd)))
+		if (is_done(at, rd))
 			continue;
 		vec_push(&at->ev, e);
 	}

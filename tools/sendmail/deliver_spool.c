@@ -79,16 +79,6 @@ dmsg_set_done(struct dmsg *m, struct sv addr)
 
 /* ---- writing ---- */
 
-/* Exim keeps who has it as a tree: nodes with Y or N for each side.  Ours leans to the right. */
-static void
-put_done(const struct dmsg *m, struct sb *out)
-{
-	if (m->done.len == 0)
-		sb_adds(out, "XX\n");
-	for (size_t i = 0; i < m->done.len; i++)
-		sb_addf(out, "N%c " SV_FMT "\n", i + 1 < m->done.len ? 'Y' : 'N', SV_ARG(m->done.p[i]));
-}
-
 static void
 put_rcpts(const struct dmsg *m, struct sb *out)
 {
@@ -166,7 +156,7 @@ dspool_header_text(const struct dmsg *m, struct sb *out)
 	for (size_t i = 0; i < m->others.len; i++)
 		sb_addf(out, SV_FMT "\n", SV_ARG(m->others.p[i]));
 	sb_adds(out, "-tls_resumption A\n");
-	put_done(m, out);
+	dspool_put_done(m, out);
 	put_rcpts(m, out);
 	sb_addc(out, '\n');
 	for (size_t i = 0; i < m->fields.len; i++)

@@ -39,6 +39,7 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	td.body_len = size > (off_t)m->block.len ? (uint64_t)size - m->block.len : 0;
 	if (transport_prepare(&td, &j, r) == -1)
 		return;
+	at->path = j.sender;
 	/* A transport with a name of its own says where the file is. */
 	if (j.kind == TRANSPORT_APPENDFILE && j.path.len > 0 && (rds[0]->kind == ROUTE_FILE || rds[0]->kind == ROUTE_DIRECTORY) &&
 	    (t->d.own[EXIM_APPENDFILE_file].set || t->d.own[EXIM_APPENDFILE_directory].set))
@@ -200,6 +201,7 @@ deliver_local(struct attempt *at, struct event **v, size_t n)
 		end_local(at, v[i], &r, st, text, ok > 0, how);
 		ok += st == TRANSPORT_OK;
 	}
+	at->path = SV_NULL;
 	at->began_us = 0;
 }
 
@@ -212,6 +214,7 @@ end_remote(void *arg, size_t i, const struct dend *r)
 	struct event *e = at->batch[i];
 	struct dfail f = { .text = r->pass ? r->text : SV_NULL, .host = r->host, .diagnostic = r->diagnostic };
 
+	at->path = r->path;
 	if (r->st == TRANSPORT_OK) {
 		at->as = r->as;
 		dline_ok(at, e, r->also, r->tail);
@@ -291,6 +294,7 @@ deliver_remote(struct attempt *at, struct event **v, size_t n)
 	at->nbatch = n;
 	at->began_us = os_wall_us();
 	ddeliver_remote(&r);
+	at->path = SV_NULL;
 	at->began_us = 0;
 }
 

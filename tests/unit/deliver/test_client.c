@@ -51,6 +51,7 @@ struct scenario {
 	const char	*not_sent;
 	const char	*confirmation;
 	int		 intents;
+	const char	*text;		/* what is told of the host's failure */
 };
 
 #define GREET	"250-mx.example hello\r\n"
@@ -93,15 +94,27 @@ static const struct scenario scenarios[] = {
 	    .want = { DELIVER_PERM }, .want_status = "5.6.0", .intents = 1 },
 	{ .name = "lost after the dot", .banner = "220 hi\r\n", .rules = { { "EHLO", "250 hi\r\n" }, { "MAIL", OK }, { "RCPT", OK },
 	    { "DATA", "354 go\r\n" }, { ".\r\n", "!" } }, .sender = "s@x", .rcpts = { "a@y" }, .send_rc = -1,
-	    .want = { DELIVER_OPEN }, .want_host = true, .what = EXIM_RE_LOST_CONNECTION, .intents = 1 },
+	    .want = { DELIVER_OPEN }, .want_host = true, .what = EXIM_RE_LOST_CONNECTION, .intents = 1,
+	    .text = "Remote host closed connection in response to end of data" },
+	{ .name = "334 for DATA", .banner = "220 hi\r\n", .rules = { { "EHLO", "250 hi\r\n" }, { "MAIL", OK }, { "RCPT", OK },
+	    { "DATA", "334 send more\r\n" }, { ".\r\n", OK } }, .sender = "s@x", .rcpts = { "a@y" }, .want = { DELIVER_OK },
+	    .intents = 1 },
+	{ .name = "an empty line", .banner = "220 hi\r\n", .rules = { { "EHLO", "250 hi\r\n" }, { "MAIL", OK }, { "RCPT", "\r\n" } },
+	    .sender = "s@x", .rcpts = { "a@y" }, .send_rc = -1, .want = { DELIVER_OPEN }, .want_host = true,
+	    .text = "Malformed SMTP reply (an empty line) in response to RCPT TO:<a@y>" },
+	{ .name = "an empty line, pipelined", .banner = "220 hi\r\n", .rules = { { "EHLO", GREET "250 PIPELINING\r\n" }, { "MAIL", OK },
+	    { "RCPT", "\r\n" }, { "DATA", "503 no\r\n" } }, .sender = "s@x", .rcpts = { "a@y" }, .send_rc = -1,
+	    .want = { DELIVER_OPEN }, .want_host = true,
+	    .text = "Malformed SMTP reply (an empty line) in response to pipelined RCPT TO:<a@y>" },
 	{ .name = "421 in the middle", .banner = "220 hi\r\n", .rules = { { "EHLO", "250 hi\r\n" }, { "MAIL", OK },
 	    { "RCPT", "421 4.3.2 closing\r\n" } }, .sender = "s@x", .rcpts = { "a@y" }, .send_rc = -1, .want = { DELIVER_OPEN },
 	    .want_host = true },
-	{ .name = "not SMTP", .banner = "SSH-2.0-OpenSSH\r\n", .open_rc = -1, .sender = "s@x", .rcpts = { "a@y" }, .want_host = true },
+	{ .name = "not SMTP", .banner = "SSH-2.0-OpenSSH\r\n", .open_rc = -1, .sender = "s@x", .rcpts = { "a@y" }, .want_host = true,
+	    .text = "Malformed SMTP reply in response to initial connection: SSH-2.0-OpenSSH" },
 	{ .name = "554 banner", .banner = "554 5.3.2 go away\r\n", .open_rc = -1, .sender = "s@x", .rcpts = { "a@y" },
 	    .want_host = true },
 	{ .name = "closes at once", .banner = "!", .open_rc = -1, .sender = "s@x", .rcpts = { "a@y" }, .want_host = true,
-	    .what = EXIM_RE_LOST_CONNECTION },
+	    .text = "Remote host closed connection in response to initial connection", .what = EXIM_RE_LOST_CONNECTION },
 	{ .name = "too big", .banner = "220 hi\r\n", .rules = { { "EHLO", GREET "250 SIZE 10\r\n" } }, .sender = "s@x",
 	    .rcpts = { "a@y" }, .want = { DELIVER_PERM }, .want_status = "5.3.4", .not_sent = "MAIL" },
 	{ .name = "SMTPUTF8 missing", .banner = "220 hi\r\n", .rules = { { "EHLO", "250 hi\r\n" }, { "MAIL", OK }, { "RCPT", OK },
@@ -234,6 +247,8 @@ send_all(struct world *w, struct deliver_conn *c)
 			assert_int_equal(e.host, sc->want_host);
 			if (sc->what != EXIM_RE_ANY)
 				assert_int_equal(e.what, sc->what);
+			if (sc->text != NULL)
+				assert_string_equal(e.err.text, sc->text);
 		}
 		assert_int_equal(deliver_usable(c), sc->send_rc == 0);
 	}
@@ -262,6 +277,8 @@ client(void *arg)
 		assert_int_equal(e.err.cls, sc->banner[0] == '5' ? ERR_PERM : ERR_TEMP);
 		if (sc->what != EXIM_RE_ANY)
 			assert_int_equal(e.what, sc->what);
+		if (sc->text != NULL)
+			assert_string_equal(e.err.text, sc->text);
 	} else {
 		send_all(w, c);
 		deliver_close(&c);
