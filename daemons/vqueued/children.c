@@ -24,7 +24,7 @@
 #define CHILD_JOBS	5000		/* and one that did so many */
 #define STOPPED_MS	30000		/* a child that is stopped so long is killed */
 #define START_MS	30000
-#define LOOK_S		10		/* of a look at a file, the wait for a process included */
+#define LOOK_S		10		/* of a look at a file or a quota, the wait for a process included */
 #define SLACK_S		120		/* of a job, beyond the times of its own options */
 #define ROW_MAX		16		/* jobs that wait in a child */
 #define ROWS_FULL	2		/* rows of jobs that compute: more children would not make it quicker */
@@ -392,6 +392,13 @@ watcher(void *arg)
 
 /* ---- one job ---- */
 
+/* Nothing is delivered, and somebody waits. */
+static bool
+only_looks(const struct transport_job *j)
+{
+	return (j->kind == TRANSPORT_LOOK || j->quota_only != 0);
+}
+
 /* How long a job may take by its own options. */
 static int64_t
 job_seconds(const struct transport_job *j)
@@ -399,7 +406,7 @@ job_seconds(const struct transport_job *j)
 	int64_t t = SLACK_S + j->filter_timeout;
 	int64_t locks = (j->lock_retries + 1) * (j->lock_interval > 0 ? j->lock_interval : 1);
 
-	if (j->kind == TRANSPORT_LOOK)
+	if (only_looks(j))
 		return (LOOK_S);
 	t += j->timeout > 0 ? j->timeout * (j->kind == TRANSPORT_LMTP ? (int64_t)j->rcpts.n + 4 : 1) : 0;
 	t += 2 * (locks > 0 && locks < 86400 ? locks : 0);
@@ -471,7 +478,7 @@ children_do(struct vq *vq, const struct transport_job *j, const struct sb *frame
 	struct sv account = j->home.len > 0 ? j->home : j->local_part;
 	struct want w = { .s = vq->children, .frame = frame, .fd = fd, .seconds = job_seconds(j),
 	    .who = { j->uid, j->gid, j->user }, .whose = hash_bytes(account.p, account.len),
-	    .row = j->kind == TRANSPORT_PROCMAIL, .wait_until = j->kind == TRANSPORT_LOOK ?
+	    .row = j->kind == TRANSPORT_PROCMAIL, .wait_until = only_looks(j) ?
 	    FIBER_NOW_PLUS(LOOK_S * 1000) : FIBER_FOREVER };
 
 	for (int i = 0; i < TRIES; i++) {

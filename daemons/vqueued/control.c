@@ -555,6 +555,7 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 {
 	struct sb reply = SB_INIT(IPC_FRAME_MAX);
 	struct err err = ERR_INIT;
+	bool later = false;
 	int rc = 0, out = -1;
 
 	ipc_begin(&reply, (uint16_t)(m->type + 1));
@@ -591,6 +592,9 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 	case SPOOL_IPC_STATS:
 		do_stats(vq, &reply);
 		break;
+	case SPOOL_IPC_FULL:
+		later = (rc = full_ask(vq, p, m, &err)) == 0;
+		break;
 	default:
 		rc = err_set(&err, ERR_PERM, "5.5.1", "vqueued does not know that request");
 		break;
@@ -599,7 +603,7 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 		ipc_begin(&reply, (uint16_t)(m->type + 1));
 		ipc_put_err(&reply, &err);
 	}
-	if (m->serial != 0)
+	if (m->serial != 0 && !later)
 		(void)ipc_reply(p, m->serial, &reply, out);
 	sb_free(&reply);
 	if (out != -1)

@@ -455,6 +455,9 @@ int	 children_do(struct vq *vq, const struct transport_job *j, const struct sb *
 int	 look_stat(void *arg, const char *path, bool follow, struct stat *st);
 int	 look_readfile(void *arg, const char *path, size_t max, struct arena *a, struct sv *out, struct stat *st);
 
+/* full.c: SPOOL_IPC_FULL.  0: it will be answered; -1 and *<err>. */
+int	 full_ask(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, struct err *err);
+
 /* procmail.c: what a user's rules asked for besides what they did. */
 struct transport_list;
 struct handing {

@@ -36,6 +36,7 @@
 #include "spool/client.h"
 #include "spool/hostid.h"
 #include "spool/writer.h"
+#include "transport/transport.h"
 #include "vsmtpd.h"
 
 #define SOCK_LOCAL	"var/run/smtp.sock"	/* SMTP of programs of this machine */
@@ -48,6 +49,7 @@
 #define END_STEP_MS	100
 #define END_BUSY_MS	8000			/* at TERM: then sessions within a message are told, too */
 #define ETRN_TIMEOUT	10000
+#define FULL_TIMEOUT	20000
 
 struct worker;
 
@@ -116,6 +118,19 @@ op_etrn(void *arg, const char *domain, unsigned *n, struct err *err)
 	struct worker *w = arg;
 
 	return (spool_client_flush(w->queue, domain, n, FIBER_NOW_PLUS(ETRN_TIMEOUT), err));
+}
+
+/* Mailboxes are out of our sight. */
+static bool
+op_full(void *arg, struct sv address, const struct transport_delivery *td)
+{
+	struct worker *w = arg;
+	struct err err = ERR_INIT;
+	int rc = spool_client_full(w->queue, address, td->size, FIBER_NOW_PLUS(FULL_TIMEOUT), &err);
+
+	if (rc == -1)
+		log_warn(NULL, "the quota of " SV_FMT ": %s", SV_ARG(address), err.text);
+	return (rc == 1);
 }
 
 static bool
@@ -509,7 +524,7 @@ fill_service(struct worker *w)
 
 	w->hosts = hosts_access_new(dirs);
 	w->ops = (struct session_ops){ .arg = w, .submit = op_submit, .room = op_room, .etrn = op_etrn,
-	    .connections = op_connections, .admit = op_admit };
+	    .connections = op_connections, .admit = op_admit, .full = op_full };
 	sv->transactions = &w->transactions;
 	w->log = (struct session_log){ .arg = w, .exim = log_exim, .note = log_note, .file = log_file,
 	    .trace = log_enabled(LOG_L_DEBUG) ? log_trace : NULL, .scanner = b->log_scanner ? log_scanner : NULL };

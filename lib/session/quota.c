@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * verify = recipient/quota (section 44.49 of Exim's manual): whether the mailbox of a recipient would take a message of the
- * size that MAIL announced, asked as its user.  Answers are kept in the hints "callout", by the address as the
+ * size that MAIL announced.  Answers are kept in the hints "callout", by the address as the
  * client gave it: "q ADDRESS", with "y" or "n" and the time.
  */
 #include "base/num.h"
@@ -33,18 +33,15 @@ recall(struct exim_env *env, const struct exim_verify *v, struct sv key, int64_t
 	return (word.p[0]);
 }
 
-/* The job that looks at the mailbox; its failures do not count, since a delivery would only be put off. */
 static bool
-full(struct session *s, struct exim_env *env, const struct route_delivery *rd)
+full(struct session *s, struct exim_env *env, struct sv address, const struct route_delivery *rd)
 {
 	const struct route_delivery *one[] = { rd };
 	struct transport_delivery td = { .env = env, .t = rd->transport, .rd = one, .n = 1, .id = SV_LIT(""), .quota_only = true,
 	    .now = env->world->now == NULL ? 0 : env->world->now(env->world->arg, NULL), .uid = s->conf->g.exim_uid,
 	    .gid = s->conf->g.exim_gid, .hostname = arena_cstr(s->cmd, s->conf->g.primary_hostname), .arena = s->cmd };
 	struct exim_address *outside = env->addr, a;
-	struct transport_job j;
-	struct transport_result r;
-	bool yes = false;
+	bool yes;
 
 	if (env->msg != NULL) {
 		td.return_path = env->msg->sender;
@@ -52,10 +49,7 @@ full(struct session *s, struct exim_env *env, const struct route_delivery *rd)
 	}
 	route_world_delivery(&a, rd, s->cmd);
 	env->addr = &a;
-	if (transport_prepare(&td, &j, &r) == 0) {
-		s->sv->ops->quota(s->sv->ops->arg, &j, s->cmd, &r);
-		yes = r.quota;
-	}
+	yes = s->sv->ops->full(s->sv->ops->arg, address, &td);
 	env->addr = outside;
 	return (yes);
 }
@@ -71,10 +65,10 @@ session_quota(struct session *s, struct exim_env *env, const struct exim_verify 
 	char known = recall(env, v, key, now);
 	bool no = known == 'n';
 
-	if (s->sv->ops->quota == NULL || rd->transport == NULL || rd->transport->drv != EXIM_TRANSPORT_DRV_APPENDFILE)
+	if (s->sv->ops->full == NULL || rd->transport == NULL || rd->transport->drv != EXIM_TRANSPORT_DRV_APPENDFILE)
 		return (EXIM_OK);
 	if (known == 0) {
-		no = full(s, env, rd);
+		no = full(s, env, v->address, rd);
 		if (key.p != NULL && keep > 0 && w->hint_put != NULL)
 			(void)w->hint_put(w->arg, "callout", key,
 			    sv_cstr(arena_fmt(s->cmd, "%c %lld", no ? 'n' : 'y', (long long)now)), keep);

@@ -47,8 +47,7 @@ struct session_log {
 	void	(*scanner)(void *arg, const char *line);
 };
 
-struct transport_job;
-struct transport_result;
+struct transport_delivery;
 
 /* Effects.  A NULL member: as if it had succeeded (room, count: nothing waits), or 458 for etrn. */
 struct session_ops {
@@ -61,8 +60,11 @@ struct session_ops {
 	int	(*etrn)(void *arg, const char *domain, unsigned *count, struct err *err);
 	/* hosts.allow and hosts.deny: may <c> come?  NULL: everybody may. */
 	bool	(*admit)(void *arg, struct hosts_client *c);
-	/* Run a job that looks at a mailbox's quota, as its user: r->quota.  NULL: mailboxes are out of sight, all have room. */
-	void	(*quota)(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r);
+	/*
+	 * Is the mailbox full that <address> leads to?  <td> is the delivery there, with quota_only.  No where that cannot be told;
+	 * NULL: none is.
+	 */
+	bool	(*full)(void *arg, struct sv address, const struct transport_delivery *td);
 	/* Connections of this service now: all, and those of <addr>, the asking one included. */
 	size_t	(*connections)(void *arg, const struct net_addr *addr);
 };

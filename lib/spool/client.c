@@ -124,21 +124,43 @@ spool_client_sealed(void *client, const char *segment, uint64_t end)
 	put_range(client, SPOOL_IPC_SEALED, segment, end);
 }
 
+/* Ask, and free <m>.  The answer's COUNT; -1 and *<err>. */
+static int64_t
+count_of(struct spool_client *c, struct sb *m, int64_t deadline, struct err *err)
+{
+	struct ipc_msg reply;
+	int64_t n;
+	int rc = ipc_call(c->ipc, m, -1, &reply, NULL, deadline, err);
+
+	sb_free(m);
+	if (rc == -1)
+		return (-1);
+	n = (int64_t)ipc_get_u64(&reply, SPOOL_T_COUNT, 0);
+	ipc_msg_free(&reply);
+	return (n);
+}
+
 int
 spool_client_flush(struct spool_client *c, const char *domain, unsigned *count, int64_t deadline, struct err *err)
 {
 	struct sb m = SB_INIT(NOTICE_MAX);
-	struct ipc_msg reply;
-	int rc;
+	int64_t n;
 
 	ipc_begin(&m, SPOOL_IPC_FLUSH);
 	ipc_put_str(&m, SPOOL_T_DOMAIN, domain);
 	ipc_put_u64(&m, SPOOL_T_FORCE, 1);
-	rc = ipc_call(c->ipc, &m, -1, &reply, NULL, deadline, err);
-	sb_free(&m);
-	if (rc == -1)
-		return (-1);
-	*count = (unsigned)ipc_get_u64(&reply, SPOOL_T_COUNT, 0);
-	ipc_msg_free(&reply);
-	return (0);
+	n = count_of(c, &m, deadline, err);
+	*count = (unsigned)n;
+	return (n < 0 ? -1 : 0);
+}
+
+int
+spool_client_full(struct spool_client *c, struct sv address, uint64_t size, int64_t deadline, struct err *err)
+{
+	struct sb m = SB_INIT(NOTICE_MAX);
+
+	ipc_begin(&m, SPOOL_IPC_FULL);
+	ipc_put_bytes(&m, SPOOL_T_ADDR, address);
+	ipc_put_u64(&m, SPOOL_T_LENGTH, size);
+	return ((int)count_of(c, &m, deadline, err));
 }

@@ -27,7 +27,8 @@ enum spool_ipc {
 	SPOOL_IPC_SHOW		= 126,	/* ID: answers ENVELOPE, OFFSET, LENGTH and a descriptor of the content */
 	SPOOL_IPC_COUNT		= 128,	/* answers COUNT, the number of messages on the queue */
 	SPOOL_IPC_MOVE		= 132,	/* ID ..., QUEUE: into that queue (empty: the one of all); answers COUNT */
-	SPOOL_IPC_STATS		= 130	/* answers lines of "name value" as ENTRY */
+	SPOOL_IPC_STATS		= 130,	/* answers lines of "name value" as ENTRY */
+	SPOOL_IPC_FULL		= 134	/* ADDR, LENGTH: has its mailbox no room for so many bytes?  Answers COUNT, 1 or 0 */
 };
 
 enum spool_ipc_tag {
@@ -52,6 +53,8 @@ void	 spool_client_durable(void *client, const char *segment, uint64_t from, uin
 void	 spool_client_sealed(void *client, const char *segment, uint64_t end);
 /* For ETRN (RFC 1985): ask for an attempt for <domain>; *<count> messages wait for it. */
 int	 spool_client_flush(struct spool_client *c, const char *domain, unsigned *count, int64_t deadline, struct err *err);
+/* For verify = recipient/quota: is the mailbox of <address> too full for a message of <size> bytes?  1 or 0; -1. */
+int	 spool_client_full(struct spool_client *c, struct sv address, uint64_t size, int64_t deadline, struct err *err);
 
 /* ---- for tools, without a loop ---- */
 

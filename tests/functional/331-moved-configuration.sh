@@ -24,6 +24,9 @@ mount --bind "$T/group" /etc/group
 for u in ann bob; do mkdir -p "$T/home/$u"; chown "$u:$u" "$T/home/$u"; chmod 750 "$T/home/$u"; done
 printf 'info:{MD5}x:owner:mail::%s:50:x\n' "$T/home/owner" >"$T/panel/shop.test/passwd"
 printf 'sales@shop.test:info@shop.test\n' >"$T/panel/shop.test/aliases"
+printf 'full:{MD5}x:owner:mail::%s:1:x\n' "$T/home/owner" >>"$T/panel/shop.test/passwd"
+mkdir -p "$T/home/owner/mail/shop.test/full/new" "$T/home/owner/mail/shop.test/full/cur"
+head -c 1200000 /dev/zero >"$T/home/owner/mail/shop.test/full/new/1.x.y"
 chown -R owner:owner "$T/home/owner"
 chmod 711 "$T/home/owner"
 chmod -R 770 "$T/home/owner/mail"
@@ -48,6 +51,8 @@ acl_check_rcpt:
           domains = +local_domains : +panel_domains
   deny    !verify = recipient
           message = unknown user
+  deny    !verify = recipient/quota=no_cache
+          message = that mailbox is full
   accept
 begin routers
 panel_alias:
@@ -136,6 +141,12 @@ out=$(mt send "$SMTP" sender@out.test nobodyhere@local.test 2>&1 || true)
 has "$out" "unknown user" "an unknown user"
 out=$(mt send "$SMTP" sender@out.test x@elsewhere.test 2>&1 || true)
 has "$out" "relay not permitted" "a relay"
+# A mailbox that the daemons cannot see is looked at as its user.
+out=$(mt send "$SMTP" sender@out.test full@shop.test 2>&1 || true)
+has "$out" "that mailbox is full" "a full mailbox"
+rm "$T/home/owner/mail/shop.test/full/new/1.x.y"
+mt send "$SMTP" sender@out.test full@shop.test --subject room
+wait_for 20 sh -c "ls $T/home/owner/mail/shop.test/full/new/* >/dev/null"
 
 # Users of the system send: in their own name, and who is trusted in another.
 as() { local u=$1; shift; setpriv --reuid "$u" --regid "$u" --clear-groups "$@"; }

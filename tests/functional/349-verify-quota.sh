@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# verify = recipient/quota in one process: files, maildirs by size and by count, what MAIL announces, redirections, what is
+# verify = recipient/quota in one process and in a box: files, maildirs by size and by count, what MAIL announces, redirections, what is
 # kept of the answers, and what is wrong with its options.
 . "$(dirname "$0")/../lib/box.sh"
 
@@ -123,3 +123,21 @@ fresh
 fill "$T/file" 2001
 eq "$(printf 'EHLO x\r\nMAIL FROM:<s@y.test>\r\nRCPT TO:<file@x.test>\r\nQUIT\r\n' |
     sendmail -C "$T/c.conf" -bh 192.0.2.7 2>/dev/null | tr -d '\r' | grep ^550)" "550 Administrative prohibition" "with -bh"
+
+config recipient/quota=no_cache
+sed '/^spool_directory\|^exim_user\|^log_file_path/d' "$T/c.conf" >"$BOX/etc/exim.conf"
+box_start
+in_box() { mt rcpt "$SMTP" s@y.test "$1@x.test" 2>&1 | head -n 1; }
+fill "$T/file" 2001
+has "$(in_box file)" 550 "a full file in a box"
+fill "$T/file" 1
+has "$(in_box file)" 250 "with room"
+has "$(in_box many)" 550 "a maildir by its count"
+kill -STOP "$(daemon_pid vqueued)"
+fill "$T/file" 2001
+in_box file >"$T/answer" &
+asked=$!
+sleep 1
+kill -CONT "$(daemon_pid vqueued)"
+wait "$asked"
+has "$(cat "$T/answer")" 550 "an answer that came late"

@@ -166,7 +166,7 @@ log_file(void *arg, const char *name, bool remove, struct err *err)
 static void
 converse(struct deliver *d, struct session_conn *c)
 {
-	const struct session_ops ops = { .arg = d, .submit = take, .quota = testing_quota };
+	const struct session_ops ops = { .arg = d, .submit = take, .full = testing_full };
 	const struct session_log log = { .arg = d, .exim = log_line, .file = log_file };
 	struct session_service sv;
 	struct err err = ERR_INIT;

@@ -158,7 +158,7 @@ peer(const char *text, struct net_addr *addr)
 static void
 converse(struct testing *t, struct session_conn *c)
 {
-	static const struct session_ops ops = { .quota = testing_quota };
+	static const struct session_ops ops = { .full = testing_full };
 	static const struct session_log log = { .exim = log_line, .trace = trace_line };
 	struct session_service sv;
 

@@ -52,8 +52,8 @@ void	 testing_reset(struct testing *t);
 
 /* world.c */
 void	 testing_world(struct testing *t);
-/* session_ops.quota: this process looks at the mailbox itself. */
-void	 testing_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r);
+/* session_ops.full: this process looks at the mailbox itself. */
+bool	 testing_full(void *arg, struct sv address, const struct transport_delivery *td);
 
 /* hints.c: the process's hints on disk, opened when first asked for; NULL where there are none.  The world's ask them. */
 struct hints;

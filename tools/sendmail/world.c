@@ -200,11 +200,17 @@ world_log(void *arg, struct sv line)
 		ops_note(arg, line.p);
 }
 
-void
-testing_quota(void *arg, const struct transport_job *j, struct arena *a, struct transport_result *r)
+bool
+testing_full(void *arg, struct sv address, const struct transport_delivery *td)
 {
+	struct transport_result r = { 0 };
+	struct transport_job j;
+
 	(void)arg;
-	transport_run(j, -1, QUOTA_S, a, r);
+	(void)address;
+	if (transport_prepare(td, &j, &r) == 0)
+		transport_run(&j, -1, QUOTA_S, td->arena, &r);
+	return (r.quota != 0);
 }
 
 /* ---- what a box's configuration wants done: root does it with the rights of its user ---- */
