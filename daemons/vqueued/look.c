@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/file.h"
 #include "os/user.h"
 #include "os/watch.h"
 #include "transport/transport.h"
@@ -18,31 +19,6 @@
 
 #define NO_ANSWER_MS	60000	/* so long a user whose process did not answer is not asked again */
 #define NO_ANSWER_USERS	64
-
-/* Who may look at <path>: the owner of what is closed to us.  False: we may ourselves, or it is root's or ours. */
-static bool
-whose(const char *path, struct stat *st)
-{
-	char dir[4096];
-	struct stat here;
-	bool any = false;
-
-	if (strlen(path) >= sizeof(dir) || path[0] != '/')
-		return (false);
-	for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-		(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? (int)strlen(path) : (int)(slash - path), path);
-		if (stat(dir, &here) == -1) {
-			if (errno != EACCES)
-				return (false);
-			break;
-		}
-		*st = here;
-		any = true;
-		if (slash == NULL)
-			break;
-	}
-	return (any && st->st_uid != 0 && st->st_uid != geteuid());
-}
 
 static int64_t *
 silent(struct vq *vq, uid_t uid)
@@ -89,7 +65,7 @@ as_user(struct vq *vq, const char *path, int64_t max, struct arena *a, struct sv
 	int64_t gid;
 	int rc, e;
 
-	if (fiber_self() == NULL || !whose(path, &owner)) {
+	if (fiber_self() == NULL || !os_closed_owner(path, &owner)) {
 		errno = EACCES;
 		return (-1);
 	}

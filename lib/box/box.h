@@ -156,6 +156,12 @@ struct os_user;
 int	 box_user(const struct box *b, struct os_user *u, struct err *err);
 /* The box's files are that user's: root goes on with his rights only, until os_act_back() of os/priv.h.  For others nothing happens. */
 int	 box_act(const struct box *b, struct err *err);
+struct exim_world;
+/*
+ * Where this process is root, what <w> reads, looks up and runs from here on it does as box_act; files that are closed to that user
+ * are read as their owner, unless that is root.  One box for each process; <b> stays.
+ */
+void	 box_world(const struct box *b, struct exim_world *w);
 
 /*
  * How the box's exim.conf is read: its path, its name for itself, and the macros _VPOST_BOX (the box's directory) and, where its accounts are

@@ -476,3 +476,27 @@ os_flock(int fd, enum os_lock kind, int timeout_ms, struct err *err)
 			pause *= 2;
 	}
 }
+
+bool
+os_closed_owner(const char *path, struct stat *st)
+{
+	char dir[4096];
+	struct stat here;
+	bool any = false;
+
+	if (strlen(path) >= sizeof(dir) || path[0] != '/')
+		return (false);
+	for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+		(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? (int)strlen(path) : (int)(slash - path), path);
+		if (stat(dir, &here) == -1) {
+			if (errno != EACCES)
+				return (false);
+			break;
+		}
+		*st = here;
+		any = true;
+		if (slash == NULL)
+			break;
+	}
+	return (any && st->st_uid != 0 && st->st_uid != geteuid());
+}

@@ -12,6 +12,8 @@
 #include "base/sb.h"
 #include "base/sv.h"
 
+struct stat;
+
 /*
  * Replace <path> by <bytes>: temporary file beside it, fsync, rename, fsync of the directory.
  * Afterwards the file is on disk; on failure the old one stands and nothing is left behind.
@@ -58,6 +60,12 @@ struct os_barrier;
 struct os_barrier *os_barrier_open(const char *dir, struct err *err);
 int	 os_barrier(struct os_barrier *b, struct err *err);
 void	 os_barrier_close(struct os_barrier **bp);
+
+/*
+ * Who may look at <path>, which is closed to us: *<st> is that of the last on the way there that we see.  False: nothing is closed, or
+ * that is root's or ours.
+ */
+bool	 os_closed_owner(const char *path, struct stat *st);
 
 /* Bytes that this process may still write to the file system of <path>; *<total> (may be NULL) its size; -1 with errno. */
 int64_t	 os_free_space(const char *path, int64_t *total);

@@ -84,6 +84,20 @@ only_daemon "vpost explain"
 VPOST_BOX="$BOX" sendmail -bP spool_directory >/dev/null || die "sendmail -bP"
 VPOST_BOX="$BOX" sendmail -be "\${run{$BOX/etc/ids}{}{}}" >/dev/null || die "sendmail -be"
 only_daemon "sendmail"
+# So do lookups, and root's files are not read, though somebody's own are: what is in them could go anywhere.
+mkdir "$T/roots" "$T/joes"
+echo joes >"$T/joes/file"; chown -R 65432 "$T/joes"; chmod 700 "$T/joes"
+eq "$(VPOST_BOX="$BOX" sendmail -be "\${lookup sqlite,file=$T/roots/a{create table t(x)}{made}{not}}" "\${if exists{$T/joes/file}{there}{not}}" "\${readfile{$T/joes/file}{}}")" \
+    $'Failed: unable to open database file\nthere\njoes' "sendmail -be, a database and files"
+has "$(VPOST_BOX="$BOX" sendmail -be "\${readfile{$T/private}}")" "Permission denied" "sendmail -be and a file of root's"
+has "$(VPOST_BOX="$BOX" sendmail -be "\${lookup{root}lsearch{$T/private}}")" "Permission denied" "sendmail -be and a map of root's"
+cp -p "$BOX/etc/exim.conf" "$T/before.conf"
+sed -i "s|^begin routers|&\nodd:\n  driver = redirect\n  data = \${lookup sqlite,file=$T/roots/b{create table t(x)}{a@x.test}{b@x.test}}\n|" "$BOX/etc/exim.conf"
+VPOST_BOX="$BOX" sendmail -bt joe@local.test >"$T/out" 2>&1 || true
+vpost explain joe@local.test <"$TOP/tests/data/1-plain.eml" >>"$T/out" 2>&1 || true
+eq "$(grep -c "cannot be resolved\|unable to open database file" "$T/out")" 2 "sendmail -bt and vpost explain: $(cat "$T/out")"
+eq "$(find "$T/roots" -type f)" "" "files that a lookup left in a directory of root's"
+cp -p "$T/before.conf" "$BOX/etc/exim.conf"
 # So do functions of shared objects.
 cc -shared -fPIC -x c -o "$BOX/etc/ids.so" - <<C
 #include <stdlib.h>

@@ -12,7 +12,6 @@
 #include "exim/acl.h"
 #include "fiber/fiber.h"
 #include "filter/forward.h"
-#include "os/priv.h"
 #include "route/world.h"
 #include "testing.h"
 #include "transport/transport.h"
@@ -213,64 +212,6 @@ testing_full(void *arg, struct sv address, const struct transport_delivery *td)
 	return (r.quota != 0);
 }
 
-/* ---- what a box's configuration wants done: root does it with the rights of its user ---- */
-
-static enum exim_result
-run_as_owner(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int *rc, struct err *err)
-{
-	struct exim_run own = *r;
-	enum exim_result res;
-
-	if (box_act(the->box, err) == -1)
-		return (EXIM_DEFER);
-	own.set_ids = false;
-	res = posix.run(arg, &own, a, out, rc, err);
-	os_act_back();
-	return (res);
-}
-
-static enum exim_result
-readsocket_as_owner(void *arg, const struct exim_socket *s, struct arena *a, struct sv *out, struct err *err)
-{
-	enum exim_result res;
-
-	if (box_act(the->box, err) == -1)
-		return (EXIM_DEFER);
-	res = posix.readsocket(arg, s, a, out, err);
-	os_act_back();
-	return (res);
-}
-
-static enum exim_result
-perl_as_owner(struct exim_env *env, struct sv sub, const struct sv *args, size_t n, struct sv *out)
-{
-	struct err err = ERR_INIT;
-	enum exim_result res;
-
-	if (box_act(the->box, &err) == -1) {
-		*out = sv_cstr(arena_str(env->arena, err.text));
-		return (EXIM_DEFER);
-	}
-	res = posix.perl(env, sub, args, n, out);
-	os_act_back();
-	return (res);
-}
-
-static enum exim_result
-dlfunc_as_owner(struct exim_env *env, const char *path, const char *function, const struct sv *args, size_t n, struct sv *out)
-{
-	struct err err = ERR_INIT;
-	enum exim_result res;
-
-	if (box_act(the->box, &err) == -1) {
-		*out = sv_cstr(arena_str(env->arena, err.text));
-		return (EXIM_DEFER);
-	}
-	res = posix.dlfunc(env, path, function, args, n, out);
-	os_act_back();
-	return (res);
-}
-
 void
 testing_world(struct testing *t)
 {
@@ -285,12 +226,8 @@ testing_world(struct testing *t)
 	t->world.names_host = posix.names;
 	t->world.acl = exim_acl_expand;
 	t->world.log = world_log;
-	if (testing_of_box(t) && os_is_root()) {
-		t->world.run = run_as_owner;
-		t->world.readsocket = readsocket_as_owner;
-		t->world.perl = perl_as_owner;
-		t->world.dlfunc = dlfunc_as_owner;
-	}
+	if (testing_of_box(t))
+		box_world(t->box, &t->world);
 	testing_hints_of(t);
 	if (t->o->mode == MODE_ROUTE || t->o->mode == MODE_VERIFY)
 		t->world.die = world_die;

@@ -303,6 +303,7 @@ load(struct dry *d)
 	if (rc == -1)
 		return (complain(&err));
 	exim_world_posix(&d->world);
+	box_world(d->box, &d->world);
 	d->world.run = no_run;
 	d->world.readsocket = no_socket;
 	d->world.perl = NULL;
