@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Conditions that match: match, match_domain, match_address, match_local_part, match_ip, inbound_srs (manual 11.7, 58.5). */
+#include "exim/acl.h"
 #include "exim/expand_int.h"
 
 #include <stdlib.h>
@@ -40,6 +41,15 @@ match_result(struct xev *e, enum exim_result r, struct sv list, bool *yes, struc
 	case EXIM_DEFER: {
 		const char *why = x_message(e);
 
+		/* A list that did not expand is told in the log; the condition knows what the lookup said. */
+		if (strncmp(why, "failed to expand ", 17) == 0 && e->env->acl_run == NULL) {
+			struct sv said = e->env->lookup_error;
+
+			x_log(e, EXIM_LOG_MAIN | EXIM_LOG_PANIC, why);
+			if (said.p == NULL)
+				said = e->env->searched ? SV_LIT("") : SV_LIT("NULL");
+			return (x_defer(e, "unable to complete match against \"" SV_FMT "\": " SV_FMT, SV_ARG(list), SV_ARG(said)));
+		}
 		/* Exim logs which list is unknown, and knows no reason here. */
 		if (*why == '\0' || strncmp(why, "unknown named", 13) == 0)
 			why = "NULL";

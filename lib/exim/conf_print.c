@@ -115,6 +115,13 @@ put_value(struct sb *out, const struct exim_option *o, const struct exim_value *
 	case EXIM_OPT_TIME:
 		put_time(out, v->num);
 		break;
+	case EXIM_OPT_ETIME:
+		/* Exim keeps a plain time of this one as such. */
+		if (strcmp(o->name, "smtp_receive_timeout") == 0 && sv_chr(v->text, '$') < 0)
+			put_time(out, v->num);
+		else
+			put_text(out, v->text, top);
+		break;
 	case EXIM_OPT_TIMELIST:
 		for (size_t i = 0; i < v->n; i++) {
 			if (i > 0)

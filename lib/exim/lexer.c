@@ -45,6 +45,8 @@ struct exim_lexer {
 	size_t		 ndefined;	/* definitions of macros so far */
 	exim_lexer_seen	*seen;
 	void		*seen_arg;
+	const char	*end_file;	/* where reading ended */
+	unsigned	 end_line;
 	struct exim_line last;
 	struct sb	 phys;		/* one physical line, macros replaced */
 	struct sb	 text;		/* the logical line */
@@ -338,6 +340,8 @@ physical(struct exim_lexer *lx, struct sv *out, bool *macro_found)
 		lx->depth--;
 		if (lx->depth > 0)
 			seen(lx, top(lx)->name, top(lx)->line, SV_NULL);
+		lx->end_file = f->name;
+		lx->end_line = f->line;
 	}
 	if (f == NULL)
 		return (false);
@@ -656,22 +660,29 @@ exim_lexer_macro(const struct exim_lexer *lx, struct sv name)
 	return (exim_macro_predefined(name, &v) ? v : SV_NULL);
 }
 
-bool
-exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out)
+int
+exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out, struct exim_report *rep)
 {
-	struct exim_report quiet = EXIM_REPORT_INIT, *rep = lx->rep;
+	struct exim_report *old = lx->rep;
 	struct exim_line l;
-	bool defined;
+	bool macro;
 
 	(void)macro_expand(&lx->macros, line, definition_skip(line), &lx->phys);
 	memset(&l, 0, sizeof(l));
 	l.text = *out = arena_sv(a, sb_sv(&lx->phys));
-	/* As in the main section, but words that no "=" follows are text. */
-	lx->rep = &quiet;
-	lx->in_main = false;
-	defined = l.text.len > 0 && definition(lx, &l);
+	/* Mistakes are told to be where reading ended. */
+	l.file = lx->end_file;
+	l.line = lx->end_line;
 	lx->rep = rep;
-	return (defined);
+	lx->in_main = true;
+	macro = l.text.len > 0 && definition(lx, &l);
+	lx->rep = old;
+	if (!macro)
+		return (0);
+	if (rep->errors > 0)
+		return (-1);
+	*out = lx->macros.v.len == 0 ? SV_LIT("") : lx->macros.v.p[lx->macros.v.len - 1].name;
+	return (1);
 }
 
 bool

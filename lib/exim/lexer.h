@@ -88,10 +88,11 @@ void	 exim_line_where(const struct exim_line *line, size_t off, const char **fil
 /* A macro's value; p is NULL if there is none of this name. */
 struct sv exim_lexer_macro(const struct exim_lexer *lx, struct sv name);
 /*
- * A line of text outside of a file (-be): *<out> (in <a>) is it with its macros replaced.  True when it defined a
- * macro instead, or tried to.
+ * A line of text outside of a file (-be).  0: *<out> (in <a>) is it with its macros replaced.  1: it defined a macro,
+ * and *<out> is the name of the last one there is.  -1: it begins with a capital and is no good definition, which is
+ * told to <rep>.
  */
-bool	 exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out);
+int	 exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out, struct exim_report *rep);
 /* Walk the user's macros in the order of their definition (-bP macros). */
 bool	 exim_lexer_macro_next(const struct exim_lexer *lx, size_t *pos, struct sv *name, struct sv *value);
 /* Each of the predefined ones, in the order of -bP macros; names are made in <a>. */

@@ -609,6 +609,29 @@ flag(struct mscan *s, int which)
 	}
 }
 
+/* The text of <l>.  In a list of domains $domain is the one that is looked for where no address is at hand. */
+static enum exim_result
+list_text(struct mscan *s, const struct exim_list *l, struct sv *text)
+{
+	struct exim_env *env = s->e->env;
+	struct exim_address *addr = env->addr, none;
+	struct sv domain = SV_NULL;
+	enum exim_result res;
+
+	if (s->kind != EXIM_LIST_DOMAIN || (addr != NULL && addr->domain.p != NULL))
+		return (x_str(s->e, l->str, text));
+	if (addr == NULL) {
+		memset(&none, 0, sizeof(none));
+		env->addr = &none;
+	} else
+		domain = addr->domain;
+	env->addr->domain = s->subject;
+	res = x_str(s->e, l->str, text);
+	env->addr->domain = domain;
+	env->addr = addr;
+	return (res);
+}
+
 static enum mresult
 dynamic(struct mscan *s, const struct exim_list *l)
 {
@@ -616,7 +639,7 @@ dynamic(struct mscan *s, const struct exim_list *l)
 	enum mresult r;
 	struct sv text;
 	const char *why;
-	enum exim_result res = x_str(s->e, l->str, &text);
+	enum exim_result res = list_text(s, l, &text);
 
 	s->varies = true;
 	switch (res) {

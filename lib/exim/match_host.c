@@ -313,7 +313,11 @@ m_host(struct mscan *s, const struct mitem *it)
 		s->unknown = it->arg;
 		if (sv_starts(it->arg, "malformed"))
 			return (MR_UNKNOWN);
-		return (m_die(s, SV_FMT, SV_ARG(it->arg)));
+		if (h->ip_only || it->num != MATCH_PUT_OFF || !sv_starts(it->arg, "unknown lookup type"))
+			return (m_die(s, SV_FMT, SV_ARG(it->arg)));
+		m_log(s, SV_FMT " in host list item \"" SV_FMT "\"", SV_ARG(it->arg), SV_ARG(it->text));
+		(void)x_defer(s->e, SV_FMT, SV_ARG(it->arg));
+		return (MR_DEFER);
 	case M_LOOKUP:
 		return (h->ip_only ? net_lookup(s, it, -1) : on_name(s, it));
 	case M_NAME:

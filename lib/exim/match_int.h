@@ -29,6 +29,8 @@ enum mtype {
 };
 
 enum mflag { MF_CASEFUL, MF_INCLUDE_UNKNOWN, MF_IGNORE_UNKNOWN, MF_INCLUDE_DEFER, MF_IGNORE_DEFER };
+#define MATCH_PUT_OFF	(-2)	/* with a host's name in question the mistake is told and put off, not died of */
+
 enum mmx { MX_ANY, MX_PRIMARY, MX_SECONDARY };
 
 struct mitem {
@@ -36,7 +38,7 @@ struct mitem {
 	bool		 negate;
 	struct sv	 text;		/* as written, without "!": the value of a match */
 	struct sv	 arg;		/* suffix, file, query, name, error text */
-	int		 num;		/* flag, kind of MX, bits of a mask (-1 none) */
+	int		 num;		/* flag, kind of MX, bits of a mask (-1 none), M_ERROR of a host list: MATCH_PUT_OFF */
 	struct xregex_ref re[2];	/* with case, without */
 	struct xlookup_spec lookup;
 	struct net_prefix prefix;

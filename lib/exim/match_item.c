@@ -162,13 +162,18 @@ compile_host(struct arena *a, struct sv text, struct mitem *it)
 		it->type = M_PREFIX;
 		return;
 	}
+	/* What begins like an IPv4 address is none of the other items: "10.0.0.0/8 ; 10.1.2.3" is no lookup. */
+	if (text.len > 0 && digits_and_dots(text)) {
+		set_error(it, "malformed IPv4 address or address mask");
+		return;
+	}
 	if (compile_net(a, text, it))
 		return;
 	compile_string(a, text, true, it);
 	if (it->type == M_PRIMARY)
 		it->type = M_NAME;
-	else if (it->type == M_LITERAL && digits_and_dots(text))
-		set_error(it, "malformed IPv4 address or address mask");
+	else if (it->type == M_ERROR)
+		it->num = MATCH_PUT_OFF;
 	else if (it->type == M_LITERAL && plain_name(text))
 		it->type = M_NAME;
 }

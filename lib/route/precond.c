@@ -218,14 +218,15 @@ static enum exim_result
 check_senders(struct visit *v, bool *yes)
 {
 	const struct exim_list *l = v->r->d.generic[EXIM_ROUTER_senders].list;
+	struct sv sender = SV_LIT("");
 	enum exim_result res;
 
 	if (l == NULL)
 		return (EXIM_OK);
-	if (v->rt->rq->mode == ROUTE_VERIFY_SENDER)
-		return (EXIM_OK);	/* the sender is not known yet */
-	res = exim_match_address(l, v->rt->env, v->rt->rq->sender.p == NULL ? SV_LIT("") : v->rt->rq->sender, false, yes, NULL,
-	    &v->err);
+	/* While a sender is verified there is none yet: the list sees the empty one. */
+	if (v->rt->rq->mode != ROUTE_VERIFY_SENDER && v->rt->rq->sender.p != NULL)
+		sender = v->rt->rq->sender;
+	res = exim_match_address(l, v->rt->env, sender, false, yes, NULL, &v->err);
 	if (res == EXIM_FORCED)
 		*yes = false;
 	return (decide(v, res, "senders"));

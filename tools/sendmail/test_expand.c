@@ -129,19 +129,20 @@ set_variable(struct testing *t, struct sv line)
 	return (true);
 }
 
-/* Macros of the configuration count here too, and new ones may be defined. */
+/* Macros of the configuration count here too, and new ones may be defined: a line with a capital in front is a definition. */
 static int
 expand_line(struct testing *t, struct sv line)
 {
+	struct exim_report rep = EXIM_REPORT_INIT;
 	struct err err = ERR_INIT;
 	struct sv text = line;
+	int macro = t->admin ? exim_lexer_text(t->conf->lexer, line, t->arena, &text, &rep) : 0;
 
-	if (t->admin && exim_lexer_text(t->conf->lexer, line, t->arena, &text)) {
-		size_t n = 0;
-
-		while (n < text.len && (sv_isalnum(text.p[n]) || text.p[n] == '_'))
-			n++;
-		printf("Defined macro '" SV_FMT "'\n", SV_ARG(sv_sub(text, 0, n)));
+	if (macro != 0) {
+		if (macro == 1)
+			printf("Defined macro '" SV_FMT "'\n", SV_ARG(text));
+		else
+			testing_log("Exim configuration error%s%s:\n  %s", *rep.place != '\0' ? " " : "", rep.place, rep.words);
 		testing_reset(t);
 		return (0);
 	}
