@@ -14,8 +14,7 @@
 #include "route/route.h"
 #include "sendmail_int.h"
 
-struct transport_job;
-struct transport_result;
+struct transport_delivery;
 
 struct testing {
 	const struct options *o;
