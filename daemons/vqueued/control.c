@@ -10,6 +10,7 @@
 
 #define PAGE_MAX	500		/* messages of one answer to LIST */
 #define PAGE_BYTES	(IPC_FRAME_MAX - 128 * 1024)
+#define LOADED_STEP_MS	20		/* between two looks whether the queue was read */
 
 /* ---- LIST ---- */
 
@@ -533,6 +534,14 @@ do_stats(struct vq *vq, struct sb *reply)
 
 /* ---- dispatch ---- */
 
+/* What is asked of the queue at the start waits for it: it would be said, or done, without what is still to be read. */
+static void
+wait_loaded(const struct vq *vq)
+{
+	while (!vq->loaded && fiber_sleep(LOADED_STEP_MS) != FIBER_CANCELLED)
+		;
+}
+
 static void
 segment_notice(struct vq *vq, const struct ipc_msg *m)
 {
@@ -570,9 +579,11 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 		rc = do_inject(vq, m, fd, &reply, &err);
 		break;
 	case SPOOL_IPC_LIST:
+		wait_loaded(vq);
 		do_list(vq, m, &reply);
 		break;
 	case SPOOL_IPC_FLUSH:
+		wait_loaded(vq);
 		do_flush(vq, m, &reply);
 		break;
 	case SPOOL_IPC_REMOVE:
@@ -581,12 +592,15 @@ control_message(struct vq *vq, struct ipc_peer *p, const struct ipc_msg *m, int 
 	case SPOOL_IPC_GIVEUP:
 	case SPOOL_IPC_MARK:
 	case SPOOL_IPC_MOVE:
+		wait_loaded(vq);
 		do_change(vq, m, &reply);
 		break;
 	case SPOOL_IPC_SHOW:
+		wait_loaded(vq);
 		rc = out = do_show(vq, m, &reply, &err);
 		break;
 	case SPOOL_IPC_COUNT:
+		wait_loaded(vq);
 		ipc_put_u64(&reply, SPOOL_T_COUNT, hash_count(vq->qents));
 		break;
 	case SPOOL_IPC_STATS:

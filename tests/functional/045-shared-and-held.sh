@@ -110,12 +110,13 @@ kill_vqueued
 sleep 1
 waiting 0 || die "a message removed while it was copied out is there again: $(mailq)"
 
-# A queue file that cannot be read at the start is read later.
+# A queue file that cannot be read at the start is read later; who asks at the start waits for what is read.
 mt send "$SMTP" joe@local.test z@hang.test --subject later
 wait_for 15 waiting 1
 rule open "queue/$(ids)" vqueued 5
 kill_vqueued
 rule
+waiting 1 || die "the queue was listed before it was read"
 sendmail -qff
 sink 127.0.0.2=take
 wait_for 20 sh -c "sendmail -qff; grep -q 'z@hang.test later' '$T/sink'"
