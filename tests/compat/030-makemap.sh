@@ -91,7 +91,7 @@ makemap -u cdb c | sort | cmp -s - <(printf 'a\t1\nb\t2\n') || die "cdb"
 # A killed makemap leaves the old map.
 makemap hash k <"$T/twice" 2>/dev/null || true
 before=$(md5sum <k.db)
-(cat "$T/many"; sleep 3) | makemap hash k &
+(cat "$T/many"; sleep 15) | makemap hash k &
 pid=$!
 sleep 0.5
 kill -KILL "$pid" 2>/dev/null || true

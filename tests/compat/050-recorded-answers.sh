@@ -19,7 +19,7 @@ bad=0
 # at_least CATEGORY NAME COUNT: of the category's report, the line of NAME
 at_least() {
 	[ -f "$T/report.$1" ] || {
-		OUT=$T/out.$1 timeout 280 bash "$VPOST_ORACLE/exim/compare.sh" "$T/sendmail" "$1" >"$T/report.$1" 2>&1 || true
+		OUT=$T/out.$1 timeout 800 bash "$VPOST_ORACLE/exim/compare.sh" "$T/sendmail" "$1" >"$T/report.$1" 2>&1 || true
 		cat "$T/report.$1"
 	}
 	same=$(sed -n "s/^$2: \([0-9]*\) same of .*/\1/p" "$T/report.$1")

@@ -49,7 +49,7 @@ fi
 ln -s "$PROGRAM" "$W/eximdir/exim"
 python3 "$HERE/fakezones.py" "$SUITE/dnszones-src" V4NET=224 V6NET=ff00 HOSTIPV4=192.0.2.1 \
     HOSTIPV6=2001:db8:0:0:0:0:0:1 HOSTNAME=mail.local.test PORT_D=1225 PORT_S=1224 PORT_N=1223 >"$T/dns.log" 2>&1 &
-for _ in $(seq 50); do grep -qs ready "$T/dns.log" && break; sleep 0.1; done
+for _ in $(seq 300); do grep -qs ready "$T/dns.log" && break; sleep 0.1; done
 grep -q ready "$T/dns.log" || { cat "$T/dns.log"; echo "no name server"; exit 1; }
 if [ -n "${VERBOSE-}" ]; then set -- -v; else set --; fi
 # shellcheck disable=SC2086

@@ -35,7 +35,7 @@ wait_for 15 sh -c "[ \$(grep -c Completed $LOG) = 2 ]"
 python3 - "$SMTP" "$SUBMISSION" "$POP3" "$IMAP" <<'P'
 import base64, socket, sys
 def talk(port, source, *lines):
-    s = socket.create_connection(('127.0.0.1', int(port)), 10, source_address=(source, 0))
+    s = socket.create_connection(('127.0.0.1', int(port)), 60, source_address=(source, 0))
     f = s.makefile('rwb', 0)
     f.readline()
     for line in lines:

@@ -204,7 +204,7 @@ class Listener(threading.Thread):
             for _ in range(self.count):
                 self.said.append('Listening on %s ...' % self.where)
                 c, peer = self.sock.accept()
-                c.settimeout(5)
+                c.settimeout(20)
                 self.said.append('Connection request' if isinstance(peer, (str, bytes)) or not peer else
                                  'Connection request from [%s]' % peer[0].replace('::ffff:', ''))
                 rest = self.play(c, rest)

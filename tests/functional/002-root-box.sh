@@ -169,8 +169,8 @@ HOLDER=$!
 sleep 0.3
 has "$(vpost run -k "$BOX" || true)" "does not run"
 kill -0 $OTHER || die "vpost stop ended the process that a locked file names"
-kill $HOLDER 2>/dev/null || true
 pkill -P $HOLDER 2>/dev/null || true
+kill $HOLDER 2>/dev/null || true
 
 # Root runs no script of the box but as its user, whoever owns it.
 printf '#!/bin/sh\nid -un >%s/var/run/who\n' "$BOX" | as_daemon tee "$BOX/etc/rc.d/200.x.sh" >/dev/null

@@ -32,6 +32,6 @@ eq "$(mt imap "$IMAP" joe pw-joe count)" $((n - 1)) "IMAP after DELE"
 mt imap "$IMAP" joe pw-joe delete-all
 eq "$(mt pop "$POP3" joe pw-joe count)" 0 "POP3 after EXPUNGE"
 eq "$(mt imap "$IMAP" ann pw-ann count)" $n "another user's mail"
-grep -q ' <= sender@out.test ' "$BOX/var/log/mainlog" || die "no arrival line in mainlog"
+wait_for 20 grep -q ' <= sender@out.test ' "$BOX/var/log/mainlog"
 wait_for 5 grep -q ' Completed$' "$BOX/var/log/mainlog"
-grep -q ' => joe <joe@local.test> R=virtual_user T=store' "$BOX/var/log/mainlog" || die "no delivery line in mainlog"
+wait_for 20 grep -q ' => joe <joe@local.test> R=virtual_user T=store' "$BOX/var/log/mainlog"

@@ -44,10 +44,11 @@ has "$(mailq)" ann@away.test "mailq after a restart"
 vpost run "$B" >>"$T/run.log" 2>&1 &
 PIDS="$PIDS $!"
 wait_port "$BSMTP"; wait_port "$BIMAP"
+wait_for 10 on_queue
 sendmail -qff
 wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $BIMAP ann pw-ann count)\" = 1 ]"
 wait_for 10 sh -c '! mailq | grep -q ann@away.test'
-grep -qE ' => ann@away.test R=remote T=remote_smtp H=mx.away.test \[127.0.0.1\].* X=TLS1' "$BOX/var/log/mainlog" || { grep ann@ "$BOX/var/log/mainlog"; die "no delivery line with TLS"; }
+wait_for 20 grep -qE ' => ann@away.test R=remote T=remote_smtp H=mx.away.test \[127.0.0.1\].* X=TLS1' "$BOX/var/log/mainlog"
 
 # A recipient that the other side refuses, and a domain that takes no mail: reports come back.
 mt imap "$IMAP" joe pw-joe delete-all
@@ -70,7 +71,7 @@ assert 'nobody@away.test' in r['Final-Recipient'] and r['Action'] == 'failed' an
 assert '550' in r['Diagnostic-Code'], r['Diagnostic-Code']
 assert parts[2].get_content_type() in ('message/rfc822', 'text/rfc822-headers')
 X
-grep -q ' \*\* nobody@away.test ' "$BOX/var/log/mainlog" || die "no failure line"
+wait_for 20 grep -q ' \*\* nobody@away.test ' "$BOX/var/log/mainlog"
 # No report for a report, none where NOTIFY=NEVER.
 mt send "$SMTP" '' nobody@away.test || true
 printf 'EHLO x\nMAIL FROM:<joe@local.test> RET=HDRS ENVID=abc\nRCPT TO:<nobody@away.test> NOTIFY=NEVER\nDATA\nSubject: never\n\n.\nQUIT\n' >"$T/dlg"

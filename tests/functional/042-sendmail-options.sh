@@ -53,6 +53,7 @@ printf 'Subject: waits too\n\nx\n' | sendmail -f joe@local.test z@away.test
 wait_for 15 sh -c '[ "$(sendmail -bpc)" = 2 ]'
 wait_for 15 sh -c '[ "$(mailq | grep -c away.test)" = 3 ]'
 wait_for 15 sh -c '[ "$(sendmail -bpc)" = 2 ]'
+wait_for 10 on_queue
 id=$(mailq | awk '/^ *[0-9]+[mhd]/ { print $3; exit }')
 mailq | grep -Eq '^ 0m +[0-9]+ [0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2} <joe@local.test>$' || die "first line of an entry: $(mailq)"
 has "$(sendmail -Mvh "$id")" "Subject: waits" "-Mvh"
@@ -73,7 +74,7 @@ eq $rc 64 "-Mes in a box"
 has "$out" "works with -C only" "-Mes in a box"
 has "$(VPOST_BOX="" vpost trace -b "$BOX" "$id")" "in the queue: $id" "vpost trace -b"
 hasnot "$(mailq)" frozen "thawed"
-sendmail -Mmd "$id" x@away.test
+wait_for 10 sendmail -Mmd "$id" x@away.test
 eq "$(mailq "$id" | grep -c ' y@away.test')" 1 "after -Mmd"
 eq "$(sendmail -Mrm "$id")" "Message $id has been removed"
 wait_for 5 sh -c '[ "$(sendmail -bpc)" = 1 ]'

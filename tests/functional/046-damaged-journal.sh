@@ -45,7 +45,7 @@ wait_for 20 counts 3
 for n in 1 2 3; do mt imap "$IMAP" joe pw-joe fetch $n; done >"$T/all"
 for s in one three four; do has "$(cat "$T/all")" "Subject: $s" "the mailbox"; done
 hasnot "$(cat "$T/all")" "Subject: two" "the mailbox"
-grep -q 'intake journal are damaged' "$BOX/var/log/vpost.log" || die "the log does not tell"
+wait_for 20 grep -q 'intake journal are damaged' "$BOX/var/log/vpost.log"
 wait_for 20 sh -c "ls '$BOX/var/spool/intake' | grep -q 'seg.damaged\$'"
 has "$(vpost status "$BOX" || true)" "DAMAGED" "vpost status"
 has "$(vpost check "$BOX" || true)" "cannot be read" "vpost check"

@@ -146,14 +146,14 @@ for n in range(1, serial + 1):
 for w in wrong[:20]:
     print(w)
 print(' '.join('%s=%d' % kv for kv in sorted(counts.items())), 'in %g s' % seconds)
-sys.exit(1 if wrong or counts.get('login', 0) < seconds or counts.get('change', 0) < 2 else 0)
+sys.exit(1 if wrong or counts.get('login', 0) < 2 or counts.get('change', 0) < 2 else 0)
 X
 db5.3_verify -q "$BOX/etc/relayers.db" || die "db_verify at the end"
 vsmtprelay list >/dev/null
 # A map that is broken is said to be, and defers relaying instead of deciding wrongly.
 echo garbage >"$BOX/etc/relayers.db"
-sleep 0.5
-has "$(mt rcpt "$SMTP" --source 127.0.0.9 joe@local.test someone@elsewhere.test | tail -n 1)" "451" "relaying with a broken map"
+deferred() { case $(mt rcpt "$SMTP" --source 127.0.0.9 joe@local.test someone@elsewhere.test | tail -n 1) in 451*) ;; *) return 1 ;; esac; }
+wait_for 10 deferred
 vsmtprelay list >/dev/null 2>"$T/err" && die "vsmtprelay read a broken map"
 has "$(cat "$T/err")" "makemap" "the error says what to do"
 # Mail can be read all the same.

@@ -3,9 +3,9 @@
 # NO [UNAVAILABLE] and -ERR [SYS/TEMP], with vstored down, and with vstored at a recovery that cannot end yet.
 . "$(dirname "$0")/../lib/box.sh"
 
-imap_login() { printf 'a LOGIN joe pw-joe\r\n' | timeout 20 python3 -c '
+imap_login() { printf 'a LOGIN joe pw-joe\r\n' | timeout 60 python3 -c '
 import socket, sys
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 15); f = s.makefile("rb"); f.readline()
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 50); f = s.makefile("rb"); f.readline()
 s.sendall(sys.stdin.buffer.read())
 while True:
     l = f.readline()
@@ -14,12 +14,14 @@ while True:
 print(l.decode().strip())' "$IMAP"; }
 pop_login() { mt pop "$POP3" joe pw-joe count 2>&1 || true; }
 kill_all() {
-	local kids
+	local kids p
 	kids=$(cat /proc/"$RUN"/task/*/children)
 	# shellcheck disable=SC2086
 	kill -KILL "$RUN" $kids
 	wait "$RUN" 2>/dev/null || true
 	PIDS=${PIDS/ $RUN/}
+	# Their children end by themselves.
+	for p in "$SMTP" "$IMAP" "$POP3" "$SUBMISSION"; do wait_for 20 port_free "$p"; done
 	sleep 0.5
 }
 bodies() { find "$BOX/var/mail" -type f -name '[0-9]*.[0-9a-f]*' ! -name '*.mdb' -newer "$T/mark" 2>/dev/null; }
@@ -52,9 +54,13 @@ for try in $(seq 8); do
 	RUN=$!
 	PIDS="$PIDS $RUN"
 	wait_port "$IMAP"; wait_port "$POP3"
-	case $(imap_login) in
-	'a NO [UNAVAILABLE]'*) held=1 ;;
-	esac
+	# A store that is only not there yet would be in a moment.
+	held=1
+	for _ in 1 2 3; do
+		case $(imap_login) in 'a NO [UNAVAILABLE]'*) ;; *) held= ;; esac
+		[ -n "$held" ] || break
+		sleep 1
+	done
 	[ -z "$held" ] || break
 	chmod 600 "$BOX"/var/spool/intake/* 2>/dev/null || true
 	kill_all

@@ -15,7 +15,7 @@ python3 - "$IMAP" "$POP3" <<'X'
 import re, socket, sys
 
 def dialogue(port, steps):
-    s = socket.create_connection(('127.0.0.1', port), 10)
+    s = socket.create_connection(('127.0.0.1', port), 60)
     f = s.makefile('rb')
     for send, until, must in steps:
         if send is not None:

@@ -18,8 +18,7 @@ for line in open(table):
         continue
     seq = seq.encode().decode('unicode_escape').encode('latin-1')
     for newline in (b'\r\n', b'\n'):
-        s = socket.create_connection(('127.0.0.1', port), 10)
-        s.settimeout(3)
+        s = socket.create_connection(('127.0.0.1', port), 60)
         f = s.makefile('rb')
         f.readline()
         for cmd in (b'EHLO x', b'MAIL FROM:<a@out.test>', b'RCPT TO:<joe@local.test>', b'DATA'):
@@ -33,6 +32,7 @@ for line in open(table):
         second = newline.join((b'MAIL FROM:<smuggled@out.test>', b'RCPT TO:<joe@local.test>', b'DATA', b'Subject: SMUGGLED', b'', b'x'))
         s.sendall(b'Subject: first\r\n\r\nline' + seq + second + b'\r\n.\r\n')
         got = b''
+        s.settimeout(3)
         try:
             s.sendall(b'QUIT\r\n')
             while True:

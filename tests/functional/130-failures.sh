@@ -6,7 +6,7 @@ box_make
 box_users joe
 box_start
 count_is() { [ "$(mt imap "$IMAP" joe pw-joe count)" = "$1" ]; }
-wait_count() { for _ in $(seq 200); do count_is "$1" 2>/dev/null && return; sleep 0.1; done; die "INBOX has $(mt imap "$IMAP" joe pw-joe count), not $1"; }
+wait_count() { for _ in $(seq 300); do count_is "$1" 2>/dev/null && return; sleep 0.1; done; die "INBOX has $(mt imap "$IMAP" joe pw-joe count), not $1"; }
 mt send "$SMTP" a@out.test joe@local.test
 wait_count 1
 

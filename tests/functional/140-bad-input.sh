@@ -96,8 +96,9 @@ port = int(sys.argv[1])
 open_, refused, socks = 0, 0, []
 for i in range(10000):
     s = socket.socket()
+    s.setsockopt(socket.IPPROTO_IP, 24, 1)     # IP_BIND_ADDRESS_NO_PORT: ports of a run before may still rest
     s.bind(('127.0.0.3', 0))
-    s.settimeout(20)
+    s.settimeout(60)
     s.connect(('127.0.0.1', port))
     if i < 400 or i % 100 == 0:
         got = s.recv(512)
@@ -113,7 +114,7 @@ for i in range(10000):
         s.close()
 if open_ > 210 or refused == 0:
     sys.exit('%d sessions were open at once, %d refused' % (open_, refused))
-t = socket.create_connection(('127.0.0.1', port), 10)
+t = socket.create_connection(('127.0.0.1', port), 60)
 if not t.recv(512).startswith(b'220'):
     sys.exit('another address is not served meanwhile')
 X

@@ -36,7 +36,7 @@ wait_for 60 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP ann pw-a
 wait $storm
 wait_for 60 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = $((2500 * rounds)) ]"
 # No report about a report, and nothing is left.
-eq "$(mailq | grep -c '<' || true)" 0 queue
+wait_for 30 sh -c '[ "$(mailq | grep -c "<")" = 0 ]'
 total=0
 for d in vsmtpd vqueued vlocald vstored; do
 	for p in $(daemon_pid $d) $(cat /proc/"$(daemon_pid $d)"/task/*/children); do

@@ -136,7 +136,7 @@ ID=$(log | sed -n 's/^[^ ]* [^ ]* \([^ ]*\) <= .*/\1/p' | tail -n 1)
 wait_for 10 grep -q "$ID Completed" "$BOX/var/log/mainlog"
 vpost trace "$ID" >"$T/out" || { cat "$T/out"; die "vpost trace"; }
 has "$(cat "$T/out")" "=> bigboss <bigboss@local.test> R=virtual_procmail T=procmail"
-grep -q "=> bigboss.Spam <bigboss@local.test> R=virtual_procmail T=procmail" "$BOX/var/log/mainlog" || die "no folder in the log"
+wait_for 20 grep -q "=> bigboss.Spam <bigboss@local.test> R=virtual_procmail T=procmail" "$BOX/var/log/mainlog"
 
 # Circles end: of aliases in a report, of users in their boxes, once each.
 printf 'ring: ring2, ann\nring2: ring3\nring3: ring2\n' >>"$BOX/etc/aliases"

@@ -25,7 +25,7 @@ import socket, sys
 port = int(sys.argv[sys.argv.index('-p') + 1])
 m = sys.stdin.buffer.read()
 try:
-    s = socket.create_connection(('127.0.0.1', port), 2)
+    s = socket.create_connection(('127.0.0.1', port), 30)
     s.sendall(b'PROCESS SPAMC/1.2\r\nContent-length: %d\r\n\r\n' % len(m) + m)
     s.shutdown(socket.SHUT_WR)
     r = b''

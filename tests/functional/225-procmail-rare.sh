@@ -53,5 +53,5 @@ cd "$T" || exit 1
 eq "$(FILENO=-1 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "-1,0,1" "FILENO below zero"
 eq "$(FILENO=09 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "09,10,11" "FILENO with zeros"
 rc=0; "$B/formail" -0s <box || rc=$?; eq "$rc" 74 "no messages at all"
-rc=0; timeout 5 "$B/lockfile" /no/such/lock 2>/dev/null || rc=$?; eq "$rc" 69 "a lock that can never be"
+rc=0; timeout 60 "$B/lockfile" /no/such/lock 2>/dev/null || rc=$?; eq "$rc" 69 "a lock that can never be"
 rc=0; out=$("$B/mailstat" -o </dev/null) || rc=$?; eq "$rc:$out" "1:Can't find your LOGFILE=.old" "old log without a name"

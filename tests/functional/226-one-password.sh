@@ -30,9 +30,9 @@ box_start
 
 login() { # SERVICE PASSWORD
 	case $1 in
-	imap) curl -s --max-time 20 "imap://127.0.0.1:$IMAP/" -u "joe:$2" >/dev/null ;;
-	pop3) curl -s --max-time 20 "pop3://127.0.0.1:$POP3/" -u "joe:$2" >/dev/null ;;
-	smtp) curl -s --crlf --max-time 20 "smtp://127.0.0.1:$SUBMISSION/x.test" -u "joe:$2" --mail-from joe@local.test --mail-rcpt joe@local.test \
+	imap) curl -s --max-time 60 "imap://127.0.0.1:$IMAP/" -u "joe:$2" >/dev/null ;;
+	pop3) curl -s --max-time 60 "pop3://127.0.0.1:$POP3/" -u "joe:$2" >/dev/null ;;
+	smtp) curl -s --crlf --max-time 60 "smtp://127.0.0.1:$SUBMISSION/x.test" -u "joe:$2" --mail-from joe@local.test --mail-rcpt joe@local.test \
 		-T "$TOP/tests/data/1-plain.eml" >/dev/null ;;
 	esac
 }

@@ -55,7 +55,7 @@ has "$(rcpt 127.0.4.1 slow@any.example joe@local.test)" "450 4.2.1 Slow down" "u
 has "$(rcpt 127.0.4.1 a@big.example joe@local.test)" "250 " "DUNNO"
 has "$(rcpt 127.0.4.1 a@x.sub.big.example joe@local.test)" "550 5.7.1" "the nearest domain"
 has "$(rcpt 127.0.4.1 a@odd.example joe@local.test)" "451 4.3.5" "what nobody understands defers"
-has "$(cat "$BOX/var/log/mainlog")" "FROBNICATE" "mainlog"
+wait_for 20 grep -qF -- "FROBNICATE" "$BOX/var/log/mainlog"
 has "$(rcpt 127.0.4.1 '' joe@local.test)" "250 " "a bounce"
 
 # The whitelist wins over etc/spammers.

@@ -104,7 +104,7 @@ has "$(rcpt 127.0.8.4 five@x.test joe@local.test)" "554 5.7.9 five" "a 5xx answe
 has "$(rcpt 127.0.8.4 four@x.test joe@local.test)" "421 4.7.9 four" "a 4xx answer"
 has "$(rcpt 127.0.8.4 odd@x.test joe@local.test)" "451 4.3.5" "an action that is not known"
 has "$(rcpt 127.0.8.4 warn@x.test joe@local.test)" "250 " WARN
-has "$(cat "$BOX/var/log/mainlog")" "WARN look at it" "mainlog"
+wait_for 20 grep -qF -- "WARN look at it" "$BOX/var/log/mainlog"
 : >"$T/policy.log"
 has "$(rcpt 127.0.8.4 no@x.test nobody@local.test)" "550 5.1.1" "who is there comes before the policy"
 has "$(rcpt 127.0.0.77 no@x.test joe@local.test)" "250 " "the whitelist wins"
@@ -113,7 +113,7 @@ mt send "$SMTP" --source 127.0.8.4 head@x.test joe@local.test --subject one
 mt send "$SMTP" --source 127.0.8.4 drop@x.test joe@local.test --subject two
 wait_for 10 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 1 ]"
 has "$(mt imap "$IMAP" joe pw-joe fetch 1)" "X-Policy: seen" PREPEND
-has "$(cat "$BOX/var/log/mainlog")" "discarded by RCPT ACL: away with it" DISCARD
+wait_for 20 grep -qF -- "discarded by RCPT ACL: away with it" "$BOX/var/log/mainlog"
 kill $POLICY_PID; wait $POLICY_PID 2>/dev/null || true
 has "$(rcpt 127.0.8.4 dunno@x.test joe@local.test)" "450 4.3.5" "without the server"
 has "$(rcpt 127.0.0.1 dunno@x.test joe@local.test)" "250 " "this host needs none"

@@ -36,7 +36,8 @@ mt send "$SMTP" --source 127.0.0.2 a@x.test sales@local.test --subject "to an al
 wait_for 15 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $BACK_IMAP joe pw-joe count)\" = 1 ]"
 got=$(mt imap "$BACK_IMAP" joe pw-joe fetch 1)
 has "$got" "by front.local.test" "way"
-has "$(grep '=>' "$FRONT/var/log/mainlog")" "=> sales@local.test R=backend" "the front end did not resolve the alias"
+# The front end did not resolve the alias.
+wait_for 20 grep -q "=> sales@local.test R=backend" "$FRONT/var/log/mainlog"
 
 kill -TERM "$BACK_RUN"; wait "$BACK_RUN" 2>/dev/null || true
 PIDS=${PIDS/ $BACK_RUN/}

@@ -20,7 +20,7 @@ box_start
 first() { # CLIENT: the banner
 	python3 - "$SMTP" "$1" <<'X'
 import socket, sys
-s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 20, (sys.argv[2], 0))
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 60, (sys.argv[2], 0))
 print(s.makefile('rb').readline().decode().strip())
 X
 }
@@ -33,7 +33,7 @@ open_for 127.0.0.1 127.0.0.2
 rules '# comment\nexim: 127.0.0.3: deny\nother: ALL\n' ''
 closed_for 127.0.0.3
 open_for 127.0.0.4 127.0.0.2
-grep -q 'refused connection from \[127.0.0.3\] (tcp wrappers)' "$BOX/var/log/mainlog" || die "mainlog: $(tail -n 3 "$BOX/var/log/mainlog")"
+wait_for 20 grep -q 'refused connection from \[127.0.0.3\] (tcp wrappers)' "$BOX/var/log/mainlog"
 rules 'exim: 127.0.1. , 127.0.0.1\nexim : 127.0.2.0/255.255.255.0 \\\n EXCEPT 127.0.2.9\n' 'sshd: ALL\nALL: ALL\n'
 open_for 127.0.0.1 127.0.1.77 127.0.2.8
 closed_for 127.0.2.9 127.0.0.2 127.0.10.1

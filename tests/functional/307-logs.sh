@@ -24,14 +24,13 @@ box_start
 mt send "$SMTP" --source 127.0.0.2 a@x.test joe@local.test
 mt rcpt "$SMTP" --source 127.0.0.2 a@x.test x@away.test >/dev/null
 wait_for 10 grep -q Completed "$L/mainlog"
-sleep 0.2
 # 19 is local3: 152 + severity.
-grep -q '^<158>[A-Z][a-z][a-z] [ 0-9][0-9] [0-9:]\{8\} vpost\[[0-9]*\]: 1[^ ]* <= a@x.test' "$T/syslog" || die "mainlog by syslog: $(cat "$T/syslog")"
-grep -q '^<158>.* vsmtpd\[[0-9]*\]: info: ready' "$T/syslog" || die "vpost.log by syslog: $(cat "$T/syslog")"
-grep -q 'relay not permitted' "$T/syslog" || die "rejectlog by syslog"
-grep -q '<= a@x.test' "$L/mainlog" || die "and in files"
-has "$(cat "$L/rejectlog")" "relay not permitted" rejectlog
-has "$(cat "$L/deliverylog")" "=> joe" deliverylog
+wait_for 10 grep -q '^<158>[A-Z][a-z][a-z] [ 0-9][0-9] [0-9:]\{8\} vpost\[[0-9]*\]: 1[^ ]* <= a@x.test' "$T/syslog"
+wait_for 10 grep -q '^<158>.* vsmtpd\[[0-9]*\]: info: ready' "$T/syslog"
+wait_for 10 grep -q 'relay not permitted' "$T/syslog"
+wait_for 10 grep -q '<= a@x.test' "$L/mainlog"
+wait_for 10 grep -q "relay not permitted" "$L/rejectlog"
+wait_for 10 grep -q "=> joe" "$L/deliverylog"
 hasnot "$(cat "$L/deliverylog")" "<=" deliverylog
 [ ! -e "$L/debug.log" ] || die "a debug log as shipped"
 hasnot "$(cat "$L/vpost.log")" " debug:" "debug lines as shipped"
@@ -71,6 +70,7 @@ grep -q "^$BOX/var/log/mainlog.*$BOX/var/run/vpost.pid	30" "$BOX/etc/newsyslog.c
 rm -f "$L"/mainlog*
 box_start
 for i in 1 2 3 4; do mt send "$SMTP" --source 127.0.0.2 "load$i@x.test" joe@local.test --count 150 & SENDERS="${SENDERS-} $!"; done
+wait_for 10 test -s "$L/mainlog"
 for i in 5 4 3 2 1; do
 	sleep 0.15
 	mv "$L/mainlog" "$L/mainlog.$i"
@@ -87,7 +87,8 @@ all() { cat "$L"/mainlog*; }
 ids() { all | grep -- "$1" | cut -d ' ' -f 3 | sort -u; }
 missing() { comm -23 <(ids '<= load') <(ids "$1") | wc -l; }
 none_missing() { [ "$(missing Completed)" = 0 ]; }
-eq "$(all | grep -c '<= load')" 600 "arrivals"
+arrived() { [ "$(all | grep -c '<= load')" = 600 ]; }
+wait_for 10 arrived
 eq "$(ids '<= load' | wc -l)" 600 "ids"
 wait_for 20 none_missing
 eq "$(missing '=> joe')" 0 "messages whose delivery is not in the log"
@@ -98,6 +99,7 @@ eq "$(vpost reopen "$BOX")" "$BOX does not run: nothing to do"
 rm -f "$L"/vpost.log*
 vpost run -d "$BOX" || die "vpost run -d"
 RUN=$(daemon_pid vpost) PIDS="$PIDS $(daemon_pid vpost)"
+wait_for 5 test -s "$L/vpost.log"
 mv "$L/vpost.log" "$L/vpost.log.1"
 vpost reopen "$BOX"
 wait_for 5 test -e "$L/vpost.log"

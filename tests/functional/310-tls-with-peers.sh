@@ -89,8 +89,8 @@ wait_port "$PLAIN"
 for a in u1@local.test you@exim.test you@plain.test; do mt send "$SMTP" joe@box.test $a --subject out; done
 L=$BOX/var/log/mainlog
 wait_for 15 sh -c "[ \$(grep -c ' => .* R=to_' $L) = 3 ]"
-grep -qE '=> u1@local.test .* X=TLS1\.[23]:[A-Z0-9_]+' "$L" || die "to Postfix: $(grep '=>' "$L")"
-grep -qE '=> you@exim.test .* X=TLS1\.[23]:[A-Z0-9_]+' "$L" || die "to Exim: $(grep '=>' "$L")"
+wait_for 20 grep -qE '=> u1@local.test .* X=TLS1\.[23]:[A-Z0-9_]+' "$L"
+wait_for 20 grep -qE '=> you@exim.test .* X=TLS1\.[23]:[A-Z0-9_]+' "$L"
 hasnot "$(grep '=> you@plain.test' "$L")" " X=" "to a host without TLS"
 wait_for 10 grep -q "Anonymous TLS connection established from .*: TLSv1.3 with cipher" "$T/postfix/log/mail.log"
 grep -qE '<= joe@box.test .* X=TLS1.3:' "$T/exim/spool/mainlog" || die "Exim's log: $(cat "$T/exim/spool/mainlog")"
@@ -102,8 +102,8 @@ mt send "$E" you@exim.test joe@box.test --subject "from Exim"
 wait_for 15 count_is 2
 mt send "$SMTP" you@plain.test joe@box.test --subject "without"
 wait_for 15 count_is 3
-grep -qE '<= u2@local.test .* P=esmtps X=TLS1.3:' "$L" || die "from Postfix: $(grep '<=' "$L")"
-grep -qE '<= you@exim.test .* P=esmtps X=TLS1.3:' "$L" || die "from Exim: $(grep '<=' "$L")"
+wait_for 20 grep -qE '<= u2@local.test .* P=esmtps X=TLS1.3:' "$L"
+wait_for 20 grep -qE '<= you@exim.test .* P=esmtps X=TLS1.3:' "$L"
 hasnot "$(grep '<= you@plain.test' "$L")" " X=" "without TLS"
 mt imap "$IMAP" joe pw-joe fetch 1 >"$T/got"
 has "$(tr -d '\r\n' <"$T/got")" "with esmtps (TLS1.3:" "Received of the message from Postfix"

@@ -97,7 +97,7 @@ if [ "$(be "\${lookup ldap{$U?cn?sub?(uid=alice)}}")" = "Alice A" ]; then
 	eq "$(be "\${lookup ldapm{$U?cn,mail?sub?(uid=*)}}" | tail -n 1)" 'cn="Bob \"B\"" mail="bob@x.test"' "ldapm, attributes"
 	eq "$(be "\${lookup ldapdn{$U?cn?sub?(uid=bob)}}<\$ldap_dn>")" 'uid=bob\, jr,dc=x<uid=bob\, jr,dc=x>' "ldapdn, \$ldap_dn"
 	eq "$(be "\${lookup ldap{$U?cn?sub?(uid=ghost)}{yes}{no}}|\${lookup ldap{ldap:///dc=gone?cn?sub?(uid=x)}{yes}{no}}")" "no|no" "ldap, nothing found"
-	eq "$(be "\${lookup ldap{user=\"cn=me\" pass=secret time=3 $U?cn?base?(uid=alice)}}")" "Alice A" "ldap, a bind"
+	eq "$(be "\${lookup ldap{user=\"cn=me\" pass=secret time=30 $U?cn?base?(uid=alice)}}")" "Alice A" "ldap, a bind"
 	has "$(cat "$D/ldap.log")" "bind <cn=me> <secret>" "ldap, a bind"
 	has "$(be "\${lookup ldap{user=\"cn=me\" pass=wrong $U?cn?base?(uid=alice)}}")" "LDAP error 49" "ldap, a wrong password"
 	eq "$(be "\${if ldapauth{user=\"cn=me\" pass=good ldap:///}{yes}{no}}\${if ldapauth{user=\"cn=me\" pass=wrong ldap:///}{yes}{no}}\

@@ -28,7 +28,7 @@ r = f"""peer:
   route_list = * 127.0.0.1::{peer}
   self = send
   transport = to_peer
-  address_data = ${{if eq{{$domain}}{{ran.test}}{{${{run{{/bin/sh -c "sleep 1; echo ran"}}}}}}{{}}}}
+  address_data = ${{if eq{{$domain}}{{ran.test}}{{${{run{{/bin/sh -c "sleep 3; echo ran"}}}}}}{{}}}}
 
 """
 x = f"""to_peer:
@@ -81,14 +81,14 @@ wait_for 10 count_is joe 1
 mt imap "$IMAP" joe pw-joe fetch 1 >"$T/got"
 has "$(cat "$T/got")" "X-System: copy" "what the recipient got"
 hasnot "$(cat "$T/got")" "X-Secret" "what the recipient got"
-grep -q "filter saw joe@local.test" "$T/filter.log" || die "logwrite"
+wait_for 10 grep -q "filter saw joe@local.test" "$T/filter.log"
 say file joe@local.test joe@local.test
 wait_for 10 count_is joe 2
 wait_for 10 grep -q "Subject: file" "$T/saved"
 # Instead of the recipients.
 say away joe@local.test someone@out.test
 wait_for 10 count_is ann 2
-grep -q "original recipients ignored (system filter)" "$L" || die "original recipients"
+wait_for 20 grep -q "original recipients ignored (system filter)" "$L"
 # fail: a report in our words, to the sender and whoever sees copies.
 say bad joe@local.test someone@out.test
 wait_for 10 count_is joe 3
@@ -97,14 +97,15 @@ mt imap "$IMAP" joe pw-joe fetch 3 >"$T/got"
 for w in "From: Postmaster <postmaster@local.test>" "Reply-To: helpdesk@local.test" "Subject: Your message came back" "X-Our-Own: yes" \
 	"Dear joe@local.test, it did not work:" "this is not wanted"; do has "$(cat "$T/got")" "$w" "the report"; done
 hasnot "$(cat "$T/got")" "This is a permanent error" "the report"
-grep -q "cancelled by system filter: log text" "$L" || die "log of fail"
+wait_for 20 grep -q "cancelled by system filter: log text" "$L"
 # freeze: somebody is told; thawed by hand it goes.
 say frost joe@local.test ann@local.test
 wait_for 10 count_is ann 4
 mt imap "$IMAP" ann pw-ann fetch 4 >"$T/got"
 has "$(cat "$T/got")" "Subject: Message frozen" "freeze_tell"
+wait_for 10 sh -c 'sendmail -bp | grep -q frozen'
+wait_for 10 on_queue
 id=$(sendmail -bp | awk '/frozen/ { print $3 }')
-[ -n "$id" ] || die "nothing is frozen: $(sendmail -bp)"
 sendmail -M "$id"
 wait_for 10 count_is ann 5
 # A filter and texts that changed count from the next message on; a filter with a mistake stops them until it is gone.
@@ -117,6 +118,7 @@ has "$(cat "$T/got")" "X-Other: again" "what the changed filter did"
 echo "if nonsense" >"$T/system.filter"
 say wrong joe@local.test ann@local.test
 wait_for 10 grep -q "Error in system filter" "$L"
+wait_for 10 on_queue
 cp "$T/good" "$T/system.filter"
 sed -i 's/it did not work/it failed again/' "$T/bounce.texts"
 sendmail -qf
@@ -134,6 +136,7 @@ wait_for 10 grep -q "z@out.test third" "$T/sink"
 wait_for 10 grep -q "== x@waits.test .*domain is in queue_domains" "$L"
 wait_for 10 grep -q "== y@smtpwaits.test .*first-pass only routing" "$L"
 hasnot "$(cat "$T/sink")" "waits.test" "the host"
+wait_for 10 on_queue
 sendmail -qf
 wait_for 10 grep -q "x@waits.test first" "$T/sink"
 wait_for 10 grep -q "y@smtpwaits.test second" "$T/sink"

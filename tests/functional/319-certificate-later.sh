@@ -14,7 +14,7 @@ box_start
 talk() { # the code of STARTTLS, and whether a handshake follows
 	python3 - "$SMTP" <<'P'
 import smtplib, ssl, sys
-s = smtplib.SMTP('127.0.0.1', int(sys.argv[1]), 'me.test', 10)
+s = smtplib.SMTP('127.0.0.1', int(sys.argv[1]), 'me.test', 60)
 s.ehlo()
 code = s.docmd('STARTTLS')[0]
 print(code, end=' ')
@@ -34,7 +34,8 @@ vpost reload "$BOX" || die "reload while the certificate is missing"
 wait_for 10 sh -c "python3 -c 'import smtplib, sys; s = smtplib.SMTP(); sys.exit(b\"changed\" not in s.connect(\"127.0.0.1\", $SMTP)[1])'"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=mail.local.test -keyout "$T/tls/key.pem" -out "$T/tls/cert.pem" 2>/dev/null
 chmod 640 "$T/tls/key.pem"
-has "$(talk)" "220 TLSv1" "STARTTLS once the certificate is there"
+works() { case $(talk) in "220 TLSv1"*) ;; *) return 1 ;; esac; }
+wait_for 10 works
 
 # What runs with a good one goes on with it.
 vpost reload "$BOX" || die "reload"

@@ -136,6 +136,7 @@ eq "$(stat -c '%U %G %a' "$(new)")" "owner mail 660" "a message of the panel's u
 eq "$(stat -c %U "$T/home/bob/saved")" bob "a file of a filter"
 eq "$(cat "$T/spool/list.out")" bob "the user of a program"
 has "$(cat "$T/spool/ann")" "Envelope-to: postmaster@local.test" "a mailbox"
+wait_for 20 test -s "$T/home/owner/mail/shop.test/info/maildirsize"
 has "$(head -n 1 "$T/home/owner/mail/shop.test/info/maildirsize")" "S" "the quota's file"
 out=$(mt send "$SMTP" sender@out.test nobodyhere@local.test 2>&1 || true)
 has "$out" "unknown user" "an unknown user"
@@ -157,4 +158,4 @@ printf 'Subject: seven\n\nx\n' | as 12001 "$BUILD/bin/sendmail" -f boss@far.test
 wait_for 20 grep -q "Subject: seven" "$T/spool/ann"
 wait_for 20 grep -q "Subject: six" "$T/spool/ann"
 eq "$(grep -c '^Return-path: <boss@far.test>' "$T/spool/ann")" 1 "senders that a trusted user named"
-grep -q "<= bob@mail.local.test U=bob P=local S=" "$BOX/var/log/mainlog" || die "mail of a user: $(grep '<=' "$BOX/var/log/mainlog" | tail -3)"
+wait_for 20 grep -q "<= bob@mail.local.test U=bob P=local S=" "$BOX/var/log/mainlog"

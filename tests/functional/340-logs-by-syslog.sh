@@ -12,12 +12,23 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
 out = open(sys.argv[2], 'ab', 0)
 while True:
-    out.write(s.recv(65536) + b'\n')
+    line = s.recv(65536)
+    if line.startswith(b'settle '):     # all before it is written
+        open(line[7:], 'w').close()
+    else:
+        out.write(line + b'\n')
 X2
 LISTENER=$!
 at_end() { kill $LISTENER 2>/dev/null || true; }
 wait_for 10 test -S "$T/log.sock"
 me=$(id -un)
+
+# settle: what was sent is in the file.
+settle() {
+	rm -f "$T/settled"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"settle " + sys.argv[2].encode(), sys.argv[1])' "$T/log.sock" "$T/settled"
+	wait_for 10 test -e "$T/settled"
+}
 
 # one OPTION...: a session whose first recipient is refused, by one process with these options; what came to syslog.
 one() {
@@ -46,7 +57,7 @@ X2
 	} >"$T/one.conf"
 	printf 'EHLO c.test\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<bad@y.test>\r\nRCPT TO:<joe@y.test>\r\nDATA\r\nSubject: x\r\n\r\nb\r\n.\r\nQUIT\r\n' |
 	    VPOST_SYSLOG_SOCKET="$T/log.sock" sendmail -C "$T/one.conf" -odi -bs >"$T/out" || die "sendmail: $(cat "$T/out")"
-	sleep 0.1
+	settle
 }
 STAMP='[A-Z][a-z][a-z] [ 0-9][0-9] [0-9:]\{8\}'
 WHEN='[0-9]\{4\}-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]:[0-9][0-9]'
@@ -92,7 +103,7 @@ for i in range(60):
 print("DATA\r\nSubject: x\r\n\r\nb\r\n.\r\nQUIT\r")
 X2
 VPOST_SYSLOG_SOCKET="$T/log.sock" sendmail -C "$T/one.conf" -odq -bs <"$T/long" >"$T/out"
-sleep 0.1
+settle
 found ': \[1/[34]\] .* <= a@x.test' "the first piece"
 found ': \[3/[34]\] .*recipient-with-a-long-name' "the third piece"
 [ -z "$(awk 'length > 930' "$S")" ] || die "a piece is too long"
@@ -106,6 +117,7 @@ mt send "$SMTP" --source 127.0.0.2 a@x.test joe@local.test
 mt rcpt "$SMTP" --source 127.0.0.2 a@x.test x@away.test >/dev/null
 wait_for 10 grep -q Completed "$S"
 wait_for 10 grep -q "relay not permitted" "$S"
+settle
 found "^<174>$STAMP box7\[[0-9]*\]: 1[^ ]* <= a@x.test" "vsmtpd"
 found "^<174>$STAMP box7\[[0-9]*\]: 1[^ ]* => joe" "vqueued"
 count "relay not permitted" 1 "one copy of a refusal"
@@ -115,8 +127,12 @@ grep -q 'vsmtpd\[[0-9]*\] info: ready' "$L/vpost.log" || die "our own log stays 
 # By a reload: files again, with the zone.
 sed -i '1,5d; /^log_selector/d' "$BOX/etc/exim.conf"
 sed -i '1i log_timezone\nlog_selector = +millisec +pid' "$BOX/etc/exim.conf"
-: >"$S"
 vpost reload "$BOX" >/dev/null
 wait_for 10 sh -c "[ \$(grep -c 'configuration read anew' $L/vpost.log) -ge 2 ]"
 wait_for 20 sh -c "python3 $TOP/tests/lib/mailtool.py send $SMTP --source 127.0.0.2 b@x.test joe@local.test; sleep 0.3; grep -q '^$WHEN\.[0-9][0-9][0-9] [-+][0-9][0-9]00 \[[0-9]*\] 1[^ ]* <= b@x.test' $L/mainlog"
+settle
+: >"$S"
+mt send "$SMTP" --source 127.0.0.2 c@x.test joe@local.test
+wait_for 20 grep -q ' <= c@x.test' "$L/mainlog"
+settle
 [ ! -s "$S" ] || die "syslog after it was taken out: $(cat "$S")"

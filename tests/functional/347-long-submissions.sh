@@ -15,16 +15,16 @@ with open(sys.argv[1], 'w') as f:
     f.write('HELP\r\n' * 100000)
     f.write('RCPT TO:<joe@local.test>\r\nDATA\r\nSubject: behind all that\r\n\r\nx\r\n.\r\nQUIT\r\n')
 P
-timeout 60 sendmail -bs <"$T/dialogue" >"$T/answers" || die "-bs of a long dialogue: $? ($(tail -n 2 "$T/answers"))"
+timeout 120 sendmail -bs <"$T/dialogue" >"$T/answers" || die "-bs of a long dialogue: $? ($(tail -n 2 "$T/answers"))"
 eq "$(tail -n 1 "$T/answers" | cut -c1-3)" 221 "the last answer"
 # A reader who begins late.
-timeout 60 sendmail -bs <"$T/dialogue" | (sleep 3; cat) >"$T/answers"
+timeout 120 sendmail -bs <"$T/dialogue" | (sleep 3; cat) >"$T/answers"
 eq "$(tail -n 1 "$T/answers" | cut -c1-3)" 221 "the last answer, read late"
 
 # More recipients than the service takes at a time: they get it in turns, nobody twice, and the caller is told of nothing.
 sed -i 's/^recipients_max = .*/recipients_max = 120/' "$BOX/etc/exim.conf"
 kill -HUP "$(daemon_pid vsmtpd)"
-sleep 1
+wait_for 20 sh -c "[ \$({ printf 'EHLO x\r\nMAIL FROM:<joe@local.test>\r\n'; yes 'RCPT TO:<joe@local.test>' | head -n 121; echo QUIT; } | sendmail -bs | grep -c '^452') = 1 ]"
 rc=0
 printf 'Subject: in turns\n\nx\n' | sendmail -f joe@local.test $(seq -f 'joe+%g@local.test' 300) >"$T/out" 2>&1 || rc=$?
 eq "$rc" 0 "status with 300 recipients where 120 go at a time: $(cat "$T/out")"

@@ -8,7 +8,7 @@ sed -i '1i event_action = ${acl{tell}{main}}' "$BOX/etc/exim.conf"
 sed -i 's/^begin acl$/begin acl\ntell:\n  accept logwrite = EV $acl_arg1 $event_name <$event_data> L=$local_part D=$domain R=$router_name T=$transport_name S=$h_subject:/' "$BOX/etc/exim.conf"
 sed -i 's/^begin transports$/begin transports\nto_false:\n  driver = pipe\n  command = \/bin\/false\n  event_action = ${acl{tell}{false}}\n/' "$BOX/etc/exim.conf"
 sed -i 's/^begin routers$/begin routers\nfalse:\n  driver = accept\n  domains = false.test\n  transport = to_false\n/' "$BOX/etc/exim.conf"
-sed -i 's/^  driver = store$/  driver = store\n  event_action = ${if eq{$local_part}{slow}{${run{\/bin\/sleep 20}}}{${acl{tell}{store}}}}/' "$BOX/etc/exim.conf"
+sed -i 's/^  driver = store$/  driver = store\n  event_action = ${if eq{$local_part}{slow}{${run{\/bin\/sleep 60}}}{${acl{tell}{store}}}}/' "$BOX/etc/exim.conf"
 vpost check "$BOX" >"$T/check" 2>&1 || { cat "$T/check"; die "vpost check"; }
 box_start
 log=$BOX/var/log/mainlog

@@ -84,9 +84,10 @@ unset_setting() { sed -i "s|^$1 = |#&|" "$BOX/etc/exim.conf"; }
 # adduser NAME...: accounts with the password "pw-NAME".
 box_users() { local u; for u in "$@"; do echo "pw-$u" | vpost adduser "$u" >/dev/null || die "vpost adduser $u"; done; }
 
-wait_port() { local i; for i in $(seq 150); do port_free "$1" || return 0; sleep 0.1; done; die "port $1 never opened; $(tail -n 5 "$BOX"/var/log/* 2>/dev/null)"; }
+wait_port() { local i; for i in $(seq 600); do port_free "$1" || return 0; sleep 0.1; done; die "port $1 never opened; $(tail -n 5 "$BOX"/var/log/* 2>/dev/null)"; }
+# The seconds say how long a broken program may hold up the rest, and measure nothing: a busy machine has half a minute at least.
 wait_for() { # SECONDS COMMAND...
-	local end=$(($(date +%s) + $1)); shift
+	local end=$(($(date +%s) + ($1 > 30 ? $1 : 30))); shift
 	until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt "$end" ] || die "not within time: $*"; sleep 0.1; done
 }
 
@@ -98,11 +99,17 @@ box_start() {
 	RUN=$!
 	PIDS="$PIDS $RUN"
 	wait_port "$SMTP"; wait_port "$IMAP"; wait_port "$POP3"; wait_port "$SUBMISSION"
+	wait_for 60 sendmail -bpc	# the queue answers
 }
 box_stop() {
 	kill -TERM "$RUN" 2>/dev/null || true
 	wait "$RUN" 2>/dev/null || true
 	PIDS=${PIDS/ $RUN/}
+}
+# on_queue [OPTION...]: what sendmail -bp lists has had its first attempt, so that a run of the queue tries it again.
+on_queue() {
+	local id
+	for id in $(sendmail -bp "$@" | grep -oE '[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}'); do sendmail -Mvh "$id" >/dev/null 2>&1 || return 1; done
 }
 daemon_pid() { cat "$BOX/var/run/$1.pid"; }
 

@@ -16,7 +16,7 @@ export ASAN_OPTIONS=detect_leaks=${VPOST_LEAKS:-1}:abort_on_error=1 UBSAN_OPTION
 
 unit() { tests/lib/run-units.sh "$BUILD" $(find "$BUILD/tests/unit" -type f -name 'test_*' ! -name '*.d' | sort); }
 replay() { tests/lib/run-replay.sh "$BUILD" $(find tests/fuzz -maxdepth 1 -name '*.c' -exec basename {} .c \; | sort); }
-lint() { echo "lint"; run_one lint 300 sh tests/lint/run.sh; }
+lint() { echo "lint"; run_one lint 900 sh tests/lint/run.sh; }
 
 start=$(date +%s)
 case $mode in

@@ -124,8 +124,8 @@ class Sink:
         def note(t):
             with open(log, "a", encoding="latin-1") as o:
                 o.write(t + "\n")
-        say("220 sink.test ready")
         note("[connect]")
+        say("220 sink.test ready")
         for raw in f:
             s = raw.decode("latin-1").rstrip("\r\n")
             u = s.upper()
@@ -224,7 +224,7 @@ def run(sendmail, case, sink):
         if not line:
             continue
         cmd = fill(line[1:] if line.startswith("!") else "$BIN -C $CONF " + line)
-        p = subprocess.run(["/bin/sh", "-c", cmd], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+        p = subprocess.run(["/bin/sh", "-c", cmd], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
                            env={**os.environ, "BIN": sendmail, "CONF": conf}, cwd=w, check=False)
         # What a sanitizer always says about fibers is no part of the answer.
         said = re.sub(r"==\d+==WARNING: ASan doesn't fully support .*\n", "", p.stdout.decode("latin-1"))

@@ -17,5 +17,5 @@ for t in "$dir"/[0-9]*.sh; do
 	-qquick | -llong | "" | quick) ;;
 	*) continue ;;
 	esac
-	run_one "${dir#tests/}/$(basename "$t" .sh)" "${VPOST_TEST_SECONDS:-300}" bash "$t"
+	run_one "${dir#tests/}/$(basename "$t" .sh)" "${VPOST_TEST_SECONDS:-900}" bash "$t"
 done

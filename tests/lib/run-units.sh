@@ -6,5 +6,5 @@ shift
 . "$(dirname "$0")/report.sh"
 echo "unit tests"
 for p in "$@"; do
-	run_one "unit/${p#"$BUILD"/tests/unit/}" "${VPOST_UNIT_SECONDS:-120}" "$p"
+	run_one "unit/${p#"$BUILD"/tests/unit/}" "${VPOST_UNIT_SECONDS:-300}" "$p"
 done

@@ -184,13 +184,13 @@ CASES = [
     dict(name="ourselves", opts="allow_localhost = false", no_allow=True, log=[r"== x@.*found host 127.0.0.1 to be local"], **{"not": ["connect"]}),
     dict(name="byname", opts=["hosts = localhost", "gethostbyname"], log=[r"=> x@.* H=localhost \[(127.0.0.1|::1)\]"]),
     # ---- hosts that have failed for long: the third message is not even tried, or is ----
-    dict(name="aftercutoff", opts=[], modes=("one",), busy={"127.0.0.1": "421 no"}, retry="* * F,1s,1s\n", count={r"^\[connect": 2},
-         run=["-odi -f s@sender.test x@%D", "sleep 2.1", "-odi -f s@sender.test y@%D", "-odi -f s@sender.test z@%D"],
+    dict(name="aftercutoff", opts=[], modes=("one",), busy={"127.0.0.1": "421 no"}, retry="* * F,5s,5s\n", count={r"^\[connect": 2},
+         run=["-odi -f s@sender.test x@%D", "sleep 6.1", "-odi -f s@sender.test y@%D", "-odi -f s@sender.test z@%D"],
          log=[r"\*\* z@.*all hosts for 'aftercutoff.test' have been failing for a long time"]),
     dict(name="nodelay", opts="delay_after_cutoff = false", modes=("one",), busy={"127.0.0.1": "421 no"}, retry="* * F,1s,1s\n", count={r"^\[connect": 3},
          run=["-odi -f s@sender.test x@%D", "sleep 2.1", "-odi -f s@sender.test y@%D", "sleep 0.9", "-odi -f s@sender.test z@%D"]),
     # ---- times ----
-    dict(name="commandtime", opts="command_timeout = 1s", rules=[("MAIL", "wait 3|250 ok")], log=[r"timeout after MAIL"], not_log=["=>"]),
+    dict(name="commandtime", opts="command_timeout = 3s", rules=[("MAIL", "wait 6|250 ok")], log=[r"timeout after MAIL"], not_log=["=>"]),
     dict(name="finaltime", opts="final_timeout = 1s", rules=[("END", "wait 3|250 ok")], log=[r"timeout after end of data"], not_log=["=>"]),
     dict(name="connecttime", opts=["connect_timeout = 1s", "command_timeout = 2s"], full=True, log=[r"== x@|Connection timed out"], not_log=["=>"]),
     # ---- the message ----

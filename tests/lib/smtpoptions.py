@@ -67,7 +67,7 @@ class Host:
     """One host on some loopback addresses, which plays the case's part; what it hears is in <log>."""
     def __init__(self, case, certs):
         self.case, self.certs, self.log, self.lock = case, certs, [], threading.Lock()
-        self.now = self.most = 0
+        self.now = self.most = self.busy = 0
         self.contexts = {}
         self.backlog = []
         listen = case.get("listen", ["127.0.0.1"])
@@ -102,7 +102,19 @@ class Host:
     def serve(self, a, s):
         while True:
             c, peer = s.accept()
+            self.is_busy(1)
             threading.Thread(target=self.hear, args=(a, c, peer), daemon=True).start()
+
+    def is_busy(self, n):
+        with self.lock:
+            self.busy += n
+
+    def settle(self):
+        """Who has left is heard to the end."""
+        end = time.time() + 20
+        time.sleep(0.05)
+        while self.busy > 0 and time.time() < end:
+            time.sleep(0.01)
 
     def proxied(self, c):
         """A SOCKS proxy of our own in front: what it is asked for is noted, and then it is the host."""
@@ -146,6 +158,7 @@ class Host:
         finally:
             with self.lock:
                 self.now -= 1
+                self.busy -= 1
             c.close()
 
     def context(self):
@@ -189,7 +202,9 @@ class Host:
                 if part == "drop":
                     raise EOFError
                 if part.startswith("wait "):
+                    self.is_busy(-1)
                     time.sleep(float(part[5:]))
+                    self.is_busy(1)
                 else:
                     c.sendall(part.encode() + b"\r\n")
 
@@ -370,7 +385,7 @@ def one(sendmail, case, top):
                 continue
             subprocess.run([sendmail, "-C", conf, *step.split()], input=text.encode("latin-1"), check=False, timeout=60,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.05)
+    host.settle()
     log = open(w + "/log/mainlog").read() if os.path.exists(w + "/log/mainlog") else ""
     if os.path.exists(w + "/log/paniclog"):
         log += "PANIC\n" + open(w + "/log/paniclog").read()
@@ -435,7 +450,7 @@ def main_box(d, box, names):
         log = open(path).read()
         said = re.findall(r"(?m)^\S+ \S+ (\S+) <= .*", log)
         open_ids = [i for i in said if not re.search(rf"(?m) {i} (Completed|==|Frozen)", log)]
-        if len(said) >= sum(len(messages(c)) for c in cases) and not open_ids or waited > 200:
+        if len(said) >= sum(len(messages(c)) for c in cases) and not open_ids or waited > 900:
             break
         time.sleep(0.1)
         waited += 1

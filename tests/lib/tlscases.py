@@ -205,7 +205,7 @@ class Client:
     def __init__(self, case, port, certs):
         self.case, self.certs, self.out, self.buf = case, certs, "", b""
         self.s = socket.create_connection(("127.0.0.1", port))
-        self.s.settimeout(10)
+        self.s.settimeout(60)
 
     def line(self):
         while b"\n" not in self.buf:
@@ -278,7 +278,7 @@ def s_client(case, port):
              if x != "*banner"]
     p = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp", "-crlf", "-ign_eof", *case["s_client"].split()],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return p.communicate("\n".join(lines + [""]).replace("\r", "").encode(), timeout=30)[0].decode("latin-1")
+    return p.communicate("\n".join(lines + [""]).replace("\r", "").encode(), timeout=60)[0].decode("latin-1")
 
 
 def one(sendmail, case, top):
@@ -309,7 +309,7 @@ def one(sendmail, case, top):
     t.start()
     port = listener.getsockname()[1]
     seen = s_client(case, port) if "s_client" in case else Client(case, port, certs).play()
-    t.join(10)
+    t.join(60)
     for c in children:
         try:
             c.wait(20)

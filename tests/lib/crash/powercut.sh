@@ -20,7 +20,7 @@ start() {
 	setsid sh -c 'echo $$ >"$SHIM_DIR.sid"; LD_PRELOAD=$SHIM_SO exec vpost run "$BOX"' >>"$RUN_LOG" 2>&1 </dev/null &
 	local i p
 	for p in $PORTS; do
-		for i in $(seq 300); do
+		for i in $(seq 600); do
 			if port_open "$p"; then break; fi
 			sleep 0.1
 		done
@@ -31,7 +31,7 @@ start() {
 kill_all() {
 	local i p left
 	python3 "$here/crashrestore.py" freeze "$SHIM_DIR"
-	for i in $(seq 50); do
+	for i in $(seq 200); do
 		left=$(pids)
 		[ -n "$left" ] || return 0
 		for p in $left; do kill -KILL "$p" 2>/dev/null || true; done

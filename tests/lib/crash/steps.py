@@ -80,7 +80,7 @@ def send(kind, answered, unanswered):
 
 def load(answered, unanswered):
     """Until the rule stops everything."""
-    end = time.time() + 25
+    end = time.time() + 60
     while time.time() < end and not frozen():
         for kind in ('local', 'away', 'local', 'refused'):
             try:
@@ -132,11 +132,11 @@ def run(name, rule):
     subprocess.Popen([here + '/powercut.sh', 'start'], env=dict(env, SHIM_KILL=rule + ':group')).wait()
     hit = load(answered, unanswered)
     sh(here + '/powercut.sh', 'cut', '0')
-    end = time.time() + 30
+    end = time.time() + 60
     while True:
         try:
             bad = judge(answered, unanswered)
-        except (OSError, imaplib.IMAP4.error) as e:
+        except (OSError, imaplib.IMAP4.error, subprocess.CalledProcessError) as e:
             bad = [str(e)]
         if not bad or time.time() > end:
             break

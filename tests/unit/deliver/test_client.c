@@ -176,7 +176,7 @@ server(void *arg)
 	int fd;
 
 	while ((fd = net_accept(w->lfd, &peer, &local)) == -1)
-		assert_int_equal(fiber_wait_fd(w->lfd, FIBER_READ, FIBER_NOW_PLUS(5000)), FIBER_READY);
+		assert_int_equal(fiber_wait_fd(w->lfd, FIBER_READ, FIBER_NOW_PLUS(30000)), FIBER_READY);
 	s = stream_new(fd);
 	if (w->sc->banner[0] != '!') {
 		(void)stream_write(s, sv_cstr(w->sc->banner));

@@ -52,7 +52,7 @@ static const char zone[] =
 static enum dns_result
 look(const char *name, int type, struct dns_answer *out)
 {
-	return (dns_lookup(name, type, FIBER_NOW_PLUS(3000), a, out));
+	return (dns_lookup(name, type, FIBER_NOW_PLUS(30000), a, out));
 }
 
 static void
@@ -167,7 +167,7 @@ lookups(void *arg)
 
 	check_answers();
 	check_mail();
-	assert_true(os_mono_ms() - t0 < 2000);
+	assert_true(os_mono_ms() - t0 < 20000);
 	*(bool *)arg = true;
 }
 

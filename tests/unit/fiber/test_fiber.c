@@ -199,10 +199,10 @@ ping(void *arg)
 
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(write(pair[0], &c, 1), 1);
-		assert_int_equal(fiber_io_wait(io, FIBER_READ, FIBER_NOW_PLUS(5000)), FIBER_READY);
+		assert_int_equal(fiber_io_wait(io, FIBER_READ, FIBER_NOW_PLUS(30000)), FIBER_READY);
 		assert_int_equal(read(pair[0], &c, 1), 1);
 		if (i % 100 == 0)
-			assert_int_equal(fiber_io_wait(io, FIBER_WRITE, FIBER_NOW_PLUS(5000)), FIBER_READY);
+			assert_int_equal(fiber_io_wait(io, FIBER_WRITE, FIBER_NOW_PLUS(30000)), FIBER_READY);
 	}
 	assert_int_equal(fiber_io_wait(io, FIBER_READ, FIBER_NOW_PLUS(10)), FIBER_TIMEOUT);
 	fiber_io_close(&io);
@@ -215,7 +215,7 @@ pong(void *arg)
 	char c;
 
 	for (;;) {
-		assert_int_equal(fiber_wait_fd(pair[1], FIBER_READ, FIBER_NOW_PLUS(5000)), FIBER_READY);
+		assert_int_equal(fiber_wait_fd(pair[1], FIBER_READ, FIBER_NOW_PLUS(30000)), FIBER_READY);
 		if (read(pair[1], &c, 1) != 1)
 			break;
 		assert_int_equal(write(pair[1], &c, 1), 1);
@@ -302,7 +302,7 @@ static void
 signalled(void *arg)
 {
 	(void)raise(SIGUSR1);
-	assert_int_equal(fiber_park(FIBER_NOW_PLUS(2000)), FIBER_READY);
+	assert_int_equal(fiber_park(FIBER_NOW_PLUS(30000)), FIBER_READY);
 	note("woken");
 }
 

@@ -162,7 +162,7 @@ timeout_fiber(void *arg)
 	assert_true(sv_eqs(line, "half line\n"));
 	assert_int_equal(stream_wait_input(p.s, FIBER_NOW_PLUS(20)), STREAM_TIMEOUT);
 	feed(&p, "x", 1);
-	assert_int_equal(stream_wait_input(p.s, FIBER_NOW_PLUS(2000)), STREAM_OK);
+	assert_int_equal(stream_wait_input(p.s, FIBER_NOW_PLUS(30000)), STREAM_OK);
 	assert_false(stream_has_input(p.s));
 	assert_true(stream_input_ready(p.s));
 	assert_true(stream_has_input(p.s));

@@ -160,7 +160,7 @@ echo(struct ipc_client *c, unsigned n)
 	ipc_begin(&m, M_ECHO);
 	ipc_put_u64(&m, 1, n);
 	ipc_put_str(&m, 2, big);
-	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(5000), &err), 0);
+	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(30000), &err), 0);
 	assert_int_equal(ipc_get_u64(&r, 1, 0), n);
 	assert_int_equal(ipc_get_bytes(&r, 2).len, n);
 	assert_memory_equal(n == 0 ? "" : ipc_get_bytes(&r, 2).p, big, n);
@@ -220,7 +220,7 @@ calls(void *arg)
 		ipc_put_u64(&n, 1, 1);
 		assert_int_equal(ipc_notify(c, &n), 0);
 		ipc_begin(&m, M_FD);
-		assert_int_equal(ipc_call(c, &m, fd, &r, &p[0], FIBER_NOW_PLUS(5000), &err), 0);
+		assert_int_equal(ipc_call(c, &m, fd, &r, &p[0], FIBER_NOW_PLUS(30000), &err), 0);
 		assert_true(sv_eqs(ipc_get_bytes(&r, 2), "hello"));
 		assert_true(p[0] != -1);
 		assert_int_equal(pread(p[0], buf, 5, 0), 5);
@@ -234,7 +234,7 @@ calls(void *arg)
 	ipc_begin(&m, M_SLOW);
 	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(10), &err), -1);
 	assert_non_null(strstr(err.text, "no answer"));
-	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(1000), &err), 0);
+	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(30000), &err), 0);
 	ipc_msg_free(&r);
 
 	ipc_begin(&m, M_CLOSE);
@@ -288,7 +288,7 @@ notices(void *arg)
 	ipc_client_on_connect(c, on_connect, NULL);
 	assert_int_equal(ipc_client_connect(c, &err), 0);
 	ipc_begin(&m, M_PUSH);
-	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(5000), &err), 0);
+	assert_int_equal(ipc_call(c, &m, -1, &r, NULL, FIBER_NOW_PLUS(30000), &err), 0);
 	ipc_msg_free(&r);
 	assert_int_equal(pushed, 100);
 	assert_int_equal(notes, 1);
@@ -354,7 +354,7 @@ garbage(void *arg)
 
 		assert_true(s != -1);
 		assert_int_equal(write(s, bad[i], len[i]), len[i]);
-		assert_int_equal(fiber_wait_fd(s, FIBER_READ, FIBER_NOW_PLUS(2000)), FIBER_READY);
+		assert_int_equal(fiber_wait_fd(s, FIBER_READ, FIBER_NOW_PLUS(30000)), FIBER_READY);
 		assert_int_equal(read(s, buf, 8), 0);
 		(void)close(s);
 	}

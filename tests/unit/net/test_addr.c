@@ -140,9 +140,9 @@ connections(void *arg)
 	assert_int_equal(getsockname(l, (struct sockaddr *)&ss, &len), 0);
 	net_addr_from_sockaddr(&b, (struct sockaddr *)&ss);
 	assert_true(net_addr_eq(&a, &b));
-	c = net_connect(&b, &a, FIBER_NOW_PLUS(1000), &err);
+	c = net_connect(&b, &a, FIBER_NOW_PLUS(30000), &err);
 	assert_true(c != -1);
-	assert_int_equal(fiber_wait_fd(l, FIBER_READ, FIBER_NOW_PLUS(1000)), FIBER_READY);
+	assert_int_equal(fiber_wait_fd(l, FIBER_READ, FIBER_NOW_PLUS(30000)), FIBER_READY);
 	s = net_accept(l, &peer, &local);
 	assert_true(s != -1);
 	assert_true(net_addr_is_loopback(&peer));
