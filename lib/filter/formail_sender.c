@@ -211,9 +211,14 @@ bangs(const char *s, struct sb *out)
 {
 	static const char remote[] = " remote from ", forwarded[] = " forwarded by ";
 
-	for (;;) {
-		const char *a = strstr(s, remote), *b = strstr(s, forwarded);
+	const char *a = s, *b = s;
 
+	for (;;) {
+		/* Each is looked for anew only when its last place was passed. */
+		if (a != NULL && a <= s)
+			a = strstr(s, remote);
+		if (b != NULL && b <= s)
+			b = strstr(s, forwarded);
 		if (a == NULL && b == NULL)
 			return;
 		if (a == NULL || (b != NULL && b < a))

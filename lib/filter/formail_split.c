@@ -11,6 +11,7 @@
 
 #include "filter/formail_int.h"
 #include "filter/procmail.h"
+#include "mbox/run.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/spawn.h"
@@ -95,50 +96,47 @@ environment(struct formail_run *r, char *fileno, size_t size)
 static char *
 find_program(const struct formail_run *r, const char *name)
 {
-	struct sv path = SV_LIT("/usr/local/bin:/usr/bin:/bin"), dir;
+	const char *path = "/usr/local/bin:/usr/bin:/bin";
 
 	for (const char *const *e = r->f->environ; e != NULL && *e != NULL; e++)
 		if (strncmp(*e, "PATH=", 5) == 0)
-			path = sv_cstr(*e + 5);
-	while (strchr(name, '/') == NULL && sv_next(&path, ':', &dir)) {
-		struct sb sb = SB_INIT(8192);
-
-		sb_addf(&sb, SV_FMT "%s%s", SV_ARG(dir), dir.len > 0 ? "/" : "", name);
-		if (!sb.overflow && access(sb_cstr(&sb), X_OK) == 0)
-			return (sb_steal(&sb, NULL));
-		sb_free(&sb);
-	}
-	return (xstrdup(name));
+			path = *e + 5;
+	return (mbox_run_find(name, path));
 }
 
 static pid_t
 spawn(struct formail_run *r, int in)
 {
 	char fileno[64];
-	const char **env = environment(r, fileno, sizeof(fileno)), **argv;
+	const char **env = environment(r, fileno, sizeof(fileno)), **script;
+	const char *const *argv = r->f->argv;
+	char *path = find_program(r, argv[0]);
+	struct os_spawn s = {
+		.argv = argv, .path = path, .env = env, .cwd = ".", .in = in, .out = STDOUT_FILENO, .errfd = STDERR_FILENO
+	};
 	size_t n = 0;
-	char *path = find_program(r, r->f->argv[0]);
-	struct os_spawn s = { .env = env, .cwd = ".", .in = in, .out = STDOUT_FILENO, .errfd = STDERR_FILENO };
-	struct err err = ERR_INIT;
-	pid_t pid;
+	pid_t pid = -1;
 
-	while (r->f->argv[n] != NULL)
-		n++;
-	argv = xcalloc(n + 2, sizeof(*argv));
-	memcpy(argv + 1, r->f->argv, n * sizeof(*argv));
-	argv[1] = path;
-	s.argv = argv + 1;
-	s.umask = umask(0);
-	(void)umask(s.umask);
-	pid = os_spawn(&s, &err);
+	if (path != NULL) {
+		s.umask = umask(0);
+		(void)umask(s.umask);
+		pid = os_spawn(&s, NULL);
+	}
 	/* A script without "#!", as execvp(3) has it. */
 	if (pid == -1 && errno != EAGAIN) {
-		argv[0] = "/bin/sh";
-		s.argv = argv;
-		if ((pid = os_spawn(&s, &err)) == -1)
-			(void)fprintf(stderr, "formail: Failed to execute \"%s\"\n", r->f->argv[0]);
+		while (argv[n] != NULL)
+			n++;
+		script = xcalloc(n + 2, sizeof(*script));
+		script[0] = "/bin/sh";
+		memcpy(script + 1, argv, n * sizeof(*script));
+		if (path != NULL)
+			script[1] = path;
+		s.argv = script;
+		s.path = NULL;
+		if ((pid = os_spawn(&s, NULL)) == -1)
+			(void)fprintf(stderr, "formail: Failed to execute \"%s\"\n", argv[0]);
+		free(script);
 	}
-	free(argv);
 	free(path);
 	free(env);
 	return (pid);
@@ -194,7 +192,11 @@ formail_start_program(struct formail_run *r)
 		return;
 	}
 	r->children++;
-	r->out = fdopen(p[1], "w");
+	if ((r->out = fdopen(p[1], "w")) == NULL) {
+		(void)close(p[1]);
+		formail_give_up(r, "Out of memory");
+		formail_sink(r);
+	}
 }
 
 void
