@@ -55,9 +55,9 @@ home; : >default.lock; touch -d '2 days ago' default.lock; printf 'LOCKTIMEOUT=1
 
 # Disk full: a small file system, or a limit on files.  The folder is whole, the message goes on.
 home; printf 'old\n' >kept; printf ':0\nkept\n:0\nmd/\n:0\nmh/.\n' | rules; head -c 400000 /dev/zero | tr '\0' x >>m; echo >>m
-(ulimit -f 64; trap '' XFSZ; run 30; [ "$rc" = 73 ] || die "status $rc") || die "with a limit"
+(ulimit -f 64; run 30; [ "$rc" = 73 ] || die "status $rc") || die "with a limit"
 eq "$(cat kept)" old "the folder"; eq "$(find md mh -type f 2>/dev/null | wc -l)" 0 "pieces in folders"
-rc=0; (ulimit -f 64; trap '' XFSZ; "$P" -t HOME="$H" ORGMAIL="$H/org" DEFAULT="$H/default" ./rc <m 2>err) || rc=$?; eq "$rc" 75 "status with -t"; [ ! -s default ] || die "half a message in DEFAULT"
+rc=0; (ulimit -f 64; "$P" -t HOME="$H" ORGMAIL="$H/org" DEFAULT="$H/default" ./rc <m 2>err) || rc=$?; eq "$rc" 75 "status with -t"; [ ! -s default ] || die "half a message in DEFAULT"
 if unshare -Urm true 2>/dev/null; then
 	mkdir "$T/small"
 	unshare -Urm bash -c 'mount -t tmpfs -o size=64k tmpfs "$1/small" && cd "$1/small" && cp "$2/m" "$2/rc" "$1" && echo old >kept &&

@@ -338,6 +338,8 @@ catch_signals(volatile sig_atomic_t **flag)
 
 	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
 		(void)sigaction(caught[i], &sa, NULL);
+	/* A limit on files is a folder that cannot be written, not the end. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	*flag = &got_signal;
 }
 
