@@ -48,7 +48,6 @@ struct procmail {
 	const char	*const *words;	/* assignments and rc files; with -m also the arguments behind the rc file */
 	const char	*const *environ;	/* of the process that called; NULL: none */
 	bool		 etc_rc;	/* /etc/procmailrc comes first */
-	bool		 etc_rcs;	/* the rc file is below /etc/procmailrcs, and we already are its owner */
 
 	/* Where things go. */
 	int		 out_fd;	/* of a single "|"; -1: refused */
@@ -92,12 +91,11 @@ struct procmail {
 	size_t		 max_linebuf;	/* LINEBUF is cut to it [1 MiB] */
 	size_t		 max_message;	/* what a filter may make of the message [1 GiB] */
 	unsigned	 max_clones;	/* "c" on blocks [100] */
-	int64_t		 max_seconds;	/* TIMEOUT and LOCKTIMEOUT waits are cut to it [none] */
 };
 
 struct procmail_end {
 	int		 status;	/* as the program's exit status (sysexits.h) */
-	bool		 delivered;
+	bool		 delivered;	/* a recipe or DEFAULT took it; not by HOST, which ends a run with nothing done */
 	char		 folder[256];	/* the last one written to, for logs */
 };
 

@@ -12,6 +12,8 @@
 
 #include "filter/procmail_int.h"
 
+#define PM_LEAD_ROOM	6		/* what LINEBUF has more than a word that could be a variable's name */
+
 /* --- files ------------------------------------------------------------------------ */
 
 static const char *
@@ -105,12 +107,13 @@ push_included(struct pm *pm, const char *name)
 	return ((fd != -1 || rc != NULL) && pm_push_rc(pm, fd, rc, name));
 }
 
-static void
-include(struct pm *pm, const char *name)
+void
+pm_include(struct pm *pm, const char *name)
 {
-	if (*name == '\0' || strcmp(name, "/dev/null") == 0)
+	if (!pm->in_rc || *name == '\0' || strcmp(name, "/dev/null") == 0)
 		return;
-	if (pm->includes > (pm->o->max_includes == 0 ? 64 : pm->o->max_includes) || !push_included(pm, name))
+	if (pm->includes > (pm->o->max_includes == 0 ? 64 : pm->o->max_includes) || ++pm->shared->included > PM_INCLUDED_MAX ||
+	    !push_included(pm, name))
 		pm_nlogq(pm, "Couldn't read", name);
 }
 
@@ -124,8 +127,9 @@ assign(struct pm *pm, const struct pm_stmt *st)
 	size_t used = strlen(st->name) + 1;
 	char *value = NULL;
 
-	if (used + PM_LINEBUF_MIN / 8 > pm->linebuf) {
+	if (used + 1 > pm->linebuf) {
 		pm_overflow(pm);
+		pm->pending = PM_EOF;
 		return;
 	}
 	if (st->plain && st->value && used + st->text.len <= pm->linebuf)
@@ -139,8 +143,6 @@ assign(struct pm *pm, const struct pm_stmt *st)
 	}
 	pm_words_free(&w);
 	pm_assign(pm, st->name, value);
-	if (strcmp(st->name, "INCLUDERC") == 0)
-		include(pm, value == NULL ? "" : value);
 	free(value);
 }
 
@@ -355,7 +357,9 @@ run_folder(struct pm *pm, const struct pm_stmt *st, struct head *h, bool whole)
 
 	sb_addn(&names.b, st->text.p, lead);
 	src.p += lead;
-	if (pm_expand(pm, &src, PM_SPLIT, false, lead, &names)) {
+	if (lead + PM_LEAD_ROOM > pm->linebuf)
+		pm_overflow(pm);
+	else if (pm_expand(pm, &src, PM_SPLIT, false, lead, &names)) {
 		/* For those who file with "f" by mistake. */
 		if (whole)
 			pm->part = sv_from(pm->mail.p, pm->mail.len);
@@ -444,7 +448,7 @@ perform(struct pm *pm, struct pm_stmt *st, struct head *h)
 	choose_part(pm, h->flag);
 	pm->wait = (h->flag[PM_WAIT] ? 1 : 0) | (h->flag[PM_WAIT_QUIET] ? 2 : 0);
 	pm->ignore_write = h->flag[PM_IGNORE];
-	pm_reap(pm);
+	pm_reap(pm->files);
 	pm_mail_join(&pm->mail, false);
 	if ((st->act == PM_A_FOLDER || st->name != NULL) && h->flag[PM_FILTER]) {
 		whole = true;
@@ -518,7 +522,7 @@ recipe(struct pm *pm, struct pm_stmt *st, bool skip)
 		read_over(pm, st, &h);
 	else if (st->act == PM_A_BLOCK) {
 		pm->wait = (h.flag[PM_WAIT] ? 1 : 0) | (h.flag[PM_WAIT_QUIET] ? 2 : 0);
-		pm_reap(pm);
+		pm_reap(pm->files);
 		pm_mail_join(&pm->mail, false);
 		if (h.flag[PM_FILTER])
 			pm_extraneous(pm, "filter-flag");
@@ -550,14 +554,18 @@ skip_block(struct pm *pm, struct pm_block *b)
 static enum pm_result
 statement(struct pm *pm, struct pm_stmt *st)
 {
+	enum pm_result r;
+
 	pm->pos.line = st->line;
+	pm->pending = PM_NEXT;
 	switch (st->kind) {
 	case PM_ASSIGN:
-		pm->pending = PM_NEXT;
 		assign(pm, st);
 		return (pm->pending);
 	case PM_RECIPE:
-		return (recipe(pm, st, false));
+		/* It may have filled a variable that means something. */
+		r = recipe(pm, st, false);
+		return (r == PM_NEXT ? pm->pending : r);
 	case PM_COMPLAIN:
 		pm_nlog(pm, st->text.p);
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a process keeps between runs: parsed rc files for as long as they are unchanged, with all that their conditions
- * learned, and the buffers of the last message.
+ * learned, the buffers of the last message, and which programs are still to be reaped.
  */
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,7 @@ struct procmail_files {
 	struct pm_mail	 spare;
 	struct hash	*regex;
 	struct lately	 lately[2][LATELY];
+	VEC(pid_t)	 running;	/* programs that nobody waited for */
 };
 
 struct procmail_files *
@@ -67,10 +69,27 @@ procmail_files_free(struct procmail_files **fp)
 	vec_free(&(*fp)->v);
 	pm_mail_free(&(*fp)->spare);
 	hash_free(&(*fp)->regex, free_regex);
+	vec_free(&(*fp)->running);
 	for (size_t i = 0; i < 2 * LATELY; i++)
 		free((*fp)->lately[i / LATELY][i % LATELY].path);
 	free(*fp);
 	*fp = NULL;
+}
+
+/* --- programs --------------------------------------------------------------- */
+
+void
+pm_leave_running(struct procmail_files *f, pid_t pid)
+{
+	vec_push(&f->running, pid);
+}
+
+void
+pm_reap(struct procmail_files *f)
+{
+	for (size_t i = f->running.len; i > 0; i--)
+		if (waitpid(f->running.p[i - 1], NULL, WNOHANG) != 0)
+			vec_remove(&f->running, i - 1);
 }
 
 /* --- buffers ---------------------------------------------------------------- */

@@ -158,10 +158,15 @@ static void
 kernel_lock(struct pm *pm, int fd)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int64_t end = os_mono_ms() + (pm->timeout > 0 ? pm->timeout : 960) * 1000;
+	int64_t end;
 
 	if (pm->verbose != 0)
 		pm_nlog(pm, "Acquiring kernel-lock\n");
+	if (fcntl(fd, F_SETLK, &fl) == 0)
+		return;
+	end = os_mono_ms() + (int64_t)(pm->timeout > 0 ? pm->timeout : PM_TIMEOUT) * 1000;
+	if (pm->o->waits != NULL)
+		pm->o->waits();
 	pm->waiting = "a kernel-lock";
 	while (fcntl(fd, F_SETLK, &fl) == -1 && !pm_interrupted(pm)) {
 		if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || os_mono_ms() > end) {
@@ -210,6 +215,13 @@ write_out(struct pm *pm, int fd, bool lock, struct sv text)
 	}
 	(void)close(fd);
 	return (e);
+}
+
+/* What a signal stopped was not written, whatever the flags say. */
+static bool
+may_ignore(const struct pm *pm)
+{
+	return (pm->ignore_write && !pm->signal_end);
 }
 
 static void
@@ -264,7 +276,7 @@ to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool 
 			(void)os_fsync_parent(f->path, NULL);
 	}
 	sb_free(&text);
-	if (e == 0 || (fd != -1 && pm->ignore_write) || (fd == -1 && pm->ignore_write))
+	if (e == 0 || may_ignore(pm))
 		return (true);
 	write_error(pm, f->path, fd == -1 ? EBADF : e);
 	if (pm->last_tell >= 0 && (pm->log_opened || pm->verbose != 0))
@@ -284,18 +296,19 @@ pm_number_name(uint64_t n, char *out)
 	*out = '\0';
 }
 
-static long
+static unsigned long
 highest_number(const char *path)
 {
 	DIR *d = opendir(path);
 	struct dirent *e;
-	long max = 0, n;
+	unsigned long max = 0;
+	long n;
 	char *end;
 
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		n = procmail_long(e->d_name, &end);
-		if (*end == '\0' && n > max)
-			max = n;
+		if (*end == '\0' && n > 0 && (unsigned long)n > max)
+			max = (unsigned long)n;
 	}
 	if (d != NULL)
 		(void)closedir(d);
@@ -309,13 +322,13 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 	const char *base = strrchr(file, '/');
 	struct stat sb, other;
 	char digits[16];
-	long n;
+	unsigned long n;
 
 	switch (f->type) {
 	case F_MH:
 		n = highest_number(f->path);
 		do
-			(void)snprintf(path, size, "%s/%ld", f->path, ++n);
+			(void)snprintf(path, size, "%s/%lu", f->path, ++n);
 		while (link(file, path) == -1 && errno == EEXIST);
 		return (access(path, F_OK));
 	case F_MAILDIR:
@@ -353,6 +366,7 @@ write_temporary(struct pm *pm, const struct folder *f, char *tmp, size_t size)
 	char dir[PATH_MAX];
 	int fd, e, n;
 
+	tmp[0] = '\0';
 	n = snprintf(dir, sizeof(dir), "%s/%s", f->path, f->type == F_MAILDIR ? "tmp/" : "");
 	if (n < 0 || (size_t)n >= sizeof(dir))
 		return (ENAMETOOLONG);
@@ -365,7 +379,7 @@ write_temporary(struct pm *pm, const struct folder *f, char *tmp, size_t size)
 	e = write_out(pm, fd, false, sb_sv(&text));
 	pm->last_tell = -1;
 	sb_free(&text);
-	return (pm->ignore_write ? 0 : e);
+	return (may_ignore(pm) ? 0 : e);
 }
 
 /* Further folders get links to <file>. */

@@ -20,6 +20,8 @@
 #define PM_LINEBUF_MIN	128
 #define PM_SHELLMETAS	"&|<>~;?*["
 #define PM_NAME_MAX	64			/* room kept for unique file names */
+#define PM_TIMEOUT	960			/* seconds */
+#define PM_INCLUDED_MAX	10000			/* INCLUDERC in one run: files that include themselves twice would go on for ever */
 #define PM_FILE_MAX	(4 * 1024 * 1024)	/* of an rc file */
 #define PM_BLOCKS_MAX	100			/* blocks in blocks */
 #define PM_ENV_MAX	(8 * 1024 * 1024)	/* bytes of all variables */
@@ -143,6 +145,9 @@ struct pm_mail {
 	bool		 changed;	/* by a filter */
 };
 
+/* A program that nobody waits for; pm_reap() takes those that have ended, of earlier runs too. */
+void	 pm_leave_running(struct procmail_files *f, pid_t pid);
+void	 pm_reap(struct procmail_files *f);
 /* The buffers of the run before. */
 void	 pm_spare_take(struct procmail_files *f, struct pm_mail *m);
 void	 pm_spare_give(struct procmail_files *f, struct pm_mail *m);
@@ -216,7 +221,7 @@ struct pm_frame {
 
 /* What all clones of a run share. */
 struct pm_shared {
-	unsigned	 clones, switches;
+	unsigned	 clones, switches, included;
 	bool		 root;		/* still to become the recipient */
 };
 
@@ -290,7 +295,6 @@ struct pm {
 	const char	*waiting_name;	/* of the lock file */
 	bool		 rc_missed;	/* an rc file of the command line could not be read, which was said */
 	char		*path;		/* PATH while /etc/procmailrc is run */
-	VEC(pid_t)	 zombies;	/* started and not waited for */
 	unsigned	 serial;	/* of unique names */
 };
 
@@ -367,6 +371,8 @@ enum pm_result pm_loop(struct pm *pm);
 /* Put the file of descriptor <fd> (which is closed), or a reference to <rc>, on the stack; false: it cannot be read. */
 bool	 pm_push_rc(struct pm *pm, int fd, struct pm_rc *rc, const char *name);
 void	 pm_frames_free(struct pm *pm);
+/* INCLUDERC, where an rc file says it. */
+void	 pm_include(struct pm *pm, const char *name);
 
 /* procmail_start.c */
 /* From where the stack is to the end of the run; the exit status. */
@@ -398,7 +404,6 @@ struct pm_prog {
 };
 /* Run the command of <w> (pm->sh: one text for the shell). */
 void	 pm_run_program(struct pm *pm, const struct pm_words *w, struct pm_prog *g);
-void	 pm_reap(struct pm *pm);
 void	 pm_sleep(struct pm *pm, long seconds);
 
 /* procmail_lock.c */

@@ -106,7 +106,7 @@ lock_here(struct pm *pm, const char *path)
 {
 	int tries = LOCK_TRIES;
 	bool tried = false, give_up = false, gone;
-	time_t now = 0, begin = time(NULL);
+	time_t now = 0;
 
 	pm_settle(pm);
 	for (;;) {
@@ -119,7 +119,7 @@ lock_here(struct pm *pm, const char *path)
 			tries = LOCK_TRIES;
 		} else if (!may_pass(errno) || --tries == 0)
 			give_up = true;
-		if (give_up || (pm->o->max_seconds > 0 && time(NULL) - begin > pm->o->max_seconds)) {
+		if (give_up) {
 			pm_nlogq(pm, "Lock failure on", path);
 			return (false);
 		}
@@ -138,7 +138,7 @@ pm_lock(struct pm *pm, const char *path, char **where)
 {
 	bool ok;
 
-	pm_reap(pm);
+	pm_reap(pm->files);
 	if (*where != NULL && strcmp(*where, path) == 0)
 		return (true);
 	pm_unlock(pm, where);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "filter/procmail_int.h"
+#include "mbox/run.h"
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/spawn.h"
@@ -36,20 +37,10 @@ struct running {
 void
 pm_sleep(struct pm *pm, long seconds)
 {
-	if (pm->o->max_seconds > 0 && seconds > pm->o->max_seconds)
-		seconds = (long)pm->o->max_seconds;
 	if (pm->o->waits != NULL)
 		pm->o->waits();
 	for (; seconds > 0 && !pm_interrupted(pm); seconds--)
 		(void)poll(NULL, 0, 1000);
-}
-
-void
-pm_reap(struct pm *pm)
-{
-	for (size_t i = pm->zombies.len; i > 0; i--)
-		if (waitpid(pm->zombies.p[i - 1], NULL, WNOHANG) != 0)
-			vec_remove(&pm->zombies, i - 1);
 }
 
 /* --- starting ------------------------------------------------------------------- */
@@ -100,28 +91,6 @@ yell_executing(struct pm *pm, const char *const *argv)
 	sb_free(&sb);
 }
 
-static char *
-find_program(struct pm *pm, const char *name)
-{
-	struct sv path = sv_cstr(pm_gets(pm, "PATH")), dir;
-	struct sb sb = SB_INIT(8192);
-
-	if (strchr(name, '/') != NULL || *name == '\0')
-		return (xstrdup(name));
-	while (sv_next(&path, ':', &dir)) {
-		sb_clear(&sb);
-		if (dir.len > 0) {
-			sb_add(&sb, dir);
-			sb_addc(&sb, '/');
-		}
-		sb_adds(&sb, name);
-		if (!sb.overflow && access(sb_cstr(&sb), X_OK) == 0)
-			return (sb_steal(&sb, NULL));
-	}
-	sb_free(&sb);
-	return (xstrdup(name));
-}
-
 static int
 set_umask(void *arg)
 {
@@ -134,7 +103,7 @@ static pid_t
 start(struct running *r, const char **argv, int in, int out, struct arena *a)
 {
 	struct pm *pm = r->pm;
-	char *path = find_program(pm, argv[0]);
+	char *path = mbox_run_find(argv[0], pm_gets(pm, "PATH"));
 	struct os_spawn s = {
 		.argv = argv, .path = path, .env = pm_environ(pm, a), .cwd = ".", .in = in, .out = out, .errfd = pm->log_fd,
 		.new_session = true, .umask = 077, .before_exec = set_umask, .arg = pm, .cpu_seconds = pm->o->cpu_seconds,
@@ -143,12 +112,12 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 	};
 	const char *name = argv[0], **script;
 	size_t n = 0;
-	pid_t pid;
+	pid_t pid = -1;
 	long tries = pm->noresretry;
 
-	if (pm->o->waits != NULL)
+	if (path != NULL && pm->o->waits != NULL)
 		pm->o->waits();
-	while ((pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
+	while (path != NULL && (pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
 		pm_sleep(pm, pm->suspend);
 	if (pid == -1 && errno == EAGAIN) {
 		pm_nlogq(pm, "Failed forking", name);
@@ -344,7 +313,7 @@ wait_for(struct running *r)
 	while (!look_up(r) && (rc = os_wait(r->pid, &status, left_ms(r) < 0 ? -1 : left_ms(r) > 100 ? 100 : left_ms(r))) == 0)
 		;
 	if (r->g->interrupted) {
-		vec_push(&r->pm->zombies, r->pid);
+		pm_leave_running(r->pm->files, r->pid);
 		return (EX_UNAVAILABLE);
 	}
 	/* A signal that came while it ended counts. */
@@ -408,7 +377,7 @@ run_here(struct running *r, const char **argv, struct arena *a)
 		g->status = wait_for(r);
 	else {
 		g->status = 0;
-		vec_push(&pm->zombies, r->pid);
+		pm_leave_running(pm->files, r->pid);
 	}
 }
 
@@ -421,7 +390,7 @@ pm_run_program(struct pm *pm, const struct pm_words *w, struct pm_prog *g)
 
 	pm_log_flush(pm);
 	pm_settle(pm);
-	pm_reap(pm);
+	pm_reap(pm->files);
 	yell_executing(pm, argv);
 	if (pm->local)
 		run_here(&r, argv, a);

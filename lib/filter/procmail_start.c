@@ -4,6 +4,7 @@
  * trusted, delivery to DEFAULT and ORGMAIL, the abstract, TRAP and the exit status.
  */
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -27,6 +28,16 @@ is_assignment(const char *word)
 
 /* --- signals ------------------------------------------------------------------------ */
 
+/* The end must not take it for a HOST that did not fit. */
+static void
+stop(struct pm *pm)
+{
+	pm->pending = PM_HOST;
+	pm->in_rc = false;
+	pm->word = NULL;
+	pm->exitcode_set = false;
+}
+
 static void
 end_by_signal(struct pm *pm, int status)
 {
@@ -37,7 +48,7 @@ end_by_signal(struct pm *pm, int status)
 	if (pm->waiting != NULL && pm->waiting_name != NULL)
 		pm_log(pm, " \"%s\"", pm->waiting_name);
 	pm_log(pm, "\n");
-	pm->pending = PM_HOST;
+	stop(pm);
 }
 
 bool
@@ -66,10 +77,6 @@ pm_interrupted(struct pm *pm)
 	default:
 		end_by_signal(pm, EX_CANTCREAT);
 	}
-	/* The end must not take it for a HOST that did not fit. */
-	pm->in_rc = false;
-	pm->word = NULL;
-	pm->exitcode_set = false;
 	pm->signal_end = pm->muted = true;
 	return (true);
 }
@@ -459,7 +466,7 @@ terminate(struct pm *pm)
 	pm_unlock(pm, &pm->loc_lock);
 	pm_unlock(pm, &pm->glob_lock);
 	pm_log_flush(pm);
-	pm_reap(pm);
+	pm_reap(pm->files);
 }
 
 static bool
@@ -506,7 +513,7 @@ last_resort(struct pm *pm)
 	return (ok);
 }
 
-/* Rc files until one of them decides; true: the message is taken care of. */
+/* Rc files until one of them decides; true: the message is taken care of, though perhaps nobody has it (HOST). */
 static bool
 run_rcs(struct pm *pm)
 {
@@ -515,7 +522,8 @@ run_rcs(struct pm *pm)
 	for (;;) {
 		enum pm_result r = pm_loop(pm);
 
-		if (r == PM_DELIVERED)
+		pm->delivered = r == PM_DELIVERED;
+		if (pm->delivered)
 			return (true);
 		if (pm->signal_end)
 			return (false);
@@ -546,9 +554,10 @@ pm_continue(struct pm *pm)
 {
 	if (run_rcs(pm))
 		pm->retval = EX_OK;
-	else if (!pm->signal_end && last_resort(pm))
+	else if (!pm->signal_end && last_resort(pm)) {
 		pm->retval = EX_OK;
-	pm->delivered = pm->retval == EX_OK;
+		pm->delivered = true;
+	}
 	pm_unlock(pm, &pm->loc_lock);
 	terminate(pm);
 	return (pm->fake != 0 ? EX_OK : pm->retval);
@@ -606,7 +615,6 @@ copy_state(struct pm *to, const struct pm *from)
 		}
 		vec_push(&to->frames, f);
 	}
-	memset(&to->zombies, 0, sizeof(to->zombies));
 	sb_init(&to->logline, SIZE_MAX / 4);
 	if (from->log_opened)
 		to->log_fd = fcntl(from->log_fd, F_DUPFD_CLOEXEC, 3);
@@ -618,7 +626,6 @@ free_state(struct pm *pm)
 	pm_frames_free(pm);
 	pm_spare_give(pm->files, &pm->mail);
 	pm_env_free(pm);
-	vec_free(&pm->zombies);
 	free(pm->comsat_folder);
 	free(pm->path);
 	free(pm->cwd_later);
@@ -628,8 +635,9 @@ free_state(struct pm *pm)
 		(void)close(pm->log_fd);
 }
 
-int
-pm_clone(struct pm *pm, struct pm_block *block)
+/* The copy runs in this process, as all that it changes is put right again. */
+static int
+clone_here(struct pm *pm, struct pm_block *block)
 {
 	struct pm_frame f = { .block = block, .prev_cond = pm->state.prev_cond, .last_cond = pm->state.last_cond };
 	struct pm copy;
@@ -646,9 +654,14 @@ pm_clone(struct pm *pm, struct pm_block *block)
 		copy.rc_name = copy.frames.p[i - 1].name;
 	copy.pos.file = copy.rc_name;
 	status = pm_continue(&copy);
-	for (size_t i = 0; i < copy.zombies.len; i++)
-		vec_push(&pm->zombies, copy.zombies.p[i]);
 	pm->serial = copy.serial;
+	/* A signal, or a message that cannot be read, ends both. */
+	if (copy.signal_end) {
+		pm->signal_end = pm->muted = true;
+		pm->retval = copy.retval;
+		pm->fake = copy.fake;
+		stop(pm);
+	}
 	free_state(&copy);
 	if (dir != -1) {
 		(void)!fchdir(dir);
@@ -656,6 +669,31 @@ pm_clone(struct pm *pm, struct pm_block *block)
 	}
 	(void)umask(pm->umask);
 	return (status);
+}
+
+/* While the process is root's: the copy may give that up, and what comes after it may not. */
+static int
+clone_apart(struct pm *pm, struct pm_block *block)
+{
+	int status;
+	pid_t pid, ended;
+
+	pm_log_flush(pm);
+	if ((pid = fork()) == 0)
+		_exit(clone_here(pm, block));
+	if (pid == -1) {
+		pm_nlogq(pm, "Failed forking", "procmail");
+		return (EX_OSERR);
+	}
+	while ((ended = waitpid(pid, &status, 0)) == -1 && errno == EINTR)
+		(void)pm_interrupted(pm);
+	return (ended == pid && WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE);
+}
+
+int
+pm_clone(struct pm *pm, struct pm_block *block)
+{
+	return (pm->shared->root ? clone_apart(pm, block) : clone_here(pm, block));
 }
 
 /* --- the beginning -------------------------------------------------------------------------- */
@@ -755,19 +793,18 @@ procmail_run(struct procmail_files *files, const struct procmail *p, struct sv m
     struct err *err)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_before;
-	struct pm_shared shared = { 0, 0, false };
+	struct pm_shared shared = { .root = p->become != NULL };
 	struct pm pm;
 	struct sv folder;
 	mode_t mask = 0;
 	int dir = -1;
 
-	assert(p->user != NULL && p->home != NULL && p->argv0 != NULL && p->invoker != NULL);
+	assert(files != NULL && p->user != NULL && p->home != NULL && p->argv0 != NULL && p->invoker != NULL);
 	end->status = 0;
 	end->delivered = false;
 	end->folder[0] = '\0';
 	if (p->max_message != 0 && message.len > p->max_message)
 		return (err_set(err, ERR_TEMP, "4.3.1", "the message is larger than a filter may take"));
-	shared.root = p->become != NULL;
 	init(&pm, files, p, &shared);
 	if (!p->own_process) {
 		dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -155,7 +155,7 @@ procmail_long(const char *s, char **end)
 	if (!sv_isdigit(*p))
 		return (0);
 	for (; sv_isdigit(*p); p++)
-		n = n > (LONG_MAX - 9) / 10 ? LONG_MAX : n * 10 + (*p - '0');
+		n = n > (LONG_MAX - (*p - '0')) / 10 ? LONG_MAX : n * 10 + (*p - '0');
 	if (end != NULL)
 		*end = (char *)(uintptr_t)p;
 	return (neg ? -n : n);
@@ -297,7 +297,10 @@ set_number(struct pm *pm, const char *name, const char *value)
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (same(name, numbers[i].name)) {
-			*numbers[i].v = pm_number(*numbers[i].v, value);
+			long n = pm_number(*numbers[i].v, value);
+
+			/* Times in milliseconds must fit, too. */
+			*numbers[i].v = n > INT32_MAX ? INT32_MAX : n < INT32_MIN ? INT32_MIN : n;
 			return (true);
 		}
 	return (false);
@@ -448,7 +451,7 @@ static const struct {
 	{ "LINEBUF", set_linebuf }, { "MAILDIR", set_maildir }, { "LOGFILE", pm_log_open }, { "LOG", set_log },
 	{ "EXITCODE", set_exitcode }, { "LASTFOLDER", remember_folder }, { "COMSAT", set_comsat }, { "SHIFT", set_shift },
 	{ "DROPPRIVS", set_dropprivs }, { "DELIVERED", set_delivered }, { "LOCKFILE", set_lockfile }, { "UMASK", set_umask },
-	{ "SWITCHRC", set_switch }, { "HOST", set_host }
+	{ "SWITCHRC", set_switch }, { "HOST", set_host }, { "INCLUDERC", pm_include }
 };
 
 void
@@ -500,7 +503,7 @@ initial_texts(struct pm *pm)
 	memcpy(pm->text, values, sizeof(pm->text));
 	pm->locksleep = 8;
 	pm->locktimeout = 1024;
-	pm->timeout = 960;
+	pm->timeout = PM_TIMEOUT;
 	pm->suspend = 16;
 	pm->noresretry = 4;
 	pm->logabstract = -1;

@@ -297,7 +297,8 @@ run(struct exec *x, struct going *g, bool more)
 		exec_fail(x, TRANSPORT_DEFER, 0, "%s", err.text);
 		return;
 	}
-	if (end.status != 0 && !end.delivered) {
+	/* EXITCODE may refuse what a file, a program or nobody got; what the store or others are to get is not to be refused, too. */
+	if (end.status != 0 && (!end.delivered || g->actions.n == 0)) {
 		exec_fail(x, end.status == EX_TEMPFAIL ? TRANSPORT_DEFER : TRANSPORT_FAIL, 0, "procmail rules ended with status %d%s%s",
 		    end.status, g->log.len > 0 ? ": " : "", sb_cstr(&g->log));
 		g->actions.n = 0;

@@ -73,6 +73,10 @@ printf ':0 cw\n| id -u >%s/first\n' "$T" >/etc/procmailrc
 run -d pma; eq "$(cat "$T/first") $(cat "$H/third")" "0 7001" "without DROPPRIVS"
 printf 'HOST=not.this.one\n' >/etc/procmailrc
 rm -f "$H/third"; run -d pma; eq "$(cat "$H/third")" 7001 "behind a HOST that does not fit"
+# What a copy of the run gives up, the run itself has still.
+rm -f "$T/first" "$H/third"; printf ':0 c\n{ DROPPRIVS=yes }\n:0 cw\n| id -u >%s/first\n' "$T" >/etc/procmailrc
+printf ':0 cw\n| id -u >>third\n' | rcfile
+run -d pma; eq "$(cat "$T/first") $(paste -sd, "$H/third")" "0 7001,7001" "behind a copy"
 printf 'DROPPRIVS=yes\n:0\n%s/root-only\n:0\nbox\n' "$T/etc" >/etc/procmailrc
 run -d pma; [ ! -e "$T/etc/root-only" ] || die "root's rights were still there"
 clean

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The procmail engine: expansion, flags, blocks, failures, limits, and what leaves by the interface of actions. */
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,11 +57,12 @@ plain(void)
 	    .argv0 = "procmail", .host = "h", .filter = true, .words = words, .out_fd = -1, .err_fd = -1 });
 }
 
+static struct procmail_end end;
+
 /* Run <rc>; the exit status. */
 static int
 run_with(const struct procmail *p, const char *rc)
 {
-	struct procmail_end end;
 	char cmd[160];
 
 	(void)snprintf(cmd, sizeof(cmd), "%s/log", home);
@@ -153,6 +156,128 @@ test_copies(void **state)
 	assert_string_equal(content("sub/c1"), MAIL "\n");
 }
 
+/* What a captured text means is done: other files, the end. */
+static void
+test_captures(void **state)
+{
+	assert_int_equal(os_write_replace("inc", SV_LIT("LOG=\"in \"\n"), 0600, NULL), 0);
+	check_log(":0\nINCLUDERC=| echo inc\nLOG=out", "in out");
+	check_log(":0\nLINEBUF=| echo 300\nLOG=$LINEBUF", "300");
+	assert_int_equal(run("LOGABSTRACT=no\n:0\nSWITCHRC=| echo inc\nLOG=no\n:0\n/dev/null\n"), 73);
+	assert_string_equal(content("log"), "in ");
+	assert_int_equal(run("LOGABSTRACT=no\n:0\nHOST=| echo other\nLOG=no\n:0\nbox\n"), 0);
+	assert_string_equal(content("log"), "");
+	/* Nobody has the mail then. */
+	assert_false(end.delivered);
+	assert_int_equal(run("EXITCODE=75\nHOST\n"), 75);
+	assert_false(end.delivered);
+	assert_int_equal(run("EXITCODE=75\n:0\n/dev/null\n"), 75);
+	assert_true(end.delivered);
+}
+
+/* Names as long as LINEBUF: the rules end there. */
+static void
+test_long_names(void **state)
+{
+	struct sb sb = SB_INIT(65536);
+
+	sb_addf(&sb, "LOGABSTRACT=no\nLINEBUF=128\n%0126d=1\nLOG=\"$PROCMAIL_OVERFLOW \"\n%0127d=1\nLOG=no\n:0\n/dev/null\n", 0, 0);
+	for (size_t i = 0; i < sb.len; i++)
+		if (sb.p[i] == '0' && i > 20)
+			sb.p[i] = 'a';
+	sb.p[sb.len - strlen("a\n/dev/null\n")] = '0';
+	assert_int_equal(run(sb_cstr(&sb)), 73);
+	assert_string_equal(content("log"), " procmail: Exceeded LINEBUF\n");
+	sb_clear(&sb);
+	sb_addf(&sb, "LOGABSTRACT=no\nLINEBUF=128\n:0 c\n%0122d\n:0 c\n%0123d\n:0\n/dev/null\n", 0, 0);
+	for (size_t i = 0; i < sb.len; i++)
+		if (sb.p[i] == '0' && i > 20 && sb.p[i - 1] != ':')
+			sb.p[i] = 'a';
+	assert_int_equal(run(sb_cstr(&sb)), 0);
+	assert_string_equal(content("log"), "procmail: Exceeded LINEBUF\n");
+	sb_free(&sb);
+}
+
+/* How programs are found, how long they are waited for, and that none of them stays as a zombie. */
+static void
+test_programs(void **state)
+{
+	int status;
+
+	(void)mkdir("bin", 0700);
+	(void)mkdir("bin/cat", 0700);
+	check_log("PATH=bin:/usr/bin:/bin\n:0 fw\n| cat\n:0 e\n{ LOG=failed }", "");
+	check_log("TIMEOUT=99999999999999999999\n:0 fw\n| cat\n:0 e\n{ LOG=failed }", "");
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(run(":0 c\n| true\n:0\n/dev/null\n"), 0);
+	(void)usleep(100000);
+	assert_int_equal(run(":0\n/dev/null\n"), 0);
+	assert_int_equal(run("A=`true`\n:0\n/dev/null\n"), 0);
+	assert_int_equal(waitpid(-1, &status, WNOHANG), -1);
+}
+
+static void
+test_folders(void **state)
+{
+	(void)mkdir("mh", 0700);
+	assert_int_equal(os_write_replace("mh/9223372036854775807", SV_LIT(""), 0600, NULL), 0);
+	assert_int_equal(run(":0\nmh/.\n"), 0);
+	assert_string_equal(content("mh/9223372036854775808"), MAIL "\n");
+}
+
+/* --- signals ----------------------------------------------------------------------- */
+
+static volatile sig_atomic_t signalled;
+
+static void
+on_alarm(int sig)
+{
+	(void)sig;
+	signalled = SIGTERM;
+}
+
+/* Run <rc>, with SIGTERM after a while. */
+static int
+run_until_term(const char *rc)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct procmail p = plain();
+
+	p.signalled = &signalled;
+	p.tempfail = true;
+	signalled = 0;
+	assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
+	(void)ualarm(200000, 0);
+	return (run_with(&p, rc));
+}
+
+/* A mail that was not written is given back, though write errors are to be ignored; what runs beside it ends, too. */
+static void
+test_signals(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open("locked", O_WRONLY | O_CREAT | O_TRUNC, 0600), up[2], status;
+	char c;
+	pid_t pid;
+
+	assert_int_equal(pipe(up), 0);
+	if ((pid = fork()) == 0) {
+		_exit(fcntl(fd, F_SETLK, &lock) == 0 && write(up[1], "x", 1) == 1 && pause() == -1 ? 0 : 1);
+	}
+	assert_int_equal(read(up[0], &c, 1), 1);
+	assert_int_equal(run_until_term(":0 i\nlocked\n"), 75);
+	assert_string_equal(content("locked"), "");
+	assert_int_equal(run_until_term(":0 ic\nlocked\n:0\nbehind\n"), 75);
+	assert_string_equal(content("behind"), "");
+	assert_int_equal(run_until_term(":0 c\n{\n:0\nlocked\n}\n:0\nbehind\n"), 75);
+	assert_string_equal(content("behind"), "");
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)close(fd);
+	(void)close(up[0]);
+	(void)close(up[1]);
+}
+
 /* Endless inclusion, switching and copying end. */
 static void
 test_limits(void **state)
@@ -164,6 +289,8 @@ test_limits(void **state)
 	assert_int_equal(run_with(&p, "INCLUDERC=rc\n:0\n/dev/null\n"), 0);
 	assert_non_null(strstr(content("log"), "Couldn't read \"rc\""));
 	assert_int_equal(run_with(&p, ":0\n{ SWITCHRC=rc }\n"), 73);
+	/* Two of itself at each of 64 levels. */
+	assert_int_equal(run_with(&p, "INCLUDERC=rc\nINCLUDERC=rc\n"), 73);
 	assert_int_equal(run_with(&p, ":0 c\n{ INCLUDERC=rc }\n:0\n/dev/null\n"), 0);
 	assert_int_equal(run_with(&p, ":0 fw\n| yes\n:0\nout\n"), 0);
 	assert_string_equal(content("out"), MAIL "\n");
@@ -260,7 +387,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words), cmocka_unit_test(test_failures), cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_limits), cmocka_unit_test(test_box), cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_captures), cmocka_unit_test(test_long_names), cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_folders), cmocka_unit_test(test_signals), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_box), cmocka_unit_test(test_kept),
 	};
 
 	return (cmocka_run_group_tests(tests, set_up, tear_down));
