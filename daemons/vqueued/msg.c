@@ -279,6 +279,7 @@ delivery_failed(struct dlv *d, const struct err *err, struct sv remote_mta, stru
 	log_not_delivered(d, "**", err, log_tail);
 	f = note_failure(m, d->rcpt, d->rd->addr->address, err);
 	f->child = d->child;
+	f->hidden = d->rd->hide_child;
 	f->remote_mta = arena_sv(m->arena, remote_mta);
 	f->diagnostic = arena_sv(m->arena, diagnostic);
 	if (d->rd->errors_to_set)

@@ -48,7 +48,7 @@ fill_dsn(struct dsn *n, struct msg *m, struct sv to)
 	int64_t line = exim_main_int(c, EXIM_MAIN_bounce_return_linesize_limit);
 	bool body = exim_main_bool(c, EXIM_MAIN_bounce_return_body);
 
-	*n = (struct dsn){ .hostname = m->vq->g.primary_hostname, .domain = m->vq->g.qualify_domain, .to = to,
+	*n = (struct dsn){ .hostname = m->vq->g.primary_hostname, .domain = m->vq->g.qualify_domain, .to = to, .sender = m->env.sender,
 	    .envid = m->env.envid, .original_id = sv_from(m->env.id, SPOOL_ID_LEN), .arrival = m->env.received_ms / 1000,
 	    .now = now_s(), .bare = !exim_main_bool(c, EXIM_MAIN_bounce_return_message), .full = body && m->env.ret != SPOOL_RET_HDRS,
 	    .limit = (uint64_t)exim_main_int(c, EXIM_MAIN_bounce_return_size_limit), .off = m->off, .len = m->len,
@@ -81,7 +81,6 @@ static struct exim_env *
 words_env(struct words *w)
 {
 	struct vq_env *e = &w->e;
-	int64_t age = now_s() - w->m->env.received_ms / 1000;
 
 	if (w->open)
 		return (&e->env);
@@ -89,8 +88,7 @@ words_env(struct words *w)
 	env_open(e, w->m->vq, w->m);
 	(void)env_headers(e, w->m);
 	if (w->warning) {
-		e->addr.warn_delay = sv_cstr(age < 120 * 60 ? arena_fmt(w->arena, "%lld minutes", (long long)(age / 60)) :
-		    arena_fmt(w->arena, "%lld hours", (long long)(age / 3600)));
+		e->addr.warn_delay = sv_cstr(w->n->delay);
 		e->addr.warn_recipients = w->m->env.sender;
 	} else
 		e->addr.bounce_recipient = w->n->to;
@@ -271,6 +269,7 @@ fill_failure(struct dsn_rcpt *r, const struct msg *m, const struct failure *f)
 	r->action = DSN_FAILED;
 	r->addr = sr->addr;
 	r->final = f->address;
+	r->hidden = f->hidden && !sv_eq(f->address, sr->addr);
 	r->orcpt = sr->orcpt;
 	memcpy(r->status, f->status, sizeof(r->status));
 	r->remote_mta = f->remote_mta;
@@ -526,21 +525,6 @@ report_frozen(struct msg *m)
 
 /* ---- delays ---- */
 
-/* How many warnings are due after <age> seconds, by the list; its last step repeats. */
-static unsigned
-warnings_due(const int64_t *v, size_t n, int64_t age)
-{
-	unsigned due = 0;
-	int64_t step;
-
-	for (size_t i = 0; i < n; i++)
-		due += age >= v[i];
-	if (n < 2 || due < n)
-		return (due);
-	step = v[n - 1] - v[n - 2];
-	return (step <= 0 ? due : due + (unsigned)((age - v[n - 1]) / step));
-}
-
 static bool
 delay_condition(struct msg *m)
 {
@@ -565,13 +549,15 @@ report_delays(struct msg *m)
 {
 	const struct exim_value *conf = &m->vq->conf->main[EXIM_MAIN_delay_warning];
 	int64_t box = m->vq->box->delay_warning, age = now_s() - m->env.received_ms / 1000;
+	int64_t passed = box;
 	struct arena *a;
 	struct dsn_rcpt *v;
 	struct err err = ERR_INIT;
 	struct sb log = SB_INIT(256);
 	struct qent *e;
 	struct dsn n;
-	unsigned due = conf->set ? warnings_due(conf->nums, conf->n, age) : box > 0 && age >= box;
+	char delay[DSN_DELAY_MAX];
+	unsigned due = conf->set ? dsn_warnings_due(conf->nums, conf->n, age, &passed) : box > 0 && age >= box;
 
 	if (due <= m->q->warnings || m->env.sender.len == 0 || (m->env.flags & (SPOOL_BOUNCE | SPOOL_NO_DSN)) != 0 ||
 	    m->freeze || !delay_condition(m))
@@ -579,6 +565,8 @@ report_delays(struct msg *m)
 	a = arena_new(0);
 	v = arena_zalloc(a, m->env.nrcpts * sizeof(*v));
 	fill_dsn(&n, m, m->env.sender);
+	dsn_delay_text(delay, age, passed);
+	n.delay = delay;
 	n.full = false;
 	n.rcpts = v;
 	for (uint32_t i = 0; i < m->env.nrcpts; i++) {

@@ -146,6 +146,7 @@ routing_failed(struct work *w, uint32_t i, const struct route_failure *f)
 	struct sv to = f->errors_to_set ? f->errors_to : m->env.sender;
 	struct retry_failure rf = { .what = f->retry_error, .sender = m->env.sender };
 	ptrdiff_t at = sv_rchr(f->addr->address, '@');
+	const struct failure *before = m->failures;
 	int64_t next;
 
 	/* It failed in an earlier attempt, and that was told. */
@@ -153,14 +154,16 @@ routing_failed(struct work *w, uint32_t i, const struct route_failure *f)
 		return;
 	if (f->fate == ROUTE_FAIL) {
 		address_failed(m, i, f->addr->address, to, &f->err, f->user_msg, router);
-		return;
+	} else {
+		m->freeze = m->freeze || f->fate == ROUTE_FREEZE;
+		rf.local_part = sv_sub(f->addr->address, 0, at < 0 ? f->addr->address.len : (size_t)at);
+		rf.domain = at < 0 ? SV_LIT("") : sv_sub(f->addr->address, (size_t)at + 1, f->addr->address.len);
+		next = retry_next(m->vq, &w->e->env, &rf, m->rcpts[i].first_failed, now_s());
+		address_deferred(m, i, f->addr->address, &f->err, next, router);
 	}
-	if (f->fate == ROUTE_FREEZE)
-		m->freeze = true;
-	rf.local_part = sv_sub(f->addr->address, 0, at < 0 ? f->addr->address.len : (size_t)at);
-	rf.domain = at < 0 ? SV_LIT("") : sv_sub(f->addr->address, (size_t)at + 1, f->addr->address.len);
-	next = retry_next(m->vq, &w->e->env, &rf, m->rcpts[i].first_failed, now_s());
-	address_deferred(m, i, f->addr->address, &f->err, next, router);
+	/* A deferral that lasted too long is a failure, too. */
+	if (m->failures != before)
+		m->failures->hidden = f->hide_child;
 }
 
 static const char *

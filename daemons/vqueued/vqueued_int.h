@@ -104,6 +104,7 @@ struct failure {			/* a delivery that failed for good, for the report */
 	char		 status[12];
 	bool		 reported;
 	bool		 quiet;		/* told with another */
+	bool		 hidden;	/* what the recipient became is not named (hide_child_in_errmsg) */
 };
 
 struct success {			/* NOTIFY=SUCCESS was asked for, and we are the last who can tell */

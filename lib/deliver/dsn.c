@@ -12,8 +12,8 @@
 #include "mail/msgid.h"
 #include "os/file.h"
 
-#define WIDTH		76
 #define HEADER_MAX	(1024 * 1024)	/* of the original, that is looked into */
+#define TEXTS_MAX	(1024 * 1024)
 
 static const char *const action_names[] = { "failed", "delayed", "delivered", "relayed", "expanded" };
 
@@ -28,36 +28,14 @@ add_clean(struct sb *out, struct sv v)
 	}
 }
 
-/* A header field whose long text is folded at blanks. */
+/* A text for people behind <what>, indented by four, one line for each of its lines. */
 static void
-add_folded(struct sb *out, const char *name, struct sv v)
-{
-	struct sv word;
-	size_t col = strlen(name);
-
-	sb_adds(out, name);
-	while (sv_word(&v, &word)) {
-		if (col + 1 + word.len > WIDTH && col > strlen(name)) {
-			sb_adds(out, "\r\n  ");
-			col = 2;
-		} else {
-			sb_addc(out, ' ');
-			col++;
-		}
-		add_clean(out, word);
-		col += word.len;
-	}
-	sb_adds(out, "\r\n");
-}
-
-/* A text for people, indented by four, one line for each of its lines. */
-static void
-add_indented(struct sb *out, struct sv v)
+add_indented(struct sb *out, const char *what, struct sv v)
 {
 	struct sv l;
 
-	while (sv_next(&v, '\n', &l)) {
-		sb_adds(out, "    ");
+	for (; sv_next(&v, '\n', &l); what = "") {
+		sb_addf(out, "    %s", what);
 		add_clean(out, sv_trim(l));
 		sb_adds(out, "\r\n");
 	}
@@ -69,7 +47,7 @@ add_lines(struct sb *out, struct sv v, bool fields)
 {
 	struct sv l;
 
-	while (sv_next(&v, '\n', &l)) {
+	while (v.len > 0 && sv_next(&v, '\n', &l)) {
 		if (l.len > 0 && l.p[l.len - 1] == '\r')
 			l.len--;
 		if (l.len == 0 && fields)
@@ -93,14 +71,28 @@ kind_of(const struct dsn *d)
 	return (d->nrcpts > 0 ? d->rcpts[0].action : DSN_FAILED);
 }
 
+/* X-Failed-Recipients: what failed, but for what is not to be named. */
 static void
-add_header(struct sb *out, const struct dsn *d, const struct mail_headers *h, const char *boundary)
+add_failed(struct sb *out, const struct dsn *d)
 {
-	static const char *const subjects[] = {
-		"Mail delivery failed: returning message to sender", "Warning: delivery of your message is delayed",
-		"Delivery Status Notification", "Delivery Status Notification", "Delivery Status Notification"
-	};
+	const char *sep = "X-Failed-Recipients: ";
 
+	for (size_t i = 0; i < d->nrcpts && kind_of(d) == DSN_FAILED; i++) {
+		const struct dsn_rcpt *r = &d->rcpts[i];
+
+		if (r->hidden)
+			continue;
+		sb_adds(out, sep);
+		add_clean(out, r->final.len > 0 ? r->final : r->addr);
+		sep = ",\r\n  ";
+	}
+	if (*sep == ',')
+		sb_adds(out, "\r\n");
+}
+
+static void
+add_header(struct sb *out, const struct dsn *d, const struct dsn_words *w, const struct mail_headers *h, const char *boundary)
+{
 	add_date(out, "Date: ", d->now);
 	if (d->from.len > 0) {
 		sb_adds(out, "From: ");
@@ -115,62 +107,65 @@ add_header(struct sb *out, const struct dsn *d, const struct mail_headers *h, co
 		add_clean(out, d->reply_to);
 		sb_adds(out, "\r\n");
 	}
+	add_failed(out, d);
 	mail_references(out, h, "\r\n");
 	if (d->fields.p != NULL)
 		add_lines(out, d->fields, true);
-	else if (d->subject.len > 0)
-		add_folded(out, "Subject:", d->subject);
-	else
-		sb_addf(out, "Subject: %s\r\n", subjects[kind_of(d)]);
+	else {
+		sb_adds(out, "Subject: ");
+		dsn_words_subject(out, w);
+		sb_adds(out, "\r\n");
+	}
 	sb_addf(out, "Message-Id: <E%s@" SV_FMT ">\r\n", d->id, SV_ARG(d->hostname));
-	sb_adds(out, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
+	sb_addf(out, "Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\n", kind_of(d) >= DSN_DELIVERED ? "generated" : "replied");
 	if (d->utf8)
 		sb_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
 	sb_addf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n", boundary);
 }
 
+/* The address that did not work; below it the one it comes from, and why. */
 static void
-add_people(struct sb *out, const struct dsn *d)
+add_who(struct sb *out, const struct dsn_rcpt *r)
 {
-	static const char *const openings[] = {
-		"This message was created automatically by mail delivery software.\r\n\r\n"
-		"A message that you sent could not be delivered to one or more of its\r\n"
-		"recipients. This is a permanent error. The following address(es) failed:\r\n",
-		"This message was created automatically by mail delivery software.\r\n\r\n"
-		"A message that you sent has not yet been delivered to one or more of its\r\n"
-		"recipients. No action is required on your part: delivery attempts go on.\r\n"
-		"The address(es) to which it has not yet been delivered:\r\n",
-		"This message was created automatically by mail delivery software.\r\n\r\n"
-		"Your message was delivered to these recipients, as you asked to be told:\r\n",
-	};
-	enum dsn_action k = kind_of(d);
-	const char *own = openings[k > DSN_DELIVERED ? DSN_DELIVERED : k], *rest = strstr(own, "\r\n") + 2;
+	sb_adds(out, "\r\n  ");
+	if (r->hidden)
+		sb_adds(out, "an undisclosed address");
+	else
+		add_clean(out, r->final.len > 0 ? r->final : r->addr);
+	if (r->final.len > 0 && !sv_eq(r->final, r->addr)) {
+		sb_adds(out, "\r\n    (generated from ");
+		add_clean(out, r->addr);
+		sb_addc(out, ')');
+	}
+	if (r->action == DSN_RELAYED)
+		sb_adds(out, " (relayed to non-DSN-aware mailer)");
+	sb_adds(out, "\r\n");
+	if (!r->hidden)
+		add_indented(out, r->action == DSN_DELAYED ? "Delay reason: " : "", r->text);
+}
+
+static void
+add_people(struct sb *out, const struct dsn *d, const struct dsn_words *w)
+{
+	struct sb own = SB_INIT(TEXTS_MAX);
 
 	if (d->opening.p != NULL) {
 		add_lines(out, d->opening, false);
 	} else {
-		sb_add(out, sv_from(own, (size_t)(rest - own)));
-		add_lines(out, d->notice, false);
-		sb_adds(out, rest);
+		dsn_words_opening(&own, w);
+		add_lines(out, sb_sv(&own), false);
 	}
-	for (size_t i = 0; i < d->nrcpts; i++) {
-		const struct dsn_rcpt *r = &d->rcpts[i];
-
-		sb_adds(out, "\r\n  ");
-		add_clean(out, r->addr);
-		if (r->action == DSN_RELAYED)
-			sb_adds(out, " (passed on to a host that sends no such reports)");
-		sb_adds(out, "\r\n");
-		if (r->final.len > 0 && !sv_eq(r->final, r->addr)) {
-			sb_adds(out, "    (generated address: ");
-			add_clean(out, r->final);
-			sb_adds(out, ")\r\n");
-		}
-		add_indented(out, r->text);
-	}
+	for (size_t i = 0; i < d->nrcpts; i++)
+		add_who(out, &d->rcpts[i]);
 	sb_adds(out, "\r\n");
-	if (d->closing.p != NULL)
+	sb_free(&own);
+	if (d->closing.p != NULL) {
 		add_lines(out, d->closing, false);
+	} else {
+		dsn_words_closing(&own, w);
+		add_lines(out, sb_sv(&own), false);
+	}
+	sb_free(&own);
 }
 
 static void
@@ -188,7 +183,7 @@ add_status(struct sb *out, const struct dsn *d)
 		add_date(out, "Arrival-Date: ", d->arrival);
 	for (size_t i = 0; i < d->nrcpts; i++) {
 		const struct dsn_rcpt *r = &d->rcpts[i];
-		struct sv final = r->final.len > 0 ? r->final : r->addr;
+		struct sv final = r->final.len > 0 && !r->hidden ? r->final : r->addr;
 
 		sb_adds(out, "\r\n");
 		if (r->orcpt.len > 0) {
@@ -206,7 +201,7 @@ add_status(struct sb *out, const struct dsn *d)
 			add_clean(out, r->remote_mta);
 			sb_adds(out, "\r\n");
 		}
-		if (r->diagnostic.len > 0) {
+		if (r->diagnostic.len > 0 && !r->hidden) {
 			sb_adds(out, "Diagnostic-Code: smtp; ");
 			add_clean(out, r->diagnostic);
 			sb_adds(out, "\r\n");
@@ -258,18 +253,22 @@ dsn_build(struct sb *out, const struct dsn *d, uint64_t *header_len, struct err 
 {
 	size_t start = out->len;
 	struct arena *a = arena_new(0);
+	struct dsn_words w = { .action = kind_of(d), .to = d->to, .sender = d->sender, .notice = d->notice, .id = d->original_id,
+	    .hostname = d->hostname, .delay = d->delay, .many = d->nrcpts > 1 };
 	struct mail_headers h;
 	char boundary[64];
 
 	/* The id is nowhere else as a boundary: "=_" cannot stand in quoted-printable or base64 text. */
 	(void)snprintf(boundary, sizeof(boundary), "=_%s", d->id);
 	read_header(d, a, &h);
-	add_header(out, d, &h, boundary);
-	arena_free(&a);
+	w.subject = mail_headers_get(&h, "Subject");
+	w.date = mail_headers_get(&h, "Date");
+	add_header(out, d, &w, &h, boundary);
 	if (header_len != NULL)
 		*header_len = out->len - start;
 	sb_addf(out, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n", boundary);
-	add_people(out, d);
+	add_people(out, d, &w);
+	arena_free(&a);
 	sb_addf(out, "--%s\r\nContent-Type: %s\r\n\r\n", boundary,
 	    d->utf8 ? "message/global-delivery-status" : "message/delivery-status");
 	add_status(out, d);

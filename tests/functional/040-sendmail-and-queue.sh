@@ -19,6 +19,9 @@ mx.away.test A 127.0.0.1
 nomail.test MX 0 .
 X
 world_is_local
+sed -i 's/^\( *\)driver = redirect/&\n\1hide_child_in_errmsg/' "$BOX/etc/exim.conf"
+echo 'covert: unnamed@away.test' >>"$BOX/etc/aliases"
+vnewaliases -d "$BOX" >/dev/null
 box_start
 main_run=$RUN
 count() { mt imap "$1" "$2" "pw-$2" count; }
@@ -53,6 +56,7 @@ wait_for 20 grep -qE ' => ann@away.test R=remote T=remote_smtp H=mx.away.test \[
 # A recipient that the other side refuses, and a domain that takes no mail: reports come back.
 mt imap "$IMAP" joe pw-joe delete-all
 printf 'Message-ID: <m@x>\nReferences: <r1@x> <r2@x>\nSubject: s\n\nx\n' | sendmail -f joe@local.test nobody@away.test
+wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 1 ]"
 mt send "$SMTP" joe@local.test x@nomail.test
 wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 2 ]"
 mt imap "$IMAP" joe pw-joe fetch 1 >"$T/dsn"
@@ -60,6 +64,8 @@ has "$(head -n 1 "$T/dsn")" "Return-path: <>" "first line of the report"
 python3 - "$T/dsn" <<'X'
 import email, sys
 m = email.message_from_binary_file(open(sys.argv[1], 'rb'))
+assert m['X-Failed-Recipients'] == 'nobody@away.test', m.items()
+assert m['Subject'] == 'Mail delivery failed: returning message to sender', m.items()
 assert m['References'] == '<r1@x> <r2@x> <m@x>', m.items()
 assert m.get_content_type() == 'multipart/report' and m.get_param('report-type') == 'delivery-status', m['Content-Type']
 parts = m.get_payload()
@@ -93,8 +99,15 @@ has "$(cat "$T/dsn")" "Original-Recipient: rfc822;orig@x.test" "ORCPT"
 hasnot "$(cat "$T/dsn")" "secret body" "RET=HDRS"
 sleep 1
 eq "$(count "$IMAP" joe)" 3 "reports"
+# What an alias stands for stays with us, where its router says so (hide_child_in_errmsg).
+printf 'Subject: s\n\nx\n' | sendmail -f joe@local.test covert@local.test
+wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 4 ]"
+mt imap "$IMAP" joe pw-joe fetch 4 >"$T/dsn"
+has "$(tr -d '\r' <"$T/dsn")" $'an undisclosed address\n    (generated from covert@local.test)\n\n' "the report"
+hasnot "$(cat "$T/dsn")" unnamed "the report"
+has "$(cat "$T/dsn")" "Final-Recipient: rfc822; covert@local.test" "the report"
 # sendmail while vsmtpd is down loses nothing.
 kill "$main_run"; wait "$main_run" 2>/dev/null || true
 printf 'Subject: while down\n\nx\n' | sendmail -f joe@local.test joe@local.test
 box_start
-wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 4 ]"
+wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe count)\" = 5 ]"

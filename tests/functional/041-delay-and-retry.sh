@@ -17,6 +17,8 @@ wait_for 30 sh -c "python3 $TOP/tests/lib/mailtool.py imap $IMAP joe pw-joe coun
 mt imap "$IMAP" joe pw-joe fetch 1 >"$T/one"
 mt imap "$IMAP" joe pw-joe fetch 2 >"$T/two"
 has "$(cat "$T/one")" "Action: delayed" "the first report"
+has "$(cat "$T/one")" "The subject of the message is: waits" "the first report"
+grep -q "^Subject: Warning: message .* delayed 0 minutes" "$T/one" || die "another subject"
 has "$(cat "$T/two")" "Action: failed" "the second report"
 for f in one two; do has "$(cat "$T/$f")" "References: <q@x> <m@x>" "report $f"; done
 wait_for 20 grep -q 'retry timeout exceeded' "$BOX/var/log/mainlog"

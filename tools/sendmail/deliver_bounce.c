@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "deliver_int.h"
+#include "deliver/dsn.h"
 #include "mail/msgid.h"
 #include "os/file.h"
 
@@ -168,6 +169,20 @@ put_reply_to(struct deliver *d, struct sb *out)
 		sb_addf(out, "Reply-To: " SV_FMT "\n", SV_ARG(to));
 }
 
+/* The administrator's lines, or the subject; and the end of the header. */
+static void
+put_subject(struct sv own, const struct dsn_words *w, struct sb *out)
+{
+	if (own.p != NULL)
+		sb_add(out, own);
+	else {
+		sb_adds(out, "Subject: ");
+		dsn_words_subject(out, w);
+		sb_addc(out, '\n');
+	}
+	sb_addc(out, '\n');
+}
+
 static void
 put_mime(const char *boundary, struct sb *out)
 {
@@ -288,11 +303,7 @@ put_fields(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, s
 	sb_addf(out, "To: " SV_FMT "\n", SV_ARG(to));
 	mail_references(out, &m->headers, "\n");
 	put_mime(boundary, out);
-	if (text.p != NULL)
-		sb_add(out, text);
-	else
-		sb_addf(out, "Subject: Mail delivery failed%s\n", sv_eq(to, m->sender) ? ": returning message to sender" : "");
-	sb_addc(out, '\n');
+	put_subject(text, &(struct dsn_words){ .action = DSN_FAILED, .to = to, .sender = m->sender }, out);
 }
 
 /* One run of a program for both? */
@@ -333,23 +344,17 @@ static void
 put_people(struct deliver *d, const struct dmsg *m, const struct dfail *v, size_t n, struct sv to, struct texts *own, struct sb *out)
 {
 	const struct exim_value *more = &d->conf->main[EXIM_MAIN_bounce_message_text];
-	struct sv text = texts_next(d, own), added = more->text;
+	struct dsn_words w = { .action = DSN_FAILED, .to = to, .sender = m->sender, .notice = more->text };
+	struct sv text = texts_next(d, own);
 	struct err err = ERR_INIT;
 
 	if (text.p != NULL) {
 		/* The second piece takes the place of all this; the addresses follow. */
 		sb_add(out, text);
 	} else {
-		sb_adds(out, "This message was created automatically by mail delivery software.\n");
-		if (more->str != NULL && exim_expand(more->str, &d->t->env, &added, &err) != EXIM_OK)
-			added = SV_NULL;
-		sb_addf(out, SV_FMT "\n", SV_ARG(added));
-		if (sv_eq(to, m->sender))
-			sb_adds(out, "A message that you sent could not be delivered to one or more of its\n"
-			    "recipients. This is a permanent error. The following address(es) failed:\n");
-		else
-			sb_addf(out, "A message sent by\n\n  <" SV_FMT ">\n\ncould not be delivered to one or more of its recipients. "
-			    "The following\naddress(es) failed:\n", SV_ARG(m->sender));
+		if (more->str != NULL && exim_expand(more->str, &d->t->env, &w.notice, &err) != EXIM_OK)
+			w.notice = SV_NULL;
+		dsn_words_opening(out, &w);
 	}
 	sb_addc(out, '\n');
 	for (size_t i = 0; i < n; i++) {
@@ -528,6 +533,7 @@ dtell_success(struct attempt *at)
 {
 	struct deliver *d = at->d;
 	struct dmsg *m = at->m;
+	const struct dsn_words w = { .action = DSN_DELIVERED };
 	struct sb out = SB_INIT(TEXT_MAX);
 	char boundary[64];
 
@@ -535,11 +541,13 @@ dtell_success(struct attempt *at)
 		return;
 	make_boundary(d, boundary, sizeof(boundary));
 	put_from(d, &out);
-	sb_addf(&out, "Auto-Submitted: auto-generated\nTo: " SV_FMT "\nSubject: Delivery Status Notification\n", SV_ARG(m->sender));
+	sb_addf(&out, "Auto-Submitted: auto-generated\nTo: " SV_FMT "\nSubject: ", SV_ARG(m->sender));
+	dsn_words_subject(&out, &w);
+	sb_addc(&out, '\n');
 	mail_references(&out, &m->headers, "\n");
 	put_mime(boundary, &out);
-	sb_addf(&out, "\n--%s\nContent-type: text/plain; charset=us-ascii\n\nThis message was created automatically by mail delivery "
-	    "software.\n ----- The following addresses had successful delivery notifications -----\n", boundary);
+	sb_addf(&out, "\n--%s\nContent-type: text/plain; charset=us-ascii\n\n", boundary);
+	dsn_words_opening(&out, &w);
 	for (size_t i = 0; i < at->done.len; i++)
 		sb_addf(&out, "<" SV_FMT "> (relayed %s)\n\n", SV_ARG(final_recipient(&at->done.p[i])),
 		    at->done.p[i].rd->transport->local ? "via non \"Remote SMTP\" router" : "to non-DSN-aware mailer");
@@ -592,24 +600,6 @@ dtell_frozen(struct attempt *at)
 
 /* ---- delay ---- */
 
-/* How many warnings are due by now: times of delay_warning, the last one repeated. */
-static int
-warnings_due(struct deliver *d, const struct dmsg *m)
-{
-	const struct exim_value *v = &d->conf->main[EXIM_MAIN_delay_warning];
-	struct sv list = v->text, item;
-	int64_t age = dnow() - m->received_us / 1000000, t = 0, last = 0;
-	int n = 0, sep = 0;
-
-	while (list.len > 0 && exim_list_next(&list, &sep, m->arena, &item) && exim_parse_time(sv_trim(item), &t) && t > 0) {
-		if (age < t)
-			return (n);
-		n++;
-		last = t - last > 0 && n > 1 ? t - last : t;
-	}
-	return (last > 0 && age > t ? n + (int)((age - t) / last) : n);
-}
-
 static bool
 wants_warning(struct attempt *at, const struct deferral *x)
 {
@@ -619,29 +609,21 @@ wants_warning(struct attempt *at, const struct deferral *x)
 	return (true);
 }
 
-static const char *
-delay_text(struct dmsg *m)
-{
-	int64_t s = dnow() - m->received_us / 1000000;
-
-	if (s < 120 * 60)
-		return (arena_fmt(m->arena, "%lld minutes", (long long)(s / 60)));
-	return (arena_fmt(m->arena, "%lld hours", (long long)(s / 3600)));
-}
-
 static void
-compose_warning(struct attempt *at, struct sb *out)
+compose_warning(struct attempt *at, const char *delay, struct sb *out)
 {
 	struct deliver *d = at->d;
 	struct dmsg *m = at->m;
-	struct sv subject = mail_headers_get(&m->headers, "Subject"), date = mail_headers_get(&m->headers, "Date"), text;
+	const struct dsn_words w = { .action = DSN_DELAYED, .id = sv_cstr(m->id), .hostname = d->t->g.primary_hostname, .delay = delay,
+	    .subject = mail_headers_get(&m->headers, "Subject"), .date = mail_headers_get(&m->headers, "Date"),
+	    .many = at->deferred.len > 1 };
+	struct sv text;
 	struct exim_address facts;
 	struct texts own;
 	char boundary[64];
-	bool many = at->deferred.len > 1;
 
 	memset(&facts, 0, sizeof(facts));
-	facts.warn_delay = sv_cstr(delay_text(m));
+	facts.warn_delay = sv_cstr(delay);
 	facts.warn_recipients = m->sender;
 	d->t->env.addr = &facts;
 	texts_open(d, m, EXIM_MAIN_warn_message_file, &own);
@@ -652,25 +634,13 @@ compose_warning(struct attempt *at, struct sb *out)
 	sb_addf(out, "To: " SV_FMT "\n", SV_ARG(m->sender));
 	mail_references(out, &m->headers, "\n");
 	put_mime(boundary, out);
+	put_subject(texts_next(d, &own), &w, out);
+	sb_addf(out, "--%s\nContent-type: text/plain; charset=us-ascii\n\n", boundary);
 	if ((text = texts_next(d, &own)).p != NULL)
 		sb_add(out, text);
 	else
-		sb_addf(out, "Subject: Warning: message %s delayed %s\n", m->id, delay_text(m));
-	sb_addf(out, "\n--%s\nContent-type: text/plain; charset=us-ascii\n\n", boundary);
-	if ((text = texts_next(d, &own)).p != NULL)
-		sb_addf(out, SV_FMT "\n", SV_ARG(text));
-	else {
-		sb_addf(out, "This message was created automatically by mail delivery software.\n"
-		    "A message that you sent has not yet been delivered to one or more of its\n"
-		    "recipients after more than %s on the queue on " SV_FMT ".\n\n"
-		    "The message identifier is:     %s\n", delay_text(m), SV_ARG(d->t->g.primary_hostname), m->id);
-		if (subject.p != NULL)
-			sb_addf(out, "The subject of the message is: " SV_FMT "\n", SV_ARG(sv_trim(subject)));
-		if (date.p != NULL)
-			sb_addf(out, "The date of the message is:    " SV_FMT "\n", SV_ARG(sv_trim(date)));
-		sb_addf(out, "\nThe address%s to which the message has not yet been delivered %s:\n\n",
-		    many ? "es" : "", many ? "are" : "is");
-	}
+		dsn_words_opening(out, &w);
+	sb_addc(out, '\n');
 	for (size_t i = at->deferred.len; i-- > 0;) {
 		const struct deferral *x = &at->deferred.p[i];
 		struct dfail f = { .rd = x->e.rd, .addr = x->e.addr, .top = x->e.top };
@@ -689,10 +659,7 @@ compose_warning(struct attempt *at, struct sb *out)
 	if ((text = texts_next(d, &own)).p != NULL)
 		sb_add(out, text);
 	else
-		sb_adds(out, "No action is required on your part. Delivery attempts will continue for\n"
-		    "some time, and this warning may be repeated at intervals if the message\n"
-		    "remains undelivered. Eventually the mail delivery software will give up,\n"
-		    "and when that happens, the message will be returned to you.\n");
+		dsn_words_closing(out, &w);
 	sb_addf(out, "\n--%s\nContent-type: message/delivery-status\n\n", boundary);
 	put_status_head(d, m, out);
 	for (size_t i = at->deferred.len; i-- > 0;)
@@ -710,7 +677,10 @@ dtell_delay(struct attempt *at)
 {
 	struct deliver *d = at->d;
 	const struct exim_value *cond = &d->conf->main[EXIM_MAIN_delay_warning_condition];
-	int due = warnings_due(d, at->m);
+	const struct exim_value *times = &d->conf->main[EXIM_MAIN_delay_warning];
+	int64_t age = dnow() - at->m->received_us / 1000000, passed;
+	int due = (int)dsn_warnings_due(times->nums, times->n, age, &passed);
+	char delay[DSN_DELAY_MAX];
 	struct sb out = SB_INIT(TEXT_MAX);
 	struct err err = ERR_INIT;
 	bool yes = true, anybody = false;
@@ -723,7 +693,8 @@ dtell_delay(struct attempt *at)
 		return;
 	if (cond->str != NULL && (exim_expand_bool(cond->str, &d->t->env, true, &yes, &err) != EXIM_OK || !yes))
 		return;
-	compose_warning(at, &out);
+	dsn_delay_text(delay, age, passed);
+	compose_warning(at, delay, &out);
 	at->m->warnings = due;
 	(void)post(d, at->m, sb_sv(&out), &at->m->sender, 1);
 	sb_free(&out);

@@ -11,7 +11,7 @@
 
 #include "deliver/dsn.h"
 
-static const char original[] = "Subject: hello\r\nX-Long: y\r\n\r\nbody line\r\n";
+static const char original[] = "Subject: hello\r\nMessage-ID: <m@x>\r\nReferences: <r@x>\r\n\r\nbody line\r\n";
 
 static void
 build(struct dsn *d, struct sb *out)
@@ -26,6 +26,10 @@ build(struct dsn *d, struct sb *out)
 	d->hostname = SV_LIT("mail.example");
 	d->domain = SV_LIT("example");
 	d->to = SV_LIT("s@x.example");
+	if (d->sender.p == NULL)
+		d->sender = d->to;
+	d->original_id = SV_LIT("1rAbCd-000122-Aa");
+	d->delay = "24 hours";
 	d->fd = fileno(f);
 	d->len = sizeof(original) - 1;
 	d->header_len = (uint64_t)(strstr(original, "\r\n\r\n") + 4 - original);
@@ -60,13 +64,29 @@ failed(void **state)
 	assert_non_null(strstr(out.p, "body line"));
 	assert_non_null(strstr(out.p, "    host said no\r\n    and more\r\n"));
 	assert_non_null(strstr(out.p, "\r\n--=_1rAbCd-000123-Zz--\r\n"));
+	assert_non_null(strstr(out.p, "\r\nX-Failed-Recipients: b@z.example,\r\n  c@y.example\r\nReferences: <r@x> <m@x>\r\n"
+	    "Subject: Mail delivery failed: returning message to sender\r\n"));
+	assert_non_null(strstr(out.p, "\r\n  b@z.example\r\n    (generated from list@y.example)\r\n    host said no\r\n"));
+	sb_free(&out);
+	/* hide_child_in_errmsg, and a report to another than the sender. */
+	r[0].hidden = true;
+	d.sender = SV_LIT("o@x.example");
+	d.full = false;
+	build(&d, &out);
+	assert_null(strstr(out.p, "b@z.example"));
+	assert_null(strstr(out.p, "no Injected"));
+	assert_null(strstr(out.p, "host said"));
+	assert_non_null(strstr(out.p, "\r\n  an undisclosed address\r\n    (generated from list@y.example)\r\n"));
+	assert_non_null(strstr(out.p, "\r\nX-Failed-Recipients: c@y.example\r\n"));
+	assert_non_null(strstr(out.p, "\r\nSubject: Mail delivery failed\r\n"));
+	assert_non_null(strstr(out.p, "A message sent by\r\n\r\n  <o@x.example>\r\n\r\ncould not be delivered"));
 	sb_free(&out);
 }
 
 static void
 headers_only(void **state)
 {
-	struct dsn_rcpt r = { .action = DSN_DELAYED, .addr = SV_LIT("b@z.example") };
+	struct dsn_rcpt r = { .action = DSN_DELAYED, .addr = SV_LIT("b@z.example"), .text = SV_LIT("busy\nnow") };
 	struct dsn d = { .rcpts = &r, .nrcpts = 1 };
 	struct sb out = SB_INIT(1 << 20);
 
@@ -76,6 +96,12 @@ headers_only(void **state)
 	assert_null(strstr(out.p, "body line"));
 	assert_non_null(strstr(out.p, "text/rfc822-headers"));
 	assert_non_null(strstr(out.p, "Action: delayed\r\nStatus: 4.0.0\r\n"));
+	assert_null(strstr(out.p, "X-Failed-Recipients"));
+	assert_non_null(strstr(out.p, "\r\nSubject: Warning: message 1rAbCd-000122-Aa delayed 24 hours\r\n"));
+	assert_non_null(strstr(out.p, "after more than 24 hours on the queue on mail.example.\r\n\r\n"
+	    "The message identifier is:     1rAbCd-000122-Aa\r\nThe subject of the message is: hello\r\n\r\n"
+	    "The address to which the message has not yet been delivered is:\r\n\r\n"
+	    "  b@z.example\r\n    Delay reason: busy\r\n    now\r\n\r\nNo action is required"));
 	sb_free(&out);
 	/* bounce_return_message = false */
 	d.bare = true;
@@ -87,7 +113,7 @@ headers_only(void **state)
 	d.bare = false;
 	/* Too large to be returned whole: the header alone. */
 	d.full = true;
-	d.limit = 35;
+	d.limit = 60;
 	build(&d, &out);
 	assert_null(strstr(out.p, "body line"));
 	sb_free(&out);
