@@ -86,7 +86,8 @@ conf_of(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct exim_callout_peer peer = { NULL, 3, p_name, p_name, p_open, p_command, p_close };
+	const struct exim_callout_peer peer = { .nhosts = 3, .name = p_name, .address = p_name, .open = p_open,
+	    .command = p_command, .close = p_close };
 	struct exim_verify v = { .callout = true, .callout_mailfrom = SV_NULL, .callout_postmaster_mailfrom = SV_NULL };
 	struct exim_world world = w_all;
 	struct exim_acl_state st;

@@ -154,7 +154,8 @@ teardown(void **state)
 static enum exim_result
 ask(struct box *b, const char *address, const struct rule *r)
 {
-	const struct exim_callout_peer peer = { NULL, 2, p_name, p_name, p_open, p_command, p_close };
+	const struct exim_callout_peer peer = { .nhosts = 2, .name = p_name, .address = p_name, .open = p_open,
+	    .command = p_command, .close = p_close };
 
 	said[0] = '\0';
 	rules = r;
@@ -401,7 +402,8 @@ static void
 test_maxwait(void **state)
 {
 	static const struct rule later[] = { { ONE, "RCPT", "450 later" }, { NULL, NULL, NULL } };
-	const struct exim_callout_peer peer = { NULL, 2, p_name, p_name, p_open, p_command, p_slow };
+	const struct exim_callout_peer peer = { .nhosts = 2, .name = p_name, .address = p_name, .open = p_open,
+	    .command = p_command, .close = p_slow };
 	struct box *b = *state;
 
 	for (slow = 4; slow <= 5; slow++) {
@@ -431,8 +433,8 @@ test_limits(void **state)
 	memcpy(exact + 1993, "@d.test", 7);
 	addr = sv_from(exact, 2000);
 	said[0] = '\0';
-	assert_int_equal(exim_callout(&b->env, &b->v, addr, &(struct exim_callout_peer){ NULL, 1, p_name, p_name, p_open, p_command,
-	    p_close }, &b->out), EXIM_DEFER);
+	assert_int_equal(exim_callout(&b->env, &b->v, addr, &(struct exim_callout_peer){ .nhosts = 1, .name = p_name, .address = p_name,
+	    .open = p_open, .command = p_command, .close = p_close }, &b->out), EXIM_DEFER);
 	assert_string_equal(said, "MAIL FROM:<>");
 	free(exact);
 	assert_int_equal(exim_callout_timeout(&b->v), 30);
