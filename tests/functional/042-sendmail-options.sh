@@ -55,7 +55,7 @@ wait_for 15 sh -c '[ "$(mailq | grep -c away.test)" = 3 ]'
 wait_for 15 sh -c '[ "$(sendmail -bpc)" = 2 ]'
 wait_for 10 on_queue
 id=$(mailq | awk '/^ *[0-9]+[mhd]/ { print $3; exit }')
-mailq | grep -Eq '^ 0m +[0-9]+ [0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2} <joe@local.test>$' || die "first line of an entry: $(mailq)"
+mailq | grep -Eq '^ +[0-9]m +[0-9]+ [0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2} <joe@local.test>$' || die "first line of an entry: $(mailq)"
 has "$(sendmail -Mvh "$id")" "Subject: waits" "-Mvh"
 has "$(sendmail -Mvb "$id")" "body text" "-Mvb"
 eq "$(mailq "$id" | grep -c away.test)" 2 "mailq ID"

@@ -130,6 +130,7 @@ sed -i '1i log_timezone\nlog_selector = +millisec +pid' "$BOX/etc/exim.conf"
 vpost reload "$BOX" >/dev/null
 wait_for 10 sh -c "[ \$(grep -c 'configuration read anew' $L/vpost.log) -ge 2 ]"
 wait_for 20 sh -c "python3 $TOP/tests/lib/mailtool.py send $SMTP --source 127.0.0.2 b@x.test joe@local.test; sleep 0.3; grep -q '^$WHEN\.[0-9][0-9][0-9] [-+][0-9][0-9]00 \[[0-9]*\] 1[^ ]* <= b@x.test' $L/mainlog"
+wait_for 20 sh -c "python3 $TOP/tests/lib/mailtool.py send $SMTP --source 127.0.0.2 b@x.test joe@local.test; sleep 0.3; grep -q Completed $L/mainlog"
 settle
 : >"$S"
 mt send "$SMTP" --source 127.0.0.2 c@x.test joe@local.test
