@@ -9,6 +9,7 @@
 #include "exim/world_auth.h"
 #include "os/priv.h"
 #include "os/spawn.h"
+#include "os/time.h"
 
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -154,8 +155,6 @@ struct user_kept {
 	char		 buf[1024];
 };
 
-static int64_t now_ms(void);
-
 static void
 give_user(const struct passwd *pw, struct arena *a, struct exim_passwd *out)
 {
@@ -192,7 +191,7 @@ w_passwd(void *arg, const char *name, struct arena *a, struct exim_passwd *out)
 	if (kept == NULL && (kept = calloc(USERS_KEPT, sizeof(*kept))) == NULL)
 		return (EXIM_TEMPFAIL);
 	k = &kept[hash_bytes(name, len) % USERS_KEPT];
-	now = now_ms();
+	now = os_mono_ms();
 	if (now >= k->until || strcmp(k->name, name) != 0) {
 		k->until = 0;
 		f = len >= sizeof(k->name) ? EXIM_TEMPFAIL : ask_user(name, &k->pw, k->buf, sizeof(k->buf));
@@ -262,7 +261,7 @@ w_interfaces(void *arg, struct arena *a, struct net_addr **addrs, size_t *n)
 	static _Thread_local int64_t until;
 	struct ifaddrs *list, *p;
 
-	if (now_ms() >= until) {
+	if (os_mono_ms() >= until) {
 		*n = nkept = 0;
 		if (getifaddrs(&list) == -1)
 			return (-1);
@@ -270,7 +269,7 @@ w_interfaces(void *arg, struct arena *a, struct net_addr **addrs, size_t *n)
 			if (p->ifa_addr != NULL && (p->ifa_addr->sa_family == AF_INET || p->ifa_addr->sa_family == AF_INET6))
 				net_addr_from_sockaddr(&kept[nkept++], p->ifa_addr);
 		freeifaddrs(list);
-		until = now_ms() + 2000;
+		until = os_mono_ms() + 2000;
 	}
 	*addrs = arena_dup(a, kept, nkept * sizeof(kept[0]));
 	*n = nkept;
@@ -278,15 +277,6 @@ w_interfaces(void *arg, struct arena *a, struct net_addr **addrs, size_t *n)
 }
 
 /* --- programs --- */
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
-}
 
 /* Read until the end or the deadline (0: there is none): 0, or -1 on timeout.  What passes the limit is thrown away. */
 static int
@@ -296,7 +286,7 @@ drain(int fd, int64_t deadline, struct sb *out)
 
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline == 0 ? 60000 : deadline - now_ms();
+		int64_t left = deadline == 0 ? 60000 : deadline - os_mono_ms();
 		ssize_t n;
 
 		if (left <= 0 || poll(&p, 1, (int)(left > 60000 ? 60000 : left)) == -1) {
@@ -364,7 +354,7 @@ ended(pid_t pid, int64_t deadline, int *status)
 
 		if (got == pid || (got == -1 && errno != EINTR))
 			return (true);
-		if (now_ms() >= deadline)
+		if (os_mono_ms() >= deadline)
 			return (false);
 		(void)nanosleep(&ts, NULL);
 		if (ts.tv_nsec < WAIT_MOST)
@@ -377,7 +367,7 @@ w_run(void *arg, const struct exim_run *r, struct arena *a, struct sv *out, int 
 {
 	struct sb sb = SB_INIT(r->max);
 	int fds[2], status = 0;
-	int64_t deadline = now_ms() + r->timeout * 1000;
+	int64_t deadline = os_mono_ms() + r->timeout * 1000;
 	enum exim_result result = EXIM_OK;
 	pid_t pid;
 
@@ -506,7 +496,7 @@ w_readsocket(void *arg, const struct exim_socket *s, struct arena *a, struct sv 
 	}
 	if (rc == 0 && s->shutdown)
 		(void)shutdown(fd, SHUT_WR);
-	if (rc == 0 && drain(fd, s->timeout == 0 ? 0 : now_ms() + s->timeout * 1000, &sb) == -1)
+	if (rc == 0 && drain(fd, s->timeout == 0 ? 0 : os_mono_ms() + s->timeout * 1000, &sb) == -1)
 		rc = err_set(err, ERR_TEMP, NULL, "socket read timed out");
 	(void)close(fd);
 	*out = arena_sv(a, sb_sv(&sb));

@@ -13,11 +13,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "base/sb.h"
+#include "os/time.h"
 
 #define ARGS_MAX	32
 #define LINE_LIMIT	(64 * 1024)
@@ -35,15 +35,6 @@ struct redis {
 
 /* ---- bytes ---- */
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
-}
-
 static int
 wait_for(const struct redis *r, short events)
 {
@@ -52,7 +43,7 @@ wait_for(const struct redis *r, short events)
 	int n;
 
 	do {
-		left = r->deadline - now_ms();
+		left = r->deadline - os_mono_ms();
 		n = left <= 0 ? 0 : poll(&p, 1, (int)left);
 	} while (n == -1 && errno == EINTR);
 	if (n == 0)
@@ -251,7 +242,7 @@ command(struct redis *r, const struct sv *args, size_t n, struct answer *a)
 		sb_add(&sb, args[i]);
 		sb_adds(&sb, "\r\n");
 	}
-	r->deadline = now_ms() + X_SQL_ANSWER_S * 1000;
+	r->deadline = os_mono_ms() + X_SQL_ANSWER_S * 1000;
 	if (!sb.overflow && send_all(r, sb_sv(&sb)) == 0)
 		rep = read_reply(r, a, 0);
 	if (rep == REPLY_BROKEN)
