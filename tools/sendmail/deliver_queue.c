@@ -37,6 +37,12 @@ is_rcpt(const struct dmsg *m, struct sv addr)
 	return (false);
 }
 
+static int
+by_bytes(const void *a, const void *b)
+{
+	return (sv_cmp(*(const struct sv *)a, *(const struct sv *)b));
+}
+
 static void
 print_one(void *arg, const char *id)
 {
@@ -75,7 +81,9 @@ print_one(void *arg, const char *id)
 		if (!done || !o->undelivered)
 			printf("        %s " SV_FMT "\n", done ? "D" : " ", SV_ARG(m->rcpts.p[i].addr));
 	}
-	/* Those that came of others. */
+	/* Those that came of others, in the order in which the spool has them. */
+	if (o->all && m->done.len > 0)
+		qsort(m->done.p, m->done.len, sizeof(m->done.p[0]), by_bytes);
 	for (size_t i = 0; o->all && i < m->done.len; i++)
 		if (!is_rcpt(m, m->done.p[i]))
 			printf("       +D " SV_FMT "\n", SV_ARG(m->done.p[i]));

@@ -3,8 +3,6 @@
  * Who has a message already stands in the spool as a balanced tree of addresses in the order of their bytes: each line tells by Y or N
  * whether a left and a right side follow.  Whatever else reads the spool looks addresses up in it, so its order has to be right.
  */
-#include <string.h>
-
 #include "deliver.h"
 
 struct node {
@@ -40,14 +38,6 @@ turn(struct node *n, int s)
 	return (up);
 }
 
-static int
-order(struct sv a, struct sv b)
-{
-	int c = memcmp(a.p, b.p, a.len < b.len ? a.len : b.len);
-
-	return (c != 0 ? c : a.len < b.len ? -1 : a.len > b.len);
-}
-
 /* The depth is that of a balanced tree. */
 static struct node *
 insert(struct node *n, struct node *new)
@@ -56,7 +46,7 @@ insert(struct node *n, struct node *new)
 
 	if (n == NULL)
 		return (new);
-	s = order(new->addr, n->addr) > 0;
+	s = sv_cmp(new->addr, n->addr) > 0;
 	n->side[s] = insert(n->side[s], new);
 	measure(n);
 	if (height(n->side[s]) <= height(n->side[1 - s]) + 1)
