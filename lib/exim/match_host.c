@@ -228,6 +228,9 @@ tell_missing(struct mscan *s, struct sv name)
 		return;
 	if (s->e->env->session != NULL && s->e->env->session->addr.family != 0)
 		(void)exim_var_get(s->e->env, SV_LIT("sender_fullhost"), &who);
+	/* Tests of addresses (-bt, -bv, -be) have neither a peer nor a message, and keep quiet. */
+	if (who.len == 0 && (s->e->env->msg == NULL || s->e->env->msg->id.len == 0))
+		return;
 	if (who.len == 0)
 		m_log(s, "no IP address found for host " SV_FMT, SV_ARG(name));
 	else
@@ -320,11 +323,14 @@ m_host(struct mscan *s, const struct mitem *it)
 		return (MR_DEFER);
 	case M_LOOKUP:
 		return (h->ip_only ? net_lookup(s, it, -1) : on_name(s, it));
-	case M_NAME:
-		return (h->ip_only ? MR_UNKNOWN : by_name(s, it));
 	default:
-		return (h->ip_only ? MR_UNKNOWN : on_name(s, it));
+		break;
 	}
+	if (h->ip_only) {
+		s->unknown = SV_LIT("cannot match host name in match_ip list");
+		return (MR_UNKNOWN);
+	}
+	return (it->type == M_NAME ? by_name(s, it) : on_name(s, it));
 }
 
 /* --- @mx_ items of domain lists --- */

@@ -182,6 +182,8 @@ session_queues_only(struct session *s)
 		return (true);
 	/* The default of ten spares Exim processes; there are none here. */
 	s->txn->put_off = NULL;
+	if (s->conn->host_checking)
+		return (false);
 	if (each->set && each->num > 0 && (int64_t)s->mails > each->num) {
 		s->txn->put_off = arena_fmt(s->txn->arena, "more than %lld messages received in one connection", (long long)each->num);
 		return (true);

@@ -58,7 +58,7 @@ unquoted(char *to, struct sv v)
 	return (n);
 }
 
-/* Routers that took no care of the case lowered it and took the quotes off; affixes are not shown. */
+/* Routers that took no care of the case lowered it and took the quotes off, domains are lowered by all; affixes are not shown. */
 static struct sv
 full_address(struct attempt *at, const struct route_addr *addr, const struct route_delivery *rd)
 {
@@ -77,10 +77,11 @@ full_address(struct attempt *at, const struct route_addr *addr, const struct rou
 	sign = (size_t)sv_rchr(shown, '@');
 	p = arena_alloc(at->m->arena, shown.len);
 	n = unquoted(p, sv_sub(shown, 0, sign));
+	memcpy(p + n, shown.p + sign, shown.len - sign);
+	n += shown.len - sign;
 	for (size_t i = 0; i < n; i++)
 		p[i] = sv_lower(p[i]);
-	memcpy(p + n, shown.p + sign, shown.len - sign);
-	return (sv_from(p, n + shown.len - sign));
+	return (sv_from(p, n));
 }
 
 /* one_time put the recipient <a> in the place of another: that one is the original. */
