@@ -3,7 +3,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 rc=0
-for c in layers banned headers length conditionals manpages letters guide shell architecture settings options names; do
+for c in layers banned headers length conditionals manpages letters guide shell architecture settings options names changes; do
 	if ! out=$(sh "tests/lint/$c.sh" 2>&1); then
 		rc=1
 		printf 'lint %s:\n%s\n' "$c" "$out"
