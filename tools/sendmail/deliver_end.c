@@ -2,10 +2,28 @@
 /* How single deliveries end, and those whose time is over: what is kept of them for reports, warnings and the next attempt. */
 #include "deliver_int.h"
 
+/* Keys stand in lines, of the journal and of the spool file. */
+static struct sv
+one_line(const struct attempt *at, struct sv key)
+{
+	char *p;
+	size_t n = 0;
+
+	if (sv_chr(key, '\n') < 0)
+		return (key);
+	p = arena_alloc(at->m->arena, 2 * key.len);
+	for (size_t i = 0; i < key.len; i++) {
+		if (key.p[i] == '\n')
+			p[n++] = '\\';
+		p[n++] = key.p[i] == '\n' ? 'n' : key.p[i];
+	}
+	return (sv_from(p, n));
+}
+
 struct sv
 dattempt_key(const struct attempt *at, const struct route_delivery *rd, const struct route_addr *addr)
 {
-	struct sv key = addr->unique.len > 0 ? addr->unique : addr->address;
+	struct sv key = one_line(at, addr->unique.len > 0 ? addr->unique : addr->address);
 
 	for (const struct route_addr *a = addr->parent; a != NULL; a = a->parent)
 		if (dmsg_same(a->address, key))

@@ -23,6 +23,19 @@ dline_pfr(const struct route_delivery *rd)
 	    rd->kind == ROUTE_REPLY));
 }
 
+/* A command may have more than one line, a line of the log may not. */
+static void
+put_one_line(struct sb *out, struct sv text)
+{
+	struct sv line;
+
+	while (sv_next(&text, '\n', &line)) {
+		sb_add(out, line);
+		if (text.len > 0)
+			sb_adds(out, "\\n");
+	}
+}
+
 void
 dline_put_pfr(struct sb *out, const struct route_delivery *rd)
 {
@@ -37,7 +50,7 @@ dline_put_pfr(struct sb *out, const struct route_delivery *rd)
 		if (angle >= 0 && sv_ends(text, ">"))
 			text = sv_sub(text, (size_t)angle + 1, text.len - 1);
 	}
-	sb_add(out, text);
+	put_one_line(out, text);
 }
 
 /* <v> without quotes and backslashes around what needs them. */
@@ -97,6 +110,23 @@ original(const struct attempt *at, struct sv a)
 	return (a);
 }
 
+/* log_as_local: the local part alone, with the affixes where the file has them; false where that is not set. */
+static bool
+put_as_local(struct sb *out, const struct route_delivery *rd)
+{
+	const struct exim_transport *t = rd == NULL ? NULL : rd->transport;
+	bool affixes;
+
+	if (t == NULL || !t->local || rd->router == NULL || rd->router->d.generic[EXIM_ROUTER_log_as_local].num == 0)
+		return (false);
+	affixes = t->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0 &&
+	    ((t->drv == EXIM_TRANSPORT_DRV_APPENDFILE && t->d.own[EXIM_APPENDFILE_use_bsmtp].num != 0) ||
+	    (t->drv == EXIM_TRANSPORT_DRV_PIPE && t->d.own[EXIM_PIPE_use_bsmtp].num != 0));
+	sb_addf(out, SV_FMT SV_FMT SV_FMT, SV_ARG(affixes ? rd->prefix : SV_LIT("")), SV_ARG(rd->local_part),
+	    SV_ARG(affixes ? rd->suffix : SV_LIT("")));
+	return (true);
+}
+
 void
 dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr, const struct route_delivery *rd, bool success)
 {
@@ -106,22 +136,12 @@ dline_address(struct attempt *at, struct sb *out, const struct route_addr *addr,
 
 	while (top->parent != NULL)
 		top = top->parent;
-	first = top == addr ? original(at, top->address) : top->address;
+	first = top == addr && !pfr ? original(at, top->address) : top->address;
 	/* What a redirection makes of an address has the address as its parent. */
 	from = pfr ? addr : addr->parent;
 	if (pfr)
 		dline_put_pfr(out, rd);
-	else if (success && rd != NULL && rd->transport != NULL && rd->transport->local && rd->router != NULL &&
-	    rd->router->d.generic[EXIM_ROUTER_log_as_local].num != 0) {
-		const struct exim_transport *t = rd->transport;
-		bool affixes = t->d.generic[EXIM_TRANSPORT_rcpt_include_affixes].num != 0 &&
-		    ((t->drv == EXIM_TRANSPORT_DRV_APPENDFILE && t->d.own[EXIM_APPENDFILE_use_bsmtp].num != 0) ||
-		    (t->drv == EXIM_TRANSPORT_DRV_PIPE && t->d.own[EXIM_PIPE_use_bsmtp].num != 0));
-
-		sb_addf(out, SV_FMT SV_FMT SV_FMT, SV_ARG(affixes ? rd->prefix : SV_LIT("")), SV_ARG(rd->local_part),
-		    SV_ARG(affixes ? rd->suffix : SV_LIT("")));
-	}
-	else {
+	else if (!success || !put_as_local(out, rd)) {
 		struct sv shown = success && at->as.len > 0 ? at->as : full_address(at, addr, rd);
 
 		sb_add(out, shown);

@@ -76,7 +76,7 @@ add_delivery(struct attempt *at, const struct filter_action *x, const struct rou
 	rd->text.tainted = false;
 	rd->local_part = from->address;
 	addr->unique = unique_of(at, rd, from, seq);
-	if (dmsg_is_done(at->m, addr->unique))
+	if (dmsg_is_done(at->m, dattempt_key(at, rd, addr)))
 		return;
 	(void)exim_conf_transport_of(at->d->conf, t, &at->d->t->env, &rd->transport, &err);
 	if (rd->transport == NULL)
