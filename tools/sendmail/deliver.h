@@ -166,6 +166,8 @@ int	 dspool_write(struct deliver *d, struct dmsg *m, bool body, struct err *err)
 int	 dspool_lock(struct deliver *d, const char *id);
 /* Log why dspool_lock failed, by errno. */
 void	 dspool_tell_held(struct deliver *d, const char *id);
+/* deliver_spool_read.c: the text of a header file, whose strings stay where they are; -1 and ERR_CONFIG: it is none. */
+int	 dspool_parse(struct dmsg *m, struct sv text, struct err *err);
 /* Of the queue that is worked on. */
 int	 dspool_read(struct deliver *d, const char *id, struct dmsg **mp, struct err *err);
 void	 dspool_remove(struct deliver *d, const struct dmsg *m);
