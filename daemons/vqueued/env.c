@@ -118,11 +118,26 @@ env_open(struct vq_env *e, struct vq *vq, struct msg *m)
 		(void)env_headers(e, m);
 }
 
+/* For $message_body_end, where the body goes on behind what $message_body has of it. */
+static bool
+read_body_end(struct vq_env *e, const struct msg *m, int fd, size_t visible, size_t body)
+{
+	size_t len = body < visible ? body : visible;
+	char *p = arena_alloc(e->arena, len + 1);
+
+	if (os_pread_full(fd, p, len, (off_t)(m->off + m->len - len)) != (ssize_t)len)
+		return (false);
+	e->msg.body_end = sv_taint(sv_from(p, len));
+	return (true);
+}
+
 bool
 env_headers(struct vq_env *e, struct msg *m)
 {
 	size_t n = m->env.header_size < HEADER_MAX ? (size_t)m->env.header_size : HEADER_MAX;
-	size_t visible = (size_t)e->env.g->message_body_visible, want = visible > e->want_body ? visible : e->want_body;
+	int64_t shown = e->env.g->message_body_visible;
+	/* A line end counts once there and has two bytes here. */
+	size_t visible = shown > 0 ? 2 * (size_t)shown : 0, want = visible > e->want_body ? visible : e->want_body;
 	size_t body = m->len - n < want ? (size_t)(m->len - n) : want;
 	struct mail_headers *h = arena_zalloc(e->arena, sizeof(*h));
 	char *p = arena_alloc(e->arena, n + body + 1);
@@ -137,6 +152,8 @@ env_headers(struct vq_env *e, struct msg *m)
 	e->text = sv_from(p, n + body);
 	e->msg.body = sv_taint(sv_from(p + n, body < visible ? body : visible));
 	e->msg.body_whole = n + e->msg.body.len == m->len;
+	if (!e->msg.body_whole && !read_body_end(e, m, fd, visible, (size_t)(m->len - n)))
+		return (false);
 	e->env.message_loaded = true;
 	return (true);
 }
