@@ -226,8 +226,12 @@ item(struct reader *r, struct exim_extracted *x)
 	if (peek(r) != '<') {
 		bool routed = peek(r) == '@', twice = r->i + 1 < r->v.len && r->v.p[r->i + 1] == '@';
 
-		if (routed && route(r) == -1)
-			return (sv_chr(r->v, ',') < 0 && sv_chr(r->v, ':') < 0 && r->i > x->start + 1 && !twice ? bad(r, "no local part") : -1);
+		if (routed && route(r) == -1) {
+			/* "@a.test" has no local part; of what looks more like a route that is wrong. */
+			if (!twice && r->i > x->start + 1 && sv_chr(r->v, ',') < 0 && sv_chr(r->v, ':') < 0)
+				return (bad(r, "no local part"));
+			return (-1);
+		}
 		r->flags = flags;
 		skip(r);
 		if (routed && (r->i == r->v.len || (special(peek(r)) && strchr("\".\\", peek(r)) == NULL)))

@@ -53,12 +53,11 @@ x_world_ask(struct xev *e, const struct xlookup *l, struct sv file, struct sv qu
 	else
 		ask_job(&j);
 	*found = j.found == EXIM_FOUND;
-	if (j.found == EXIM_TEMPFAIL)
-		tame(e);
+	if (j.found != EXIM_TEMPFAIL)
+		return (EXIM_OK);
+	tame(e);
 	/* As a file that is not there, what cannot be opened is a failure. */
-	if (j.found == EXIM_TEMPFAIL)
-		return (e->err != NULL && e->err->cls == ERR_PERM ? EXIM_FAIL : EXIM_DEFER);
-	return (EXIM_OK);
+	return (e->err != NULL && e->err->cls == ERR_PERM ? EXIM_FAIL : EXIM_DEFER);
 }
 
 X_LOOKUP(xl_world)

@@ -549,13 +549,14 @@ static bool
 ends_early(struct sv v)
 {
 	size_t n = 0, want;
+	unsigned char first;
 
 	while (n < v.len && n < 3 && ((unsigned char)v.p[v.len - 1 - n] & 0xc0) == 0x80)
 		n++;
 	if (n == v.len)
 		return (false);
-	want = (unsigned char)v.p[v.len - 1 - n] >= 0xf0 ? 3 : (unsigned char)v.p[v.len - 1 - n] >= 0xe0 ? 2 :
-	    (unsigned char)v.p[v.len - 1 - n] >= 0xc2 ? 1 : 0;
+	first = (unsigned char)v.p[v.len - 1 - n];
+	want = first >= 0xfe ? 0 : first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc2 ? 1 : 0;
 	return (want > n && utf8_valid(sv_sub(v, 0, v.len - 1 - n)));
 }
 

@@ -85,11 +85,10 @@ const char	*tls_server_complaint(SSL *ssl, const struct tls_accept *a);
 /* The newest text of OpenSSL's error queue, which is emptied; <dflt> if there is none. */
 void		 tls_error_text(char *buf, size_t size, const char *dflt);
 
-
-/* tls_params.c, tls_status.c: a context takes what the configuration says.  -1 CONFIG. */
-/* tls_priorities.c: is this one of GnuTLS's strings, and 1 when <ctx> does what it says. */
+/* tls_priorities.c: whether this is one of GnuTLS's strings, and whether <ctx> does what it says now. */
 bool		 tls_priorities_are(struct sv list);
-int		 tls_priorities_use(SSL_CTX *ctx, struct sv list);
+bool		 tls_priorities_use(SSL_CTX *ctx, struct sv list);
+/* tls_params.c, tls_status.c: a context takes what the configuration says.  -1 CONFIG. */
 int		 tls_params_ciphers(SSL_CTX *ctx, const char *list, struct err *err);
 int		 tls_params_dh(SSL_CTX *ctx, const char *name, int max_bits, struct err *err);
 int		 tls_params_curves(SSL_CTX *ctx, const char *list, struct err *err);

@@ -29,12 +29,12 @@ tls_params_ciphers(SSL_CTX *ctx, const char *text, struct err *err)
 	struct sb old = SB_INIT(LIST_MAX), suites = SB_INIT(LIST_MAX);
 	struct sv rest = sv_cstr(text), word;
 	char why[200];
-	int ok;
+	bool ok;
 
 	ERR_clear_error();
-	if (tls_priorities_are(rest)) {
+	if (tls_priorities_are(rest))
 		ok = tls_priorities_use(ctx, rest);
-	} else {
+	else {
 		while (sv_next(&rest, ':', &word)) {
 			struct sb *to = sv_starts(word, "TLS_") ? &suites : &old;
 

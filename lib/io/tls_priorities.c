@@ -299,7 +299,7 @@ tls_priorities_are(struct sv list)
 	return (false);
 }
 
-int
+bool
 tls_priorities_use(SSL_CTX *ctx, struct sv list)
 {
 	struct sb old = SB_INIT(NAMES_MAX), suites = SB_INIT(NAMES_MAX);

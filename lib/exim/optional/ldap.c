@@ -268,10 +268,8 @@ open_server(const struct query *q, struct sv server, LDAP **out, struct err *err
 	const char *uri = server_uri(q, server);
 	struct timeval net = { .tv_sec = q->net_s > 0 ? q->net_s : X_SQL_CONNECT_S };
 	int version = LDAP_VERSION3, limit = (int)q->size, seconds = (int)q->time_s, on = 1, rc;
-	const char *v = setting(q, "version");
+	const char *v = setting(q, "version"), *host = server.len > 0 ? arena_cstr(q->a, server) : q->desc->lud_host;
 	LDAP *l = NULL;
-
-	const char *host = server.len > 0 ? arena_cstr(q->a, server) : q->desc->lud_host;
 
 	if (sv_casestarts(sv_cstr(q->url), "ldapi:") && host != NULL && host[0] != '\0' && host[0] != '/')
 		return (err_set(err, ERR_TEMP, "4.3.5", "ldapi requires an absolute path (\"%s\" given)", host));
@@ -400,9 +398,9 @@ add_entries(const struct query *q, LDAP *l, LDAPMessage *m, struct xb *b, const 
 	bool any = false;
 	int n = 0;
 
-	for (LDAPMessage *e = ld.ldap_first_entry(l, m); e != NULL && strcmp(q->type, "ldapm") != 0; e = ld.ldap_next_entry(l, e))
+	for (LDAPMessage *e = ld.ldap_first_entry(l, m); e != NULL; e = ld.ldap_next_entry(l, e))
 		n++;
-	if (n > 1) {
+	if (n > 1 && strcmp(q->type, "ldapm") != 0) {
 		(void)err_set(err, ERR_TEMP, "4.3.0", "LDAP search: more than one entry (%d) was returned (filter not specific enough?)", n);
 		return (EXIM_TEMPFAIL);
 	}

@@ -47,7 +47,8 @@ static enum exim_found
 failed(struct err *err, const char *what, const char *text)
 {
 	(void)err_set(err, ERR_TEMP, "4.3.0", "%s", what);
-	(void)snprintf(err->text, sizeof(err->text), "%s: %s", what, text);
+	if (err != NULL)
+		(void)snprintf(err->text, sizeof(err->text), "%s: %s", what, text);
 	return (EXIM_TEMPFAIL);
 }
 
