@@ -61,9 +61,10 @@ world_yield(void *arg)
 
 /* Lines of expansions outside of ACLs. */
 static void
-world_log(void *arg, struct sv line)
+world_log(void *arg, unsigned logs, struct sv line)
 {
-	vlog(arg, SV_FMT, SV_ARG(line));
+	(void)arg;
+	eximlog_write(logs & (EXIMLOG_MAIN | EXIMLOG_PANIC), SV_FMT, SV_ARG(line));
 }
 
 void

@@ -169,9 +169,9 @@ log_file(void *arg, const char *name, bool remove, struct err *err)
 
 /* What no session logs: lookups. */
 static void
-log_world(void *arg, struct sv line)
+log_world(void *arg, unsigned logs, struct sv line)
 {
-	eximlog_write(SESSION_LOG_MAIN, SV_FMT, SV_ARG(line));
+	eximlog_write(logs & (SESSION_LOG_MAIN | SESSION_LOG_PANIC), SV_FMT, SV_ARG(line));
 }
 
 static void

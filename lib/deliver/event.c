@@ -14,14 +14,10 @@
 static void
 tell(struct exim_env *env, const char *name, const char *who, const char *why)
 {
-	const struct exim_acl_run *run = env->acl_run;
 	struct sb line = SB_INIT(LINE_SIZE);
 
 	sb_addf(&line, "failed to expand event_action %s in %s: %s", name, who == NULL ? "main" : who, why);
-	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
-		run->ops->log(run->arg, EXIM_LOG_MAIN | EXIM_LOG_PANIC, sb_sv(&line));
-	else
-		exim_env_log(env, sb_sv(&line));
+	exim_env_log(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, sb_sv(&line));
 	sb_free(&line);
 }
 

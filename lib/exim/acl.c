@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/sb.h"
 #include "exim/acl_int.h"
+#include "exim/expand_int.h"
 #include "exim/logsel.h"
 
 #define WRAP_AT		75		/* longer answers to the peer are folded */
@@ -669,8 +670,7 @@ unset:
 static void
 log_outside(void *arg, unsigned logs, struct sv line)
 {
-	(void)logs;
-	exim_env_log(arg, line);
+	exim_env_log_world(arg, logs, line);
 }
 
 enum exim_result
@@ -680,6 +680,7 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 	struct exim_acl_run *own = NULL;
 	struct exim_acl_state *acl = env->acl;
 	struct acl_state st = { .env = env, .run = env->acl_run };
+	struct xev e = { .env = env, .err = err };
 	const struct sv *old_args;
 	size_t old_n;
 	enum acl_rc rc;
@@ -710,15 +711,12 @@ exim_acl_expand(struct exim_env *env, struct sv name, const struct sv *args, siz
 	case RC_DROP:
 		return (EXIM_FORCED);
 	case RC_DEFER:
-		(void)err_set(err, ERR_TEMP, NULL, "DEFER from acl \"" SV_FMT "\"", SV_ARG(name));
-		return (EXIM_DEFER);
+		return (x_defer(&e, "DEFER from acl \"" SV_FMT "\"", SV_ARG(name)));
 	case RC_DISCARD:
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "DISCARD from acl \"" SV_FMT "\"", SV_ARG(name));
-		return (EXIM_FAIL);
+		return (x_fail(&e, "DISCARD from acl \"" SV_FMT "\"", SV_ARG(name)));
 	default:
 		acl_log(&st, EXIM_LOG_MAIN | EXIM_LOG_PANIC, "error from acl \"" SV_FMT "\": " SV_FMT, SV_ARG(name),
 		    SV_ARG(st.log_msg));
-		(void)err_set(err, ERR_CONFIG, "4.3.5", "ERROR from acl \"" SV_FMT "\"", SV_ARG(name));
-		return (EXIM_FAIL);
+		return (x_fail(&e, "ERROR from acl \"" SV_FMT "\"", SV_ARG(name)));
 	}
 }

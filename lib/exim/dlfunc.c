@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/sb.h"
+#include "exim/acl.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/priv.h"
@@ -146,13 +147,13 @@ judge(struct exim_env *env, const struct job *j, struct sv *out)
 	if (v.p[0] == 'E' || v.p[0] == 'F') {
 		*out = sv_cstr(v.p[0] == 'E' ? arena_fmt(a, "dlopen \"%s\" failed: " SV_FMT, j->path, SV_ARG(text)) :
 		    arena_fmt(a, "dlsym \"%s\" in \"%s\" failed: " SV_FMT, j->function, j->path, SV_ARG(text)));
-		exim_env_log(env, *out);
+		exim_env_log(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, *out);
 		return (EXIM_FAIL);
 	}
 	*out = arena_sv(a, status == DL_OK ? text : shown);
 	if (status == DL_DEFER || status == DL_ERROR)
-		exim_env_log(env, sv_cstr(arena_fmt(a, "dlfunc{%s}{%s} failed (%d): " SV_FMT, j->path, j->function, status,
-		    SV_ARG(shown))));
+		exim_env_log(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, sv_cstr(arena_fmt(a, "dlfunc{%s}{%s} failed (%d): " SV_FMT,
+		    j->path, j->function, status, SV_ARG(shown))));
 	return (status == DL_OK ? EXIM_OK : status == DL_FORCED ? EXIM_FORCED : EXIM_FAIL);
 }
 

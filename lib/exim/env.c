@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/sb.h"
 #include "base/vec.h"
+#include "exim/acl.h"
 #include "exim/conf.h"
 
 struct var {
@@ -117,7 +118,18 @@ exim_env_at(struct exim_env *env, const char *kind, const struct exim_driver *d)
 }
 
 void
-exim_env_log(const struct exim_env *env, struct sv line)
+exim_env_log(const struct exim_env *env, unsigned logs, struct sv line)
+{
+	const struct exim_acl_run *run = env->acl_run;
+
+	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
+		run->ops->log(run->arg, logs, line);
+	else
+		exim_env_log_world(env, logs, line);
+}
+
+void
+exim_env_log_world(const struct exim_env *env, unsigned logs, struct sv line)
 {
 	struct sb out = SB_INIT(16384);
 
@@ -130,6 +142,6 @@ exim_env_log(const struct exim_env *env, struct sv line)
 			sb_adds(&out, "\\n");
 		else
 			sb_addc(&out, line.p[i]);
-	env->world->log(env->world->arg, sb_sv(&out));
+	env->world->log(env->world->arg, logs, sb_sv(&out));
 	sb_free(&out);
 }

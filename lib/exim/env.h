@@ -388,8 +388,8 @@ struct exim_world {
 	void		(*yield)(void *arg);
 	/* Of that Exim's process dies.  Who imitates it does not return; NULL: the caller defers. */
 	void		(*die)(void *arg, const char *text);
-	/* A line for the main log from where no ACL runs (Exim::log_write). */
-	void		(*log)(void *arg, struct sv line);
+	/* A line for these logs (EXIM_LOG_MAIN ... of exim/acl.h) from where no ACL runs. */
+	void		(*log)(void *arg, unsigned logs, struct sv line);
 	/* Small values with a time to live: ratelimit, seen, callouts.  <ttl> in seconds. */
 	enum exim_found	(*hint_get)(void *arg, const char *db, struct sv key, struct arena *a, struct sv *out);
 	int		(*hint_put)(void *arg, const char *db, struct sv key, struct sv value, int64_t ttl);
@@ -408,10 +408,7 @@ void	 exim_world_posix(struct exim_world *w);
 #define EXIM_NO_DLFUNC		0x020
 #define EXIM_NO_EXISTS		0x040
 
-/*
- * What expansions and matches leave in the environment for later ones ($1, $value, $srs_recipient ...) points into <arena>:
- * whoever resets that calls exim_env_forget.
- */
+/* Whose option is expanded, for lines of the log. */
 struct exim_place {
 	const char	*kind;			/* "ACL", "router" ... */
 	const char	*name;			/* its verb or name */
@@ -419,6 +416,10 @@ struct exim_place {
 	unsigned	 line;
 };
 
+/*
+ * What expansions and matches leave in the environment for later ones ($1, $value, $srs_recipient ...) points into <arena>:
+ * whoever resets that calls exim_env_forget.
+ */
 struct exim_env {
 	const struct exim_conf	*conf;
 	const struct exim_names	*names;		/* NULL: no named lists */
@@ -432,7 +433,7 @@ struct exim_env {
 	struct exim_acl_state	*acl;
 	struct exim_vars	*acl_c;
 	struct exim_vars	*acl_m;
-	struct exim_place	 at;		/* whose option is expanded, for lines of the log; kind NULL: a main option's */
+	struct exim_place	 at;		/* kind NULL: a main option's */
 	unsigned		 forbid;	/* EXIM_NO_... */
 	unsigned		 depth;		/* of recursion, the evaluator's own; 0 outside */
 	uint64_t		 work;		/* of the outermost expansion so far, the evaluator's own */
@@ -469,7 +470,9 @@ void	 exim_env_forget(struct exim_env *env);
 /* An option of <d>, a <kind>, is expanded next.  Within an ACL that is still the ACL's statement. */
 void	 exim_env_at(struct exim_env *env, const char *kind, const struct exim_driver *d);
 
-/* A line for the main log, behind the message's id where there is one; nothing where nobody keeps a log. */
-void	 exim_env_log(const struct exim_env *env, struct sv line);
+/* A line for these logs (EXIM_LOG_MAIN ...): of the ACL that runs, or else as below. */
+void	 exim_env_log(const struct exim_env *env, unsigned logs, struct sv line);
+/* The same by the world, behind the message's id where there is one; nothing where nobody keeps a log. */
+void	 exim_env_log_world(const struct exim_env *env, unsigned logs, struct sv line);
 
 #endif

@@ -294,12 +294,7 @@ x_path_ok(struct xev *e, struct sv path, const char *what)
 void
 x_log(struct xev *e, unsigned logs, const char *text)
 {
-	const struct exim_acl_run *run = e->env->acl_run;
-
-	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
-		run->ops->log(run->arg, logs, sv_cstr(text));
-	else
-		exim_env_log(e->env, sv_cstr(text));
+	exim_env_log(e->env, logs, sv_cstr(text));
 }
 
 /* --- numbers --- */

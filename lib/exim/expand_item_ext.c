@@ -474,15 +474,9 @@ X_FN(xi_acl)
 	if (e->env->world->acl == NULL)
 		return (x_fail(e, "ACLs cannot be run here"));
 	r = e->env->world->acl(e->env, arg[0], arg + 1, n - 1, out, e->err);
-	if (r == EXIM_OK || r == EXIM_FORCED)
-		return (EXIM_OK);
 	if (r == EXIM_DEFER)
 		return (x_forced(e, "DEFER from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
-	if (e->err != NULL && strncmp(e->err->text, "DISCARD from", 12) == 0)
-		return (EXIM_FAIL);
-	if (e->err != NULL && strncmp(e->err->text, "ERROR from", 10) == 0)
-		return (x_fail(e, "ERROR from acl \"" SV_FMT "\"", SV_ARG(arg[0])));
-	return (r);
+	return (r == EXIM_FORCED ? EXIM_OK : r);
 }
 
 X_FN(xi_perl)
@@ -513,18 +507,17 @@ X_FN(xi_dlfunc)
 	struct sv text = SV_LIT("");
 	enum exim_result r;
 
-	if (arg[0].tainted && !x_path_ok(e, arg[0], "object name for ${dlfunc"))
+	if (!x_path_ok(e, arg[0], "object name for ${dlfunc"))
 		return (EXIM_FAIL);
 	if (w->dlfunc == NULL)
 		return (x_fail(e, "dlopen \"" SV_FMT "\" failed: nothing is loaded here", SV_ARG(arg[0])));
 	r = w->dlfunc(e->env, x_cstr(e, arg[0]), x_cstr(e, arg[1]), arg + 2, n - 2, &text);
-	if (r == EXIM_OK)
-		*out = text;
-	else if (r == EXIM_FORCED)
+	if (r == EXIM_FORCED)
 		return (x_forced(e, SV_FMT, SV_ARG(text)));
-	else
+	if (r != EXIM_OK)
 		return (x_fail(e, SV_FMT, SV_ARG(text)));
-	return (r);
+	*out = text;
+	return (EXIM_OK);
 }
 
 /* What is known of the client: its name in the DNS, and whom it logged in as (RFC 8601 section 2.7). */

@@ -3,6 +3,7 @@
  * Items of host lists (manual 10.10 to 10.19): addresses, networks, names both ways,
  * lookups by address; our own addresses; MX items of domain lists, which need them too.
  */
+#include "exim/acl.h"
 #include "exim/conf.h"
 #include "exim/logsel.h"
 #include "exim/match_int.h"
@@ -130,7 +131,8 @@ exim_host_name(struct exim_env *env)
 	f = names_of(env, &names, &n);
 	s->host_lookup = f == EXIM_TEMPFAIL ? EXIM_HOST_DEFERRED : EXIM_HOST_FAILED;
 	if (f == EXIM_NOTFOUND && w->log != NULL && env->conf != NULL && EXIM_LOGSEL_ON(env->conf->log_selector, host_lookup_failed))
-		w->log(w->arg, sv_cstr(arena_fmt(env->arena, "no host name found for IP address " SV_FMT, SV_ARG(s->host_address))));
+		w->log(w->arg, EXIM_LOG_MAIN, sv_cstr(arena_fmt(env->arena, "no host name found for IP address " SV_FMT,
+		    SV_ARG(s->host_address))));
 	if (f != EXIM_FOUND)
 		return;
 	good = arena_alloc(env->arena, (n + 1) * sizeof(*good));

@@ -287,17 +287,6 @@ x_perl_start(struct exim_env *env, struct sv *why)
 
 /* ---- calls ---- */
 
-static void
-log_line(struct exim_env *env, struct sv line)
-{
-	const struct exim_acl_run *run = env->acl_run;
-
-	if (run != NULL && run->ops != NULL && run->ops->log != NULL)
-		run->ops->log(run->arg, EXIM_LOG_MAIN, line);
-	else
-		exim_env_log(env, line);
-}
-
 /* What the interpreter wants in between; false: that was its last word. */
 static bool
 serve(struct exim_env *env, struct frame_job *j)
@@ -306,7 +295,7 @@ serve(struct exim_env *env, struct frame_job *j)
 	struct sv v;
 
 	if (j->type == 'L') {
-		log_line(env, sb_sv(&j->got));
+		exim_env_log(env, EXIM_LOG_MAIN, sb_sv(&j->got));
 		if (env->world->offload != NULL)
 			env->world->offload(env->world->arg, read_job, j);
 		else

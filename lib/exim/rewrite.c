@@ -345,9 +345,7 @@ is_address(const struct exim_rewrite_rule *r, struct exim_env *env, struct sv ol
 static void
 tell(struct exim_env *env, unsigned logs, const char *text)
 {
-	struct xev e = { .env = env };
-
-	x_log(&e, logs, text);
+	exim_env_log(env, logs, sv_cstr(text));
 }
 
 /* The selector address_rewrite. */
@@ -449,17 +447,14 @@ exim_rewrite_address(const struct exim_rewrites *rw, struct exim_env *env, unsig
 				if (err != NULL)
 					*err = why;
 				if (st == STEP_ERROR)
-					tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why.text));
+					tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, why.text);
 			}
 			if (st == STEP_CHANGED)
 				tell_change(env, where, was, header && (r->flags & EXIM_RW_w) != 0 ? all.text : cur, i + 1);
 		} while (st == STEP_CHANGED && (r->flags & EXIM_RW_R) != 0 && count++ < REPEAT_MAX);
-		if (count > REPEAT_MAX) {
-			struct err why = ERR_INIT;
-
-			(void)err_set(&why, ERR_CONFIG, "4.3.5", "rewrite rule repeat ignored after %d times", REPEAT_MAX);
-			tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC, arena_str(env->arena, why.text));
-		}
+		if (count > REPEAT_MAX)
+			tell(env, EXIM_LOG_MAIN | EXIM_LOG_PANIC,
+			    arena_fmt(env->arena, "rewrite rule repeat ignored after %d times", REPEAT_MAX));
 		if (st == STEP_ERROR)
 			break;
 		if (st == STEP_DONE || ((st == STEP_CHANGED || count > 0) && (r->flags & EXIM_RW_q) != 0))

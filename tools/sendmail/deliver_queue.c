@@ -648,14 +648,14 @@ log_arguments(struct deliver *d)
 	sb_free(&out);
 }
 
-/* Lines of expansions outside of ACLs; their table has no place for more than the words. */
+/* Lines of expansions outside of ACLs. */
 static struct deliver *logs_for;
 
 static void
-log_world(void *arg, struct sv line)
+log_world(void *arg, unsigned logs, struct sv line)
 {
 	(void)arg;
-	dlog(logs_for, DLOG_MAIN, SV_FMT, SV_ARG(line));
+	dlog(logs_for, logs & (DLOG_MAIN | DLOG_PANIC), SV_FMT, SV_ARG(line));
 }
 
 int

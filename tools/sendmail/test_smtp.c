@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "exim/acl.h"
 #include "fiber/fiber.h"
 #include "io/stream.h"
 #include "session/session.h"
@@ -116,9 +117,10 @@ trace_line(void *arg, const char *peer, const char *line)
 }
 
 static void
-log_world(void *arg, struct sv line)
+log_world(void *arg, unsigned logs, struct sv line)
 {
 	(void)arg;
+	(void)logs;
 	(void)carry_out();
 	(void)fputs("LOG: ", stderr);
 	testing_mark(stderr);
@@ -130,7 +132,7 @@ static void
 die_world(void *arg, const char *text)
 {
 	(void)stream_flush(inner);
-	log_world(arg, sv_cstr(text));
+	log_world(arg, EXIM_LOG_MAIN, sv_cstr(text));
 	(void)fflush(NULL);
 	_exit(1);
 }

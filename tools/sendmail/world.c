@@ -190,13 +190,10 @@ rules_die(void *arg, const char *text)
 }
 
 static void
-world_log(void *arg, struct sv line)
+world_log(void *arg, unsigned logs, struct sv line)
 {
-	if (sv_starts(line, "Tainted") || sv_starts(line, "tainted search query") || sv_starts(line, "Rewrite of") ||
-	    sv_starts(line, "rewrite rule") || (sv_starts(line, "Expansion of") && sv_find(line, SV_LIT(" failed while rewriting")) >= 0))
-		ops_panic(arg, line.p);
-	else
-		ops_note(arg, line.p);
+	(void)arg;
+	show((logs & EXIM_LOG_PANIC) != 0 ? "MAIN PANIC" : "MAIN", line.p);
 }
 
 bool

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include "exim/acl.h"
 #include "map/rebuild.h"
 
 struct row {
@@ -124,8 +125,9 @@ test_types(void **state)
 static char told[256];
 
 static void
-keep_line(void *arg, struct sv line)
+keep_line(void *arg, unsigned logs, struct sv line)
 {
+	assert_int_equal(logs, EXIM_LOG_MAIN | EXIM_LOG_PANIC);
 	assert_true(sv_cpy(told, sizeof(told), line));
 }
 
