@@ -189,6 +189,20 @@ for step in "unlink Finput" "link Finput" "rename Fmsglog" "rename Finput" "unli
 	[ -e "$S/Fmsglog/$id" ] && [ ! -e "$S/msglog/$id" ] || die "its own log, stopped at $step"
 done
 
+# The same where -MG puts it into another queue.
+for step in "unlink other" "link other" "rename other/msglog" "rename other/input" "unlink spool/input/ID-D"; do
+	fresh
+	config
+	echo "text of $step" | one -odq no@y.test
+	id=$(one -bp | awk 'NR == 1 { print $3 }')
+	broken "${step/ID/$id} sendmail kill" -MG other "$id" >"$T/out" 2>&1 && die "not stopped: $step"
+	[ "$step" = "unlink spool/input/ID-D" ] && want=01 || want=10
+	eq "$(one -bpc)$(one -qGother -bpc)" $want "queues, stopped at $step"
+	[ $want = 01 ] || one -MG other "$id" >/dev/null
+	eq "$(one -bpc)$(one -qGother -bpc)" 01 "queues in the end, stopped at $step"
+	eq "$(sed 1d "$S/other/input/$id-D")" "text of $step" "the body, stopped at $step"
+done
+
 # A subject forges no line of the log.
 fresh
 config "log_selector = +subject"

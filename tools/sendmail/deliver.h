@@ -177,7 +177,7 @@ void	 dspool_remove(struct deliver *d, const struct dmsg *m);
  */
 int	 dspool_journal_open(struct deliver *d, struct dmsg *m, struct err *err);
 void	 dspool_journal(struct deliver *d, struct dmsg *m, struct sv key);
-/* Put it into the queue <to>: whole there before it is gone here. */
+/* Put it into the queue <to>, where its lock goes on; stopped on the way it is whole in one of the two. */
 int	 dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err);
 /* Root goes to spool and logs with the rights of the mail system's user, so that no link there leads it elsewhere; until os_act_back(). */
 void	 dspool_act(const struct deliver *d);

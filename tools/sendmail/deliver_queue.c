@@ -146,7 +146,7 @@ freeze(struct deliver *d, struct dmsg *m, bool on)
 {
 	if (m->frozen == on) {
 		printf("%s\n", on ? "is already frozen" : "is not frozen");
-		return (on ? 1 : 1);
+		return (1);
 	}
 	m->frozen = on;
 	m->manual_thaw = !on;

@@ -364,6 +364,19 @@ load_queues(struct deliver *d, const struct dmsg *m)
 	return (true);
 }
 
+/* It is taken: to its delivery, or to where it waits. */
+static void
+send_on(struct deliver *d, const struct dmsg *m)
+{
+	if (m->frozen)
+		dlog(d, DLOG_MAIN, "%s frozen by ACL", m->id);
+	else if (m->queue_only)
+		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued%s" SV_FMT " by ACL", m->id, m->queue.len > 0 ? " in " : "",
+		    SV_ARG(m->queue));
+	else if (d->odmode != 'q' && !load_queues(d, m))
+		ddeliver_later(d, m);
+}
+
 int
 dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 {
@@ -433,13 +446,7 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 		dmsglog_remove(d, m);
 		return (1);
 	}
-	if (m->frozen)
-		dlog(d, DLOG_MAIN, "%s frozen by ACL", m->id);
-	else if (m->queue_only)
-		dlog(d, DLOG_MAIN, "%s no immediate delivery: queued%s" SV_FMT " by ACL", m->id, m->queue.len > 0 ? " in " : "",
-		    SV_ARG(m->queue));
-	else if (d->odmode != 'q' && !load_queues(d, m))
-		ddeliver_later(d, m);
+	send_on(d, m);
 	return (0);
 }
 

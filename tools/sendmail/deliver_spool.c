@@ -338,67 +338,77 @@ dspool_remove(struct deliver *d, const struct dmsg *m)
 	remove_files(d, m);
 }
 
-int
-dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
-{
-	struct dmsg from = *m;
-	char *old, *new;
+/* Where a message lies: below <top> in <mark>input<sub>, its own log in <mark>msglog<sub>. */
+struct place {
+	const char	*top, *mark, *sub;
+};
 
-	if (sv_eq(m->queue, to))
-		return (0);
-	m->queue = to;
-	if (dspool_write(d, m, true, err) == -1) {
-		m->queue = from.queue;
-		return (-1);
-	}
-	old = dmsglog_path(d, from.queue, m->id, false);
-	new = dmsglog_path(d, to, m->id, true);
-	dspool_act(d);
-	if (rename(old, new) == -1)
-		errno = 0;	/* there may be none */
-	os_act_back();
-	free(old);
-	free(new);
-	remove_files(d, &from);
-	return (0);
+static struct place
+place_of(const struct deliver *d, const struct dmsg *m, struct sv queue, const char *mark)
+{
+	return ((struct place){ arena_fmt(m->arena, SV_FMT "%s" SV_FMT, SV_ARG(d->spool), queue.len > 0 ? "/" : "", SV_ARG(queue)),
+	    mark, dspool_sub(d, m->arena, queue, m->id) });
 }
 
 /*
- * move_frozen_messages: out of every queue run's way; the name of the folder gets an F in front.  Whoever is stopped on the way leaves
- * a message that is whole on the side of its header: the body is there before, and goes here afterwards.
+ * Whoever is stopped on the way leaves a message that is whole on the side of its header: the body is there before, and goes
+ * here afterwards.  It stays one file, so that who holds its lock goes on doing so.
  */
-void
-dspool_set_aside(struct deliver *d, const struct dmsg *m)
+static int
+move_files(struct deliver *d, const struct dmsg *m, const struct place *from, const struct place *to, struct err *err)
 {
 	static const struct { const char *dir, *end; } parts[] = { { "input", "-D" }, { "msglog", "" }, { "input", "-H" } };
-	const char *body = path_of(d, m->arena, m->queue, m->id, 'D');
-	const char *top = arena_fmt(m->arena, SV_FMT "%s" SV_FMT, SV_ARG(d->spool), m->queue.len > 0 ? "/" : "", SV_ARG(m->queue));
-	const char *sub = dspool_sub(d, m->arena, m->queue, m->id);
+	const char *new = NULL;
 	int rc, e;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		const char *from = arena_fmt(m->arena, "%s/%s%s/%s%s", top, parts[i].dir, sub, m->id, parts[i].end);
-		const char *dir = arena_fmt(m->arena, "%s/F%s%s", top, parts[i].dir, sub);
-		const char *to = arena_fmt(m->arena, "%s/%s%s", dir, m->id, parts[i].end);
+		const char *old = arena_fmt(m->arena, "%s/%s%s%s/%s%s", from->top, from->mark, parts[i].dir, from->sub, m->id, parts[i].end);
+		const char *dir = arena_fmt(m->arena, "%s/%s%s%s", to->top, to->mark, parts[i].dir, to->sub);
 
+		new = arena_fmt(m->arena, "%s/%s%s", dir, m->id, parts[i].end);
 		if (access(dir, F_OK) == -1)
 			(void)dspool_mkdir(d, dir, NULL);
 		dspool_act(d);
 		if (i == 0)
-			(void)unlink(to);
-		rc = i == 0 ? link(from, to) : rename(from, to);
+			(void)unlink(new);
+		rc = i == 0 ? link(old, new) : rename(old, new);
 		e = errno;
 		os_act_back();
-		if (rc == -1 && (e != ENOENT || parts[i].end[0] != '\0')) {
-			dlog(d, DLOG_MAIN | DLOG_PANIC, "%s cannot be moved to %s: %s", m->id, dir, strerror(e));
-			return;
-		}
+		if (rc == -1 && (e != ENOENT || parts[i].end[0] != '\0'))
+			return (err_set(err, ERR_TEMP, "4.3.0", "%s cannot be moved to %s: %s", m->id, dir, strerror(e)));
 	}
 	dspool_act(d);
-	(void)os_fsync_parent(arena_fmt(m->arena, "%s/Finput%s/%s-H", top, sub, m->id), NULL);
-	(void)unlink(body);
+	(void)os_fsync_parent(new, NULL);
+	(void)unlink(arena_fmt(m->arena, "%s/%sinput%s/%s-D", from->top, from->mark, from->sub, m->id));
 	os_act_back();
-	dlog(d, DLOG_MAIN, "%s moved from input, msglog to Finput, Fmsglog", m->id);
+	return (0);
+}
+
+int
+dspool_move(struct deliver *d, struct dmsg *m, struct sv to, struct err *err)
+{
+	struct place old = place_of(d, m, m->queue, ""), new = place_of(d, m, to, "");
+
+	if (sv_eq(m->queue, to))
+		return (0);
+	/* What a journal says goes along in the header. */
+	if (dspool_write(d, m, false, err) == -1 || move_files(d, m, &old, &new, err) == -1)
+		return (-1);
+	m->queue = to;
+	return (0);
+}
+
+void
+dspool_set_aside(struct deliver *d, const struct dmsg *m)
+{
+	struct place from = place_of(d, m, m->queue, ""), to = from;
+	struct err err = ERR_INIT;
+
+	to.mark = "F";
+	if (move_files(d, m, &from, &to, &err) == -1)
+		dlog(d, DLOG_MAIN | DLOG_PANIC, "%s", err.text);
+	else
+		dlog(d, DLOG_MAIN, "%s moved from input, msglog to Finput, Fmsglog", m->id);
 }
 
 /* ---- one process at a time ---- */
