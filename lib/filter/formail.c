@@ -524,14 +524,12 @@ copy_length(struct formail_run *r, long length, bool empty)
 		char b = (char)c;
 
 		empty = last == c && last == '\n';
-		if (r->f->folder == NULL)
-			write_text(r, &b, 1);
+		put(r, &b, 1);
 		last = c;
 	}
 	r->next = c;
 	if (c == '\n' && last != c) {
-		if (r->f->folder == NULL)
-			write_text(r, "\n", 1);
+		put(r, "\n", 1);
 		r->next = getc(r->f->in);
 	}
 	if (!r->f->quiet && length > 0)
