@@ -542,6 +542,7 @@ void
 pm_defaults(struct pm *pm)
 {
 	const struct procmail *o = pm->o;
+	bool kept = o->preserve && o->filter;	/* what the caller's environment says */
 	char path[1200];
 
 	initial_texts(pm);
@@ -557,17 +558,15 @@ pm_defaults(struct pm *pm)
 		(void)snprintf(path, sizeof(path), "/var/mail/%s", o->user);
 		pm_put(pm, "ORGMAIL", path);
 	}
-	if (!o->preserve || !o->filter)
+	if (!kept)
 		shown_defaults(pm);
 	if (o->orgmail != NULL)
 		pm->text[PM_T_DEFAULT] = o->orgmail;
 	else
 		pm_set_text(pm, PM_T_DEFAULT, path);
-	if (o->preserve && o->filter)
-		pm_put(pm, "DEFAULT", NULL);
-	else if (o->orgmail != NULL)
+	if (!kept && o->orgmail != NULL)
 		put_constant(pm, "DEFAULT", o->orgmail);
-	else
+	else if (!kept)
 		pm_put(pm, "DEFAULT", path);
 	if (o->filter) {
 		pm_put(pm, "ORGMAIL", NULL);

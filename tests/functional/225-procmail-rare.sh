@@ -52,6 +52,12 @@ cd "$T" || exit 1
 { cat m; echo; cat m; echo; cat m; echo; } >box
 eq "$(FILENO=-1 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "-1,0,1" "FILENO below zero"
 eq "$(FILENO=09 "$B/formail" -s sh -c 'cat >/dev/null; echo $FILENO' <box | paste -sd,)" "09,10,11" "FILENO with zeros"
+eq "$("$B/formail" -1s sh -c 'cat >/dev/null; echo $0' <box)" sh "the name of a program"
+mkdir -p folders/cat; eq "$(PATH=folders:$PATH "$B/formail" -1s cat <box | head -n 1)" "$(head -n 1 m)" "a folder called as the program"
+printf 'From jo@out.test Mon Mar  2 10:11:12 1998\nContent-Length: 9\n\n12345678\n' | "$B/formail" -l box >line
+eq "$(tr -s '\t ' '  ' <line | tail -n 1)" " Folder: box 71" "a body whose length is known, counted"
+printf 'LOG="$DEFAULT"\n' >rc; rc=0; DEFAULT=mine "$B/procmail" -pm ./rc <m 2>err || rc=$?
+eq "$rc:$(head -n 1 err | cut -c1-4):$(ls mine 2>/dev/null)" "73:mine:" "DEFAULT of the environment, with -p, is a word and no folder"
 rc=0; "$B/formail" -0s <box || rc=$?; eq "$rc" 74 "no messages at all"
 rc=0; timeout 60 "$B/lockfile" /no/such/lock 2>/dev/null || rc=$?; eq "$rc" 69 "a lock that can never be"
 rc=0; out=$("$B/mailstat" -o </dev/null) || rc=$?; eq "$rc:$out" "1:Can't find your LOGFILE=.old" "old log without a name"
