@@ -22,7 +22,10 @@
 
 #define PROCMAIL_VERSION_TEXT	"3.23pre"	/* of the language: what $PROCMAIL_VERSION says */
 
-/* Parsed rc files by name; one that changed (device, inode, size, times) is parsed again. */
+/*
+ * What a process keeps between its runs, one at a time: rc files (one that changed in device, inode, size or times is parsed
+ * again), the buffers of the last message, programs that still run.  Freed after the last run, by whoever made it.
+ */
 struct procmail_files;
 struct procmail_files *procmail_files_new(void);
 void	 procmail_files_free(struct procmail_files **fp);
@@ -100,7 +103,7 @@ struct procmail_end {
 };
 
 /*
- * Run the rc files over <message> (with or without a "From " line; lines end in LF).  0 and *<end>; -1 (TEMP) if nothing could be
+ * Run the rc files over <message>, which is copied (with or without a "From " line; lines end in LF).  0 and *<end>; -1 (TEMP) if nothing could be
  * begun: then nothing was done.  Whatever fails inside is the language's business and ends in end->status.
  */
 int	 procmail_run(struct procmail_files *files, const struct procmail *p, struct sv message, struct procmail_end *end,

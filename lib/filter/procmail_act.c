@@ -27,7 +27,7 @@ static bool
 through(struct pm *pm, const struct pm_words *cmd, struct sb *out, bool rescue)
 {
 	struct sb input = SB_INIT(SIZE_MAX / 4);
-	struct pm_prog g = { .capture = true, .out = out, .wait = pm->wait != 0, .ignore_write = pm->ignore_write };
+	struct pm_prog g = { .capture = true, .out = out, .wait = pm->wait != PM_LEAVE_IT, .ignore_write = pm->ignore_write };
 	bool failed = false, told = true;
 
 	g.max = pm->o->max_message == 0 ? 1UL << 30 : pm->o->max_message;
@@ -47,13 +47,13 @@ through(struct pm *pm, const struct pm_words *cmd, struct sb *out, bool rescue)
 		pm->exit_code = EX_IOERR;
 		failed = true;
 	} else if (g.wait && g.status != 0) {
-		pm_program_failure(pm, sb_cstr(&cmd->b), g.status, (pm->wait & 2) != 0);
-		told = (pm->wait & 2) == 0 || pm->verbose != 0;
+		pm_program_failure(pm, sb_cstr(&cmd->b), g.status, pm->wait == PM_QUIET);
+		told = pm->wait == PM_TELL || pm->verbose != 0;
 		failed = true;
 	}
 	if (failed && rescue && told)
 		pm_nlog(pm, "Rescue of unfiltered data succeeded\n");
-	if (failed || pm->wait != 0)
+	if (failed || g.wait)
 		pm->pipe_status = failed ? 1 : 0;
 	return (!failed);
 }
@@ -84,21 +84,12 @@ capture(struct pm *pm, const struct pm_words *cmd, const char *name)
 	pm_put(pm, name, "");
 	ok = through(pm, cmd, &out, before != NULL);
 	if (ok) {
-		long verbose = pm->verbose;
-
 		if (out.len > 0 && out.p[out.len - 1] == '\n')
 			sb_cut(&out, out.len - 1);
-		pm->verbose = 0;
-		pm_assign(pm, name, sb_cstr(&out));
-		if (strcmp(name, "VERBOSE") != 0)
-			pm->verbose = verbose;
-	} else {
-		long verbose = pm->verbose;
-
-		pm->verbose = 0;
-		pm_put(pm, name, before);
-		pm->verbose = verbose;
-	}
+		pm_put_quietly(pm, name, sb_cstr(&out));
+		pm_take_effect(pm, name, sb_cstr(&out));
+	} else
+		pm_put_quietly(pm, name, before);
 	sb_free(&out);
 	free(before);
 	return (pm->pipe_status == 0);
@@ -110,7 +101,7 @@ static bool
 deliver_to_program(struct pm *pm, struct pm_words *cmd)
 {
 	struct sb input = SB_INIT(SIZE_MAX / 4);
-	struct pm_prog g = { .wait = pm->wait != 0, .ignore_write = pm->ignore_write };
+	struct pm_prog g = { .wait = pm->wait != PM_LEAVE_IT, .ignore_write = pm->ignore_write };
 	bool ok = true;
 
 	pm->last_tell = -1;
@@ -127,7 +118,7 @@ deliver_to_program(struct pm *pm, struct pm_words *cmd)
 	if ((g.failed_start && pm->local) || g.interrupted)
 		ok = false;
 	if (g.wait && g.status != 0) {
-		pm_program_failure(pm, sb_cstr(&cmd->b), g.status, (pm->wait & 2) != 0);
+		pm_program_failure(pm, sb_cstr(&cmd->b), g.status, pm->wait == PM_QUIET);
 		ok = false;
 	}
 	if (!pm->sh)
@@ -138,6 +129,18 @@ deliver_to_program(struct pm *pm, struct pm_words *cmd)
 
 /* --- through the interface -------------------------------------------------------------- */
 
+/* Is the part all of the message, or what the store has of it, which is no "From " line? */
+static bool
+is_whole(const struct pm *pm, enum filter_kind kind)
+{
+	const struct pm_mail *m = &pm->mail;
+
+	if (pm->part.len == m->len)
+		return (true);
+	return ((kind == FILTER_KEEP || kind == FILTER_STORE) && pm->part.p + pm->part.len == m->p + m->len &&
+	    pm->part.p == m->p + pm_mail_skip_from(sv_from(m->p, m->len)));
+}
+
 static void
 action_init(struct pm *pm, struct filter_action *a, enum filter_kind kind, const bool *flag)
 {
@@ -146,10 +149,7 @@ action_init(struct pm *pm, struct filter_action *a, enum filter_kind kind, const
 		.shell = pm_gets(pm, "SHELL"), .shell_flags = pm->text[PM_T_SHELLFLAGS]
 	};
 	pm_mail_join(&pm->mail, false);
-	/* The store has no "From " line. */
-	if (pm->mail.changed || (pm->part.len != pm->mail.len && !((kind == FILTER_KEEP || kind == FILTER_STORE) &&
-	    pm->part.p + pm->part.len == pm->mail.p + pm->mail.len &&
-	    pm->part.p == pm->mail.p + pm_mail_skip_from(sv_from(pm->mail.p, pm->mail.len)))))
+	if (pm->mail.changed || !is_whole(pm, kind))
 		a->content = pm->part;
 	if (flag == NULL)
 		return;
@@ -159,8 +159,8 @@ action_init(struct pm *pm, struct filter_action *a, enum filter_kind kind, const
 		a->flags |= FILTER_A_RAW;
 	if (flag[PM_IGNORE])
 		a->flags |= FILTER_A_IGNORE_WRITE;
-	if (pm->wait != 0)
-		a->flags |= FILTER_A_WAIT | ((pm->wait & 2) != 0 ? FILTER_A_QUIET : 0);
+	if (pm->wait != PM_LEAVE_IT)
+		a->flags |= FILTER_A_WAIT | (pm->wait == PM_QUIET ? FILTER_A_QUIET : 0);
 }
 
 static bool

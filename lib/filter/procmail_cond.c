@@ -30,12 +30,6 @@ struct test {
 	bool		 infinite;	/* the score was set at once */
 };
 
-static const char *
-skip_blanks(const char *s)
-{
-	return (s + strspn(s, " \t"));
-}
-
 static void
 set_text(struct test *t, const char *s)
 {
@@ -43,29 +37,6 @@ set_text(struct test *t, const char *s)
 
 	free(t->text);
 	t->text = copy;
-}
-
-void
-pm_squeeze(char *s)
-{
-	enum { ELSE, BACKSLASH, NEWLINE } seen = ELSE;
-	char *out = s;
-
-	for (; *s != '\0'; s++) {
-		if (*s == '\n') {
-			if (seen == BACKSLASH)
-				out--;
-			else
-				*out++ = '\n';
-			seen = NEWLINE;
-			continue;
-		}
-		if (seen == NEWLINE && (*s == ' ' || *s == '\t'))
-			continue;
-		seen = *s == '\\' ? BACKSLASH : ELSE;
-		*out++ = *s;
-	}
-	*out = '\0';
 }
 
 /* --- expressions ----------------------------------------------------------------- */
@@ -117,13 +88,9 @@ static void
 set_match(struct pm *pm, struct sv text)
 {
 	char *value = xstrndup(text.p, text.len);
-	long verbose = pm->verbose;
 
-	if (verbose != 0)
-		pm_nlogq(pm, "Assigning", "MATCH=");
-	pm->verbose = 0;
-	pm_put(pm, "MATCH", value);
-	pm->verbose = verbose;
+	pm_yell(pm, "Assigning", "MATCH=");
+	pm_put_quietly(pm, "MATCH", value);
 	pm_yell(pm, "Matched", value);
 	free(value);
 }
@@ -324,7 +291,7 @@ size(struct test *t)
 	}
 	s = sb_cstr(&w.b);
 	pivot = procmail_long(s + 1, &end);
-	pm_skipped(t->pm, skip_blanks(end));
+	pm_skipped(t->pm, pm_skip_blanks(end));
 	compare_size(t, *s == '<', pivot);
 	set_text(t, s);
 	pm_words_free(&w);
@@ -340,7 +307,7 @@ weight(struct test *t)
 	const char *s;
 	double w = strtod(t->text, &end), x;
 
-	if (end == t->text || *(s = skip_blanks(end)) != '^')
+	if (end == t->text || *(s = pm_skip_blanks(end)) != '^')
 		return (false);
 	x = strtod(s + 1, &end);
 	if (end == s + 1)
@@ -352,7 +319,7 @@ weight(struct test *t)
 	t->weight = w;
 	t->power = x;
 	t->scored = true;
-	set_text(t, skip_blanks(end));
+	set_text(t, pm_skip_blanks(end));
 	return (true);
 }
 
@@ -391,13 +358,13 @@ area(struct test *t)
 		return (false);
 	while (pm_alnum(t->text[n]))
 		n++;
-	rest = skip_blanks(t->text + n);
+	rest = pm_skip_blanks(t->text + n);
 	if (strncmp(rest, "??", 2) != 0)
 		return (false);
 	name = xstrndup(t->text, n);
 	choose_area(t, strcmp(name, "B") == 0 ? PM_AREA_B : strcmp(name, "H") == 0 ? PM_AREA_H :
 	    strcmp(name, "HB") == 0 || strcmp(name, "BH") == 0 ? PM_AREA_HB : PM_AREA_VAR, name);
-	set_text(t, skip_blanks(rest + 2));
+	set_text(t, pm_skip_blanks(rest + 2));
 	free(name);
 	return (true);
 }
@@ -413,7 +380,7 @@ substitute(struct test *t)
 	t->text[0] = '"';
 	ok = pm_expand_text(t->pm, t->text, PM_QUOTE, &w);
 	if (ok)
-		set_text(t, skip_blanks(sb_cstr(&w.b)));
+		set_text(t, pm_skip_blanks(sb_cstr(&w.b)));
 	else
 		t->holds = false;
 	pm_words_free(&w);
@@ -427,7 +394,7 @@ evaluate(struct test *t)
 		switch (t->text[0]) {
 		case '!':
 			t->negate = !t->negate;
-			set_text(t, skip_blanks(t->text + 1));
+			set_text(t, pm_skip_blanks(t->text + 1));
 			continue;
 		case '$':
 			if (!substitute(t))

@@ -219,6 +219,12 @@ head(struct pm *pm, const struct pm_stmt *st, bool skip, struct head *h)
 	return (ok);
 }
 
+static enum pm_wait
+waits(const struct head *h)
+{
+	return (h->flag[PM_WAIT_QUIET] ? PM_QUIET : h->flag[PM_WAIT] ? PM_TELL : PM_LEAVE_IT);
+}
+
 /* --- actions ---------------------------------------------------------------------------- */
 
 /* The part of the message that the action gets. */
@@ -271,8 +277,8 @@ program_lock(struct pm *pm, const struct head *h, const char *cmd)
 	if (h->lock_name == NULL)
 		implicit_lock(pm, cmd, &name);
 	pm_lock_local(pm, h->lock_name, sb_cstr(&name));
-	if (pm->wait == 0)
-		pm->wait = 2;
+	if (pm->wait == PM_LEAVE_IT)
+		pm->wait = PM_QUIET;
 	sb_free(&name);
 }
 
@@ -400,10 +406,10 @@ clone(struct pm *pm, struct pm_block *b)
 		return (false);
 	}
 	status = pm_clone(pm, b);
-	if (pm->wait == 0 || status == 0)
+	if (pm->wait == PM_LEAVE_IT || status == 0)
 		return (true);
 	pm->exit_code = status;
-	pm_program_failure(pm, "procmail", status, (pm->wait & 2) != 0);
+	pm_program_failure(pm, "procmail", status, pm->wait == PM_QUIET);
 	return (false);
 }
 
@@ -416,8 +422,8 @@ enter_block(struct pm *pm, struct pm_stmt *st, const struct head *h)
 
 	if (h->lock) {
 		pm_lock_local(pm, h->lock_name, "");
-		if (pm->wait == 0)
-			pm->wait = 2;
+		if (pm->wait == PM_LEAVE_IT)
+			pm->wait = PM_QUIET;
 	}
 	pm->state.last_ok = true;
 	if (h->flag[PM_CONTINUE])
@@ -446,7 +452,7 @@ perform(struct pm *pm, struct pm_stmt *st, struct head *h)
 	if (!for_the_store(pm, st, h->flag))
 		pm_mail_whole(pm);
 	choose_part(pm, h->flag);
-	pm->wait = (h->flag[PM_WAIT] ? 1 : 0) | (h->flag[PM_WAIT_QUIET] ? 2 : 0);
+	pm->wait = waits(h);
 	pm->ignore_write = h->flag[PM_IGNORE];
 	pm_reap(pm->files);
 	pm_mail_join(&pm->mail, false);
@@ -521,7 +527,7 @@ recipe(struct pm *pm, struct pm_stmt *st, bool skip)
 	else if (!ok)
 		read_over(pm, st, &h);
 	else if (st->act == PM_A_BLOCK) {
-		pm->wait = (h.flag[PM_WAIT] ? 1 : 0) | (h.flag[PM_WAIT_QUIET] ? 2 : 0);
+		pm->wait = waits(&h);
 		pm_reap(pm->files);
 		pm_mail_join(&pm->mail, false);
 		if (h.flag[PM_FILTER])

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "filter/procmail_int.h"
 
@@ -296,7 +297,7 @@ dollar(struct reader *r)
 		free(name);
 		return (true);
 	case '$':
-		put_number(r, pm == NULL ? 0 : pm_pid(pm));
+		put_number(r, pm == NULL ? 0 : (long)getpid());
 		return (true);
 	case '?':
 		put_number(r, pm == NULL ? 0 : pm->exit_code);

@@ -97,8 +97,6 @@ pm_reap(struct procmail_files *f)
 void
 pm_spare_take(struct procmail_files *f, struct pm_mail *m)
 {
-	if (f == NULL)
-		return;
 	*m = f->spare;
 	memset(&f->spare, 0, sizeof(f->spare));
 	m->changed = m->read = false;
@@ -107,7 +105,7 @@ pm_spare_take(struct procmail_files *f, struct pm_mail *m)
 void
 pm_spare_give(struct procmail_files *f, struct pm_mail *m)
 {
-	if (f == NULL || m->cap > SPARE_MAX || m->nl.cap > SPARE_MAX || m->folds.cap > SPARE_MAX) {
+	if (m->cap > SPARE_MAX || m->nl.cap > SPARE_MAX || m->folds.cap > SPARE_MAX) {
 		pm_mail_free(m);
 		return;
 	}
@@ -124,8 +122,6 @@ pm_regex(struct procmail_files *f, struct sv expr, bool fold, bool *invalid)
 	struct sb key = SB_INIT(SIZE_MAX / 4);
 	struct procmail_regex *re;
 
-	if (f == NULL)
-		return (procmail_regex_new(expr, fold, invalid));
 	sb_addc(&key, fold ? 'i' : ' ');
 	sb_add(&key, expr);
 	re = hash_get(f->regex, sb_sv(&key));
@@ -148,12 +144,8 @@ bool
 pm_lately(struct procmail_files *f, enum pm_lately what, const char *path, int64_t now, bool note)
 {
 	size_t n = strlen(path);
-	struct lately *l = f == NULL ? NULL : &f->lately[what][hash_bytes(path, n) % LATELY];
-	bool known;
-
-	if (l == NULL)
-		return (false);
-	known = l->path != NULL && l->when == now && strcmp(l->path, path) == 0;
+	struct lately *l = &f->lately[what][hash_bytes(path, n) % LATELY];
+	bool known = l->path != NULL && l->when == now && strcmp(l->path, path) == 0;
 	if (!known && note) {
 		free(l->path);
 		l->path = xstrndup(path, n);
@@ -214,7 +206,7 @@ same_time(struct timespec a, struct timespec b)
 struct pm_rc *
 pm_rc_find(struct procmail_files *f, const struct stat *sb)
 {
-	for (size_t i = 0; f != NULL && i < f->v.len; i++) {
+	for (size_t i = 0; i < f->v.len; i++) {
 		struct kept *e = &f->v.p[i];
 
 		if (e->dev != sb->st_dev || e->ino != sb->st_ino)
@@ -248,7 +240,7 @@ pm_rc_load(struct procmail_files *f, int fd)
 	k = (struct kept){ sb.st_dev, sb.st_ino, sb.st_size, sb.st_mtim, sb.st_ctim, rc_new(fd, sb.st_size) };
 	if (k.rc == NULL)
 		return (NULL);
-	if (f != NULL && S_ISREG(sb.st_mode)) {
+	if (S_ISREG(sb.st_mode)) {
 		if (f->v.len >= FILES_MAX) {
 			pm_rc_unref(&f->v.p[0].rc);
 			vec_remove(&f->v, 0);

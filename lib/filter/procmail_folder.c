@@ -231,54 +231,69 @@ mark_updated(const struct pm *pm, const char *path, mode_t mode)
 		(void)chmod(path, (mode & 07777) | UPDATED);
 }
 
-static bool
-to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool dot_lock)
+static void
+skip_links(struct pm *pm, const char *links, size_t n)
 {
-	struct sb text = SB_INIT(SIZE_MAX / 4);
 	struct pm_words left = PM_WORDS_INIT;
-	bool null = strcmp(f->path, "/dev/null") == 0, fresh;
-	int fd, e;
 
-	sb_addn(&left.b, links, nlinks);
+	sb_addn(&left.b, links, n);
 	pm_words_join(&left);
 	pm_skipped(pm, sb_cstr(&left.b));
 	pm_words_free(&left);
-	if (null) {
+}
+
+static void
+lock_folder(struct pm *pm, const char *path)
+{
+	char *lock = pm_lock_name(pm, path);
+
+	if (pm->glob_lock == NULL || strcmp(lock, pm->glob_lock) != 0)
+		(void)pm_lock(pm, lock, &pm->loc_lock);
+	free(lock);
+}
+
+/* Append the part; 0 or errno, EBADF where the file cannot be opened. */
+static int
+append(struct pm *pm, const char *path)
+{
+	struct sb text = SB_INIT(SIZE_MAX / 4);
+	bool fresh = access(path, F_OK) == -1;
+	/* A FIFO that nobody reads would keep us for ever. */
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, NEW_FILE), e;
+
+	pm->last_tell = -1;
+	if (fd == -1)
+		return (EBADF);
+	(void)os_nonblock(fd, false);
+	pm->last_dump = render(pm, F_FILE, &text);
+	e = write_out(pm, fd, true, sb_sv(&text));
+	if (e == 0 && fresh)
+		(void)os_fsync_parent(path, NULL);
+	sb_free(&text);
+	return (e);
+}
+
+static bool
+to_file(struct pm *pm, struct folder *f, const char *links, size_t nlinks, bool dot_lock)
+{
+	int e;
+
+	skip_links(pm, links, nlinks);
+	if (strcmp(f->path, "/dev/null") == 0) {
 		pm->last_dump = pm->part.len;
 		pm_set_folder(pm, f->path);
 		pm_yell(pm, "Opening", f->path);
 		return (true);
 	}
 	mark_updated(pm, f->path, f->mode);
-	if (dot_lock) {
-		char *lock;
-
-		sb_addf(&text, "%s%s", f->path, pm->text[PM_T_LOCKEXT]);
-		lock = sb_steal(&text, NULL);
-		sb_init(&text, SIZE_MAX / 4);
-		if (pm->glob_lock == NULL || strcmp(lock, pm->glob_lock) != 0)
-			(void)pm_lock(pm, lock, &pm->loc_lock);
-		free(lock);
-	}
+	if (dot_lock)
+		lock_folder(pm, f->path);
 	pm_set_folder(pm, f->path);
 	pm_yell(pm, "Opening", f->path);
-	fresh = access(f->path, F_OK) == -1;
-	/* A FIFO that nobody reads would keep us for ever. */
-	fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, NEW_FILE);
-	e = errno;
-	if (fd != -1)
-		(void)os_nonblock(fd, false);
-	pm->last_tell = -1;
-	if (fd != -1) {
-		pm->last_dump = render(pm, F_FILE, &text);
-		e = write_out(pm, fd, true, sb_sv(&text));
-		if (e == 0 && fresh)
-			(void)os_fsync_parent(f->path, NULL);
-	}
-	sb_free(&text);
+	e = append(pm, f->path);
 	if (e == 0 || may_ignore(pm))
 		return (true);
-	write_error(pm, f->path, fd == -1 ? EBADF : e);
+	write_error(pm, f->path, e);
 	if (pm->last_tell >= 0 && (pm->log_opened || pm->verbose != 0))
 		pm_nlog(pm, "Truncated file to former size\n");
 	return (false);
@@ -315,11 +330,10 @@ highest_number(const char *path)
 	return (max);
 }
 
-/* Give <file> its name in the folder: *<path>; 0, or -1 with errno. */
+/* Give <file> its name in the folder: *<path>; 0, or -1 with errno.  <fresh>: it is the temporary one of this folder. */
 static int
-give_name(struct pm *pm, const struct folder *f, const char *file, char *path, size_t size)
+give_name(struct pm *pm, const struct folder *f, const char *file, bool fresh, char *path, size_t size)
 {
-	const char *base = strrchr(file, '/');
 	struct stat sb, other;
 	char digits[16];
 	unsigned long n;
@@ -332,11 +346,11 @@ give_name(struct pm *pm, const struct folder *f, const char *file, char *path, s
 		while (link(file, path) == -1 && errno == EEXIST);
 		return (access(path, F_OK));
 	case F_MAILDIR:
-		/* The name in tmp/, or for a file of another kind a new one. */
-		if (strncmp(base, "/_", 2) != 0 && strstr(file, "/tmp/") != NULL)
-			(void)snprintf(path, size, "%s/new/%s", f->path, base + 1);
+		/* The name in tmp/, or for a link to another folder's file a new one. */
+		if (fresh)
+			(void)snprintf(path, size, "%s/new/%s", f->path, strrchr(file, '/') + 1);
 		else
-			(void)snprintf(path, size, "%s/new/%lld.%ld_%u.%s", f->path, (long long)time(NULL), pm_pid(pm),
+			(void)snprintf(path, size, "%s/new/%lld.%ld_%u.%s", f->path, (long long)time(NULL), (long)getpid(),
 			    pm->serial++, pm->host);
 		return (link(file, path));
 	default:
@@ -395,17 +409,14 @@ link_others(struct pm *pm, const char *file, const char *names, size_t len)
 		if (f.type == F_TOO_LONG)
 			pm_overflow(pm);
 		if (f.type >= F_MAILDIR) {
-			int rc = give_name(pm, &f, file, path, sizeof(path));
+			int rc = give_name(pm, &f, file, false, path, sizeof(path));
 
 			pm_yell(pm, "Linking to", path);
 			if (rc == -1)
 				pm_nlogq(pm, "Couldn't make link to", path);
 			else {
 				sb_addf(&sb, "%s %s", pm_gets(pm, "LASTFOLDER"), path);
-				long verbose = pm->verbose;
-				pm->verbose = 0;
-				pm_put(pm, "LASTFOLDER", sb_cstr(&sb));
-				pm->verbose = verbose;
+				pm_put_quietly(pm, "LASTFOLDER", sb_cstr(&sb));
 				mark_updated(pm, f.path, f.mode);
 			}
 		}
@@ -432,7 +443,7 @@ to_directory(struct pm *pm, const struct folder *f, const char *links, size_t nl
 			}
 			break;
 		}
-		rc = give_name(pm, f, tmp, path, sizeof(path));
+		rc = give_name(pm, f, tmp, true, path, sizeof(path));
 		e = errno;
 		(void)unlink(tmp);
 		if (rc == -1 && e != EEXIST)

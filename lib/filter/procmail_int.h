@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/arena.h"
@@ -204,6 +205,9 @@ enum pm_result {
 	PM_EOF
 };
 
+/* Is an action's program waited for, and is it told that it failed? */
+enum pm_wait { PM_LEAVE_IT, PM_TELL, PM_QUIET };
+
 /* Texts with a meaning, which hold even where the environment does not show them. */
 enum pm_text {
 	PM_T_SHELLMETAS, PM_T_LOCKEXT, PM_T_MSGPREFIX, PM_T_TRAP, PM_T_SHELLFLAGS, PM_T_SENDMAIL, PM_T_SENDMAILFLAGS,
@@ -270,7 +274,7 @@ struct pm {
 	/* The current recipe. */
 	struct sv	 part;		/* of the message */
 	bool		 sh;		/* the command is for the shell */
-	int		 wait;		/* 0 no, 1 w, 2 W */
+	enum pm_wait	 wait;		/* for the program */
 	bool		 ignore_write, raw;
 	char		*loc_lock, *glob_lock;
 
@@ -287,7 +291,7 @@ struct pm {
 	int		 exit_code;	/* $? */
 	int		 pipe_status;	/* of the last filter that was waited for */
 	int		 retval;
-	int		 fake;		/* DELIVERED */
+	bool		 pretend;	/* DELIVERED, or a signal that loses the mail: success is told whatever came */
 	bool		 signal_end, delivered;
 	bool		 alarmed;	/* SIGALRM: TIMEOUT is over now */
 	bool		 muted;		/* after a signal nothing is logged until the abstract */
@@ -318,7 +322,9 @@ void	 pm_trace(struct pm *pm, const char *fmt, ...) __attribute__((format(printf
 const char *pm_get(const struct pm *pm, const char *name);	/* NULL: not set */
 const char *pm_gets(const struct pm *pm, const char *name);	/* "": not set */
 void	 pm_put(struct pm *pm, const char *name, const char *value);	/* value NULL: remove; no magic */
+void	 pm_put_quietly(struct pm *pm, const char *name, const char *value);	/* not told of with VERBOSE either */
 void	 pm_assign(struct pm *pm, const char *name, const char *value);	/* with the effect of special names; NULL: unset */
+void	 pm_take_effect(struct pm *pm, const char *name, const char *value);	/* of an assignment to a name with a meaning */
 void	 pm_set_folder(struct pm *pm, const char *folder);	/* LASTFOLDER */
 void	 pm_set_overflow(struct pm *pm);
 void	 pm_defaults(struct pm *pm);
@@ -330,7 +336,6 @@ void	 pm_umask(struct pm *pm, mode_t mask);
 void	 pm_go_later(struct pm *pm, const char *dir);
 /* Before anything that umask or current directory mean something to. */
 void	 pm_settle(struct pm *pm);
-long	 pm_pid(const struct pm *pm);
 /* Where nothing says otherwise yet. */
 void	 pm_set_text(struct pm *pm, enum pm_text t, const char *value);
 void	 pm_maildir(struct pm *pm, const char *dir);
@@ -356,13 +361,16 @@ void	 pm_words_join(struct pm_words *w);
 static inline bool pm_alpha(char c) { return (sv_isalpha(c) || c == '_'); }
 static inline bool pm_alnum(char c) { return (sv_isalnum(c) || c == '_'); }
 
-/* procmail_cond.c */
-/* Continued lines become one: "\" NL and the blanks behind any newline go. */
-void	 pm_squeeze(char *s);
 /* procmail_plan.c */
+/* Take it apart into c->plan, once. */
 void	 pm_plan(struct pm_cond *c);
 void	 pm_plan_free(struct pm_cond *c);
-/* 1, 0: the conditions hold or not. */
+/* Continued lines become one: "\" NL and the blanks behind any newline go. */
+void	 pm_squeeze(char *s);
+static inline const char *pm_skip_blanks(const char *s) { return (s + strspn(s, " \t")); }
+
+/* procmail_cond.c */
+/* Do the conditions of <st> hold?  Flags that exclude each other are taken out of <flag>; <skip>: only complain of them. */
 bool	 pm_conditions(struct pm *pm, struct pm_stmt *st, bool *flag, const struct pm_state *s, bool skip);
 
 /* procmail_eval.c */
@@ -407,7 +415,10 @@ void	 pm_run_program(struct pm *pm, const struct pm_words *w, struct pm_prog *g)
 void	 pm_sleep(struct pm *pm, long seconds);
 
 /* procmail_lock.c */
+/* Get lock file <path>, waiting for it, and note it in *<where>; what was noted there is given up first.  False: it was told why not. */
 bool	 pm_lock(struct pm *pm, const char *path, char **where);
+/* That of <folder>, by LOCKEXT; heap. */
+char	*pm_lock_name(const struct pm *pm, const char *folder);
 void	 pm_unlock(struct pm *pm, char **where);
 /* The recipe's own: <name> as given, or that of <folder> with LOCKEXT. */
 void	 pm_lock_local(struct pm *pm, const char *name, const char *folder);

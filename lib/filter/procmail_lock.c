@@ -25,8 +25,8 @@ pm_unique(struct pm *pm, const char *dir, bool maildir, mode_t mode, char *path,
 
 	for (int tries = 0; tries < 8 && fd == -1; tries++) {
 		int n = maildir ?
-		    snprintf(path, size, "%s%lld.%ld_%u.%s", dir, (long long)time(NULL), pm_pid(pm), pm->serial, pm->host) :
-		    snprintf(path, size, "%s_%lx%%%llx%u.%s", dir, pm_pid(pm), (long long)time(NULL), pm->serial, pm->host);
+		    snprintf(path, size, "%s%lld.%ld_%u.%s", dir, (long long)time(NULL), (long)getpid(), pm->serial, pm->host) :
+		    snprintf(path, size, "%s_%lx%%%llx%u.%s", dir, (long)getpid(), (long long)time(NULL), pm->serial, pm->host);
 
 		pm->serial++;
 		if (n < 0 || (size_t)n >= size) {
@@ -164,6 +164,15 @@ pm_unlock(struct pm *pm, char **where)
 	*where = NULL;
 }
 
+char *
+pm_lock_name(const struct pm *pm, const char *folder)
+{
+	struct sb sb = SB_INIT(SIZE_MAX / 4);
+
+	sb_addf(&sb, "%s%s", folder, pm->text[PM_T_LOCKEXT]);
+	return (sb_steal(&sb, NULL));
+}
+
 void
 pm_lock_local(struct pm *pm, const char *name, const char *folder)
 {
@@ -171,14 +180,7 @@ pm_lock_local(struct pm *pm, const char *name, const char *folder)
 
 	if (name == NULL && (strcmp(folder, "/dev/null") == 0 || strcmp(folder, "|") == 0))
 		return;
-	if (name != NULL)
-		path = xstrdup(name);
-	else {
-		struct sb sb = SB_INIT(SIZE_MAX / 4);
-
-		sb_addf(&sb, "%s%s", folder, pm->text[PM_T_LOCKEXT]);
-		path = sb_steal(&sb, NULL);
-	}
+	path = name != NULL ? xstrdup(name) : pm_lock_name(pm, folder);
 	if (pm->glob_lock != NULL && strcmp(path, pm->glob_lock) == 0)
 		pm_nlogq(pm, "Deadlock attempted on", path);
 	else

@@ -72,7 +72,7 @@ pm_nlog(struct pm *pm, const char *text)
 	pm_log(pm, "procmail: ");
 	if (pm->verbose != 0 && (now = time(NULL)) != (time_t)pm->log_time) {
 		pm->log_time = (int64_t)now;
-		pm_log(pm, "[%ld] %sprocmail: ", pm_pid(pm), ctime_r(&now, stamp));
+		pm_log(pm, "[%ld] %sprocmail: ", (long)getpid(), ctime_r(&now, stamp));
 	}
 	pm_log_text(pm, sv_cstr(text));
 }

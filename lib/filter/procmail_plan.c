@@ -8,10 +8,27 @@
 
 #include "filter/procmail_int.h"
 
-static const char *
-skip_blanks(const char *s)
+void
+pm_squeeze(char *s)
 {
-	return (s + strspn(s, " \t"));
+	enum { ELSE, BACKSLASH, NEWLINE } seen = ELSE;
+	char *out = s;
+
+	for (; *s != '\0'; s++) {
+		if (*s == '\n') {
+			if (seen == BACKSLASH)
+				out--;
+			else
+				*out++ = '\n';
+			seen = NEWLINE;
+			continue;
+		}
+		if (seen == NEWLINE && (*s == ' ' || *s == '\t'))
+			continue;
+		seen = *s == '\\' ? BACKSLASH : ELSE;
+		*out++ = *s;
+	}
+	*out = '\0';
 }
 
 static bool
@@ -19,7 +36,7 @@ read_weight(struct pm_plan *p, const char **s)
 {
 	char *end;
 	double w = strtod(*s, &end), x;
-	const char *hat = skip_blanks(end);
+	const char *hat = pm_skip_blanks(end);
 
 	if (end == *s || *hat != '^')
 		return (false);
@@ -29,7 +46,7 @@ read_weight(struct pm_plan *p, const char **s)
 	p->weight = w;
 	p->power = x;
 	p->scored = true;
-	*s = skip_blanks(end);
+	*s = pm_skip_blanks(end);
 	return (true);
 }
 
@@ -43,14 +60,14 @@ read_area(struct pm_plan *p, const char **s)
 		return (false);
 	while (pm_alnum((*s)[n]))
 		n++;
-	rest = skip_blanks(*s + n);
+	rest = pm_skip_blanks(*s + n);
 	if (strncmp(rest, "??", 2) != 0)
 		return (false);
 	free(p->var);
 	p->var = xstrndup(*s, n);
 	p->area = strcmp(p->var, "B") == 0 ? PM_AREA_B : strcmp(p->var, "H") == 0 ? PM_AREA_H :
 	    strcmp(p->var, "HB") == 0 || strcmp(p->var, "BH") == 0 ? PM_AREA_HB : PM_AREA_VAR;
-	*s = skip_blanks(rest + 2);
+	*s = pm_skip_blanks(rest + 2);
 	return (true);
 }
 
@@ -63,7 +80,7 @@ plan_size(struct pm_plan *p, const char *s)
 		return;
 	p->smaller = *s == '<';
 	p->pivot = procmail_long(s + 1, &end);
-	if (*skip_blanks(end) == '\0')
+	if (*pm_skip_blanks(end) == '\0')
 		p->kind = PM_PLAN_SIZE;
 }
 
@@ -89,7 +106,7 @@ pm_plan(struct pm_cond *c)
 		more = false;
 		if (*s == '!') {
 			p->negate = !p->negate;
-			s = skip_blanks(s + 1);
+			s = pm_skip_blanks(s + 1);
 			more = true;
 		} else if (*s == '<' || *s == '>')
 			plan_size(p, s);

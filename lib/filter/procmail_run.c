@@ -98,6 +98,24 @@ set_umask(void *arg)
 	return (0);
 }
 
+/* The shell that reads what is no program itself: <path>, or the name where nothing was found. */
+static pid_t
+start_script(struct os_spawn *s, const char *path, struct arena *a)
+{
+	const char **argv;
+	size_t n = 0;
+
+	while (s->argv[n] != NULL)
+		n++;
+	argv = arena_alloc(a, (n + 2) * sizeof(*argv));
+	argv[0] = "/bin/sh";
+	memcpy(argv + 1, s->argv, (n + 1) * sizeof(*argv));
+	argv[1] = path;
+	s->argv = argv;
+	s->path = NULL;
+	return (os_spawn(s, NULL));
+}
+
 /* The program, or, as execvp(3) does with scripts, a shell that reads it. */
 static pid_t
 start(struct running *r, const char **argv, int in, int out, struct arena *a)
@@ -110,8 +128,7 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 		.file_bytes = pm->o->file_bytes, .memory_bytes = pm->o->memory_bytes,
 		    .processes = pm->o->shared_uid ? os_process_limit(pm->o->processes) : pm->o->processes
 	};
-	const char *name = argv[0], **script;
-	size_t n = 0;
+	const char *name = argv[0];
 	pid_t pid = -1;
 	long tries = pm->noresretry;
 
@@ -119,25 +136,12 @@ start(struct running *r, const char **argv, int in, int out, struct arena *a)
 		pm->o->waits();
 	while (path != NULL && (pid = os_spawn(&s, NULL)) == -1 && errno == EAGAIN && tries-- != 0)
 		pm_sleep(pm, pm->suspend);
-	if (pid == -1 && errno == EAGAIN) {
+	if (pid == -1 && errno == EAGAIN)
 		pm_nlogq(pm, "Failed forking", name);
-	} else if (pid == -1 && errno != ENOEXEC && pm->o->ops != NULL) {
-		/* In a box nothing is lost for a program that is not there: no shell stands in, whose status nobody would see. */
+	/* In a box nothing is lost for a program that is not there: no shell stands in, whose status nobody would see. */
+	else if (pid == -1 && ((errno != ENOEXEC && pm->o->ops != NULL) ||
+	    (pid = start_script(&s, errno == ENOEXEC ? path : name, a)) == -1))
 		pm_nlogq(pm, "Failed to execute", name);
-	} else if (pid == -1) {
-		bool not_binary = errno == ENOEXEC;
-
-		while (argv[n] != NULL)
-			n++;
-		script = arena_alloc(a, (n + 2) * sizeof(*script));
-		script[0] = "/bin/sh";
-		memcpy(script + 1, argv, (n + 1) * sizeof(*script));
-		script[1] = not_binary ? path : name;
-		s.argv = script;
-		s.path = NULL;
-		if ((pid = os_spawn(&s, NULL)) == -1)
-			pm_nlogq(pm, "Failed to execute", name);
-	}
 	free(path);
 	return (pid);
 }

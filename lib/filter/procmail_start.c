@@ -68,7 +68,7 @@ pm_interrupted(struct pm *pm)
 		pm->verbose = sig == SIGUSR2;
 		return (false);
 	case SIGQUIT:
-		pm->fake = 2;
+		pm->pretend = true;
 		end_by_signal(pm, pm->retval);
 		break;
 	case SIGTERM:
@@ -454,7 +454,7 @@ terminate(struct pm *pm)
 	pm->muted = false;
 	if (pm->retval != EX_OK) {
 		pm->last_tell = -1;
-		folder = pm->fake != 0 ? "**Lost**" : pm->retval == EX_TEMPFAIL ? "**Requeued**" : "**Bounced**";
+		folder = pm->pretend ? "**Lost**" : pm->retval == EX_TEMPFAIL ? "**Requeued**" : "**Bounced**";
 	}
 	name = xstrdup(folder);
 	pm_comsat(pm, pm->retval != EX_OK ? name : NULL);
@@ -560,7 +560,7 @@ pm_continue(struct pm *pm)
 	}
 	pm_unlock(pm, &pm->loc_lock);
 	terminate(pm);
-	return (pm->fake != 0 ? EX_OK : pm->retval);
+	return (pm->pretend ? EX_OK : pm->retval);
 }
 
 /* --- copies ---------------------------------------------------------------------------------- */
@@ -659,7 +659,7 @@ clone_here(struct pm *pm, struct pm_block *block)
 	if (copy.signal_end) {
 		pm->signal_end = pm->muted = true;
 		pm->retval = copy.retval;
-		pm->fake = copy.fake;
+		pm->pretend = copy.pretend;
 		stop(pm);
 	}
 	free_state(&copy);

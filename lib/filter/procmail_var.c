@@ -76,11 +76,10 @@ free_var(const struct pm_var *v)
 }
 
 void
-pm_put(struct pm *pm, const char *name, const char *value)
+pm_put_quietly(struct pm *pm, const char *name, const char *value)
 {
 	struct pm_var *v = find(pm, name), n, old;
 
-	yell_assign(pm, name, value);
 	if (v == NULL && value == NULL)
 		return;
 	/* The value may be the old one's text. */
@@ -101,6 +100,13 @@ pm_put(struct pm *pm, const char *name, const char *value)
 	}
 	pm->env_size += n.nlen + strlen(n.value);
 	vec_push(&pm->env, n);
+}
+
+void
+pm_put(struct pm *pm, const char *name, const char *value)
+{
+	yell_assign(pm, name, value);
+	pm_put_quietly(pm, name, value);
 }
 
 /* <name> is a constant, and so is <value> as far as the run is concerned. */
@@ -212,13 +218,6 @@ pm_go_later(struct pm *pm, const char *dir)
 {
 	free(pm->cwd_later);
 	pm->cwd_later = xstrdup(dir);
-}
-
-long
-pm_pid(const struct pm *pm)
-{
-	(void)pm;
-	return ((long)getpid());
 }
 
 void
@@ -417,7 +416,7 @@ static void
 set_delivered(struct pm *pm, const char *value)
 {
 	if (pm_number(0, value) != 0)
-		pm->fake = 1;
+		pm->pretend = true;
 }
 
 static void
@@ -458,6 +457,12 @@ void
 pm_assign(struct pm *pm, const char *name, const char *value)
 {
 	pm_put(pm, name, value);
+	pm_take_effect(pm, name, value);
+}
+
+void
+pm_take_effect(struct pm *pm, const char *name, const char *value)
+{
 	if (value == NULL)
 		value = "";
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)

@@ -69,10 +69,8 @@ static void
 add(struct formail_list *l, const char *name)
 {
 	size_t n = strlen(name);
-	char *line = malloc(n + 2);
+	char *line = xmalloc(n + 2);
 
-	if (line == NULL)
-		exit(EX_OSERR);
 	memcpy(line, name, n);
 	memcpy(line + n, "\n", 2);
 	formail_add(l, line, n + 1, false);
@@ -103,9 +101,7 @@ rename_option(struct cli *c)
 		nid = -nid;
 	p.id = old;
 	p.len = old + (size_t)nid;
-	p.text = malloc(p.len + 1);
-	if (p.text == NULL)
-		exit(EX_OSERR);
+	p.text = xmalloc(p.len + 1);
 	memcpy(p.text, from, old);
 	memcpy(p.text + old, to, (size_t)nid);
 	p.text[p.len] = '\0';

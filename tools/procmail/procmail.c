@@ -38,7 +38,6 @@ struct options {
 	VEC(const char *) args;
 	const char	**recipients;	/* -d */
 	bool		 no_recipient;	/* -d without one: that was said */
-	bool		 override;	/* -o: taken and of no effect, nobody's "From " line is doubted */
 };
 
 static void
@@ -110,7 +109,7 @@ option_word(struct options *o, char *w, char ***argv, bool *last)
 			o->p.filter = true;
 			break;
 		case 'o':
-			o->override = true;
+			/* Nobody's "From " line is doubted. */
 			break;
 		case 'Y':
 		case 'y':
