@@ -41,6 +41,11 @@ void	 conf_check_routers(struct loader *ld);
 /* "+name" items of <l> that were never defined. */
 void	 conf_check_list(struct loader *ld, const struct exim_list *l, enum exim_list_kind kind, const char *file, unsigned line);
 /* conf_trap.c: what is hardly meant so; all warnings. */
+/* Is <type> that of a lookup in a file: "lsearch", "partial-dbm*", "dsearch,ret=full"? */
+bool	 conf_file_lookup(struct sv type);
+/* Warn of variables that a peer fills: in the name of a file, and in those that <text> looks into. */
+void	 conf_taint_path(struct loader *ld, const char *file, unsigned line, const char *what, struct sv path);
+void	 conf_taint_text(struct loader *ld, const char *file, unsigned line, const char *what, struct sv text);
 void	 conf_traps(struct loader *ld);
 /* Names become pointers, and what does not fit together is told. */
 void	 conf_resolve(struct loader *ld);

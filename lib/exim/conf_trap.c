@@ -52,8 +52,8 @@ check_file(const struct place *pl, struct sv path, const char *effect)
 		WARN(pl, "%s: %s is not there: %s: make it or correct the name", pl->name, p, effect);
 }
 
-static bool
-file_lookup(struct sv type)
+bool
+conf_file_lookup(struct sv type)
 {
 	static const char *const types[] = { "lsearch", "wildlsearch", "nwildlsearch", "iplsearch", "dbm", "dbmnz", "dbmjz", "cdb",
 	    "dsearch", "json", "lmdb" };
@@ -101,7 +101,7 @@ files_of(const struct place *pl, struct sv text)
 			;
 		word = sv_sub(text, from, to);
 		end = sv_chr(sv_sub(text, i, text.len), '}');
-		if (end <= 0 || (!file_lookup(word) && !sv_eqs(word, "readfile")))
+		if (end <= 0 || (!conf_file_lookup(word) && !sv_eqs(word, "readfile")))
 			continue;
 		check_file(pl, sv_trim(sv_sub(text, i + 1, i + (size_t)end)), "what reads it fails or defers");
 	}
@@ -232,6 +232,7 @@ check_text(const struct place *pl, struct sv text)
 	regexes_of(pl, text);
 	asked_for(pl, text);
 	files_of(pl, text);
+	conf_taint_text(pl->ld, pl->file, pl->line, pl->name, text);
 }
 
 /* ---- lists ---- */
@@ -316,7 +317,7 @@ check_items(const struct place *pl, const struct exim_list *l)
 		struct xregex *re;
 
 		if (it->type == M_LOOKUP && it->lookup.type != NULL && !x_lookup_is_query(it->lookup.type) &&
-		    file_lookup(it->lookup.name))
+		    conf_file_lookup(it->lookup.name))
 			check_file(pl, it->arg, "the list defers");
 		if (it->type != M_REGEX || sv_chr(it->text, '$') >= 0)
 			continue;
@@ -419,6 +420,8 @@ check_value(struct loader *ld, const struct exim_option *o, const struct exim_va
 	default:
 		break;
 	}
+	if (strcmp(o->name, "file") == 0 || strcmp(o->name, "directory") == 0)
+		conf_taint_path(ld, v->file, v->line, o->name, v->text);
 	if (AMONG(o->name, address_options))
 		check_words(&pl, v->text);
 	if (AMONG(o->name, port_options))

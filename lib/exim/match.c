@@ -144,8 +144,19 @@ xm_compile_item(struct arena *a, enum exim_list_kind kind, struct sv text)
 	return (l);
 }
 
+/* What is wrong with <it>, and what to write. */
 static const char *
-first_mistake(const struct exim_list *l)
+item_mistake(struct arena *a, const struct mitem *it)
+{
+	if (!sv_starts(it->arg, "malformed"))
+		return (it->arg.p);
+	return (arena_fmt(a, SV_FMT " \"" SV_FMT "\", at which the list ends: %s", SV_ARG(it->arg), SV_ARG(it->text),
+	    sv_chr(it->text, ';') >= 0 ? "begin the list with \"<;\" where semicolons separate" :
+	    "write all four numbers, as in 10.0.0.0/8"));
+}
+
+static const char *
+first_mistake(struct arena *a, const struct exim_list *l)
 {
 	char why[256];
 
@@ -155,7 +166,7 @@ first_mistake(const struct exim_list *l)
 		if (it->type == M_ADDRESS)
 			it = it->domain;
 		if (it->type == M_ERROR)
-			return (it->arg.p);
+			return (item_mistake(a, it));
 		if (it->type == M_REGEX) {
 			struct xregex *re = x_regex_new(it->text, XRE_CASELESS, why);
 
@@ -177,7 +188,7 @@ exim_list_compile(struct arena *a, enum exim_list_kind kind, struct sv text, con
 
 	if (s->literal) {
 		l = xm_compile_raw(a, kind, s->value);
-		mistake = first_mistake(l);
+		mistake = first_mistake(a, l);
 	} else {
 		l = arena_zalloc(a, sizeof(*l));
 		l->kind = kind;

@@ -114,6 +114,7 @@ errors_address_ok(struct visit *v, struct sv address)
 		return (true);
 	if (sv_rchr(address, '@') < 0)
 		return (false);
+	rq.within = rq.mode == ROUTE_DELIVER;
 	rq.mode = ROUTE_VERIFY_SENDER;
 	rq.address = address;
 	rq.sender = SV_LIT("");

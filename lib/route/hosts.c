@@ -486,7 +486,7 @@ note_frozen(struct visit *v, const char *what)
 		route_note(v, SV_FMT " %s: " SV_FMT, SV_ARG(v->rt->rq->id), what, SV_ARG(v->domain));
 		return;
 	}
-	if (v->rt->rq->mode == ROUTE_DELIVER)
+	if (v->rt->rq->mode == ROUTE_DELIVER || v->rt->rq->within)
 		route_note(v, "%s: " SV_FMT, what, SV_ARG(v->domain));
 	else if (host.len == 0)
 		route_note(v, "%s: " SV_FMT " (while routing <" SV_FMT ">)", what, SV_ARG(v->domain), SV_ARG(v->p->addr->address));

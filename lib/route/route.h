@@ -245,6 +245,7 @@ struct route_request {
 	struct arena	*arena;		/* of results */
 	const struct route_ops *ops;
 	enum route_mode	 mode;
+	bool		 within;	/* an address that a delivery needs is verified */
 	struct sv	 address;	/* local_part@domain, checked by mail/address.h, rewritten */
 	struct sv	 sender;	/* of the message */
 	struct sv	 id;		/* of the message that a session is at; empty: verification tells whom it is about */

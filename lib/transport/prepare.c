@@ -80,16 +80,17 @@ number_of(struct prep *p, const struct exim_value *v, const char *opt, bool grou
 	    SV_ARG(exim_str_text(v->str)), p->name));
 }
 
-static bool
+/* The list that <uid> is on, or NULL. */
+static const char *
 never(struct prep *p, int64_t uid)
 {
 	const struct exim_value *v = &p->env->conf->main[EXIM_MAIN_never_users];
 
-	/* Root is on the list, named or not. */
+	/* Root is on a list, named or not. */
 	for (size_t i = 0; i < v->n; i++)
 		if (v->nums[i] == uid)
-			return (true);
-	return (uid == 0);
+			return ("never_users");
+	return (uid == 0 ? "fixed_never_users" : NULL);
 }
 
 /* The group that goes with a user of the transport. */
@@ -110,7 +111,7 @@ pick_ids(struct prep *p)
 	const struct route_delivery *rd = d->rd[0];
 	const struct exim_value *g = d->t->d.generic, *user = &g[EXIM_TRANSPORT_user], *group = &g[EXIM_TRANSPORT_group];
 	struct transport_job *j = p->j;
-	const char *name = NULL, *gname = NULL;
+	const char *name = NULL, *gname = NULL, *list;
 	struct err err = ERR_INIT;
 	struct os_user u;
 
@@ -137,10 +138,10 @@ pick_ids(struct prep *p)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User not set for %s transport", p->name));
 	if (j->gid < 0)
 		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_GID, "User set without group for %s transport", p->name));
-	if (never(p, j->uid)) {
+	if ((list = never(p, j->uid)) != NULL) {
 		p->r->panic = TRANSPORT_PANIC_FAILS;
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the %snever_users list",
-		    (long long)j->uid, p->name, j->uid == 0 ? "fixed_" : ""));
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UID, "User %lld set for %s transport is on the %s list",
+		    (long long)j->uid, p->name, list));
 	}
 	/* Nobody's rights but the Exim user's are there to deliver with. */
 	if (exim_main_bool(p->env->conf, EXIM_MAIN_deliver_drop_privilege) && j->uid != p->env->conf->g.exim_uid)

@@ -24,6 +24,7 @@ struct dfield {				/* a header field */
 
 struct drcpt {
 	struct sv	 addr;
+	struct sv	 given;		/* without the domain that it got here; as it is arriving */
 	struct sv	 errors_to;	/* one_time: of the list */
 	int		 parent;	/* one_time: whose child; -1 */
 	struct sv	 orcpt;

@@ -250,7 +250,7 @@ log_arrival(struct deliver *d, struct dmsg *m, bool had_id)
 	if (dlog_on(d, EXIM_LOGSEL_received_recipients)) {
 		sb_adds(&out, " for");
 		for (size_t i = 0; i < m->rcpts.len; i++)
-			sb_addf(&out, " " SV_FMT, SV_ARG(m->rcpts.p[i].addr));
+			sb_addf(&out, " " SV_FMT, SV_ARG(m->rcpts.p[i].given.len > 0 ? m->rcpts.p[i].given : m->rcpts.p[i].addr));
 	}
 	dlog(d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
 	dmsglog(d, m, "Received from " SV_FMT, SV_ARG(sv_sub(sb_sv(&out), strlen(m->id) + 4, out.len)));
@@ -388,8 +388,10 @@ dreceive(struct deliver *d, struct dmsg *m, bool fixups, struct err *err)
 	struct asked as;
 	int rc;
 
-	for (size_t i = 0; i < m->rcpts.len; i++)
+	for (size_t i = 0; i < m->rcpts.len; i++) {
+		m->rcpts.p[i].given = m->rcpts.p[i].addr;
 		m->rcpts.p[i].addr = dqualify(d, m->arena, m->rcpts.p[i].addr, true);
+	}
 	m->sender = dqualify(d, m->arena, m->sender, false);
 	m->arriving = true;
 	denv_message(d, m);

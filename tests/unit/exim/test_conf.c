@@ -61,6 +61,20 @@ traps(void **state)
 		    "\"2001::db8::::1\", or begin the list with \"<;\"" },
 		{ "hostlist h = 10.0.0.0/8 : ::::1 : 2001::db8::::1\nlocal_interfaces = <; ::1 ; 127.0.0.1\n", NULL },
 		{ "local_interfaces = 127.0.0.1 : ::1\n", "t.conf:1: local_interfaces: the list is cut at the colons of \"::1\"" },
+		{ "hostlist h = 127.0.0.1 : 10/8\n", "mask \"10/8\", at which the list ends: write all four numbers, as in 10.0.0.0/8 (hostlist h)" },
+		{ "hostlist h = 10.0.0.0/8 ; 10.1.2.3\n", "\"10.0.0.0/8 ; 10.1.2.3\", at which the list ends: begin the list with \"<;\" where" },
+		{ "hostlist h = <; 10.0.0.0/8 ; 10.1.2.3\n", NULL },
+		{ "begin routers\nr:\n  driver = redirect\n  file = /srv/$local_part/.forward\n", "t.conf:4: file: $local_part is a peer's "
+		    "word, and a name of a file made of it is refused when it comes to it: write $local_part_data, which check_local_user" },
+		{ "begin routers\nr:\n  driver = redirect\n  file = /srv/${lookup{$local_part}dsearch{/}}/$local_part_data/.forward\n", NULL },
+		{ "begin routers\nr:\n  driver = redirect\n  data = ${lookup{$local_part}lsearch*{/srv/${lc:$domain}/aliases}}\n",
+		    "t.conf:4: data: $domain is a peer's word, and a name of a file made of it is refused when it comes to it: write "
+		    "$domain_data, which domains" },
+		{ "begin routers\nr:\n  driver = accept\n  local_parts = a : lsearch;/srv/${domain}/users\n  verify_only\n",
+		    "t.conf:4: local_parts: $domain is a peer's word" },
+		{ "smtp_banner = ${readfile{/srv/\\$domain$domain_data${if eq{$domain}{a}{b}}}}\n", NULL },
+		{ "begin transports\nt:\n  driver = appendfile\n  directory = /srv/$domain_data/$h_to:/\n", "t.conf:4: directory: $h_to is a "
+		    "peer's word" },
 		{ "domainlist d = ^a\\.test\\$\n", "t.conf:1: d: the backslash of \"\\.\" in \"^a\\.test\\$\" is taken away" },
 		{ "domainlist d = \\N^a\\.test$\\N : ^[a.]+x\n", NULL },
 		{ "domainlist d = ^a$\n", "protection: write \\N before and behind it" },
