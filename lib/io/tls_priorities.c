@@ -45,8 +45,13 @@ static const struct { const char *name; int kx, auth; } exchanges[] = {
 #define SECRET_EXCHANGES 0x7U
 
 static const struct { const char *name; int nid; } macs[] = {
-	{ "AEAD", NID_undef }, { "SHA1", NID_sha1 }, { "SHA256", NID_sha256 }, { "SHA384", NID_sha384 },
+	{ "AEAD", NID_undef }, { "SHA1", NID_sha1 },
+	/* Not in NORMAL. */
+	{ "SHA256", NID_sha256 }, { "SHA384", NID_sha384 },
 };
+#define NORMAL_MACS	0x3U
+#define STRONG_MACS	0x1U
+
 static const struct { const char *name; int version; } versions[] = {
 	{ "VERS-TLS1.2", TLS1_2_VERSION }, { "VERS-TLS1.3", TLS1_3_VERSION },
 };
@@ -57,31 +62,32 @@ static const struct { const char *name, *ours; } groups[] = {
 	{ "FFDHE8192", "ffdhe8192" },
 };
 #define EC_GROUPS	0x1fU
+#define STRONG_GROUPS	0x20cU
 #define COUNT(t)	(sizeof(t) / sizeof((t)[0]))
 
 /* ---- words ---- */
 
 static const struct { const char *name; uint32_t on[FIELDS]; } keywords[] = {
-	{ "NORMAL",		{ NORMAL_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "PERFORMANCE",	{ NORMAL_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "LEGACY",		{ ALL, ALL, ALL, ALL, ALL } },
-	{ "SYSTEM",		{ NORMAL_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "SECURE128",		{ NORMAL_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "SECURE192",		{ STRONG_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "SECURE256",		{ STRONG_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "SECURE",		{ NORMAL_CIPHERS, ALL, ALL, ALL, ALL } },
-	{ "PFS",		{ NORMAL_CIPHERS, SECRET_EXCHANGES, ALL, ALL, ALL } },
+	{ "NORMAL",		{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "PERFORMANCE",	{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "LEGACY",		{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "SYSTEM",		{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "SECURE128",		{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "SECURE192",		{ STRONG_CIPHERS, ALL, STRONG_MACS, ALL, STRONG_GROUPS } },
+	{ "SECURE256",		{ STRONG_CIPHERS, ALL, STRONG_MACS, ALL, STRONG_GROUPS } },
+	{ "SECURE",		{ NORMAL_CIPHERS, ALL, NORMAL_MACS, ALL, ALL } },
+	{ "PFS",		{ NORMAL_CIPHERS, SECRET_EXCHANGES, NORMAL_MACS, ALL, ALL } },
 	{ "SUITEB128",		{ 0x11, 0x1, 0x1, 0x1, 0x6 } },
 	{ "SUITEB192",		{ 0x01, 0x1, 0x1, 0x1, 0x4 } },
 	{ "NONE",		{ 0, 0, 0, 0, 0 } },
 };
 
-/* What switches many things. */
-static const struct { const char *name; enum field field; uint32_t bits; } many[] = {
-	{ "CIPHER-ALL", CIPHER, ALL }, { "KX-ALL", KX, ALL }, { "MAC-ALL", MAC, ALL }, { "VERS-ALL", VERSION, ALL },
-	{ "VERS-TLS-ALL", VERSION, ALL }, { "GROUP-ALL", GROUP, ALL }, { "CURVE-ALL", GROUP, EC_GROUPS },
-	{ "GROUP-EC-ALL", GROUP, EC_GROUPS },
-	{ "GROUP-DH-ALL", GROUP, ~EC_GROUPS },
+/* What switches many things: on those that are usual, off all. */
+static const struct { const char *name; enum field field; uint32_t on, off; } many[] = {
+	{ "CIPHER-ALL", CIPHER, NORMAL_CIPHERS, ALL }, { "KX-ALL", KX, ALL, ALL }, { "MAC-ALL", MAC, NORMAL_MACS, ALL },
+	{ "VERS-ALL", VERSION, ALL, ALL }, { "VERS-TLS-ALL", VERSION, ALL, ALL }, { "GROUP-ALL", GROUP, ALL, ALL },
+	{ "CURVE-ALL", GROUP, ALL, ALL }, { "GROUP-EC-ALL", GROUP, EC_GROUPS, EC_GROUPS },
+	{ "GROUP-DH-ALL", GROUP, ~EC_GROUPS, ~EC_GROUPS },
 };
 
 static const struct { const char *name; uint64_t options; int level; } switches[] = {
@@ -148,7 +154,7 @@ single(struct priorities *p, struct sv v, bool on)
 #undef LOOK
 	for (size_t i = 0; i < COUNT(many); i++)
 		if (sv_caseeqs(v, many[i].name)) {
-			turn(p, many[i].field, many[i].bits, on);
+			turn(p, many[i].field, on ? many[i].on : many[i].off, on);
 			return (true);
 		}
 	return (false);
@@ -219,8 +225,11 @@ allowed(const struct priorities *p, const SSL_CIPHER *c)
 {
 	int nid = SSL_CIPHER_get_cipher_nid(c), kx = SSL_CIPHER_get_kx_nid(c), auth = SSL_CIPHER_get_auth_nid(c);
 	int mac = SSL_CIPHER_is_aead(c) ? NID_undef : SSL_CIPHER_get_digest_nid(c);
-	bool cipher_ok = false, kx_ok = kx == NID_kx_any, mac_ok = kx == NID_kx_any;
+	bool cipher_ok = false, kx_ok = kx == NID_kx_any, mac_ok = false;
 
+	/* Those with a tag of eight bytes have the same numbers as the others. */
+	if (strstr(SSL_CIPHER_get_name(c), "CCM8") != NULL)
+		return (false);
 	for (size_t i = 0; i < COUNT(ciphers); i++)
 		cipher_ok = cipher_ok || (ciphers[i].nid == nid && has(p, CIPHER, i));
 	for (size_t i = 0; i < COUNT(exchanges); i++)

@@ -37,19 +37,24 @@ test_strings(void **state)
 {
 	/* <yes> and <no>: names with blanks between; versions 0: any. */
 	static const struct { const char *text, *yes, *no; int min, max; } e[] = {
-		{ "NORMAL", GCM128 " " GCM256 " " RSA128 " " CBC " " DHE " " T128 " " T256, "CAMELLIA256-SHA AECDH-AES256-SHA NULL-SHA256", 0, 0 },
-		{ "LEGACY", GCM128, "", 0, 0 },
+		{ "NORMAL", GCM128 " " GCM256 " " RSA128 " " CBC " " DHE " " T128 " " T256, "CAMELLIA256-SHA AECDH-AES256-SHA NULL-SHA256 "
+		    "AES128-SHA256 ECDHE-RSA-AES256-SHA384 AES128-CCM8", 0, 0 },
+		{ "LEGACY", GCM128 " " CBC, "CAMELLIA256-SHA", 0, 0 },
 		{ "@SYSTEM", GCM128, "", 0, 0 },
 		{ "PFS", GCM128 " " DHE " " T128, RSA128 " AES256-SHA", 0, 0 },
 		{ "SECURE128:-VERS-TLS1.0:-VERS-TLS1.1:%SERVER_PRECEDENCE", GCM128 " " T128, "", 0, 0 },
-		{ "SECURE192", GCM256 " " T256 " ECDHE-RSA-CHACHA20-POLY1305", GCM128 " " T128, 0, 0 },
+		{ "SECURE192", GCM256 " " T256 " ECDHE-RSA-CHACHA20-POLY1305", GCM128 " " T128 " " CBC, 0, 0 },
 		{ "SECURE256:-KX-ALL:+ECDHE-RSA", GCM256 " " T256, DHE " AES256-GCM-SHA384", 0, 0 },
 		{ "SUITEB128", "ECDHE-ECDSA-AES128-GCM-SHA256 " T128, GCM128, 0, 0 },
 		{ "NORMAL:-VERS-ALL:+VERS-TLS1.2", GCM128, "", TLS1_2_VERSION, TLS1_2_VERSION },
 		{ "NORMAL:-VERS-TLS-ALL:+VERS-TLS1.3", T128, "", TLS1_3_VERSION, TLS1_3_VERSION },
 		{ "NORMAL:!VERS-TLS1.2", T128, "", TLS1_3_VERSION, TLS1_3_VERSION },
 		{ "NORMAL:-AES-128-CBC:-AES-256-CBC", GCM128, CBC " AES128-SHA ECDHE-RSA-AES128-SHA256", 0, 0 },
-		{ "NORMAL:-SHA1", GCM128 " ECDHE-RSA-AES256-SHA384", CBC, 0, 0 },
+		{ "NORMAL:-SHA1", GCM128, CBC, 0, 0 },
+		{ "NORMAL:+SHA384", CBC " ECDHE-RSA-AES256-SHA384", "AES128-SHA256", 0, 0 },
+		{ "NORMAL:-MAC-ALL:+SHA256", "AES128-SHA256", GCM128 " " CBC, TLS1_2_VERSION, TLS1_2_VERSION },
+		{ "SECURE256:+MAC-ALL", GCM256 " " CBC, "ECDHE-RSA-AES256-SHA384", 0, 0 },
+		{ "NORMAL:+CIPHER-ALL", GCM128, "CAMELLIA256-SHA", 0, 0 },
 		{ "NORMAL:-RSA:-DHE-RSA", GCM128, RSA128 " " DHE, 0, 0 },
 		{ "NORMAL:+CAMELLIA-256-CBC:+RSA", "CAMELLIA256-SHA", "CAMELLIA128-SHA", 0, 0 },
 		{ "NORMAL:-CIPHER-ALL:+AES-128-GCM", GCM128 " " T128, GCM256 " " T256 " " CBC, 0, 0 },
@@ -84,6 +89,47 @@ test_strings(void **state)
 		}
 		SSL_CTX_free(ctx);
 	}
+}
+
+/* A client that knows <group> alone comes to terms with a server of <text>. */
+static bool
+agree(const char *text, const char *group)
+{
+	SSL_CTX *ctx[2] = { SSL_CTX_new(TLS_client_method()), SSL_CTX_new(TLS_server_method()) };
+	struct err err = ERR_INIT;
+	BIO *bio[2];
+	SSL *ssl[2];
+	bool done;
+
+	assert_int_equal(SSL_CTX_set1_groups_list(ctx[0], group), 1);
+	assert_int_equal(tls_params_self_signed(ctx[1], "host.test", &err), 0);
+	assert_int_equal(tls_params_ciphers(ctx[1], text, &err), 0);
+	assert_int_equal(BIO_new_bio_pair(&bio[0], 16384, &bio[1], 16384), 1);
+	for (int i = 0; i < 2; i++) {
+		ssl[i] = SSL_new(ctx[i]);
+		SSL_set_bio(ssl[i], bio[i], bio[i]);
+	}
+	SSL_set_connect_state(ssl[0]);
+	SSL_set_accept_state(ssl[1]);
+	for (int i = 0; i < 20; i++)
+		(void)SSL_do_handshake(ssl[i % 2]);
+	done = SSL_is_init_finished(ssl[0]) && SSL_is_init_finished(ssl[1]);
+	for (int i = 0; i < 2; i++) {
+		SSL_free(ssl[i]);
+		SSL_CTX_free(ctx[i]);
+	}
+	return (done);
+}
+
+static void
+test_groups(void **state)
+{
+	(void)state;
+	assert_true(agree("NORMAL", "X25519"));
+	assert_true(agree("SECURE256", "P-384"));
+	assert_false(agree("SECURE256:-VERS-ALL:+VERS-TLS1.3", "X25519"));
+	assert_true(agree("SECURE256:-VERS-ALL:+VERS-TLS1.3:+GROUP-X25519", "X25519"));
+	assert_false(agree("NORMAL:-VERS-ALL:+VERS-TLS1.3:-CURVE-ALL:+CURVE-SECP384R1", "ffdhe2048"));
 }
 
 static void
@@ -132,7 +178,7 @@ test_told(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_strings), cmocka_unit_test(test_wrong), cmocka_unit_test(test_told) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_strings), cmocka_unit_test(test_groups), cmocka_unit_test(test_wrong), cmocka_unit_test(test_told) };
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
