@@ -245,6 +245,9 @@ log_host_tail(struct vq *vq, struct arena *a, const struct deliver_host *h, cons
 	sb_addf(&out, " H=%s%s [%s]", h->name, h->dnssec && EXIM_LOGSEL_ON(sel, dnssec) ? " DS" : "", net_addr_text(&h->addr, ip));
 	if (EXIM_LOGSEL_ON(sel, outgoing_port))
 		sb_addf(&out, ":%u", h->addr.port);
+	/* Further messages over one connection are marked (section 53.7 of Exim's manual). */
+	if (c != NULL && deliver_messages(c) > 1)
+		sb_addc(&out, '*');
 	if (c != NULL && EXIM_LOGSEL_ON(sel, incoming_interface) && EXIM_LOGSEL_ON(sel, outgoing_interface)) {
 		struct net_addr bare = *deliver_local(c);
 
