@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "deliver/dsn.h"
-#include "exim/match.h"
 #include "mail/date.h"
 #include "mail/msgid.h"
 #include "os/file.h"
@@ -172,34 +171,17 @@ fill_words(struct msg *m, struct arena *a, struct dsn *n, bool warning)
 	words_close(&w);
 }
 
-/* errors_copy: "pattern  addresses"; who else sees reports to <to>.  p NULL: nobody. */
+/* Who else sees reports to <to>; p NULL: nobody. */
 static struct sv
 copies_to(struct msg *m, struct arena *a, struct sv to)
 {
-	struct sv list = exim_main_text(m->vq->conf, EXIM_MAIN_errors_copy), item, out = SV_NULL;
 	struct vq_env e = { .arena = NULL };
-	int sep = 0;
+	struct sv out;
 
-	if (list.len == 0)
+	if (exim_main_text(m->vq->conf, EXIM_MAIN_errors_copy).len == 0)
 		return (SV_NULL);
 	env_open(&e, m->vq, m);
-	if (sv_rchr(to, '@') >= 0) {
-		e.addr.local_part = sv_taint(sv_sub(to, 0, (size_t)sv_rchr(to, '@')));
-		e.addr.domain = sv_taint(sv_sub(to, (size_t)sv_rchr(to, '@') + 1, to.len));
-		e.env.addr = &e.addr;
-	}
-	while (out.len == 0 && exim_list_next(&list, &sep, a, &item)) {
-		struct exim_list *l = NULL;
-		struct err err = ERR_INIT;
-		struct sv pattern, text;
-		bool yes = false;
-
-		if (!sv_word(&item, &pattern) || exim_list_compile(a, EXIM_LIST_ADDRESS, pattern, NULL, 0, &l, &err) == -1)
-			continue;
-		if (exim_match_address(l, &e.env, to, false, &yes, NULL, &err) == EXIM_OK && yes &&
-		    exim_expand_text(sv_trim(item), &e.env, &text, &err) == EXIM_OK)
-			out = arena_sv(a, text);
-	}
+	out = dsn_copies(m->vq->conf, &e.env, a, to);
 	env_close(&e);
 	arena_free(&e.arena);
 	return (out);

@@ -13,6 +13,10 @@
 #include "base/sb.h"
 #include "base/sv.h"
 
+struct arena;
+struct exim_conf;
+struct exim_env;
+
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED };
 
 struct dsn_rcpt {
@@ -86,6 +90,12 @@ void	 dsn_words_closing(struct sb *out, const struct dsn_words *w);
 unsigned dsn_warnings_due(const int64_t *times, size_t n, int64_t age, int64_t *passed);
 /* That time in the words of Exim, which counts in hours from two hours of age on. */
 void	 dsn_delay_text(char buf[DSN_DELAY_MAX], int64_t age, int64_t passed);
+
+/*
+ * Who else sees the reports to <to>, by errors_copy ("pattern  addresses: ..."): a slice in <a> with addresses between
+ * commas, or p NULL.  From then on <env>->addr has <to>'s local part and domain.
+ */
+struct sv dsn_copies(const struct exim_conf *conf, struct exim_env *env, struct arena *a, struct sv to);
 
 /* ---- the report ---- */
 

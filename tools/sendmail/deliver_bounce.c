@@ -189,33 +189,6 @@ put_mime(const char *boundary, struct sb *out)
 	sb_addf(out, "Content-Type: multipart/report; report-type=delivery-status; boundary=%s\nMIME-Version: 1.0\n", boundary);
 }
 
-/* errors_copy: "pattern  addresses", whose reports others see too. */
-static struct sv
-copies(struct deliver *d, struct dmsg *m, struct sv to)
-{
-	struct sv list = exim_main_text(d->conf, EXIM_MAIN_errors_copy), item;
-	int sep = 0;
-
-	while (list.len > 0 && exim_list_next(&list, &sep, m->arena, &item)) {
-		struct exim_list *l = NULL;
-		struct err err = ERR_INIT;
-		struct sv pattern, out;
-		bool yes = false;
-
-		if (!sv_word(&item, &pattern) || exim_list_compile(m->arena, EXIM_LIST_ADDRESS, pattern, NULL, 0, &l, &err) == -1)
-			continue;
-		if (exim_match_address(l, &d->t->env, to, false, &yes, NULL, &err) != EXIM_OK || !yes)
-			continue;
-		if (d->t->env.addr != NULL && sv_rchr(to, '@') >= 0) {
-			d->t->env.addr->local_part = sv_taint(sv_sub(to, 0, (size_t)sv_rchr(to, '@')));
-			d->t->env.addr->domain = sv_taint(sv_sub(to, (size_t)sv_rchr(to, '@') + 1, to.len));
-		}
-		if (exim_expand_text(sv_trim(item), &d->t->env, &out, &err) == EXIM_OK && out.len > 0)
-			return (arena_sv(m->arena, out));
-	}
-	return (SV_NULL);
-}
-
 static void
 put_remote(const struct dfail *v, struct sb *out)
 {
@@ -451,7 +424,7 @@ dbounce(struct deliver *d, struct dmsg *m, const struct dfail *v, size_t n, stru
 	facts.bounce_recipient = to;
 	facts.local_user_uid = facts.local_user_gid = -1;
 	d->t->env.addr = &facts;
-	all[1] = copies(d, m, to);
+	all[1] = dsn_copies(d->conf, &d->t->env, m->arena, to);
 	texts_open(d, m, EXIM_MAIN_bounce_message_file, &own);
 	make_boundary(d, boundary, sizeof(boundary));
 	put_fields(d, m, v, n, to, boundary, &own, &out);
