@@ -166,14 +166,16 @@ session_log_mistake(struct session *s, bool syntax, const char *text)
 void
 session_mistake(struct session *s, unsigned code, const char *status, const char *fmt, ...)
 {
-	/* "MAIL" alone is one of the protocol for Exim. */
-	bool syntax = code == 500 || code == 555 || (code == 501 && (s->c.verb != SMTP_MAIL || s->c.arg.len > 0));
+	bool syntax = code == 500 || code == 501 || code == 555;
 	char text[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	/* MAIL without a sender, after FROM: too, is one of the protocol for Exim. */
+	if (strcmp(text, "MAIL must have an address operand") == 0)
+		syntax = false;
 	if (s->mistake_shown == NULL || s->mistake_shown[0] != '\0')
 		session_log_mistake(s, syntax, text);
 	s->mistake_shown = NULL;
