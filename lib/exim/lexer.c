@@ -674,7 +674,8 @@ exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct s
 	l.file = lx->end_file;
 	l.line = lx->end_line;
 	lx->rep = rep;
-	lx->in_main = true;
+	/* As in the main section, but words that no "=" follows are text, as for later releases of Exim than 4.96. */
+	lx->in_main = false;
 	macro = l.text.len > 0 && definition(lx, &l);
 	lx->rep = old;
 	if (!macro)

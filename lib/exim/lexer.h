@@ -89,8 +89,7 @@ void	 exim_line_where(const struct exim_line *line, size_t off, const char **fil
 struct sv exim_lexer_macro(const struct exim_lexer *lx, struct sv name);
 /*
  * A line of text outside of a file (-be).  0: *<out> (in <a>) is it with its macros replaced.  1: it defined a macro,
- * and *<out> is the name of the last one there is.  -1: it begins with a capital and is no good definition, which is
- * told to <rep>.
+ * and *<out> is the name of the last one there is.  -1: it is a definition that cannot be, which is told to <rep>.
  */
 int	 exim_lexer_text(struct exim_lexer *lx, struct sv line, struct arena *a, struct sv *out, struct exim_report *rep);
 /* Walk the user's macros in the order of their definition (-bP macros). */
