@@ -47,7 +47,7 @@ has "$(mailq)" ann@away.test "mailq after a restart"
 vpost run "$B" >>"$T/run.log" 2>&1 &
 PIDS="$PIDS $!"
 wait_port "$BSMTP"; wait_port "$BIMAP"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 sendmail -qff
 wait_for 20 sh -c "[ \"\$(python3 $TOP/tests/lib/mailtool.py imap $BIMAP ann pw-ann count)\" = 1 ]"
 wait_for 10 sh -c '! mailq | grep -q ann@away.test'

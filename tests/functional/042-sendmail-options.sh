@@ -53,7 +53,7 @@ printf 'Subject: waits too\n\nx\n' | sendmail -f joe@local.test z@away.test
 wait_for 15 sh -c '[ "$(sendmail -bpc)" = 2 ]'
 wait_for 15 sh -c '[ "$(mailq | grep -c away.test)" = 3 ]'
 wait_for 15 sh -c '[ "$(sendmail -bpc)" = 2 ]'
-wait_for 10 on_queue
+wait_for 10 on_queue 2
 id=$(mailq | awk '/^ *[0-9]+[mhd]/ { print $3; exit }')
 mailq | grep -Eq '^ +[0-9]m +[0-9]+ [0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2} <joe@local.test>$' || die "first line of an entry: $(mailq)"
 has "$(sendmail -Mvh "$id")" "Subject: waits" "-Mvh"

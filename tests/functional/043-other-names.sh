@@ -8,7 +8,7 @@ echo 'fail away.test' >"$BOX/etc/test.zone"
 box_start
 for i in 1 2 3; do printf 'Subject: n%d\n\nbody %d\n' $i $i | sendmail -f joe@local.test "x$i@away.test"; done
 wait_for 15 sh -c "[ \"\$(sendmail -bpc)\" = 3 ]"
-wait_for 10 on_queue
+wait_for 10 on_queue 3
 eq "$(postqueue -p | grep -c '@away.test')" 3 "postqueue -p"
 id=$(postqueue -p | awk '/joe@local.test/ { sub(/[*!]/, "", $1); print $1; exit }')
 has "$(postcat -q "$id")" "Subject: n" "postcat -q"

@@ -27,7 +27,7 @@ settled() { ! mailq | grep -q '[0-9A-Za-z]-'; }
 mt send "$SMTP" eve@local.test team@local.test --subject "to all"
 wait_for 15 sh -c 'mailq | grep -q team@local.test'
 wait_for 10 counts "$IMAP" joe 1
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 sendmail -qff
 box_stop
 box_start
@@ -38,7 +38,7 @@ is "$IMAP" joe 1
 vpost run "$B" >>"$T/run.log" 2>&1 &
 PIDS="$PIDS $!"
 wait_port "$BSMTP"; wait_port "$BIMAP"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 sendmail -qff
 wait_for 20 counts "$BIMAP" ann 1
 wait_for 20 counts "$IMAP" eve 1
@@ -75,7 +75,7 @@ box_stop
 box_start
 for s in one two three; do mt send "$SMTP" eve@local.test ann@away.test --subject $s; done
 wait_for 15 sh -c '[ "$(mailq | grep -c ann@away.test)" = 3 ]'
-wait_for 10 on_queue
+wait_for 10 on_queue 3
 mapfile -t ids < <(mailq | grep -oE '[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}' | sort)
 sendmail -Mf "${ids[0]}"
 has "$(mailq)" frozen "mailq"

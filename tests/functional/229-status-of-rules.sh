@@ -29,7 +29,7 @@ wait_for 15 there kept 1
 eq "$(grep -c 'Subject: both' "$BOX/home/both/copy")" 1 "the copy"
 eq "$(count back)" 0 "delivered at once"
 touch "$BOX/home/back/go"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 VPOST_BOX=$BOX "$BUILD/bin/sendmail" -qff >/dev/null 2>&1 || true
 wait_for 20 there back 1
 

@@ -27,7 +27,7 @@ hasnot "$(cat "$BOX/var/log/mainlog")" " \*\* " "a failure"
 box_stop
 conf "soft_bounce = no"
 box_start
-wait_for 10 on_queue
+wait_for 10 on_queue 2
 postqueue -f
 wait_for 10 sh -c "[ \$(grep -c '<= <>' $BOX/var/log/mainlog) = 2 ]"
 wait_for 10 count_is 0
@@ -37,7 +37,7 @@ has "$(mt rcpt "$SMTP" --source 127.0.0.2 a@x.test nobody@local.test)" "550 5.1.
 eq "$(postqueue -p)" "Mail queue is empty" "postqueue -p"
 for i in 1 2 3 4 5; do printf 'Subject: n%d\n\nbody\n' $i | sendmail -f joe@local.test "x$i@away.test"; done
 wait_for 10 sh -c "[ \$(grep -c ' == x.@away.test' $BOX/var/log/mainlog) -ge 5 ]"
-wait_for 10 on_queue
+wait_for 10 on_queue 5
 wait_for 10 sh -c "! postqueue -p | grep -q '^[^ ]*\\*'"
 out=$(postqueue -p)
 has "$out" "-Queue ID-" "the heading"
@@ -87,7 +87,7 @@ eq "$(postqueue -p)" "Mail queue is empty" "at the end"
 # VRFY tells nothing; ETRN starts a domain's mail once its host is there.
 printf 'Subject: x\n\nx\n' | sendmail -f joe@local.test u@sink.test
 wait_for 10 sh -c "grep -q '== u@sink.test' $BOX/var/log/mainlog"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 python3 "$TOP/tests/lib/sink.py" $((BASE + 26)) "$T/sink" 127.0.0.1=take &
 SINK_PID=$!
 at_end() { kill $SINK_PID 2>/dev/null; }

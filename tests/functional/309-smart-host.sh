@@ -9,7 +9,7 @@ setting SMARTHOST "127.0.0.1::$PEER"
 box_start
 printf 'Subject: first\n\nx\n' | sendmail -f joe@local.test one@far.test two@away.test
 wait_for 10 sh -c "[ \$(grep -c '== .* R=smarthost' $BOX/var/log/mainlog) -ge 2 ]"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 out=$(mailq)
 has "$out" "<joe@local.test>" mailq
 has "$out" "one@far.test" mailq

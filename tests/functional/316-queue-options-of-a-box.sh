@@ -104,7 +104,7 @@ wait_for 10 count_is ann 4
 mt imap "$IMAP" ann pw-ann fetch 4 >"$T/got"
 has "$(cat "$T/got")" "Subject: Message frozen" "freeze_tell"
 wait_for 10 sh -c 'sendmail -bp | grep -q frozen'
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 id=$(sendmail -bp | awk '/frozen/ { print $3 }')
 sendmail -M "$id"
 wait_for 10 count_is ann 5
@@ -118,7 +118,7 @@ has "$(cat "$T/got")" "X-Other: again" "what the changed filter did"
 echo "if nonsense" >"$T/system.filter"
 say wrong joe@local.test ann@local.test
 wait_for 10 grep -q "Error in system filter" "$L"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 cp "$T/good" "$T/system.filter"
 sed -i 's/it did not work/it failed again/' "$T/bounce.texts"
 sendmail -qf
@@ -136,7 +136,7 @@ wait_for 10 grep -q "z@out.test third" "$T/sink"
 wait_for 10 grep -q "== x@waits.test .*domain is in queue_domains" "$L"
 wait_for 10 grep -q "== y@smtpwaits.test .*first-pass only routing" "$L"
 hasnot "$(cat "$T/sink")" "waits.test" "the host"
-wait_for 10 on_queue
+wait_for 10 on_queue 2
 sendmail -qf
 wait_for 10 grep -q "x@waits.test first" "$T/sink"
 wait_for 10 grep -q "y@smtpwaits.test second" "$T/sink"

@@ -131,7 +131,7 @@ sendmail -qf
 sleep 1.5
 count_is ann 1 || die "a run of the other queue took it"
 eq "$(listed)$(listed -qGbulk)$(listed -qGother)" 010 "messages in the queues"
-wait_for 10 on_queue -qGbulk
+wait_for 10 on_queue 1 -qGbulk
 has "$(postqueue -p)" "bulk@local.test" "Postfix's list of all queues"
 sendmail -qGbulk
 wait_for 10 count_is ann 2
@@ -159,7 +159,7 @@ wait_for 10 count_is joe 2
 wait_for 10 grep -q "== b@a.out.test <both@local.test> R=peer T=to_peer defer (0): first-pass only routing" "$L"
 sleep 1.5
 hasnot "$(cat "$T/sink")" "a.out.test pass" "the host"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 sendmail -q
 wait_for 10 grep -q "b@a.out.test pass" "$T/sink"
 wait_for 10 listed_is 0
@@ -167,8 +167,8 @@ wait_for 10 listed_is 0
 for i in 1 2 3 4; do say "in$i" wait "w$i@a.out.test"; done
 for i in 1 2 3; do say "wide$i" wide "w$i@a.out.test" "w$i@b.out.test"; done
 wait_for 10 listed_is 3 -qGwide
-wait_for 10 on_queue
-wait_for 10 on_queue -qGwide
+wait_for 10 on_queue 4
+wait_for 10 on_queue 3 -qGwide
 hasnot "$(cat "$T/sink")" "in1" "the host"
 wait_for 20 grep -q "no immediate delivery: queued by ACL" "$L"
 sendmail -q
@@ -202,7 +202,7 @@ wait_for 90 listed_is 0
 # Too much load: runs have to wait, but not who is asked for by name.
 say loaded wait x@a.out.test
 wait_for 10 listed_is 1
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 i=0
 while [ "$(cut -d' ' -f1 /proc/loadavg)" = 0.00 ] && [ $i -lt 10 ]; do
 	timeout 1 sh -c 'while :; do :; done'

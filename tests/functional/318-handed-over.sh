@@ -126,7 +126,7 @@ printf 'Subject: four\n\nx\n' | sendmail -odq -oMr scanned -f joe@local.test joe
 wait_for 10 sh -c '[ "$(sendmail -bpc)" = 1 ]'
 sleep 1
 count_is joe 5 || die "-odq did not keep the message"
-wait_for 10 on_queue
+wait_for 10 on_queue 1
 sendmail -qf
 wait_for 15 count_is joe 6
 

@@ -106,10 +106,15 @@ box_stop() {
 	wait "$RUN" 2>/dev/null || true
 	PIDS=${PIDS/ $RUN/}
 }
-# on_queue [OPTION...]: what sendmail -bp lists has had its first attempt, so that a run of the queue tries it again.
+# on_queue N [OPTION...]: sendmail -bp lists N messages at least, which have had their first attempt, so that a run of the queue tries them again.
 on_queue() {
-	local id
-	for id in $(sendmail -bp "$@" | grep -oE '[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}'); do sendmail -Mvh "$id" >/dev/null 2>&1 || return 1; done
+	local id n=$1
+	shift
+	for id in $(sendmail -bp "$@" | grep -oE '[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}'); do
+		sendmail -Mvh "$id" >/dev/null 2>&1 || return 1
+		n=$((n - 1))
+	done
+	[ "$n" -le 0 ]
 }
 daemon_pid() { cat "$BOX/var/run/$1.pid"; }
 
