@@ -25,7 +25,7 @@ dsn_copies(const struct exim_conf *conf, struct exim_env *env, struct arena *a, 
 		struct sv pattern, out;
 		bool yes = false;
 
-		if (!sv_word(&item, &pattern) || exim_list_compile(a, EXIM_LIST_ADDRESS, pattern, NULL, 0, &l, &err) == -1)
+		if (!exim_rule_word(&item, a, &pattern, &err) || exim_list_compile(a, EXIM_LIST_ADDRESS, pattern, NULL, 0, &l, &err) == -1)
 			continue;
 		if (exim_match_address(l, env, to, false, &yes, NULL, &err) != EXIM_OK || !yes)
 			continue;

@@ -140,6 +140,7 @@ put(struct finding *f, const char *name, const char *asked, const struct net_add
 	if (check && f->t->d.own[EXIM_SMTP_allow_localhost].num == 0 && is_ours(f, name, addr)) {
 		out->local = true;
 		out->unknown = name;
+		out->unknown_at = out->n;
 		return;
 	}
 	if (out->n == ROUTE_HOSTS_MAX)
@@ -170,12 +171,14 @@ add_addrs(struct finding *f, const char *name, uint16_t port, int mx, bool mx_se
 		sys = by_system(f, name, &v, &n);
 	if (rc != ROUTE_DNS_FOUND && sys != EXIM_FOUND) {
 		f->out->unknown = name;
+		f->out->unknown_at = f->out->n;
 		f->out->why = rc == ROUTE_DNS_TEMPFAIL || rc == ROUTE_DNS_BOGUS || sys == EXIM_TEMPFAIL ?
 		    "no answer from DNS" : "not found";
 		return;
 	}
 	if (!secure && domain_listed(f, EXIM_SMTP_dnssec_require_domains, name)) {
 		f->out->unknown = name;
+		f->out->unknown_at = f->out->n;
 		f->out->why = "its lookup was insecure";
 		return;
 	}
@@ -194,6 +197,7 @@ add_mx(struct finding *f, const char *domain, uint16_t port)
 
 	if (f->ops->mx == NULL || f->ops->mx(f->ops->arg, domain, f->a, &mx, &n, &secure) != ROUTE_DNS_FOUND || n == 0) {
 		f->out->unknown = domain;
+		f->out->unknown_at = f->out->n;
 		f->out->why = "no MX records";
 		return;
 	}

@@ -57,6 +57,7 @@ struct deliver_hosts {
 	/* Those that are tried when all of the others failed: the first is v[fallback]; n: none. */
 	size_t		 fallback;
 	const char	*unknown;	/* a host that could not be found */
+	size_t		 unknown_at;	/* which would have been v[unknown_at] */
 	const char	*why;
 	bool		 local;		/* one was this host (its name is in <unknown>) and left out */
 };

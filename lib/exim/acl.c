@@ -287,6 +287,11 @@ log_warning(struct acl_state *st)
 			sb_addf(&sb, SV_FMT "%s", SV_ARG(one), all.p != NULL && all.len > 0 ? "\\n" : "");
 		if (st->run->warned == NULL)
 			st->run->warned = hash_new();
+		/* What is said of a sender is of use only with the reason. */
+		if (sv_caseeqs(line, "sender verify failed") && st->sender_why.len > 0) {
+			sb_addf(&sb, ": " SV_FMT, SV_ARG(sv_sub(st->sender_why, 0, WARNING_MAX / 2)));
+			line = acl_keep(st, sb_sv(&sb));
+		}
 		if (hash_set(st->run->warned, line, st->run) == NULL)
 			acl_log(st, EXIM_LOG_MAIN | EXIM_LOG_HOST, "Warning: %s", sb_cstr(&sb));
 		sb_free(&sb);

@@ -178,6 +178,7 @@ struct exim_verify_result {
 	struct sv	 log_msg;
 	struct sv	 failure;	/* $sender_verify_failure: qualify route mail recipient postmaster */
 	struct sv	 address_data;	/* of the routed address: $address_data or $sender_address_data */
+	struct sv	 why;		/* of a sender that failed just now: for the log behind "Sender verify failed" */
 	bool		 details;	/* Exim prints "Verification failed for <...>" in front */
 	bool		 told;		/* <user_msg> was written for the peer: it hears it of a defer too */
 	bool		 asked;		/* a callout took place, or its cached answer stood for one */

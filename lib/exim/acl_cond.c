@@ -137,8 +137,8 @@ cond_hosts(struct acl_state *st, const struct acl_item *it)
 	bool yes = false;
 
 	res = exim_match_client(it->list, env, &yes, &data, err);
-	if (res == EXIM_OK && env->addr != NULL)
-		env->addr->host_data = yes ? data : SV_NULL;
+	if (res == EXIM_OK)
+		env->acl->host_data = yes ? data : SV_NULL;
 	return (matched(st, it, res, yes, err));
 }
 

@@ -117,6 +117,7 @@ struct acl_state {
 	struct exim_acl_run *run;
 	struct sv	 user_msg;	/* so far; p NULL: none */
 	struct sv	 log_msg;
+	struct sv	 sender_why;	/* what is wrong with the sender that failed */
 	struct err	*err;		/* acl_err() */
 	bool		 temp_details;
 	bool		 callout_defer;

@@ -478,6 +478,7 @@ keep_result(struct acl_state *st, const struct exim_verify *v, const struct exim
 			st->env->addr->address_data = r->address_data;
 	} else {
 		a->sender_verify_failure = acl_keep(st, r->failure);
+		st->sender_why = res == EXIM_FAIL && v->what == EXIM_VERIFY_SENDER ? r->why : SV_NULL;
 		if (st->env->msg != NULL && v->what == EXIM_VERIFY_SENDER)
 			st->env->msg->sender_address_data = r->address_data;
 	}

@@ -232,6 +232,8 @@ const struct exim_router *exim_conf_router(const struct exim_conf *c, struct sv 
 const struct exim_transport *exim_conf_transport(const struct exim_conf *c, struct sv name);
 const struct exim_auth *exim_conf_auth(const struct exim_conf *c, struct sv name);
 const struct exim_acl *exim_conf_acl(const struct exim_conf *c, struct sv name);
+/* The next word of a rule, or of an item of errors_copy: up to white space, or a quoted string.  False at the end. */
+bool	 exim_rule_word(struct sv *v, struct arena *a, struct sv *out, struct err *err);
 /*
  * The transport that <v> (a "transport"-like option) names now: fixed, or by expansion.  EXIM_OK with NULL: none set or
  * expanded to nothing.

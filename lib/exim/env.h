@@ -210,7 +210,6 @@ struct exim_address {
 	struct sv	 local_part_data;
 	struct sv	 domain_data;
 	struct sv	 recipient_data;
-	struct sv	 host_data;
 	struct sv	 address_data;
 	struct sv	 address_file;
 	struct sv	 address_pipe;
@@ -249,6 +248,7 @@ struct exim_acl_state {
 	struct sv	 sender_verify_failure;
 	struct sv	 recipient_verify_failure;
 	struct sv	 callout_address;
+	struct sv	 host_data;		/* what the list of a condition "hosts" gave last */
 	struct sv	 dnslist_domain, dnslist_matched, dnslist_text, dnslist_value;
 	struct sv	 sender_rate, sender_rate_limit, sender_rate_period;
 	struct sv	 malware_name;

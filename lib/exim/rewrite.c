@@ -317,10 +317,13 @@ set_whole(struct whole *w, struct exim_env *env, struct sv text, const struct ex
 
 /* The address in what rule <r> made of <old>, qualified where the rule says so; else what is wrong with it. */
 static bool
-is_address(const struct exim_rewrite_rule *r, struct exim_env *env, struct sv old, struct sv text, struct exim_extracted *x,
-    struct sv *new, struct err *err)
+is_address(const struct exim_rewrite_rule *r, struct exim_env *env, unsigned where, struct sv old, struct sv text,
+    struct exim_extracted *x, struct sv *new, struct err *err)
 {
-	if (exim_extract(text, EXIM_EXTRACT_NULL | EXIM_EXTRACT_LITERALS, env->arena, x, err) == -1) {
+	/* Only a sender may become nobody. */
+	unsigned null = (where & (EXIM_RW_F | EXIM_RW_S)) != 0 ? EXIM_EXTRACT_NULL : 0;
+
+	if (exim_extract(text, null | EXIM_EXTRACT_LITERALS, env->arena, x, err) == -1) {
 		const char *why = arena_str(env->arena, err->text);
 
 		(void)err_set(err, ERR_CONFIG, "4.3.5", "Rewrite of " SV_FMT " yielded unparseable address: %s in address " SV_FMT,
@@ -394,7 +397,7 @@ apply_rule(const struct exim_rewrite_rule *r, struct exim_env *env, unsigned whe
 		err_prefix(err, "Expansion of %.*s failed while rewriting", SV_ARG(exim_str_text(r->repl)));
 		return (STEP_ERROR);
 	}
-	if (!is_address(r, env, *addr, text, &x, &new, err)) {
+	if (!is_address(r, env, where, *addr, text, &x, &new, err)) {
 		*res = EXIM_FAIL;
 		return (STEP_ERROR);
 	}
@@ -490,7 +493,7 @@ exim_rewrite_smtp(const struct exim_rewrites *rw, struct exim_env *env, struct s
 			if (res != EXIM_OK || !yes || r->repl == NULL)
 				break;
 			res = exim_expand(r->repl, env, &new, err);
-			if (res == EXIM_OK && !is_address(r, env, *out, new, &x, &new, err))
+			if (res == EXIM_OK && !is_address(r, env, EXIM_RW_S, *out, new, &x, &new, err))
 				res = EXIM_FAIL;
 			if (res == EXIM_OK)
 				*out = arena_sv(env->arena, new);

@@ -5,8 +5,6 @@
 
 #include "exim/conf.h"
 
-/* The next word of a rule: up to white space, or a quoted string.  False at the end. */
-bool	 exim_rule_word(struct sv *v, struct arena *a, struct sv *out, struct err *err);
 /* One line of the rewrite section, or with <transport> an item of headers_rewrite.  -1 and told to <rep>. */
 int	 exim_rewrite_parse(struct arena *a, struct sv text, bool transport, const char *file, unsigned line,
 	     struct exim_report *rep, struct exim_rewrite_rule *out);

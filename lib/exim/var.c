@@ -123,7 +123,7 @@ static const struct xvar_row vars[] = {
 	{ "home",			K_SV, ADR(home), NULL, NULL },
 	{ "host",			K_SV, ADR(host), NULL, NULL },
 	{ "host_address",		K_SV, ADR(host_address), NULL, NULL },
-	{ "host_data",			K_SV, ADR(host_data), NULL, NULL },
+	{ "host_data",			K_SV, ACL(host_data), NULL, NULL },
 	{ "host_lookup_deferred",	FN(xv_host_lookup_deferred) },
 	{ "host_lookup_failed",		FN(xv_host_lookup_failed) },
 	{ "host_port",			K_INT, ADR(host_port), "0", NULL },

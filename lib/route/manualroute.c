@@ -197,6 +197,7 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 		return (sv_eqs(failed, "ignore") ? Y_ACCEPT : on_failure(v, failed, name));
 	case FIND_DEFER:
 		v->retry_error = EXIM_RE_TIMEOUT_DNS;
+		v->number = ROUTE_NUMBER_DNS;
 		if (v->r->d.generic[EXIM_ROUTER_pass_on_timeout].num != 0)
 			return (Y_PASS);
 		v->number = ROUTE_NUMBER_DNS;

@@ -152,6 +152,9 @@ add_failure(struct visit *v, enum route_fate fate)
 	} else if (f.err.status[0] == '\0' || f.err.status[0] == '5')
 		(void)err_set(&f.err, f.err.cls == ERR_CONFIG ? ERR_CONFIG : ERR_TEMP, "4.3.0", "%s", v->err.text);
 	vec_push(&v->rt->failures, f);
+	/* What a router that declined has set is there for the message of a refusal. */
+	if (v->rt->res->address_data.p == NULL)
+		v->rt->res->address_data = v->p->address_data;
 }
 
 /* No router took the address. */

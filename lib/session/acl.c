@@ -280,10 +280,26 @@ static const struct {
 #undef MSG
 };
 
+/* $host_data is the connection's, whoever asked. */
+static void
+keep_host_data(struct session *s)
+{
+	struct sv *v = &s->st.host_data;
+	char *old = s->host_data;
+
+	if (v->p == old)
+		return;
+	s->host_data = v->len == 0 ? NULL : xstrndup(v->p, v->len);
+	v->p = s->host_data;
+	free(old);
+}
+
 static void
 keep(struct session *s)
 {
 	struct arena *a = s->txn != NULL ? s->txn->arena : s->arena;
+
+	keep_host_data(s);
 
 	for (size_t i = 0; i < SESSION_KEPT; i++) {
 		struct sv *v = (struct sv *)(void *)((char *)(kept[i].in_msg ? (void *)session_msg(s) : (void *)&s->st) +

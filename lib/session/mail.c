@@ -208,6 +208,9 @@ session_mail(struct session *s)
 
 	if (!may_begin(s))
 		return;
+	/* What is logged from here on is of another message. */
+	if (!s->conn->host_checking)
+		s->last_id[0] = '\0';
 	session_pace_mail(s);
 	t = session_txn_new(s);
 	if (!qualify_sender(s, t) || !size_fits(s, t)) {

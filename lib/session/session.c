@@ -295,6 +295,7 @@ session_run(const struct session_service *sv, struct session_conn *c)
 	stream_close(&s->io);
 	free(s->auth_list);
 	free(s->rcpt_reply);
+	free(s->host_data);
 	give_arena(s);
 	free(s->last_command);
 	arena_free(&s->arena);

@@ -111,6 +111,7 @@ struct session {
 	struct exim_acl_state st;
 	struct sv	 kept[SESSION_KEPT];	/* as they were copied last */
 	const char	*kept_host;
+	char		*host_data;	/* the text of st.host_data; NULL: none */
 	struct sv	 acl_error;	/* what is wrong with the ACL that ran last, in <cmd>; p NULL: nothing */
 	struct sv	 sender_failed;	/* why the sender did not verify in the ACL under way; p NULL: it did, or was not asked */
 	struct sv	 sender_log;	/* the same for the log, at the refusal; p NULL: nothing to tell */

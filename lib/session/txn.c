@@ -189,6 +189,7 @@ void
 session_txn_end(struct session *s)
 {
 	struct txn *t = s->txn;
+	struct sv host_data;
 
 	if (t == NULL)
 		return;
@@ -203,7 +204,9 @@ session_txn_end(struct session *s)
 	exim_vars_clear(s->env.acl_m);
 	s->x.prdr_requested = false;
 	/* What this message's checks left must not show in the next one's, and its memory goes. */
+	host_data = s->st.host_data;
 	s->st = t->st_conn;
+	s->st.host_data = host_data;
 	memset(s->kept, 0, sizeof(s->kept));
 	exim_acl_run_reset(&s->acl);
 	/* A queue that was named is that of the messages that follow, until another is. */

@@ -226,6 +226,11 @@ sender_failed(struct session *s, const struct exim_verify *v, enum exim_result r
 		    "\nSeveral RFCs state that you are required to have a postmaster\nmailbox for each mail domain. This host does not "
 		    "accept mail\nfrom domains whose servers reject the postmaster address.", SV_ARG(v->address),
 		    SV_ARG(out->user_msg)));
+	else if (sv_eqs(out->failure, "mail") && v->callout_mailfrom.len == 0 && !v->callout_use_sender && !v->callout_use_postmaster)
+		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Callback setup failed while verifying <" SV_FMT ">\n" SV_FMT
+		    "\nThe initial connection, or a HELO or MAIL FROM:<> command was\nrejected. Refusing MAIL FROM:<> does not help fight "
+		    "spam, disregards\nRFC requirements, and stops you from receiving standard bounce\nmessages. This host does not "
+		    "accept mail from domains whose servers\nrefuse bounces.", SV_ARG(v->address), SV_ARG(out->user_msg)));
 	else
 		s->sender_failed = sv_cstr(arena_fmt(s->cmd, "Verification failed for <" SV_FMT ">%s" SV_FMT, SV_ARG(v->address),
 		    out->user_msg.len > 0 ? "\n" : "", SV_ARG(out->user_msg)));
@@ -280,6 +285,8 @@ session_verify(void *arg, struct exim_env *env, const struct exim_verify *v, str
 	if (r != EXIM_OK && v->what == EXIM_VERIFY_SENDER) {
 		sender_failed(s, v, r, out);
 		out->told = false;
+		if (r == EXIM_FAIL && before == NULL)
+			out->why = out->log_msg;
 		if (r == EXIM_FAIL)
 			out->user_msg = out->log_msg = SV_LIT("Sender verify failed");
 		else

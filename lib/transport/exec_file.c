@@ -200,8 +200,9 @@ other_format(struct exec *x, const char *path)
 			continue;
 		if (sv_eq(l->v[i + 1], x->j->transport))
 			return (false);
-		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_FORMAT, "%s transport shall write to %s",
-		    arena_cstr(x->a, l->v[i + 1]), path);
+		/* Whoever has that transport hands it over; this is for who has not. */
+		exec_fail(x, TRANSPORT_DEFER, TRANSPORT_E_TRANSPORT, "%s transport (for " SV_FMT " format) not found",
+		    arena_cstr(x->a, l->v[i + 1]), SV_ARG(l->v[i]));
 		x->r->switch_to = l->v[i + 1];
 		return (true);
 	}

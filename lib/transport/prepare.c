@@ -214,9 +214,11 @@ size_limit(struct prep *p)
 
 	if (v->str == NULL)
 		return (0);
-	if (exim_expand_int(v->str, p->env, &limit, &err) != EXIM_OK)
-		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "failed to expand message_size_limit in %s transport: %s",
-		    p->name, err.text));
+	if (exim_expand_int(v->str, p->env, &limit, &err) != EXIM_OK) {
+		p->r->panic = TRANSPORT_PANIC_STAYS;
+		return (prep_fail(p, TRANSPORT_DEFER, TRANSPORT_E_UNKNOWN, "%s message_size_limit in %s transport: %s",
+		    sv_starts(sv_cstr(err.text), "invalid integer") ? "invalid" : "failed to expand", p->name, err.text));
+	}
 	if (limit > 0 && p->d->size > (uint64_t)limit)
 		return (prep_fail(p, TRANSPORT_FAIL, 0, "message is too big (transport limit = %lld)", (long long)limit));
 	return (0);

@@ -47,6 +47,8 @@ struct transport_delivery {
 #define TRANSPORT_PANIC_LINE	2
 /* The same, and retry rules count: without one the delivery fails. */
 #define TRANSPORT_PANIC_FAILS	3
+/* No line of its own, and it stays whatever the retry rules say. */
+#define TRANSPORT_PANIC_STAYS	4
 
 /* May <b> go in one batch with <a>?  <t> is their transport; batch_max is the caller's to count. */
 bool	 transport_same_batch(const struct exim_transport *t, struct exim_env *env_a, const struct route_delivery *a,

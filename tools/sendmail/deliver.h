@@ -48,6 +48,7 @@ struct dmsg {
 	unsigned	 nbad;		/* so many */
 	bool		 left_out;	/* -t: the arguments named some of them, who get nothing */
 	bool		 no_fixups;	/* nothing is added or mended (-G, suppress_local_fixups) */
+	struct sv	 given_sender;	/* before it was rewritten */
 	bool		 from_line;	/* the sender is a "From " line's */
 	bool		 local;		/* it is the caller's own, whatever he says of the sender */
 	bool		 untrusted_sender;	/* he said it, and may (untrusted_set_sender) */

@@ -398,14 +398,16 @@ put_original(struct deliver *d, const struct dmsg *m, const struct dfail *v, siz
 	/* Limits count in blocks of 8 KiB, as Exim copies. */
 	if (limit > 0 && limit < INT32_MAX)
 		limit = (limit / 8192 + 1) * 8192;
+	if (whole && limit > 0 && body.len > (size_t)limit) {
+		whole = false;
+		why = "X-Exim-DSN-Information: Due to administrative limits only headers are returned\n";
+	}
 	sb_addf(out, "\n--%s\nContent-type: %s\n\n", boundary, whole ? "message/rfc822" : "text/rfc822-headers");
 	put_header(m, out);
 	if (!whole) {
 		sb_addf(out, "%s\n", why == NULL ? "" : why);
 		return;
 	}
-	if (limit > 0 && body.len > (size_t)limit)
-		body.len = (size_t)limit;
 	sb_addc(out, '\n');
 	sb_add(out, body);
 }

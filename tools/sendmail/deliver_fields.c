@@ -259,9 +259,11 @@ dfields_rewrite_envelope(struct deliver *d, struct dmsg *m)
 	for (size_t i = 0; i < m->rcpts.len; i++)
 		if (exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_T, m->rcpts.p[i].addr, &out, NULL, &err) == EXIM_OK)
 			m->rcpts.p[i].addr = arena_sv(m->arena, out);
+	m->given_sender = m->sender;
 	if (m->sender.len > 0 &&
 	    exim_rewrite_address(&d->conf->rewrites, &d->t->env, EXIM_RW_F, m->sender, &out, NULL, &err) == EXIM_OK)
 		m->sender = arena_sv(m->arena, out);
+	d->t->msg.sender = d->t->msg.return_path = sv_taint(m->sender);
 }
 
 /* ---- what is missing ---- */
@@ -314,7 +316,9 @@ dfields_fix(struct deliver *d, struct dmsg *m)
 		dfield_add(m, resent ? "Resent-Message-Id" : "Message-Id", dsender_message_id(d, m));
 	if (resent)
 		to_top(m, had);
-	if (dfield_find(m, resent ? "resent-from" : "from") == NULL)
+	/* Nobody has sent it: so says who may.  What we write ourselves has a sender. */
+	if (dfield_find(m, resent ? "resent-from" : "from") == NULL && (m->given_sender.len > 0 || m->ref.len > 0 ||
+	    !dsender_trusted(d)))
 		dsender_add_from(d, m, resent);
 	had = m->fields.len;
 	dsender_fields(d, m, resent);

@@ -243,13 +243,8 @@ dline_ok(struct attempt *at, const struct event *e, bool also, const char *tail)
 	if (dlog_on(at->d, EXIM_LOGSEL_delivery_size))
 		sb_addf(&out, " S=%lld", (long long)at->d->t->msg.size);
 	/* A local transport behind a list of hosts: which were named. */
-	if (e->rd->transport->local && e->rd->kind == ROUTE_TO_TRANSPORT && e->rd->nhosts > 0) {
-		struct sv list = sv_cstr(e->rd->hosts[0].name), host;
-		int sep = 0;
-
-		if (exim_list_next(&list, &sep, at->m->arena, &host))
-			sb_addf(&out, " H=" SV_FMT, SV_ARG(host));
-	}
+	if (e->rd->transport->local && e->rd->kind == ROUTE_TO_TRANSPORT && e->rd->nhosts > 0)
+		sb_addf(&out, " H=%s", e->rd->hosts[0].name);
 	if (tail != NULL)
 		sb_adds(&out, tail);
 	put_times(at, &out, true);

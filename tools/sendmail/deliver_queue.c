@@ -74,7 +74,10 @@ print_one(void *arg, const char *id)
 		size += (int64_t)m->fields.p[i].text.len;
 	printf("%2lld%c ", (long long)age, unit);
 	print_size(size);
-	printf(" %s <" SV_FMT ">%s\n", id, SV_ARG(m->sender), m->frozen ? " *** frozen ***" : "");
+	printf(" %s <" SV_FMT ">", id, SV_ARG(m->sender));
+	if (m->untrusted_sender)
+		printf(" (" SV_FMT ")", SV_ARG(m->login));
+	printf("%s\n", m->frozen ? " *** frozen ***" : "");
 	for (size_t i = 0; i < m->rcpts.len; i++) {
 		bool done = dmsg_is_done(m, m->rcpts.p[i].addr);
 

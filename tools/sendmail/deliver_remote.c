@@ -34,6 +34,7 @@ struct remote {
 	bool		 more;		/* there is another host behind the one at hand */
 	bool		 refused;	/* which refused for now what that may take */
 	bool		 told;		/* the sender may read why nothing was tried */
+	bool		 over;		/* no rule gives the hosts more time */
 	bool		 panic;		/* the panic log is to have it, too */
 	size_t		 ok;		/* of the transaction under way */
 	size_t		 waiting, expired, failed_late;	/* hosts */
@@ -541,6 +542,7 @@ nothing_tried(struct remote *x)
 		e.text = sv_cstr(arena_fmt(a, x->t->d.own[EXIM_SMTP_hosts].set ? "%s transport has empty hosts setting" :
 		    "%s transport called with no hosts set", x->t->d.name));
 	}
+	e.late = x->over;
 	end_all(x, e, NULL);
 }
 
@@ -624,6 +626,13 @@ try_all(struct remote *x)
 	if (all_settled(x))
 		return;
 	if (last == NULL) {
+		nothing_tried(x);
+		return;
+	}
+	/* What came last says why: a host behind the last one that there was. */
+	if (e.host && x->hosts.unknown != NULL && x->hosts.unknown_at == x->hosts.n && last == &x->hosts.v[x->hosts.n - 1]) {
+		x->waiting = 0;
+		x->over = x->failed_late + x->expired >= x->hosts.n;
 		nothing_tried(x);
 		return;
 	}

@@ -136,16 +136,24 @@ tell_failure(struct attempt *at, const struct event *e)
 	dattempt_defer(at, e, &f, routing_may_retry(at, e) || e->f->fate == ROUTE_FREEZE);
 }
 
+/* No transport sees what goes to this file. */
+static bool
+is_null(const struct event *e)
+{
+	return (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && sv_eqs(e->rd->text, "/dev/null"));
+}
+
 static void
 tell_discarded(struct attempt *at, struct event *e)
 {
 	struct sb out = SB_INIT(LINE_MAX_LOG);
 
-	sb_addf(&out, "%s => " SV_FMT " <" SV_FMT ">", at->m->id, SV_ARG(e->rd->text.len > 0 ? e->rd->text : SV_LIT(":blackhole:")),
-	    SV_ARG(dline_top(e->addr)));
+	sb_addf(&out, "%s => " SV_FMT, at->m->id, SV_ARG(e->rd->text.len > 0 ? e->rd->text : SV_LIT(":blackhole:")));
+	if (is_null(e) && e->addr->parent != NULL)
+		sb_addf(&out, " (" SV_FMT ")", SV_ARG(e->addr->address));
+	sb_addf(&out, " <" SV_FMT ">", SV_ARG(dline_top(e->addr)));
 	dline_where(at, &out, e->rd, e->rd->router);
-	/* No transport sees what goes to this file. */
-	if (sv_eqs(e->rd->text, "/dev/null"))
+	if (is_null(e))
 		sb_adds(&out, " T=**bypassed**");
 	dlog(at->d, DLOG_MAIN, SV_FMT, SV_ARG(sb_sv(&out)));
 	sb_free(&out);
@@ -176,6 +184,18 @@ tell_unfit(struct attempt *at, struct event *e)
 	dattempt_open(at, e);
 }
 
+/* <e> is made for <other>, too. */
+static void
+add_also(struct attempt *at, struct event *e, const struct event *other)
+{
+	struct sv *all = arena_alloc(at->m->arena, (e->nalso + 1) * sizeof(*all));
+
+	for (size_t n = 0; n < e->nalso; n++)
+		all[n] = e->also[n];
+	all[e->nalso++] = dline_top(other->addr);
+	e->also = all;
+}
+
 /* Of deliveries that are the same the one that was routed last is made; it is told for whom it was asked for besides. */
 static bool
 comes_again(struct attempt *at, size_t i)
@@ -184,16 +204,11 @@ comes_again(struct attempt *at, size_t i)
 
 	for (size_t k = at->ev.len; e->rd != NULL && k-- > i + 1;) {
 		struct event *o = &at->ev.p[k];
-		struct sv *all;
 
 		if (o->rd == NULL || o->rd->kind != e->rd->kind || o->rd->transport != e->rd->transport || e->addr->unique.len == 0 ||
 		    !sv_eq(o->addr->unique, e->addr->unique) || !sv_eq(o->rd->text, e->rd->text))
 			continue;
-		all = arena_alloc(at->m->arena, (o->nalso + 1) * sizeof(*all));
-		for (size_t n = 0; n < o->nalso; n++)
-			all[n] = o->also[n];
-		all[o->nalso++] = dline_top(e->addr);
-		o->also = all;
+		add_also(at, o, e);
 		return (true);
 	}
 	return (false);
@@ -207,13 +222,17 @@ tell_routing(struct attempt *at)
 
 		if (comes_again(at, i))
 			e->taken = true;
-		if (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && !e->taken)
+		if (e->rd != NULL && e->rd->kind == ROUTE_DISCARD && !is_null(e) && !e->taken)
 			tell_discarded(at, e);
 		if (e->rd != NULL && e->rd->kind != ROUTE_DISCARD && (e->rd->transport == NULL || e->rd->forbidden) && !e->taken)
 			tell_unfit(at, e);
 		if (e->f != NULL)
 			tell_failure(at, e);
 	}
+	/* Files are deliveries, which come after all routing. */
+	for (size_t i = at->ev.len; i-- > 0;)
+		if (is_null(&at->ev.p[i]) && !at->ev.p[i].taken)
+			tell_discarded(at, &at->ev.p[i]);
 }
 
 /* ---- the end ---- */

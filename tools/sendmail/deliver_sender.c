@@ -78,7 +78,7 @@ gecos_name(struct deliver *d, struct arena *a, struct sv text)
 	struct err err = ERR_INIT;
 	char why[256];
 
-	if (pattern.len == 0 || name == NULL || exim_regex_match(&d->t->env, text, pattern, false, &nums, why) != 1)
+	if (!d->conf->main[EXIM_MAIN_gecos_pattern].set || name == NULL || exim_regex_match(&d->t->env, text, pattern, false, &nums, why) != 1)
 		return (text);
 	d->t->env.nums = &nums;
 	if (exim_expand(name, &d->t->env, &out, &err) == EXIM_OK)
@@ -150,7 +150,9 @@ dsender_smtp(struct deliver *d, struct dmsg *m)
 {
 	if (dsender_trusted(d))
 		return;
-	if (!may_set(d, m->sender))
+	if (may_set(d, m->sender))
+		m->untrusted_sender = true;
+	else
 		m->sender = dqualify(d, m->arena, m->login, false);
 	set_local(d, m, true);
 }
@@ -169,17 +171,21 @@ dsender_from_line(struct deliver *d, struct dmsg *m, struct sv text)
 	if (pattern.len == 0 || !sv_next(&rest, '\n', &line) ||
 	    exim_regex_match(&d->t->env, sv_taint(line), pattern, false, &nums, why) != 1)
 		return (0);
-	if (d->t->o->sender != NULL || !dsender_trusted(d) || to == NULL)
+	if (d->t->o->sender != NULL || to == NULL)
 		return (text.len - rest.len);
 	d->t->env.nums = &nums;
 	if (exim_expand(to, &d->t->env, &addr, &err) != EXIM_OK)
 		dlog(d, DLOG_MAIN | DLOG_PANIC, "expansion of \"" SV_FMT "\" failed after matching \"From \" line: %s",
 		    SV_ARG(exim_main_text(d->conf, EXIM_MAIN_uucp_from_sender)), err.text);
-	else if (mail_address_parse(addr, DADDR_FLAGS, m->arena, &x, &err) == 0) {
+	else if (mail_address_parse(addr, DADDR_FLAGS, m->arena, &x, &err) == 0 &&
+	    (dsender_trusted(d) || may_set(d, daddress_text(m->arena, &x)))) {
 		m->sender = daddress_text(m->arena, &x);
-		m->from_line = true;
-		m->local = false;
-		m->auth_id = m->auth_sender = SV_NULL;
+		m->untrusted_sender = !dsender_trusted(d);
+		if (!m->untrusted_sender) {
+			m->from_line = true;
+			m->local = false;
+			m->auth_id = m->auth_sender = SV_NULL;
+		}
 	}
 	d->t->env.nums = had;
 	return (text.len - rest.len);
@@ -209,7 +215,7 @@ dsender_add_from(struct deliver *d, struct dmsg *m, bool resent)
 	const struct options *o = d->t->o;
 	bool here = m->protocol.len > 0 && sv_eqs(m->protocol, "local");
 	bool named = !m->from_line && m->host_addr.len == 0 && (!dsender_trusted(d) || (here && o->sender == NULL));
-	struct sv addr = m->sender.len > 0 ? m->sender : dqualify(d, m->arena, m->login, false);
+	struct sv addr = m->given_sender.len > 0 ? m->given_sender : m->sender.len > 0 ? m->sender : dqualify(d, m->arena, m->login, false);
 
 	dfield_add(m, resent ? "Resent-From" : "From",
 	    mailbox_text(m->arena, named || o->fullname != NULL ? dsender_name(d, m->arena) : SV_LIT(""), addr));

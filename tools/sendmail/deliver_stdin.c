@@ -202,7 +202,12 @@ arguments(struct deliver *d, struct dmsg *m, struct sv *bad)
 	struct err err = ERR_INIT;
 
 	if (o->sender != NULL && strcmp(o->sender, "<>") != 0 && *o->sender != '\0') {
-		if (mail_address_parse(sv_cstr(o->sender), DADDR_FLAGS, m->arena, &x, &err) == -1) {
+		bool literals = exim_main_bool(d->conf, EXIM_MAIN_allow_domain_literals);
+
+		if (mail_address_parse(sv_cstr(o->sender), DADDR_FLAGS, m->arena, &x, &err) == 0 && !literals && x.domain.len > 0 &&
+		    x.domain.p[0] == '[')
+			(void)err_set(&err, ERR_PERM, NULL, "domain literals not allowed");
+		if (err.cls != ERR_NONE) {
 			(void)fprintf(stderr, "exim: bad -f address \"%s\": %s\n", o->sender, err.text);
 			return (1);
 		}

@@ -53,7 +53,7 @@ dwait_put_off(struct attempt *at, const struct drcpt *rc)
 void
 dwait_remote(struct attempt *at)
 {
-	for (size_t i = 0; i < at->ev.len; i++) {
+	for (size_t i = at->ev.len; i-- > 0;) {
 		struct event *e = &at->ev.p[i];
 		bool queued = !at->d->queue_run && !at->d->forced;
 

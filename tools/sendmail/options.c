@@ -225,6 +225,14 @@ option_o(struct options *o, struct walk *w, const char *rest)
 		o->errors = rest[1];
 	else if (rest[0] == 'M') {
 		to = option_om(o, rest + 1);
+		if (to == &o->message_ref && need(o, w, to, name) != 0)
+			return (1);
+		if (to == &o->message_ref && !spool_id_valid(sv_cstr(*to))) {
+			(void)fprintf(stderr, "-oMm must be a message ID\n");
+			return (1);
+		}
+		if (to == &o->message_ref)
+			return (0);
 		return (to != NULL ? need(o, w, to, name) : o->conf != NULL ? missing(o, name) : usage("unknown option -", name));
 	} else if (strcmp(rest, "A") == 0)
 		return (need(o, w, &o->alias_file, name));

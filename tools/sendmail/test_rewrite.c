@@ -50,6 +50,7 @@ rewrite(struct testing *t, struct sv s)
 			    err.text + (err.text[0] != '\0'));
 		return;
 	}
+	t->msg.sender = sv_taint(x.address);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		one_place(t, i, x.address, sv_sub(s, 0, x.start), sv_sub(s, x.end, s.len));
 }
