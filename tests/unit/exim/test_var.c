@@ -131,7 +131,6 @@ fill_address(void)
 	addr.home = SV_LIT("<home>");
 	addr.host = SV_LIT("<host>");
 	addr.host_address = SV_LIT("<host_address>");
-	addr.host_data = SV_LIT("<host_data>");
 	addr.host_port = 174;
 	addr.inode = 176;
 	addr.local_part = SV_LIT("<local_part>");
@@ -213,6 +212,7 @@ fill_acl(void)
 	acl.dnslist_matched = SV_LIT("<dnslist_matched>");
 	acl.dnslist_text = SV_LIT("<dnslist_text>");
 	acl.dnslist_value = SV_LIT("<dnslist_value>");
+	acl.host_data = SV_LIT("<host_data>");
 	acl.event_data = SV_LIT("<event_data>");
 	acl.event_defer_errno = 163;
 	acl.event_name = SV_LIT("<event_name>");
