@@ -359,10 +359,12 @@ static void
 fill(struct run *x, const struct exim_transport *t)
 {
 	struct msg *m = x->m;
+	const struct route_delivery *rd = x->v[0]->rd;
+	struct sv path = rd->errors_to_set ? rd->errors_to : m->env.sender;
 
 	x->td = (struct transport_delivery){ .env = &x->e.env, .t = t, .rd = x->rds, .n = x->n,
-	    .id = sv_from(m->env.id, SPOOL_ID_LEN), .return_path = x->v[0]->rd->errors_to_set ? x->v[0]->rd->errors_to : m->env.sender,
-	    .bounce = (x->v[0]->rd->errors_to_set ? x->v[0]->rd->errors_to.len : m->env.sender.len) == 0, .size = m->len, .now = now_s(), .uid = (int64_t)geteuid(), .gid = (int64_t)getegid(),
+	    .id = sv_from(m->env.id, SPOOL_ID_LEN), .return_path = path, .bounce = path.len == 0, .size = m->len, .now = now_s(),
+	    .uid = (int64_t)geteuid(), .gid = (int64_t)getegid(),
 	    .hostname = arena_cstr(x->e.arena, x->vq->g.primary_hostname), .arena = x->e.arena };
 	x->td.body_off = x->v[0]->off + x->e.msg.headers->body_start;
 	x->td.body_len = x->v[0]->len - x->e.msg.headers->body_start;

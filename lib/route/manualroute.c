@@ -200,7 +200,6 @@ add_host(struct visit *v, const struct rule *r, struct sv item, struct sv failed
 		v->number = ROUTE_NUMBER_DNS;
 		if (v->r->d.generic[EXIM_ROUTER_pass_on_timeout].num != 0)
 			return (Y_PASS);
-		v->number = ROUTE_NUMBER_DNS;
 		return (route_defer(v, "host lookup for %s did not complete (DNS timeout?)", name));
 	default:
 		if (f == FIND_DEAD && hl->dead_name != NULL)

@@ -24,7 +24,8 @@ run_by(struct attempt *at, const struct exim_transport *t, const struct route_de
 	struct dmsg *m = at->m;
 	int fd = fileno(m->content);
 	struct transport_delivery td = { .env = &d->t->env, .t = t, .rd = rds, .n = n, .also = also, .id = sv_from(m->id, SPOOL_ID_LEN),
-	    .return_path = rds[0]->errors_to_set ? rds[0]->errors_to : d->t->msg.sender, .bounce = (rds[0]->errors_to_set ? rds[0]->errors_to.len : m->sender.len) == 0,
+	    .return_path = rds[0]->errors_to_set ? rds[0]->errors_to : d->t->msg.sender,
+	    .bounce = (rds[0]->errors_to_set ? rds[0]->errors_to.len : m->sender.len) == 0,
 	    .size = (uint64_t)d->t->msg.size, .now = dnow(), .uid = d->conf->g.exim_uid, .gid = d->conf->g.exim_gid,
 	    .hostname = arena_cstr(m->arena, d->t->g.primary_hostname), .arena = m->arena };
 	struct exim_address *a = arena_alloc(m->arena, sizeof(*a));
