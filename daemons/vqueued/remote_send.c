@@ -523,8 +523,10 @@ process(struct worker *w, struct remote_job *j)
 				delivery_deferred(j->v[i], &err, now_s() + DEFER_S, NULL);
 		}
 	} else {
+		struct sv path = arena_sv(j->m->arena, dm.sender);
+
 		for (size_t i = 0; i < j->n; i++)
-			j->v[i]->sender = arena_sv(j->m->arena, dm.sender);
+			j->v[i]->sender = path;
 		build_rcpts(w, j, &dm);
 		try_hosts(w, j, &dm);
 		give_up(w, j, &dm);

@@ -18,6 +18,7 @@
 #define RCPT_GROUP	100
 #define CHUNK		(64 * 1024)
 #define LINE_MAX_OUT	(16 * 1024)
+#define PIPED		"pipelined "	/* in front of a command, where it was */
 
 static int
 put(struct deliver_conn *c, const struct sb *line, const char *what, struct deliver_error *e)
@@ -169,7 +170,7 @@ read_mail_reply(struct deliver_conn *c, struct deliver_message *m, bool pipe, bo
 	struct sb what = SB_INIT(SMTP_COMMAND_MAX);
 
 	if (pipe)
-		sb_adds(&what, "pipelined ");
+		sb_adds(&what, PIPED);
 	build_mail(c, m, &what);
 	/* The command without its line end. */
 	if (what.len > 2)
@@ -191,17 +192,16 @@ read_mail_reply(struct deliver_conn *c, struct deliver_message *m, bool pipe, bo
 static int
 read_rcpt_reply(struct deliver_conn *c, struct deliver_rcpt *r, bool pipe, struct deliver_error *e)
 {
-	static const char piped[] = "pipelined ";
 	struct sb what = SB_INIT(SMTP_COMMAND_MAX);
 	int rc;
 
-	sb_addf(&what, "%sRCPT TO:<", piped);
+	sb_adds(&what, PIPED "RCPT TO:<");
 	sb_add(&what, r->addr);
 	sb_addc(&what, '>');
-	rc = deliver_read_reply(c, c->o->command_ms, sb_cstr(&what) + (pipe ? 0 : strlen(piped)), e);
+	rc = deliver_read_reply(c, c->o->command_ms, sb_cstr(&what) + (pipe ? 0 : strlen(PIPED)), e);
 	/* A recipient is decided here only when it was refused (or MAIL was, before). */
 	if (rc == 0 && c->reply.code / 100 != 2 && r->status == DELIVER_OPEN) {
-		deliver_reply_error(c, sb_cstr(&what) + strlen(piped), &r->error);
+		deliver_reply_error(c, sb_cstr(&what) + strlen(PIPED), &r->error);
 		r->error.what = EXIM_RE_RCPT_4XX;
 		/* RFC 5321 section 4.5.3.1.10: too many recipients is temporary, whatever class it was given. */
 		if (c->reply.code == 552 && sv_starts(sb_sv(&c->reply.text), "5.5.3"))
@@ -471,7 +471,7 @@ static int
 send_content(struct deliver_conn *c, struct deliver_message *m, const struct progress *p, struct deliver_error *e)
 {
 	struct deliver_error refused = DELIVER_ERROR_INIT;
-	const char *what = p->data_sent ? "pipelined DATA" : "DATA";
+	const char *what = p->data_sent ? PIPED "DATA" : "DATA";
 	int rc;
 
 	if (deliver_chunked(c)) {

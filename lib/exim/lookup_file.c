@@ -307,7 +307,6 @@ join_nul(struct xev *e, struct sv list)
 	return (xb_sv(&b));
 }
 
-/* A file that is no Berkeley DB: SQLite's, perhaps. */
 struct dbm_job {
 	const char	*path;
 	struct sv	 key;
@@ -324,6 +323,7 @@ dbm_job(void *arg)
 	j->found = x_sqlite_dbm(j->path, j->key, j->a, &j->value);
 }
 
+/* A file that is no Berkeley DB: SQLite's, perhaps. */
 static enum exim_found
 other_dbm(struct xev *e, const struct xlookup *l, struct sv key, struct sv *out)
 {

@@ -104,7 +104,8 @@ redirect_missing(struct redirect *rd, const char *path)
 	struct stat st;
 
 	/* Whoever takes no notice of a path that leads nowhere does not want to know of folders that are not mounted. */
-	if (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || redirect_flag(rd, EXIM_REDIRECT_ignore_enotdir) || exim_stat(rd->v->rt->env, dir, &st) == 0 || errno == EACCES)
+	if (redirect_flag(rd, EXIM_REDIRECT_skip_bad_file) || redirect_flag(rd, EXIM_REDIRECT_ignore_enotdir) ||
+	    exim_stat(rd->v->rt->env, dir, &st) == 0 || errno == EACCES)
 		return (Y_DECLINE);
 	return (route_defer(rd->v, "failed to stat %s (%s)", dir, strerror(errno)));
 }

@@ -300,7 +300,6 @@ keep(struct session *s)
 	struct arena *a = s->txn != NULL ? s->txn->arena : s->arena;
 
 	keep_host_data(s);
-
 	for (size_t i = 0; i < SESSION_KEPT; i++) {
 		struct sv *v = (struct sv *)(void *)((char *)(kept[i].in_msg ? (void *)session_msg(s) : (void *)&s->st) +
 		    kept[i].offset);

@@ -37,12 +37,13 @@ static int
 read_file(const char *path, struct sb *data, struct err *err)
 {
 	struct stat st;
+	int rc;
 
 	if (path[0] != '/')
 		return (err_set(err, ERR_CONFIG, NULL, "\"%s\" is not an absolute path", path));
-	if (stat(path, &st) == -1 && errno == ENOENT)
+	if ((rc = stat(path, &st)) == -1 && errno == ENOENT)
 		return (err_set(err, ERR_CONFIG, NULL, "%s does not exist", path));
-	if (stat(path, &st) == -1)
+	if (rc == -1)
 		return (err_sys(err, "failed to open %s", path));
 	if (!S_ISREG(st.st_mode))
 		return (err_set(err, ERR_CONFIG, NULL, "%s is not a regular file", path));
